@@ -1,0 +1,53 @@
+"""An exact, event-driven echo service for network tests, on Twisted.
+
+The public names are resolved when they are first asked for (PEP 562), so that importing the package
+imports no reactor and costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.limits import Keepalive, Limits
+    from echo_app.protocol import EchoFactory, EchoProtocol
+    from echo_app.service import EchoService
+    from echo_app.tap import Options, makeService
+
+__all__ = [
+    "DatagramEndpoint",
+    "EchoDatagramProtocol",
+    "EchoFactory",
+    "EchoProtocol",
+    "EchoService",
+    "Keepalive",
+    "Limits",
+    "Options",
+    "makeService",
+]
+
+_ROOMS = {
+    "DatagramEndpoint": "datagram",
+    "EchoDatagramProtocol": "datagram",
+    "EchoFactory": "protocol",
+    "EchoProtocol": "protocol",
+    "EchoService": "service",
+    "Keepalive": "limits",
+    "Limits": "limits",
+    "Options": "tap",
+    "makeService": "tap",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,73 @@
+"""How addresses are written, compared and counted: the same everywhere.
+
+On a dual-stack socket the kernel presents IPv4 peers as ``::ffff:a.b.c.d`` (RFC 4291, 2.5.5.2). Here
+they are IPv4 peers, in every rule, limit and log line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from functools import lru_cache
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+
+_V4_MAPPED = "::ffff:"
+
+
+def unmapped(host: str) -> str:
+    """Returns the IPv4 literal inside an IPv4-mapped IPv6 literal, any other literal as it is."""
+    if host.startswith(_V4_MAPPED) and "." in host:
+        return host[len(_V4_MAPPED) :]
+    return host
+
+
+@lru_cache(maxsize=4096)
+def peerKey(host: str) -> str:
+    """Returns what one peer is counted under: an IPv4 address, or an IPv6 network of 64 bits.
+
+    One IPv6 subscriber has a /64 at the least (RFC 6177), so that a single address says nothing.
+
+    :param host: an IPv4 or IPv6 literal.
+    """
+    host = unmapped(host)
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def hostPort(host: str, port: int) -> str:
+    """Returns ``127.0.0.1:8080`` or ``[::1]:8080``."""
+    host = unmapped(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def transportName(address: object) -> str:
+    """Returns ``tcp``, ``udp`` or ``unix``; the class's name for an address of another kind."""
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return address.type.lower()
+    return "unix" if isinstance(address, UNIXAddress) else type(address).__name__
+
+
+def describe(address: object) -> str:
+    """Returns an address as it is written in logs and in the ready file.
+
+    A UNIX peer chooses its own name: what can't be printed in it is escaped.
+    """
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return hostPort(address.host, address.port)
+    if isinstance(address, UNIXAddress):
+        name = os.fsdecode(address.name or b"")
+        return printable("@" + name[1:] if name.startswith("\0") else name) or "unnamed"
+    return printable(str(address))
+
+
+def isWildcardHost(host: str) -> bool:
+    """Says whether a listener at this literal is reached through every interface."""
+    return ipaddress.ip_address(host).is_unspecified
+
+
+def printable(text: str) -> str:
+    """Returns the text with everything escaped that a terminal or a log reader could act upon."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,119 @@
+"""Ends a service's connections without losing an echo.
+
+A connection is quiet when nothing was received for a second and nothing is owed. A quiet one gets our
+end of stream, and is closed when nothing more came: a close with unread input would be a reset, which
+destroys what is still under way to the peer. While input does come it lingers, a second at most. A busy
+one runs until its own end. At the deadline whatever is left is aborted and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, ISSLTransport
+
+from echo_app.limits import ConnectionCounts
+from echo_app.sockets import progressOf
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.protocol import EchoProtocol
+
+# Seconds between two looks: five of them make out a quiet second.
+INTERVAL = 0.2
+
+# Seconds without input after which nothing more is expected (the contract's own figure).
+QUIET = 1.0
+
+# Seconds that a peer may go on sending after our end of stream.
+LINGER = 1.0
+
+
+@dataclass(slots=True)
+class _Draining:
+    """What is known of a connection: bytes received, since when no more, and when our end was sent."""
+
+    received: int
+    since: float
+    endedAt: float | None = None
+
+
+class Drain:
+    """Waits for connections to end, ends the quiet ones, and aborts the rest in time.
+
+    :param connections: what is to be emptied.
+    :param clock: what time is.
+    """
+
+    def __init__(self, connections: ConnectionCounts, clock: IReactorTime) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._deadline = clock.seconds() + connections.limits.drainTimeout
+        self._seen: dict[EchoProtocol, _Draining] = {}
+        self._aborted: set[EchoProtocol] = set()
+        self._call: IDelayedCall | None = None
+
+    def run(self) -> Deferred[None]:
+        """Returns a Deferred that fires when no connection is left; it does not fail."""
+        done = self._connections.whenEmpty()
+        self._step()
+        return done.addCallback(lambda _: self._rest())
+
+    def abort(self) -> None:
+        """Aborts, and counts, every connection that is still open."""
+        self._rest()
+        for protocol in list(self._connections.open):
+            self._abort(protocol)
+
+    def _rest(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _step(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        if now >= self._deadline:
+            self.abort()
+            return
+        for protocol in list(self._connections.open):
+            self._look(protocol, now)
+        if self._connections.open:
+            wait = min(INTERVAL, self._deadline - now)
+            self._call = self._clock.callLater(wait, self._step)
+
+    def _look(self, protocol: EchoProtocol, now: float) -> None:
+        progress = progressOf(protocol.transport)
+        if progress is None:
+            protocol.finish()
+            return
+        seen = self._seen.setdefault(protocol, _Draining(progress.received, now))
+        more = progress.received != seen.received or progress.unread > 0
+        if more:
+            seen.received, seen.since = progress.received, now
+        if seen.endedAt is None:
+            if not progress.owed and now - seen.since >= QUIET:
+                seen.endedAt = now
+                self._end(protocol)
+        elif not more:
+            protocol.finish()
+        elif now - seen.endedAt >= LINGER:
+            self._abort(protocol)
+
+    def _end(self, protocol: EchoProtocol) -> None:
+        """Sends our end of stream; the peer's own, or the next look, closes the connection."""
+        if ISSLTransport.providedBy(protocol.transport):
+            # Over TLS this would shut down the TCP connection below: a truncation.
+            protocol.finish()
+        else:
+            protocol.transport.unregisterProducer()
+            protocol.transport.loseWriteConnection()
+
+    def _abort(self, protocol: EchoProtocol) -> None:
+        if protocol not in self._aborted:
+            self._aborted.add(protocol)
+            self._connections.aborted += 1
+            protocol.transport.abortConnection()

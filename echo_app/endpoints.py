@@ -1,0 +1,164 @@
+"""From a server endpoint description to an endpoint, with words for what is wrong with it.
+
+A description means what Twisted says it means, with one repair. Twisted's lock file beside a UNIX
+socket names the process that was there before daemonizing, so that the next start takes the path away
+from a live service. Here an existing socket is asked whether somebody listens, and only a dead one is
+removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import stat
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+# What Python says of an argument that is missing, unknown or too much; the name of the function that
+# says so means nothing to a person.
+_SIGNATURE = re.compile(r"^[\w.]+\(\) ")
+_NUMBER = re.compile(r"^invalid literal for int\(\) with base \d+: (.*)$")
+
+
+class BadDescription(ValueError):
+    """A description that makes no endpoint; the text says why, in one line."""
+
+
+@implementer(IStreamServerEndpoint)
+class NamedEndpoint:
+    """An endpoint that says by a name of the user's choice why it can't listen.
+
+    :param name: what the user typed.
+    :param endpoint: what listens.
+    """
+
+    def __init__(self, name: str, endpoint: IStreamServerEndpoint) -> None:
+        self._name = name
+        self._endpoint = endpoint
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listens; fails with ``CannotListenError``, whose port is the name."""
+        return self._endpoint.listen(protocolFactory).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        return Failure(CannotListenError(None, self._name, failure.value))
+
+
+def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndpoint:
+    """Returns the endpoint that a description names.
+
+    :param description: as for ``twisted.internet.endpoints.serverFromString``.
+    :raise BadDescription: for any reason that it can't be made.
+    """
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
+    except (crypto.Error, SSL.Error) as error:
+        raise BadDescription(_unusableFile(description)) from error
+    except (IndexError, KeyError) as error:
+        raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
+    except Exception as error:
+        raise BadDescription(reasonOf(error)) from error
+    if description.startswith("tls:"):
+        _checkDirectory(_arguments(description).get("path", ""))
+    return endpoint
+
+
+def reasonOf(error: object) -> str:
+    """Returns in one line, for a person, why something could not be opened."""
+    if isinstance(error, CannotListenError):
+        return reasonOf(error.socketError)
+    if isinstance(error, OSError) and error.strerror:
+        name = os.fsdecode(error.filename) if error.filename else ""
+        return f"{name}: {error.strerror}" if name else error.strerror
+    if number := _NUMBER.match(str(error)):
+        return f"{number[1]} is not a number"
+    return _SIGNATURE.sub("", str(error))
+
+
+def _arguments(description: str) -> dict[str, str]:
+    """Returns the named arguments of a description, and a first one without a name as ``path``."""
+    arguments = {}
+    for position, part in enumerate(re.split(r"(?<!\\):", description)):
+        name, equals, value = part.partition("=")
+        if equals:
+            arguments[name] = value.replace("\\:", ":")
+        elif position == 1:
+            arguments["path"] = part.replace("\\:", ":")
+    return arguments
+
+
+def _unusableFile(description: str) -> str:
+    """Says which of the files in an ``ssl:`` description OpenSSL can't use."""
+    arguments = _arguments(description)
+    key = arguments.get("privateKey", "server.pem")
+    certificate = arguments.get("certKey", key)
+    try:
+        crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key), b"")
+    except (crypto.Error, ValueError, TypeError):
+        return f"{key}: no usable private key in PEM form"
+    try:
+        crypto.load_certificate(crypto.FILETYPE_PEM, _read(certificate))
+    except (crypto.Error, ValueError):
+        return f"{certificate}: no usable certificate in PEM form"
+    return "a certificate or parameter file is not usable"
+
+
+def _checkDirectory(path: str) -> None:
+    """Reads a ``tls:`` directory as Twisted will at the first handshake, when it is too late to say."""
+    try:
+        files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
+        texts = {file: _read(file) for file in files}
+    except OSError as error:
+        raise BadDescription(reasonOf(error)) from error
+    if not any(b"PRIVATE KEY-----" in text for text in texts.values()):
+        raise BadDescription(f"{path}: no private key in any .pem file")
+    if not any(b"BEGIN CERTIFICATE-----" in text for text in texts.values()):
+        raise BadDescription(f"{path}: no certificate in any .pem file")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class _CarefulReactor:
+    """The user's reactor, except that it listens on UNIX sockets without a lock file."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenUNIX(
+        self, address: str, factory: object, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> Any:
+        """Listens on a path that nobody listens on."""
+        removeDeadSocket(address)
+        return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID=0)
+
+
+def removeDeadSocket(path: str) -> None:
+    """Removes the socket that a killed service left behind; anything else at the path stays.
+
+    :param path: a file's path, or an abstract address, which has no file.
+    :raise OSError: when a dead socket can't be removed.
+    """
+    try:
+        if path.startswith("\0") or not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(path) == errno.ECONNREFUSED:
+            os.unlink(path)

@@ -1,0 +1,9 @@
+"""What the parts ask of what they are given."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+
+
+class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
+    """What an ``EchoProtocol`` writes to: Twisted's transports over TCP, UNIX sockets and TLS."""

@@ -1,0 +1,239 @@
+"""The caps and time-outs, as a value, and the counts that they are held against.
+
+The rules of :class:`ConnectionCounts`: a connection is in `open` from ``opened`` to ``closed``, and both
+are called exactly once for it; `perPeer` never holds a zero; a peer is refused before its connection is
+counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.logger import Logger
+
+from echo_app.addresses import describe, peerKey, printable
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from echo_app.protocol import EchoProtocol
+
+log = Logger()
+
+# Descriptors that stay free for what is not a connection: the peer that is being refused, log files
+# that are rotated, the resolver. Twisted itself keeps one in reserve for the same reason.
+RESERVED_DESCRIPTORS = 16
+
+# Seconds between two lines about the same kind of event: an attack must not fill the disk.
+LOG_INTERVAL = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one service allows.
+
+    :param maxConnections: connections open at one time; None is no cap.
+    :param maxConnectionsPerPeer: the same for one IPv4 address or one IPv6 /64; None is no cap.
+    :param idleTimeout: seconds without a byte in either direction until a connection is closed;
+        None is never.
+    :param stallTimeout: seconds without any of the unsent bytes leaving until a connection is reset;
+        None is never. Under 30 seconds it may cut slow peers with large buffers.
+    :param drainTimeout: seconds that a stop waits for busy connections; 0 is not at all.
+    :raise ValueError: on a number out of its range.
+    """
+
+    maxConnections: int | None = None
+    maxConnectionsPerPeer: int | None = None
+    idleTimeout: float | None = None
+    stallTimeout: float | None = 300.0
+    drainTimeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("maxConnections", "maxConnectionsPerPeer", "idleTimeout", "stallTimeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is more than 0, or None: {value!r}")
+        if not self.drainTimeout >= 0:
+            raise ValueError(f"drainTimeout is 0 or more: {self.drainTimeout!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """TCP keepalive (RFC 9293, 3.8.4): when a silent peer is asked whether it is there.
+
+    :param idle: seconds of silence until the first probe.
+    :param interval: seconds between probes.
+    :param count: probes without an answer until the connection is given up.
+    :raise ValueError: on a number that Linux refuses.
+    """
+
+    idle: int = 60
+    interval: int = 10
+    count: int = 6
+
+    def __post_init__(self) -> None:
+        # tcp(7): MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT of the kernel.
+        for name, most in (("idle", 32767), ("interval", 32767), ("count", 127)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"keepalive {name} is 1 to {most}: {getattr(self, name)!r}")
+
+    def __str__(self) -> str:
+        return f"{self.idle},{self.interval},{self.count}"
+
+
+class Tally:
+    """Counts events by their reason, with one log line a minute at most.
+
+    :param what: the line's subject, such as ``refused peers``.
+    :param seconds: returns what time it is, in seconds.
+    """
+
+    def __init__(self, what: str, seconds: Callable[[], float] = monotonic) -> None:
+        self.byReason: Counter[str] = Counter()
+        self._what = what
+        self._seconds = seconds
+        self._nextLine = -inf
+
+    def add(self, reason: str) -> None:
+        """Counts one event; the first one is logged at once, and the sum at most once a minute."""
+        self.byReason[reason] += 1
+        now = self._seconds()
+        if now >= self._nextLine:
+            self._nextLine = now + LOG_INTERVAL
+            log.warn("{what}: {counts}", what=self._what, counts=str(self))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{n} {reason}" for reason, n in sorted(self.byReason.items())) or "0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What was counted since the service was made.
+
+    :param open: connections open now.
+    :param accepted: connections that were served, the open ones included.
+    :param refused: peers that were reset, by reason: ``max-connections``,
+        ``max-connections-per-peer``, ``descriptors``.
+    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``.
+    :param aborted: connections that a stop cut off.
+    :param lost: connections that ended with an error, such as a peer's reset.
+    :param answered: datagrams that were sent back.
+    :param dropped: datagrams that were not, by reason.
+    """
+
+    open: int = 0
+    accepted: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    timedOut: dict[str, int] = field(default_factory=dict)
+    aborted: int = 0
+    lost: int = 0
+    answered: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class ConnectionCounts:
+    """Holds one or several listeners' connections to their limits, together.
+
+    :param limits: the caps.
+    :param seconds: returns what time it is, in seconds: what log lines are spaced by.
+    :param descriptorLimit: the number that the process's descriptors stay below; a connection whose
+        descriptor comes within 16 of it is refused. None is no such limit.
+    :param logConnections: log each connection's beginning and end, at debug level.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        seconds: Callable[[], float] = monotonic,
+        *,
+        descriptorLimit: int | None = None,
+        logConnections: bool = False,
+    ) -> None:
+        self.limits = limits
+        self.open: dict[EchoProtocol, str | None] = {}
+        self.perPeer: Counter[str] = Counter()
+        self.accepted = 0
+        self.aborted = 0
+        self.lost = 0
+        self.refused = Tally("refused peers", seconds)
+        self.timedOut = Tally("timed out connections", seconds)
+        self._waiting: list[Deferred[None]] = []
+        self._logConnections = logConnections
+        self._highestDescriptor = (
+            None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
+        )
+
+    def admits(self, address: object) -> bool:
+        """Says whether a peer at this address may connect now; counts it as refused if not."""
+        limits = self.limits
+        if limits.maxConnections is not None and len(self.open) >= limits.maxConnections:
+            return self._refuse("max-connections")
+        key = self._keyOf(address)
+        if key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
+            return self._refuse("max-connections-per-peer")
+        return True
+
+    def opened(self, protocol: EchoProtocol) -> bool:
+        """Counts a connection; says whether its descriptor leaves enough for everything else."""
+        fileno = getattr(protocol.transport, "fileno", None)
+        highest = self._highestDescriptor
+        if highest is not None and fileno is not None and fileno() >= highest:
+            return self._refuse("descriptors")
+        peer = protocol.transport.getPeer()
+        key = self._keyOf(peer)
+        self.open[protocol] = key
+        self.accepted += 1
+        if key is not None:
+            self.perPeer[key] += 1
+        if self._logConnections:
+            log.debug("connection from {peer}", peer=describe(peer))
+        return True
+
+    def closed(self, protocol: EchoProtocol, reason: Failure) -> None:
+        """Counts a connection's end, and as lost one that ended with an error not of our making."""
+        key = self.open.pop(protocol)
+        self.lost += not reason.check(ConnectionDone, ConnectionAborted)
+        if key is not None:
+            self.perPeer[key] -= 1
+            if not self.perPeer[key]:
+                del self.perPeer[key]
+        if self._logConnections:
+            log.debug(
+                "connection from {peer} ended: {reason}",
+                peer=describe(protocol.transport.getPeer()),
+                reason=printable(reason.getErrorMessage()),
+            )
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def whenEmpty(self) -> Deferred[None]:
+        """Returns a Deferred that fires when no connection is open; it does not fail."""
+        if not self.open:
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._waiting.append(deferred)
+        return deferred
+
+    def cut(self, reason: str) -> None:
+        """Counts a connection that is cut off because it did not move."""
+        self.timedOut.add(reason)
+
+    def _keyOf(self, address: object) -> str | None:
+        """Returns what is counted for a peer; None where no cap by peer applies."""
+        if self.limits.maxConnectionsPerPeer is None:
+            return None
+        return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
+
+    def _refuse(self, reason: str) -> bool:
+        self.refused.add(reason)
+        return False

@@ -1,0 +1,106 @@
+"""A stream, echoed.
+
+:class:`EchoProtocol` is complete by itself: under a plain ``Factory.forProtocol(EchoProtocol)`` it is
+exact, half-closes and has bounded memory. :class:`EchoFactory` adds the limits.
+
+The rules of a connection: the transport is its own producer, so that it stops reading while its peer
+does not read; at the peer's end of stream what is still unsent is flushed, and only then comes our
+end of stream.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echo_app.interfaces import IStreamTransport
+from echo_app.limits import ConnectionCounts
+from echo_app.sockets import keepUrgentDataInline
+
+
+@implementer(IHalfCloseableProtocol)
+class EchoProtocol(Protocol):
+    """Sends back what it receives (RFC 862, over a stream): every byte, in order, nothing else.
+
+    A subclass answers otherwise by overriding ``dataReceived``. One that overrides ``connectionMade``,
+    ``connectionLost`` or ``readConnectionLost`` calls up.
+    """
+
+    transport: IStreamTransport
+    connections: ConnectionCounts | None = None
+
+    def connectionMade(self) -> None:
+        """Ties reading to writing, and counts the connection where a factory asked for it."""
+        keepUrgentDataInline(self.transport)
+        self.transport.registerProducer(self.transport, True)
+        if self.connections is not None and not self.connections.opened(self):
+            self.connections = None
+            self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Sends the bytes back."""
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer half-closed: it gets the rest of its echo, and then our end of stream."""
+        self.finish()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed; the peer's end of stream ends the connection."""
+
+    def finish(self) -> None:
+        """Closes the connection when everything that was written is sent."""
+        # With a streaming producer registered, loseConnection never closes.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Counts the end."""
+        if self.connections is not None:
+            self.connections.closed(self, reason)
+
+
+class Refusal(Protocol):
+    """Resets its connection at once, so that nobody takes a refusal for an empty echo.
+
+    It stands where ``buildProtocol`` could return None, which over ``ssl:`` and ``haproxy:`` leaves
+    the peer connected.
+    """
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Resets the connection."""
+        cast(IStreamTransport, transport).abortConnection()
+
+
+class EchoFactory(ServerFactory):
+    """Makes an :class:`EchoProtocol` for each connection that the limits admit.
+
+    :param connections: the counts, shared by all listeners that are held to the same limits; None is
+        no limits.
+    """
+
+    protocol = EchoProtocol
+    noisy = False
+
+    def __init__(self, connections: ConnectionCounts | None = None) -> None:
+        self.connections = connections
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+        """Returns the connection's protocol, or one that resets it."""
+        if self.connections is None:
+            return super().buildProtocol(addr)
+        if not self.connections.admits(addr):
+            return Refusal()
+        protocol = super().buildProtocol(addr)
+        if isinstance(protocol, EchoProtocol):
+            protocol.connections = self.connections
+        return protocol

@@ -1,0 +1,113 @@
+"""What the kernel is told, and what it knows, of a connection.
+
+Linux counts the bytes of a TCP connection (``TCP_INFO``) and of every queue (``SIOCINQ``, ``SIOCOUTQ``),
+so that the path of a byte needs no counter of ours. It counts none for UNIX sockets: there the
+transport does.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from fcntl import ioctl
+from termios import FIONREAD, TIOCOUTQ
+from typing import Any
+
+from twisted.internet import unix
+
+from echo_app.limits import Keepalive
+
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
+# bytes of flags, 24 words of 4 and 2 of 8. They are there since Linux 4.1.
+_TCP_INFO = struct.Struct("=120xQQ")
+_INT = struct.Struct("=i")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a connection has come; what differs between two of them has moved.
+
+    :param received: bytes from the peer, those in the kernel's queue included.
+    :param sent: bytes to the peer that it has acknowledged.
+    :param owed: bytes in the kernel's queue to the peer. While it has room, nothing waits in ours.
+    :param unread: bytes in the kernel's queue from the peer.
+    """
+
+    received: int
+    sent: int
+    owed: int
+    unread: int
+
+
+class CountingUNIXServer(unix.Server):
+    """A UNIX transport that counts what moves: its reads, and the bytes that it writes."""
+
+    reads = 0
+    written = 0
+
+    def doRead(self) -> Any:
+        """Reads, and counts that it did."""
+        self.reads += 1
+        return super().doRead()
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """Writes, and counts the bytes."""
+        result = super().writeSomeData(data)
+        if isinstance(result, int) and result > 0:
+            self.written += result
+        return result
+
+
+def socketOf(transport: object) -> socket.socket | None:
+    """Returns the socket below a transport, through TLS and wrapping protocols; None if there is none."""
+    while transport is not None:
+        getHandle = getattr(transport, "getHandle", None)
+        handle = getHandle() if getHandle is not None else None
+        if isinstance(handle, socket.socket):
+            return handle
+        transport = getattr(transport, "transport", None)
+    return None
+
+
+def keepUrgentDataInline(transport: object) -> None:
+    """Makes urgent data (RFC 6093) bytes like the others, in their place, instead of losing them.
+
+    It is set on each connection because UNIX sockets, unlike TCP ones, do not inherit it from the
+    listening socket.
+    """
+    sock = socketOf(transport)
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+
+def setConnectionOptions(listening: socket.socket, keepalive: Keepalive | None) -> None:
+    """Sets on a listening TCP socket what its connections inherit (on Linux).
+
+    TCP_NODELAY, because an echo that waits for an acknowledgement measures Nagle's algorithm instead
+    of the path.
+    """
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive.idle)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keepalive.interval)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keepalive.count)
+
+
+def progressOf(transport: object) -> Progress | None:
+    """Asks the kernel how far a connection has come; None if its transport has no socket (any more)."""
+    sock = socketOf(transport)
+    if sock is None or sock.fileno() < 0:
+        return None
+    if sock.family == socket.AF_UNIX:
+        received, sent = getattr(transport, "reads", 0), getattr(transport, "written", 0)
+    else:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        sent, received = _TCP_INFO.unpack(info)
+    return Progress(received, sent, _queued(sock, TIOCOUTQ), _queued(sock, FIONREAD))
+
+
+def _queued(sock: socket.socket, request: int) -> int:
+    (queued,) = _INT.unpack(ioctl(sock, request, bytes(_INT.size)))
+    return int(queued)

@@ -1,0 +1,104 @@
+"""Cuts off what does not move.
+
+One sweep a second over all connections compares what the kernel counts with what it counted before.
+There is no timer by connection, and nothing on the path of a byte. A time-out is therefore exact to a
+second or two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Cooperator, LoopingCall
+
+from echo_app.limits import ConnectionCounts
+from echo_app.sockets import Progress, progressOf
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.protocol import EchoProtocol
+
+# Seconds between two sweeps.
+INTERVAL = 1.0
+
+# Connections that are looked at before the reactor has its turn: about a millisecond's worth.
+BATCH = 100
+
+
+class TimeoutSweep:
+    """Holds the connections to ``idleTimeout`` and ``stallTimeout``.
+
+    The state of a connection is what was last seen of it and since when: since when nothing moved in
+    either direction, and since when nothing that is owed moved.
+
+    :param connections: the connections and their limits.
+    :param clock: what time is.
+    """
+
+    def __init__(self, connections: ConnectionCounts, clock: IReactorTime) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._seen: dict[EchoProtocol, tuple[Progress, float, float]] = {}
+        self._cooperator = Cooperator(
+            # One step of the iterator, then the reactor's turn.
+            terminationPredicateFactory=lambda: lambda: True,
+            scheduler=lambda step: clock.callLater(0, step),
+        )
+        self._loop = LoopingCall(self._sweep)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Begins to sweep, unless both time-outs are never."""
+        limits = self._connections.limits
+        if limits.idleTimeout is not None or limits.stallTimeout is not None:
+            self._cooperator.start()
+            self._loop.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Ends the sweeping."""
+        if self._loop.running:
+            self._loop.stop()
+            self._cooperator.stop()
+        self._seen.clear()
+
+    def _sweep(self) -> Deferred[Iterator[None]]:
+        return self._cooperator.cooperate(self._batches()).whenDone()
+
+    def _batches(self) -> Iterator[None]:
+        """Looks at every connection, and yields after each batch of them."""
+        seen = {p: s for p, s in self._seen.items() if p in self._connections.open}
+        self._seen = seen
+        everyone = iter(list(self._connections.open))
+        while batch := list(islice(everyone, BATCH)):
+            now = self._clock.seconds()
+            for protocol in batch:
+                if protocol in self._connections.open:
+                    self._look(protocol, now)
+            yield
+
+    def _look(self, protocol: EchoProtocol, now: float) -> None:
+        progress = progressOf(protocol.transport)
+        if progress is None:
+            return
+        before, movedAt, paidAt = self._seen.get(protocol, (None, now, now))
+        if progress != before:
+            movedAt = now
+            if before is None or not progress.owed or progress.sent != before.sent:
+                paidAt = now
+            self._seen[protocol] = (progress, movedAt, paidAt)
+        limits = self._connections.limits
+        if limits.stallTimeout is not None and progress.owed and now - paidAt >= limits.stallTimeout:
+            self._cut(protocol, "stall", progress)
+        elif limits.idleTimeout is not None and now - movedAt >= limits.idleTimeout:
+            self._cut(protocol, "idle", progress)
+
+    def _cut(self, protocol: EchoProtocol, reason: str, progress: Progress) -> None:
+        self._connections.cut(reason)
+        if progress.owed or progress.unread:
+            protocol.transport.abortConnection()
+        else:
+            protocol.finish()

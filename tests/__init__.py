@@ -1,0 +1,1 @@
+"""The tests of echo_app: units here, real sockets and processes in ``functional``."""

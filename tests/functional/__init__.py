@@ -1,0 +1,1 @@
+"""Tests of a real service: in a process of its own, over real sockets, with other people's clients."""

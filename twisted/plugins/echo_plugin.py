@@ -1,0 +1,10 @@
+"""Tells ``twistd`` and ``twist`` of the ``echo`` command."""
+
+from twisted.application.service import ServiceMaker
+
+echo = ServiceMaker(
+    "echo",
+    "echo_app.tap",
+    "An exact echo service for network tests: TCP, UNIX, UDP.",
+    "echo",
+)
