@@ -94,7 +94,7 @@ class EchoFactory(ServerFactory):
     def __init__(self, connections: ConnectionCounts | None = None) -> None:
         self.connections = connections
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
         """Returns the connection's protocol, or one that resets it."""
         if self.connections is None:
             return super().buildProtocol(addr)

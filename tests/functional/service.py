@@ -1,0 +1,72 @@
+"""What the functional tests share: a service on the reactor that the tests run on, and its peers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import unittest
+
+from twisted.trial.unittest import TestCase
+
+from echo_app.testing import EchoProcess
+
+# Seconds after which a peer gives up: long enough for the busiest machine, short enough to end a hang.
+PATIENCE = 30.0
+
+
+def reactorName() -> str:
+    """Returns the name, for ``--reactor``, of the reactor that the tests run on."""
+    from twisted.internet import reactor
+
+    return type(reactor).__name__.lower().removesuffix("reactor").replace("asyncioselector", "asyncio")
+
+
+def needs(*programs: str) -> None:
+    """Skips the test where a program is missing; in CI, which installs them all, that is a failure."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing and os.environ.get("CI"):
+        raise AssertionError(f"CI must install: {', '.join(missing)}")
+    if missing:
+        raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
+
+
+class ServiceTestCase(TestCase):
+    """A test case with real services, which end with it."""
+
+    timeout = 120
+
+    def serve(self, *options: str, **more: object) -> EchoProcess:
+        """Starts a service with these options; it is killed at the test's end if it still runs."""
+        server = EchoProcess(*options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
+        self.addCleanup(server.kill)
+        return server.start()
+
+    def connect(self, address: tuple[str, int], **options: int) -> socket.socket:
+        """Connects over TCP, or to a UNIX socket where the port is 0; closed at the test's end.
+
+        :param options: socket options of SOL_SOCKET to set first, such as ``SO_RCVBUF``.
+        """
+        host, port = address
+        family = socket.AF_UNIX if not port else socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family)
+        self.addCleanup(sock.close)
+        sock.settimeout(PATIENCE)
+        for name, value in options.items():
+            sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+        sock.connect(address if port else host)
+        return sock
+
+
+def receiveAll(sock: socket.socket) -> bytes:
+    """Returns what comes until the end of the stream."""
+    chunks = []
+    while chunk := sock.recv(1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def sendAndEnd(sock: socket.socket, data: bytes) -> None:
+    """Sends data, of one segment at the most, and the end of the stream in that same segment."""
+    sock.send(data, socket.MSG_MORE)
+    sock.shutdown(socket.SHUT_WR)
