@@ -72,8 +72,6 @@ class EchoService(Service):
         each listener, such as ``tcp 127.0.0.1:8080``.
     """
 
-    name = "echo"
-
     def __init__(
         self,
         reactor: IReactorTime,
@@ -185,6 +183,8 @@ class EchoService(Service):
             failure.raiseException()
 
     async def _open(self) -> None:
+        # One that a killed service left behind would speak for this one.
+        self._removeReadyFile()
         try:
             for endpoint in self._endpoints:
                 port = await maybeDeferred(endpoint.listen, self._factory)
@@ -201,6 +201,11 @@ class EchoService(Service):
         for host in self.getHosts():
             _logListener(host)
 
+    def _removeReadyFile(self) -> None:
+        if self._readyFile is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._readyFile)
+
     def _prepare(self, port: Any) -> None:
         """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
         sock = getattr(port, "socket", None)
@@ -210,12 +215,13 @@ class EchoService(Service):
             port.transport = CountingUNIXServer
 
     async def _close(self) -> None:
+        if self._opening.isRunning:
+            with suppress(CannotListenError):
+                await self.listen()
         if not self._isOpen:
             return
         self._drain = Drain(self._connections, self._reactor)
-        if self._readyFile is not None:
-            with suppress(OSError):
-                os.unlink(self._readyFile)
+        self._removeReadyFile()
         for port in self._ports:
             _acceptQueued(port)
         await self._closePorts()
@@ -239,6 +245,11 @@ class _Shared:
     def __init__(self, operation: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
         self._operation = operation
         self._waiting: list[Deferred[None]] = []
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether somebody waits for it now."""
+        return bool(self._waiting)
 
     def run(self) -> Deferred[None]:
         """Begins the operation, or joins it; the Deferred has its result."""

@@ -11,14 +11,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Cooperator, LoopingCall
-
 from echo_app.limits import ConnectionCounts
 from echo_app.sockets import Progress, progressOf
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from echo_app.protocol import EchoProtocol
 
@@ -43,42 +40,39 @@ class TimeoutSweep:
         self._connections = connections
         self._clock = clock
         self._seen: dict[EchoProtocol, tuple[Progress, float, float]] = {}
-        self._cooperator = Cooperator(
-            # One step of the iterator, then the reactor's turn.
-            terminationPredicateFactory=lambda: lambda: True,
-            scheduler=lambda step: clock.callLater(0, step),
-        )
-        self._loop = LoopingCall(self._sweep)
-        self._loop.clock = clock
+        self._rest: Iterator[EchoProtocol] = iter(())
+        self._call: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begins to sweep, unless both time-outs are never."""
         limits = self._connections.limits
         if limits.idleTimeout is not None or limits.stallTimeout is not None:
-            self._cooperator.start()
-            self._loop.start(INTERVAL, now=False)
+            self._call = self._clock.callLater(INTERVAL, self._begin)
 
     def stop(self) -> None:
         """Ends the sweeping."""
-        if self._loop.running:
-            self._loop.stop()
-            self._cooperator.stop()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
         self._seen.clear()
 
-    def _sweep(self) -> Deferred[Iterator[None]]:
-        return self._cooperator.cooperate(self._batches()).whenDone()
+    def _begin(self) -> None:
+        everyone = self._connections.open
+        self._seen = {each: seen for each, seen in self._seen.items() if each in everyone}
+        self._rest = iter(list(everyone))
+        self._step()
 
-    def _batches(self) -> Iterator[None]:
-        """Looks at every connection, and yields after each batch of them."""
-        seen = {p: s for p, s in self._seen.items() if p in self._connections.open}
-        self._seen = seen
-        everyone = iter(list(self._connections.open))
-        while batch := list(islice(everyone, BATCH)):
-            now = self._clock.seconds()
-            for protocol in batch:
-                if protocol in self._connections.open:
-                    self._look(protocol, now)
-            yield
+    def _step(self) -> None:
+        """Looks at a batch of connections; then comes the reactor's turn, or the next sweep."""
+        now = self._clock.seconds()
+        batch = list(islice(self._rest, BATCH))
+        if len(batch) < BATCH:
+            self._call = self._clock.callLater(INTERVAL, self._begin)
+        else:
+            self._call = self._clock.callLater(0, self._step)
+        for protocol in batch:
+            if protocol in self._connections.open:
+                self._look(protocol, now)
 
     def _look(self, protocol: EchoProtocol, now: float) -> None:
         progress = progressOf(protocol.transport)
@@ -87,7 +81,7 @@ class TimeoutSweep:
         before, movedAt, paidAt = self._seen.get(protocol, (None, now, now))
         if progress != before:
             movedAt = now
-            if before is None or not progress.owed or progress.sent != before.sent:
+            if before is None or _isPaying(before, progress):
                 paidAt = now
             self._seen[protocol] = (progress, movedAt, paidAt)
         limits = self._connections.limits
@@ -102,3 +96,8 @@ class TimeoutSweep:
             protocol.transport.abortConnection()
         else:
             protocol.finish()
+
+
+def _isPaying(before: Progress, progress: Progress) -> bool:
+    """Says whether what is owed has moved, or had not been owed at all."""
+    return not before.owed or progress.sent != before.sent or progress.owed < before.owed

@@ -1,0 +1,33 @@
+"""A bare factory on somebody else's endpoint: ``python bare_factory.py tcp:8080:interface=127.0.0.1``.
+
+There is no service and no limit here, and a protocol of our own: the echo, in upper case. Half-close,
+urgent data and bounded memory come with ``EchoProtocol``.
+"""
+
+import sys
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.internet.task import react
+
+from echo_app import EchoProtocol
+
+
+class ShoutProtocol(EchoProtocol):
+    """Sends back what it receives, louder."""
+
+    def dataReceived(self, data):
+        """Answers."""
+        super().dataReceived(data.upper())
+
+
+async def main(reactor, description):
+    """Serves until it is interrupted."""
+    port = await serverFromString(reactor, description).listen(Factory.forProtocol(ShoutProtocol))
+    print(f"listening on {port.getHost()}", flush=True)
+    await Deferred()
+
+
+if __name__ == "__main__":
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor, *sys.argv[1:])))

@@ -1,0 +1,71 @@
+"""The examples work as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "-y")
+LISTENING = re.compile(r"(?:listening on \S+:|Site starting on |listening on .*port=)(\d+)")
+
+
+class ExampleTests(ServiceTestCase):
+    def _start(self, listeners: int, *command: str, **env: str) -> list[int]:
+        """Runs an example until the test's end; returns the ports that it says it listens on."""
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        self._process = process
+        assert process.stdout is not None
+        printed = ""
+        while len(ports := LISTENING.findall(printed)) < listeners:
+            line = process.stdout.readline().decode()
+            self.assertTrue(line, f"ended early:\n{printed}")
+            printed += line
+        return [int(port) for port in ports]
+
+    def _stop(self) -> int:
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(PATIENCE)
+
+    def _echoes(self, host: str, port: int, data: bytes = b"hello") -> bytes:
+        peer = self.connect((host, port))
+        sendAndEnd(peer, data)
+        return receiveAll(peer)
+
+    def test_tac(self) -> None:
+        """The application echoes over IPv4 and IPv6, and stops."""
+        ports = self._start(3, *TWISTD, str(EXAMPLES / "echo.tac"), ECHO_PORT="0")
+        self.assertEqual(self._echoes("127.0.0.1", ports[0]), b"hello")
+        self.assertEqual(self._echoes("::1", ports[1]), b"hello")
+        self.assertEqual(self._stop(), -signal.SIGTERM)
+
+    def test_besideWeb(self) -> None:
+        """The web site beside the echo tells what the echo counted."""
+        tac = str(EXAMPLES / "web_and_echo.tac")
+        ports = self._start(2, *TWISTD, tac, ECHO_PORT="0", WEB_PORT="0")
+        self.assertEqual(self._echoes("127.0.0.1", ports[0]), b"hello")
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/", timeout=PATIENCE) as answer:
+            self.assertEqual(json.load(answer)["accepted"], 1)
+        self.assertEqual(self._stop(), -signal.SIGTERM)
+
+    def test_bareFactory(self) -> None:
+        """A subclass of the protocol answers on any endpoint, and half-closes."""
+        script = str(EXAMPLES / "bare_factory.py")
+        (port,) = self._start(1, script, "tcp:0:interface=127.0.0.1")
+        self.assertEqual(self._echoes("127.0.0.1", port), b"HELLO")
+        self._stop()
