@@ -146,12 +146,9 @@ class EchoService(Service):
 
         :raise CannotListenError: when that is known at once.
         """
-        self._listenNow()
+        self._listenNow(self._announce)
         super().startService()
         self._sweep.start()
-        if self._readyFile is not None:
-            _writeReadyFile(self._readyFile, self.getHosts())
-        log.info("echo_app {version} started", version=__version__)
 
     def stopService(self) -> Deferred[None]:
         """Accepts what the kernel has queued, stops listening, and drains the connections.
@@ -167,7 +164,13 @@ class EchoService(Service):
         if self._drain is not None:
             self._drain.abort()
 
-    def _listenNow(self) -> None:
+    def _announce(self) -> None:
+        if self._readyFile is not None:
+            _writeReadyFile(self._readyFile, self.getHosts())
+        log.info("echo_app {version} started", version=__version__)
+
+    def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
+        """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
         failures: list[Failure] = []
         later = False
 
@@ -177,7 +180,7 @@ class EchoService(Service):
             else:
                 failures.append(failure)
 
-        self.listen().addErrback(failed)
+        self.listen().addCallback(lambda _: opened()).addErrback(failed)
         later = True
         for failure in failures:
             failure.raiseException()
@@ -185,18 +188,20 @@ class EchoService(Service):
     async def _open(self) -> None:
         # One that a killed service left behind would speak for this one.
         self._removeReadyFile()
+        asked: object = None
         try:
-            for endpoint in self._endpoints:
-                port = await maybeDeferred(endpoint.listen, self._factory)
+            for asked in self._endpoints:
+                port = await maybeDeferred(asked.listen, self._factory)
                 self._ports.append(port)
                 self._prepare(port)
-            for datagramEndpoint in self._datagramEndpoints:
-                self._ports.append(datagramEndpoint.listen(EchoDatagramProtocol(self._rules)))
+            for asked in self._datagramEndpoints:
+                self._ports.append(asked.listen(EchoDatagramProtocol(self._rules)))
+        except CannotListenError:
+            self._closePorts()
+            raise
         except Exception as error:
             self._closePorts()
-            if isinstance(error, CannotListenError):
-                raise
-            raise CannotListenError(None, repr(endpoint), error) from error
+            raise CannotListenError(None, repr(asked), error) from error
         self._isOpen = True
         for host in self.getHosts():
             _logListener(host)
@@ -220,6 +225,7 @@ class EchoService(Service):
                 await self.listen()
         if not self._isOpen:
             return
+        self._isOpen = False
         self._drain = Drain(self._connections, self._reactor)
         self._removeReadyFile()
         for port in self._ports:
@@ -227,8 +233,8 @@ class EchoService(Service):
         await self._closePorts()
         await self._drain.run()
         self._drain = None
-        self._sweep.stop()
-        self._isOpen = False
+        if not self.running:
+            self._sweep.stop()
         _logCounts(self.snapshot())
 
     def _closePorts(self) -> Deferred[Any]:

@@ -46,7 +46,8 @@ class TimeoutSweep:
     def start(self) -> None:
         """Begins to sweep, unless both time-outs are never."""
         limits = self._connections.limits
-        if limits.idleTimeout is not None or limits.stallTimeout is not None:
+        isAsked = limits.idleTimeout is not None or limits.stallTimeout is not None
+        if isAsked and self._call is None:
             self._call = self._clock.callLater(INTERVAL, self._begin)
 
     def stop(self) -> None:
