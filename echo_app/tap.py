@@ -237,7 +237,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     listening = service.listen().addErrback(failures.append)
     if failures or not listening.called:
         # What was opened closes, and socket files go, in the reactor's next turn.
-        reactor.iterate()
+        reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     reactor.callWhenRunning(_abortOnSecondSignal, reactor, service)
     return service

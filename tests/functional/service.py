@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import threading
 import unittest
+from contextlib import suppress
 
 from twisted.trial.unittest import TestCase
 
@@ -70,3 +73,24 @@ def sendAndEnd(sock: socket.socket, data: bytes) -> None:
     """Sends data, of one segment at the most, and the end of the stream in that same segment."""
     sock.send(data, socket.MSG_MORE)
     sock.shutdown(socket.SHUT_WR)
+
+
+def startSending(sock: socket.socket, data: bytes) -> threading.Thread:
+    """Sends data and the end of the stream on a thread; it ends when the kernel has taken everything."""
+
+    def send() -> None:
+        # What went wrong is seen by whoever reads: an end that comes too early, or a reset.
+        with suppress(OSError):
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def stopCounts(server: EchoProcess) -> dict[str, int]:
+    """Stops a service; returns what it counted, by the words of its last line, such as ``dropped``."""
+    server.stop()
+    line = server.log().rpartition("echo_app stopped: ")[2]
+    return {what: int(count) for count, what in re.findall(r"(\d+) (\w+(?: out)?)", line)}

@@ -1,0 +1,296 @@
+"""Either everything that was asked for listens, or one line says why not: contract 2.6 and 2.9."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from tests.functional.kernel import waitUntil
+from tests.functional.service import (
+    PATIENCE,
+    ServiceTestCase,
+    reactorName,
+    receiveAll,
+    sendAndEnd,
+)
+
+SCRIPTS = Path(sys.executable).parent
+REACTOR = f"--reactor={reactorName()}"
+COMMANDS = {
+    "twistd -n": (str(SCRIPTS / "twistd"), REACTOR, "-n", "--pidfile=twistd.pid", "echo"),
+    "twistd": (str(SCRIPTS / "twistd"), REACTOR, "--pidfile=twistd.pid", "--logfile=twistd.log", "echo"),
+    "twist": (str(SCRIPTS / "twist"), REACTOR, "echo"),
+}
+
+# What is typed, and what the one line says of it.
+WRONG_VALUES = {
+    "--port 70000": "'70000'",
+    "--port -1": "'-1'",
+    "--port abc": "'abc'",
+    "--port=": "''",
+    "--port": "requires argument",
+    "--udp 65536": "'65536'",
+    "--interface localhost": "'localhost'",
+    "--interface=": "''",
+    "--interface 192.0.2.99": "192.0.2.99: Cannot assign requested address",
+    "--interface ::1 --listen tcp:0": "'::1'",
+    "--listen=": "''",
+    "--listen frob:1": "'frob:1': Unknown endpoint type",
+    "--listen tcp:0:frob=1": "argument 'frob'",
+    "--listen tcp": "argument: 'port'",
+    "--listen tcp:abc": "'abc' is not a number",
+    "--listen tcp:70000": "'tcp:70000'",
+    "--listen tcp:0:interface=192.0.2.99": "Cannot assign requested address",
+    "--listen unix:none/x": "No such file or directory",
+    "--listen systemd:domain=INET:index=0": "LISTEN_FDS",
+    "--listen ssl:0:privateKey=none.pem": "none.pem: No such file or directory",
+    "--listen ssl:0:privateKey=.": ": Is a directory",
+    "--listen ssl:0:privateKey=junk.pem": "junk.pem: no usable private key",
+    "--listen ssl:0:privateKey=key.pem:certKey=junk.pem": "junk.pem: no usable certificate",
+    "--listen ssl:0:privateKey=key.pem:certKey=other.pem": "do not match",
+    "--max-connections -5": "'-5'",
+    "--max-connections-per-peer 1.5": "'1.5'",
+    "--idle-timeout nan": "'nan'",
+    "--stall-timeout inf": "'inf'",
+    "--drain-timeout=": "''",
+    "--udp-rate -1": "'-1'",
+    "--keepalive 1,2": "'1,2'",
+    "--keepalive 0,1,1": "'0,1,1'",
+    "--keepalive 1,1,128": "'1,1,128'",
+    "--ready-file none/ready": "'none/ready'",
+    "--ready-file=": "''",
+    "--frob": "--frob",
+    "stray": "'stray'",
+}
+
+
+def _certificate(key: str, certificate: str) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=echo", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+class RefusedStartTests(ServiceTestCase):
+    """Each wrong command line, under each of the three commands."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        _certificate(str(self.folder / "key.pem"), str(self.folder / "own.pem"))
+        _certificate(str(self.folder / "otherkey.pem"), str(self.folder / "other.pem"))
+        (self.folder / "junk.pem").write_text("junk")
+        self._files = sorted(os.listdir(self.folder))
+
+    def _start(self, command: str, *options: str, **more: object) -> CompletedProcess[str]:
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            [*COMMANDS[command], *options],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            **more,
+        )
+
+    def _complaint(self, command: str, typed: Sequence[str], reason: str, **more: object) -> str | None:
+        """Starts with these options; returns what is wrong with how that failed."""
+        ended = self._start(command, *typed, **more)
+        shown = f"{command} {' '.join(typed)}: {ended}"
+        if ended.returncode != 1:
+            return f"status: {shown}"
+        if not re.fullmatch(r"echo: .*\n", ended.stderr) or ended.stdout:
+            return f"not one line: {shown}"
+        return None if reason in ended.stderr else f"not {reason!r}: {shown}"
+
+    def _check(self, cases: Sequence[tuple[str, Sequence[str], str]]) -> None:
+        with ThreadPoolExecutor(3) as pool:
+            complaints = list(pool.map(lambda case: self._complaint(*case), cases))
+        self.assertEqual([c for c in complaints if c], [])
+        self.assertEqual(sorted(os.listdir(self.folder)), self._files, "something was left behind")
+
+    def _checkAll(self, command: str) -> None:
+        self._check([(command, typed.split(), why) for typed, why in WRONG_VALUES.items()])
+
+    def test_foreground(self) -> None:
+        """``twistd -n`` says what is wrong in one line, exits with 1, and leaves nothing."""
+        self._checkAll("twistd -n")
+
+    def test_daemon(self) -> None:
+        """``twistd`` does so before it becomes a daemon."""
+        self._checkAll("twistd")
+
+    def test_twist(self) -> None:
+        """``twist`` does so too."""
+        self._checkAll("twist")
+
+    def test_taken(self) -> None:
+        """A port that is taken, and a listener that is asked for twice, are named."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as takenUDP:
+                takenUDP.bind(("127.0.0.1", 0))
+                udp = str(takenUDP.getsockname()[1])
+                used = "Address already in use"
+                self._check(
+                    [
+                        case
+                        for command in COMMANDS
+                        for case in (
+                            (command, ["--port", port], f"--port {port} on 127.0.0.1: {used}"),
+                            (command, ["--udp", udp], f"--udp {udp} on 127.0.0.1: {used}"),
+                            (
+                                command,
+                                ["--listen", "unix:x", "--port", "0", "--listen", "unix:x"],
+                                f"--listen 'unix:x': {used}",
+                            ),
+                            # What was opened before the one that fails goes again: no socket file stays.
+                            (command, ["--listen", "unix:y", "--port", port], used),
+                        )
+                    ]
+                )
+
+    def test_unprivileged(self) -> None:
+        """A port and a key that are not for this user are named."""
+        if os.getuid() != 0:
+            raise unittest.SkipTest("only root can become an unprivileged user")
+        try:
+            lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+        except OSError:
+            lowest = 1024
+        if lowest <= 7:
+            raise unittest.SkipTest("every user may bind every port here")
+        key = (self.folder / "key.pem").absolute()
+        key.chmod(0o600)
+        for typed, reason in (
+            (("--port", "7"), "--port 7 on 127.0.0.1: Permission denied"),
+            (("--listen", f"ssl:0:privateKey={key}"), f"{key}: Permission denied"),
+        ):
+            ended = subprocess.run(
+                ["setpriv", "--reuid=nobody", "--clear-groups", *COMMANDS["twistd -n"], *typed],
+                cwd="/",
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            if "echo: " not in ended.stderr:
+                raise unittest.SkipTest(f"this Python is not for every user: {ended.stderr[-200:]}")
+            self.assertRegex(ended.stderr, rf"\Aecho: .*{re.escape(reason)}\n\Z")
+            self.assertEqual(ended.returncode, 1)
+
+
+class StartTests(ServiceTestCase):
+    """What a start shows."""
+
+    def test_readyFile(self) -> None:
+        """The ready file has a line for each listener, as it was bound, and goes at the stop."""
+        server = self.serve(
+            *("--port", "0", "--interface", "127.0.0.1", "--interface", "::1", "--udp", "0"),
+            *("--listen", "unix:echo.sock"),
+        )
+        lines = (server.folder / "ready").read_text().splitlines()
+        kinds = [re.sub(r":\d+$", ":N", line) for line in lines]
+        self.assertEqual(
+            kinds,
+            ["tcp 127.0.0.1:N", "tcp [::1]:N", "unix echo.sock", "udp 127.0.0.1:N", "udp [::1]:N"],
+        )
+        for listener in server.listeners[:3]:
+            peer = self.connect((listener.host, listener.port))
+            sendAndEnd(peer, b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
+        server.signal(signal.SIGTERM)
+        ready = server.folder / "ready"
+        self.assertTrue(waitUntil(lambda: not ready.exists()))
+        server.wait()
+
+    def test_staleReadyFile(self) -> None:
+        """A ready file that a killed service left behind does not speak for one that fails."""
+        stale = Path(self.mktemp())
+        stale.write_text("tcp 127.0.0.1:1\n")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            command = [*COMMANDS["twist"], "--ready-file", str(stale), "--port", port]
+            subprocess.run(command, capture_output=True, timeout=PATIENCE)
+        self.assertFalse(stale.exists())
+
+    def test_log(self) -> None:
+        """The log has one line of ours for each listener, one for the start, and one for the stop."""
+        server = self.serve("--port", "0", "--udp", "0", "--interface", "0.0.0.0")
+        server.stop()
+        ours = re.findall(r"echo_app\.\w+#info\] (.*)", server.log())
+        self.assertEqual(
+            [re.sub(r"\d+", "N", line) for line in ours[:-1]],
+            [
+                "listening on N.N.N.N:N (tcp), on every interface",
+                "listening on N.N.N.N:N (udp), on every interface",
+                "echo_app N.N.N started",
+            ],
+        )
+        self.assertTrue(ours[-1].startswith("echo_app stopped: 0 connections"), ours[-1])
+
+    def test_loopbackOnly(self) -> None:
+        """Without --interface, only 127.0.0.1 is bound; --udp has to be asked for."""
+        server = self.serve("--port", "0")
+        self.assertEqual(
+            [(each.transport, each.host) for each in server.listeners], [("tcp", "127.0.0.1")]
+        )
+
+    def test_daemon(self) -> None:
+        """``twistd`` without -n echoes from the background, and its pid file goes at the stop."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        command = [*COMMANDS["twistd"], "--port", "0", "--ready-file", "ready"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=PATIENCE)
+        self.assertTrue(waitUntil((folder / "ready").exists))
+        pid = int((folder / "twistd.pid").read_text())
+        try:
+            host, _, port = (folder / "ready").read_text().split()[1].rpartition(":")
+            peer = self.connect((host, int(port)))
+            sendAndEnd(peer, b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
+        finally:
+            os.kill(pid, signal.SIGTERM)
+        self.assertTrue(waitUntil(lambda: not (folder / "twistd.pid").exists()))
+
+    def test_twist(self) -> None:
+        """``twist`` serves the same, and ends with the same status."""
+        server = self.serve("--port", "0", command=COMMANDS["twist"])
+        peer = self.connect(server.address())
+        sendAndEnd(peer, b"hello")
+        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(server.stop(), -signal.SIGTERM)
+
+    def test_help(self) -> None:
+        """--help fits 80 columns, and --version says ours."""
+        env = {**os.environ, "COLUMNS": "80"}
+        for command in COMMANDS.values():
+            for option, expected in (("--help", "--stall-timeout"), ("--version", "echo_app 0")):
+                ended = subprocess.run(
+                    [*command, option], capture_output=True, text=True, env=env, timeout=PATIENCE
+                )
+                self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+                self.assertIn(expected, ended.stdout)
+                self.assertLessEqual(max(map(len, ended.stdout.splitlines())), 80)
+
+    def test_descriptorLimit(self) -> None:
+        """The soft descriptor limit is raised to the hard one, but not under select."""
+        for reactor, soft in (("epoll", "2000"), ("select", "500")):
+            start = ("prlimit", "--nofile=500:2000", sys.executable, "-m", "echo_app.testing")
+            twistd = ("--reactor", reactor, "-n", "--pidfile=", "echo")
+            server = self.serve("--port", "0", command=start + twistd)
+            limits = Path(f"/proc/{server.pid}/limits").read_text()
+            self.assertIn(soft, re.findall(r"Max open files +(\d+)", limits))
+            server.stop()

@@ -1,0 +1,176 @@
+"""A stop loses nothing, and does not wait for nothing: contract 2.7."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+
+from echo_app.testing import EchoProcess
+from tests.functional.kernel import waitUntil
+from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, startSending
+
+PEERS = 100
+
+
+class _Transfer(threading.Thread):
+    """A peer that sends for some seconds, half-closes, and reads to the end."""
+
+    def __init__(self, peer: socket.socket, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._peer = peer
+        self._seconds = seconds
+        self.sent = bytearray()
+        self.received = b""
+
+    def run(self) -> None:
+        reader = threading.Thread(target=self._read, daemon=True)
+        reader.start()
+        pause = threading.Event()
+        end = time.monotonic() + self._seconds
+        while time.monotonic() < end:
+            chunk = os.urandom(2000)
+            self._peer.sendall(chunk)
+            self.sent += chunk
+            pause.wait(0.05)
+        sendAndEnd(self._peer, b"the last bytes")
+        self.sent += b"the last bytes"
+        reader.join(PATIENCE)
+
+    def _read(self) -> None:
+        self.received = receiveAll(self._peer)
+
+
+class DrainTests(ServiceTestCase):
+    def test_transfers(self) -> None:
+        """100 peers that send on after SIGTERM, and half-close, get every byte; then the service ends."""
+        server = self.serve("--port", "0", "--drain-timeout", "10")
+        transfers = [_Transfer(self.connect(server.address()), 3) for _ in range(PEERS)]
+        for transfer in transfers:
+            transfer.start()
+        threading.Event().wait(1)
+        server.signal(signal.SIGTERM)
+        self.assertTrue(waitUntil(lambda: self._isRefused(server), 2), "new peers are accepted")
+        for transfer in transfers:
+            transfer.join(PATIENCE)
+        ended = time.monotonic()
+        self.assertEqual(server.wait(), -signal.SIGTERM)
+        self.assertLess(time.monotonic() - ended, 2)
+        self.assertEqual([t for t in transfers if t.sent != t.received], [])
+
+    def _isRefused(self, server: EchoProcess) -> bool:
+        with socket.socket() as peer:
+            return peer.connect_ex(server.address()) != 0
+
+    def test_received(self) -> None:
+        """What is in the receive queues at the signal, and in the accept queue, is answered."""
+        server = self.serve("--port", "0", "--listen", "unix:echo.sock")
+        data = os.urandom(10_000)
+        open_ = [self.connect(server.address(kind)) for kind in ("tcp", "unix") for _ in range(20)]
+        for peer in open_:
+            peer.sendall(b"?")
+            self.assertEqual(peer.recv(1), b"?")
+        server.signal(signal.SIGSTOP)
+        for peer in open_:
+            sendAndEnd(peer, data)
+        queued = [self.connect(server.address(kind)) for kind in ("tcp", "unix") for _ in range(20)]
+        for peer in queued:
+            sendAndEnd(peer, data)
+        server.signal(signal.SIGTERM)
+        server.signal(signal.SIGCONT)
+        self.assertEqual([p for p in open_ + queued if receiveAll(p) != data], [])
+        self.assertEqual(server.wait(), -signal.SIGTERM)
+
+    def test_lateReader(self) -> None:
+        """A transfer of 16 MiB whose reader begins a second after the signal is whole."""
+        server = self.serve("--port", "0", "--drain-timeout", "20")
+        data = os.urandom(16 << 20)
+        peer = self.connect(server.address())
+        sender = startSending(peer, data)
+        self.assertTrue(peer.recv(1, socket.MSG_PEEK))
+        server.signal(signal.SIGTERM)
+        threading.Event().wait(1)
+        self.assertTrue(receiveAll(peer) == data)
+        sender.join(PATIENCE)
+        server.wait()
+
+    def test_silent(self) -> None:
+        """100 silent peers get a clean end of the stream, and the exit comes within 2 seconds."""
+        server = self.serve("--port", "0")
+        peers = [self.connect(server.address()) for _ in range(PEERS)]
+        start = time.monotonic()
+        server.signal(signal.SIGTERM)
+        server.wait()
+        self.assertLess(time.monotonic() - start, 2)
+        self.assertEqual([receiveAll(peer) for peer in peers], [b""] * PEERS)
+
+    def test_quietPeerSends(self) -> None:
+        """Peers that send when they get our end of the stream are not reset: their echo was whole."""
+        server = self.serve("--port", "0")
+        peers = [self.connect(server.address()) for _ in range(20)]
+        for peer in peers:
+            peer.sendall(b"before")
+        server.signal(signal.SIGTERM)
+        received = []
+        for peer in peers:
+            echo = receiveAll(peer)
+            peer.sendall(b"after")
+            received.append(echo)
+        self.assertEqual(received, [b"before"] * 20)
+        server.wait()
+
+
+class AbortTests(ServiceTestCase):
+    def _busy(self, *options: str) -> EchoProcess:
+        """Starts a service, with 20 peers that it owes more than they take."""
+        server = self.serve("--port", "0", *options)
+        for _ in range(20):
+            peer = self.connect(server.address())
+            peer.setblocking(False)
+            try:
+                while True:
+                    peer.send(bytes(1 << 16))
+            except BlockingIOError:
+                pass
+        return server
+
+    def _signalled(self, server: EchoProcess, number: int) -> tuple[int, float]:
+        """Returns the exit status after a signal, and in how many seconds it came."""
+        start = time.monotonic()
+        server.signal(number)
+        status = server.wait()
+        return status, time.monotonic() - start
+
+    def test_drainTimeout(self) -> None:
+        """Peers that never read are reset at the drain time-out, and counted."""
+        server = self._busy("--drain-timeout", "1")
+        status, seconds = self._signalled(server, signal.SIGTERM)
+        self.assertEqual(status, -signal.SIGTERM)
+        self.assertTrue(0.9 < seconds < 2, seconds)
+        self.assertIn("20 aborted", server.log())
+
+    def test_noDrain(self) -> None:
+        """--drain-timeout 0 aborts at once."""
+        server = self._busy("--drain-timeout", "0")
+        status, seconds = self._signalled(server, signal.SIGINT)
+        self.assertEqual(status, -signal.SIGINT)
+        self.assertLess(seconds, 0.5)
+        self.assertIn("20 aborted", server.log())
+
+    def test_secondSignal(self) -> None:
+        """A second signal, the same one or the other, ends a drain within 0.2 seconds."""
+        fastest = PATIENCE
+        for first, second in (
+            (signal.SIGTERM, signal.SIGTERM),
+            (signal.SIGINT, signal.SIGTERM),
+            (signal.SIGTERM, signal.SIGINT),
+        ):
+            server = self._busy("--drain-timeout", "30")
+            server.signal(first)
+            self.assertTrue(waitUntil(lambda server=server: "shutting down" in server.log()))  # type: ignore[misc]
+            status, seconds = self._signalled(server, second)
+            self.assertEqual(status, -first)
+            fastest = min(fastest, seconds)
+        self.assertLess(fastest, 0.2)
