@@ -1,0 +1,86 @@
+"""Imports go one way: from a room of the house to those above it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import echo_app
+
+# From the top; a module imports, at run time, only what stands before it.
+HOUSE = (
+    "interfaces",
+    "addresses",
+    "limits",
+    "sockets",
+    "protocol",
+    "datagram",
+    "timeouts",
+    "drain",
+    "endpoints",
+    "service",
+    "tap",
+    "testing",
+)
+ROOMS = {
+    path.stem: path for path in Path(echo_app.__file__).parent.glob("*.py") if path.stem != "__init__"
+}
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Yields the names of the modules that are imported at run time."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield from _imported(node)
+
+
+class DirectionTests(SynchronousTestCase):
+    def test_everyRoomHasItsPlace(self) -> None:
+        """A module that is not in the list has to be placed first."""
+        self.assertEqual(set(ROOMS), set(HOUSE))
+
+    def test_direction(self) -> None:
+        """No module imports one that stands below it, or itself."""
+        wrong = []
+        for name, path in ROOMS.items():
+            for imported in _imported(ast.parse(path.read_text())):
+                package, _, rest = imported.partition(".")
+                room = rest.partition(".")[0]
+                if package == "echo_app" and room in HOUSE and HOUSE.index(room) >= HOUSE.index(name):
+                    wrong.append(f"{name} imports {room}")
+        self.assertEqual(wrong, [])
+
+    def test_testingStandsAlone(self) -> None:
+        """What tests use to start a service has nothing of the service in it."""
+        imported = _imported(ast.parse(ROOMS["testing"].read_text()))
+        self.assertEqual([name for name in imported if name.startswith("echo_app")], [])
+
+
+class ReactorTests(SynchronousTestCase):
+    def test_onlyTheCommandLine(self) -> None:
+        """The global reactor is imported by the command line, and nowhere else."""
+        importing = [
+            name
+            for name, path in ROOMS.items()
+            if "twisted.internet.reactor" in _imported(ast.parse(path.read_text()))
+        ]
+        self.assertEqual(importing, ["tap"])
+
+    def test_notOnImport(self) -> None:
+        """Importing any module of ours, the plugin included, installs no reactor."""
+        modules = ", ".join(
+            ["echo_app", "twisted.plugins.echo_plugin"] + [f"echo_app.{r}" for r in HOUSE]
+        )
+        code = f"import sys, {modules}; sys.exit('twisted.internet.reactor' in sys.modules)"
+        self.assertEqual(subprocess.run([sys.executable, "-c", code]).returncode, 0)
