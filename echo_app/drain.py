@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, ISSLTransport
 
 from echo_app.limits import ConnectionCounts
-from echo_app.sockets import progressOf
+from echo_app.sockets import Progress, progressOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -34,11 +34,12 @@ LINGER = 1.0
 
 @dataclass(slots=True)
 class _Draining:
-    """What is known of a connection: bytes received, since when no more, and when our end was sent."""
+    """What is known of a connection: bytes received, since when no more, and how far its end has come."""
 
     received: int
     since: float
     endedAt: float | None = None
+    isClosing: bool = False
 
 
 class Drain:
@@ -86,31 +87,35 @@ class Drain:
             self._call = self._clock.callLater(wait, self._step)
 
     def _look(self, protocol: EchoProtocol, now: float) -> None:
-        progress = progressOf(protocol.transport)
-        if progress is None:
-            protocol.finish()
-            return
+        # Without a socket to ask, a connection counts as quiet.
+        progress = progressOf(protocol.transport) or Progress(0, 0, 0, 0)
         seen = self._seen.setdefault(protocol, _Draining(progress.received, now))
+        if seen.isClosing:
+            return
         more = progress.received != seen.received or progress.unread > 0
         if more:
             seen.received, seen.since = progress.received, now
         if seen.endedAt is None:
             if not progress.owed and now - seen.since >= QUIET:
                 seen.endedAt = now
-                self._end(protocol)
+                self._end(protocol, seen)
         elif not more:
-            protocol.finish()
+            self._close(protocol, seen)
         elif now - seen.endedAt >= LINGER:
             self._abort(protocol)
 
-    def _end(self, protocol: EchoProtocol) -> None:
+    def _end(self, protocol: EchoProtocol, seen: _Draining) -> None:
         """Sends our end of stream; the peer's own, or the next look, closes the connection."""
         if ISSLTransport.providedBy(protocol.transport):
             # Over TLS this would shut down the TCP connection below: a truncation.
-            protocol.finish()
+            self._close(protocol, seen)
         else:
             protocol.transport.unregisterProducer()
             protocol.transport.loseWriteConnection()
+
+    def _close(self, protocol: EchoProtocol, seen: _Draining) -> None:
+        seen.isClosing = True
+        protocol.finish()
 
     def _abort(self, protocol: EchoProtocol) -> None:
         if protocol not in self._aborted:

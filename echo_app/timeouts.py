@@ -40,6 +40,7 @@ class TimeoutSweep:
         self._connections = connections
         self._clock = clock
         self._seen: dict[EchoProtocol, tuple[Progress, float, float]] = {}
+        self._closing: set[EchoProtocol] = set()
         self._rest: Iterator[EchoProtocol] = iter(())
         self._call: IDelayedCall | None = None
 
@@ -60,6 +61,7 @@ class TimeoutSweep:
     def _begin(self) -> None:
         everyone = self._connections.open
         self._seen = {each: seen for each, seen in self._seen.items() if each in everyone}
+        self._closing.intersection_update(everyone)
         self._rest = iter(list(everyone))
         self._step()
 
@@ -76,6 +78,10 @@ class TimeoutSweep:
                 self._look(protocol, now)
 
     def _look(self, protocol: EchoProtocol, now: float) -> None:
+        if protocol in self._closing:
+            # It was closed a sweep ago: its peer, over TLS, does not answer to that either.
+            protocol.transport.abortConnection()
+            return
         progress = progressOf(protocol.transport)
         if progress is None:
             return
@@ -96,6 +102,7 @@ class TimeoutSweep:
         if progress.owed or progress.unread:
             protocol.transport.abortConnection()
         else:
+            self._closing.add(protocol)
             protocol.finish()
 
 

@@ -1,0 +1,72 @@
+"""Connections that move as a test says."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.python.failure import Failure
+
+from echo_app.limits import ConnectionCounts
+from echo_app.protocol import EchoProtocol
+from echo_app.sockets import Progress
+
+
+class FakeConnection:
+    """An ``EchoProtocol`` and its transport, as far as limits, time-outs and a drain look at them.
+
+    :ivar progress: what the kernel would say of it; None is a transport without a socket.
+    :ivar done: what was asked of it, in order.
+    """
+
+    def __init__(self, counts: ConnectionCounts, host: str = "192.0.2.1") -> None:
+        self.progress: Progress | None = Progress(0, 0, 0, 0)
+        self.done: list[str] = []
+        self.transport = self
+        self._counts = counts
+        self._host = host
+
+    @property
+    def protocol(self) -> EchoProtocol:
+        """Itself, to a type checker."""
+        return cast(EchoProtocol, self)
+
+    def open(self) -> FakeConnection:
+        """Is counted as open."""
+        self._counts.opened(self.protocol)
+        return self
+
+    def end(self, why: type[Exception] = ConnectionDone) -> None:
+        """Is counted as closed."""
+        self._counts.closed(self.protocol, Failure(why()))
+
+    def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0) -> None:
+        """Sets what the kernel says: totals, and queues."""
+        self.progress = Progress(received, sent, owed, unread)
+
+    def getPeer(self) -> IPv4Address:
+        """The peer's address."""
+        return IPv4Address("TCP", self._host, 4242)
+
+    def finish(self) -> None:
+        """The protocol's."""
+        self.done.append("finish")
+
+    def abortConnection(self) -> None:
+        """The transport's; it ends at once."""
+        self.done.append("abort")
+        self.end(ConnectionAborted)
+
+    def unregisterProducer(self) -> None:
+        """The transport's."""
+        self.done.append("unregister")
+
+    def loseWriteConnection(self) -> None:
+        """The transport's."""
+        self.done.append("end of stream")
+
+
+def progressOf(transport: FakeConnection) -> Progress | None:
+    """Stands in for ``echo_app.sockets.progressOf``."""
+    return transport.progress
