@@ -65,7 +65,8 @@ def describe(address: object) -> str:
 
 def isWildcardHost(host: str) -> bool:
     """Says whether a listener at this literal is reached through every interface."""
-    return ipaddress.ip_address(host).is_unspecified
+    address = ipaddress.ip_address(host)
+    return (getattr(address, "ipv4_mapped", None) or address).is_unspecified
 
 
 def printable(text: str) -> str:

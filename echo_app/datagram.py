@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,7 +70,7 @@ _IN_PKTINFO = struct.Struct("=i4s4s")
 _CONTROL_SIZE = socket.CMSG_SPACE(_IN_PKTINFO.size) + socket.CMSG_SPACE(20)
 
 
-_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 @lru_cache(maxsize=SOURCES)
@@ -80,7 +80,7 @@ def isClientAddress(host: str) -> bool:
     return not (
         address.is_multicast
         or address.is_unspecified
-        or address == _BROADCAST
+        or address == BROADCAST
         or (address.version == 4 and address.packed[0] == 0)
     )
 
@@ -111,7 +111,7 @@ class DatagramRules:
         seconds: Callable[[], float] = monotonic,
         chance: Callable[[], float] = random,
     ) -> None:
-        self.ownPorts: set[int] = set()
+        self.ownPorts: Counter[int] = Counter()
         self.answered = 0
         self.dropped = Tally("dropped datagrams", seconds)
         self._rate = rate
@@ -145,7 +145,8 @@ class DatagramRules:
                 self._sources.popitem(last=False)
         else:
             self._sources.move_to_end(key)
-        silence = now - source.lastHeard
+        # A wall clock, which a reactor's is, may be set back.
+        silence = max(0.0, now - source.lastHeard)
         source.lastHeard = now
         source.streak = 1 if silence >= PAUSE else source.streak + 1
         source.tokens = min(burst, source.tokens + silence * rate)
@@ -173,11 +174,13 @@ class EchoDatagramProtocol(DatagramProtocol):
         host = self.transport.getHost()
         if isinstance(host, (IPv4Address, IPv6Address)):
             self._ownPort = host.port
-            self.rules.ownPorts.add(host.port)
+            self.rules.ownPorts[host.port] += 1
 
     def stopProtocol(self) -> None:
         """Forgets the port."""
-        self.rules.ownPorts.discard(self._ownPort or 0)
+        if self._ownPort is not None:
+            self.rules.ownPorts[self._ownPort] -= 1
+            self.rules.ownPorts += Counter()
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Sends the datagram back."""
@@ -213,6 +216,8 @@ class DatagramPort(Port):
         super().__init__(port, protocol, interface, LARGEST, reactor)
         self._dropped = dropped
         self._wildcard = interface == "" or isWildcardHost(interface)
+        self._scope = interface.partition("%")[2]
+        self._reading = False
         self._source: tuple[Any, ...] = ()
         self._control: list[tuple[int, int, bytes]] | None = []
 
@@ -220,6 +225,9 @@ class DatagramPort(Port):
         """Makes the socket, told to say where datagrams were sent to if it is bound everywhere."""
         sock: socket.socket = super().createInternetSocket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if self._scope:
+            # What bind() would do with the scope that its two-tuple lacks.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._scope.encode())
         if self._wildcard:
             sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             if sock.family == socket.AF_INET6:
@@ -249,8 +257,18 @@ class DatagramPort(Port):
                 self.protocol.datagramReceived(data, source[:2])
             except Exception:
                 log.failure("a datagram's protocol failed")
-            if not self.connected:
+            if not self._reading:
                 return
+
+    def startReading(self) -> None:
+        """Takes datagrams."""
+        self._reading = True
+        super().startReading()
+
+    def stopReading(self) -> None:
+        """Takes no more datagrams, from the next one on."""
+        self._reading = False
+        super().stopReading()
 
     def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
         """Sends a datagram.

@@ -20,7 +20,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
-from echo_app.datagram import RATE, DatagramEndpoint
+from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
 from echo_app.limits import Keepalive, Limits
 from echo_app.service import BACKLOG, EchoService
@@ -40,9 +40,11 @@ def _port(text: str) -> int:
 
 def _address(text: str) -> str:
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         raise ValueError("not an IPv4 or IPv6 address") from None
+    if address.is_multicast or address == BROADCAST:
+        raise ValueError("an address of many hosts; an interface has one of its own")
     return text
 
 

@@ -41,6 +41,7 @@ WRONG_VALUES = {
     "--udp 65536": "'65536'",
     "--interface localhost": "'localhost'",
     "--interface=": "''",
+    "--interface 224.0.0.1": "'224.0.0.1'",
     "--interface 192.0.2.99": "192.0.2.99: Cannot assign requested address",
     "--interface ::1 --listen tcp:0": "'::1'",
     "--listen=": "''",
