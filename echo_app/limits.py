@@ -167,9 +167,7 @@ class ConnectionCounts:
         self.timedOut = Tally("timed out connections", seconds)
         self._waiting: list[Deferred[None]] = []
         self._logConnections = logConnections
-        self._highestDescriptor = (
-            None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
-        )
+        self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
     def admits(self, address: object) -> bool:
         """Says whether a peer at this address may connect now; counts it as refused if not."""

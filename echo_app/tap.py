@@ -204,9 +204,7 @@ class Options(BaseOptions):
         if not (self["ports"] or self["endpoints"] or self["udp-ports"]):
             self["ports"].append(DEFAULT_PORT)
         if self["interfaces"] and not (self["ports"] or self["udp-ports"]):
-            raise UsageError(
-                f"--interface {self['interfaces'][0]!r}: there is no --port or --udp to bind"
-            )
+            raise UsageError(f"--interface {self['interfaces'][0]!r}: there is no --port or --udp to bind")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -310,18 +308,16 @@ def _abortOnSecondSignal(reactor: Any, service: EchoService) -> None:
     """Lets the reactor's handler have the first SIGTERM or SIGINT, and the service the next ones."""
     if threading.current_thread() is not threading.main_thread():
         return
-    stops = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    first = {number: handler for number, handler in handlers.items() if callable(handler)}
 
     def abort(number: int, frame: FrameType | None) -> None:
         reactor.callFromThread(service.abort)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in stops:
+        for each in first:
             signal.signal(each, abort)
-        first = stops[signal.Signals(number)]
-        if callable(first):
-            first(number, frame)
+        first[signal.Signals(number)](number, frame)
 
-    for number, handler in stops.items():
-        if callable(handler):
-            signal.signal(number, stop)
+    for number in first:
+        signal.signal(number, stop)
