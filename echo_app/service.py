@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -196,11 +197,11 @@ class EchoService(Service):
                 self._prepare(port)
             for asked in self._datagramEndpoints:
                 self._ports.append(asked.listen(EchoDatagramProtocol(self._rules)))
-        except CannotListenError:
-            self._closePorts()
-            raise
         except Exception as error:
             self._closePorts()
+            _closeSockets(error)
+            if isinstance(error, CannotListenError):
+                raise
             raise CannotListenError(None, repr(asked), error) from error
         self._isOpen = True
         for host in self.getHosts():
@@ -269,6 +270,13 @@ class _Shared:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(result)
+
+
+def _closeSockets(error: BaseException | None) -> None:
+    """Closes the socket that could not be bound: a UNIX or UDP one lives on in the error's traceback."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _acceptQueued(port: Any) -> None:

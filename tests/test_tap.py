@@ -119,6 +119,7 @@ class OptionsTests(SynchronousTestCase):
 class PluginTests(SynchronousTestCase):
     def test_found(self) -> None:
         """The plugin is found, and its module has what twistd looks for."""
+        echo: Any
         (echo,) = (each for each in getPlugins(IServiceMaker, plugins) if each.tapname == "echo")
         self.assertEqual(
             (echo.module, echo.options, echo.makeService), ("echo_app.tap", Options, makeService)
