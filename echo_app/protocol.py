@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
-from echo_app.sockets import keepUrgentDataInline
+from echo_app.sockets import keepUrgentDataInline, reset
 
 
 @implementer(IHalfCloseableProtocol)
@@ -44,7 +44,7 @@ class EchoProtocol(Protocol):
         self.transport.registerProducer(self.transport, True)
         if self.connections is not None and not self.connections.opened(self):
             self.connections = None
-            self.transport.abortConnection()
+            reset(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Sends the bytes back."""
@@ -78,7 +78,7 @@ class Refusal(Protocol):
 
     def makeConnection(self, transport: ITransport) -> None:
         """Resets the connection."""
-        cast(IStreamTransport, transport).abortConnection()
+        reset(cast(IStreamTransport, transport))
 
 
 class EchoFactory(ServerFactory):

@@ -224,19 +224,19 @@ class EchoService(Service):
         if self._opening.isRunning:
             with suppress(CannotListenError):
                 await self.listen()
-        if not self._isOpen:
-            return
-        self._isOpen = False
-        self._drain = Drain(self._connections, self._reactor)
-        self._removeReadyFile()
-        for port in self._ports:
-            _acceptQueued(port)
-        await self._closePorts()
-        await self._drain.run()
-        self._drain = None
+        # Once, unless it is started and stopped again while it drains.
+        while self._isOpen and not self.running:
+            self._isOpen = False
+            self._removeReadyFile()
+            self._drain = Drain(self._connections, self._reactor)
+            for port in self._ports:
+                _acceptQueued(port)
+            await self._closePorts()
+            await self._drain.run()
+            self._drain = None
+            _logCounts(self.snapshot())
         if not self.running:
             self._sweep.stop()
-        _logCounts(self.snapshot())
 
     def _closePorts(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []

@@ -15,6 +15,10 @@ from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
 from twisted.internet import unix
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.python.failure import Failure
 
 from echo_app.limits import Keepalive
 
@@ -68,6 +72,21 @@ def socketOf(transport: object) -> socket.socket | None:
             return handle
         transport = getattr(transport, "transport", None)
     return None
+
+
+def reset(transport: ITCPTransport) -> None:
+    """Resets a connection now, so that its descriptor is free for the next one.
+
+    ``abortConnection`` does so in the reactor's next turn; but one turn may accept a hundred connections.
+    It has to do over TLS, which goes on to its handshake with whatever its protocol has made of it.
+    """
+    descriptor: Any = transport
+    while descriptor is not None and not isinstance(descriptor, FileDescriptor):
+        descriptor = getattr(descriptor, "transport", None)
+    if descriptor is None or ISSLTransport.providedBy(transport):
+        transport.abortConnection()
+    else:
+        descriptor.connectionLost(Failure(ConnectionAborted()))
 
 
 def keepUrgentDataInline(transport: object) -> None:

@@ -282,9 +282,7 @@ class CountTests(RulesTestCase):
         self.admitted(rules, 3, (CLIENT[0], 7007))
         self.admitted(rules, 4, ("0.0.0.1", 5000))
         self.admitted(rules, 6)
-        self.assertEqual(
-            rules.dropped.byReason, {"server-port": 2, "own-port": 3, "address": 4, "rate": 5}
-        )
+        self.assertEqual(rules.dropped.byReason, {"server-port": 2, "own-port": 3, "address": 4, "rate": 5})
 
     def test_oneLineAMinute(self) -> None:
         """However many are dropped, one line a minute says so."""

@@ -27,9 +27,7 @@ HOUSE = (
     "tap",
     "testing",
 )
-ROOMS = {
-    path.stem: path for path in Path(echo_app.__file__).parent.glob("*.py") if path.stem != "__init__"
-}
+ROOMS = {path.stem: path for path in Path(echo_app.__file__).parent.glob("*.py") if path.stem != "__init__"}
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -79,8 +77,6 @@ class ReactorTests(SynchronousTestCase):
 
     def test_notOnImport(self) -> None:
         """Importing any module of ours, the plugin included, installs no reactor."""
-        modules = ", ".join(
-            ["echo_app", "twisted.plugins.echo_plugin"] + [f"echo_app.{r}" for r in HOUSE]
-        )
+        modules = ", ".join(["echo_app", "twisted.plugins.echo_plugin"] + [f"echo_app.{r}" for r in HOUSE])
         code = f"import sys, {modules}; sys.exit('twisted.internet.reactor' in sys.modules)"
         self.assertEqual(subprocess.run([sys.executable, "-c", code]).returncode, 0)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import socket
 
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Port, Server
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from echo_app.limits import Keepalive
 from echo_app.sockets import (
     CountingUNIXServer,
     keepUrgentDataInline,
     progressOf,
+    reset,
     setConnectionOptions,
     socketOf,
 )
@@ -57,6 +62,34 @@ class SocketOfTests(SocketsTestCase):
         sock, _ = self.pair()
         sock.close()
         self.assertIs(progressOf(FakeTransport(sock)), None)
+
+
+class ResetTests(SocketsTestCase):
+    """A connection is reset now where its transport is Twisted's, and soon where it is not."""
+
+    def _server(self) -> tuple[Server, socket.socket]:
+        sock, peer = self.pair()
+        protocol = Protocol()
+        port = Port(0, Factory(), reactor=MemoryReactor())
+        server = Server(sock, protocol, sock.getpeername(), port, 0, MemoryReactor())
+        protocol.makeConnection(server)
+        return server, peer
+
+    def test_now(self) -> None:
+        """The descriptor is closed when it returns, and the peer sees a reset."""
+        for wrap in (lambda server: server, lambda server: FakeTransport(None, server)):
+            server, peer = self._server()
+            reset(wrap(server))  # type: ignore[arg-type]
+            self.assertEqual(server.fileno(), -1)
+            self.assertRaises(ConnectionResetError, peer.recv, 1)
+
+    def test_soon(self) -> None:
+        """Another transport aborts in its own way, and so does TLS."""
+        other, tls = StringTransport(), StringTransport()
+        directlyProvides(tls, ISSLTransport)
+        for transport in (other, tls):
+            reset(transport)  # type: ignore[arg-type]
+            self.assertTrue(transport.disconnecting)
 
 
 class ProgressTests(SocketsTestCase):
