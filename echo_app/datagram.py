@@ -218,12 +218,14 @@ class DatagramPort(Port):
         self._wildcard = interface == "" or isWildcardHost(interface)
         self._scope = interface.partition("%")[2]
         self._reading = False
+        self._made: socket.socket | None = None
         self._source: tuple[Any, ...] = ()
         self._control: list[tuple[int, int, bytes]] | None = []
 
     def createInternetSocket(self) -> socket.socket:
         """Makes the socket, told to say where datagrams were sent to if it is bound everywhere."""
         sock: socket.socket = super().createInternetSocket()
+        self._made = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if self._scope:
             # What bind() would do with the scope that its two-tuple lacks.
@@ -259,6 +261,18 @@ class DatagramPort(Port):
                 log.failure("a datagram's protocol failed")
             if not self._reading:
                 return
+
+    def startListening(self) -> None:
+        """Binds.
+
+        :raise CannotListenError: when it can't; the socket is closed.
+        """
+        try:
+            super().startListening()
+        except Exception:
+            if self._made is not None:
+                self._made.close()
+            raise
 
     def startReading(self) -> None:
         """Takes datagrams."""

@@ -273,7 +273,7 @@ class _Shared:
 
 
 def _closeSockets(error: BaseException | None) -> None:
-    """Closes the socket that could not be bound: a UNIX or UDP one lives on in the error's traceback."""
+    """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__context__

@@ -93,7 +93,7 @@ def keepUrgentDataInline(transport: object) -> None:
     """Makes urgent data (RFC 6093) bytes like the others, in their place, instead of losing them.
 
     It is set on each connection because UNIX sockets, unlike TCP ones, do not inherit it from the
-    listening socket.
+    listening socket, and because a bare protocol's listener does not have it.
     """
     sock = socketOf(transport)
     if sock is not None:
@@ -103,9 +103,11 @@ def keepUrgentDataInline(transport: object) -> None:
 def setConnectionOptions(listening: socket.socket, keepalive: Keepalive | None) -> None:
     """Sets on a listening TCP socket what its connections inherit (on Linux).
 
+    SO_OOBINLINE, because urgent bytes that come before a connection is accepted are lost otherwise.
     TCP_NODELAY, because an echo that waits for an acknowledgement measures Nagle's algorithm instead
     of the path.
     """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if keepalive is not None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

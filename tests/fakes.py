@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.python.failure import Failure
 
@@ -45,9 +45,9 @@ class FakeConnection:
         """Sets what the kernel says: totals, and queues."""
         self.progress = Progress(received, sent, owed, unread)
 
-    def getPeer(self) -> IPv4Address:
+    def getPeer(self) -> IPv4Address | IPv6Address:
         """The peer's address."""
-        return IPv4Address("TCP", self._host, 4242)
+        return (IPv6Address if ":" in self._host else IPv4Address)("TCP", self._host, 4242)
 
     def finish(self) -> None:
         """The protocol's."""

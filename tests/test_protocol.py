@@ -149,7 +149,7 @@ class Peer(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         assert reason.value is not None
-        self.ended.callback(reason.value)
+        self.ended.callback(reason.value or ConnectionDone())
 
 
 def connected(protocol: Protocol, transport: StringTransport | None = None) -> Any:

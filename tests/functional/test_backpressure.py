@@ -15,6 +15,7 @@ from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, send
 
 KIBI = 1024
 OFFER = 1 << 30
+WARM = 32 << 20
 
 # Never-readers at one time, and what one of them may cost (the contract's own figure).
 PEERS = 8
@@ -63,13 +64,13 @@ class Offer:
         self.sock = sock
         self.taken = 0
 
-    def push(self, seconds: float) -> None:
-        """Sends, up to 1 GiB in all, until nothing is taken for some seconds."""
+    def push(self, seconds: float, most: int = OFFER) -> None:
+        """Sends, up to some bytes in all, until nothing is taken for some seconds."""
         self.sock.setblocking(False)
-        while self.taken < OFFER and select.select([], [self.sock], [], seconds)[1]:
+        while self.taken < most and select.select([], [self.sock], [], seconds)[1]:
             rest = memoryview(self._block)[self.taken % len(self._block) :]
             try:
-                self.taken += self.sock.send(rest[: OFFER - self.taken])
+                self.taken += self.sock.send(rest[: most - self.taken])
             except BlockingIOError:
                 continue
 
@@ -94,7 +95,7 @@ class NeverReadingTests(ServiceTestCase):
         address = server.address(transport)
         # What one connection of each kind needs for the first time is not the peers' cost.
         warm = Offer(self.connect(address))
-        warm.push(0.1)
+        warm.push(0.1, WARM)
         self.assertTrue(warm.isReturned())
         before = residentBytes(server.pid)
 

@@ -1,0 +1,325 @@
+"""A service in a process of its own is there when it is said to be, and leaves nothing when it ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from echo_app.testing import EchoProcess, EchoProcessError
+from tests.functional.kernel import waitUntil
+from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd
+
+ROOT = Path(__file__).parents[2]
+
+# A test's own process: it starts a service in $TMPDIR, says so, and waits for what is done to it.
+USER = """
+import sys
+from echo_app.testing import EchoProcess
+print("starting", flush=True)
+with EchoProcess() as server:
+    print(server.pid, flush=True)
+    sys.stdin.read()
+"""
+
+# The same without a `with`: nothing stops the service but the end of this process.
+FORGETFUL = """
+from echo_app.testing import EchoProcess
+print("starting", flush=True)
+print(EchoProcess().start().pid, flush=True)
+"""
+
+
+def peersOf(server: EchoProcess) -> list[tuple[str, socket.SocketKind]]:
+    """Returns the transport and the kind of socket of each listener."""
+    kinds = {"udp": socket.SOCK_DGRAM}
+    return [(each.transport, kinds.get(each.transport, socket.SOCK_STREAM)) for each in server.listeners]
+
+
+def hasEnded(pid: int) -> bool:
+    """Says whether a process is gone, or is only waited for by its parent."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
+def processesIn(folder: Path) -> list[int]:
+    """Returns the processes whose working directory is below a folder, or was."""
+    inside = []
+    for entry in os.listdir("/proc"):
+        try:
+            where = os.readlink(f"/proc/{entry}/cwd") if entry.isdecimal() else ""
+        except OSError:
+            continue
+        if where.startswith(f"{folder}/"):
+            inside.append(int(entry))
+    return inside
+
+
+class EchoProcessTests(ServiceTestCase):
+    """From its start to its stop."""
+
+    def _assertGone(self, server: EchoProcess, pid: int, folder: Path) -> None:
+        self.assertTrue(hasEnded(pid))
+        self.assertFalse(folder.exists())
+        with self.assertRaises(EchoProcessError):
+            _ = server.pid
+
+    def test_options(self) -> None:
+        """It takes any options; every listener, in the order asked for, is bound and echoes."""
+        server = self.serve(
+            *("--port", "0", "--port", "0", "--udp", "0", "--listen", "unix:echo.sock"),
+            *("--idle-timeout", "60", "--log-connections"),
+        )
+        stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
+        self.assertEqual(
+            peersOf(server), [("tcp", stream), ("tcp", stream), ("unix", stream), ("udp", datagram)]
+        )
+        self.assertNotEqual(server.address("tcp"), server.address("tcp", 1))
+        for address in (server.address("tcp"), server.address("tcp", 1), server.address("unix")):
+            peer = self.connect(address)
+            sendAndEnd(peer, b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
+        with socket.socket(socket.AF_INET, datagram) as asker:
+            asker.settimeout(PATIENCE)
+            asker.connect(server.address("udp"))
+            asker.send(b"hello")
+            self.assertEqual(asker.recv(100), b"hello")
+        with self.assertRaises(LookupError):
+            server.address("tcp", 2)
+
+    def test_default(self) -> None:
+        """Without options it has one free TCP port, on 127.0.0.1."""
+        (listener,) = self.serve().listeners
+        self.assertEqual((listener.transport, listener.host), ("tcp", "127.0.0.1"))
+        self.connect((listener.host, listener.port))
+
+    def test_ipv6(self) -> None:
+        """A listener on ::1 has an address that can be connected to."""
+        with socket.socket(socket.AF_INET6) as probe:
+            if probe.connect_ex(("::1", 9)) not in (0, 111):
+                self.skipTest("no ::1 here")
+        server = self.serve("--port", "0", "--interface", "::1")
+        self.assertEqual(server.address()[0], "::1")
+        self.connect(server.address())
+
+    def test_environment(self) -> None:
+        """The service has the caller's environment, and what is added to it, in its own folder."""
+        server = self.serve(env={"ECHO_APP_TEST": "added"})
+        environment = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
+        self.assertIn(b"ECHO_APP_TEST=added", environment)
+        self.assertIn(b"PATH=" + os.environb[b"PATH"], environment)
+        self.assertEqual(os.readlink(f"/proc/{server.pid}/cwd"), str(server.folder))
+
+    def test_reactor(self) -> None:
+        """The reactor is the one that was chosen: only one of these two has an epoll."""
+        for reactor, hasEpoll in (("epoll", True), ("select", False)):
+            server = self.serve(reactor=reactor)
+            files = Path(f"/proc/{server.pid}/fd")
+            targets = [os.readlink(file) for file in files.iterdir()]
+            self.assertEqual("anon_inode:[eventpoll]" in targets, hasEpoll, reactor)
+            server.kill()
+
+    def test_log(self) -> None:
+        """The log is there while it runs, and after its end, the last line included."""
+        server = self.serve()
+        self.assertIn("listening on 127.0.0.1:", server.log())
+        self.assertNotIn("stopped", server.log())
+        server.stop()
+        self.assertIn("echo_app stopped", server.log())
+
+    def test_stop(self) -> None:
+        """A stop ends it by SIGTERM and removes its folder; a second stop, or a kill, is harmless."""
+        server = self.serve()
+        pid, folder = server.pid, server.folder
+        self.assertEqual(server.stop(), -signal.SIGTERM)
+        self._assertGone(server, pid, folder)
+        self.assertEqual(server.stop(), 0)
+        server.kill()
+
+    def test_kill(self) -> None:
+        """A kill ends it at once, and removes its folder; a second kill, or a stop, is harmless."""
+        server = self.serve()
+        pid, folder = server.pid, server.folder
+        server.kill()
+        self._assertGone(server, pid, folder)
+        server.kill()
+        self.assertEqual(server.stop(), 0)
+
+    def test_startAgain(self) -> None:
+        """After a stop it can be started again."""
+        server = self.serve()
+        first = server.pid
+        server.stop()
+        server.start()
+        self.assertNotEqual(server.pid, first)
+        self.connect(server.address())
+
+    def test_wait(self) -> None:
+        """Waiting returns the exit status; who waits in vain is told, and the service is killed."""
+        server = self.serve()
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), -signal.SIGINT)
+        server.start()
+        pid, folder = server.pid, server.folder
+        error = self.assertRaises(EchoProcessError, server.wait, 0.1)
+        self.assertIn("listening on 127.0.0.1:", str(error))
+        self._assertGone(server, pid, folder)
+
+    def test_block(self) -> None:
+        """The end of a with-block stops it cleanly."""
+        with EchoProcess() as server:
+            self.addCleanup(server.kill)
+            pid, folder = server.pid, server.folder
+            self.connect(server.address())
+        self._assertGone(server, pid, folder)
+        self.assertIn("echo_app stopped: 1 connections", server.log())
+
+    def test_failedBlock(self) -> None:
+        """An exception in the with-block comes out, and kills it without waiting for its drain."""
+        start = time.monotonic()
+        with (
+            self.assertRaises(ZeroDivisionError),
+            EchoProcess("--port", "0", "--drain-timeout", "60") as server,
+        ):
+            self.addCleanup(server.kill)
+            pid, folder = server.pid, server.folder
+            peer = self.connect(server.address())
+            peer.setblocking(False)
+            while select.select([], [peer], [], 0.2)[1]:
+                peer.send(bytes(1 << 16))
+            raise ZeroDivisionError
+        self.assertLess(time.monotonic() - start, PATIENCE)
+        self._assertGone(server, pid, folder)
+        self.assertNotIn("stopped", server.log())
+
+
+class RefusedTests(ServiceTestCase):
+    """Services that can't be started."""
+
+    def test_wrongOptions(self) -> None:
+        """The error has what the service printed, and no folder and no process stays."""
+        server = EchoProcess("--port", "70000")
+        error = self.assertRaises(EchoProcessError, server.start)
+        self.assertIn("echo: --port '70000'", str(error))
+        self.assertFalse(server.folder.exists())
+        with self.assertRaises(EchoProcessError):
+            _ = server.pid
+
+    def test_noProgram(self) -> None:
+        """A command that isn't there is an OSError, and no folder stays."""
+        server = EchoProcess(command=("/nowhere/twistd", "echo"))
+        self.assertRaises(FileNotFoundError, server.start)
+        self.assertFalse(server.folder.exists())
+
+    def test_killBeforeStart(self) -> None:
+        """A kill before the start removes nothing: least of all where the test runs."""
+        # In a process and a folder of its own, where it may be wrong about that.
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "precious").touch()
+        script = "from echo_app.testing import EchoProcess; EchoProcess().kill()"
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+            timeout=PATIENCE,
+        )
+        self.assertEqual(os.listdir(folder), ["precious"])
+
+
+class OrphanTests(ServiceTestCase):
+    """What stays of a service whose user's own process ends: the process never does."""
+
+    def _user(self, script: str) -> tuple[subprocess.Popen[str], Path]:
+        """Starts a process that starts a service; returns it, and where all folders are made."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        user = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
+        )
+        self.addCleanup(self._end, user, folder)
+        assert user.stdout is not None
+        self.assertEqual(user.stdout.readline(), "starting\n")
+        return user, folder
+
+    def _end(self, user: subprocess.Popen[str], folder: Path) -> None:
+        user.kill()
+        user.communicate()
+        for pid in processesIn(folder):
+            os.kill(pid, signal.SIGKILL)
+
+    def _serverOf(self, user: subprocess.Popen[str]) -> int:
+        assert user.stdout is not None
+        pid = int(user.stdout.readline())
+        return pid
+
+    def _assertNobody(self, folder: Path) -> None:
+        self.assertTrue(waitUntil(lambda: not processesIn(folder)), processesIn(folder))
+
+    def test_killed(self) -> None:
+        """When the user's process is killed by SIGKILL, the service ends."""
+        user, folder = self._user(USER)
+        pid = self._serverOf(user)
+        self.assertEqual(processesIn(folder), [pid])
+        user.kill()
+        user.wait()
+        self._assertNobody(folder)
+        self.assertTrue(hasEnded(pid))
+
+    def test_killedInStart(self) -> None:
+        """When the user's process is killed while the service starts, the service ends too."""
+        user, folder = self._user(USER)
+        self.assertTrue(waitUntil(lambda: bool(processesIn(folder))))
+        user.kill()
+        user.wait()
+        self._assertNobody(folder)
+
+    def test_forgotten(self) -> None:
+        """When the user's process ends without a stop, the service ends."""
+        user, folder = self._user(FORGETFUL)
+        pid = self._serverOf(user)
+        self.assertEqual(user.wait(PATIENCE), 0)
+        self._assertNobody(folder)
+        self.assertTrue(hasEnded(pid))
+
+    def test_interrupted(self) -> None:
+        """SIGINT in the user's process ends the service, and removes its folder."""
+        user, folder = self._user(USER)
+        pid = self._serverOf(user)
+        user.send_signal(signal.SIGINT)
+        self.assertEqual(user.wait(PATIENCE), -signal.SIGINT)
+        self.assertTrue(hasEnded(pid))
+        self.assertEqual(os.listdir(folder), [])
+
+    def test_interruptedGroup(self) -> None:
+        """So does SIGINT to both, which is what a terminal sends."""
+        user, folder = self._user(USER)
+        pid = self._serverOf(user)
+        os.killpg(user.pid, signal.SIGINT)
+        self.assertEqual(user.wait(PATIENCE), -signal.SIGINT)
+        self.assertTrue(hasEnded(pid))
+        self.assertEqual(os.listdir(folder), [])
+
+    def test_interruptedInStart(self) -> None:
+        """SIGINT while the service starts leaves neither a process nor a folder."""
+        user, folder = self._user(USER)
+        self.assertTrue(waitUntil(lambda: bool(processesIn(folder))))
+        user.send_signal(signal.SIGINT)
+        self.assertEqual(user.wait(PATIENCE), -signal.SIGINT)
+        self._assertNobody(folder)
+        self.assertEqual(os.listdir(folder), [])
