@@ -67,8 +67,8 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
         raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
     except Exception as error:
         raise BadDescription(reasonOf(error)) from error
-    if description.startswith("tls:"):
-        _checkDirectory(_arguments(description).get("path", ""))
+    if description.removeprefix("haproxy:").startswith("tls:"):
+        _checkDirectory(_argument(description, 0, "path"))
     return endpoint
 
 
@@ -84,23 +84,21 @@ def reasonOf(error: object) -> str:
     return _SIGNATURE.sub("", str(error))
 
 
-def _arguments(description: str) -> dict[str, str]:
-    """Returns the named arguments of a description, and a first one without a name as ``path``."""
-    arguments = {}
-    for position, part in enumerate(re.split(r"(?<!\\):", description)):
-        name, equals, value = part.partition("=")
-        if equals:
-            arguments[name] = value.replace("\\:", ":")
-        elif position == 1:
-            arguments["path"] = part.replace("\\:", ":")
-    return arguments
+def _argument(description: str, position: int, name: str, default: str = "") -> str:
+    """Returns the argument of a description that has that position, or that name."""
+    _, *parts = re.split(r"(?<!\\):", description.removeprefix("haproxy:"))
+    value = default
+    for index, part in enumerate(parts):
+        found, equals, rest = part.partition("=")
+        if (found == name) if equals else (index == position):
+            value = rest if equals else part
+    return value.replace("\\:", ":")
 
 
 def _unusableFile(description: str) -> str:
     """Says which of the files in an ``ssl:`` description OpenSSL can't use."""
-    arguments = _arguments(description)
-    key = arguments.get("privateKey", "server.pem")
-    certificate = arguments.get("certKey", key)
+    key = _argument(description, 1, "privateKey", "server.pem")
+    certificate = _argument(description, 2, "certKey", key)
     try:
         crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key), b"")
     except (crypto.Error, ValueError, TypeError):

@@ -221,11 +221,8 @@ class EchoService(Service):
             port.transport = CountingUNIXServer
 
     async def _close(self) -> None:
-        if self._opening.isRunning:
-            with suppress(CannotListenError):
-                await self.listen()
         # Once, unless it is started and stopped again while it drains.
-        while self._isOpen and not self.running:
+        while await self._isToBeClosed():
             self._isOpen = False
             self._removeReadyFile()
             self._drain = Drain(self._connections, self._reactor)
@@ -237,6 +234,13 @@ class EchoService(Service):
             _logCounts(self.snapshot())
         if not self.running:
             self._sweep.stop()
+
+    async def _isToBeClosed(self) -> bool:
+        """Says whether it is open and stopped; waits for an opening that is under way."""
+        if self._opening.isRunning:
+            with suppress(CannotListenError):
+                await self.listen()
+        return self._isOpen and not self.running
 
     def _closePorts(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []

@@ -66,9 +66,7 @@ class EchoProcess:
     :param command: what to run in place of this Python; `options` and ``--ready-file`` are appended.
     :param env: added to the environment.
 
-    :ivar pid: its process id, while it runs.
     :ivar listeners: where it listens, in the order asked for.
-    :ivar folder: where it runs; removed at the stop.
     """
 
     def __init__(
@@ -85,14 +83,14 @@ class EchoProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = ""
         self.listeners: list[Listener] = []
-        self.folder = Path()
+        self._folder: Path | None = None
 
     def start(self) -> EchoProcess:
         """Starts it; returns itself when everything listens.
 
         :raise EchoProcessError: when it ends instead, with what it printed.
         """
-        self.folder = Path(tempfile.mkdtemp(prefix="echo_app-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="echo_app-"))
         ready = self.folder / "ready"
         try:
             with open(self.folder / "log", "wb") as log:
@@ -130,6 +128,16 @@ class EchoProcess:
         return listener._replace(host=str(self.folder / listener.host))
 
     @property
+    def folder(self) -> Path:
+        """Where it runs; removed at its end.
+
+        :raise EchoProcessError: when it was never started.
+        """
+        if self._folder is None:
+            raise EchoProcessError("never started")
+        return self._folder
+
+    @property
     def pid(self) -> int:
         """Its process id.
 
@@ -141,9 +149,8 @@ class EchoProcess:
 
     def log(self) -> str:
         """Returns what it has printed so far, or until its end."""
-        path = self.folder / "log"
-        if self._process is not None and path.exists():
-            self._log = path.read_text(errors="replace")
+        if self._process is not None:
+            self._log = (self.folder / "log").read_text(errors="replace")
         return self._log
 
     def signal(self, number: int) -> None:
@@ -184,7 +191,8 @@ class EchoProcess:
             assert process.stdin is not None
             process.stdin.close()
             self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> EchoProcess:
         return self.start()

@@ -104,6 +104,13 @@ class DescriptionTests(SynchronousTestCase):
             f"{junk}: no usable certificate in PEM form",
         )
 
+    def test_positionalKey(self) -> None:
+        """A file that is given by its position is named as well."""
+        key, _ = self.pems()
+        junk = self.path("junk.pem", "junk")
+        self.assertEqual(self.refusal(f"ssl:0:{junk}"), f"{junk}: no usable private key in PEM form")
+        self.assertEqual(self.refusal(f"ssl:0:{key}:{junk}"), f"{junk}: no usable certificate in PEM form")
+
     def test_junkParameters(self) -> None:
         """A file besides these two that OpenSSL can't use is not taken for one of them."""
         key, own = self.pems()
@@ -133,6 +140,7 @@ class DescriptionTests(SynchronousTestCase):
         os.rename(self.path("own.crt"), own)
         endpointFromDescription(reactor, description)
         self.assertIn("No such file or directory", self.refusal(f"tls:{self.path('none')}:port=0"))
+        self.assertIn("none: No such file", self.refusal(f"haproxy:tls:{self.path('none')}:port=0"))
         escaped = self.path("a:b").replace(":", "\\:")
         self.assertIn("a:b: No such file", self.refusal(f"tls:{escaped}:port=0"))
 

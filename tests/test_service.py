@@ -484,6 +484,24 @@ class StopTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_stopAgainWhileReopening(self) -> None:
+        """... also when what it was started on again does not listen at once."""
+        endpoint = FakeEndpoint(succeed(self.port))
+        service = self.service(endpoint)
+        service.startService()
+        protocol, _ = self.connect(endpoint.calls[0][0])
+        service.stopService()
+        endpoint.result = None
+        service.startService()
+        stopped = service.stopService()
+        protocol.connectionLost(Failure(ConnectionDone()))
+        second = FakePort()
+        endpoint.fire(second)
+        self.successResultOf(stopped)
+        self.assertEqual(second.closed, 1)
+        self.assertEqual(service.getHosts(), [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_sweep(self) -> None:
         """While it runs it looks at its connections once a second; afterwards no timer is left."""
         service = self.service(limits=Limits(idleTimeout=10))

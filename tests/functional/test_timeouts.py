@@ -65,7 +65,9 @@ class TimeoutTests(ServiceTestCase):
             peer.sendall(b"?")
             if peer.recv(1) != b"?":
                 self.failures.append(f"a {kind} peer that talks was cut off")
-                return
+                break
+        # From here on it would be idle.
+        peer.close()
 
     def _neverReads(self, kind: str) -> None:
         """Is sent more than it takes: it is reset."""
