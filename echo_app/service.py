@@ -11,6 +11,7 @@ import select
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from tempfile import NamedTemporaryFile
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ from echo_app.sockets import CountingUNIXServer, setConnectionOptions
 from echo_app.timeouts import TimeoutSweep
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 log = Logger()
 
@@ -93,6 +94,7 @@ class EchoService(Service):
         self._factory = EchoFactory() if factory is None else factory
         self._keepalive = keepalive
         self._readyFile = readyFile
+        self._readying: IDelayedCall | None = None
         self._connections = ConnectionCounts(
             Limits() if limits is None else limits,
             reactor.seconds,
@@ -166,9 +168,12 @@ class EchoService(Service):
             self._drain.abort()
 
     def _announce(self) -> None:
-        if self._readyFile is not None:
-            _writeReadyFile(self._readyFile, self.getHosts())
         log.info("echo_app {version} started", version=__version__)
+        if self._readyFile is not None:
+            # In the reactor's turn, not before its first one: whoever sees the file may send a signal,
+            # and the reactor's handlers must be there.
+            write = partial(_writeReadyFile, self._readyFile, self.getHosts())
+            self._readying = self._reactor.callLater(0, write)
 
     def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
         """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
@@ -208,6 +213,8 @@ class EchoService(Service):
             _logListener(host)
 
     def _removeReadyFile(self) -> None:
+        if self._readying is not None and self._readying.active():
+            self._readying.cancel()
         if self._readyFile is not None:
             with suppress(FileNotFoundError):
                 os.unlink(self._readyFile)

@@ -514,6 +514,22 @@ class StopTests(MemoryTestCase):
         self.successResultOf(service.stopService())
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_refusalsLogged(self) -> None:
+        """Refused peers are logged once a minute, of the reactor's time, whatever their number."""
+        endpoint = FakeEndpoint(succeed(self.port))
+        self.service(endpoint, limits=Limits(maxConnections=1)).startService()
+        lines = []
+        self.connect(endpoint.calls[0][0])
+        for seconds in (1, 58, 1):
+            with capturedLogs() as events:
+                for _ in range(3):
+                    self.connect(endpoint.calls[0][0])
+            lines.append(len(named(events, "what")))
+            self.reactor.pump([1] * seconds)
+        with capturedLogs() as events:
+            self.connect(endpoint.calls[0][0])
+        self.assertEqual([*lines, len(named(events, "what"))], [1, 0, 0, 1])
+
     def test_logged(self) -> None:
         """What was counted is logged at the stop, as a field."""
         endpoint = FakeEndpoint(succeed(self.port))
@@ -581,6 +597,7 @@ class ReadyFileTests(MemoryTestCase):
         service.listen()
         self.assertFalse(self.path.exists())
         service.startService()
+        self.reactor.advance(0)
         self.assertEqual(self.path.read_text(), "tcp 127.0.0.1:8080\ntcp [::1]:7\nunix /run/echo\n")
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o644)
         self.assertEqual(os.listdir(self.path.parent), [self.path.name])
@@ -590,6 +607,7 @@ class ReadyFileTests(MemoryTestCase):
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint, readyFile=str(self.path))
         service.startService()
+        self.reactor.advance(0)
         protocol, _ = self.connect(endpoint.calls[0][0])
         stopped = service.stopService()
         self.assertNoResult(stopped)
@@ -598,12 +616,23 @@ class ReadyFileTests(MemoryTestCase):
         self.successResultOf(stopped)
         endpoint.result = succeed(self.port)
         service.startService()
+        self.reactor.advance(0)
         self.assertTrue(self.path.exists())
+
+    def test_firstTurn(self) -> None:
+        """It is written in the reactor's turn, by when signals are handled; not at all after a stop."""
+        service = self.service(readyFile=str(self.path))
+        service.startService()
+        self.assertFalse(self.path.exists())
+        self.successResultOf(service.stopService())
+        self.reactor.advance(0)
+        self.assertFalse(self.path.exists())
 
     def test_removedByHand(self) -> None:
         """A stop does not mind that somebody has removed it already."""
         service = self.service(readyFile=str(self.path))
         service.startService()
+        self.reactor.advance(0)
         self.path.unlink()
         self.successResultOf(service.stopService())
 
@@ -620,8 +649,10 @@ class ReadyFileTests(MemoryTestCase):
         endpoint = FakeEndpoint()
         service = self.service(FakeEndpoint(succeed(self.port)), endpoint, readyFile=str(self.path))
         service.startService()
+        self.reactor.advance(0)
         self.assertFalse(self.path.exists())
         endpoint.fire(FakePort(UNIXAddress(b"/run/echo")))
+        self.reactor.advance(0)
         self.assertEqual(self.path.read_text(), "tcp 127.0.0.1:8080\nunix /run/echo\n")
 
     def test_neverReady(self) -> None:
@@ -629,7 +660,9 @@ class ReadyFileTests(MemoryTestCase):
         endpoint = FakeEndpoint()
         service = self.service(endpoint, readyFile=str(self.path))
         service.startService()
+        self.reactor.advance(0)
         endpoint.fire(Failure(CannotListenError(None, "here", OSError("taken"))))
+        self.reactor.advance(0)
         self.assertFalse(self.path.exists())
 
     def test_relative(self) -> None:
@@ -638,6 +671,7 @@ class ReadyFileTests(MemoryTestCase):
         os.chdir(self.path.parent)
         service = self.service(readyFile="ready")
         service.startService()
+        self.reactor.advance(0)
         self.assertEqual(os.listdir("."), ["ready"])
 
 
@@ -786,6 +820,24 @@ class LoopbackTests(TestCase):
         self.assertEqual((failed.interface, failed.port), ("127.0.0.1", taken.getsockname()[1]))
         await self.turn()
         self.assertEqual(openSockets(), before)
+
+    async def test_takenPath(self) -> None:
+        """The same when it is a UNIX socket's path, also while somebody keeps the error."""
+        path = self.mktemp()
+        live = socket.socket(socket.AF_UNIX)
+        self.addCleanup(live.close)
+        live.bind(path)
+        live.listen()
+        await self.turn()
+        before = openSockets()
+        service = EchoService(self.clock, [self.endpoint(), UNIXServerEndpoint(self.reactor, path)])
+        failures: list[Failure] = []
+        await service.listen().addErrback(failures.append)
+        self.assertIsInstance(failures[0].value, CannotListenError)
+        await self.turn()
+        self.assertEqual(openSockets(), before)
+        # Twisted forgets the socket that it could not bind: Python closes it, and says so.
+        self.flushWarnings()
 
     async def test_options(self) -> None:
         """What is set on a TCP listener is what its connections have."""
@@ -977,6 +1029,7 @@ class LoopbackTests(TestCase):
         """The ready file has the ports that were really bound."""
         path = Path(self.mktemp())
         self.serve(datagramEndpoints=[DatagramEndpoint(self.reactor, 0)], readyFile=str(path))
+        self.clock.advance(0)
         self.assertTrue(
             re.fullmatch(r"tcp 127\.0\.0\.1:[1-9]\d*\nudp 127\.0\.0\.1:[1-9]\d*\n", path.read_text())
         )

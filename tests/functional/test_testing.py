@@ -14,7 +14,13 @@ from pathlib import Path
 
 from echo_app.testing import EchoProcess, EchoProcessError
 from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd
+from tests.functional.service import (
+    PATIENCE,
+    ServiceTestCase,
+    reactorName,
+    receiveAll,
+    sendAndEnd,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +130,9 @@ class EchoProcessTests(ServiceTestCase):
         server = self.serve()
         self.assertIn("listening on 127.0.0.1:", server.log())
         self.assertNotIn("stopped", server.log())
+        peer = self.connect(server.address())
+        sendAndEnd(peer, b"hello")
+        self.assertEqual(receiveAll(peer), b"hello")
         server.stop()
         self.assertIn("echo_app stopped", server.log())
 
@@ -144,6 +153,32 @@ class EchoProcessTests(ServiceTestCase):
         self._assertGone(server, pid, folder)
         server.kill()
         self.assertEqual(server.stop(), 0)
+
+    def test_stopWhenReady(self) -> None:
+        """Who stops it in the very moment that it says it is ready gets a stop: its files go."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        ready = folder / "ready"
+        reactor = f"--reactor={reactorName()}"
+        twistd = (sys.executable, "-m", "echo_app.testing", reactor, "-n", "--pidfile=pid", "echo")
+        for _ in range(12):
+            server = subprocess.Popen(
+                [*twistd, "--port", "0", "--listen", "unix:x.sock", "--ready-file", "ready"],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            self.addCleanup(server.communicate)
+            self.addCleanup(server.kill)
+            deadline = time.monotonic() + PATIENCE
+            # Without a pause: whoever looks less often comes too late to see it fail.
+            while not ready.exists() and time.monotonic() < deadline:
+                pass
+            server.terminate()
+            self.assertEqual(server.wait(PATIENCE), -signal.SIGTERM)
+            self.assertEqual(os.listdir(folder), [])
 
     def test_startAgain(self) -> None:
         """After a stop it can be started again."""
@@ -170,7 +205,9 @@ class EchoProcessTests(ServiceTestCase):
         with EchoProcess() as server:
             self.addCleanup(server.kill)
             pid, folder = server.pid, server.folder
-            self.connect(server.address())
+            peer = self.connect(server.address())
+            sendAndEnd(peer, b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
         self._assertGone(server, pid, folder)
         self.assertIn("echo_app stopped: 1 connections", server.log())
 
