@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 # What Python says of an argument that is missing, unknown or too much; the name of the function that
 # says so means nothing to a person.
-_SIGNATURE = re.compile(r"^[\w.]+\(\) ")
+_SIGNATURE = re.compile(r"^[\w.]+\(\):? ")
 _NUMBER = re.compile(r"^invalid literal for int\(\) with base \d+: (.*)$")
 
 
@@ -59,6 +59,8 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     :param description: as for ``twisted.internet.endpoints.serverFromString``.
     :raise BadDescription: for any reason that it can't be made.
     """
+    if description.partition(":")[0] == "stdio":
+        raise BadDescription("standard input is no listener, and can't be closed as one")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
     except (crypto.Error, SSL.Error) as error:
