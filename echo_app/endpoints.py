@@ -15,6 +15,8 @@ import socket
 import stat
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificates
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -27,6 +29,7 @@ from zope.interface import implementer
 # says so means nothing to a person.
 _SIGNATURE = re.compile(r"^[\w.]+\(\):? ")
 _NUMBER = re.compile(r"^invalid literal for int\(\) with base \d+: (.*)$")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
 
 
 class BadDescription(ValueError):
@@ -59,18 +62,22 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     :param description: as for ``twisted.internet.endpoints.serverFromString``.
     :raise BadDescription: for any reason that it can't be made.
     """
-    if description.partition(":")[0] == "stdio":
+    kind = description.removeprefix("haproxy:").partition(":")[0]
+    if kind == "stdio":
         raise BadDescription("standard input is no listener, and can't be closed as one")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
+        if kind == "tls":
+            _checkDirectory(_argument(description, 0, "path"))
+    except BadDescription:
+        raise
     except (crypto.Error, SSL.Error) as error:
-        raise BadDescription(_unusableFile(description)) from error
+        reason = _unusableFile(description) if kind == "ssl" else "a .pem file is not usable"
+        raise BadDescription(reason) from error
     except (IndexError, KeyError) as error:
         raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
     except Exception as error:
         raise BadDescription(reasonOf(error)) from error
-    if description.removeprefix("haproxy:").startswith("tls:"):
-        _checkDirectory(_argument(description, 0, "path"))
     return endpoint
 
 
@@ -113,16 +120,34 @@ def _unusableFile(description: str) -> str:
 
 
 def _checkDirectory(path: str) -> None:
-    """Reads a ``tls:`` directory as Twisted will at the first handshake, when it is too late to say."""
-    try:
-        files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
-        texts = {file: _read(file) for file in files}
-    except OSError as error:
-        raise BadDescription(reasonOf(error)) from error
-    if not any(b"PRIVATE KEY-----" in text for text in texts.values()):
+    """Reads a ``tls:`` directory as Twisted will at the first handshake, when it is too late to say.
+
+    It chooses among the certificates that have a DNS name and their key beside them.
+
+    :raise BadDescription: when there is none.
+    :raise ValueError: when a key or a certificate can't be read.
+    """
+    files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
+    text = b"\n".join(_read(file) for file in files)
+    keys = {_publicBytes(load_pem_private_key(key, None).public_key()) for key in _PRIVATE_KEY.findall(text)}
+    if not keys:
         raise BadDescription(f"{path}: no private key in any .pem file")
-    if not any(b"BEGIN CERTIFICATE-----" in text for text in texts.values()):
+    if b"-----BEGIN CERTIFICATE-----" not in text:
         raise BadDescription(f"{path}: no certificate in any .pem file")
+    for certificate in load_pem_x509_certificates(text):
+        named = any(
+            isinstance(extension.value, SubjectAlternativeName)
+            and extension.value.get_values_for_type(DNSName)
+            for extension in certificate.extensions
+        )
+        if named and _publicBytes(certificate.public_key()) in keys:
+            return
+    raise BadDescription(f"{path}: no certificate with a DNS name whose key is there")
+
+
+def _publicBytes(key: Any) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return encoded
 
 
 def _read(path: str) -> bytes:
@@ -131,13 +156,23 @@ def _read(path: str) -> bytes:
 
 
 class _CarefulReactor:
-    """The user's reactor, except that it listens on UNIX sockets without a lock file."""
+    """The user's reactor, except that it listens on UNIX sockets without a lock file, and on TLS at once."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
+
+    def listenSSL(
+        self, port: int, factory: object, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> Any:
+        """Listens if the context can be made, which Twisted finds out at the first handshake."""
+        try:
+            contextFactory.getContext()
+        except SSL.Error as error:
+            raise BadDescription("dhParameters: no usable file in PEM form") from error
+        return self._reactor.listenSSL(port, factory, contextFactory, backlog, interface)
 
     def listenUNIX(
         self, address: str, factory: object, backlog: int = 50, mode: int = 0o666, wantPID: int = 0

@@ -216,7 +216,8 @@ class EchoService(Service):
         if self._readying is not None and self._readying.active():
             self._readying.cancel()
         if self._readyFile is not None:
-            with suppress(FileNotFoundError):
+            # Gone already, or its folder is: a stop goes on.
+            with suppress(OSError):
                 os.unlink(self._readyFile)
 
     def _prepare(self, port: Any) -> None:

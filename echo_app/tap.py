@@ -20,6 +20,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
+from echo_app.addresses import printable
 from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
 from echo_app.limits import Keepalive, Limits
@@ -77,7 +78,8 @@ def _file(text: str) -> str:
     path = os.path.abspath(text)
     if not text or os.path.isdir(path):
         raise ValueError("not a file's name")
-    if not os.access(os.path.dirname(path), os.W_OK):
+    folder = os.path.dirname(path)
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         raise ValueError("its directory can't be written to")
     return path
 
@@ -215,7 +217,7 @@ class Options(BaseOptions):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            raise SystemExit(f"echo: {error}") from None
+            raise SystemExit(f"echo: {printable(str(error))}") from None
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -27,12 +28,13 @@ from echo_app.endpoints import (
 from echo_app.protocol import EchoProtocol
 
 
-def certificate(key: str, file: str) -> None:
+def certificate(key: str, file: str, extension: str = "subjectAltName=DNS:echo.example") -> None:
     """Makes a key and a certificate of its own."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=echo", "-keyout", key, "-out", file),
+            *("-nodes", "-subj", "/CN=echo", "-addext", extension),
+            *("-keyout", key, "-out", file),
         ],
         check=True,
         capture_output=True,
@@ -144,6 +146,27 @@ class DescriptionTests(SynchronousTestCase):
         self.assertIn("none: No such file", self.refusal(f"haproxy:tls:{self.path('none')}:port=0"))
         escaped = self.path("a:b").replace(":", "\\:")
         self.assertIn("a:b: No such file", self.refusal(f"tls:{escaped}:port=0"))
+        # Twisted serves by name: without one, or without its key, every handshake would fail.
+        certificate(self.path("key.pem"), own, "basicConstraints=CA:TRUE")
+        noName = "no certificate with a DNS name whose key is there"
+        self.assertIn(noName, self.refusal(description))
+        certificate(self.path("other.key"), own)
+        self.assertIn(noName, self.refusal(description))
+        self.path("own.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
+        self.refusal(description)
+
+    def test_listenParameters(self) -> None:
+        """Parameters that OpenSSL reads only when they are needed are needed when it listens."""
+        key, own = self.pems()
+        junk = self.path("dh.pem", "junk")
+        for parameters, listens in (("", True), (f":dhParameters={junk}", False)):
+            description = f"ssl:0:privateKey={key}:certKey={own}{parameters}"
+            endpoint = endpointFromDescription(MemoryReactor(), description)
+            listening = endpoint.listen(Factory())
+            if listens:
+                self.successResultOf(listening)
+            else:
+                self.failureResultOf(listening, BadDescription)
 
 
 class ReasonTests(SynchronousTestCase):

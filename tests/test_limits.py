@@ -95,6 +95,15 @@ class ConnectionCountsTests(SynchronousTestCase):
         self.assertTrue(counts.admits(four.getPeer()))
         self.assertEqual(list(counts.perPeer), ["2001:db8::/64"])
 
+    def test_oneOfTwo(self) -> None:
+        """When one of a peer's two connections ends, the other one still counts."""
+        counts = self.counts(maxConnectionsPerPeer=2)
+        first, second = (FakeConnection(counts, "192.0.2.1").open() for _ in range(2))
+        first.end()
+        self.assertEqual(counts.perPeer, {"192.0.2.1": 1})
+        second.end()
+        self.assertEqual(counts.perPeer, {})
+
     def test_descriptors(self) -> None:
         """A connection whose descriptor is one of the last sixteen is refused."""
         counts = self.counts(descriptorLimit=64)

@@ -58,6 +58,10 @@ WRONG_VALUES = {
     "--listen ssl:0:privateKey=junk.pem": "junk.pem: no usable private key",
     "--listen ssl:0:privateKey=key.pem:certKey=junk.pem": "junk.pem: no usable certificate",
     "--listen ssl:0:privateKey=key.pem:certKey=other.pem": "do not match",
+    "--listen ssl:0:privateKey=key.pem:certKey=own.pem:dhParameters=junk.pem": "dhParameters",
+    "--listen tls:none:0": "'tls:none:0'",
+    "--listen tls:junk:0": "'tls:junk:0'",
+    "--listen tls:mismatched:0": "'tls:mismatched:0'",
     "--max-connections -5": "'-5'",
     "--max-connections-per-peer 1.5": "'1.5'",
     "--idle-timeout nan": "'nan'",
@@ -68,10 +72,15 @@ WRONG_VALUES = {
     "--keepalive 0,1,1": "'0,1,1'",
     "--keepalive 1,1,128": "'1,1,128'",
     "--ready-file none/ready": "'none/ready'",
+    "--ready-file junk.pem/ready": "'junk.pem/ready'",
     "--ready-file=": "''",
     "--frob": "--frob",
     "stray": "'stray'",
 }
+
+JUNK_PAIR = "".join(
+    f"-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n" for kind in ("PRIVATE KEY", "CERTIFICATE")
+)
 
 
 def _certificate(key: str, certificate: str) -> None:
@@ -94,6 +103,11 @@ class RefusedStartTests(ServiceTestCase):
         _certificate(str(self.folder / "key.pem"), str(self.folder / "own.pem"))
         _certificate(str(self.folder / "otherkey.pem"), str(self.folder / "other.pem"))
         (self.folder / "junk.pem").write_text("junk")
+        (self.folder / "junk").mkdir()
+        (self.folder / "junk" / "echo.pem").write_text(JUNK_PAIR)
+        (self.folder / "mismatched").mkdir()
+        pair = (self.folder / "key.pem").read_text() + (self.folder / "other.pem").read_text()
+        (self.folder / "mismatched" / "echo.pem").write_text(pair)
         self._files = sorted(os.listdir(self.folder))
 
     def _start(self, command: str, *options: str, **more: object) -> CompletedProcess[str]:

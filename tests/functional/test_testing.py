@@ -161,7 +161,7 @@ class EchoProcessTests(ServiceTestCase):
         ready = folder / "ready"
         reactor = f"--reactor={reactorName()}"
         twistd = (sys.executable, "-m", "echo_app.testing", reactor, "-n", "--pidfile=pid", "echo")
-        for _ in range(12):
+        for _ in range(8):
             server = subprocess.Popen(
                 [*twistd, "--port", "0", "--listen", "unix:x.sock", "--ready-file", "ready"],
                 cwd=folder,

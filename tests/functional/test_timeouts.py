@@ -6,8 +6,12 @@ import errno
 import os
 import random
 import socket
+import sys
 import threading
 import time
+from collections.abc import Callable
+from fcntl import ioctl
+from termios import FIONREAD, TIOCOUTQ
 
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import Namespace, descriptors, run, serverSide, waitForCut, waitUntil
@@ -22,6 +26,9 @@ CUT = TIMEOUT + 3
 
 # Bytes a second of the slow reader.
 SLOW = 40_000
+
+# Bytes that a peer sends at a time until a queue is full: few beside what the service's own buffer takes.
+STEP = 4096
 
 
 class TimeoutTests(ServiceTestCase):
@@ -45,10 +52,11 @@ class TimeoutTests(ServiceTestCase):
         data = random.Random(1).randbytes(int(SECONDS) * SLOW + (12 << 20))
         sender = startSending(peer, data)
         received = bytearray()
-        end = time.monotonic() + SECONDS
+        start = time.monotonic()
         pause = threading.Event()
-        while time.monotonic() < end:
-            received += peer.recv(SLOW // 10)
+        while (passed := time.monotonic() - start) < SECONDS:
+            # As much as is due by now: on a busy machine a fixed sip each turn would be a slower reader.
+            received += peer.recv(max(int(passed * SLOW) - len(received), 1))
             pause.wait(0.1)
         if serverSide(peer) is None:
             self.failures.append("the slow reader is gone")
@@ -95,18 +103,77 @@ class TimeoutTests(ServiceTestCase):
         if received or not TIMEOUT - 1 < seconds < CUT:
             self.failures.append(f"a silent {kind} peer: {received!r} after {seconds:.1f} s")
 
+    def _watched(self, work: Callable[..., None], *arguments: str) -> None:
+        """Does a peer's work; an error, such as a reset in place of an end, is a failure of the test."""
+        try:
+            work(*arguments)
+        except Exception as error:
+            self.failures.append(f"{work.__name__}{arguments}: {error!r}")
+
     def test_together(self) -> None:
         """The slow stay and get everything; who never reads is reset, who is silent is closed."""
-        works = [threading.Thread(target=self._slowReader)]
+        works: list[tuple[object, ...]] = [(self._slowReader,)]
         for kind in ("tcp", "unix"):
-            for work in (self._pings, self._neverReads, self._silent):
-                works.append(threading.Thread(target=work, args=(kind,)))
-        for each in works:
+            works += [(work, kind) for work in (self._pings, self._neverReads, self._silent)]
+        threads = [threading.Thread(target=self._watched, args=work) for work in works]
+        for each in threads:
             each.start()
-        for each in works:
+        for each in threads:
             each.join(SECONDS + 120)
+            self.assertFalse(each.is_alive(), "a peer hangs")
         self.assertEqual(self.failures, [])
         self.assertEqual(stopCounts(self.server)["timed out"], 4)
+
+
+class NotReadingTests(ServiceTestCase):
+    """Peers that do not read, over UNIX sockets, where both queues can be seen from the peer's side."""
+
+    def _fill(self, peer: socket.socket) -> None:
+        """Sends until the kernel takes no more of the echo: the next bytes wait in the service."""
+        for _ in range(1000):
+            if not self._isTaken(peer):
+                return
+        self.fail("the kernel's queue has no end")
+
+    def _isTaken(self, peer: socket.socket) -> bool:
+        """Sends a little; says whether its echo comes as far as the kernel's queue to the peer."""
+        before = queued(peer, FIONREAD)
+        peer.sendall(bytes(STEP))
+        return waitUntil(lambda: queued(peer, FIONREAD) != before, 0.5)
+
+    def test_sendsOn(self) -> None:
+        """A peer that does not read is not idle while its bytes still arrive in the kernel's queue."""
+        options = ("--idle-timeout", "2", "--stall-timeout", "0")
+        server = self.serve("--listen", "unix:echo.sock", *options)
+        peer = self.connect(server.address("unix"))
+        self._fill(peer)
+        for _ in range(50):
+            peer.sendall(bytes(STEP))
+            if not waitUntil(lambda: queued(peer, TIOCOUTQ) == 0, 0.5):
+                break
+        unread = queued(peer, TIOCOUTQ)
+        for _ in range(7):
+            self.assertEqual(waitForCut(peer, 0.5), None, "it was cut off")
+            peer.sendall(b"?")
+        self.assertGreater(queued(peer, TIOCOUTQ), unread, "the service reads")
+        self.assertEqual(waitForCut(peer), errno.ECONNRESET)
+        self.assertEqual(stopCounts(server)["timed out"], 1)
+
+    def test_halfClosed(self) -> None:
+        """A peer that has ended its stream, and never reads its echo, is cut off by the stall time-out."""
+        server = self.serve("--listen", "unix:echo.sock", "--stall-timeout", "2")
+        peer = self.connect(server.address("unix"))
+        self._fill(peer)
+        self.assertTrue(waitUntil(lambda: queued(peer, TIOCOUTQ) == 0), "the service does not read")
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(waitForCut(peer, 1), None, "before its time")
+        self.assertEqual(waitForCut(peer, 5), 0)
+        self.assertEqual(stopCounts(server)["timed out"], 1)
+
+
+def queued(sock: socket.socket, request: int) -> int:
+    """Returns the bytes in a queue of the kernel: FIONREAD is from the peer, TIOCOUTQ to it."""
+    return int.from_bytes(ioctl(sock, request, bytes(4)), sys.byteorder)
 
 
 class NoTimeoutTests(ServiceTestCase):
@@ -127,11 +194,13 @@ class KeepaliveTests(ServiceTestCase):
         ours, theirs = f"e{os.urandom(3).hex()}", f"p{os.urandom(3).hex()}"
         run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", namespace.name)
         self.addCleanup(run, "ip", "link", "del", ours)
-        run("ip", "address", "add", "198.18.7.1/24", "dev", ours)
+        # RFC 2544's network for such things; a subnet of its own, as another run may have the next one.
+        net = f"198.18.{random.SystemRandom().randrange(256)}"
+        run("ip", "address", "add", f"{net}.1/24", "dev", ours)
         run("ip", "link", "set", ours, "up")
-        namespace.ip("address", "add", "198.18.7.2/24", "dev", theirs)
+        namespace.ip("address", "add", f"{net}.2/24", "dev", theirs)
         namespace.ip("link", "set", theirs, "up")
-        server = self.serve("--port", "0", "--interface", "198.18.7.1", "--keepalive", keepalive)
+        server = self.serve("--port", "0", "--interface", f"{net}.1", "--keepalive", keepalive)
         for _ in range(peers):
             peer = namespace.call(lambda: socket.create_connection(server.address(), 10))
             self.addCleanup(peer.close)
