@@ -64,8 +64,9 @@ class Drain:
         return done.addCallback(lambda _: self._rest())
 
     def abort(self) -> None:
-        """Aborts, and counts, every connection that is still open."""
+        """Aborts, and counts, every connection that is still open, and those that are accepted yet."""
         self._rest()
+        self._deadline = self._clock.seconds()
         for protocol in list(self._connections.open):
             self._abort(protocol)
 

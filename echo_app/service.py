@@ -106,6 +106,7 @@ class EchoService(Service):
         self._sweep = TimeoutSweep(self._connections, reactor)
         self._ports: list[IListeningPort] = []
         self._isOpen = False
+        self._isAborting = False
         self._drain: Drain | None = None
         self._opening = _Shared(self._open)
         self._closing = _Shared(self._close)
@@ -163,7 +164,11 @@ class EchoService(Service):
         return self._closing.run()
 
     def abort(self) -> None:
-        """Aborts the connections that a stop waits for."""
+        """Aborts the connections that a stop waits for; before a stop, those that it would wait for.
+
+        A second signal may be there before the stop that the first one asked for has begun.
+        """
+        self._isAborting = True
         if self._drain is not None:
             self._drain.abort()
 
@@ -234,11 +239,14 @@ class EchoService(Service):
             self._isOpen = False
             self._removeReadyFile()
             self._drain = Drain(self._connections, self._reactor)
+            if self._isAborting:
+                self._drain.abort()
             for port in self._ports:
                 _acceptQueued(port)
             await self._closePorts()
             await self._drain.run()
             self._drain = None
+            self._isAborting = False
             _logCounts(self.snapshot())
         if not self.running:
             self._sweep.stop()

@@ -467,6 +467,21 @@ class StopTests(MemoryTestCase):
         self.successResultOf(service.stopService())
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_abortFirst(self) -> None:
+        """An abort that comes before the stop is not lost, nor is it kept for the stop after that."""
+        endpoint = FakeEndpoint(succeed(self.port))
+        service = self.service(endpoint)
+        for aborted in (1, 1):
+            service.startService()
+            protocol, _ = self.connect(endpoint.calls[-1][0])
+            if service.snapshot().aborted == 0:
+                service.abort()
+            stopped = service.stopService()
+            self.assertEqual(service.snapshot().aborted, aborted)
+            protocol.connectionLost(Failure(ConnectionDone()))
+            self.successResultOf(stopped)
+            endpoint.result = succeed(self.port)
+
     def test_stopAgainWhileDraining(self) -> None:
         """What is started and stopped again while it drains is stopped in the end."""
         endpoint = FakeEndpoint(succeed(self.port))

@@ -125,6 +125,9 @@ class RefusedStartTests(ServiceTestCase):
         """Starts with these options; returns what is wrong with how that failed."""
         ended = self._start(command, *typed, **more)
         shown = f"{command} {' '.join(typed)}: {ended}"
+        if (pid := self.folder / "twistd.pid").exists():
+            # A daemon, which should not be there, does not outlive the test.
+            os.kill(int(pid.read_text()), signal.SIGKILL)
         if ended.returncode != 1:
             return f"status: {shown}"
         if not re.fullmatch(r"echo: .*\n", ended.stderr) or ended.stdout:
