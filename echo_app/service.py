@@ -6,52 +6,30 @@ running, from ``startService`` on; draining, from ``stopService`` until its Defe
 
 from __future__ import annotations
 
-import os
-import select
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
-from tempfile import NamedTemporaryFile
-from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet import unix
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IAddress,
-    IListeningPort,
-    IReadDescriptor,
-    IStreamServerEndpoint,
-)
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
-from echo_app.addresses import describe, isWildcardHost, transportName
-from echo_app.datagram import (
-    RATE,
-    DatagramEndpoint,
-    DatagramPort,
-    DatagramRules,
-    EchoDatagramProtocol,
-)
+from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules
 from echo_app.drain import Drain
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
+from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
-from echo_app.sockets import CountingUNIXServer, setConnectionOptions
+from echo_app.readyfile import ReadyFile
 from echo_app.timeouts import TimeoutSweep
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
 log = Logger()
-
-# Connections that the kernel may hold for us until they are accepted.
-BACKLOG = 1024
 
 
 class EchoService(Service):
@@ -67,6 +45,7 @@ class EchoService(Service):
         replaced by the service's.
     :param limits: the caps and time-outs.
     :param keepalive: set on TCP listeners for their connections; None leaves it off.
+    :param direct: take the direct path (:mod:`echo_app.direct`) where it applies.
     :param datagramRate: answers a second to one UDP source; None is no limit and no loop breaker.
     :param descriptorLimit: the number that the process's descriptors stay below; None is no such limit.
     :param logConnections: log each connection's beginning and end, at debug level.
@@ -83,6 +62,7 @@ class EchoService(Service):
         factory: EchoFactory | None = None,
         limits: Limits | None = None,
         keepalive: Keepalive | None = Keepalive(),
+        direct: bool = True,
         datagramRate: float | None = RATE,
         descriptorLimit: int | None = None,
         logConnections: bool = False,
@@ -92,9 +72,8 @@ class EchoService(Service):
         self._endpoints = tuple(endpoints)
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._factory = EchoFactory() if factory is None else factory
-        self._keepalive = keepalive
-        self._readyFile = readyFile
-        self._readying: IDelayedCall | None = None
+        self._listeners = Listeners(keepalive, direct)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
             Limits() if limits is None else limits,
             reactor.seconds,
@@ -104,7 +83,6 @@ class EchoService(Service):
         self._factory.connections = self._connections
         self._rules = DatagramRules(datagramRate, reactor.seconds)
         self._sweep = TimeoutSweep(self._connections, reactor)
-        self._ports: list[IListeningPort] = []
         self._isOpen = False
         self._isAborting = False
         self._drain: Drain | None = None
@@ -113,7 +91,7 @@ class EchoService(Service):
 
     def getHosts(self) -> list[IAddress]:
         """Returns where it listens: the addresses that were really bound, in the order asked for."""
-        return [port.getHost() for port in self._ports]
+        return self._listeners.getHosts()
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
@@ -175,10 +153,7 @@ class EchoService(Service):
     def _announce(self) -> None:
         log.info("echo_app {version} started", version=__version__)
         if self._readyFile is not None:
-            # In the reactor's turn, not before its first one: whoever sees the file may send a signal,
-            # and the reactor's handlers must be there.
-            write = partial(_writeReadyFile, self._readyFile, self.getHosts())
-            self._readying = self._reactor.callLater(0, write)
+            self._readyFile.write(self.getHosts())
 
     def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
         """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
@@ -197,41 +172,14 @@ class EchoService(Service):
             failure.raiseException()
 
     async def _open(self) -> None:
-        # One that a killed service left behind would speak for this one.
+        # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
-        asked: object = None
-        try:
-            for asked in self._endpoints:
-                port = await maybeDeferred(asked.listen, self._factory)
-                self._ports.append(port)
-                self._prepare(port)
-            for asked in self._datagramEndpoints:
-                self._ports.append(asked.listen(EchoDatagramProtocol(self._rules)))
-        except Exception as error:
-            self._closePorts()
-            _closeSockets(error)
-            if isinstance(error, CannotListenError):
-                raise
-            raise CannotListenError(None, repr(asked), error) from error
+        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, self._rules)
         self._isOpen = True
-        for host in self.getHosts():
-            _logListener(host)
 
     def _removeReadyFile(self) -> None:
-        if self._readying is not None and self._readying.active():
-            self._readying.cancel()
         if self._readyFile is not None:
-            # Gone already, or its folder is: a stop goes on.
-            with suppress(OSError):
-                os.unlink(self._readyFile)
-
-    def _prepare(self, port: Any) -> None:
-        """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
-        sock = getattr(port, "socket", None)
-        if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
-            setConnectionOptions(sock, self._keepalive)
-        if getattr(port, "transport", None) is unix.Server:
-            port.transport = CountingUNIXServer
+            self._readyFile.remove()
 
     async def _close(self) -> None:
         # Once, unless it is started and stopped again while it drains.
@@ -241,9 +189,8 @@ class EchoService(Service):
             self._drain = Drain(self._connections, self._reactor)
             if self._isAborting:
                 self._drain.abort()
-            for port in self._ports:
-                _acceptQueued(port)
-            await self._closePorts()
+            self._listeners.acceptQueued()
+            await self._listeners.close()
             await self._drain.run()
             self._drain = None
             self._isAborting = False
@@ -257,13 +204,6 @@ class EchoService(Service):
             with suppress(CannotListenError):
                 await self.listen()
         return self._isOpen and not self.running
-
-    def _closePorts(self) -> Deferred[Any]:
-        ports, self._ports = self._ports, []
-        closings = [maybeDeferred(port.stopListening) for port in ports]
-        for closing in closings:
-            closing.addErrback(lambda failure: log.failure("closing a listener", failure))
-        return DeferredList(closings)
 
 
 class _Shared:
@@ -290,43 +230,6 @@ class _Shared:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(result)
-
-
-def _closeSockets(error: BaseException | None) -> None:
-    """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
-    while error is not None:
-        clear_frames(error.__traceback__)
-        error = error.__context__
-
-
-def _acceptQueued(port: Any) -> None:
-    """Accepts the connections that wait in the kernel: closing the listener would reset them."""
-    if not IReadDescriptor.providedBy(port):
-        return
-    poll = select.poll()
-    poll.register(port.fileno(), select.POLLIN)
-    for _ in range(1 if isinstance(port, DatagramPort) else BACKLOG):
-        if not poll.poll(0):
-            return
-        port.doRead()
-
-
-def _writeReadyFile(path: str, hosts: Sequence[IAddress]) -> None:
-    """Writes it whole, or not at all: whoever sees the file can read every line of it."""
-    with NamedTemporaryFile("w", dir=os.path.dirname(path) or ".", delete=False) as file:
-        file.writelines(f"{transportName(host)} {describe(host)}\n" for host in hosts)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-
-
-def _logListener(host: IAddress) -> None:
-    everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
-    log.info(
-        "listening on {address} ({transport}){everywhere}",
-        address=describe(host),
-        transport=transportName(host),
-        everywhere=", on every interface" if everywhere else "",
-    )
 
 
 def _logCounts(counts: Snapshot) -> None:

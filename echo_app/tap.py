@@ -24,7 +24,8 @@ from echo_app.addresses import printable
 from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
 from echo_app.limits import Keepalive, Limits
-from echo_app.service import BACKLOG, EchoService
+from echo_app.listeners import BACKLOG
+from echo_app.service import EchoService
 
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
@@ -108,7 +109,10 @@ class Options(BaseOptions):
         "Sends back every byte that a peer sends: exactly, in order, nothing lost. "
         "Listens on 127.0.0.1:8080 unless told otherwise."
     )
-    optFlags = [["log-connections", None, "Log each connection's beginning and end, at debug level."]]
+    optFlags = [
+        ["no-direct", None, "Take Twisted's own path for every byte: for comparison and debugging."],
+        ["log-connections", None, "Log each connection's beginning and end, at debug level."],
+    ]
     optParameters = [
         _row(
             "udp-rate",
@@ -273,6 +277,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
             drainTimeout=options["drain-timeout"],
         ),
         keepalive=options["keepalive"],
+        direct=not options["no-direct"],
         datagramRate=options["udp-rate"] or None,
         descriptorLimit=_raiseDescriptorLimit(reactor),
         logConnections=bool(options["log-connections"]),

@@ -261,7 +261,7 @@ class ListenTests(MemoryTestCase):
         for before, after in ((unix.Server, CountingUNIXServer), (ChosenServer, ChosenServer)):
             port: Any = FakePort()
             port.transport = before
-            self.service(FakeEndpoint(succeed(port))).startService()
+            self.service(FakeEndpoint(succeed(port)), direct=False).startService()
             self.assertIs(port.transport, after)
 
 

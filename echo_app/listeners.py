@@ -1,0 +1,137 @@
+"""What a service listens on: opened all together or not at all, prepared for exact echoes, and closed.
+
+The states of :class:`Listeners`: closed; opening, while ``open()`` runs; open, until ``close()``. A failure
+to open closes what was opened before it.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Sequence
+from traceback import clear_frames
+from typing import Any
+
+from twisted.internet import unix
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IReadDescriptor,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+
+from echo_app.addresses import describe, isWildcardHost, transportName
+from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
+from echo_app.direct import direct
+from echo_app.limits import Keepalive
+from echo_app.sockets import CountingUNIXServer, setConnectionOptions
+
+log = Logger()
+
+# Connections that the kernel may hold for us until they are accepted.
+BACKLOG = 1024
+
+
+class Listeners:
+    """The listening ports of a service.
+
+    :param keepalive: set on TCP ports for their connections; None leaves it off.
+    :param isDirect: take the direct path for their connections, where it applies.
+    """
+
+    def __init__(self, keepalive: Keepalive | None, isDirect: bool) -> None:
+        self._keepalive = keepalive
+        self._isDirect = isDirect
+        self._ports: list[IListeningPort] = []
+
+    def getHosts(self) -> list[IAddress]:
+        """Returns the addresses that were really bound, in the order asked for."""
+        return [port.getHost() for port in self._ports]
+
+    async def open(
+        self,
+        endpoints: Sequence[IStreamServerEndpoint],
+        factory: IProtocolFactory,
+        datagramEndpoints: Sequence[DatagramEndpoint],
+        rules: DatagramRules,
+    ) -> None:
+        """Opens everything, and logs each listener.
+
+        :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
+            turn.
+        """
+        asked: object = None
+        try:
+            for asked in endpoints:
+                port = await maybeDeferred(asked.listen, factory)
+                self._ports.append(port)
+                self._prepare(port)
+            for asked in datagramEndpoints:
+                self._ports.append(asked.listen(EchoDatagramProtocol(rules)))
+        except Exception as error:
+            self.close()
+            _closeSockets(error)
+            if isinstance(error, CannotListenError):
+                raise
+            raise CannotListenError(None, repr(asked), error) from error
+        for host in self.getHosts():
+            _logListener(host)
+
+    def acceptQueued(self) -> None:
+        """Accepts the connections that wait in the kernel: closing a listener would reset them."""
+        for port in self._ports:
+            _acceptQueued(port)
+
+    def close(self) -> Deferred[Any]:
+        """Stops listening.
+
+        :return: fires when every port is closed; does not fail.
+        """
+        ports, self._ports = self._ports, []
+        closings = [maybeDeferred(port.stopListening) for port in ports]
+        for closing in closings:
+            closing.addErrback(lambda failure: log.failure("closing a listener", failure))
+        return DeferredList(closings)
+
+    def _prepare(self, port: Any) -> None:
+        """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
+        sock = getattr(port, "socket", None)
+        if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+            setConnectionOptions(sock, self._keepalive)
+        if getattr(port, "transport", None) is unix.Server:
+            port.transport = CountingUNIXServer
+        if self._isDirect:
+            direct(port)
+
+
+def _closeSockets(error: BaseException | None) -> None:
+    """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+def _acceptQueued(port: Any) -> None:
+    if not IReadDescriptor.providedBy(port):
+        return
+    poll = select.poll()
+    poll.register(port.fileno(), select.POLLIN)
+    for _ in range(1 if isinstance(port, DatagramPort) else BACKLOG):
+        if not poll.poll(0):
+            return
+        port.doRead()
+
+
+def _logListener(host: IAddress) -> None:
+    everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
+    log.info(
+        "listening on {address} ({transport}){everywhere}",
+        address=describe(host),
+        transport=transportName(host),
+        everywhere=", on every interface" if everywhere else "",
+    )

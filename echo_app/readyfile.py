@@ -1,0 +1,45 @@
+"""A file that is there, complete, while a service listens: how a script learns where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
+
+from echo_app.addresses import describe, transportName
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+
+
+class ReadyFile:
+    """A line for each listener, such as ``tcp 127.0.0.1:8080``.
+
+    :param path: the file's path.
+    :param clock: writes it in the reactor's turn, not before its first one: whoever sees the file may send
+        a signal, and the reactor's handlers must be there.
+    """
+
+    def __init__(self, path: str, clock: IReactorTime) -> None:
+        self._path = path
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+
+    def write(self, hosts: Sequence[IAddress]) -> None:
+        """Writes the file in the reactor's next turn, whole: whoever sees it can read every line of it."""
+        self._call = self._clock.callLater(0, self._write, hosts)
+
+    def remove(self) -> None:
+        """Removes the file, or does not write it. One that can't be removed stays: a stop goes on."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        with suppress(OSError):
+            os.unlink(self._path)
+
+    def _write(self, hosts: Sequence[IAddress]) -> None:
+        with NamedTemporaryFile("w", dir=os.path.dirname(self._path) or ".", delete=False) as file:
+            file.writelines(f"{transportName(host)} {describe(host)}\n" for host in hosts)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, self._path)
