@@ -49,7 +49,7 @@ class _DirectTransport(tcp.Server):
 
     def writeSequence(self, iovec: Any) -> None:
         """Sends the data, joined."""
-        if self._waits:
+        if self._waits or any(type(data) is not bytes for data in iovec):
             super().writeSequence(iovec)
         else:
             self.write(b"".join(iovec))

@@ -54,7 +54,7 @@ class NestedPoller:
 
     def __init__(self, reactor: IReactorFDSet) -> None:
         self._reactor = reactor
-        self._epoll: epoll | None = None
+        self._epoll: Any = None
         self._descriptors: dict[int, Any] = {}
         self._interests: dict[int, int] = {}
         self._changed: set[int] = set()
@@ -99,8 +99,7 @@ class NestedPoller:
         if before & event:
             return
         if self._epoll is None:
-            self._epoll = epoll()
-            self._reactor.addReader(self)
+            self._enter()
         if before:
             self._epoll.modify(fd, before | event)
         else:
@@ -117,18 +116,31 @@ class NestedPoller:
         after = before & ~event
         if after == before:
             return
-        assert self._epoll is not None
         self._changed.add(fd)
         if after:
             self._epoll.modify(fd, after)
             self._interests[fd] = after
             return
-        self._epoll.unregister(fd)
         del self._interests[fd], self._descriptors[fd]
+        try:
+            self._epoll.unregister(fd)
+        except OSError:
+            # It was closed behind our back. If it had been duplicated, epoll would report it for ever.
+            self._leave()
+            self._enter()
+            for each, interest in self._interests.items():
+                self._epoll.register(each, interest)
         if not self._descriptors:
-            self._reactor.removeReader(self)
-            self._epoll.close()
-            self._epoll = None
+            self._leave()
+
+    def _enter(self) -> None:
+        self._epoll = epoll()
+        self._reactor.addReader(self)
+
+    def _leave(self) -> None:
+        self._reactor.removeReader(self)
+        self._epoll.close()
+        self._epoll = None
 
     def doRead(self) -> None:
         """Serves the descriptors that are ready: the reactor's call when any of them is."""

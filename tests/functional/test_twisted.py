@@ -1,0 +1,37 @@
+"""What Twisted promises of a transport holds on the direct path: Twisted's own tests say so."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+# Seconds that the suite may take; it takes ten on an idle machine. It does not heed SIGTERM.
+PATIENCE = 110
+
+# Fewer would mean that Twisted has moved them: with 26.10 there are 645, and with 23.10 some less.
+FEWEST = 500
+
+
+class TwistedSuiteTests(TestCase):
+    timeout = 120
+
+    def test_all(self) -> None:
+        """Every test of Twisted's that applies passes on four reactors, and they are not few."""
+        command = [sys.executable, "-m", "twisted.trial", "--temp-directory", "suite"]
+        done = subprocess.run(
+            [*command, "tests.functional.twisted_suite"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            # Where these tests are found, not where they run.
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        self.assertEqual(done.returncode, 0, done.stdout)
+        successes = re.search(r"successes=(\d+)", done.stdout)
+        assert successes is not None, done.stdout
+        self.assertGreater(int(successes[1]), FEWEST)
