@@ -1,0 +1,63 @@
+"""The echo of asyncio's own documentation, on asyncio's event loop or, with ``uvloop``, on that.
+
+Both set TCP_NODELAY on each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import cast
+
+from benchmarks.servers.commandline import BACKLOG, Arguments, arguments
+
+
+class Echo(asyncio.Protocol):
+    """Streams."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Sends the bytes back."""
+        self.transport.write(data)
+
+
+class EchoDatagrams(asyncio.DatagramProtocol):
+    """Datagrams."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Sends the datagram back."""
+        self.transport.sendto(data, addr)
+
+
+async def serve(wanted: Arguments) -> None:
+    """Serves until the process is killed."""
+    loop = asyncio.get_running_loop()
+    if wanted.udp:
+        transport, _ = await loop.create_datagram_endpoint(EchoDatagrams, ("127.0.0.1", 0))
+        address = transport.get_extra_info("sockname")
+    else:
+        server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=BACKLOG)
+        address = server.sockets[0].getsockname()
+    wanted.tellReady(address[1])
+    await loop.create_future()
+
+
+def main() -> None:
+    """Runs on the event loop that was asked for."""
+    if sys.argv[1] == "uvloop":
+        import uvloop
+
+        uvloop.run(serve(arguments()))
+    else:
+        asyncio.run(serve(arguments()))
+
+
+if __name__ == "__main__":
+    main()

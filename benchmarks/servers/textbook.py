@@ -1,0 +1,50 @@
+"""The echo of Twisted's own documentation: what is received is written, and nothing else."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import epollreactor
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+
+from benchmarks.servers.commandline import BACKLOG, arguments
+
+
+class Echo(Protocol):
+    """Streams."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Sends the bytes back."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class EchoDatagrams(DatagramProtocol):
+    """Datagrams."""
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Sends the datagram back."""
+        assert self.transport is not None
+        self.transport.write(datagram, addr)
+
+
+def main() -> None:
+    """Serves until it is killed."""
+    epollreactor.install()
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    wanted = arguments()
+    if wanted.udp:
+        port = reactor.listenUDP(0, EchoDatagrams(), "127.0.0.1")
+    else:
+        port = reactor.listenTCP(0, Factory.forProtocol(Echo), BACKLOG, "127.0.0.1")
+        # Connections inherit it, so that it costs no system call each.
+        port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    reactor.callWhenRunning(wanted.tellReady, port.getHost().port)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()
