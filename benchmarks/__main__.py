@@ -1,0 +1,199 @@
+"""The command line of ``bin/benchmark``."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+
+from benchmarks.cores import chooseCores
+from benchmarks.loads import findLoad
+from benchmarks.machine import describeMachine
+from benchmarks.measuring import BenchmarkError, Laboratory, Plan
+from benchmarks.peers import CANDIDATES, Peer, makePeer
+from benchmarks.picture import draw
+from benchmarks.progress import showProgress
+from benchmarks.report import page, printTables
+from benchmarks.results import Results
+from benchmarks.rows import REFERENCE, ROWS, Row
+from benchmarks.tools import Missing
+
+# Descriptors beside those of the connections.
+RESERVE = 64
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends the process with one line for a wrong option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong."""
+        self.exit(2, f"benchmark: {message}\n")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file's name in a folder that is there")
+    return path
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    return path
+
+
+def _results(text: str) -> Results:
+    try:
+        return Results.fromJson(Path(text).read_text())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise argparse.ArgumentTypeError(f"{text!r}: {reason}") from None
+
+
+def parser() -> Parser:
+    """Returns the parser of the command line."""
+    names = "\n".join(f"  {row.name:10}{row.title}{' (quick)' if row.quick else ''}" for row in ROWS)
+    peers = "\n".join(f"  {peer:10}{title}" for peer, (title, *_) in CANDIDATES.items())
+    made = Parser(
+        prog="benchmark",
+        usage="bin/benchmark [options]",
+        description="Measures what an echo costs echo_app and its peers, each in a process of its own.",
+        epilog=f"rows:\n{names}\n\npeers:\n{peers}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--quick", action="store_true", help="the headline rows alone, briefly: under three minutes")
+    add("--rounds", type=_count, metavar="N", help="how often to measure each server [5; 3 with --quick]")
+    add("--seconds", type=_seconds, metavar="SECONDS", help="how long each time [1; 0.4 with --quick]")
+    add(
+        "--only",
+        action="append",
+        choices=[row.name for row in ROWS],
+        metavar="ROW",
+        help="this row; repeatable",
+    )
+    add("--peer", action="append", choices=list(CANDIDATES), metavar="PEER", help="this server; repeatable")
+    add("--json", type=_writable, metavar="FILE", help="write every sample to this file")
+    add(
+        "--output", type=_folder, metavar="FOLDER", help="write performance.rst, .png and .svg in this folder"
+    )
+    add("--read", type=_results, metavar="FILE", help="measure nothing: report what --json wrote")
+    return made
+
+
+def _peers(names: list[str], missing: list[str], say: Callable[[str], None]) -> list[Peer]:
+    """Makes the peers that can be run here, and notes the others."""
+    peers = []
+    for name in names:
+        say(f"preparing {name}")
+        try:
+            peers.append(makePeer(name))
+        except Missing as error:
+            missing.append(f"{CANDIDATES[name].title}: {error}")
+    return peers
+
+
+def _rows(rows: list[Row], peers: list[Peer], language: str, cores: int, missing: list[str]) -> list[Row]:
+    """Returns the rows that can be run here, and notes the others."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = []
+    for row in rows:
+        if row.connections * 1.1 + RESERVE > hard != resource.RLIM_INFINITY:
+            missing.append(f"{row.title}: at most {hard} descriptors are allowed (ulimit -Hn)")
+        elif row.mode == "rate" and language != "C":
+            missing.append(f"{row.title}: it needs the load in C")
+        elif row.mode == "rate" and cores < 2:
+            missing.append(f"{row.title}: it needs two cores")
+        elif row.mode == "rate" and REFERENCE not in [peer.name for peer in peers]:
+            missing.append(f"{row.title}: it needs the peer {REFERENCE}")
+        else:
+            possible.append(row)
+    return possible
+
+
+def _run(options: argparse.Namespace, console: Console) -> Results:
+    """Measures what the options ask for."""
+    rounds = options.rounds or (3 if options.quick else 5)
+    seconds = options.seconds or (0.4 if options.quick else 1.0)
+    missing: list[str] = []
+    load, reason = findLoad()
+    if reason:
+        missing.append(f"the load in C: {reason}")
+    peers = _peers(options.peer or list(CANDIDATES), missing, console.print)
+    wanted = [
+        row for row in ROWS if (row.name in options.only if options.only else row.quick or not options.quick)
+    ]
+    cores = chooseCores()
+    rows = _rows(wanted, peers, load.language, cores.distinct(), missing)
+    plan = Plan(tuple(rows), tuple(peers), rounds, 0.3 * seconds, seconds)
+    results = Results(
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        rounds=rounds,
+        seconds=seconds,
+        load=load.language,
+        machine=describeMachine(),
+        peers={peer.name: peer.title for peer in peers},
+        versions={peer.name: peer.version for peer in peers},
+        missing=missing,
+        cores=cores.distinct(),
+    )
+    laboratory = Laboratory(load, cores)
+    with showProgress(console, plan.measurements()) as progress:
+        laboratory.run(plan, results, progress)
+    return results
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Runs the command."""
+    options = parser().parse_args()
+    console = Console(highlight=False)
+    # Ends like Ctrl-C: with the servers.
+    signal.signal(signal.SIGTERM, _terminate)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        results = options.read or _run(options, console)
+        if options.json:
+            options.json.write_text(results.toJson())
+        printTables(results, console)
+        if options.output:
+            (options.output / "performance.rst").write_text(page(results))
+            draw(results, options.output, "performance")
+    except (BenchmarkError, OSError) as error:
+        sys.exit(f"benchmark: {error}")
+    except KeyboardInterrupt:
+        sys.exit("benchmark: interrupted")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Measures the peers, all of a row side by side, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.cores import Cores, pinned
+from benchmarks.loads import Load, LoadError, Phase, Usage, runLoad
+from benchmarks.peers import Peer
+from benchmarks.results import Results, Sample
+from benchmarks.rows import REFERENCE, Row, rowNamed
+from echo_app.testing import EchoProcessError
+
+# A server that answers less than this part of a fixed rate has fallen behind, and its latency says nothing.
+KEEPS_UP = 0.95
+
+
+class BenchmarkError(Exception):
+    """A server did wrong; the text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure, how often and how long.
+
+    :param rounds: how often each peer is measured in each row.
+    """
+
+    rows: tuple[Row, ...]
+    peers: tuple[Peer, ...]
+    rounds: int
+    warmup: float
+    seconds: float
+
+    def peersOf(self, row: Row) -> list[Peer]:
+        """Returns who takes part in a row."""
+        return [peer for peer in self.peers if row.transport in peer.options]
+
+    def measurements(self) -> int:
+        """Returns how many measurements there will be."""
+        return self.rounds * sum(len(self.peersOf(row)) for row in self.rows)
+
+    def turns(self, row: Row) -> Iterator[tuple[int, Peer]]:
+        """Yields round and peer, in the order of measuring; who comes first changes with the round."""
+        peers = self.peersOf(row)
+        for number in range(self.rounds):
+            first = number % len(peers)
+            for peer in peers[first:] + peers[:first]:
+                yield number + 1, peer
+
+
+class Laboratory:
+    """Measures one server at a time, in a process that is its own and new each time.
+
+    :param load: what loads it.
+    """
+
+    def __init__(self, load: Load, cores: Cores) -> None:
+        self._load = load
+        self._cores = cores
+
+    def measure(self, peer: Peer, row: Row, phase: Phase) -> Sample:
+        """Returns what one server did with one kind of load.
+
+        :raise BenchmarkError: when it did anything wrong.
+        """
+        server = peer.process(row.transport)
+        try:
+            with pinned(self._cores.server):
+                server.start()
+            address = server.address(row.transport)
+            with pinned(self._cores.load):
+                outcome = runLoad(self._load, row, address, phase, lambda: Usage.of(server.pid))
+        except (LoadError, EchoProcessError, ProcessLookupError, FileNotFoundError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise BenchmarkError(f"{peer.name}, {row.name}: {reason}") from None
+        finally:
+            server.kill()
+        rate = outcome.echoes / outcome.seconds
+        timed = phase.rate > 0 and rate > KEEPS_UP * phase.rate
+        return Sample(
+            cpu=outcome.cpu / 1000 / outcome.echoes,
+            rate=rate,
+            median=outcome.median * 1e6 if timed else None,
+            tail=outcome.tail * 1e6 if timed else None,
+            memory=outcome.memory / outcome.echoes if row.mode == "idle" else None,
+        )
+
+    def run(self, plan: Plan, results: Results, progress: Callable[[Row, int, Peer], None]) -> None:
+        """Measures everything that is planned.
+
+        :param results: filled.
+        :param progress: told before each measurement.
+        :raise BenchmarkError: at the first wrong answer.
+        """
+        for row in plan.rows:
+            phase = Phase(plan.warmup, plan.seconds)
+            if row.mode == "rate":
+                phase = phase._replace(rate=self._halfOfSaturation(plan, row))
+                results.offered = phase.rate
+            for number, peer in plan.turns(row):
+                progress(row, number, peer)
+                results.add(row, peer.name, self.measure(peer, row, phase))
+
+    def _halfOfSaturation(self, plan: Plan, row: Row) -> int:
+        """Measures what the reference does with the same messages on as many connections."""
+        (reference,) = (peer for peer in plan.peers if peer.name == REFERENCE)
+        saturated = rowNamed("1k-10")
+        assert (saturated.size, saturated.connections) == (row.size, row.connections)
+        return round(self.measure(reference, saturated, Phase(plan.warmup, plan.seconds)).rate / 2)

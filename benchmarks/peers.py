@@ -1,0 +1,121 @@
+"""The servers that are compared, and which of them can be run here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.rows import OURS
+from benchmarks.tools import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio
+from echo_app.testing import EchoProcess
+
+# What makes a server listen, by transport.
+Options = Mapping[str, tuple[str, ...]]
+
+STREAMS: Options = {"tcp": ("--port", "0")}
+BOTH: Options = {**STREAMS, "udp": ("--udp", "0")}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server that can be run.
+
+    :param name: what options and results call it.
+    :param title: what tables call it.
+    :param command: takes options, and ``--ready-file FILE`` after them.
+    :param version: of what it is made of.
+    :param options: a transport that is not there it does not do.
+    """
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    version: str
+    options: Options
+
+    def process(self, transport: str) -> EchoProcess:
+        """Returns the server, not yet started.
+
+        :raise KeyError: when it does not do this transport.
+        """
+        path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+        return EchoProcess(*self.options[transport], command=self.command, env={"PYTHONPATH": path})
+
+
+class Program(NamedTuple):
+    """What is run, and the versions of what it is made of."""
+
+    command: tuple[str, ...]
+    version: str
+
+
+def _twistd() -> Program:
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    return Program((twistd, "-n", "--pidfile=", "echo"), _versions("echo_app", "Twisted"))
+
+
+def _python(module: str, *arguments: str, packages: tuple[str, ...] = ()) -> Program:
+    command = (sys.executable, "-m", f"benchmarks.servers.{module}", *arguments)
+    return Program(command, _versions(*packages))
+
+
+def _built(build: Callable[[], Built]) -> Program:
+    built = build()
+    return Program((str(built.path),), built.version)
+
+
+def _versions(*packages: str) -> str:
+    """Returns packages with their versions, and Python's.
+
+    :raise Missing: when one is not installed.
+    """
+    try:
+        found = [f"{package} {version(package)}" for package in packages]
+    except PackageNotFoundError as error:
+        raise Missing(f"no {error.name} installed; bin/benchmark installs it") from None
+    return ", ".join([*found, f"{platform.python_implementation()} {platform.python_version()}"])
+
+
+def _service(*more: str) -> Options:
+    return {"tcp": ("--port", "0", *more), "udp": ("--udp", "0", "--udp-rate", "0", *more)}
+
+
+class Candidate(NamedTuple):
+    """A peer that may have to be built first, and perhaps can't be.
+
+    :param make: raises :class:`Missing` when it can't be run here.
+    """
+
+    title: str
+    make: Callable[[], Program]
+    options: Options
+
+
+# In the order of the tables.
+CANDIDATES: Mapping[str, Candidate] = {
+    OURS: Candidate("echo_app", _twistd, _service()),
+    "no-direct": Candidate("echo_app --no-direct", _twistd, _service("--no-direct")),
+    "textbook": Candidate("Twisted, textbook", partial(_python, "textbook", packages=("Twisted",)), BOTH),
+    "asyncio": Candidate("asyncio", partial(_python, "asyncio_protocol", "asyncio"), BOTH),
+    "uvloop": Candidate("uvloop", partial(_python, "asyncio_protocol", "uvloop", packages=("uvloop",)), BOTH),
+    "go": Candidate("Go", partial(_built, partial(buildGo, SERVERS / "echo.go")), STREAMS),
+    "tokio": Candidate("Tokio", partial(_built, buildTokio), STREAMS),
+    "c": Candidate("C, epoll", partial(_built, partial(buildC, SERVERS / "echo.c")), BOTH),
+}
+
+
+def makePeer(name: str) -> Peer:
+    """Returns a peer, built if it has to be.
+
+    :raise Missing: when it can't be run here.
+    """
+    candidate = CANDIDATES[name]
+    command, versions = candidate.make()
+    return Peer(name, candidate.title, command, versions, candidate.options)

@@ -1,0 +1,130 @@
+"""What was measured, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.rows import OURS, ROWS, Figure, Row, Target, rowNamed
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement of one server.
+
+    :param cpu: of the server for an echo, in µs, user and system.
+    :param rate: echoes a second.
+    :param median: of the round trips, in µs; None where they were not timed or the server fell behind.
+    :param tail: their 99th percentile.
+    :param memory: bytes of the server's resident memory for a connection; only where they were left idle.
+    """
+
+    cpu: float
+    rate: float
+    median: float | None = None
+    tail: float | None = None
+    memory: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A promise, beside what was measured.
+
+    :param value: the ratio or figure; None where it was not measured.
+    :param unjudged: why it says nothing about the promise; empty where it does.
+    """
+
+    target: Target
+    value: float | None
+    unjudged: str
+
+    def grade(self) -> str:
+        """Says what was met."""
+        if self.value is None:
+            return "not measured"
+        if self.unjudged:
+            return "not judged"
+        if self.value <= self.target.aim:
+            return "aim met"
+        return "must met" if self.value <= self.target.must else "not met"
+
+
+@dataclass(slots=True)
+class Results:
+    """A whole run.
+
+    :param date: when it was run.
+    :param rounds: how often each server was measured in each row.
+    :param seconds: how long each time.
+    :param load: what loaded the servers: ``C`` or ``Python``.
+    :param machine: what it was run on, by the words of the page.
+    :param peers: title of each peer by name, in the order of the tables.
+    :param versions: what each peer is, by its name.
+    :param missing: what could not be run, and why.
+    :param cores: how many different cores the server and the load had.
+    :param offered: messages a second of the latency row; 0 where it was not run.
+    :param samples: by the names of the row and the peer.
+    """
+
+    date: str
+    rounds: int
+    seconds: float
+    load: str
+    machine: dict[str, str]
+    peers: dict[str, str]
+    versions: dict[str, str]
+    missing: list[str]
+    cores: int = 2
+    offered: int = 0
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+
+    def add(self, row: Row, peer: str, sample: Sample) -> None:
+        """Keeps a measurement."""
+        self.samples.setdefault(row.name, {}).setdefault(peer, []).append(sample)
+
+    def rows(self) -> list[Row]:
+        """Returns the rows that were measured."""
+        return [row for row in ROWS if row.name in self.samples]
+
+    def lowest(self, row: str, peer: str, figure: Figure) -> float | None:
+        """Returns the lowest of the rounds; None where there is none."""
+        values = [getattr(sample, figure.name) for sample in self.samples.get(row, {}).get(peer, [])]
+        return min((value for value in values if value is not None), default=None)
+
+    def verdict(self, target: Target) -> Verdict:
+        """Returns what was measured of a promise."""
+        value = self.lowest(target.row, OURS, target.figure)
+        if target.against is not None and value is not None:
+            other = self.lowest(target.row, target.against, target.figure)
+            value = value / other if other else None
+        return Verdict(target, value, self._unjudged(rowNamed(target.row)))
+
+    def _unjudged(self, row: Row) -> str:
+        if self.cores < 2 and row.mode != "idle":
+            return "the server and the load shared one core"
+        if self.load == "Python" and not row.pythonLoad:
+            return "a load in Python is too slow: the servers wait for it"
+        return ""
+
+    def toJson(self) -> str:
+        """Returns everything, as text that :meth:`fromJson` reads."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def fromJson(cls, text: str) -> Results:
+        """Reads what :meth:`toJson` wrote.
+
+        :raise ValueError: when it is something else.
+        """
+        try:
+            read: dict[str, Any] = json.loads(text)
+            samples = {
+                rowNamed(row).name: {
+                    peer: [Sample(**sample) for sample in rounds] for peer, rounds in peers.items()
+                }
+                for row, peers in read.pop("samples").items()
+            }
+            return cls(**read, samples=samples)
+        except (TypeError, KeyError, AttributeError, ValueError):
+            raise ValueError("not the results of a benchmark") from None

@@ -1,0 +1,104 @@
+"""What is measured, and what was promised of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The peer that the promises are about.
+OURS = "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a sample.
+
+    :param name: a field of :class:`benchmarks.results.Sample`.
+    :param title: for a table's line, after the row's own title.
+    :param unit: what it is counted in.
+    """
+
+    name: str
+    title: str
+    unit: str
+
+
+CPU = Figure("cpu", "", "µs")
+MEDIAN = Figure("median", "p50", "µs")
+TAIL = Figure("tail", "p99", "µs")
+MEMORY = Figure("memory", "", "bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of load, the same for all peers.
+
+    :param mode: of the load, as ``load.c`` describes them.
+    :param size: of a message, in bytes.
+    :param transport: what the server is asked to listen on: a key of :attr:`Peer.options`.
+    :param quick: whether it is a headline.
+    :param pythonLoad: whether a load in Python is fast enough to judge by it.
+    """
+
+    name: str
+    title: str
+    mode: str
+    size: int
+    connections: int
+    figures: tuple[Figure, ...] = (CPU,)
+    transport: str = "tcp"
+    quick: bool = False
+    pythonLoad: bool = False
+
+
+# Accepting comes last: what it leaves in TIME_WAIT, half a million connections, slows down the others.
+ROWS = (
+    Row("1k-10", "1 KiB, 10 connections", "stream", 1024, 10, quick=True),
+    Row("1k-200", "1 KiB, 200 connections", "stream", 1024, 200, quick=True),
+    Row("1k-1000", "1 KiB, 1,000 connections", "stream", 1024, 1000),
+    Row("16k-10", "16 KiB, 10 connections", "stream", 16 * 1024, 10),
+    Row("128k-10", "128 KiB, 10 connections", "stream", 128 * 1024, 10),
+    Row("udp", "UDP, 64 bytes, 10 sources", "datagram", 64, 10, transport="udp", quick=True),
+    Row("latency", "Round trip of 1 KiB at half of saturation", "rate", 1024, 10, (MEDIAN, TAIL)),
+    Row("memory", "Memory of an idle connection", "idle", 1024, 2000, (MEMORY,), pythonLoad=True),
+    Row("accept", "Accept, 1 byte, close", "accept", 1, 10, quick=True, pythonLoad=True),
+)
+
+# The latency row's rate is half of what this peer does with that row's messages and connections: the
+# promise is about it, and all peers get the same rate.
+REFERENCE = "uvloop"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was promised: ours divided by a peer's, or ours alone.
+
+    :param against: a peer; None where the promise is a figure and not a ratio.
+    """
+
+    row: str
+    figure: Figure
+    against: str | None
+    must: float
+    aim: float
+
+
+_SMALL = ("1k-10", "1k-200", "1k-1000")
+TARGETS = (
+    *(Target(row, CPU, "textbook", 0.40, 0.30) for row in _SMALL),
+    *(Target(row, CPU, "uvloop", 1.25, 1.00) for row in _SMALL),
+    *(Target(row, CPU, "tokio", 1.40, 1.10) for row in _SMALL),
+    Target("16k-10", CPU, "tokio", 0.20, 0.13),
+    Target("128k-10", CPU, "uvloop", 1.20, 0.90),
+    Target("accept", CPU, "textbook", 0.65, 0.35),
+    Target("udp", CPU, "textbook", 0.80, 0.50),
+    Target("latency", TAIL, "uvloop", 1.50, 1.00),
+    Target("memory", MEMORY, None, 1536, 1024),
+)
+
+
+def rowNamed(name: str) -> Row:
+    """Returns a row by its name.
+
+    :raise KeyError: when there is none.
+    """
+    return {row.name: row for row in ROWS}[name]

@@ -1,0 +1,132 @@
+"""Builds the sources that are not Python, once, into a cache folder.
+
+Nothing is downloaded: Tokio comes from the sources that Debian's packages install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SERVERS = HERE / "servers"
+DEBIAN_CRATES = Path("/usr/share/cargo/registry")
+
+
+class Missing(Exception):
+    """Something can't be built here; the text says why, and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A program that was built.
+
+    :param version: of what built it.
+    """
+
+    path: Path
+    version: str
+
+
+def _firstLine(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout.partition("\n")[0].strip()
+
+
+def _tool(names: tuple[str, ...], package: str) -> str:
+    """Returns the path of the first of these programs that is there.
+
+    :raise Missing: when none is.
+    """
+    for name in names:
+        if (found := shutil.which(name)) is not None:
+            return found
+    raise Missing(f"no {' or '.join(names)} found; on Debian: apt-get install {package}")
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "echo_app" / "benchmarks"
+
+
+def _build(name: str, version: str, sources: list[Path], command: Callable[[Path], list[str]]) -> Built:
+    """Builds a program, unless the cache has it from the same sources and tool.
+
+    :param name: the program's path in the folder where it is made.
+    :param command: takes an empty folder; returns what makes the program in there, under its name.
+    :raise Missing: when it can't be built.
+    """
+    content = b"\0".join([version.encode(), *(source.read_bytes() for source in sources)])
+    path = _cache() / f"{Path(name).name}-{hashlib.sha256(content).hexdigest()[:16]}"
+    if path.exists():
+        return Built(path, version)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        # Go would fetch a toolchain of another version.
+        env = {**os.environ, "GOTOOLCHAIN": "local", "GO111MODULE": "off"}
+        run = subprocess.run(command(Path(folder)), env=env, capture_output=True, text=True)
+        if run.returncode != 0:
+            last = (run.stderr.strip() or f"status {run.returncode}").splitlines()[-1]
+            raise Missing(f"{Path(name).name} can't be built: {last.strip()}")
+        (Path(folder) / name).rename(path)
+    return Built(path, version)
+
+
+def buildC(source: Path) -> Built:
+    """Builds a program of one file in C.
+
+    :raise Missing: without a compiler.
+    """
+    compiler = _tool(("cc", "gcc", "clang"), "gcc libc6-dev")
+
+    def command(folder: Path) -> list[str]:
+        return [compiler, "-O2", "-Wall", "-Wextra", "-o", str(folder / source.stem), str(source)]
+
+    return _build(source.stem, _firstLine(compiler, "--version"), [source], command)
+
+
+def buildGo(source: Path) -> Built:
+    """Builds a program of one file in Go.
+
+    :raise Missing: without its tools.
+    """
+    go = _tool(("go",), "golang-go")
+    name = f"{source.stem}_go"
+
+    def command(folder: Path) -> list[str]:
+        return [go, "build", "-o", str(folder / name), str(source)]
+
+    return _build(name, _firstLine(go, "version"), [source], command)
+
+
+def buildTokio() -> Built:
+    """Builds the Tokio server, with the crates that Debian's packages install.
+
+    :raise Missing: without cargo or the crates.
+    """
+    cargo = _tool(("cargo",), "cargo librust-tokio-dev")
+    crates = sorted(DEBIAN_CRATES.glob("tokio-[0-9]*"))
+    if not crates:
+        raise Missing(f"no tokio in {DEBIAN_CRATES}; on Debian: apt-get install librust-tokio-dev")
+    crate = crates[-1].name.replace("-", " ")
+    sources = [SERVERS / "tokio" / "Cargo.toml", SERVERS / "tokio" / "src" / "main.rs"]
+
+    def command(folder: Path) -> list[str]:
+        # cargo writes Cargo.lock beside the sources.
+        shutil.copytree(SERVERS / "tokio", folder / "sources")
+        return [
+            cargo,
+            "install",
+            "--offline",
+            f"--path={folder / 'sources'}",
+            f"--root={folder}",
+            '--config=source.crates-io.replace-with="debian"',
+            f'--config=source.debian.directory="{DEBIAN_CRATES}"',
+        ]
+
+    return _build("bin/echo_tokio", f"{crate}, {_firstLine(cargo, '--version')}", sources, command)
