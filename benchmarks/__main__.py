@@ -119,10 +119,10 @@ def _peers(names: list[str], missing: list[str], say: Callable[[str], None]) -> 
     return peers
 
 
-def _rows(rows: list[Row], peers: list[Peer], language: str, cores: int, missing: list[str]) -> list[Row]:
+def possible(rows: list[Row], peers: list[Peer], language: str, cores: int, missing: list[str]) -> list[Row]:
     """Returns the rows that can be run here, and notes the others."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    possible = []
+    left = []
     for row in rows:
         if row.connections * 1.1 + RESERVE > hard != resource.RLIM_INFINITY:
             missing.append(f"{row.title}: at most {hard} descriptors are allowed (ulimit -Hn)")
@@ -133,8 +133,8 @@ def _rows(rows: list[Row], peers: list[Peer], language: str, cores: int, missing
         elif row.mode == "rate" and REFERENCE not in [peer.name for peer in peers]:
             missing.append(f"{row.title}: it needs the peer {REFERENCE}")
         else:
-            possible.append(row)
-    return possible
+            left.append(row)
+    return left
 
 
 def _run(options: argparse.Namespace, console: Console) -> Results:
@@ -150,8 +150,10 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         row for row in ROWS if (row.name in options.only if options.only else row.quick or not options.quick)
     ]
     cores = chooseCores()
-    rows = _rows(wanted, peers, load.language, cores.distinct(), missing)
+    rows = possible(wanted, peers, load.language, cores.distinct(), missing)
     plan = Plan(tuple(rows), tuple(peers), rounds, 0.3 * seconds, seconds)
+    if not plan.measurements():
+        raise BenchmarkError("; ".join(["nothing can be measured", *missing]))
     results = Results(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         rounds=rounds,

@@ -99,7 +99,7 @@ static void check(struct connection *c, size_t n) {
 static int64_t pull(struct connection *c) {
     int64_t total = 0;
     for (;;) {
-        /* One byte more than an answer has, so that the usual answer needs no second look for the rest. */
+        /* One byte more than an answer has, so that a surplus one is seen at once. */
         ssize_t n = recv(c->fd, buffer, size + 1, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return total ? total : -1;
@@ -113,7 +113,8 @@ static int64_t pull(struct connection *c) {
         check(c, n);
         c->received += n;
         total += n;
-        if ((size_t)n <= size && !(datagrams && c->received < c->sent))
+        /* Only then can't there be an end of stream, of which no other event would tell. */
+        if (c->received == c->sent)
             return total;
     }
 }

@@ -130,9 +130,9 @@ class Load:
         for connection in list(self.connections.values()):
             if not self._datagrams:
                 connection.sock.shutdown(socket.SHUT_WR)
-            patience = SURPLUS if self._datagrams else PATIENCE
-            readable, _, _ = select.select([connection.sock], [], [], patience)
-            if readable:
+            watched = select.poll()
+            watched.register(connection.sock, select.POLLIN)
+            if watched.poll(1000 * (SURPLUS if self._datagrams else PATIENCE)):
                 self._pull(connection)
             elif not self._datagrams:
                 fail(f"the end of a stream is lost: nothing came for {PATIENCE:.0f} s")
@@ -165,19 +165,23 @@ class Load:
 
     def _pull(self, connection: Connection) -> int:
         """Receives and checks what is there; returns its size, 0 for the end, -1 for nothing yet."""
-        try:
-            data = connection.sock.recv(self._size + 1)
-        except BlockingIOError:
-            return -1
-        except OSError as error:
-            fail(f"after byte {connection.received}: {error.strerror}")
-        if not data and not self._datagrams:
-            if connection.received < connection.sent:
+        total = 0
+        while True:
+            try:
+                data = connection.sock.recv(self._size + 1)
+            except BlockingIOError:
+                return total or -1
+            except OSError as error:
+                fail(f"after byte {connection.received}: {error.strerror}")
+            if not data and connection.received < connection.sent and not self._datagrams:
                 fail(f"the end came after byte {connection.received} of {connection.sent}")
-            return 0
-        self._check(connection, data)
-        connection.received += len(data)
-        return len(data)
+            if not data and not self._datagrams:
+                return 0
+            self._check(connection, data)
+            connection.received += len(data)
+            total += len(data)
+            if connection.received == connection.sent:
+                return total
 
     def _check(self, connection: Connection, data: bytes) -> None:
         surplus = len(data) - (connection.sent - connection.received)

@@ -45,9 +45,8 @@ class Plan:
         """Yields round and peer, in the order of measuring; who comes first changes with the round."""
         peers = self.peersOf(row)
         for number in range(self.rounds):
-            first = number % len(peers)
-            for peer in peers[first:] + peers[:first]:
-                yield number + 1, peer
+            for place in range(len(peers)):
+                yield number + 1, peers[(place + number) % len(peers)]
 
 
 class Laboratory:

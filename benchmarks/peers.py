@@ -58,12 +58,12 @@ class Program(NamedTuple):
 
 def _twistd() -> Program:
     twistd = str(Path(sys.executable).with_name("twistd"))
-    return Program((twistd, "-n", "--pidfile=", "echo"), _versions("echo_app", "Twisted"))
+    return Program((twistd, "-n", "--pidfile=", "echo"), versions("echo_app", "Twisted"))
 
 
 def _python(module: str, *arguments: str, packages: tuple[str, ...] = ()) -> Program:
     command = (sys.executable, "-m", f"benchmarks.servers.{module}", *arguments)
-    return Program(command, _versions(*packages))
+    return Program(command, versions(*packages))
 
 
 def _built(build: Callable[[], Built]) -> Program:
@@ -71,7 +71,7 @@ def _built(build: Callable[[], Built]) -> Program:
     return Program((str(built.path),), built.version)
 
 
-def _versions(*packages: str) -> str:
+def versions(*packages: str) -> str:
     """Returns packages with their versions, and Python's.
 
     :raise Missing: when one is not installed.
@@ -117,5 +117,4 @@ def makePeer(name: str) -> Peer:
     :raise Missing: when it can't be run here.
     """
     candidate = CANDIDATES[name]
-    command, versions = candidate.make()
-    return Peer(name, candidate.title, command, versions, candidate.options)
+    return Peer(name, candidate.title, *candidate.make(), candidate.options)

@@ -36,14 +36,18 @@ class EchoDatagrams(asyncio.DatagramProtocol):
         self.transport.sendto(data, addr)
 
 
-async def serve(wanted: Arguments) -> None:
+async def serve(
+    wanted: Arguments,
+    streams: type[asyncio.Protocol] = Echo,
+    datagrams: type[asyncio.DatagramProtocol] = EchoDatagrams,
+) -> None:
     """Serves until the process is killed."""
     loop = asyncio.get_running_loop()
     if wanted.udp:
-        transport, _ = await loop.create_datagram_endpoint(EchoDatagrams, ("127.0.0.1", 0))
+        transport, _ = await loop.create_datagram_endpoint(datagrams, ("127.0.0.1", 0))
         address = transport.get_extra_info("sockname")
     else:
-        server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=BACKLOG)
+        server = await loop.create_server(streams, "127.0.0.1", 0, backlog=BACKLOG)
         address = server.sockets[0].getsockname()
     wanted.tellReady(address[1])
     await loop.create_future()

@@ -1,0 +1,289 @@
+"""The benchmark's servers echo, its loads find every wrong byte, and its command runs from end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from benchmarks.cores import Cores
+from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage, compiledLoad, pythonLoad, runLoad
+from benchmarks.measuring import BenchmarkError, Laboratory
+from benchmarks.peers import BOTH, CANDIDATES, Peer, makePeer, versions
+from benchmarks.results import Results
+from benchmarks.rows import Row
+from benchmarks.tools import HERE, Missing
+from tests.functional.service import PATIENCE, ServiceTestCase, reactorName
+
+if reactorName() != "epoll":
+    skip = "the benchmark has processes of its own: the tests' reactor does not matter"
+
+LIAR = Path(__file__).with_name("lying_server.py")
+BRIEFLY = Phase(0.02, 0.1)
+
+STREAM = Row("stream", "", "stream", 1024, 3)
+DATAGRAM = Row("datagram", "", "datagram", 64, 3, transport="udp")
+ACCEPT = Row("accept", "", "accept", 1, 3)
+IDLE = Row("idle", "", "idle", 1024, 500)
+RATE = Row("rate", "", "rate", 1024, 3)
+
+SILENCES = ((STREAM, "hold"), (DATAGRAM, "drop"), (ACCEPT, "hold"))
+
+T = TypeVar("T")
+
+
+def orSkip(make: Callable[[], T]) -> T:
+    """Builds something; skips the test where that can't be, which in CI is a failure."""
+    try:
+        return make()
+    except Missing as error:
+        if os.environ.get("CI"):
+            raise AssertionError(f"CI must install what is missing: {error}") from None
+        raise unittest.SkipTest(str(error)) from None
+
+
+def liar(lie: str) -> Peer:
+    """Returns the server that lies once."""
+    return Peer("liar", "Liar", (sys.executable, str(LIAR), lie), "1", BOTH)
+
+
+class PeerTests(ServiceTestCase):
+    def echoes(self, name: str) -> None:
+        """Sends 1 MiB to a peer, in pieces that it has to take in pieces, and then the end of the stream."""
+        server = orSkip(lambda: makePeer(name)).process("tcp")
+        self.addCleanup(server.kill)
+        sock = self.connect(server.start().address())
+        received = sock.makefile("rb")
+        self.addCleanup(received.close)
+        for piece in range(16):
+            data = random.Random(piece).randbytes(1 << 16)
+            sock.sendall(data)
+            self.assertEqual(received.read(len(data)), data)
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(received.read(), b"")
+
+
+def _peerTest(name: str) -> Callable[[PeerTests], None]:
+    def test(self: PeerTests) -> None:
+        self.echoes(name)
+
+    test.__doc__ = f"{CANDIDATES[name].title} sends back 1 MiB."
+    return test
+
+
+for _name in CANDIDATES:
+    setattr(PeerTests, f"test_{_name.replace('-', '_')}", _peerTest(_name))
+
+
+# A mixin, so that runners find no tests in it; a test case for those who check types.
+if TYPE_CHECKING:
+    _Base = ServiceTestCase
+else:
+    _Base = object
+
+
+class LoadTestsMixin(_Base):
+    """What both loads do."""
+
+    def load(self) -> Load:
+        """Returns the load."""
+        raise NotImplementedError
+
+    def run_(self, peer: Peer, row: Row, phase: Phase = BRIEFLY) -> Outcome:
+        """Runs the load against a peer."""
+        load = self.load()
+        with peer.process(row.transport) as server:
+            return runLoad(load, row, server.address(row.transport), phase, lambda: Usage.of(server.pid))
+
+    def assertNoticed(self, row: Row, lies: dict[str, str]) -> None:
+        """Checks that each lie ends the load with one line, of this pattern."""
+        with ThreadPoolExecutor() as pool:
+            runs = {lie: pool.submit(self.run_, liar(lie), row) for lie in lies}
+        for lie, line in lies.items():
+            self.assertRegex(str(runs[lie].exception()), rf"\A{line}\Z", lie)
+            self.assertIsInstance(runs[lie].exception(), LoadError)
+
+    def test_streams(self) -> None:
+        """Streams are echoed and counted, and the server's CPU is seen."""
+        outcome = self.run_(makePeer("asyncio"), STREAM)
+        self.assertGreater(outcome.echoes, 10)
+        self.assertGreater(outcome.cpu, 1000 * outcome.echoes)
+        self.assertLess(outcome.cpu, 2e9 * outcome.seconds)
+
+    def test_large(self) -> None:
+        """Messages that no buffer holds are echoed too."""
+        row = Row("large", "", "stream", 8 << 20, 2)
+        self.assertGreaterEqual(self.run_(makePeer("asyncio"), row).echoes, 2)
+
+    def test_datagrams(self) -> None:
+        """So are datagrams."""
+        self.assertGreater(self.run_(makePeer("asyncio"), DATAGRAM).echoes, 10)
+
+    def test_accept(self) -> None:
+        """Connections are opened and ended, one after the other."""
+        self.assertGreater(self.run_(makePeer("asyncio"), ACCEPT).echoes, 10)
+
+    def test_idle(self) -> None:
+        """Connections are opened and left."""
+        self.assertEqual(self.run_(makePeer("asyncio"), IDLE).echoes, 500)
+
+    def test_wrongStream(self) -> None:
+        """A byte that is changed, lost, too many, too late, or missing at the end is noticed."""
+        wrong = r"byte \d+ is \d+ and should be \d+"
+        self.assertNoticed(
+            STREAM,
+            {
+                "flip": wrong,
+                "lose": wrong,
+                "add": r"1 bytes too many came after byte \d+",
+                "late": r"1 bytes too many came after byte \d+",
+                "end": r"the end came after byte \d+ of \d+",
+            },
+        )
+
+    def test_wrongDatagram(self) -> None:
+        """A datagram that is changed, cut, too long, or sent twice is noticed."""
+        self.assertNoticed(
+            DATAGRAM,
+            {
+                "flip": r"byte \d+ is \d+ and should be \d+",
+                "lose": "a datagram of 63 bytes came for one of 64",
+                "add": r"1 bytes too many came after byte \d+",
+                "twice": r"64 bytes too many came after byte \d+|byte \d+ is \d+ and should be \d+",
+            },
+        )
+
+    def test_wrongAccept(self) -> None:
+        """A wrong byte, and one too many, are noticed on short connections."""
+        self.assertNoticed(ACCEPT, {"flip": r"byte 0 is \d+ and should be \d+", "add": "1 bytes too many .*"})
+
+    def test_silence(self) -> None:
+        """What never comes is lost, after a while."""
+        line = "an answer is lost: nothing came for 5 s"
+        with ThreadPoolExecutor() as pool:
+            runs = [pool.submit(self.run_, liar(lie), row) for row, lie in SILENCES]
+        self.assertEqual([str(run.exception()) for run in runs], [line] * len(SILENCES))
+
+    def test_nobody(self) -> None:
+        """Where nobody listens the load says so."""
+        with makePeer("asyncio").process("tcp") as server:
+            address = server.address()
+        usage = Usage(0, 0)
+        error = self.assertRaises(LoadError, runLoad, self.load(), STREAM, address, BRIEFLY, lambda: usage)
+        self.assertEqual(str(error), "connect: Connection refused")
+
+
+class CompiledLoadTests(LoadTestsMixin, ServiceTestCase):
+    def load(self) -> Load:
+        """Returns the load in C."""
+        return orSkip(compiledLoad)
+
+    def test_rate(self) -> None:
+        """At a fixed rate there are as many round trips as were due, and their times."""
+        outcome = self.run_(makePeer("asyncio"), RATE, Phase(0.05, 0.2, 1000))
+        self.assertEqual(outcome.echoes, 200)
+        self.assertGreater(outcome.median, 0)
+        self.assertGreaterEqual(outcome.tail, outcome.median)
+
+    def test_wrongRate(self) -> None:
+        """A wrong byte is noticed at a fixed rate too."""
+        phase = Phase(0.05, 0.2, 1000)
+        error = self.assertRaises(LoadError, self.run_, liar("flip"), RATE, phase)
+        self.assertRegex(str(error), r"\Abyte \d+ is \d+ and should be \d+\Z")
+
+
+class PythonLoadTests(LoadTestsMixin, ServiceTestCase):
+    def load(self) -> Load:
+        """Returns the load in Python."""
+        return pythonLoad()
+
+
+class LaboratoryTests(ServiceTestCase):
+    def setUp(self) -> None:
+        core = min(os.sched_getaffinity(0))
+        self.laboratory = Laboratory(pythonLoad(), Cores(core, core))
+
+    def test_measure(self) -> None:
+        """A measurement has the cost of an echo, and nothing that was not asked for."""
+        sample = self.laboratory.measure(makePeer("asyncio"), STREAM, BRIEFLY)
+        self.assertGreater(sample.cpu, 1)
+        self.assertGreater(sample.rate, 10)
+        self.assertEqual((sample.median, sample.tail, sample.memory), (None, None, None))
+
+    def test_memory(self) -> None:
+        """Idle connections cost memory."""
+        sample = self.laboratory.measure(makePeer("asyncio"), IDLE, BRIEFLY)
+        assert sample.memory is not None
+        self.assertGreater(sample.memory, 100)
+        self.assertLess(sample.memory, 100_000)
+
+    def test_wrong(self) -> None:
+        """A server that is wrong, or does not start, ends everything with one line that names it."""
+        error = self.assertRaises(BenchmarkError, self.laboratory.measure, liar("flip"), STREAM, BRIEFLY)
+        self.assertRegex(str(error), r"\Aliar, stream: byte \d+ is \d+ and should be \d+\Z")
+        error = self.assertRaises(BenchmarkError, self.laboratory.measure, liar("?"), STREAM, BRIEFLY)
+        self.assertRegex(str(error), r"\Aliar, stream: .+\Z")
+
+
+class CommandTests(ServiceTestCase):
+    def setUp(self) -> None:
+        orSkip(lambda: versions("matplotlib", "rich"))
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """Starts the command, in a process group of its own."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(HERE.parent), "COLUMNS": "120"},
+            start_new_session=True,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_wholeRun(self) -> None:
+        """It measures, prints, and writes what was asked for; and reports again what it wrote."""
+        rows = ("--only", "1k-10", "--only", "accept", "--peer", "direct", "--peer", "asyncio")
+        brief = ("--rounds", "2", "--seconds", "0.05")
+        process = self.start(*rows, *brief, "--json", "samples.json", "--output", ".")
+        printed, errors = process.communicate(timeout=PATIENCE)
+        self.assertEqual((process.returncode, errors), (0, ""))
+        self.assertIn("1k-10, round 2\n", printed)
+        results = Results.fromJson(Path("samples.json").read_text())
+        self.assertEqual(list(results.samples), ["1k-10", "accept"])
+        self.assertEqual([len(each) for each in results.samples["accept"].values()], [2, 2])
+        for name in ("performance.rst", "performance.png", "performance.svg"):
+            self.assertTrue(Path(name).stat().st_size)
+        tables = printed[printed.index("accept, round 2\n") + len("accept, round 2\n") :]
+        again, _ = self.start("--read", "samples.json").communicate(timeout=PATIENCE)
+        self.assertEqual(again, tables)
+        json.loads(Path("samples.json").read_text())
+
+    def test_nothing(self) -> None:
+        """Where nothing can be measured it ends with one line."""
+        process = self.start("--only", "latency", "--peer", "direct")
+        _, errors = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 1)
+        self.assertRegex(errors, r"\Abenchmark: nothing can be measured; .*\n\Z")
+
+    def test_interrupted(self) -> None:
+        """SIGTERM ends it with one line, and ends its servers and loads."""
+        process = self.start("--only", "1k-10", "--peer", "direct", "--seconds", "60")
+        assert process.stdout is not None
+        while process.stdout.readline() != "1k-10, round 1\n":
+            self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE)
+        self.assertEqual((process.returncode, errors), (1, "benchmark: interrupted\n"))
+        self.assertRaises(ProcessLookupError, os.killpg, process.pid, 0)
