@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import signal
 import sys
@@ -142,6 +143,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
     rounds = options.rounds or (3 if options.quick else 5)
     seconds = options.seconds or (0.4 if options.quick else 1.0)
     missing: list[str] = []
+    busy, _, _ = os.getloadavg()
     load, reason = findLoad()
     if reason:
         missing.append(f"the load in C: {reason}")
@@ -164,6 +166,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         versions={peer.name: peer.version for peer in peers},
         missing=missing,
         cores=cores.distinct(),
+        busy=busy,
     )
     laboratory = Laboratory(load, cores)
     with showProgress(console, plan.measurements()) as progress:

@@ -42,15 +42,13 @@ def draw(results: Results, folder: Path, name: str) -> None:
             else:
                 panel.set_axis_off()
         picture.supxlabel(_caption(results), fontsize=9, color="#555555")
-        picture.savefig(folder / f"{name}.png", dpi=130)
+        picture.savefig(folder / f"{name}.png", dpi=110)
         picture.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
 def _caption(results: Results) -> str:
     machine = ", ".join(results.machine[part] for part in ("Processor", "Kernel"))
-    return (
-        f"{machine}; {results.date}; lowest of {results.rounds} rounds; server and load pinned to a core each"
-    )
+    return f"{machine}; {results.date}; server and load pinned to a core each"
 
 
 def _panel(panel: Axes, row: Row, results: Results) -> None:

@@ -14,7 +14,13 @@ from benchmarks.rows import OURS, REFERENCE, TARGETS, Figure, Row, rowNamed
 from benchmarks.tools import HERE
 
 TEMPLATE = HERE / "performance.rst.in"
+# A hyphen would begin a list in reStructuredText.
+NOTHING = "—"
+
 _COLOURS = {"aim met": "green", "must met": "yellow", "not met": "red"}
+
+# The load average below which a machine is idle.
+IDLE = 0.5
 
 Lines = list[list[str]]
 
@@ -22,33 +28,48 @@ Lines = list[list[str]]
 def number(value: float | None) -> str:
     """Returns the digits that matter, without an exponent."""
     if value is None:
-        return "-"
+        return NOTHING
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _title(row: Row, figure: Figure) -> str:
-    return ", ".join(filter(None, [row.title, figure.title])) + f" ({figure.unit})"
+    return ", ".join(filter(None, [row.title, figure.title]))
 
 
-def figures(results: Results) -> Lines:
-    """Returns a heading, and a line for each figure of each row with a column for each peer."""
-    lines = [["", *results.peers.values()]]
+def _name(row: Row, figure: Figure) -> str:
+    return " ".join(filter(None, [row.name, figure.title]))
+
+
+def figures(results: Results, brief: bool) -> Lines:
+    """Returns a heading, and a line for each figure of each row with a column for each peer.
+
+    :param brief: names, as the command line has them, instead of titles.
+    """
+    lines = [["", *(results.peers if brief else results.peers.values())]]
     for row in results.rows():
         for figure in row.figures:
+            label = _name(row, figure) if brief else _title(row, figure)
             values = [number(results.lowest(row.name, peer, figure)) for peer in results.peers]
-            lines.append([_title(row, figure), *values])
+            lines.append([f"{label}, {figure.unit}", *values])
     return lines
 
 
-def promises(results: Results) -> Lines:
-    """Returns a heading, and a line for each promise of which something was measured."""
-    lines = [["echo_app against", "row", "ratio", "must", "aim", ""]]
+def promises(results: Results, brief: bool) -> Lines:
+    """Returns a heading, and a line for each promise of which something was measured.
+
+    :param brief: names, as the command line has them, instead of titles.
+    """
+    lines = [["", "against", "measured", "must", "aim", ""]]
     for verdict in _measured(results):
         target = verdict.target
-        against = "(itself)" if target.against is None else results.peers[target.against]
-        limits = [number(target.must), number(target.aim)]
-        title = _title(rowNamed(target.row), target.figure)
-        lines.append([against, title, number(verdict.value), *limits, verdict.grade()])
+        row = rowNamed(target.row)
+        label = _name(row, target.figure) if brief else _title(row, target.figure)
+        against = target.against or NOTHING
+        if not brief:
+            against = results.peers.get(against, against)
+        values = [number(value) for value in (verdict.value, target.must, target.aim)]
+        unit = f", {target.figure.unit}" if target.against is None else ""
+        lines.append([f"{label}{unit}", against, *values, verdict.grade()])
     return lines
 
 
@@ -60,6 +81,8 @@ def _measured(results: Results) -> list[Verdict]:
 def notes(results: Results) -> list[str]:
     """Returns what has to be known to read the figures, and what could not be run."""
     said = [*results.missing]
+    if results.busy > IDLE:
+        said.append(f"the machine was busy (load average {results.busy:.1f}): the figures are too high")
     said += sorted({verdict.unjudged for verdict in _measured(results) if verdict.unjudged})
     if results.load != "C":
         said.append(f"the load was the one in {results.load}")
@@ -76,9 +99,10 @@ def _fellBehind(results: Results, peer: str) -> bool:
 
 def method(results: Results) -> str:
     """Says how the figures came about, in one paragraph."""
+    rounds = f"the lowest of {results.rounds} rounds" if results.rounds > 1 else "one round"
     said = (
-        f"CPU is the server's, for one echo. Each figure is the lowest of {results.rounds} rounds of"
-        f" {results.seconds:g} s, in which all servers of a row took turns; ratios are within this run."
+        f"CPU is the server's, for one echo. Each figure is {rounds} of {results.seconds:g} s, in which all"
+        " servers of a row took turns; ratios are within this run."
     )
     if results.offered:
         said += (
@@ -90,21 +114,18 @@ def method(results: Results) -> str:
 
 def printTables(results: Results, console: Console) -> None:
     """Prints everything."""
-    console.print(_table(figures(results), OURS in results.peers))
+    console.print(_table(figures(results, brief=True)))
     if OURS in results.peers:
-        console.print(_table(promises(results), False))
+        console.print(_table(promises(results, brief=True)))
     for line in [method(results), *notes(results)]:
         console.print(line)
 
 
-def _table(lines: Lines, emphasize: bool) -> Table:
+def _table(lines: Lines) -> Table:
     heading, *rest = lines
-    table = Table(box=box.SIMPLE)
-    for index, title in enumerate(heading):
-        left = index == 0 or title in ("row", "")
-        table.add_column(
-            title, justify="left" if left else "right", style="bold" if emphasize and index == 1 else None
-        )
+    table = Table(box=box.SIMPLE, padding=0, pad_edge=False)
+    for title in heading:
+        table.add_column(title, justify="left" if title in ("", "against") else "right", no_wrap=True)
     for line in rest:
         colour = _COLOURS.get(line[-1])
         table.add_row(*line[:-1], f"[{colour}]{line[-1]}[/]" if colour else line[-1])
@@ -116,8 +137,8 @@ def page(results: Results) -> str:
     return Template(TEMPLATE.read_text()).substitute(
         date=results.date,
         method=method(results),
-        figures=_listTable(figures(results)),
-        promises=_listTable(promises(results)),
+        figures=_listTable(figures(results, brief=False)),
+        promises=_listTable(promises(results, brief=False)),
         machine=_listTable([[name, value] for name, value in results.machine.items()], heading=False),
         versions=_listTable(
             [[results.peers[peer], what] for peer, what in results.versions.items()], heading=False

@@ -63,6 +63,7 @@ class Results:
     :param versions: what each peer is, by its name.
     :param missing: what could not be run, and why.
     :param cores: how many different cores the server and the load had.
+    :param busy: the load average before.
     :param offered: messages a second of the latency row; 0 where it was not run.
     :param samples: by the names of the row and the peer.
     """
@@ -76,6 +77,7 @@ class Results:
     versions: dict[str, str]
     missing: list[str]
     cores: int = 2
+    busy: float = 0.0
     offered: int = 0
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import cores, tools
+from benchmarks.loads import findLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.results import Results, Sample
@@ -127,7 +129,7 @@ class ReportTests(SynchronousTestCase):
         made = page(self.measured)
         for part in (
             *("2026-01-02", "an abacus", "Twisted 2", "70,000 messages", "lowest of 2 rounds of 0.5 s"),
-            *("* - 1 KiB, 10 connections (µs)\n     - 4.50\n     - 15.0\n     - 4.00", "- 0.30", "aim met"),
+            *("* - 1 KiB, 10 connections, µs\n     - 4.50\n     - 15.0\n     - 4.00", "- 0.30", "aim met"),
             *("- Go: no go found.\n", "keep up with 70,000 messages a second: Twisted, textbook.\n"),
         ):
             self.assertIn(part, made)
@@ -140,7 +142,7 @@ class ReportTests(SynchronousTestCase):
         assert isinstance(console.file, StringIO)
         shown = console.file.getvalue()
         for part in (
-            "1 KiB, 10 connections (µs)",
+            "1k-10, µs",
             "4.50",
             "aim met",
             "Go: no go found.",
@@ -167,10 +169,18 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("- The load was the one in Python.\n", made)
         self.assertIn("- A load in Python is too slow: the servers wait for it.\n", made)
 
+    def test_busy(self) -> None:
+        """A machine that had something else to do is told."""
+        self.assertNotIn("busy", page(self.measured))
+        self.measured.busy = 0.7
+        self.assertIn(
+            "- The machine was busy (load average 0.7): the figures are too high.\n", page(self.measured)
+        )
+
     def test_number(self) -> None:
         """A number has the digits that matter."""
         shown = [number(value) for value in (None, 0.304, 4.5, 15.04, 104.4, 9876)]
-        self.assertEqual(shown, ["-", "0.30", "4.50", "15.0", "104", "9,876"])
+        self.assertEqual(shown, ["—", "0.30", "4.50", "15.0", "104", "9,876"])
 
     def test_picture(self) -> None:
         """The picture has the numbers, and is the same each time; without costs there is none."""
@@ -292,6 +302,12 @@ class ToolTests(SynchronousTestCase):
             self.assertRegex(
                 str(self.assertRaises(Missing, build)), rf"found; on Debian: apt-get install {package}\Z"
             )
+
+    def test_noCompiler(self) -> None:
+        """Without a compiler the load is the one in Python, and the reason is told."""
+        load, reason = findLoad()
+        self.assertEqual((load.language, load.command[0]), ("Python", sys.executable))
+        self.assertRegex(reason, "apt-get install gcc libc6-dev")
 
     def test_noCrates(self) -> None:
         """Without Tokio's sources there is no Tokio, and nothing is fetched."""
