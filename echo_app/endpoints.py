@@ -109,11 +109,11 @@ def _unusableFile(description: str) -> str:
     key = _argument(description, 1, "privateKey", "server.pem")
     certificate = _argument(description, 2, "certKey", key)
     try:
-        crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key), b"")
+        crypto.load_privatekey(crypto.FILETYPE_PEM, readFile(key), b"")
     except (crypto.Error, ValueError, TypeError):
         return f"{key}: no usable private key in PEM form"
     try:
-        crypto.load_certificate(crypto.FILETYPE_PEM, _read(certificate))
+        crypto.load_certificate(crypto.FILETYPE_PEM, readFile(certificate))
     except (crypto.Error, ValueError):
         return f"{certificate}: no usable certificate in PEM form"
     return "a certificate or parameter file is not usable"
@@ -128,8 +128,8 @@ def _checkDirectory(path: str) -> None:
     :raise ValueError: when a key or a certificate can't be read.
     """
     files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
-    text = b"\n".join(_read(file) for file in files)
-    keys = {_publicBytes(load_pem_private_key(key, None).public_key()) for key in _PRIVATE_KEY.findall(text)}
+    text = b"\n".join(readFile(file) for file in files)
+    keys = {publicBytes(load_pem_private_key(key, None).public_key()) for key in _PRIVATE_KEY.findall(text)}
     if not keys:
         raise BadDescription(f"{path}: no private key in any .pem file")
     if b"-----BEGIN CERTIFICATE-----" not in text:
@@ -140,17 +140,19 @@ def _checkDirectory(path: str) -> None:
             and extension.value.get_values_for_type(DNSName)
             for extension in certificate.extensions
         )
-        if named and _publicBytes(certificate.public_key()) in keys:
+        if named and publicBytes(certificate.public_key()) in keys:
             return
     raise BadDescription(f"{path}: no certificate with a DNS name whose key is there")
 
 
-def _publicBytes(key: Any) -> bytes:
+def publicBytes(key: Any) -> bytes:
+    """Returns a public key in a form that can be compared."""
     encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return encoded
 
 
-def _read(path: str) -> bytes:
+def readFile(path: str) -> bytes:
+    """Returns what is in a file."""
     with open(path, "rb") as file:
         return file.read()
 

@@ -1,0 +1,201 @@
+"""From certificate files, or from nothing, to the contexts of TLS connections.
+
+The contexts are what Mozilla's intermediate profile (version 5.7) asks for: TLS 1.2 with forward secrecy
+and AEAD, TLS 1.3, and three groups for the key exchange. Python 3.11 lets a context have one group alone,
+or all of OpenSSL's; hence a context by group.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from echo_app.endpoints import publicBytes, readFile, reasonOf
+
+# Of TLS 1.2: those of the profile that need no Diffie-Hellman parameters. TLS 1.3's are the profile's.
+CIPHERS = ":".join(
+    f"ECDHE-{signature}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for signature in ("ECDSA", "RSA")
+)
+
+# RFC 8446, 4.2.7, and OpenSSL's names.
+GROUPS = {29: "X25519", 23: "prime256v1", 24: "secp384r1"}
+
+# Every implementation of TLS 1.3 has it (RFC 8446, 9.1): for who offers nothing that can be read.
+DEFAULT_GROUP = 23
+
+# How long a certificate that is made at start is good for: longer than the process is likely to run.
+_VALIDITY = timedelta(days=365)
+
+
+class BadCredentials(ValueError):
+    """A file that can't be used; the text says why, in one line.
+
+    :ivar setting: which one: ``certificate``, ``key`` or ``client-ca``.
+    :ivar path: its name.
+    """
+
+    def __init__(self, setting: str, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.setting = setting
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a server shows, and whom it asks for the same.
+
+    :param identity: a private key and a certificate with its chain, in PEM form.
+    :param clientCA: certificates, in PEM form, of those whom clients' certificates must come from; None
+        does not ask for any.
+    """
+
+    identity: bytes
+    clientCA: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The certificate's SHA-256, as browsers and ``openssl x509 -fingerprint`` write it."""
+        digest = x509.load_pem_x509_certificate(self.identity).fingerprint(hashes.SHA256())
+        return digest.hex(":").upper()
+
+
+def readCredentials(certificate: str, key: str | None = None, clientCA: str | None = None) -> Credentials:
+    """Reads the files, and holds them against each other.
+
+    :param certificate: a path: the certificate, and those that lead to its root.
+    :param key: a path; None is the certificate's file.
+    :param clientCA: a path; None does not ask for client certificates.
+    :raise BadCredentials: when one of them can't be read or used.
+    """
+    chain = _read("certificate", certificate)
+    leaf = _certificates("certificate", certificate, chain)[0]
+    setting, path = ("certificate", certificate) if key is None else ("key", key)
+    pem = _read(setting, path)
+    try:
+        private = load_pem_private_key(pem, None)
+    except (ValueError, TypeError) as error:
+        reason = (
+            "the key is encrypted" if isinstance(error, TypeError) else "no usable private key in PEM form"
+        )
+        raise BadCredentials(setting, path, reason) from error
+    if publicBytes(private.public_key()) != publicBytes(leaf.public_key()):
+        raise BadCredentials(setting, path, f"not the key of {certificate}")
+    return Credentials(pem if key is None else pem + b"\n" + chain, _authorities(clientCA))
+
+
+def throwAway(clientCA: str | None = None) -> Credentials:
+    """Makes a key and a certificate for ``localhost`` and the loopback addresses, signed by itself.
+
+    :param clientCA: a path; None does not ask for client certificates.
+    :raise BadCredentials: when that can't be read or used.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # Clocks differ.
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _VALIDITY)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    x509.DNSName("localhost"),
+                    *(x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")),
+                ]
+            ),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Credentials(pem + certificate.public_bytes(Encoding.PEM), _authorities(clientCA))
+
+
+def contexts(credentials: Credentials) -> dict[int, ssl.SSLContext]:
+    """Returns the contexts of a server, by the group for the key exchange.
+
+    With client certificates it is one context with all of OpenSSL's groups, since over TLS 1.2 the groups
+    of a context are also those that a client's certificate may have its key in.
+
+    :raise ssl.SSLError: when OpenSSL does not take a certificate, such as one with too short a key.
+    """
+    if credentials.clientCA is not None:
+        context = _context(credentials)
+        context.load_verify_locations(cadata=credentials.clientCA)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return dict.fromkeys(GROUPS, context)
+    made = {}
+    for group, name in GROUPS.items():
+        made[group] = _context(credentials)
+        made[group].set_ecdh_curve(name)
+    return made
+
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    # All of them are good: the client knows which one its hardware is fast at.
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    with _file(credentials.identity) as path:
+        context.load_cert_chain(path)
+    return context
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[str]:
+    """Makes a file in memory: Python loads keys from files alone, and ours have no business on a disk."""
+    descriptor = os.memfd_create("echo_app")
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _authorities(path: str | None) -> str | None:
+    if path is None:
+        return None
+    found = _certificates("client-ca", path, _read("client-ca", path))
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
+
+
+def _read(setting: str, path: str) -> bytes:
+    try:
+        return readFile(path)
+    except OSError as error:
+        raise BadCredentials(setting, path, error.strerror or reasonOf(error)) from error
+
+
+def _certificates(setting: str, path: str, pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise BadCredentials(setting, path, "no usable certificate in PEM form") from error

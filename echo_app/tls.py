@@ -1,0 +1,397 @@
+"""TLS that is exact at the end of a stream, around any protocol, on any stream transport.
+
+:class:`TLSConnection` stands between a transport and a protocol, and is a whole transport to that
+protocol. Its states: shaking hands, when what is written waits; open; ended by us (our ``close_notify`` is
+out), while the peer may go on; ended by the peer (its ``close_notify``, or its FIN), while we may; and
+done, when nothing is passed on any more and only the end of the connection below is waited for.
+What is below is closed for writing when our ``close_notify`` is flushed, never before.
+
+What carries TLS, and why, is said in :mod:`echo_app.session`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from OpenSSL import crypto
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    INegotiated,
+    IProtocol,
+    ISystemHandle,
+    ITransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echo_app.interfaces import IStreamTransport, ITLSTransport
+from echo_app.session import BrokenSession, Session
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from echo_app.limits import Tally
+
+# Seconds that a peer may take to end its side after ours: a drain's own figure.
+LINGER = 1.0
+
+# What may be written before the handshake is complete until a streaming producer is paused: Twisted's own
+# figure for a transport.
+BUFFER = 1 << 16
+
+
+class Terms(Protocol):
+    """What the connections of a server have in common."""
+
+    clock: IReactorTime
+    handshakeTimeout: float
+    failures: Tally
+    truncated: int
+
+    def contextFor(self, groups: list[int]) -> ssl.SSLContext:
+        """Returns the context for a client that offers these groups for the key exchange."""
+
+
+class _Delegating:
+    """What a transport is asked about what is below it."""
+
+    __slots__ = ("transport",)
+
+    transport: IStreamTransport
+
+    def getPeer(self) -> Any:
+        """Returns the peer's address."""
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        """Returns our address."""
+        return self.transport.getHost()
+
+    def fileno(self) -> int:
+        """Returns the descriptor; -1 when it is closed."""
+        descriptor: Any = self.transport
+        return int(descriptor.fileno())
+
+    def getTcpNoDelay(self) -> bool:
+        """Says whether TCP_NODELAY is set."""
+        return bool(self.transport.getTcpNoDelay())
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Sets TCP_NODELAY."""
+        self.transport.setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Says whether keepalive is on."""
+        return bool(self.transport.getTcpKeepAlive())
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Turns keepalive on or off."""
+        self.transport.setTcpKeepAlive(enabled)
+
+
+@implementer(IHalfCloseableProtocol, IProtocol, ITLSTransport, INegotiated, ISystemHandle)
+class TLSConnection(_Delegating):
+    """One connection: a protocol to the transport below it, a transport to the protocol above it.
+
+    The protocol above is connected at once, as under Twisted's own TLS, so that it is counted from the
+    beginning; what it writes waits for the handshake. ``handshakeCompleted`` of ``IHandshakeListener``
+    says when the peer's certificate is known.
+
+    ``loseConnection`` flushes, sends ``close_notify`` and FIN, and waits for the peer's end, a second at
+    most; after ``loseWriteConnection``, or the peer's own end, it does not wait.
+
+    :param terms: the contexts, and where failures are counted.
+    :param protocol: the one above.
+    """
+
+    __slots__ = (
+        "_isDone",
+        "_isEndOwed",
+        "_isEnding",
+        "_isOpen",
+        "_isPaused",
+        "_isPeerEnded",
+        "_isStreaming",
+        "_producer",
+        "_reason",
+        "_session",
+        "_terms",
+        "_timer",
+        "_unread",
+        "_unsent",
+        "disconnecting",
+        "protocol",
+    )
+
+    def __init__(self, terms: Terms, protocol: IProtocol) -> None:
+        self.protocol = protocol
+        self.disconnecting = False
+        self._terms = terms
+        self._session = Session(terms.contextFor)
+        self._timer: IDelayedCall | None = None
+        self._reason: Failure | None = None
+        # Plain text that waits: for the handshake, and for the protocol above to read on.
+        self._unsent = b""
+        self._unread = b""
+        # Known to the transport below when the handshake is complete.
+        self._producer: Any = None
+        self._isStreaming = False
+        self._isOpen = False
+        self._isPaused = False
+        self._isEnding = False
+        self._isPeerEnded = False
+        self._isEndOwed = False
+        self._isDone = False
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Begins to wait for the handshake, and connects the protocol above."""
+        self.transport = cast(IStreamTransport, transport)
+        self._startTimer(self._terms.handshakeTimeout, self._shakingTooLong)
+        self.protocol.makeConnection(self)
+
+    def connectionMade(self) -> None:
+        """Is not called: ``makeConnection`` has done everything."""
+
+    def logPrefix(self) -> str:
+        """Returns what the protocol above is called in logs."""
+        return f"{type(self.protocol).__name__} (TLS)"
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypts what is complete, and passes it on in one piece."""
+        if self._isDone or self._isPeerEnded:
+            return
+        session = self._session
+        wasShaking = session.isShaking
+        try:
+            plain = session.receive(data)
+        except BrokenSession as error:
+            self._fail(str(error), error)
+            return
+        if session.outgoing.pending:
+            self.transport.write(session.outgoing.read())
+        if wasShaking and not session.isShaking:
+            self._shaken()
+        if plain:
+            if self._isPaused:
+                self._unread += plain
+            elif not self._isDone:
+                self.protocol.dataReceived(plain)
+        if session.isPeerEnded:
+            self._endPeer()
+
+    def readConnectionLost(self) -> None:
+        """The peer's FIN: without a ``close_notify`` it is taken for a half-close, and counted."""
+        if self._isDone:
+            self.transport.loseConnection()
+        elif self._session.isShaking:
+            # Who looks whether the port is open has done no wrong.
+            if not self._session.isUntouched:
+                self._terms.failures.add("unfinished-handshake")
+            self._finish()
+            self.transport.loseConnection()
+        elif not self._isPeerEnded:
+            self._terms.truncated += 1
+            self._endPeer()
+
+    def writeConnectionLost(self) -> None:
+        """Everything is sent, and our FIN."""
+        if self._isDone:
+            self._startTimer(LINGER, self.transport.loseConnection)
+        elif IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tells the protocol above, with what went wrong in TLS if something did."""
+        if not self._session.isShaking:
+            # The transport below has told it already.
+            self._producer = None
+        self._finish()
+        self._stopTimer()
+        self.protocol.connectionLost(self._reason or reason)
+
+    def write(self, data: bytes) -> None:
+        """Encrypts and sends; it waits for the handshake, and after our end it is too late."""
+        if not data:
+            return
+        if self._isOpen:
+            try:
+                self.transport.write(self._session.encrypt(data))
+            except ssl.SSLError as error:
+                self._fail("unusable", error)
+        elif self._session.isShaking and not self._isDone:
+            wasFull = len(self._unsent) > BUFFER
+            self._unsent += data
+            if not wasFull and len(self._unsent) > BUFFER and self._isStreaming:
+                self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Writes the pieces as one."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Flushes, ends our side, and closes the connection; a producer is waited for."""
+        self.disconnecting = True
+        self._end()
+
+    def loseWriteConnection(self) -> None:
+        """Flushes, and ends our side; what the peer sends still comes."""
+        self._isEnding = True
+        self._end()
+
+    def abortConnection(self) -> None:
+        """Resets the connection; nothing more is received."""
+        self.disconnecting = True
+        self._finish()
+        self.transport.abortConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Lets the producer be told when to go on; one that pulls is first asked after the handshake."""
+        if self._producer is not None:
+            raise RuntimeError(f"{self._producer!r} is registered already")
+        if self._isDone:
+            producer.stopProducing()
+            return
+        self._producer, self._isStreaming = producer, streaming
+        if not self._session.isShaking:
+            self.transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Forgets the producer; a close that waited for it goes on."""
+        if self._producer is not None:
+            self._producer, self._isStreaming = None, False
+            if not self._session.isShaking:
+                self.transport.unregisterProducer()
+            self._end()
+
+    def pauseProducing(self) -> None:
+        """Passes nothing on for now; a handshake goes on."""
+        self._isPaused = True
+        if not self._session.isShaking:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Passes on what has come meanwhile, and what comes."""
+        self._isPaused = False
+        if not self._session.isShaking:
+            self.transport.resumeProducing()
+        plain, self._unread = self._unread, b""
+        if plain:
+            self.protocol.dataReceived(plain)
+        if self._isEndOwed:
+            self._endPeer()
+
+    def stopProducing(self) -> None:
+        """Closes the connection."""
+        self.loseConnection()
+
+    def getHandle(self) -> ssl.SSLObject | None:
+        """Returns what knows the cipher and the version; None before the peer's first record."""
+        return self._session.tls
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """Returns the client's certificate; None where it was not asked for one, or has not shown it yet."""
+        tls = self._session.tls
+        der = None if tls is None or self._session.isShaking else tls.getpeercert(binary_form=True)
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, der) if der else None
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The protocol that was agreed upon (ALPN): none, since none is offered."""
+        return None
+
+    def _shaken(self) -> None:
+        """The handshake is complete: what has waited for it goes out."""
+        self._stopTimer()
+        self._isOpen = not self._isDone
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            self.write(unsent)
+        if self._isPaused:
+            self.transport.pauseProducing()
+        if self._producer is not None:
+            self.transport.registerProducer(self._producer, self._isStreaming)
+            if len(unsent) > BUFFER and self._isStreaming:
+                self._producer.resumeProducing()
+        self._end()
+
+    def _endPeer(self) -> None:
+        """The peer has ended its side; the protocol above is told when it is not paused."""
+        self._isPeerEnded = True
+        self._isEndOwed = self._isPaused
+        if self._isPaused or self._isDone:
+            return
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self.loseConnection()
+
+    def _end(self) -> None:
+        """Ends our side, or the connection, as far as that is asked for and nothing is in the way."""
+        if self._isDone or self._producer is not None or not (self._isEnding or self.disconnecting):
+            return
+        if self._session.isShaking:
+            # Without keys there is nothing to say, and nobody yet to say it to.
+            if self.disconnecting and not self._unsent:
+                self._finish()
+                self.transport.loseConnection()
+            return
+        wasOpen, self._isOpen = self._isOpen, False
+        if wasOpen:
+            self.transport.write(self._session.end())
+        if self.disconnecting and (self._isPeerEnded or not wasOpen):
+            self._finish()
+            self.transport.loseConnection()
+        elif wasOpen:
+            self._isDone = self.disconnecting
+            self.transport.loseWriteConnection()
+            if self._isDone:
+                # What comes now is read and forgotten: a close with unread input would be a reset.
+                self.transport.resumeProducing()
+
+    def _fail(self, reason: str, error: Exception) -> None:
+        """Ends a connection that has gone wrong, in bounded time."""
+        self._terms.failures.add(reason)
+        self._reason = Failure(error)
+        if self._session.outgoing.pending:
+            self.transport.write(self._session.outgoing.read())
+        self._finish()
+        # So that the alert arrives, the peer is waited for here too.
+        self.transport.loseWriteConnection()
+        self.transport.resumeProducing()
+        self._startTimer(LINGER, self.transport.abortConnection)
+
+    def _finish(self) -> None:
+        """Passes nothing on any more, in either direction."""
+        self._isDone, self._isOpen = True, False
+        self._unread = self._unsent = b""
+        producer, self._producer, self._isStreaming = self._producer, None, False
+        if producer is not None:
+            if not self._session.isShaking:
+                self.transport.unregisterProducer()
+            producer.stopProducing()
+
+    def _shakingTooLong(self) -> None:
+        self._terms.failures.add("handshake-timeout")
+        self._reason = Failure(ConnectionAborted())
+        self.abortConnection()
+
+    def _startTimer(self, seconds: float, function: Callable[[], object]) -> None:
+        self._stopTimer()
+
+        def expire() -> None:
+            self._timer = None
+            function()
+
+        self._timer = self._terms.clock.callLater(seconds, expire)
+
+    def _stopTimer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()

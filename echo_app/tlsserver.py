@@ -1,0 +1,163 @@
+"""A server's TLS: what all its connections share, and what puts it around factories and endpoints."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from echo_app.addresses import printable
+from echo_app.certificates import (
+    DEFAULT_GROUP,
+    BadCredentials,
+    Credentials,
+    contexts,
+    readCredentials,
+    throwAway,
+)
+from echo_app.limits import Tally
+from echo_app.tls import TLSConnection
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+log = Logger()
+
+# Seconds until a handshake must be complete.
+HANDSHAKE_TIMEOUT = 30.0
+
+
+class ServerTLS:
+    """The certificate of any number of listeners, and what was counted of their connections.
+
+    :param reactor: what time is.
+    :param certificate: the path of a PEM file: the certificate, and those that lead to its root. None makes
+        a throw-away one for ``localhost``, and logs its fingerprint.
+    :param key: the path of its key; None is the same file.
+    :param clientCA: the path of a PEM file: clients must show a certificate that leads to one of these;
+        None does not ask for any.
+    :param handshakeTimeout: seconds from a connection's beginning until its handshake must be complete.
+    :raise BadCredentials: when a file can't be used.
+
+    :ivar failures: connections that ended because of their handshake or a broken record, by reason.
+    :ivar truncated: connections whose peers ended their side by FIN without ``close_notify``.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        certificate: str | None = None,
+        key: str | None = None,
+        clientCA: str | None = None,
+        *,
+        handshakeTimeout: float = HANDSHAKE_TIMEOUT,
+    ) -> None:
+        if certificate is None and key is not None:
+            raise BadCredentials("key", key, "there is no certificate that it could belong to")
+        if not handshakeTimeout > 0:
+            raise ValueError(f"handshakeTimeout is more than 0: {handshakeTimeout!r}")
+        self.clock = reactor
+        self.handshakeTimeout = handshakeTimeout
+        self.failures = Tally("failed TLS connections", reactor.seconds)
+        self.truncated = 0
+        self._paths = certificate, key, clientCA
+        self._credentials, self._contexts = self._load()
+        if certificate is None:
+            log.info(
+                "throw-away certificate for localhost, SHA-256 {fingerprint}",
+                fingerprint=self._credentials.fingerprint,
+            )
+
+    @property
+    def isReloadable(self) -> bool:
+        """Whether there are files that can be read again."""
+        return any(path is not None for path in self._paths)
+
+    def reload(self) -> None:
+        """Reads the files again, for the connections to come; those that can't be used change nothing."""
+        if not self.isReloadable:
+            return
+        try:
+            self._credentials, self._contexts = self._load()
+        except BadCredentials as error:
+            log.error("the old certificate stays: {reason}", reason=printable(str(error)))
+        else:
+            log.info(
+                "certificate read again, SHA-256 {fingerprint}", fingerprint=self._credentials.fingerprint
+            )
+
+    def contextFor(self, groups: list[int]) -> ssl.SSLContext:
+        """Returns the context of a connection whose client offers these groups, the best one first."""
+        found = (group for group in groups if group in self._contexts)
+        return self._contexts[next(found, DEFAULT_GROUP)]
+
+    def wrap(self, factory: IProtocolFactory) -> IProtocolFactory:
+        """Returns a factory that any endpoint can listen with: `factory`'s protocols, over TLS."""
+        return TLSFactory(self, factory)
+
+    def _load(self) -> tuple[Credentials, dict[int, ssl.SSLContext]]:
+        certificate, key, clientCA = self._paths
+        if certificate is None:
+            made = throwAway(clientCA)
+            return made, contexts(made)
+        credentials = readCredentials(certificate, key, clientCA)
+        try:
+            return credentials, contexts(credentials)
+        except ssl.SSLError as error:
+            reason = (error.reason or "not usable").lower().replace("_", " ")
+            raise BadCredentials("certificate", certificate, reason) from error
+
+
+@implementer(IProtocolFactory)
+class TLSFactory:
+    """Makes the protocols of a factory, over TLS.
+
+    :param tls: the certificate.
+    :param factory: any factory.
+    """
+
+    noisy = False
+
+    def __init__(self, tls: ServerTLS, factory: IProtocolFactory) -> None:
+        self._tls = tls
+        self._factory = factory
+
+    def doStart(self) -> None:
+        """A port listens with it."""
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        """A port does no longer."""
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """Returns a connection's TLS around its protocol; None where the factory makes none."""
+        protocol = self._factory.buildProtocol(addr)
+        return None if protocol is None else TLSConnection(self._tls, protocol)
+
+
+@implementer(IStreamServerEndpoint)
+class TLSEndpoint:
+    """Listens on an endpoint, with TLS.
+
+    :param tls: the certificate.
+    :param endpoint: where to listen.
+    """
+
+    def __init__(self, tls: ServerTLS, endpoint: IStreamServerEndpoint) -> None:
+        self.tls = tls
+        self._endpoint = endpoint
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listens, as the endpoint does."""
+        return self._endpoint.listen(self.tls.wrap(protocolFactory))
