@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, ISSLTransport
+from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.limits import ConnectionCounts
-from echo_app.sockets import Progress, progressOf
+from echo_app.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -107,8 +107,8 @@ class Drain:
 
     def _end(self, protocol: EchoProtocol, seen: _Draining) -> None:
         """Sends our end of stream; the peer's own, or the next look, closes the connection."""
-        if ISSLTransport.providedBy(protocol.transport):
-            # Over TLS this would shut down the TCP connection below: a truncation.
+        if not canHalfClose(protocol.transport):
+            # It would shut down the TCP connection below Twisted's TLS: a truncation.
             self._close(protocol, seen)
         else:
             protocol.transport.unregisterProducer()

@@ -125,6 +125,8 @@ class Snapshot:
     :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``.
     :param aborted: connections that a stop cut off.
     :param lost: connections that ended with an error, such as a peer's reset.
+    :param failed: TLS connections whose handshake was not completed or that broke TLS's rules, by reason.
+    :param truncated: TLS connections whose peers ended by FIN without ``close_notify``.
     :param answered: datagrams that were sent back.
     :param dropped: datagrams that were not, by reason.
     """
@@ -135,6 +137,8 @@ class Snapshot:
     timedOut: dict[str, int] = field(default_factory=dict)
     aborted: int = 0
     lost: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    truncated: int = 0
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 

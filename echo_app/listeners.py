@@ -30,6 +30,7 @@ from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, Ech
 from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
+from echo_app.tlsserver import TLSEndpoint
 
 log = Logger()
 
@@ -47,11 +48,19 @@ class Listeners:
     def __init__(self, keepalive: Keepalive | None, isDirect: bool) -> None:
         self._keepalive = keepalive
         self._isDirect = isDirect
+        self._asked: tuple[object, ...] = ()
         self._ports: list[IListeningPort] = []
 
     def getHosts(self) -> list[IAddress]:
         """Returns the addresses that were really bound, in the order asked for."""
         return [port.getHost() for port in self._ports]
+
+    def named(self) -> list[tuple[str, IAddress]]:
+        """Returns what each listener is called in logs and in the ready file, and its address."""
+        return [
+            ("tls" if isinstance(asked, TLSEndpoint) else transportName(host), host)
+            for asked, host in zip(self._asked, self.getHosts(), strict=True)
+        ]
 
     async def open(
         self,
@@ -65,6 +74,7 @@ class Listeners:
         :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
             turn.
         """
+        self._asked = (*endpoints, *datagramEndpoints)
         asked: object = None
         try:
             for asked in endpoints:
@@ -79,8 +89,8 @@ class Listeners:
             if isinstance(error, CannotListenError):
                 raise
             raise CannotListenError(None, repr(asked), error) from error
-        for host in self.getHosts():
-            _logListener(host)
+        for name, host in self.named():
+            _logListener(name, host)
 
     def acceptQueued(self) -> None:
         """Accepts the connections that wait in the kernel: closing a listener would reset them."""
@@ -127,11 +137,11 @@ def _acceptQueued(port: Any) -> None:
         port.doRead()
 
 
-def _logListener(host: IAddress) -> None:
+def _logListener(name: str, host: IAddress) -> None:
     everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
     log.info(
         "listening on {address} ({transport}){everywhere}",
         address=describe(host),
-        transport=transportName(host),
+        transport=name,
         everywhere=", on every interface" if everywhere else "",
     )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from echo_app.addresses import describe, transportName
+from echo_app.addresses import describe
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -27,9 +27,12 @@ class ReadyFile:
         self._clock = clock
         self._call: IDelayedCall | None = None
 
-    def write(self, hosts: Sequence[IAddress]) -> None:
-        """Writes the file in the reactor's next turn, whole: whoever sees it can read every line of it."""
-        self._call = self._clock.callLater(0, self._write, hosts)
+    def write(self, listeners: Sequence[tuple[str, IAddress]]) -> None:
+        """Writes the file in the reactor's next turn, whole: whoever sees it can read every line of it.
+
+        :param listeners: what each one is called, and where it listens.
+        """
+        self._call = self._clock.callLater(0, self._write, listeners)
 
     def remove(self) -> None:
         """Removes the file, or does not write it. One that can't be removed stays: a stop goes on."""
@@ -38,8 +41,8 @@ class ReadyFile:
         with suppress(OSError):
             os.unlink(self._path)
 
-    def _write(self, hosts: Sequence[IAddress]) -> None:
+    def _write(self, listeners: Sequence[tuple[str, IAddress]]) -> None:
         with NamedTemporaryFile("w", dir=os.path.dirname(self._path) or ".", delete=False) as file:
-            file.writelines(f"{transportName(host)} {describe(host)}\n" for host in hosts)
+            file.writelines(f"{name} {describe(host)}\n" for name, host in listeners)
         os.chmod(file.name, 0o644)
         os.replace(file.name, self._path)

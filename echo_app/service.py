@@ -6,6 +6,7 @@ running, from ``startService`` on; draining, from ``stopService`` until its Defe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
 from echo_app.timeouts import TimeoutSweep
+from echo_app.tlsserver import TLSEndpoint
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -71,6 +73,7 @@ class EchoService(Service):
         self._reactor = reactor
         self._endpoints = tuple(endpoints)
         self._datagramEndpoints = tuple(datagramEndpoints)
+        self._tls = {each.tls for each in self._endpoints if isinstance(each, TLSEndpoint)}
         self._factory = EchoFactory() if factory is None else factory
         self._listeners = Listeners(keepalive, direct)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
@@ -93,6 +96,11 @@ class EchoService(Service):
         """Returns where it listens: the addresses that were really bound, in the order asked for."""
         return self._listeners.getHosts()
 
+    def reload(self) -> None:
+        """Reads certificates again, for connections to come; what can't be used is logged, and not used."""
+        for tls in self._tls:
+            tls.reload()
+
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
         connections = self._connections
@@ -103,6 +111,8 @@ class EchoService(Service):
             timedOut=dict(connections.timedOut.byReason),
             aborted=connections.aborted,
             lost=connections.lost,
+            failed=dict(sum((tls.failures.byReason for tls in self._tls), Counter())),
+            truncated=sum(tls.truncated for tls in self._tls),
             answered=self._rules.answered,
             dropped=dict(self._rules.dropped.byReason),
         )
@@ -153,7 +163,7 @@ class EchoService(Service):
     def _announce(self) -> None:
         log.info("echo_app {version} started", version=__version__)
         if self._readyFile is not None:
-            self._readyFile.write(self.getHosts())
+            self._readyFile.write(self._listeners.named())
 
     def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
         """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
@@ -194,7 +204,7 @@ class EchoService(Service):
             await self._drain.run()
             self._drain = None
             self._isAborting = False
-            _logCounts(self.snapshot())
+            _logCounts(self.snapshot(), bool(self._tls))
         if not self.running:
             self._sweep.stop()
 
@@ -232,11 +242,13 @@ class _Shared:
             waiter.callback(result)
 
 
-def _logCounts(counts: Snapshot) -> None:
+def _logCounts(counts: Snapshot, hasTLS: bool) -> None:
     log.info(
         "echo_app stopped: {counts.accepted} connections ({refused} refused, {timedOut} timed out, "
-        "{counts.aborted} aborted, {counts.lost} lost), {counts.answered} datagrams ({dropped} dropped)",
+        "{counts.aborted} aborted, {counts.lost} lost{tls}), "
+        "{counts.answered} datagrams ({dropped} dropped)",
         counts=counts,
+        tls=f", {sum(counts.failed.values())} failed, {counts.truncated} truncated" if hasTLS else "",
         refused=sum(counts.refused.values()),
         timedOut=sum(counts.timedOut.values()),
         dropped=sum(counts.dropped.values()),

@@ -20,6 +20,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
+from echo_app.interfaces import ITLSTransport
 from echo_app.limits import Keepalive
 
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
@@ -74,16 +75,21 @@ def socketOf(transport: object) -> socket.socket | None:
     return None
 
 
+def canHalfClose(transport: object) -> bool:
+    """Says whether the transport's two sides end independently; those of Twisted's own TLS do not."""
+    return ITLSTransport.providedBy(transport) or not ISSLTransport.providedBy(transport)
+
+
 def reset(transport: ITCPTransport) -> None:
     """Resets a connection now, so that its descriptor is free for the next one.
 
     ``abortConnection`` does so in the reactor's next turn; but one turn may accept a hundred connections.
-    It has to do over TLS, which goes on to its handshake with whatever its protocol has made of it.
+    It has to do over Twisted's TLS, which goes on to its handshake with whatever its protocol has made of it.
     """
     descriptor: Any = transport
     while descriptor is not None and not isinstance(descriptor, FileDescriptor):
         descriptor = getattr(descriptor, "transport", None)
-    if descriptor is None or ISSLTransport.providedBy(transport):
+    if descriptor is None or not canHalfClose(transport):
         transport.abortConnection()
     else:
         descriptor.connectionLost(Failure(ConnectionAborted()))

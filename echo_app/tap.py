@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as BaseOptions
@@ -21,11 +22,13 @@ from twisted.python.usage import UsageError
 
 from echo_app import __version__
 from echo_app.addresses import printable
+from echo_app.certificates import BadCredentials
 from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.service import EchoService
+from echo_app.tlsserver import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
 
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
@@ -63,6 +66,13 @@ def _number(text: str) -> float:
         number = -1
     if not (isfinite(number) and number >= 0):
         raise ValueError("not a number, 0 or more")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = _number(text)
+    if not number:
+        raise ValueError("not a number, more than 0")
     return number
 
 
@@ -159,6 +169,26 @@ class Options(BaseOptions):
             _number,
         ),
         _row(
+            "certificate",
+            None,
+            "PEM file of --tls: the certificate, and those that lead to its root. Read again at "
+            "SIGHUP. [default: a throw-away one]",
+            str,
+        ),
+        _row("key", None, "PEM file of its key. [default: the certificate's file]", str),
+        _row(
+            "client-ca",
+            None,
+            "PEM file of certificates: a client must show one that leads to one of these.",
+            str,
+        ),
+        _row(
+            "handshake-timeout",
+            HANDSHAKE_TIMEOUT,
+            "Seconds until a TLS handshake must be complete.",
+            _positive,
+        ),
+        _row(
             "ready-file",
             None,
             "When everything listens, write here a line for each listener, such as "
@@ -173,18 +203,23 @@ class Options(BaseOptions):
         self["interfaces"] = []
         self["endpoints"] = []
         self["udp-ports"] = []
+        self["tls-ports"] = []
 
     def opt_port(self, text: str) -> None:
         """TCP port, 0: any free one. Repeatable. [default: 8080 when nothing else is asked for]"""
         self["ports"].append(_named("port", _port)(text))
 
     def opt_interface(self, text: str) -> None:
-        """IPv4 or IPv6 address where --port and --udp bind. Repeatable. [default: 127.0.0.1]"""
+        """IPv4 or IPv6 address where --port, --tls and --udp bind. Repeatable. [default: 127.0.0.1]"""
         self["interfaces"].append(_named("interface", _address)(text))
 
     def opt_listen(self, text: str) -> None:
         """Twisted server endpoint description, such as tcp6:8080 or unix:/run/echo. Repeatable."""
         self["endpoints"].append(text)
+
+    def opt_tls(self, text: str) -> None:
+        """TCP port for TLS, 0: any free one. Repeatable."""
+        self["tls-ports"].append(_named("tls", _port)(text))
 
     def opt_udp(self, text: str) -> None:
         """UDP port, 0: any free one. Repeatable."""
@@ -207,10 +242,17 @@ class Options(BaseOptions):
 
     def postOptions(self) -> None:
         """Fills in the defaults that depend on each other."""
-        if not (self["ports"] or self["endpoints"] or self["udp-ports"]):
-            self["ports"].append(DEFAULT_PORT)
-        if self["interfaces"] and not (self["ports"] or self["udp-ports"]):
-            raise UsageError(f"--interface {self['interfaces'][0]!r}: there is no --port or --udp to bind")
+        bound = self["ports"] or self["tls-ports"] or self["udp-ports"]
+        if not (bound or self["endpoints"]):
+            bound = self["ports"] = [DEFAULT_PORT]
+        if self["interfaces"] and not bound:
+            reason = "there is no --port, --tls or --udp to bind"
+            raise UsageError(f"--interface {self['interfaces'][0]!r}: {reason}")
+        for option in ("certificate", "key", "client-ca"):
+            if self[option] is not None and not self["tls-ports"]:
+                raise UsageError(f"--{option} {self[option]!r}: there is no --tls that it applies to")
+        if self["key"] is not None and self["certificate"] is None:
+            raise UsageError(f"--key {self['key']!r}: there is no --certificate that it belongs to")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -246,6 +288,8 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     reactor.callWhenRunning(_abortOnSecondSignal, reactor, service)
+    if options["certificate"] or options["client-ca"]:
+        reactor.callWhenRunning(_reloadOnHangup, reactor, service)
     return service
 
 
@@ -285,17 +329,37 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
     )
 
 
-def _endpoints(options: Options, reactor: Any) -> Iterator[NamedEndpoint]:
-    for port in options["ports"]:
-        for interface in options["interfaces"]:
-            kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-            yield NamedEndpoint(f"--port {port} on {interface}", kind(reactor, port, BACKLOG, interface))
+def _endpoints(options: Options, reactor: Any) -> Iterator[IStreamServerEndpoint]:
+    yield from _tcp(options, reactor, "port", options["ports"])
+    if options["tls-ports"]:
+        tls = _serverTLS(options, reactor)
+        for endpoint in _tcp(options, reactor, "tls", options["tls-ports"]):
+            yield TLSEndpoint(tls, endpoint)
     for description in options["endpoints"]:
         name = f"--listen {description!r}"
         try:
             yield NamedEndpoint(name, endpointFromDescription(reactor, description))
         except BadDescription as error:
             raise UsageError(f"{name}: {error}") from None
+
+
+def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[NamedEndpoint]:
+    for port in ports:
+        for interface in options["interfaces"]:
+            kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+            yield NamedEndpoint(f"--{option} {port} on {interface}", kind(reactor, port, BACKLOG, interface))
+
+
+def _serverTLS(options: Options, reactor: Any) -> ServerTLS:
+    # A daemon is in another directory when it reads them again.
+    paths = [
+        None if options[option] is None else os.path.abspath(options[option])
+        for option in ("certificate", "key", "client-ca")
+    ]
+    try:
+        return ServerTLS(reactor, *paths, handshakeTimeout=options["handshake-timeout"])
+    except BadCredentials as error:
+        raise UsageError(f"--{error.setting} {options[error.setting]!r}: {error.reason}") from None
 
 
 def _raiseDescriptorLimit(reactor: object) -> int | None:
@@ -328,3 +392,9 @@ def _abortOnSecondSignal(reactor: Any, service: EchoService) -> None:
 
     for number in first:
         signal.signal(number, stop)
+
+
+def _reloadOnHangup(reactor: Any, service: EchoService) -> None:
+    """Has the service read its files again at SIGHUP."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(service.reload))

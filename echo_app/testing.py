@@ -39,7 +39,7 @@ class EchoProcessError(Exception):
 class Listener(NamedTuple):
     """Where the service listens.
 
-    :param transport: ``tcp``, ``udp`` or ``unix``.
+    :param transport: ``tcp``, ``tls``, ``udp`` or ``unix``.
     :param host: an IP literal, or a UNIX socket's path.
     :param port: 0 for a UNIX socket.
     """

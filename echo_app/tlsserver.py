@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = Logger()
 
 # Seconds until a handshake must be complete.
-HANDSHAKE_TIMEOUT = 30.0
+HANDSHAKE_TIMEOUT = 30
 
 
 class ServerTLS:

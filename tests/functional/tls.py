@@ -1,0 +1,124 @@
+"""A TLS peer that decides itself what goes into which segment, and sees which end came."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+def clientContext(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """Returns a context that believes every server.
+
+    :param version: the only one that it speaks; None is any.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+class TLSPeer:
+    """The client's side of a connection, on a connected socket, which stays the caller's.
+
+    :ivar tls: what Python calls the connection.
+    :ivar isShaken: the handshake is complete, by ``proceed``.
+    :ivar isEnded: the server's ``close_notify`` has come.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        self.sock = sock
+        self.isEnded = False
+        self.isShaken = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = clientContext() if context is None else context
+        self.tls = context.wrap_bio(self._incoming, self._outgoing)
+
+    def shake(self) -> TLSPeer:
+        """Does the handshake; returns itself."""
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self._outgoing.read())
+                self._feed()
+            else:
+                self.sock.sendall(self._outgoing.read())
+                return self
+
+    def hello(self) -> bytes:
+        """Returns the first bytes of a handshake."""
+        with suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self._outgoing.read()
+
+    def proceed(self) -> bytes:
+        """Receives, and returns what the handshake has to say then, if anything."""
+        self._feed()
+        with suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+            self.isShaken = True
+        return self._outgoing.read()
+
+    def sealed(self, data: bytes) -> bytes:
+        """Returns the records that carry this."""
+        self.tls.write(data)
+        return self._outgoing.read()
+
+    def end(self) -> bytes:
+        """Returns a ``close_notify``; nothing can be sealed after it."""
+        with suppress(ssl.SSLError):
+            self.tls.unwrap()
+        return self._outgoing.read()
+
+    def send(self, data: bytes) -> None:
+        """Sends this."""
+        self.sock.sendall(self.sealed(data))
+
+    def receive(self, size: int) -> bytes:
+        """Returns that many bytes, or fewer at the end of the stream."""
+        received = bytearray()
+        while len(received) < size:
+            piece = self._receiveSome()
+            if not piece:
+                break
+            received += piece
+        return bytes(received)
+
+    def receiveAll(self) -> bytes:
+        """Returns what comes until ``close_notify``, or until FIN."""
+        received = bytearray()
+        while piece := self._receiveSome():
+            received += piece
+        return bytes(received)
+
+    def receiveRest(self) -> bytes:
+        """Returns what comes, in the clear, until FIN."""
+        chunks = []
+        while chunk := self.sock.recv(1 << 16):
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _receiveSome(self) -> bytes:
+        while True:
+            try:
+                piece = self.tls.read(1 << 16)
+            except ssl.SSLWantReadError:
+                if not self._feed():
+                    return b""
+            except ssl.SSLZeroReturnError:
+                piece = b""
+                self.isEnded = True
+                return b""
+            else:
+                self.isEnded = not piece
+                return piece
+
+    def _feed(self) -> bool:
+        data = self.sock.recv(1 << 16)
+        self._incoming.write(data)
+        return bool(data)
