@@ -1,0 +1,103 @@
+"""Certificates for tests: an authority that belongs to nobody, and what it signs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def ellipticKey() -> Key:
+    """Makes a key on P-256."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def rsaKey() -> Key:
+    """Makes an RSA key of 2048 bits."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+def pem(key: Key, password: bytes | None = None) -> bytes:
+    """Returns a key in PEM form."""
+    encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+class Authority:
+    """Signs certificates, and leaves their files in a folder.
+
+    :param folder: is made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._key = ellipticKey()
+        name = _name("authority")
+        usage = dict.fromkeys(
+            (
+                *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+                *("key_agreement", "encipher_only", "decipher_only"),
+            ),
+            False,
+        )
+        self._certificate = (
+            _builder(name, name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.path = self._write("authority.pem", self._certificate.public_bytes(Encoding.PEM))
+
+    def issue(self, name: str, key: Key | None = None) -> tuple[str, str]:
+        """Makes a certificate for localhost and the loopback addresses; returns its path, and its key's."""
+        key = ellipticKey() if key is None else key
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        addresses = [x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")]
+        certificate = (
+            _builder(_name(name), self._certificate.subject, key)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return (
+            self._write(f"{name}.pem", certificate.public_bytes(Encoding.PEM)),
+            self._write(f"{name}-key.pem", pem(key)),
+        )
+
+    def _write(self, name: str, content: bytes) -> str:
+        (self._folder / name).write_bytes(content)
+        return str(self._folder / name)
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: Key) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=80))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )

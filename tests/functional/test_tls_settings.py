@@ -1,0 +1,185 @@
+"""Certificates, and what they are renewed by; what others' scanners say of the defaults."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import unittest
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from echo_app.testing import EchoProcess, EchoProcessError
+from tests.certificates import Authority, Key, ellipticKey, rsaKey
+from tests.functional.kernel import waitUntil
+from tests.functional.service import PATIENCE, ServiceTestCase
+from tests.functional.tls import VERSIONS, TLSPeer, clientContext
+
+# The Python of an environment that has sslyze; CI makes one.
+SSLYZE = "ECHO_APP_TEST_SSLYZE"
+
+
+class CertificateTests(ServiceTestCase):
+    def setUp(self) -> None:
+        self.authority = Authority(Path(self.mktemp()))
+
+    def shown(self, server: EchoProcess) -> bytes:
+        """Returns the certificate that a new connection is shown."""
+        peer = TLSPeer(self.connect(server.address("tls"))).shake()
+        shown = peer.tls.getpeercert(binary_form=True)
+        assert shown is not None
+        return shown
+
+    def test_throwAway(self) -> None:
+        """Without files there is a certificate for localhost, whose fingerprint is in the log."""
+        server = self.serve("--tls", "0", "--interface", "127.0.0.1", "--interface", "::1")
+        certificate = x509.load_der_x509_certificate(self.shown(server))
+        fingerprint = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+        self.assertIn(f"SHA-256 {fingerprint}", server.log())
+        self.assertIn("(tls)", server.log())
+        authority = Path(self.mktemp())
+        authority.write_text(ssl.DER_cert_to_PEM_cert(self.shown(server)))
+        context = ssl.create_default_context(cafile=str(authority))
+        for index, name in ((0, "localhost"), (0, "127.0.0.1"), (1, "::1")):
+            with context.wrap_socket(self.connect(server.address("tls", index)), server_hostname=name):
+                pass
+
+    def test_reload(self) -> None:
+        """At SIGHUP new connections are shown the renewed files, and old connections go on."""
+        certificate, key = self.authority.issue("server")
+        server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
+        old = TLSPeer(self.connect(server.address("tls"))).shake()
+        before = self.shown(server)
+        self.authority.issue("server")
+        self.assertEqual(self.shown(server), before)
+        server.signal(signal.SIGHUP)
+        self.assertTrue(waitUntil(lambda: self.shown(server) != before))
+        old.send(b"still here")
+        self.assertEqual(old.receive(10), b"still here")
+
+    def test_reloadUnusable(self) -> None:
+        """Files that can't be used change nothing, and one line says why."""
+        certificate, key = self.authority.issue("server")
+        server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
+        before = self.shown(server)
+        good = Path(key).read_bytes()
+        _, other = self.authority.issue("other")
+        for content, reason in (
+            (Path(other).read_bytes(), f"not the key of {certificate}"),
+            (b"junk", "no usable private key in PEM form"),
+            (None, "No such file or directory"),
+        ):
+            if content is None:
+                os.unlink(key)
+            else:
+                Path(key).write_bytes(content)
+            lines = server.log().count("\n")
+            server.signal(signal.SIGHUP)
+            expected = f"the old certificate stays: {key}: {reason}\n"
+            self.assertTrue(waitUntil(lambda expected=expected: expected in server.log()), server.log())  # type: ignore[misc]
+            self.assertEqual(server.log().count("\n"), lines + 1)
+            self.assertEqual(self.shown(server), before)
+        Path(key).write_bytes(good)
+
+    def test_clientCertificates(self) -> None:
+        """--client-ca wants a certificate that leads to one of its own."""
+        certificate, key = self.authority.issue("server", rsaKey())
+        server = self.serve(
+            *("--tls", "0", "--certificate", certificate, "--key", key, "--client-ca", self.authority.path)
+        )
+        other = Authority(Path(self.mktemp()))
+        for version in VERSIONS:
+            context = clientContext(version)
+            context.load_cert_chain(*self.authority.issue("client"))
+            peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+            peer.send(b"known")
+            self.assertEqual(peer.receive(5), b"known")
+            for issued in (None, other.issue("stranger")):
+                context = clientContext(version)
+                if issued is not None:
+                    context.load_cert_chain(*issued)
+                with self.assertRaises(ssl.SSLError):
+                    # Over TLS 1.3 the client has done its part before it is refused.
+                    TLSPeer(self.connect(server.address("tls")), context).shake().receive(1)
+
+    def test_wrongFiles(self) -> None:
+        """What can't be used is named with its option, in one line, before anything starts."""
+        certificate, key = self.authority.issue("server")
+        _, other = self.authority.issue("other")
+        for options, line in (
+            (("--certificate", "none.pem"), "--certificate 'none.pem': No such file or directory"),
+            (("--certificate", key), f"--certificate {key!r}: no usable certificate in PEM form"),
+            (("--certificate", certificate), f"--certificate {certificate!r}: no usable private key"),
+            (
+                ("--certificate", certificate, "--key", other),
+                f"--key {other!r}: not the key of {certificate}",
+            ),
+            (("--client-ca", key), f"--client-ca {key!r}: no usable certificate in PEM form"),
+        ):
+            with self.assertRaises(EchoProcessError) as raised:
+                EchoProcess("--tls", "0", *options).start()
+            printed = str(raised.exception).splitlines()[1:]
+            self.assertEqual(len(printed), 1, printed)
+            self.assertIn(f"echo: {line}", printed[0])
+
+
+class ScannerTests(ServiceTestCase):
+    """sslyze, which runs in an environment of its own."""
+
+    def setUp(self) -> None:
+        python = os.environ.get(SSLYZE, "")
+        if not shutil.which(python):
+            reason = f"{SSLYZE} does not name the Python of an environment that has sslyze"
+            if os.environ.get("CI"):
+                raise AssertionError(reason)
+            raise unittest.SkipTest(reason)
+        self.python = python
+
+    def _check(self, key: Key) -> None:
+        authority = Authority(Path(self.mktemp()))
+        certificate, keyPath = authority.issue("server", key)
+        server = self.serve("--tls", "0", "--certificate", certificate, "--key", keyPath)
+        report = Path(self.mktemp()).absolute()
+        done = subprocess.run(
+            [
+                *(self.python, "-W", "ignore", "-m", "sslyze", "--mozilla_config=intermediate"),
+                *("--certinfo_ca_file", authority.path, "--json_out", str(report)),
+                "localhost:{}".format(server.address("tls")[1]),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=4 * PATIENCE,
+        )
+        self.assertIn("OK - Compliant", done.stdout, done.stdout + done.stderr)
+        result = json.loads(report.read_text())["server_scan_results"][0]["scan_result"]
+        curves = result["elliptic_curves"]["result"]["supported_curves"]
+        self.assertEqual({curve["name"] for curve in curves}, {"X25519", "secp256r1", "secp384r1"})
+
+    def test_elliptic(self) -> None:
+        """With a key on P-256 the defaults are compliant with Mozilla's intermediate profile."""
+        self._check(ellipticKey())
+
+    def test_rsa(self) -> None:
+        """With an RSA key too."""
+        self._check(rsaKey())
+
+
+class LimitTests(ServiceTestCase):
+    def test_caps(self) -> None:
+        """Connections whose handshake is pending count; who is over the cap is reset at once."""
+        server = self.serve("--tls", "0", "--max-connections", "2", "--handshake-timeout", "2")
+        silent = [self.connect(server.address("tls")) for _ in range(2)]
+        refused = self.connect(server.address("tls"))
+        with self.assertRaises(ConnectionResetError):
+            refused.recv(1)
+        for sock in silent:
+            with self.assertRaises(ConnectionResetError):
+                sock.recv(1)
+        peer = TLSPeer(self.connect(server.address("tls"))).shake()
+        peer.send(b"x")
+        self.assertEqual(peer.receive(1), b"x")
