@@ -167,19 +167,3 @@ class ScannerTests(ServiceTestCase):
     def test_rsa(self) -> None:
         """With an RSA key too."""
         self._check(rsaKey())
-
-
-class LimitTests(ServiceTestCase):
-    def test_caps(self) -> None:
-        """Connections whose handshake is pending count; who is over the cap is reset at once."""
-        server = self.serve("--tls", "0", "--max-connections", "2", "--handshake-timeout", "2")
-        silent = [self.connect(server.address("tls")) for _ in range(2)]
-        refused = self.connect(server.address("tls"))
-        with self.assertRaises(ConnectionResetError):
-            refused.recv(1)
-        for sock in silent:
-            with self.assertRaises(ConnectionResetError):
-                sock.recv(1)
-        peer = TLSPeer(self.connect(server.address("tls"))).shake()
-        peer.send(b"x")
-        self.assertEqual(peer.receive(1), b"x")
