@@ -11,13 +11,13 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -59,55 +59,44 @@ class BadCredentials(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a server shows, and whom it asks for the same.
-
-    :param identity: a private key and a certificate with its chain, in PEM form.
-    :param clientCA: certificates, in PEM form, of those whom clients' certificates must come from; None
-        does not ask for any.
-    """
-
-    identity: bytes
-    clientCA: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """The certificate's SHA-256, as browsers and ``openssl x509 -fingerprint`` write it."""
-        digest = x509.load_pem_x509_certificate(self.identity).fingerprint(hashes.SHA256())
-        return digest.hex(":").upper()
-
-
-def readCredentials(certificate: str, key: str | None = None, clientCA: str | None = None) -> Credentials:
-    """Reads the files, and holds them against each other.
+def readIdentity(certificate: str, key: str | None = None) -> bytes:
+    """Reads a certificate and its key, and holds them against each other.
 
     :param certificate: a path: the certificate, and those that lead to its root.
     :param key: a path; None is the certificate's file.
-    :param clientCA: a path; None does not ask for client certificates.
+    :return: the key and the certificates, in PEM form.
     :raise BadCredentials: when one of them can't be read or used.
     """
-    chain = _read("certificate", certificate)
-    leaf = _certificates("certificate", certificate, chain)[0]
+    chain = _certificates("certificate", certificate)
     setting, path = ("certificate", certificate) if key is None else ("key", key)
-    pem = _read(setting, path)
     try:
-        private = load_pem_private_key(pem, None)
+        private = load_pem_private_key(_read(setting, path), None)
     except (ValueError, TypeError) as error:
-        reason = (
-            "the key is encrypted" if isinstance(error, TypeError) else "no usable private key in PEM form"
-        )
+        isEncrypted = isinstance(error, TypeError)
+        reason = "the key is encrypted" if isEncrypted else "no usable private key in PEM form"
         raise BadCredentials(setting, path, reason) from error
-    if publicBytes(private.public_key()) != publicBytes(leaf.public_key()):
+    if publicBytes(private.public_key()) != publicBytes(chain[0].public_key()):
         raise BadCredentials(setting, path, f"not the key of {certificate}")
-    return Credentials(pem if key is None else pem + b"\n" + chain, _authorities(clientCA))
+    return _pem(private, chain)
 
 
-def throwAway(clientCA: str | None = None) -> Credentials:
-    """Makes a key and a certificate for ``localhost`` and the loopback addresses, signed by itself.
+def readAuthorities(path: str) -> str:
+    """Reads the certificates that those of clients must lead to.
 
-    :param clientCA: a path; None does not ask for client certificates.
-    :raise BadCredentials: when that can't be read or used.
+    :return: the certificates, in PEM form.
+    :raise BadCredentials: when they can't be read or used.
     """
+    found = _certificates("client-ca", path)
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
+
+
+def fingerprint(identity: bytes) -> str:
+    """Returns a certificate's SHA-256, as browsers and ``openssl x509 -fingerprint`` write it."""
+    return x509.load_pem_x509_certificate(identity).fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def throwAway() -> bytes:
+    """Makes a key and a certificate for ``localhost`` and the loopback addresses, signed by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -133,38 +122,40 @@ def throwAway(clientCA: str | None = None) -> Credentials:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Credentials(pem + certificate.public_bytes(Encoding.PEM), _authorities(clientCA))
+    return _pem(key, [certificate])
 
 
-def contexts(credentials: Credentials) -> dict[int, ssl.SSLContext]:
+def contexts(identity: bytes, authorities: str | None = None) -> dict[int, ssl.SSLContext]:
     """Returns the contexts of a server, by the group for the key exchange.
+
+    :param identity: a private key, and a certificate with those that lead to its root, in PEM form.
+    :param authorities: the certificates that clients' must lead to; None does not ask for any.
 
     With client certificates it is one context with all of OpenSSL's groups, since over TLS 1.2 the groups
     of a context are also those that a client's certificate may have its key in.
 
     :raise ssl.SSLError: when OpenSSL does not take a certificate, such as one with too short a key.
     """
-    if credentials.clientCA is not None:
-        context = _context(credentials)
-        context.load_verify_locations(cadata=credentials.clientCA)
+    if authorities is not None:
+        context = _context(identity)
+        context.load_verify_locations(cadata=authorities)
         context.verify_mode = ssl.CERT_REQUIRED
         return dict.fromkeys(GROUPS, context)
     made = {}
     for group, name in GROUPS.items():
-        made[group] = _context(credentials)
+        made[group] = _context(identity)
         made[group].set_ecdh_curve(name)
     return made
 
 
-def _context(credentials: Credentials) -> ssl.SSLContext:
+def _context(identity: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION
     # All of them are good: the client knows which one its hardware is fast at.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    with _file(credentials.identity) as path:
+    with _file(identity) as path:
         context.load_cert_chain(path)
     return context
 
@@ -180,13 +171,6 @@ def _file(content: bytes) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _authorities(path: str | None) -> str | None:
-    if path is None:
-        return None
-    found = _certificates("client-ca", path, _read("client-ca", path))
-    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
-
-
 def _read(setting: str, path: str) -> bytes:
     try:
         return readFile(path)
@@ -194,8 +178,14 @@ def _read(setting: str, path: str) -> bytes:
         raise BadCredentials(setting, path, error.strerror or reasonOf(error)) from error
 
 
-def _certificates(setting: str, path: str, pem: bytes) -> list[x509.Certificate]:
+def _certificates(setting: str, path: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
+        return x509.load_pem_x509_certificates(_read(setting, path))
     except ValueError as error:
         raise BadCredentials(setting, path, "no usable certificate in PEM form") from error
+
+
+def _pem(key: PrivateKeyTypes, chain: list[x509.Certificate]) -> bytes:
+    """Returns them alone, whatever else was in their files."""
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + b"".join(each.public_bytes(Encoding.PEM) for each in chain)

@@ -20,9 +20,10 @@ from echo_app.addresses import printable
 from echo_app.certificates import (
     DEFAULT_GROUP,
     BadCredentials,
-    Credentials,
     contexts,
-    readCredentials,
+    fingerprint,
+    readAuthorities,
+    readIdentity,
     throwAway,
 )
 from echo_app.limits import Tally
@@ -71,11 +72,12 @@ class ServerTLS:
         self.failures = Tally("failed TLS connections", reactor.seconds)
         self.truncated = 0
         self._paths = certificate, key, clientCA
-        self._credentials, self._contexts = self._load()
-        if certificate is None:
+        self._throwAway = throwAway() if certificate is None else None
+        self._contexts = self._load()
+        if self._throwAway is not None:
             log.info(
                 "throw-away certificate for localhost, SHA-256 {fingerprint}",
-                fingerprint=self._credentials.fingerprint,
+                fingerprint=fingerprint(self._throwAway),
             )
 
     @property
@@ -88,13 +90,11 @@ class ServerTLS:
         if not self.isReloadable:
             return
         try:
-            self._credentials, self._contexts = self._load()
+            self._contexts = self._load()
         except BadCredentials as error:
-            log.error("the old certificate stays: {reason}", reason=printable(str(error)))
+            log.error("certificate files not read again: {reason}", reason=printable(str(error)))
         else:
-            log.info(
-                "certificate read again, SHA-256 {fingerprint}", fingerprint=self._credentials.fingerprint
-            )
+            log.info("certificate files read again")
 
     def contextFor(self, groups: list[int]) -> ssl.SSLContext:
         """Returns the context of a connection whose client offers these groups, the best one first."""
@@ -105,17 +105,18 @@ class ServerTLS:
         """Returns a factory that any endpoint can listen with: `factory`'s protocols, over TLS."""
         return TLSFactory(self, factory)
 
-    def _load(self) -> tuple[Credentials, dict[int, ssl.SSLContext]]:
+    def _load(self) -> dict[int, ssl.SSLContext]:
         certificate, key, clientCA = self._paths
-        if certificate is None:
-            made = throwAway(clientCA)
-            return made, contexts(made)
-        credentials = readCredentials(certificate, key, clientCA)
+        identity = self._throwAway
+        if certificate is not None:
+            identity = readIdentity(certificate, key)
+        assert identity is not None
+        authorities = None if clientCA is None else readAuthorities(clientCA)
         try:
-            return credentials, contexts(credentials)
+            return contexts(identity, authorities)
         except ssl.SSLError as error:
             reason = (error.reason or "not usable").lower().replace("_", " ")
-            raise BadCredentials("certificate", certificate, reason) from error
+            raise BadCredentials("certificate", certificate or "", reason) from error
 
 
 @implementer(IProtocolFactory)

@@ -80,7 +80,7 @@ class CertificateTests(ServiceTestCase):
                 Path(key).write_bytes(content)
             lines = server.log().count("\n")
             server.signal(signal.SIGHUP)
-            expected = f"the old certificate stays: {key}: {reason}\n"
+            expected = f"certificate files not read again: {key}: {reason}\n"
             self.assertTrue(waitUntil(lambda expected=expected: expected in server.log()), server.log())  # type: ignore[misc]
             self.assertEqual(server.log().count("\n"), lines + 1)
             self.assertEqual(self.shown(server), before)
