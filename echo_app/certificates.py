@@ -69,8 +69,9 @@ def readIdentity(certificate: str, key: str | None = None) -> bytes:
     """
     chain = _certificates("certificate", certificate)
     setting, path = ("certificate", certificate) if key is None else ("key", key)
+    pem = _read(setting, path)
     try:
-        private = load_pem_private_key(_read(setting, path), None)
+        private = load_pem_private_key(pem, None)
     except (ValueError, TypeError) as error:
         isEncrypted = isinstance(error, TypeError)
         reason = "the key is encrypted" if isEncrypted else "no usable private key in PEM form"
@@ -179,8 +180,9 @@ def _read(setting: str, path: str) -> bytes:
 
 
 def _certificates(setting: str, path: str) -> list[x509.Certificate]:
+    pem = _read(setting, path)
     try:
-        return x509.load_pem_x509_certificates(_read(setting, path))
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise BadCredentials(setting, path, "no usable certificate in PEM form") from error
 

@@ -77,15 +77,17 @@ class Session:
             data = self._rest + data
         end = recordEnd(data)
         if end == len(data):
+            # What comes one at a time, as pings do, comes this way.
             self._rest = b""
-            return self._open(data)
-        start = 0
-        pieces = []
-        while end <= len(data) and not self.isPeerEnded:
-            pieces.append(self._open(data[start:end]))
-            start, end = end, recordEnd(data, end)
-        self._rest = data[start:]
-        plain = b"".join(pieces)
+            plain = self._open(data)
+        else:
+            start = 0
+            pieces = []
+            while end <= len(data) and not self.isPeerEnded:
+                pieces.append(self._open(data[start:end]))
+                start, end = end, recordEnd(data, end)
+            self._rest = data[start:]
+            plain = b"".join(pieces)
         if plain:
             self._idle = 0
         return plain
