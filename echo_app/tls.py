@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import crypto
 from twisted.internet.error import ConnectionAborted
@@ -30,12 +30,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport, ITLSTransport
+from echo_app.layer import Layer
 from echo_app.session import BrokenSession, Session
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
 
-    from echo_app.limits import Tally
+    from echo_app.tlsserver import ServerTLS
 
 # Seconds that a peer may take to end its side after ours: a drain's own figure.
 LINGER = 1.0
@@ -45,57 +46,8 @@ LINGER = 1.0
 BUFFER = 1 << 16
 
 
-class Terms(Protocol):
-    """What the connections of a server have in common."""
-
-    clock: IReactorTime
-    handshakeTimeout: float
-    failures: Tally
-    truncated: int
-
-    def contextFor(self, groups: list[int]) -> ssl.SSLContext:
-        """Returns the context for a client that offers these groups for the key exchange."""
-
-
-class _Delegating:
-    """What a transport is asked about what is below it."""
-
-    __slots__ = ("transport",)
-
-    transport: IStreamTransport
-
-    def getPeer(self) -> Any:
-        """Returns the peer's address."""
-        return self.transport.getPeer()
-
-    def getHost(self) -> Any:
-        """Returns our address."""
-        return self.transport.getHost()
-
-    def fileno(self) -> int:
-        """Returns the descriptor; -1 when it is closed."""
-        descriptor: Any = self.transport
-        return int(descriptor.fileno())
-
-    def getTcpNoDelay(self) -> bool:
-        """Says whether TCP_NODELAY is set."""
-        return bool(self.transport.getTcpNoDelay())
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Sets TCP_NODELAY."""
-        self.transport.setTcpNoDelay(enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """Says whether keepalive is on."""
-        return bool(self.transport.getTcpKeepAlive())
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Turns keepalive on or off."""
-        self.transport.setTcpKeepAlive(enabled)
-
-
 @implementer(IHalfCloseableProtocol, IProtocol, ITLSTransport, INegotiated, ISystemHandle)
-class TLSConnection(_Delegating):
+class TLSConnection(Layer):
     """One connection: a protocol to the transport below it, a transport to the protocol above it.
 
     The protocol above is connected at once, as under Twisted's own TLS, so that it is counted from the
@@ -105,7 +57,7 @@ class TLSConnection(_Delegating):
     ``loseConnection`` flushes, sends ``close_notify`` and FIN, and waits for the peer's end, a second at
     most; after ``loseWriteConnection``, or the peer's own end, it does not wait.
 
-    :param terms: the contexts, and where failures are counted.
+    :param server: the contexts, and where failures are counted.
     :param protocol: the one above.
     """
 
@@ -119,8 +71,8 @@ class TLSConnection(_Delegating):
         "_isStreaming",
         "_producer",
         "_reason",
+        "_server",
         "_session",
-        "_terms",
         "_timer",
         "_unread",
         "_unsent",
@@ -128,11 +80,11 @@ class TLSConnection(_Delegating):
         "protocol",
     )
 
-    def __init__(self, terms: Terms, protocol: IProtocol) -> None:
+    def __init__(self, server: ServerTLS, protocol: IProtocol) -> None:
         self.protocol = protocol
         self.disconnecting = False
-        self._terms = terms
-        self._session = Session(terms.contextFor)
+        self._server = server
+        self._session = Session(server.contextFor)
         self._timer: IDelayedCall | None = None
         self._reason: Failure | None = None
         # Plain text that waits: for the handshake, and for the protocol above to read on.
@@ -151,15 +103,11 @@ class TLSConnection(_Delegating):
     def makeConnection(self, transport: ITransport) -> None:
         """Begins to wait for the handshake, and connects the protocol above."""
         self.transport = cast(IStreamTransport, transport)
-        self._startTimer(self._terms.handshakeTimeout, self._shakingTooLong)
+        self._startTimer(self._server.handshakeTimeout, self._shakingTooLong)
         self.protocol.makeConnection(self)
 
     def connectionMade(self) -> None:
         """Is not called: ``makeConnection`` has done everything."""
-
-    def logPrefix(self) -> str:
-        """Returns what the protocol above is called in logs."""
-        return f"{type(self.protocol).__name__} (TLS)"
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypts what is complete, and passes it on in one piece."""
@@ -191,11 +139,11 @@ class TLSConnection(_Delegating):
         elif self._session.isShaking:
             # Who looks whether the port is open has done no wrong.
             if not self._session.isUntouched:
-                self._terms.failures.add("unfinished-handshake")
+                self._server.failures.add("unfinished-handshake")
             self._finish()
             self.transport.loseConnection()
         elif not self._isPeerEnded:
-            self._terms.truncated += 1
+            self._server.truncated += 1
             self._endPeer()
 
     def writeConnectionLost(self) -> None:
@@ -357,7 +305,7 @@ class TLSConnection(_Delegating):
 
     def _fail(self, reason: str, error: Exception) -> None:
         """Ends a connection that has gone wrong, in bounded time."""
-        self._terms.failures.add(reason)
+        self._server.failures.add(reason)
         self._reason = Failure(error)
         if self._session.outgoing.pending:
             self.transport.write(self._session.outgoing.read())
@@ -378,7 +326,7 @@ class TLSConnection(_Delegating):
             producer.stopProducing()
 
     def _shakingTooLong(self) -> None:
-        self._terms.failures.add("handshake-timeout")
+        self._server.failures.add("handshake-timeout")
         self._reason = Failure(ConnectionAborted())
         self.abortConnection()
 
@@ -389,7 +337,7 @@ class TLSConnection(_Delegating):
             self._timer = None
             function()
 
-        self._timer = self._terms.clock.callLater(seconds, expire)
+        self._timer = self._server.clock.callLater(seconds, expire)
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None

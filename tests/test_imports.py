@@ -28,6 +28,7 @@ HOUSE = (
     "records",
     "certificates",
     "session",
+    "layer",
     "tls",
     "tlsserver",
     "listeners",

@@ -129,9 +129,9 @@ class TLSTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.terms = ServerTLS(self.clock)
+        self.server = ServerTLS(self.clock)
         self.above: Any = self.protocol()
-        self.connection = TLSConnection(self.terms, self.above)
+        self.connection = TLSConnection(self.server, self.above)
         self.wire = Wire()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.client = clientContext(self.version).wrap_bio(self.incoming, self.outgoing)
@@ -179,7 +179,7 @@ class TLSTestCase(SynchronousTestCase):
 
     def failed(self) -> dict[str, int]:
         """Returns what was counted."""
-        return dict(self.terms.failures.byReason)
+        return dict(self.server.failures.byReason)
 
 
 class TransportTests(TLSTestCase):
@@ -212,7 +212,6 @@ class TransportTests(TLSTestCase):
         for ask in ("getHost", "fileno", "getTcpNoDelay", "getTcpKeepAlive"):
             setattr(self.wire, ask, lambda: 7)
             self.assertEqual(int(getattr(self.connection, ask)()), 7 if ask in ("getHost", "fileno") else 1)
-        self.assertEqual(self.connection.logPrefix(), "Above (TLS)")
 
     def test_write(self) -> None:
         """What is written before the handshake goes out after it, in order."""
@@ -478,14 +477,14 @@ class WrongTests(TLSTestCase):
         """A FIN without close_notify is the peer's end, and counted."""
         self.shake()
         self.connection.readConnectionLost()
-        self.assertEqual((self.above.told[2:], self.terms.truncated), (["peer's end"], 1))
+        self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 1))
         self.connection.loseConnection()
         self.assertEqual(self.wire.done, ["loseConnection"])
         self.setUp()
         self.shake()
         self.send(self.ended())
         self.connection.readConnectionLost()
-        self.assertEqual((self.above.told[2:], self.terms.truncated), (["peer's end"], 0))
+        self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 0))
 
     def test_leftInHandshake(self) -> None:
         """Who leaves in the midst of a handshake is counted, who said nothing is not."""
@@ -510,6 +509,6 @@ class WrongTests(TLSTestCase):
                 connection.connectionLost(Failure(ConnectionAborted()))
 
         self.connection.connectionLost(Failure(ConnectionDone()))
-        connection = TLSConnection(self.terms, Refusing())
+        connection = TLSConnection(self.server, Refusing())
         connection.makeConnection(self.wire)  # type: ignore[arg-type]
         self.assertEqual(self.clock.getDelayedCalls(), [])
