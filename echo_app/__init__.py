@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.service import EchoService
     from echo_app.tap import Options, makeService
+    from echo_app.tlsserver import ServerTLS, TLSEndpoint
 
 __all__ = [
     "DatagramEndpoint",
@@ -27,6 +28,8 @@ __all__ = [
     "Keepalive",
     "Limits",
     "Options",
+    "ServerTLS",
+    "TLSEndpoint",
     "makeService",
 ]
 
@@ -39,6 +42,8 @@ _ROOMS = {
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",
+    "ServerTLS": "tlsserver",
+    "TLSEndpoint": "tlsserver",
     "makeService": "tap",
 }
 
