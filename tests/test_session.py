@@ -26,10 +26,11 @@ class _Silent:
         self._incoming = incoming
 
     def read(self, size: int) -> bytes:
-        """Reads a record."""
-        if self._incoming.read()[-1:] == b"\x00":
-            raise ssl.SSLWantReadError
-        return b"data"
+        """Reads until there is something."""
+        while record := self._incoming.read(6):
+            if record[-1:] != b"\x00":
+                return b"data"
+        raise ssl.SSLWantReadError
 
 
 class SessionTests(SynchronousTestCase):
@@ -86,11 +87,15 @@ class SessionTests(SynchronousTestCase):
                 self.assertTrue(self.session.isPeerEnded)
 
     def test_together(self) -> None:
-        """Everything that is complete comes at once."""
+        """Everything that is complete comes at once, small or large."""
         self.shake()
         data = b"".join(self.sealed(bytes([number])) for number in range(100))
         self.assertEqual(self.session.receive(data[:-1]), bytes(range(99)))
         self.assertEqual(self.session.receive(data[-1:]), b"c")
+        sizes = (1, FRAGMENT, 1, 2, FRAGMENT - 1, 10_000, 10_000, 3)
+        mixed = b"".join(self.sealed(bytes([size % 251]) * size) for size in sizes)
+        expected = b"".join(bytes([size % 251]) * size for size in sizes)
+        self.assertTrue(self.session.receive(mixed) == expected)
 
     def test_encrypt(self) -> None:
         """Data of any size go into as few records as carry them."""
