@@ -88,6 +88,13 @@ class ServerTLSTests(SynchronousTestCase):
         self.assertEqual(len(made), 2)
         self.assertEqual(made[0], made[1])
 
+    def test_refusedByOpenSSL(self) -> None:
+        """What OpenSSL does not take, such as too short a key, is the certificate's fault."""
+        self.patch(tlsserver, "readIdentity", lambda *paths: b"junk")
+        paths = self.authority.issue("server")
+        error = self.assertRaises(BadCredentials, ServerTLS, Clock(), *paths)
+        self.assertEqual((error.setting, error.path), ("certificate", paths[0]))
+
     def test_contextFor(self) -> None:
         """The first group that is spoken decides; P-256 is for who offers none of them."""
         tls = ServerTLS(Clock())
