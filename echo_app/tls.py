@@ -255,9 +255,7 @@ class TLSConnection(Layer):
     def _shaken(self) -> None:
         """The handshake is complete: what has waited for it goes out."""
         self._stopTimer()
-        self._isOpen = not self._isDone
-        if IHandshakeListener.providedBy(self.protocol):
-            self.protocol.handshakeCompleted()
+        self._isOpen = True
         unsent, self._unsent = self._unsent, b""
         if unsent:
             self.write(unsent)
@@ -267,6 +265,8 @@ class TLSConnection(Layer):
             self.transport.registerProducer(self._producer, self._isStreaming)
             if len(unsent) > BUFFER and self._isStreaming:
                 self._producer.resumeProducing()
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
         self._end()
 
     def _endPeer(self) -> None:

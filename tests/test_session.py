@@ -171,6 +171,13 @@ class SessionTests(SynchronousTestCase):
         error = self.assertRaises(BrokenSession, self.session.receive, b"\x16\x03\x03\x00\x01\x00")
         self.assertEqual(str(error), "renegotiation")
 
+    def test_renegotiationAmongData(self) -> None:
+        """Also when data come before it and after it."""
+        self.silent()
+        data, wish = b"\x17\x03\x03\x00\x01\x01", b"\x16\x03\x03\x00\x01\x00"
+        error = self.assertRaises(BrokenSession, self.session.receive, data + wish + data)
+        self.assertEqual(str(error), "renegotiation")
+
     def test_small(self) -> None:
         """OpenSSL's buffers hold one record at most, whatever comes at once."""
         self.shake()

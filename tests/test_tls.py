@@ -222,6 +222,18 @@ class TransportTests(TLSTestCase):
         self.connection.write(b"")
         self.assertEqual(self.received(), b"one two three")
 
+    def test_writeWhenShaken(self) -> None:
+        """What is written when the handshake is complete comes after what waited for it."""
+
+        def handshakeCompleted() -> None:
+            self.connection.write(b"two")
+            self.connection.loseConnection()
+
+        self.above.handshakeCompleted = handshakeCompleted
+        self.connection.write(b"one ")
+        self.shake()
+        self.assertEqual(self.received(), b"one twoEND")
+
     def test_noTimer(self) -> None:
         """After the handshake nothing is left in the reactor."""
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -347,6 +359,17 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.received(), b"")
         self.connection.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(self.above.told[2:], [ConnectionAborted])
+
+    def test_abortWhenShaken(self) -> None:
+        """A protocol that aborts when the handshake is complete is not told of data that came with it."""
+        self.above.handshakeCompleted = lambda: self.connection.abortConnection()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        self.send(self.outgoing.read())
+        self.client.do_handshake()
+        self.send(self.outgoing.read() + self.sealed(b"early") + self.ended())
+        self.assertEqual(self.above.told, ["made"])
+        self.assertEqual(self.wire.done, ["abortConnection"])
 
     def test_abortWhileReceiving(self) -> None:
         """A protocol that aborts in the midst of a batch is not told of the rest."""
