@@ -19,6 +19,7 @@ HOUSE = (
     "limits",
     "sockets",
     "protocol",
+    "proxyheader",
     "datagram",
     "poller",
     "direct",
