@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 
 
 class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
     """What an ``EchoProtocol`` writes to: Twisted's transports over TCP, UNIX sockets and TLS."""
+
+
+class Counted(Protocol):
+    """What limits, time-outs and a drain ask of a connection's protocol."""
+
+    transport: IStreamTransport
+
+    def finish(self) -> None:
+        """Closes the connection when everything that was written is sent."""

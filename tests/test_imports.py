@@ -20,6 +20,7 @@ HOUSE = (
     "sockets",
     "protocol",
     "proxyheader",
+    "gates",
     "datagram",
     "poller",
     "direct",
