@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.gates import ProxyEndpoint, ProxyGateFactory
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.service import EchoService
@@ -27,6 +28,8 @@ __all__ = [
     "Keepalive",
     "Limits",
     "Options",
+    "ProxyEndpoint",
+    "ProxyGateFactory",
     "makeService",
 ]
 
@@ -39,6 +42,8 @@ _ROOMS = {
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",
+    "ProxyEndpoint": "gates",
+    "ProxyGateFactory": "gates",
     "makeService": "tap",
 }
 

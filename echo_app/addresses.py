@@ -29,9 +29,12 @@ def networkOf(text: str) -> Network:
 
     One of IPv4-mapped IPv6 addresses is the IPv4 network.
 
-    :raise ValueError: when it is none; the text says why.
+    :raise ValueError: when it is none.
     """
-    network = ipaddress.ip_network(text)
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("neither an IPv4 or IPv6 network without host bits nor an address") from None
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < 96:
         return network

@@ -28,6 +28,7 @@ from twisted.logger import Logger
 from echo_app.addresses import describe, isWildcardHost, transportName
 from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
 from echo_app.direct import direct
+from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
 
@@ -79,8 +80,8 @@ class Listeners:
             if isinstance(error, CannotListenError):
                 raise
             raise CannotListenError(None, repr(asked), error) from error
-        for host in self.getHosts():
-            _logListener(host)
+        for port in self._ports:
+            _logListener(port)
 
     def acceptQueued(self) -> None:
         """Accepts the connections that wait in the kernel: closing a listener would reset them."""
@@ -127,11 +128,13 @@ def _acceptQueued(port: Any) -> None:
         port.doRead()
 
 
-def _logListener(host: IAddress) -> None:
+def _logListener(port: Any) -> None:
+    host = port.getHost()
     everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
     log.info(
-        "listening on {address} ({transport}){everywhere}",
+        "listening on {address} ({transport}{header}){everywhere}",
         address=describe(host),
         transport=transportName(host),
+        header=", PROXY protocol" if isinstance(getattr(port, "factory", None), ProxyGateFactory) else "",
         everywhere=", on every interface" if everywhere else "",
     )

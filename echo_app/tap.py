@@ -14,15 +14,17 @@ from typing import Any
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
-from echo_app.addresses import printable
+from echo_app.addresses import networkOf, printable
 from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
+from echo_app.gates import LOOPBACK, ProxyEndpoint
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.service import EchoService
@@ -111,6 +113,11 @@ class Options(BaseOptions):
     )
     optFlags = [
         ["no-direct", None, "Take Twisted's own path for every byte: for comparison and debugging."],
+        [
+            "proxy-protocol",
+            None,
+            "Each connection to --port begins with a header of the PROXY protocol, version 1 or 2.",
+        ],
         ["log-connections", None, "Log each connection's beginning and end, at debug level."],
     ]
     optParameters = [
@@ -173,6 +180,7 @@ class Options(BaseOptions):
         self["interfaces"] = []
         self["endpoints"] = []
         self["udp-ports"] = []
+        self["trusted-proxies"] = []
 
     def opt_port(self, text: str) -> None:
         """TCP port, 0: any free one. Repeatable. [default: 8080 when nothing else is asked for]"""
@@ -189,6 +197,10 @@ class Options(BaseOptions):
     def opt_udp(self, text: str) -> None:
         """UDP port, 0: any free one. Repeatable."""
         self["udp-ports"].append(_named("udp", _port)(text))
+
+    def opt_trust_proxy(self, text: str) -> None:
+        """Network or address whose peers may send that header. Repeatable. [default: loopback]"""
+        self["trusted-proxies"].append(_named("trust-proxy", networkOf)(text))
 
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
@@ -211,6 +223,10 @@ class Options(BaseOptions):
             self["ports"].append(DEFAULT_PORT)
         if self["interfaces"] and not (self["ports"] or self["udp-ports"]):
             raise UsageError(f"--interface {self['interfaces'][0]!r}: there is no --port or --udp to bind")
+        if self["proxy-protocol"] and not self["ports"]:
+            raise UsageError("--proxy-protocol: there is no --port that it applies to")
+        if self["trusted-proxies"] and not self["proxy-protocol"]:
+            raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -289,7 +305,10 @@ def _endpoints(options: Options, reactor: Any) -> Iterator[NamedEndpoint]:
     for port in options["ports"]:
         for interface in options["interfaces"]:
             kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-            yield NamedEndpoint(f"--port {port} on {interface}", kind(reactor, port, BACKLOG, interface))
+            endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
+            if options["proxy-protocol"]:
+                endpoint = ProxyEndpoint(endpoint, reactor, options["trusted-proxies"] or LOOPBACK)
+            yield NamedEndpoint(f"--port {port} on {interface}", endpoint)
     for description in options["endpoints"]:
         name = f"--listen {description!r}"
         try:

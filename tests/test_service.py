@@ -27,6 +27,7 @@ from zope.interface.verify import verifyObject
 
 from echo_app import __version__
 from echo_app.datagram import DatagramEndpoint
+from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive, Limits, Snapshot
 from echo_app.protocol import EchoFactory, EchoProtocol
 from echo_app.service import EchoService
@@ -577,6 +578,17 @@ class ListenerLogTests(MemoryTestCase):
             (UNIXAddress(b"/run/echo"), "/run/echo", "unix"),
         ):
             self.assertEqual(self._logged(host), (address, transport, "", LogLevel.info))
+
+    def test_header(self) -> None:
+        """One whose connections begin with a header is logged as such."""
+        port: Any = FakePort()
+        port.factory = ProxyGateFactory(EchoFactory(), self.reactor)
+        with capturedLogs() as events:
+            self.service(FakeEndpoint(succeed(port)), FakeEndpoint(succeed(self.port))).startService()
+        self.assertEqual(
+            named(events, "address", "header"),
+            [("127.0.0.1:8080", ", PROXY protocol"), ("127.0.0.1:8080", "")],
+        )
 
     def test_wildcard(self) -> None:
         """One that every interface reaches is logged as such."""
