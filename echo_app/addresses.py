@@ -36,8 +36,9 @@ def networkOf(text: str) -> Network:
     except ValueError:
         raise ValueError("neither an IPv4 or IPv6 network without host bits nor an address") from None
     mapped = getattr(network.network_address, "ipv4_mapped", None)
-    if mapped is None or network.prefixlen < 96:
+    if mapped is None:
         return network
+    # 96 bits at the least: with fewer it would not begin with a mapped address.
     return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 
 

@@ -240,6 +240,13 @@ class HandOverTests(GateTestCase):
         self.assertEqual(transport.value(), b"hello")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_wrappedCounts(self) -> None:
+        """Pending connections are counted with those of the factory behind a wrapping one."""
+        self.factory = ProxyGateFactory(WrappingFactory(self.wrapped), self.clock)
+        self.assertIs(self.factory.connections, self.counts)
+        self.factory = ProxyGateFactory(Factory(), self.clock, connections=self.counts)
+        self.assertIs(self.factory.connections, self.counts)
+
     def test_noProtocol(self) -> None:
         """A factory that makes none has its connection reset."""
 

@@ -210,3 +210,21 @@ class LineTests(StreamTests):
     """The same with version 1."""
 
     version = "send-proxy"
+
+
+class VectorTests(HAProxyTestCase):
+    """With everything that HAProxy can add to version 2 of the header."""
+
+    version = "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn"
+
+    def test_vectors(self) -> None:
+        """HAProxy's own checksum is right, and what else it says is skipped."""
+        echo = self.start("--log-connections")
+        for source in ("127.0.0.2", "::1"):
+            peer = self.connectFrom(source)
+            peer.sendall(b"?")
+            self.assertEqual(peer.recv(1), b"?")
+            self.assertIn(f"{source}:{peer.getsockname()[1]}", echo.log().replace("[::1]", "::1"))
+            sendAndEnd(peer, b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(stopCounts(echo)["refused"], 0)
