@@ -12,7 +12,7 @@ between that others could see. Its timer runs no longer than that. Nobody refers
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -27,7 +27,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.addresses import Network, describe, unmapped
+from echo_app.addresses import Network, describe, networkOf, unmapped
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts, Limits
 from echo_app.protocol import Refusal
@@ -116,7 +116,8 @@ class ProxyGate(Protocol):
             _replace(transport, self, protocol)
             protocol.makeConnection(transport)
         rest = bytes(self._received[header.size :])
-        if rest and not (transport.disconnecting or transport.disconnected):  # type: ignore[attr-defined]
+        isEnded = getattr(transport, "disconnecting", False) or getattr(transport, "disconnected", False)
+        if rest and not isEnded:
             protocol.dataReceived(rest)
 
     def _refuse(self, why: str) -> None:
@@ -142,47 +143,36 @@ class ProxyGateFactory:
 
     :param factory: makes the next protocol.
     :param clock: what time is.
-    :param trusted: who may send a header; UNIX peers always may. A peer that may not is reset.
-    :param connections: what pending connections are counted in; None is the counts of `factory`, or of
-        the one that it wraps, and where there are none the gate's own, without caps.
+    :param trusted: networks whose peers may send a header; UNIX peers always may. A peer that may not is
+        reset.
+    :param connections: what pending connections are counted in; None is the counts of an ``EchoFactory``,
+        and for any other factory the gate's own, without caps. An ``EchoService`` replaces them by its own.
+    :raise ValueError: when a network is none.
     """
 
     def __init__(
         self,
         factory: IProtocolFactory,
         clock: IReactorTime,
-        trusted: Sequence[Network] = LOOPBACK,
+        trusted: Iterable[Network | str] = LOOPBACK,
         connections: ConnectionCounts | None = None,
     ) -> None:
+        self.connections = (
+            connections or getattr(factory, "connections", None) or ConnectionCounts(Limits(), clock.seconds)
+        )
         self._factory = factory
         self._clock = clock
-        self._trusted = tuple(trusted)
-        self._given = connections
-        self._own = ConnectionCounts(Limits(), clock.seconds)
-
-    @property
-    def connections(self) -> ConnectionCounts:
-        """What pending connections are counted in."""
-        if self._given is not None:
-            return self._given
-        factory: Any = self._factory
-        while factory is not None:
-            found = getattr(factory, "connections", None)
-            if isinstance(found, ConnectionCounts):
-                return found
-            factory = getattr(factory, "wrappedFactory", None)
-        return self._own
+        self._trusted = tuple(networkOf(str(each)) for each in trusted)
 
     def buildProtocol(self, addr: object) -> IProtocol:
         """Returns a gate, or what resets a peer that is not trusted, or is one too many."""
-        connections = self.connections
         if not self._isTrusted(addr):
-            connections.refused.add("untrusted-proxy", f"{describe(addr)} is not trusted")
+            self.connections.refused.add("untrusted-proxy", f"{describe(addr)} is not trusted")
             return Refusal()
         # No address: the cap by peer is the client's, who is not known yet.
-        if not connections.admits(None):
+        if not self.connections.admits(None):
             return Refusal()
-        return ProxyGate(self._factory, connections, self._clock)
+        return ProxyGate(self._factory, self.connections, self._clock)
 
     def doStart(self) -> None:
         """Starts the factory behind it."""
@@ -206,14 +196,18 @@ class ProxyEndpoint:
     :param endpoint: what listens.
     :param clock: what time is.
     :param trusted: as for :class:`ProxyGateFactory`.
+    :raise ValueError: when a network is none.
     """
 
     def __init__(
-        self, endpoint: IStreamServerEndpoint, clock: IReactorTime, trusted: Sequence[Network] = LOOPBACK
+        self,
+        endpoint: IStreamServerEndpoint,
+        clock: IReactorTime,
+        trusted: Iterable[Network | str] = LOOPBACK,
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
-        self._trusted = tuple(trusted)
+        self._trusted = tuple(networkOf(str(each)) for each in trusted)
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listens, with a gate before the factory's protocols; fails as the endpoint does."""

@@ -19,7 +19,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
-    IProtocolFactory,
     IReadDescriptor,
     IStreamServerEndpoint,
 )
@@ -30,6 +29,7 @@ from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, Ech
 from echo_app.direct import direct
 from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive
+from echo_app.protocol import EchoFactory
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
 
 log = Logger()
@@ -57,7 +57,7 @@ class Listeners:
     async def open(
         self,
         endpoints: Sequence[IStreamServerEndpoint],
-        factory: IProtocolFactory,
+        factory: EchoFactory,
         datagramEndpoints: Sequence[DatagramEndpoint],
         rules: DatagramRules,
     ) -> None:
@@ -72,6 +72,7 @@ class Listeners:
                 port = await maybeDeferred(asked.listen, factory)
                 self._ports.append(port)
                 self._prepare(port)
+                _countPending(port, factory)
             for asked in datagramEndpoints:
                 self._ports.append(asked.listen(EchoDatagramProtocol(rules)))
         except Exception as error:
@@ -110,6 +111,19 @@ class Listeners:
             direct(port)
 
 
+def _gateOf(port: object) -> ProxyGateFactory | None:
+    """Returns what waits for a header on the port's connections, if anything does."""
+    factory = getattr(port, "factory", None)
+    return factory if isinstance(factory, ProxyGateFactory) else None
+
+
+def _countPending(port: object, factory: EchoFactory) -> None:
+    """Counts connections whose header is pending among the others, whatever lies between gate and factory."""
+    gate = _gateOf(port)
+    if gate is not None and factory.connections is not None:
+        gate.connections = factory.connections
+
+
 def _closeSockets(error: BaseException | None) -> None:
     """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
     while error is not None:
@@ -135,6 +149,6 @@ def _logListener(port: Any) -> None:
         "listening on {address} ({transport}{header}){everywhere}",
         address=describe(host),
         transport=transportName(host),
-        header=", PROXY protocol" if isinstance(getattr(port, "factory", None), ProxyGateFactory) else "",
+        header=", PROXY protocol" if _gateOf(port) is not None else "",
         everywhere=", on every interface" if everywhere else "",
     )

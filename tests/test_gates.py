@@ -240,12 +240,12 @@ class HandOverTests(GateTestCase):
         self.assertEqual(transport.value(), b"hello")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_wrappedCounts(self) -> None:
-        """Pending connections are counted with those of the factory behind a wrapping one."""
-        self.factory = ProxyGateFactory(WrappingFactory(self.wrapped), self.clock)
+    def test_connections(self) -> None:
+        """Pending connections are counted where the factory behind the gate counts, or where it is told."""
         self.assertIs(self.factory.connections, self.counts)
-        self.factory = ProxyGateFactory(Factory(), self.clock, connections=self.counts)
-        self.assertIs(self.factory.connections, self.counts)
+        for factory in (EchoFactory(), EchoFactory(ConnectionCounts(Limits()))):
+            made = ProxyGateFactory(factory, self.clock, connections=self.counts)
+            self.assertIs(made.connections, self.counts)
 
     def test_noProtocol(self) -> None:
         """A factory that makes none has its connection reset."""
@@ -447,6 +447,14 @@ class TrustTests(GateTestCase):
             (UNIXAddress(None), True),
         ):
             self.assertEqual(self.isTrusted(address), trusted, address)
+
+    def test_text(self) -> None:
+        """Networks may be given as text; what is none is an error at once."""
+        self.factory = ProxyGateFactory(self.wrapped, self.clock, ["192.0.2.0/24"])
+        self.assertTrue(self.isTrusted(IPv4Address("TCP", "192.0.2.1", 1)))
+        self.assertRaises(ValueError, ProxyGateFactory, self.wrapped, self.clock, ["192.0.2.1/24"])
+        endpoint = TCP4ServerEndpoint(MemoryReactorClock(), 8080)
+        self.assertRaises(ValueError, ProxyEndpoint, endpoint, self.clock, "::1")
 
     def test_refused(self) -> None:
         """A peer that is not trusted is reset before it is read from, and said, once a minute."""
