@@ -104,11 +104,11 @@ class ProxyGate(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stops waiting."""
-        self._rest()
+        self._stopWaiting()
         self._connections.left(self)
 
     def _handOver(self, header: Header) -> None:
-        self._rest()
+        self._stopWaiting()
         transport = self.transport
         _present(transport, header)
         with self._connections.handingOver(self):
@@ -128,7 +128,7 @@ class ProxyGate(Protocol):
         self._connections.cut("header")
         reset(self.transport)
 
-    def _rest(self) -> None:
+    def _stopWaiting(self) -> None:
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
 
