@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -97,16 +98,15 @@ def _parseLine(data: bytes | bytearray) -> Header | None:
 
 
 def _fromText(family: bytes, host: bytes, port: bytes) -> Address:
-    kind = ipaddress.IPv4Address if family == b"TCP4" else ipaddress.IPv6Address
     try:
-        address = kind(host.decode("ascii"))
+        literal = _literalOf(host.decode("ascii"), 4 if family == b"TCP4" else 6)
     except ValueError:
         raise BadHeader(f"{host!r} as an address of {family.decode()}") from None
     if b"%" in host:
         raise BadHeader(f"the scope in {host!r}")
     if not _PORT.fullmatch(port) or int(port) > 0xFFFF:
         raise BadHeader(f"{port!r} as a port")
-    return _internet("TCP", address, int(port))
+    return _internet("TCP", literal, int(port))
 
 
 def _parseBlock(data: bytes | bytearray) -> Header | None:
@@ -143,22 +143,26 @@ def _checkFamily(byte: int) -> None:
 def _fromBytes(family: int, kind: Kind, block: bytes) -> tuple[Address, Address]:
     if family == _UNIX:
         return _unix(block[:108]), _unix(block[108:])
-    of = ipaddress.IPv4Address if family == _INET else ipaddress.IPv6Address
+    version = 4 if family == _INET else 6
     size = len(block) // 2 - 2
     hosts, ports = block[: 2 * size], block[2 * size :]
     return (
-        _internet(kind, of(hosts[:size]), int.from_bytes(ports[:2])),
-        _internet(kind, of(hosts[size:]), int.from_bytes(ports[2:])),
+        _internet(kind, _literalOf(hosts[:size], version), int.from_bytes(ports[:2])),
+        _internet(kind, _literalOf(hosts[size:], version), int.from_bytes(ports[2:])),
     )
 
 
-def _internet(
-    kind: Kind, address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int
-) -> IPv4Address | IPv6Address:
-    """Returns an address as Twisted has it; an IPv4-mapped one is an IPv4 address."""
-    address = getattr(address, "ipv4_mapped", None) or address
-    of = IPv4Address if address.version == 4 else IPv6Address
-    return of(kind, str(address), port)
+# Clients come again, and where they connect to is always the same.
+@lru_cache(maxsize=4096)
+def _literalOf(address: str | bytes, version: int) -> str:
+    """Returns an address, a literal or packed, in its canonical form; an IPv4-mapped one as IPv4."""
+    of = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    found = of(address)
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def _internet(kind: Kind, host: str, port: int) -> IPv4Address | IPv6Address:
+    return (IPv6Address if ":" in host else IPv4Address)(kind, host, port)
 
 
 def _unix(name: bytes) -> UNIXAddress:
