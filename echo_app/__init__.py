@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.gates import ProxyEndpoint, ProxyGateFactory
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.service import EchoService
@@ -28,6 +29,8 @@ __all__ = [
     "Keepalive",
     "Limits",
     "Options",
+    "ProxyEndpoint",
+    "ProxyGateFactory",
     "ServerTLS",
     "TLSEndpoint",
     "makeService",
@@ -42,6 +45,8 @@ _ROOMS = {
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",
+    "ProxyEndpoint": "gates",
+    "ProxyGateFactory": "gates",
     "ServerTLS": "tlsserver",
     "TLSEndpoint": "tlsserver",
     "makeService": "tap",

@@ -14,12 +14,32 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 _V4_MAPPED = "::ffff:"
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 def unmapped(host: str) -> str:
     """Returns the IPv4 literal inside an IPv4-mapped IPv6 literal, any other literal as it is."""
     if host.startswith(_V4_MAPPED) and "." in host:
         return host[len(_V4_MAPPED) :]
     return host
+
+
+def networkOf(text: str) -> Network:
+    """Returns the network that is written as ``192.0.2.0/24``, ``2001:db8::/32``, or as one address.
+
+    One of IPv4-mapped IPv6 addresses is the IPv4 network.
+
+    :raise ValueError: when it is none.
+    """
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("neither an IPv4 or IPv6 network without host bits nor an address") from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None:
+        return network
+    # 96 bits at the least: with fewer it would not begin with a mapped address.
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 
 
 @lru_cache(maxsize=4096)

@@ -20,7 +20,7 @@ from echo_app.sockets import Progress, canHalfClose, progressOf
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.protocol import EchoProtocol
+    from echo_app.interfaces import Counted
 
 # Seconds between two looks: five of them make out a quiet second.
 INTERVAL = 0.2
@@ -53,8 +53,8 @@ class Drain:
         self._connections = connections
         self._clock = clock
         self._deadline = clock.seconds() + connections.limits.drainTimeout
-        self._seen: dict[EchoProtocol, _Draining] = {}
-        self._aborted: set[EchoProtocol] = set()
+        self._seen: dict[Counted, _Draining] = {}
+        self._aborted: set[Counted] = set()
         self._call: IDelayedCall | None = None
 
     def run(self) -> Deferred[None]:
@@ -87,7 +87,7 @@ class Drain:
             wait = min(INTERVAL, self._deadline - now)
             self._call = self._clock.callLater(wait, self._step)
 
-    def _look(self, protocol: EchoProtocol, now: float) -> None:
+    def _look(self, protocol: Counted, now: float) -> None:
         # Without a socket to ask, a connection counts as quiet.
         progress = progressOf(protocol.transport) or Progress(0, 0, 0, 0)
         seen = self._seen.setdefault(protocol, _Draining(progress.received, now))
@@ -105,7 +105,7 @@ class Drain:
         elif now - seen.endedAt >= LINGER:
             self._abort(protocol)
 
-    def _end(self, protocol: EchoProtocol, seen: _Draining) -> None:
+    def _end(self, protocol: Counted, seen: _Draining) -> None:
         """Sends our end of stream; the peer's own, or the next look, closes the connection."""
         if not canHalfClose(protocol.transport):
             # It would shut down the TCP connection below Twisted's TLS: a truncation.
@@ -114,11 +114,11 @@ class Drain:
             protocol.transport.unregisterProducer()
             protocol.transport.loseWriteConnection()
 
-    def _close(self, protocol: EchoProtocol, seen: _Draining) -> None:
+    def _close(self, protocol: Counted, seen: _Draining) -> None:
         seen.isClosing = True
         protocol.finish()
 
-    def _abort(self, protocol: EchoProtocol) -> None:
+    def _abort(self, protocol: Counted) -> None:
         if protocol not in self._aborted:
             self._aborted.add(protocol)
             self._connections.aborted += 1

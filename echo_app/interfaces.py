@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
 
 
@@ -11,3 +13,12 @@ class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
 
 class ITLSTransport(IStreamTransport, ISSLTransport):
     """A TLS transport that is one to the end: ``loseWriteConnection`` ends our side, and reading goes on."""
+
+
+class Counted(Protocol):
+    """What limits, time-outs and a drain ask of a connection's protocol."""
+
+    transport: IStreamTransport
+
+    def finish(self) -> None:
+        """Closes the connection when everything that was written is sent."""

@@ -1,14 +1,15 @@
 """The caps and time-outs, as a value, and the counts that they are held against.
 
 The rules of :class:`ConnectionCounts`: a connection is in `open` from ``opened`` to ``closed``, and both
-are called exactly once for it; `perPeer` never holds a zero; a peer is refused before its connection is
-counted.
+are called exactly once for it, or from ``entered`` to ``left``, under no peer; `perPeer` never holds a
+zero; a peer is refused before its connection is counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
@@ -24,7 +25,7 @@ from echo_app.addresses import describe, peerKey, printable
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from echo_app.protocol import EchoProtocol
+    from echo_app.interfaces import Counted
 
 log = Logger()
 
@@ -102,13 +103,17 @@ class Tally:
         self._seconds = seconds
         self._nextLine = -inf
 
-    def add(self, reason: str) -> None:
-        """Counts one event; the first one is logged at once, and the sum at most once a minute."""
+    def add(self, reason: str, detail: str = "") -> None:
+        """Counts one event; the first one is logged at once, and the sum at most once a minute.
+
+        :param detail: what a line that comes of this event says of it besides; it is escaped.
+        """
         self.byReason[reason] += 1
         now = self._seconds()
         if now >= self._nextLine:
             self._nextLine = now + LOG_INTERVAL
-            log.warn("{what}: {counts}", what=self._what, counts=str(self))
+            last = f" (the last one: {printable(detail)})" if detail else ""
+            log.warn("{what}: {counts}{last}", what=self._what, counts=str(self), last=last)
 
     def __str__(self) -> str:
         return ", ".join(f"{n} {reason}" for reason, n in sorted(self.byReason.items())) or "0"
@@ -118,11 +123,11 @@ class Tally:
 class Snapshot:
     """What was counted since the service was made.
 
-    :param open: connections open now.
+    :param open: connections open now, those whose header or login is pending included.
     :param accepted: connections that were served, the open ones included.
     :param refused: peers that were reset, by reason: ``max-connections``,
-        ``max-connections-per-peer``, ``descriptors``.
-    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``.
+        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``.
+    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``.
     :param aborted: connections that a stop cut off.
     :param lost: connections that ended with an error, such as a peer's reset.
     :param failed: TLS connections whose handshake was not completed or that broke TLS's rules, by reason.
@@ -162,7 +167,7 @@ class ConnectionCounts:
         logConnections: bool = False,
     ) -> None:
         self.limits = limits
-        self.open: dict[EchoProtocol, str | None] = {}
+        self.open: dict[Counted, str | None] = {}
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
         self.aborted = 0
@@ -183,12 +188,37 @@ class ConnectionCounts:
             return self._refuse("max-connections-per-peer")
         return True
 
-    def opened(self, protocol: EchoProtocol) -> bool:
-        """Counts a connection; says whether its descriptor leaves enough for everything else."""
+    def entered(self, protocol: Counted) -> bool:
+        """Counts a connection that is not served yet, such as one in a gate, towards the cap on all.
+
+        :return: whether its descriptor leaves enough for everything else.
+        """
         fileno = getattr(protocol.transport, "fileno", None)
         highest = self._highestDescriptor
         if highest is not None and fileno is not None and fileno() >= highest:
             return self._refuse("descriptors")
+        self.open[protocol] = None
+        return True
+
+    def left(self, protocol: Counted) -> None:
+        """Forgets a connection that ended before it was served; a second call is harmless."""
+        if protocol in self.open:
+            del self.open[protocol]
+            self._tellIfEmpty()
+
+    @contextmanager
+    def handingOver(self, protocol: Counted) -> Iterator[None]:
+        """Forgets a connection that is served now, by another protocol, which is counted in here."""
+        del self.open[protocol]
+        try:
+            yield
+        finally:
+            self._tellIfEmpty()
+
+    def opened(self, protocol: Counted) -> bool:
+        """Counts a connection; says whether its descriptor leaves enough for everything else."""
+        if not self.entered(protocol):
+            return False
         peer = protocol.transport.getPeer()
         key = self._keyOf(peer)
         self.open[protocol] = key
@@ -199,7 +229,7 @@ class ConnectionCounts:
             log.debug("connection from {peer}", peer=describe(peer))
         return True
 
-    def closed(self, protocol: EchoProtocol, reason: Failure) -> None:
+    def closed(self, protocol: Counted, reason: Failure) -> None:
         """Counts a connection's end, and as lost one that ended with an error not of our making."""
         key = self.open.pop(protocol)
         self.lost += not reason.check(ConnectionDone, ConnectionAborted)
@@ -213,10 +243,7 @@ class ConnectionCounts:
                 peer=describe(protocol.transport.getPeer()),
                 reason=printable(reason.getErrorMessage()),
             )
-        if not self.open:
-            waiting, self._waiting = self._waiting, []
-            for deferred in waiting:
-                deferred.callback(None)
+        self._tellIfEmpty()
 
     def whenEmpty(self) -> Deferred[None]:
         """Returns a Deferred that fires when no connection is open; it does not fail."""
@@ -235,6 +262,12 @@ class ConnectionCounts:
         if self.limits.maxConnectionsPerPeer is None:
             return None
         return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
+
+    def _tellIfEmpty(self) -> None:
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
 
     def _refuse(self, reason: str) -> bool:
         self.refused.add(reason)

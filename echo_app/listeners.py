@@ -19,7 +19,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
-    IProtocolFactory,
     IReadDescriptor,
     IStreamServerEndpoint,
 )
@@ -28,7 +27,9 @@ from twisted.logger import Logger
 from echo_app.addresses import describe, isWildcardHost, transportName
 from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
 from echo_app.direct import direct
+from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive
+from echo_app.protocol import EchoFactory
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
 from echo_app.tlsserver import TLSEndpoint
 
@@ -65,7 +66,7 @@ class Listeners:
     async def open(
         self,
         endpoints: Sequence[IStreamServerEndpoint],
-        factory: IProtocolFactory,
+        factory: EchoFactory,
         datagramEndpoints: Sequence[DatagramEndpoint],
         rules: DatagramRules,
     ) -> None:
@@ -81,6 +82,7 @@ class Listeners:
                 port = await maybeDeferred(asked.listen, factory)
                 self._ports.append(port)
                 self._prepare(port)
+                _countPending(port, factory)
             for asked in datagramEndpoints:
                 self._ports.append(asked.listen(EchoDatagramProtocol(rules)))
         except Exception as error:
@@ -89,8 +91,8 @@ class Listeners:
             if isinstance(error, CannotListenError):
                 raise
             raise CannotListenError(None, repr(asked), error) from error
-        for name, host in self.named():
-            _logListener(name, host)
+        for (name, host), port in zip(self.named(), self._ports, strict=True):
+            _logListener(name, host, _gateOf(port) is not None)
 
     def acceptQueued(self) -> None:
         """Accepts the connections that wait in the kernel: closing a listener would reset them."""
@@ -119,6 +121,19 @@ class Listeners:
             direct(port)
 
 
+def _gateOf(port: object) -> ProxyGateFactory | None:
+    """Returns what waits for a header on the port's connections, if anything does."""
+    factory = getattr(port, "factory", None)
+    return factory if isinstance(factory, ProxyGateFactory) else None
+
+
+def _countPending(port: object, factory: EchoFactory) -> None:
+    """Counts connections whose header is pending among the others, whatever lies between gate and factory."""
+    gate = _gateOf(port)
+    if gate is not None and factory.connections is not None:
+        gate.connections = factory.connections
+
+
 def _closeSockets(error: BaseException | None) -> None:
     """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
     while error is not None:
@@ -137,11 +152,12 @@ def _acceptQueued(port: Any) -> None:
         port.doRead()
 
 
-def _logListener(name: str, host: IAddress) -> None:
+def _logListener(name: str, host: IAddress, isProxied: bool) -> None:
     everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
     log.info(
-        "listening on {address} ({transport}){everywhere}",
+        "listening on {address} ({transport}{header}){everywhere}",
         address=describe(host),
         transport=name,
+        header=", PROXY protocol" if isProxied else "",
         everywhere=", on every interface" if everywhere else "",
     )

@@ -21,10 +21,11 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
-from echo_app.addresses import printable
+from echo_app.addresses import networkOf, printable
 from echo_app.certificates import BadCredentials
 from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
+from echo_app.gates import LOOPBACK, ProxyEndpoint
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.service import EchoService
@@ -121,6 +122,11 @@ class Options(BaseOptions):
     )
     optFlags = [
         ["no-direct", None, "Take Twisted's own path for every byte: for comparison and debugging."],
+        [
+            "proxy-protocol",
+            None,
+            "Each connection to --port and --tls begins with a header of the PROXY protocol, version 1 or 2.",
+        ],
         ["log-connections", None, "Log each connection's beginning and end, at debug level."],
     ]
     optParameters = [
@@ -204,6 +210,7 @@ class Options(BaseOptions):
         self["endpoints"] = []
         self["udp-ports"] = []
         self["tls-ports"] = []
+        self["trusted-proxies"] = []
 
     def opt_port(self, text: str) -> None:
         """TCP port, 0: any free one. Repeatable. [default: 8080 when nothing else is asked for]"""
@@ -224,6 +231,10 @@ class Options(BaseOptions):
     def opt_udp(self, text: str) -> None:
         """UDP port, 0: any free one. Repeatable."""
         self["udp-ports"].append(_named("udp", _port)(text))
+
+    def opt_trust_proxy(self, text: str) -> None:
+        """Network or address whose peers may send that header. Repeatable. [default: loopback]"""
+        self["trusted-proxies"].append(_named("trust-proxy", networkOf)(text))
 
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
@@ -253,6 +264,10 @@ class Options(BaseOptions):
                 raise UsageError(f"--{option} {self[option]!r}: there is no --tls that it applies to")
         if self["key"] is not None and self["certificate"] is None:
             raise UsageError(f"--key {self['key']!r}: there is no --certificate that it belongs to")
+        if self["proxy-protocol"] and not (self["ports"] or self["tls-ports"]):
+            raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
+        if self["trusted-proxies"] and not self["proxy-protocol"]:
+            raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -347,7 +362,10 @@ def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Itera
     for port in ports:
         for interface in options["interfaces"]:
             kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-            yield NamedEndpoint(f"--{option} {port} on {interface}", kind(reactor, port, BACKLOG, interface))
+            endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
+            if options["proxy-protocol"]:
+                endpoint = ProxyEndpoint(endpoint, reactor, options["trusted-proxies"] or LOOPBACK)
+            yield NamedEndpoint(f"--{option} {port} on {interface}", endpoint)
 
 
 def _serverTLS(options: Options, reactor: Any) -> ServerTLS:

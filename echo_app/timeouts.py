@@ -17,7 +17,7 @@ from echo_app.sockets import Progress, progressOf
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from echo_app.protocol import EchoProtocol
+    from echo_app.interfaces import Counted
 
 # Seconds between two sweeps.
 INTERVAL = 1.0
@@ -39,9 +39,9 @@ class TimeoutSweep:
     def __init__(self, connections: ConnectionCounts, clock: IReactorTime) -> None:
         self._connections = connections
         self._clock = clock
-        self._seen: dict[EchoProtocol, tuple[Progress, float, float]] = {}
-        self._closing: set[EchoProtocol] = set()
-        self._rest: Iterator[EchoProtocol] = iter(())
+        self._seen: dict[Counted, tuple[Progress, float, float]] = {}
+        self._closing: set[Counted] = set()
+        self._rest: Iterator[Counted] = iter(())
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class TimeoutSweep:
             if protocol in self._connections.open:
                 self._look(protocol, now)
 
-    def _look(self, protocol: EchoProtocol, now: float) -> None:
+    def _look(self, protocol: Counted, now: float) -> None:
         if protocol in self._closing:
             # It was closed a sweep ago: its peer, over TLS, does not answer to that either.
             protocol.transport.abortConnection()
@@ -97,7 +97,7 @@ class TimeoutSweep:
         elif limits.idleTimeout is not None and now - movedAt >= limits.idleTimeout:
             self._cut(protocol, "idle", progress)
 
-    def _cut(self, protocol: EchoProtocol, reason: str, progress: Progress) -> None:
+    def _cut(self, protocol: Counted, reason: str, progress: Progress) -> None:
         self._connections.cut(reason)
         if progress.owed or progress.unread:
             protocol.transport.abortConnection()

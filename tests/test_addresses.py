@@ -13,6 +13,7 @@ from echo_app.addresses import (
     describe,
     hostPort,
     isWildcardHost,
+    networkOf,
     peerKey,
     printable,
     transportName,
@@ -88,3 +89,22 @@ class PrintableTests(SynchronousTestCase):
     def test_escaped(self) -> None:
         """CR, ESC, NUL and the line separators are escaped; the rest stays."""
         self.assertEqual(printable("é\r\x1b\0\u2028ok"), "é\\r\\x1b\\x00\\u2028ok")
+
+
+class NetworkTests(SynchronousTestCase):
+    def test_network(self) -> None:
+        """Networks of both families, and single addresses; an IPv4-mapped one is an IPv4 network."""
+        for text, network in (
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+        ):
+            self.assertEqual(str(networkOf(text)), network)
+
+    def test_none(self) -> None:
+        """What is no network is refused."""
+        for text in ("", "localhost", "192.0.2.1/24", "192.0.2.0/33", "::1/"):
+            self.assertRaises(ValueError, networkOf, text)

@@ -19,6 +19,8 @@ HOUSE = (
     "limits",
     "sockets",
     "protocol",
+    "proxyheader",
+    "gates",
     "datagram",
     "poller",
     "direct",

@@ -55,6 +55,16 @@ class TallyTests(SynchronousTestCase):
         )
         self.assertEqual(tally.byReason, {"descriptors": 600, "max-connections": 600})
 
+    def test_detail(self) -> None:
+        """A line says of the last event what is known of it, escaped."""
+        clock = Clock()
+        tally = Tally("refused peers", clock.seconds)
+        with capturedLogs() as events:
+            tally.add("x", "a\x1bb")
+            clock.advance(60)
+            tally.add("y")
+        self.assertEqual([event["last"] for event in events], [" (the last one: a\\x1bb)", ""])
+
     def test_nothing(self) -> None:
         """A tally of nothing reads as such."""
         self.assertEqual(str(Tally("x")), "0")

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent, LogLevel, capturedLogs
@@ -27,8 +28,9 @@ from zope.interface.verify import verifyObject
 
 from echo_app import __version__
 from echo_app.datagram import DatagramEndpoint
+from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive, Limits, Snapshot
-from echo_app.protocol import EchoFactory, EchoProtocol
+from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.service import EchoService
 from echo_app.sockets import CountingUNIXServer
 
@@ -577,6 +579,27 @@ class ListenerLogTests(MemoryTestCase):
             (UNIXAddress(b"/run/echo"), "/run/echo", "unix"),
         ):
             self.assertEqual(self._logged(host), (address, transport, "", LogLevel.info))
+
+    def test_pending(self) -> None:
+        """A gate counts its connections with the service's, whatever lies between it and the factory."""
+        port: Any = FakePort()
+        port.factory = gate = ProxyGateFactory(Factory(), self.reactor, ["192.168.1.1"])
+        service = self.service(FakeEndpoint(succeed(port)), limits=Limits(maxConnections=1))
+        service.startService()
+        _, transport = self.connect(gate)
+        self.assertEqual(service.snapshot().open, 1)
+        self.assertIsInstance(gate.buildProtocol(transport.getPeer()), Refusal)
+
+    def test_header(self) -> None:
+        """One whose connections begin with a header is logged as such."""
+        port: Any = FakePort()
+        port.factory = ProxyGateFactory(EchoFactory(), self.reactor)
+        with capturedLogs() as events:
+            self.service(FakeEndpoint(succeed(port)), FakeEndpoint(succeed(self.port))).startService()
+        self.assertEqual(
+            named(events, "address", "header"),
+            [("127.0.0.1:8080", ", PROXY protocol"), ("127.0.0.1:8080", "")],
+        )
 
     def test_wildcard(self) -> None:
         """One that every interface reaches is logged as such."""

@@ -14,7 +14,8 @@ from typing import Any
 
 from twisted.application.service import IServiceMaker
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
@@ -22,9 +23,12 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app import __version__, tap
+from echo_app.gates import ProxyGate, ProxyGateFactory
 from echo_app.limits import Keepalive, Limits
+from echo_app.protocol import EchoFactory
 from echo_app.service import EchoService
 from echo_app.tap import Options, makeService
+from tests.test_service import FakePort
 from twisted import plugins
 
 
@@ -74,6 +78,14 @@ class OptionsTests(SynchronousTestCase):
         """--interface without anything that it applies to is an error."""
         self.assertIn("--interface '::1'", self.refusal("--interface", "::1", "--listen", "tcp:1"))
 
+    def test_proxyProtocol(self) -> None:
+        """--proxy-protocol needs a --port, which is there by default, and --trust-proxy needs it."""
+        self.assertEqual((parsed()["proxy-protocol"], parsed("--proxy-protocol")["proxy-protocol"]), (0, 1))
+        options = parsed("--proxy-protocol", "--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1")
+        self.assertEqual([str(each) for each in options["trusted-proxies"]], ["10.0.0.0/8", "::1/128"])
+        self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--listen", "tcp:1"))
+        self.assertIn("--trust-proxy '::1/128': ", self.refusal("--trust-proxy", "::1"))
+
     def test_values(self) -> None:
         """A value that an option can't have is named, with the option and the reason."""
         folder = self.mktemp()
@@ -82,6 +94,7 @@ class OptionsTests(SynchronousTestCase):
             "port": ("-1", "65536", "abc", "", "1.5", "٣"),
             "udp": ("-1", "65536", "abc", ""),
             "interface": ("localhost", "", "1.2.3", "224.0.0.1", "ff02::1", "255.255.255.255"),
+            "trust-proxy": ("", "localhost", "10.0.0.1/8", "10.0.0.0/33", "::1/129"),
             "max-connections": ("-1", "x", "", "1e3"),
             "max-connections-per-peer": ("-1",),
             "idle-timeout": ("-1", "nan", "inf", "x", ""),
@@ -150,6 +163,32 @@ class MakeServiceTests(TestCase):
                 ("IPv6Address", "UDP", "::1"),
             ],
         )
+
+    def test_gates(self) -> None:
+        """With --proxy-protocol there is a gate before each port's protocols, and no other's."""
+        listened: list[object] = []
+
+        class Endpoint:
+            def __init__(self, *arguments: object) -> None:
+                pass
+
+            def listen(self, factory: object) -> Deferred[Any]:
+                listened.append(factory)
+                return succeed(FakePort())
+
+        for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint", "endpointFromDescription"):
+            self.patch(tap, name, Endpoint)
+        self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
+        self.assertEqual([type(each) for each in listened], [ProxyGateFactory, ProxyGateFactory, EchoFactory])
+        self.make("--proxy-protocol", "--port", "1", "--trust-proxy", "192.0.2.0/24")
+        for factory, hosts in ((listened[0], ["127.0.0.1"]), (listened[-1], ["192.0.2.1"])):
+            assert isinstance(factory, ProxyGateFactory)
+            trusted = [
+                host
+                for host in ("127.0.0.1", "192.0.2.1")
+                if isinstance(factory.buildProtocol(IPv4Address("TCP", host, 1)), ProxyGate)
+            ]
+            self.assertEqual(trusted, hosts)
 
     def test_globalReactor(self) -> None:
         """Without a reactor it is the global one."""

@@ -1,0 +1,213 @@
+"""The header of the PROXY protocol: whose connection it is that a proxy passes on.
+
+From bytes to a value, without I/O, after HAProxy's specification of 2020-03-05 (proxy-protocol.txt, 2.1
+and 2.2). Nothing is remembered between two calls: whoever has more bytes asks again, with all of them.
+That costs next to nothing, since nothing is looked at before the header is complete except its length.
+An answer stays the same however many bytes follow.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+
+Kind = Literal["TCP", "UDP"]
+Address = IPv4Address | IPv6Address | UNIXAddress
+
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_LINE = b"PROXY "
+
+# Version 1: the longest line that the specification makes room for, its CR LF included.
+_LONGEST_LINE = 107
+
+# Version 2: signature, version and command, family and protocol, and the length of what follows.
+_FIXED_BYTES = 16
+_LOCAL, _PROXY = 0x20, 0x21
+_UNSPECIFIED, _INET, _INET6, _UNIX = range(4)
+_KINDS: dict[int, Kind] = {1: "TCP", 2: "UDP"}
+
+# Bytes of both addresses, with their ports, by family.
+_ADDRESS_BYTES = {_UNSPECIFIED: 0, _INET: 12, _INET6: 36, _UNIX: 216}
+
+# The most that a header may take: the length has 16 bits.
+LONGEST_HEADER = _FIXED_BYTES + 0xFFFF
+
+_CHECKSUM = 0x03
+_PORT = re.compile(rb"0|[1-9][0-9]{0,4}")
+
+
+class BadHeader(ValueError):
+    """What came is no header; the text says why, in one line that is safe to print."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a proxy says of a connection.
+
+    :param size: bytes of the stream that the header takes; what follows is the client's.
+    :param source: the client; None is the proxy itself, or somebody that it can't name.
+    :param destination: where the client connected to; None as for `source`.
+    """
+
+    size: int
+    source: Address | None = None
+    destination: Address | None = None
+
+
+def parseHeader(data: bytes | bytearray) -> Header | None:
+    """Returns the header that a stream begins with; None while it is incomplete.
+
+    :param data: the stream from its first byte on.
+    :raise BadHeader: as soon as it is clear that no header comes of it.
+    """
+    if data.startswith(_SIGNATURE):
+        return _parseBlock(data)
+    if data.startswith(_LINE):
+        return _parseLine(data)
+    begin = bytes(data[: len(_SIGNATURE)])
+    if _SIGNATURE.startswith(begin) or _LINE.startswith(begin):
+        return None
+    raise BadHeader(f"a stream that begins with {begin!r}")
+
+
+def _parseLine(data: bytes | bytearray) -> Header | None:
+    """Version 1: a line of text."""
+    end = data.find(b"\r\n", 0, _LONGEST_LINE)
+    if end < 0:
+        if len(data) >= _LONGEST_LINE:
+            raise BadHeader(f"no end of the line in {_LONGEST_LINE} bytes")
+        return None
+    line = bytes(data[:end])
+    words = line.split(b" ")
+    if words[1] == b"UNKNOWN":
+        # Whatever else is in the line is to be ignored.
+        return Header(end + 2)
+    if len(words) != 6 or words[1] not in (b"TCP4", b"TCP6"):
+        raise BadHeader(f"the line {line!r}")
+    _, family, source, destination, sourcePort, destinationPort = words
+    return Header(
+        end + 2,
+        _fromText(family, source, sourcePort),
+        _fromText(family, destination, destinationPort),
+    )
+
+
+def _fromText(family: bytes, host: bytes, port: bytes) -> Address:
+    try:
+        literal = _literalOf(host.decode("ascii"), 4 if family == b"TCP4" else 6)
+    except ValueError:
+        raise BadHeader(f"{host!r} as an address of {family.decode()}") from None
+    if b"%" in host:
+        raise BadHeader(f"the scope in {host!r}")
+    if not _PORT.fullmatch(port) or int(port) > 0xFFFF:
+        raise BadHeader(f"{port!r} as a port")
+    return _internet("TCP", literal, int(port))
+
+
+def _parseBlock(data: bytes | bytearray) -> Header | None:
+    """Version 2: a block of bytes."""
+    if len(data) <= len(_SIGNATURE):
+        return None
+    command = data[12]
+    if command not in (_LOCAL, _PROXY):
+        raise BadHeader(f"version and command {command:#04x}")
+    if command == _PROXY and len(data) > 13:
+        _checkFamily(data[13])
+    if len(data) < _FIXED_BYTES:
+        return None
+    size = _FIXED_BYTES + int.from_bytes(data[14:16])
+    if command == _PROXY and size < _FIXED_BYTES + _ADDRESS_BYTES[data[13] >> 4]:
+        raise BadHeader(f"{size - _FIXED_BYTES} bytes for addresses of family {data[13]:#04x}")
+    if len(data) < size:
+        return None
+    family, kind = divmod(data[13], 16)
+    if command == _LOCAL or family == _UNSPECIFIED or kind not in _KINDS:
+        # The proxy's own connection, or what it can't name: there the block is to be ignored.
+        return Header(size)
+    header = bytes(data[:size])
+    end = _FIXED_BYTES + _ADDRESS_BYTES[family]
+    _checkVectors(header, end)
+    return Header(size, *_fromBytes(family, _KINDS[kind], header[_FIXED_BYTES:end]))
+
+
+def _checkFamily(byte: int) -> None:
+    if byte >> 4 not in _ADDRESS_BYTES or byte & 15 not in (0, *_KINDS):
+        raise BadHeader(f"family and protocol {byte:#04x}")
+
+
+def _fromBytes(family: int, kind: Kind, block: bytes) -> tuple[Address, Address]:
+    if family == _UNIX:
+        return _unix(block[:108]), _unix(block[108:])
+    version = 4 if family == _INET else 6
+    size = len(block) // 2 - 2
+    hosts, ports = block[: 2 * size], block[2 * size :]
+    return (
+        _internet(kind, _literalOf(hosts[:size], version), int.from_bytes(ports[:2])),
+        _internet(kind, _literalOf(hosts[size:], version), int.from_bytes(ports[2:])),
+    )
+
+
+# Clients come again, and where they connect to is always the same.
+@lru_cache(maxsize=4096)
+def _literalOf(address: str | bytes, version: int) -> str:
+    """Returns an address, a literal or packed, in its canonical form; an IPv4-mapped one as IPv4."""
+    of = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    found = of(address)
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def _internet(kind: Kind, host: str, port: int) -> IPv4Address | IPv6Address:
+    return (IPv6Address if ":" in host else IPv4Address)(kind, host, port)
+
+
+def _unix(name: bytes) -> UNIXAddress:
+    """Returns a path, which ends at the first NUL, or an abstract name, which begins with one."""
+    if name.startswith(b"\0"):
+        return UNIXAddress(name.rstrip(b"\0"))
+    return UNIXAddress(name.partition(b"\0")[0])
+
+
+def _checkVectors(header: bytes, at: int) -> None:
+    """Checks that the type-length-value vectors fill a header to its end, and its checksum if it has one."""
+    checked = False
+    while at < len(header):
+        value = at + 3
+        end = value + int.from_bytes(header[at + 1 : value])
+        if value > len(header) or end > len(header):
+            raise BadHeader(f"a vector of type {header[at]:#04x} that does not end in the header")
+        if header[at] == _CHECKSUM:
+            # A second one would be worth a second pass over the header, and so on.
+            if checked or end - value != 4:
+                raise BadHeader("more than one checksum, or not of 4 bytes")
+            _checkSum(header, value)
+            checked = True
+        at = end
+
+
+def _checkSum(header: bytes, at: int) -> None:
+    told = int.from_bytes(header[at : at + 4])
+    if crc32c(header[:at] + bytes(4) + header[at + 4 :]) != told:
+        raise BadHeader(f"a checksum of {told:#010x}, which is wrong")
+
+
+def crc32c(data: bytes) -> int:
+    """Returns the CRC-32C of bytes (RFC 4960, appendix B)."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+def _crcOf(byte: int) -> int:
+    # Castagnoli's polynomial, its bits in reverse.
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+_CRC_TABLE = tuple(map(_crcOf, range(256)))

@@ -1,0 +1,244 @@
+"""Behind a real HAProxy, which runs on the configuration that the documentation gives."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import textwrap
+import threading
+from pathlib import Path
+
+from echo_app.testing import EchoProcess
+from tests.functional.kernel import waitForCut, waitUntil
+from tests.functional.service import (
+    PATIENCE,
+    ServiceTestCase,
+    needs,
+    receiveAll,
+    sendAndEnd,
+    startSending,
+    stopCounts,
+)
+
+RECIPE = Path(__file__).parents[2] / "docs" / "haproxy.rst"
+LOOP = 50
+
+
+def recipe() -> str:
+    """Returns the configuration in the documentation."""
+    text = re.search(r"::\n\n((?:    .*\n|\n)+)", RECIPE.read_text())
+    assert text is not None
+    return textwrap.dedent(text[1])
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    """Returns a text with the one place of another one replaced."""
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+class HAProxyTestCase(ServiceTestCase):
+    """A service, and HAProxy in front of it.
+
+    A subclass puts other options into `listener`, and what HAProxy needs for it into `server`.
+    """
+
+    listener: tuple[str, ...] = ("--port", "0")
+    server = ""
+    version = "send-proxy-v2"
+
+    def setUp(self) -> None:
+        needs("haproxy")
+
+    def start(self, *options: str) -> EchoProcess:
+        """Starts both; HAProxy listens on 127.0.0.1 and ::1."""
+        echo = self.serve(*self.listener, "--proxy-protocol", *options)
+        host, port = echo.listeners[0].host, echo.listeners[0].port
+        listening = [
+            socket.create_server(("127.0.0.1", 0)),
+            socket.create_server(("::1", 0), family=socket.AF_INET6),
+        ]
+        self.front = [each.getsockname()[:2] for each in listening]
+        binds = "\n".join(f"    bind fd@{each.fileno()}" for each in listening)
+        config = replaced(recipe(), "    bind :7", binds)
+        config = replaced(
+            config, "127.0.0.1:8080 send-proxy-v2", f"{host}:{port} {self.version} {self.server}"
+        )
+        config = replaced(config, "inter 2s", "inter 50ms")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        path = folder / "haproxy.cfg"
+        path.write_text(config)
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            process = subprocess.Popen(
+                ["haproxy", "-db", "-f", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[each.fileno() for each in listening],
+            )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        for each in listening:
+            each.close()
+        return echo
+
+    def output(self) -> str:
+        """Returns what HAProxy has printed."""
+        return self._output.read_text()
+
+    def connectFrom(self, source: str) -> socket.socket:
+        """Connects a client to HAProxy, from an address of loopback."""
+        address = self.front[":" in source]
+        sock = socket.create_connection(address, PATIENCE, (source, 0))
+        self.addCleanup(sock.close)
+        return sock
+
+
+class StreamTests(HAProxyTestCase):
+    """With version 2 of the header."""
+
+    def test_halfClose(self) -> None:
+        """Data and FIN in one segment come back whole, and then the end, every time."""
+        echo = self.start()
+        for size in (1, 1024, 50_000):
+            data = os.urandom(size)
+            lost = 0
+            for _ in range(LOOP):
+                peer = self.connectFrom("127.0.0.1")
+                sendAndEnd(peer, data)
+                lost += receiveAll(peer) != data
+                peer.close()
+            self.assertEqual(lost, 0, size)
+        self.assertEqual(stopCounts(echo)["refused"], 0)
+
+    def test_lateReader(self) -> None:
+        """64 MiB and the end of the stream, to a client that begins to read late, come back whole."""
+        self.start()
+        data = os.urandom(64 << 20)
+        peer = self.connectFrom("127.0.0.1")
+        sender = startSending(peer, data)
+        sender.join(1.0)
+        self.assertTrue(sender.is_alive())
+        self.assertTrue(receiveAll(peer) == data)
+        sender.join(PATIENCE)
+
+    def test_addresses(self) -> None:
+        """Clients are told apart, by cap and in the log, and the next one is served when one leaves."""
+        echo = self.start("--max-connections-per-peer", "1", "--log-connections")
+        inside = {}
+        for source in ("127.0.0.2", "127.0.0.3", "::1"):
+            inside[source] = self.connectFrom(source)
+            inside[source].sendall(b"?")
+            self.assertEqual(inside[source].recv(1), b"?")
+        for source, peer in inside.items():
+            host = f"[{source}]" if ":" in source else source
+            self.assertIn(f"connection from {host}:{peer.getsockname()[1]}", echo.log())
+            # HAProxy may pass a reset on as an end.
+            refused = self.connectFrom(source)
+            refused.sendall(b"?")
+            self.assertTrue(self._isEnded(refused), source)
+        inside["127.0.0.2"].shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(inside["127.0.0.2"]), b"")
+        again = self.connectFrom("127.0.0.2")
+        again.sendall(b"?")
+        self.assertEqual(again.recv(1), b"?")
+        # Over TLS HAProxy tries again, since it is refused before a handshake.
+        self.assertGreaterEqual(stopCounts(echo)["refused"], 3)
+
+    def _isEnded(self, peer: socket.socket) -> bool:
+        try:
+            return peer.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def test_checks(self) -> None:
+        """Health checks succeed, and leave no line in the log."""
+        echo = self.start()
+        lines = echo.log().count("\n")
+        peer = self.connectFrom("127.0.0.1")
+        sendAndEnd(peer, b"hello")
+        self.assertEqual(receiveAll(peer), b"hello")
+        threading.Event().wait(1.0)
+        self.assertEqual(echo.log().count("\n"), lines, echo.log())
+        self.assertNotIn("DOWN", self.output())
+        counts = stopCounts(echo)
+        # One is the client's.
+        self.assertGreater(counts["connections"], 5)
+        self.assertEqual((counts["refused"], counts["timed out"]), (0, 0))
+        # HAProxy's own word for it that its checks reach the service, and that nothing else was wrong.
+        self.assertTrue(waitUntil(lambda: "DOWN" in self.output()), self.output())
+
+    def test_drain(self) -> None:
+        """Transfers of 16 MiB that are under way at SIGTERM are whole, and quiet clients get an end."""
+        echo = self.start("--drain-timeout", "20")
+        data = os.urandom(16 << 20)
+        busy = [self.connectFrom(f"127.0.0.{n}") for n in (2, 3)]
+        quiet = self.connectFrom("::1")
+        quiet.sendall(b"?")
+        self.assertEqual(quiet.recv(1), b"?")
+        senders = [startSending(peer, data) for peer in busy]
+        for peer in busy:
+            self.assertTrue(peer.recv(1, socket.MSG_PEEK))
+        echo.signal(signal.SIGTERM)
+        for peer, sender in zip(busy, senders, strict=True):
+            self.assertTrue(receiveAll(peer) == data)
+            sender.join(PATIENCE)
+        self.assertEqual(receiveAll(quiet), b"")
+        self.assertEqual(echo.wait(), -signal.SIGTERM)
+        self.assertIn("0 aborted, ", echo.log())
+
+    def test_reset(self) -> None:
+        """A client that resets takes nothing from the others."""
+        echo = self.start()
+        other = self.connectFrom("127.0.0.2")
+        for _ in range(10):
+            peer = self.connectFrom("127.0.0.1")
+            peer.sendall(b"?" * 1000)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            peer.close()
+        other.sendall(b"?")
+        self.assertEqual(other.recv(1), b"?")
+        self.assertIsNone(waitForCut(other, 0.1))
+        self.assertNotIn("Traceback", echo.log())
+
+
+class LineTests(StreamTests):
+    """The same with version 1."""
+
+    version = "send-proxy"
+
+
+class VectorTests(HAProxyTestCase):
+    """With everything that HAProxy can add to version 2 of the header."""
+
+    version = "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn"
+
+    def test_vectors(self) -> None:
+        """HAProxy's own checksum is right, and what else it says is skipped."""
+        echo = self.start("--log-connections")
+        for source in ("127.0.0.2", "::1"):
+            peer = self.connectFrom(source)
+            peer.sendall(b"?")
+            self.assertEqual(peer.recv(1), b"?")
+            self.assertIn(f"{source}:{peer.getsockname()[1]}", echo.log().replace("[::1]", "::1"))
+            sendAndEnd(peer, b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(stopCounts(echo)["refused"], 0)
+
+
+class TLSStreamTests(StreamTests):
+    """With TLS between HAProxy and the service, which begins behind the header."""
+
+    listener = ("--tls", "0")
+    server = "ssl verify none"
+
+
+class TLSLineTests(TLSStreamTests):
+    """The same with version 1."""
+
+    version = "send-proxy"
