@@ -206,6 +206,10 @@ class KeepaliveTests(ServiceTestCase):
             self.addCleanup(peer.close)
             peer.sendall(b"?")
             self.assertEqual(peer.recv(1), b"?")
+        # One that stays: the first connection may open, and the last one close, a poller of all of them.
+        witness = self.connect(server.address())
+        witness.sendall(b"?")
+        self.assertEqual(witness.recv(1), b"?")
         # Not from before the first one was served: a reactor that just begins opens some of its own.
         before = descriptors(server.pid) - peers
         namespace.ip("link", "set", theirs, "down")
