@@ -23,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 # Seconds that a start or a stop may take on a busy machine; it takes about half of one.
 PATIENCE = 20.0
@@ -94,14 +94,7 @@ class EchoProcess:
         ready = self.folder / "ready"
         try:
             with open(self.folder / "log", "wb") as log:
-                self._process = subprocess.Popen(
-                    (*self._command, "--ready-file", str(ready)),
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.folder,
-                    env={**os.environ, **(self._env or {})},
-                )
+                self._process = self._launch((*self._command, "--ready-file", str(ready)), log)
             deadline = time.monotonic() + PATIENCE
             while not ready.exists():
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -113,6 +106,16 @@ class EchoProcess:
             self.kill()
             raise
         return self
+
+    def _launch(self, command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            env={**os.environ, **(self._env or {})},
+        )
 
     def address(self, transport: str = "tcp", index: int = 0) -> tuple[str, int]:
         """Returns host and port of the first listener of that kind, or of the one at the index.

@@ -6,13 +6,18 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import unittest
 from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
 
 from twisted.trial.unittest import TestCase
 
 from echo_app.testing import EchoProcess
+from tests.functional import warm
 
 # Seconds after which a peer gives up: long enough for the busiest machine, short enough to end a hang.
 PATIENCE = 30.0
@@ -25,6 +30,15 @@ def reactorName() -> str:
     return type(reactor).__name__.lower().removesuffix("reactor").replace("asyncioselector", "asyncio")
 
 
+SCRIPTS = Path(sys.executable).parent
+REACTOR = f"--reactor={reactorName()}"
+COMMANDS = {
+    "twistd -n": (str(SCRIPTS / "twistd"), REACTOR, "-n", "--pidfile=twistd.pid", "echo"),
+    "twistd": (str(SCRIPTS / "twistd"), REACTOR, "--pidfile=twistd.pid", "--logfile=twistd.log", "echo"),
+    "twist": (str(SCRIPTS / "twist"), REACTOR, "echo"),
+}
+
+
 def needs(*programs: str) -> None:
     """Skips the test where a program is missing; in CI, which installs them all, that is a failure."""
     missing = [program for program in programs if shutil.which(program) is None]
@@ -34,14 +48,28 @@ def needs(*programs: str) -> None:
         raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
 
 
+class WarmEchoProcess(EchoProcess):
+    """The same service, in a process that is forked where Python has imported what it needs."""
+
+    def _launch(self, command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        process = warm.start(command, str(self.folder), log.fileno(), log.fileno())
+        # All that an EchoProcess asks of it is there.
+        return cast("subprocess.Popen[bytes]", process)
+
+
 class ServiceTestCase(TestCase):
-    """A test case with real services, which end with it."""
+    """A test case with real services, which end with it.
+
+    :cvar process: how a service is started, unless it needs a command or an environment of its own.
+    """
 
     timeout = 120
+    process: type[EchoProcess] = WarmEchoProcess
 
     def serve(self, *options: str, **more: object) -> EchoProcess:
         """Starts a service with these options; it is killed at the test's end if it still runs."""
-        server = EchoProcess(*options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
+        kind = EchoProcess if more.keys() & {"command", "env"} else self.process
+        server = kind(*options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
         self.addCleanup(server.kill)
         return server.start()
 

@@ -67,6 +67,8 @@ def processesIn(folder: Path) -> list[int]:
 class EchoProcessTests(ServiceTestCase):
     """From its start to its stop."""
 
+    process = EchoProcess
+
     def _assertGone(self, server: EchoProcess, pid: int, folder: Path) -> None:
         self.assertTrue(hasEnded(pid))
         self.assertFalse(folder.exists())

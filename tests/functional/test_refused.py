@@ -1,0 +1,199 @@
+"""What can't listen says why in one line, and leaves nothing: contract 2.6."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import unittest
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from tests.functional import warm
+from tests.functional.service import COMMANDS, PATIENCE, ServiceTestCase
+
+Start = Callable[[tuple[str, ...]], CompletedProcess[str]]
+
+# What is typed, and what the one line says of it.
+WRONG_VALUES = {
+    "--port 70000": "'70000'",
+    "--port -1": "'-1'",
+    "--port abc": "'abc'",
+    "--port=": "''",
+    "--port": "requires argument",
+    "--udp 65536": "'65536'",
+    "--interface localhost": "'localhost'",
+    "--interface=": "''",
+    "--interface 224.0.0.1": "'224.0.0.1'",
+    "--interface 192.0.2.99": "192.0.2.99: Cannot assign requested address",
+    "--interface ::1 --listen tcp:0": "'::1'",
+    "--listen=": "''",
+    "--listen frob:1": "'frob:1': Unknown endpoint type",
+    "--listen tcp:0:frob=1": "argument 'frob'",
+    "--listen tcp": "argument: 'port'",
+    "--listen tcp:abc": "'abc' is not a number",
+    "--listen tcp:70000": "'tcp:70000'",
+    "--listen tcp:0:interface=192.0.2.99": "Cannot assign requested address",
+    "--listen unix:none/x": "No such file or directory",
+    "--listen systemd:domain=INET:index=0": "LISTEN_FDS",
+    "--listen ssl:0:privateKey=none.pem": "none.pem: No such file or directory",
+    "--listen ssl:0:privateKey=.": ": Is a directory",
+    "--listen ssl:0:privateKey=junk.pem": "junk.pem: no usable private key",
+    "--listen ssl:0:privateKey=key.pem:certKey=junk.pem": "junk.pem: no usable certificate",
+    "--listen ssl:0:privateKey=key.pem:certKey=other.pem": "do not match",
+    "--listen ssl:0:privateKey=key.pem:certKey=own.pem:dhParameters=junk.pem": "dhParameters",
+    "--listen tls:none:0": "'tls:none:0'",
+    "--listen tls:junk:0": "'tls:junk:0'",
+    "--listen tls:mismatched:0": "'tls:mismatched:0'",
+    "--max-connections -5": "'-5'",
+    "--max-connections-per-peer 1.5": "'1.5'",
+    "--idle-timeout nan": "'nan'",
+    "--stall-timeout inf": "'inf'",
+    "--drain-timeout=": "''",
+    "--udp-rate -1": "'-1'",
+    "--keepalive 1,2": "'1,2'",
+    "--keepalive 0,1,1": "'0,1,1'",
+    "--keepalive 1,1,128": "'1,1,128'",
+    "--ready-file none/ready": "'none/ready'",
+    "--ready-file junk.pem/ready": "'junk.pem/ready'",
+    "--ready-file=": "''",
+    "--frob": "--frob",
+    "stray": "'stray'",
+}
+
+JUNK_PAIR = "".join(
+    f"-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n" for kind in ("PRIVATE KEY", "CERTIFICATE")
+)
+
+
+def _certificate(key: str, certificate: str) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=echo", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+class RefusedStartTests(ServiceTestCase):
+    """Each wrong command line, under each of the three commands."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        _certificate(str(self.folder / "key.pem"), str(self.folder / "own.pem"))
+        _certificate(str(self.folder / "otherkey.pem"), str(self.folder / "other.pem"))
+        (self.folder / "junk.pem").write_text("junk")
+        (self.folder / "junk").mkdir()
+        (self.folder / "junk" / "echo.pem").write_text(JUNK_PAIR)
+        (self.folder / "mismatched").mkdir()
+        pair = (self.folder / "key.pem").read_text() + (self.folder / "other.pem").read_text()
+        (self.folder / "mismatched" / "echo.pem").write_text(pair)
+        self._files = sorted(os.listdir(self.folder))
+
+    def _startCold(self, command: tuple[str, ...]) -> CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def _startWarm(self, command: tuple[str, ...]) -> CompletedProcess[str]:
+        return warm.run(command, str(self.folder), PATIENCE)
+
+    def _complaint(self, start: Start, command: str, typed: Sequence[str], reason: str) -> str | None:
+        """Starts with these options; returns what is wrong with how that failed."""
+        ended = start((*COMMANDS[command], *typed))
+        shown = f"{command} {' '.join(typed)}: {ended}"
+        if (pid := self.folder / "twistd.pid").exists():
+            # A daemon, which should not be there, does not outlive the test.
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+        if ended.returncode != 1:
+            return f"status: {shown}"
+        if not re.fullmatch(r"echo: .*\n", ended.stderr) or ended.stdout:
+            return f"not one line: {shown}"
+        return None if reason in ended.stderr else f"not {reason!r}: {shown}"
+
+    def _check(self, start: Start, cases: Iterable[tuple[str, Sequence[str], str]]) -> None:
+        complaints = [self._complaint(start, *case) for case in cases]
+        self.assertEqual([c for c in complaints if c], [])
+        self.assertEqual(sorted(os.listdir(self.folder)), self._files, "something was left behind")
+
+    def _checkAll(self, command: str) -> None:
+        cases = ((command, typed.split(), why) for typed, why in WRONG_VALUES.items())
+        self._check(self._startWarm, cases)
+
+    def test_foreground(self) -> None:
+        """``twistd -n`` says what is wrong in one line, exits with 1, and leaves nothing."""
+        self._checkAll("twistd -n")
+
+    def test_daemon(self) -> None:
+        """``twistd`` does so before it becomes a daemon."""
+        self._checkAll("twistd")
+
+    def test_twist(self) -> None:
+        """``twist`` does so too."""
+        self._checkAll("twist")
+
+    def test_taken(self) -> None:
+        """A port that is taken, and a listener that is asked for twice, are named."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as takenUDP:
+                takenUDP.bind(("127.0.0.1", 0))
+                udp = str(takenUDP.getsockname()[1])
+                used = "Address already in use"
+                self._check(
+                    self._startCold,
+                    [
+                        case
+                        for command in COMMANDS
+                        for case in (
+                            (command, ["--port", port], f"--port {port} on 127.0.0.1: {used}"),
+                            (command, ["--udp", udp], f"--udp {udp} on 127.0.0.1: {used}"),
+                            (
+                                command,
+                                ["--listen", "unix:x", "--port", "0", "--listen", "unix:x"],
+                                f"--listen 'unix:x': {used}",
+                            ),
+                            # What was opened before the one that fails goes again: no socket file stays.
+                            (command, ["--listen", "unix:y", "--port", port], used),
+                        )
+                    ],
+                )
+
+    def test_unprivileged(self) -> None:
+        """A port and a key that are not for this user are named."""
+        if os.getuid() != 0:
+            raise unittest.SkipTest("only root can become an unprivileged user")
+        try:
+            lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+        except OSError:
+            lowest = 1024
+        if lowest <= 7:
+            raise unittest.SkipTest("every user may bind every port here")
+        key = (self.folder / "key.pem").absolute()
+        key.chmod(0o600)
+        for typed, reason in (
+            (("--port", "7"), "--port 7 on 127.0.0.1: Permission denied"),
+            (("--listen", f"ssl:0:privateKey={key}"), f"{key}: Permission denied"),
+        ):
+            ended = subprocess.run(
+                ["setpriv", "--reuid=nobody", "--clear-groups", *COMMANDS["twistd -n"], *typed],
+                cwd="/",
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            if "echo: " not in ended.stderr:
+                raise unittest.SkipTest(f"this Python is not for every user: {ended.stderr[-200:]}")
+            self.assertRegex(ended.stderr, rf"\Aecho: .*{re.escape(reason)}\n\Z")
+            self.assertEqual(ended.returncode, 1)
