@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import unittest
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
@@ -18,6 +20,9 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.testing import EchoProcess
 from tests.functional import warm
+
+# Bytes that no service and no kernel take from a peer that does not read.
+ENDLESS = 1 << 30
 
 # Seconds after which a peer gives up: long enough for the busiest machine, short enough to end a hang.
 PATIENCE = 30.0
@@ -103,6 +108,16 @@ def sendAndEnd(sock: socket.socket, data: bytes) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
+def fill(sock: socket.socket) -> None:
+    """Sends, without reading, until the kernel takes no more; from then on the socket does not block."""
+    sock.setblocking(False)
+    chunk = bytes(1 << 16)
+    with suppress(BlockingIOError):
+        for _ in range(ENDLESS // len(chunk)):
+            sock.send(chunk)
+        raise AssertionError("what a peer sends without reading has no end")
+
+
 def startSending(sock: socket.socket, data: bytes) -> threading.Thread:
     """Sends data and the end of the stream on a thread; it ends when the kernel has taken everything."""
 
@@ -115,6 +130,13 @@ def startSending(sock: socket.socket, data: bytes) -> threading.Thread:
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     return thread
+
+
+def together(*works: Callable[[], object]) -> None:
+    """Does what mostly waits at the same time, each on a thread; raises what one of them raised."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
 
 
 def stopCounts(server: EchoProcess) -> dict[str, int]:

@@ -11,7 +11,14 @@ import time
 
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import waitForCut, waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, startSending
+from tests.functional.service import (
+    PATIENCE,
+    ServiceTestCase,
+    fill,
+    receiveAll,
+    sendAndEnd,
+    startSending,
+)
 
 PEERS = 100
 
@@ -141,13 +148,7 @@ class AbortTests(ServiceTestCase):
         """Starts a service, with 20 peers that it owes more than they take."""
         server = self.serve("--port", "0", *options)
         for _ in range(20):
-            peer = self.connect(server.address())
-            peer.setblocking(False)
-            try:
-                while True:
-                    peer.send(bytes(1 << 16))
-            except BlockingIOError:
-                pass
+            fill(self.connect(server.address()))
         return server
 
     def _signalled(self, server: EchoProcess, number: int) -> tuple[int, float]:

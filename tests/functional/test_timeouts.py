@@ -15,7 +15,14 @@ from termios import FIONREAD, TIOCOUTQ
 
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import Namespace, descriptors, run, serverSide, waitForCut, waitUntil
-from tests.functional.service import ServiceTestCase, receiveAll, sendAndEnd, startSending, stopCounts
+from tests.functional.service import (
+    ServiceTestCase,
+    fill,
+    receiveAll,
+    sendAndEnd,
+    startSending,
+    stopCounts,
+)
 
 # How long the slow reader is watched. Repeated runs may do with less.
 SECONDS = float(os.environ.get("ECHO_APP_TEST_SECONDS", "60"))
@@ -80,12 +87,7 @@ class TimeoutTests(ServiceTestCase):
     def _neverReads(self, kind: str) -> None:
         """Is sent more than it takes: it is reset."""
         peer = self._peer(kind)
-        peer.setblocking(False)
-        try:
-            while True:
-                peer.send(bytes(1 << 16))
-        except BlockingIOError:
-            pass
+        fill(peer)
         start = time.monotonic()
         cut = waitForCut(peer, CUT + 5)
         seconds = time.monotonic() - start
