@@ -10,7 +10,7 @@ import time
 
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import Namespace, processorShare
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName
+from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName, together
 
 # Seconds within which a peer that is refused must know it.
 AT_ONCE = 5.0
@@ -275,9 +275,8 @@ class DescriptorTests(CapTestCase):
         self.assertNotIn("Traceback", server.log())
 
     def test_descriptorLimit(self) -> None:
-        """Who is inside is served, the others are told, it costs nothing, and recovers, twice."""
-        self._check()
+        """Who is inside is served, the others are told, it costs nothing, and recovers, twice.
 
-    def test_noCap(self) -> None:
-        """The same holds where the user has asked for no cap."""
-        self._check("--max-connections", "0")
+        The same holds where the user has asked for no cap.
+        """
+        together(self._check, lambda: self._check("--max-connections", "0"))

@@ -144,31 +144,35 @@ class RefusedStartTests(ServiceTestCase):
         self._checkAll("twist")
 
     def test_taken(self) -> None:
-        """A port that is taken, and a listener that is asked for twice, are named."""
+        """A UDP port that is taken, and a listener that is asked for twice, are named."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as takenUDP:
                 takenUDP.bind(("127.0.0.1", 0))
                 udp = str(takenUDP.getsockname()[1])
                 used = "Address already in use"
-                self._check(
-                    self._startCold,
-                    [
-                        case
-                        for command in COMMANDS
-                        for case in (
-                            (command, ["--port", port], f"--port {port} on 127.0.0.1: {used}"),
-                            (command, ["--udp", udp], f"--udp {udp} on 127.0.0.1: {used}"),
-                            (
-                                command,
-                                ["--listen", "unix:x", "--port", "0", "--listen", "unix:x"],
-                                f"--listen 'unix:x': {used}",
-                            ),
-                            # What was opened before the one that fails goes again: no socket file stays.
-                            (command, ["--listen", "unix:y", "--port", port], used),
-                        )
-                    ],
-                )
+                cases = [
+                    case
+                    for command in COMMANDS
+                    for case in (
+                        (command, ["--udp", udp], f"--udp {udp} on 127.0.0.1: {used}"),
+                        (
+                            command,
+                            ["--listen", "unix:x", "--port", "0", "--listen", "unix:x"],
+                            f"--listen 'unix:x': {used}",
+                        ),
+                        # What was opened before the one that fails goes again: no socket file stays.
+                        (command, ["--listen", "unix:y", "--port", port], used),
+                    )
+                ]
+                self._check(self._startWarm, cases)
+
+    def test_cold(self) -> None:
+        """Each command does so, too, when it begins with a new Python."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            reason = f"--port {port} on 127.0.0.1: Address already in use"
+            self._check(self._startCold, [(command, ["--port", port], reason) for command in COMMANDS])
 
     def test_unprivileged(self) -> None:
         """A port and a key that are not for this user are named."""

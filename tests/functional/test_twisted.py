@@ -10,6 +10,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
+from tests.functional.service import reactorName
+
+if reactorName() != "epoll":
+    skip = "the suite chooses its reactors itself: the tests' own does not matter"
+
 # Seconds that the suite may take; it takes ten on an idle machine. It does not heed SIGTERM.
 PATIENCE = 110
 
