@@ -185,10 +185,10 @@ class NestedPoller:
         self.removeReader(descriptor)
         isInput = isRead and isinstance(why, ConnectionDone)
         if isInput and IHalfCloseableDescriptor.providedBy(descriptor):
-            _tell(descriptor, descriptor.readConnectionLost, Failure(why))
+            _tell(descriptor, descriptor.readConnectionLost, _failureOf(why))
         else:
             self.removeWriter(descriptor)
-            _tell(descriptor, descriptor.connectionLost, Failure(why))
+            _tell(descriptor, descriptor.connectionLost, _failureOf(why))
 
     def connectionLost(self, reason: Failure) -> None:
         """Disconnects every descriptor: the reactor shuts down."""
@@ -205,6 +205,14 @@ class NestedPoller:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {list(self._descriptors.values())}>"
+
+
+# The two ordinary ends; a Failure takes longer to make than all the rest of an end.
+_ORDINARY: dict[BaseException, Failure] = {each: Failure(each) for each in (CONNECTION_DONE, CONNECTION_LOST)}
+
+
+def _failureOf(why: BaseException) -> Failure:
+    return _ORDINARY.get(why) or Failure(why)
 
 
 def _tell(descriptor: object, event: Callable[[Failure], object], reason: Failure) -> None:
