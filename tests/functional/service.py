@@ -66,15 +66,18 @@ class ServiceTestCase(TestCase):
     """A test case with real services, which end with it.
 
     :cvar process: how a service is started, unless it needs a command or an environment of its own.
+    :cvar always: options of every service that is not a command of the test's, before the test's own.
     """
 
     timeout = 120
+    always: tuple[str, ...] = ()
     process: type[EchoProcess] = WarmEchoProcess
 
     def serve(self, *options: str, **more: object) -> EchoProcess:
         """Starts a service with these options; it is killed at the test's end if it still runs."""
         kind = EchoProcess if more.keys() & {"command", "env"} else self.process
-        server = kind(*options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
+        always = () if "command" in more else self.always
+        server = kind(*always, *options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
         self.addCleanup(server.kill)
         return server.start()
 

@@ -64,16 +64,11 @@ HEADERS = (line(), block(), line("2001:db8::1"), block("2001:db8::1"), b"PROXY U
 
 
 class ProxyTestCase(ServiceTestCase):
-    """With services that expect a header.
-
-    :cvar path: the option for the way that bytes take in the service; without one, the direct path.
-    """
-
-    path: tuple[str, ...] = ()
+    """With services that expect a header."""
 
     def proxied(self, *options: str) -> EchoProcess:
         """Starts one, on 127.0.0.1."""
-        return self.serve("--port", "0", "--proxy-protocol", *self.path, *options)
+        return self.serve("--port", "0", "--proxy-protocol", *options)
 
     def enter(self, server: EchoProcess, header: bytes) -> socket.socket:
         """Connects a client that is served."""
@@ -340,19 +335,19 @@ class TLSTests(ProxyTestCase):
 class InheritedHalfCloseTests(HalfCloseTests):
     """The same on Twisted's own path."""
 
-    path = ("--no-direct",)
+    always = ("--no-direct",)
 
 
 class InheritedMemoryTests(MemoryTests):
     """The same on Twisted's own path."""
 
-    path = ("--no-direct",)
+    always = ("--no-direct",)
 
 
 class InheritedStopTests(StopTests):
     """The same on Twisted's own path."""
 
-    path = ("--no-direct",)
+    always = ("--no-direct",)
 
 
 class Client(Protocol):

@@ -1,0 +1,39 @@
+"""The contract over Twisted's own path: the direct one is an optimization, and no dialect.
+
+Each class of these modules runs again here, with ``--no-direct``.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from tests.functional import (
+    test_backpressure,
+    test_clients,
+    test_halfclose,
+    test_isolation,
+    test_limits,
+    test_stop,
+)
+from tests.functional.service import ServiceTestCase
+
+
+def _again(module: ModuleType) -> dict[str, type[ServiceTestCase]]:
+    """Returns the module's test classes, as classes of this module's that do not take the direct path."""
+    mine = {"always": ("--no-direct",), "__module__": __name__}
+    return {
+        f"Inherited{name}": type(f"Inherited{name}", (each,), mine)
+        for name, each in vars(module).items()
+        if isinstance(each, type) and issubclass(each, ServiceTestCase) and each.__module__ == module.__name__
+    }
+
+
+for _module in (
+    test_backpressure,
+    test_clients,
+    test_halfclose,
+    test_isolation,
+    test_limits,
+    test_stop,
+):
+    globals().update(_again(_module))
