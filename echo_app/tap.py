@@ -2,114 +2,45 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import resource
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from math import isfinite
-from types import FrameType
 from typing import Any
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
 from echo_app.addresses import networkOf, printable
+from echo_app.arguments import (
+    filePath,
+    interfaceAddress,
+    keepaliveOf,
+    named,
+    number,
+    portNumber,
+    positiveNumber,
+    wholeNumber,
+)
 from echo_app.certificates import BadCredentials
-from echo_app.datagram import BROADCAST, RATE, DatagramEndpoint
+from echo_app.datagram import RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
 from echo_app.gates import LOOPBACK, ProxyEndpoint
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
+from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.service import EchoService
 from echo_app.tlsserver import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
 
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
 
-# The descriptors that select(2) can be asked about: FD_SETSIZE of Linux.
-SELECT_DESCRIPTORS = 1024
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
-        raise ValueError("a port is a number from 0 to 65535")
-    return int(text)
-
-
-def _address(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError("not an IPv4 or IPv6 address") from None
-    if address.is_multicast or address == BROADCAST:
-        raise ValueError("an address of many hosts; an interface has one of its own")
-    return text
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError("not a whole number, 0 or more")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not (isfinite(number) and number >= 0):
-        raise ValueError("not a number, 0 or more")
-    return number
-
-
-def _positive(text: str) -> float:
-    number = _number(text)
-    if not number:
-        raise ValueError("not a number, more than 0")
-    return number
-
-
-def _keepalive(text: str) -> Keepalive | None:
-    if text == "0":
-        return None
-    parts = text.split(",")
-    if len(parts) != 3:
-        raise ValueError("not three numbers IDLE,INTERVAL,COUNT, nor 0")
-    return Keepalive(*map(_count, parts))
-
-
-def _file(text: str) -> str:
-    path = os.path.abspath(text)
-    if not text or os.path.isdir(path):
-        raise ValueError("not a file's name")
-    folder = os.path.dirname(path)
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        raise ValueError("its directory can't be written to")
-    return path
-
-
-def _named(option: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Returns the parser of a value, with errors that name the option and the value."""
-
-    def coerce(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise UsageError(f"--{option} {text!r}: {error}") from None
-
-    return coerce
-
 
 def _row(option: str, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
-    return [option, None, default, doc, _named(option, parse)]
+    return [option, None, default, doc, named(option, parse)]
 
 
 class Options(BaseOptions):
@@ -134,45 +65,45 @@ class Options(BaseOptions):
             "udp-rate",
             RATE,
             "Answers a second to one UDP source; 0: no limit, no loop breaker.",
-            _number,
+            number,
         ),
         _row(
             "max-connections",
             None,
             "Connections open at one time; 0: no cap. [default: what the descriptor limit allows]",
-            _count,
+            wholeNumber,
         ),
         _row(
             "max-connections-per-peer",
             0,
             "The same for one IPv4 address or IPv6 /64; 0: no cap.",
-            _count,
+            wholeNumber,
         ),
         _row(
             "idle-timeout",
             0,
             "Seconds without a byte in either direction until a connection is closed; 0: never.",
-            _number,
+            number,
         ),
         _row(
             "stall-timeout",
             300,
             "Seconds without any unsent byte leaving until a connection is reset; "
             "0: never. Under 30 it may cut slow peers with large buffers.",
-            _number,
+            number,
         ),
         _row(
             "keepalive",
             Keepalive(),
             "TCP keepalive: seconds of silence until the first probe, seconds "
             "between probes, and how many; 0: off.",
-            _keepalive,
+            keepaliveOf,
         ),
         _row(
             "drain-timeout",
             5,
             "Seconds that a stop waits for busy connections; 0: not at all.",
-            _number,
+            number,
         ),
         _row(
             "certificate",
@@ -192,14 +123,14 @@ class Options(BaseOptions):
             "handshake-timeout",
             HANDSHAKE_TIMEOUT,
             "Seconds until a TLS handshake must be complete.",
-            _positive,
+            positiveNumber,
         ),
         _row(
             "ready-file",
             None,
             "When everything listens, write here a line for each listener, such as "
             "'tcp 127.0.0.1:8080'; removed at stop.",
-            _file,
+            filePath,
         ),
     ]
 
@@ -214,11 +145,11 @@ class Options(BaseOptions):
 
     def opt_port(self, text: str) -> None:
         """TCP port, 0: any free one. Repeatable. [default: 8080 when nothing else is asked for]"""
-        self["ports"].append(_named("port", _port)(text))
+        self["ports"].append(named("port", portNumber)(text))
 
     def opt_interface(self, text: str) -> None:
         """IPv4 or IPv6 address where --port, --tls and --udp bind. Repeatable. [default: 127.0.0.1]"""
-        self["interfaces"].append(_named("interface", _address)(text))
+        self["interfaces"].append(named("interface", interfaceAddress)(text))
 
     def opt_listen(self, text: str) -> None:
         """Twisted server endpoint description, such as tcp6:8080 or unix:/run/echo. Repeatable."""
@@ -226,15 +157,15 @@ class Options(BaseOptions):
 
     def opt_tls(self, text: str) -> None:
         """TCP port for TLS, 0: any free one. Repeatable."""
-        self["tls-ports"].append(_named("tls", _port)(text))
+        self["tls-ports"].append(named("tls", portNumber)(text))
 
     def opt_udp(self, text: str) -> None:
         """UDP port, 0: any free one. Repeatable."""
-        self["udp-ports"].append(_named("udp", _port)(text))
+        self["udp-ports"].append(named("udp", portNumber)(text))
 
     def opt_trust_proxy(self, text: str) -> None:
         """Network or address whose peers may send that header. Repeatable. [default: loopback]"""
-        self["trusted-proxies"].append(_named("trust-proxy", networkOf)(text))
+        self["trusted-proxies"].append(named("trust-proxy", networkOf)(text))
 
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
@@ -302,9 +233,9 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         # What was opened closes, and socket files go, in the reactor's next turn.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
-    reactor.callWhenRunning(_abortOnSecondSignal, reactor, service)
+    reactor.callWhenRunning(abortOnSecondSignal, reactor, service)
     if options["certificate"] or options["client-ca"]:
-        reactor.callWhenRunning(_reloadOnHangup, reactor, service)
+        reactor.callWhenRunning(reloadOnHangup, reactor, service)
     return service
 
 
@@ -338,7 +269,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         keepalive=options["keepalive"],
         direct=not options["no-direct"],
         datagramRate=options["udp-rate"] or None,
-        descriptorLimit=_raiseDescriptorLimit(reactor),
+        descriptorLimit=raiseDescriptorLimit(reactor),
         logConnections=bool(options["log-connections"]),
         readyFile=options["ready-file"],
     )
@@ -378,41 +309,3 @@ def _serverTLS(options: Options, reactor: Any) -> ServerTLS:
         return ServerTLS(reactor, *paths, handshakeTimeout=options["handshake-timeout"])
     except BadCredentials as error:
         raise UsageError(f"--{error.setting} {options[error.setting]!r}: {error.reason}") from None
-
-
-def _raiseDescriptorLimit(reactor: object) -> int | None:
-    """Raises the soft limit to the hard one; returns what descriptors stay below, None if nothing.
-
-    Under select(2) the limit stays, since a descriptor beyond its set would stop the reactor.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if isinstance(reactor, SelectReactor):
-        return SELECT_DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, SELECT_DESCRIPTORS)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return None if hard == resource.RLIM_INFINITY else hard
-
-
-def _abortOnSecondSignal(reactor: Any, service: EchoService) -> None:
-    """Lets the reactor's handler have the first SIGTERM or SIGINT, and the service the next ones."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    first = {number: handler for number, handler in handlers.items() if callable(handler)}
-
-    def abort(number: int, frame: FrameType | None) -> None:
-        reactor.callFromThread(service.abort)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in first:
-            signal.signal(each, abort)
-        first[signal.Signals(number)](number, frame)
-
-    for number in first:
-        signal.signal(number, stop)
-
-
-def _reloadOnHangup(reactor: Any, service: EchoService) -> None:
-    """Has the service read its files again at SIGHUP."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(service.reload))

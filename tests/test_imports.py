@@ -36,6 +36,8 @@ HOUSE = (
     "listeners",
     "readyfile",
     "service",
+    "arguments",
+    "process",
     "tap",
     "testing",
 )

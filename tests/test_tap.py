@@ -22,7 +22,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app import __version__, tap
+from echo_app import __version__, process, tap
 from echo_app.gates import ProxyGate, ProxyGateFactory
 from echo_app.limits import Keepalive, Limits
 from echo_app.protocol import EchoFactory
@@ -272,7 +272,7 @@ class DescriptorLimitTests(SynchronousTestCase):
         limits: list[tuple[int, int]] = []
         self.patch(resource, "getrlimit", lambda which: (soft, hard))
         self.patch(resource, "setrlimit", lambda which, pair: limits.append(pair))
-        return tap._raiseDescriptorLimit(on), limits
+        return process.raiseDescriptorLimit(on), limits
 
     def test_raised(self) -> None:
         """The soft limit becomes the hard one."""
@@ -306,7 +306,7 @@ class SignalTests(SynchronousTestCase):
 
     def test_second(self) -> None:
         """The first signal is the reactor's, each later one, of either kind, aborts."""
-        tap._abortOnSecondSignal(self, self)  # type: ignore[arg-type]
+        process.abortOnSecondSignal(self, self)  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGTERM)
         self.assertEqual(self.heard, [signal.SIGTERM])
         os.kill(os.getpid(), signal.SIGTERM)
@@ -316,13 +316,13 @@ class SignalTests(SynchronousTestCase):
     def test_ignored(self) -> None:
         """A signal that nobody handles stays as it is."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        tap._abortOnSecondSignal(self, self)  # type: ignore[arg-type]
+        process.abortOnSecondSignal(self, self)  # type: ignore[arg-type]
         self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
 
     def test_otherThread(self) -> None:
         """Off the main thread, where Python allows no handlers, there are none."""
         before = signal.getsignal(signal.SIGTERM)
-        thread = threading.Thread(target=tap._abortOnSecondSignal, args=(self, self))
+        thread = threading.Thread(target=process.abortOnSecondSignal, args=(self, self))
         thread.start()
         thread.join()
         self.assertIs(signal.getsignal(signal.SIGTERM), before)

@@ -14,7 +14,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app import tap
+from echo_app import process, tap
 from echo_app.limits import Snapshot
 from echo_app.service import EchoService
 from echo_app.tap import Options, makeService
@@ -76,7 +76,7 @@ class MakeServiceTests(TestCase):
         )
         hosts = [host.host for host in service.getHosts()]  # type: ignore[attr-defined]
         self.assertEqual(hosts, ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.2"])
-        self.assertEqual(self.called, [tap._abortOnSecondSignal])
+        self.assertEqual(self.called, [process.abortOnSecondSignal])
 
     def test_settings(self) -> None:
         """Every setting arrives, once for all ports; SIGHUP is heard when there are files."""
@@ -97,7 +97,7 @@ class MakeServiceTests(TestCase):
         )
         paths = (os.path.abspath(certificate), os.path.abspath(key), authority.path)
         self.assertEqual(made, [(None, None, None, 30), (*paths, 1.5)])
-        self.assertEqual(self.called[1:], [tap._abortOnSecondSignal, tap._reloadOnHangup])
+        self.assertEqual(self.called[1:], [process.abortOnSecondSignal, process.reloadOnHangup])
 
     def test_wrongFile(self) -> None:
         """A file that can't be used ends the command with its option, its name as typed, and the reason."""
@@ -128,7 +128,7 @@ class HangupTests(SynchronousTestCase):
 
     def test_hangup(self) -> None:
         """SIGHUP, each time, has the service read its files again."""
-        tap._reloadOnHangup(self, self)  # type: ignore[arg-type]
+        process.reloadOnHangup(self, self)  # type: ignore[arg-type]
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual(self.reloads, 2)
@@ -136,7 +136,7 @@ class HangupTests(SynchronousTestCase):
     def test_otherThread(self) -> None:
         """Off the main thread, where Python allows no handlers, there is none."""
         before = signal.getsignal(signal.SIGHUP)
-        thread = threading.Thread(target=tap._reloadOnHangup, args=(self, self))
+        thread = threading.Thread(target=process.reloadOnHangup, args=(self, self))
         thread.start()
         thread.join()
         self.assertIs(signal.getsignal(signal.SIGHUP), before)
