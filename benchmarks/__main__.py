@@ -16,7 +16,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from benchmarks.cores import chooseCores
-from benchmarks.loads import findLoad
+from benchmarks.loads import Load, findLoad
 from benchmarks.machine import describeMachine
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
 from benchmarks.peers import CANDIDATES, Peer, makePeer
@@ -79,8 +79,8 @@ def _results(text: str) -> Results:
 
 def parser() -> Parser:
     """Returns the parser of the command line."""
-    names = "\n".join(f"  {row.name:10}{row.title}{' (quick)' if row.quick else ''}" for row in ROWS)
-    peers = "\n".join(f"  {peer:10}{title}" for peer, (title, *_) in CANDIDATES.items())
+    names = "\n".join(f"  {row.name:11}{row.title}{' (quick)' if row.quick else ''}" for row in ROWS)
+    peers = "\n".join(f"  {peer:11}{title}" for peer, (title, *_) in CANDIDATES.items())
     made = Parser(
         prog="benchmark",
         usage="bin/benchmark [options]",
@@ -120,14 +120,16 @@ def _peers(names: list[str], missing: list[str], say: Callable[[str], None]) -> 
     return peers
 
 
-def possible(rows: list[Row], peers: list[Peer], language: str, cores: int, missing: list[str]) -> list[Row]:
+def possible(rows: list[Row], peers: list[Peer], load: Load, cores: int, missing: list[str]) -> list[Row]:
     """Returns the rows that can be run here, and notes the others."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     left = []
     for row in rows:
         if row.connections * 1.1 + RESERVE > hard != resource.RLIM_INFINITY:
             missing.append(f"{row.title}: at most {hard} descriptors are allowed (ulimit -Hn)")
-        elif row.mode == "rate" and language != "C":
+        elif row.transport == "tls" and load.missing:
+            missing.append(f"{row.title}: {load.missing}")
+        elif row.mode == "rate" and load.language != "C":
             missing.append(f"{row.title}: it needs the load in C")
         elif row.mode == "rate" and cores < 2:
             missing.append(f"{row.title}: it needs two cores")
@@ -152,7 +154,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         row for row in ROWS if (row.name in options.only if options.only else row.quick or not options.quick)
     ]
     cores = chooseCores()
-    rows = possible(wanted, peers, load.language, cores.distinct(), missing)
+    rows = possible(wanted, peers, load, cores.distinct(), missing)
     plan = Plan(tuple(rows), tuple(peers), rounds, 0.3 * seconds, seconds)
     if not plan.measurements():
         raise BenchmarkError("; ".join(["nothing can be measured", *missing]))

@@ -11,7 +11,8 @@
  * It opens its connections, runs for WARMUP seconds, prints "ready" and awaits a line; runs for SECONDS,
  * prints "done ECHOES SECONDS P50 P99" and awaits a line; ends its connections, and prints "checked".
  * So whoever runs it can look at the server between the phases. A wrong byte ends it with one line on
- * standard error and status 1. benchmarks/load.py is the same in Python.
+ * standard error and status 1. benchmarks/load.py is the same in Python. Compiled with -DTLS all of its
+ * streams are TLS.
  *
  * Connection number C sends the bytes of one fixed pattern, from a place of its own on. What is due, sent
  * and received are positions in that stream, so that a byte that is lost, added, changed or repeated puts
@@ -44,8 +45,23 @@
 /* Loopback addresses that connections come from in turn, since each has 28,000 ports a minute. */
 #define SOURCES 64
 
+static void fail(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    vfprintf(stderr, format, values);
+    va_end(values);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+#ifdef TLS
+#include "load_tls.h"
+#else
+#include "load_plain.h"
+#endif
+
 struct connection {
-    int fd;
+    struct channel channel;
     uint64_t start, due, sent, received, base;
 };
 
@@ -60,15 +76,6 @@ static struct epoll_event events[EVENTS];
 static struct connection *connections;
 static unsigned char *pattern, *buffer;
 static uint32_t *latencies;
-
-static void fail(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    vfprintf(stderr, format, values);
-    va_end(values);
-    fputc('\n', stderr);
-    exit(1);
-}
 
 static uint64_t now(void) {
     struct timespec time;
@@ -100,7 +107,7 @@ static int64_t pull(struct connection *c) {
     int64_t total = 0;
     for (;;) {
         /* One byte more than an answer has, so that a surplus one is seen at once. */
-        ssize_t n = recv(c->fd, buffer, size + 1, MSG_DONTWAIT);
+        ssize_t n = channelReceive(&c->channel, buffer, size + 1);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return total ? total : -1;
         if (n < 0)
@@ -123,7 +130,7 @@ static int64_t pull(struct connection *c) {
 static void push(struct connection *c) {
     while (c->sent < c->due) {
         uint64_t rest = c->due - c->sent;
-        ssize_t n = send(c->fd, expected(c, c->sent), rest < size ? rest : size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = channelSend(&c->channel, expected(c, c->sent), rest < size ? rest : size);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n < 0)
@@ -157,23 +164,25 @@ static void makePattern(void) {
 static void open_(struct connection *c) {
     static uint64_t opened;
     int one = 1;
-    *c = (struct connection){.fd = socket(AF_INET, datagrams ? SOCK_DGRAM : SOCK_STREAM, 0)};
-    if (c->fd < 0)
+    int fd = socket(AF_INET, datagrams ? SOCK_DGRAM : SOCK_STREAM, 0);
+    *c = (struct connection){.channel = {.fd = fd}};
+    if (fd < 0)
         fail("socket: %s", strerror(errno));
     c->start = opened++ * 7919 % PERIOD;
     if (strcmp(mode, "accept") == 0) {
         struct sockaddr_in source = {.sin_family = AF_INET};
         source.sin_addr.s_addr = htonl(0x7f000100 + 1 + opened % SOURCES);
-        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-        if (bind(c->fd, (struct sockaddr *)&source, sizeof source) < 0)
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        if (bind(fd, (struct sockaddr *)&source, sizeof source) < 0)
             fail("bind: %s", strerror(errno));
     }
-    if (connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0)
+    if (connect(fd, (struct sockaddr *)&server, sizeof server) < 0)
         fail("connect: %s", strerror(errno));
     if (!datagrams)
-        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    channelOpen(&c->channel);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
-    epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event);
+    epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
 }
 
 /* Opens the connections from one number to another, each with one echo. */
@@ -191,14 +200,15 @@ static void openAll(uint64_t from, uint64_t to) {
 
 /* Ends a connection; nothing may come but the end of the stream. */
 static void finish(struct connection *c) {
-    struct pollfd watched = {.fd = c->fd, .events = POLLIN};
+    struct pollfd watched = {.fd = c->channel.fd, .events = POLLIN};
     if (!datagrams)
-        shutdown(c->fd, SHUT_WR);
-    if (poll(&watched, 1, datagrams ? SURPLUS : PATIENCE) == 0 && !datagrams)
+        channelEnd(&c->channel);
+    bool came = channelHolds(&c->channel) || poll(&watched, 1, datagrams ? SURPLUS : PATIENCE) > 0;
+    if (!came && !datagrams)
         fail("the end of a stream is lost: nothing came for %d s", PATIENCE / 1000);
-    if (watched.revents)
+    if (came)
         pull(c);
-    close(c->fd);
+    channelClose(&c->channel);
 }
 
 static uint64_t closedLoop(double duration) {
@@ -270,10 +280,10 @@ static uint64_t acceptLoop(double duration) {
             struct connection *c = events[i].data.ptr;
             int64_t pulled = pull(c);
             if (pulled > 0)
-                shutdown(c->fd, SHUT_WR);
+                channelEnd(&c->channel);
             if (pulled != 0)
                 continue;
-            close(c->fd);
+            channelClose(&c->channel);
             echoes++;
             if (more) {
                 open_(c);

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.rows import Row
-from benchmarks.tools import HERE, Missing, buildC
+from benchmarks.tools import HERE, Missing, buildC, requireHeader
 
 
 class LoadError(Exception):
@@ -24,10 +24,17 @@ class Load:
     """A program that loads a server, as ``load.c`` describes it.
 
     :param language: ``C`` or ``Python``.
+    :param missing: why it does no TLS; empty where it does.
     """
 
     language: str
     command: tuple[str, ...]
+    tlsCommand: tuple[str, ...] = ()
+    missing: str = "it needs the load in C"
+
+    def commandFor(self, row: Row) -> tuple[str, ...]:
+        """Returns what to run for a row that it can load."""
+        return self.tlsCommand if row.transport == "tls" else self.command
 
 
 class Phase(NamedTuple):
@@ -89,11 +96,19 @@ def findLoad() -> tuple[Load, str]:
 
 
 def compiledLoad() -> Load:
-    """Returns the load in C.
+    """Returns the load in C, which does TLS where OpenSSL's headers are.
 
     :raise Missing: when it can't be built.
     """
-    return Load("C", (str(buildC(HERE / "load.c").path),))
+    source = HERE / "load.c"
+    plain = buildC(source, HERE / "load_plain.h")
+    options = ("-DTLS", "-lssl", "-lcrypto")
+    try:
+        requireHeader("openssl/ssl.h", "libssl-dev")
+        tls = buildC(source, HERE / "load_tls.h", name="load_tls", options=options)
+    except Missing as error:
+        return Load("C", (str(plain.path),), missing=str(error))
+    return Load("C", (str(plain.path),), (str(tls.path),), missing="")
 
 
 def pythonLoad() -> Load:
@@ -111,7 +126,7 @@ def runLoad(
     """
     words = (row.mode, *address, row.size, row.connections, *phase)
     process = subprocess.Popen(
-        [*load.command, *map(str, words)],
+        [*load.commandFor(row), *map(str, words)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

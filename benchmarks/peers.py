@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.certificate import certificate
 from benchmarks.rows import OURS
 from benchmarks.tools import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio
 from echo_app.testing import EchoProcess
@@ -21,6 +22,8 @@ Options = Mapping[str, tuple[str, ...]]
 
 STREAMS: Options = {"tcp": ("--port", "0")}
 BOTH: Options = {**STREAMS, "udp": ("--udp", "0")}
+TLS: Options = {**STREAMS, "tls": ("--tls", "0")}
+ALL: Options = {**BOTH, **TLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Peer:
     :param title: what tables call it.
     :param command: takes options, and ``--ready-file FILE`` after them.
     :param version: of what it is made of.
-    :param options: a transport that is not there it does not do.
+    :param options: a transport that is not there it does not do; over TLS a certificate follows.
     """
 
     name: str
@@ -46,7 +49,10 @@ class Peer:
         :raise KeyError: when it does not do this transport.
         """
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-        return EchoProcess(*self.options[transport], command=self.command, env={"PYTHONPATH": path})
+        options = self.options[transport]
+        if transport == "tls":
+            options += ("--certificate", str(certificate()))
+        return EchoProcess(*options, command=self.command, env={"PYTHONPATH": path})
 
 
 class Program(NamedTuple):
@@ -84,7 +90,11 @@ def versions(*packages: str) -> str:
 
 
 def _service(*more: str) -> Options:
-    return {"tcp": ("--port", "0", *more), "udp": ("--udp", "0", "--udp-rate", "0", *more)}
+    return {
+        "tcp": ("--port", "0", *more),
+        "tls": ("--tls", "0", *more),
+        "udp": ("--udp", "0", "--udp-rate", "0", *more),
+    }
 
 
 class Candidate(NamedTuple):
@@ -102,10 +112,12 @@ class Candidate(NamedTuple):
 CANDIDATES: Mapping[str, Candidate] = {
     OURS: Candidate("echo_app", _twistd, _service()),
     "no-direct": Candidate("echo_app --no-direct", _twistd, _service("--no-direct")),
-    "textbook": Candidate("Twisted, textbook", partial(_python, "textbook", packages=("Twisted",)), BOTH),
-    "asyncio": Candidate("asyncio", partial(_python, "asyncio_protocol", "asyncio"), BOTH),
-    "uvloop": Candidate("uvloop", partial(_python, "asyncio_protocol", "uvloop", packages=("uvloop",)), BOTH),
-    "go": Candidate("Go", partial(_built, partial(buildGo, SERVERS / "echo.go")), STREAMS),
+    "textbook": Candidate(
+        "Twisted, textbook", partial(_python, "textbook", packages=("Twisted", "pyOpenSSL")), ALL
+    ),
+    "asyncio": Candidate("asyncio", partial(_python, "asyncio_protocol", "asyncio"), ALL),
+    "uvloop": Candidate("uvloop", partial(_python, "asyncio_protocol", "uvloop", packages=("uvloop",)), ALL),
+    "go": Candidate("Go", partial(_built, partial(buildGo, SERVERS / "echo.go")), TLS),
     "tokio": Candidate("Tokio", partial(_built, buildTokio), STREAMS),
     "c": Candidate("C, epoll", partial(_built, partial(buildC, SERVERS / "echo.c")), BOTH),
 }

@@ -77,17 +77,36 @@ def _build(name: str, version: str, sources: list[Path], command: Callable[[Path
     return Built(path, version)
 
 
-def buildC(source: Path) -> Built:
+def _compiler() -> str:
+    return _tool(("cc", "gcc", "clang"), "gcc libc6-dev")
+
+
+def buildC(source: Path, *headers: Path, name: str = "", options: tuple[str, ...] = ()) -> Built:
     """Builds a program of one file in C.
 
+    :param headers: of ours, which it includes.
+    :param name: of the program; empty is the source's.
+    :param options: of the compiler, after the source.
     :raise Missing: without a compiler.
     """
-    compiler = _tool(("cc", "gcc", "clang"), "gcc libc6-dev")
+    compiler = _compiler()
+    name = name or source.stem
 
     def command(folder: Path) -> list[str]:
-        return [compiler, "-O2", "-Wall", "-Wextra", "-o", str(folder / source.stem), str(source)]
+        return [compiler, "-O2", "-Wall", "-Wextra", "-o", str(folder / name), str(source), *options]
 
-    return _build(source.stem, _firstLine(compiler, "--version"), [source], command)
+    return _build(name, _firstLine(compiler, "--version"), [source, *headers], command)
+
+
+def requireHeader(name: str, package: str) -> None:
+    """Checks that a library can be compiled against.
+
+    :param name: of a header that it has.
+    :raise Missing: without it, or without a compiler.
+    """
+    command = [_compiler(), "-E", "-include", name, "-xc", os.devnull]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        raise Missing(f"no {name} found; on Debian: apt-get install {package}")
 
 
 def buildGo(source: Path) -> Built:

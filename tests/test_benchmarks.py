@@ -12,7 +12,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import cores, tools
-from benchmarks.loads import findLoad
+from benchmarks.loads import Load, findLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.results import Results, Sample
@@ -193,6 +193,10 @@ class ReportTests(SynchronousTestCase):
         self.assertFalse(Path("three.svg").exists())
 
 
+PYTHON = Load("Python", ("load",))
+COMPILED = Load("C", ("load",), ("load_tls",), missing="")
+
+
 def peer(name: str) -> Peer:
     """Returns a peer that can't be run."""
     return Peer(name, name.title(), ("false",), "1", {"tcp": ("--port", "0")})
@@ -214,21 +218,23 @@ class PlanTests(SynchronousTestCase):
     def test_possible(self) -> None:
         """What a row needs and does not have is told, and the row left out."""
         reference = peer("uvloop")
-        for peers, language, count, why in (
-            ([reference], "Python", 2, "it needs the load in C"),
-            ([reference], "C", 1, "it needs two cores"),
-            ([peer("c")], "C", 2, "it needs the peer uvloop"),
+        for row, peers, load, count, why in (
+            ("latency", [reference], PYTHON, 2, "it needs the load in C"),
+            ("latency", [reference], COMPILED, 1, "it needs two cores"),
+            ("latency", [peer("c")], COMPILED, 2, "it needs the peer uvloop"),
+            ("tls-1k-10", [reference], PYTHON, 2, "it needs the load in C"),
+            ("tls-1k-10", [reference], Load("C", ("load",), missing="no x.h found"), 2, "no x.h found"),
         ):
             said: list[str] = []
-            self.assertEqual(possible([rowNamed("latency")], peers, language, count, said), [])
-            self.assertEqual(said, [f"{rowNamed('latency').title}: {why}"])
-        self.assertEqual(possible(list(ROWS), [reference], "C", 2, []), list(ROWS))
+            self.assertEqual(possible([rowNamed(row)], peers, load, count, said), [])
+            self.assertEqual(said, [f"{rowNamed(row).title}: {why}"])
+        self.assertEqual(possible(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
 
     def test_descriptors(self) -> None:
         """A row with more connections than descriptors is left out, and told."""
         said: list[str] = []
         with patch("resource.getrlimit", return_value=(64, 512)):
-            rows = possible([rowNamed("1k-10"), rowNamed("memory")], [peer("uvloop")], "C", 2, said)
+            rows = possible([rowNamed("1k-10"), rowNamed("memory")], [peer("uvloop")], COMPILED, 2, said)
         self.assertEqual(rows, [rowNamed("1k-10")])
         self.assertRegex(said[0], r"at most 512 descriptors are allowed")
 
@@ -309,6 +315,22 @@ class ToolTests(SynchronousTestCase):
         self.assertEqual((load.language, load.command[0]), ("Python", sys.executable))
         self.assertRegex(reason, "apt-get install gcc libc6-dev")
 
+    def test_noHeaders(self) -> None:
+        """Without OpenSSL's headers there is a load in C, which does no TLS and tells what to install."""
+        self.tool("cc", '[ $1 = --version ] || { [ $1 != -E ] && echo >"$5"; }')
+        load, reason = findLoad()
+        self.assertEqual((load.language, load.tlsCommand, reason), ("C", (), ""))
+        self.assertRegex(load.missing, r"\Ano openssl/ssl.h found; on Debian: apt-get install libssl-dev\Z")
+
+    def test_headers(self) -> None:
+        """With them there are two programs of one source, one of which does TLS."""
+        self.tool("cc", '[ $1 = --version ] || [ $1 = -E ] || echo "$@" >"$5"')
+        load, _ = findLoad()
+        self.assertEqual(load.missing, "")
+        over = load.commandFor(rowNamed("tls-1k-10"))
+        self.assertIn("-DTLS -lssl -lcrypto", Path(*over).read_text())
+        self.assertNotIn("-DTLS", Path(*load.commandFor(rowNamed("1k-10"))).read_text())
+
     def test_noCrates(self) -> None:
         """Without Tokio's sources there is no Tokio, and nothing is fetched."""
         self.tool("cargo", "exit 1")
@@ -334,7 +356,11 @@ class ToolTests(SynchronousTestCase):
         self.assertNotEqual(buildC(source).path, first.path)
         self.tool("cc", script.replace("v1", "v2"))
         self.assertEqual(buildC(source).version, "v2")
-        self.assertEqual(log.read_text(), "built\n" * 3)
+        header = self.folder / "x.h"
+        for content in ("1", "1", "2"):
+            header.write_text(content)
+            buildC(source, header)
+        self.assertEqual(log.read_text(), "built\n" * 5)
 
 
 class CoreTests(SynchronousTestCase):

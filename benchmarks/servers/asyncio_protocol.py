@@ -6,6 +6,7 @@ Both set TCP_NODELAY on each connection.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from typing import cast
 
@@ -43,11 +44,15 @@ async def serve(
 ) -> None:
     """Serves until the process is killed."""
     loop = asyncio.get_running_loop()
-    if wanted.udp:
+    if wanted.transport == "udp":
         transport, _ = await loop.create_datagram_endpoint(datagrams, ("127.0.0.1", 0))
         address = transport.get_extra_info("sockname")
     else:
-        server = await loop.create_server(streams, "127.0.0.1", 0, backlog=BACKLOG)
+        tls = None
+        if wanted.transport == "tls":
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(wanted.certificate)
+        server = await loop.create_server(streams, "127.0.0.1", 0, backlog=BACKLOG, ssl=tls)
         address = server.sockets[0].getsockname()
     wanted.tellReady(address[1])
     await loop.create_future()

@@ -12,20 +12,24 @@ BACKLOG = 1024
 class Arguments(NamedTuple):
     """What was asked for.
 
-    :param udp: datagrams instead of streams.
+    :param transport: ``tcp``, ``tls`` or ``udp``.
+    :param certificate: the PEM file of TLS, with the key; empty for the others.
     """
 
-    udp: bool
+    transport: str
+    certificate: str
     readyFile: str
 
     def tellReady(self, port: int) -> None:
         """Writes the ready file, whole."""
         with open(f"{self.readyFile}.part", "w") as file:
-            file.write(f"{'udp' if self.udp else 'tcp'} 127.0.0.1:{port}\n")
+            file.write(f"{self.transport} 127.0.0.1:{port}\n")
         os.rename(file.name, self.readyFile)
 
 
 def arguments() -> Arguments:
-    """Returns what this process was asked for, of ``--port|--udp 0 --ready-file FILE``."""
-    kind, _, _, readyFile = sys.argv[-4:]
-    return Arguments(kind == "--udp", readyFile)
+    """Returns what this process was asked for, as the package says."""
+    words = sys.argv[sys.argv.index("0") - 1 :]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    transport = {"--port": "tcp", "--tls": "tls", "--udp": "udp"}[words[0]]
+    return Arguments(transport, options.get("--certificate", ""), options["--ready-file"])

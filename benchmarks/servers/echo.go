@@ -2,9 +2,11 @@
 // that io.Copy would take. Go sets TCP_NODELAY itself.
 //
 //	echo_go --port 0 --ready-file FILE
+//	echo_go --tls 0 --certificate FILE --ready-file FILE
 package main
 
 import (
+	"crypto/tls"
 	"log"
 	"net"
 	"os"
@@ -24,19 +26,34 @@ func serve(connection net.Conn) {
 	}
 }
 
-func tellReady(address string, file string) error {
-	if err := os.WriteFile(file+".part", []byte("tcp "+address+"\n"), 0o600); err != nil {
+func listen(transport string) (net.Listener, error) {
+	if transport == "tcp" {
+		return net.Listen("tcp", "127.0.0.1:0")
+	}
+	certificate, err := tls.LoadX509KeyPair(os.Args[4], os.Args[4])
+	if err != nil {
+		return nil, err
+	}
+	return tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
+}
+
+func tellReady(transport string, address string, file string) error {
+	if err := os.WriteFile(file+".part", []byte(transport+" "+address+"\n"), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(file+".part", file)
 }
 
 func main() {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	transport := "tcp"
+	if os.Args[1] == "--tls" {
+		transport = "tls"
+	}
+	listener, err := listen(transport)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err = tellReady(listener.Addr().String(), os.Args[4]); err != nil {
+	if err = tellReady(transport, listener.Addr().String(), os.Args[len(os.Args)-1]); err != nil {
 		log.Fatal(err)
 	}
 	for {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import epollreactor
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.ssl import PrivateCertificate
 
 from benchmarks.servers.commandline import BACKLOG, arguments
 
@@ -36,10 +38,15 @@ def main() -> None:
 
     reactor: Any = installed
     wanted = arguments()
-    if wanted.udp:
+    factory = Factory.forProtocol(Echo)
+    if wanted.transport == "udp":
         port = reactor.listenUDP(0, EchoDatagrams(), "127.0.0.1")
+    elif wanted.transport == "tls":
+        tls = PrivateCertificate.loadPEM(Path(wanted.certificate).read_bytes()).options()
+        port = reactor.listenSSL(0, factory, tls, BACKLOG, "127.0.0.1")
     else:
-        port = reactor.listenTCP(0, Factory.forProtocol(Echo), BACKLOG, "127.0.0.1")
+        port = reactor.listenTCP(0, factory, BACKLOG, "127.0.0.1")
+    if wanted.transport != "udp":
         # Connections inherit it, so that it costs no system call each.
         port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     reactor.callWhenRunning(wanted.tellReady, port.getHost().port)

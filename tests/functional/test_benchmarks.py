@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import unittest
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, TypeVar
 from benchmarks.cores import Cores
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage, compiledLoad, pythonLoad, runLoad
 from benchmarks.measuring import BenchmarkError, Laboratory
-from benchmarks.peers import BOTH, CANDIDATES, Peer, makePeer, versions
+from benchmarks.peers import ALL, CANDIDATES, Peer, makePeer, versions
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.tools import HERE, Missing
 from tests.functional.service import PATIENCE, ServiceTestCase, reactorName
+from tests.functional.tls import TLSPeer, clientContext
 
 if reactorName() != "epoll":
     skip = "the benchmark has processes of its own: the tests' reactor does not matter"
@@ -31,10 +33,20 @@ LIAR = Path(__file__).with_name("lying_server.py")
 BRIEFLY = Phase(0.02, 0.1)
 
 STREAM = Row("stream", "", "stream", 1024, 3)
+TLS = Row("tls", "", "stream", 1024, 3, transport="tls")
 DATAGRAM = Row("datagram", "", "datagram", 64, 3, transport="udp")
 ACCEPT = Row("accept", "", "accept", 1, 3)
 IDLE = Row("idle", "", "idle", 1024, 500)
 RATE = Row("rate", "", "rate", 1024, 3)
+
+# What streams may have wrong, and what the load says then.
+_CHANGED = r"byte \d+ is \d+ and should be \d+"
+LIES = {
+    "flip": _CHANGED,
+    "lose": _CHANGED,
+    "add": r"1 bytes too many came after byte \d+",
+    "end": r"the end came after byte \d+ of \d+",
+}
 
 SILENCES = ((STREAM, "hold"), (DATAGRAM, "drop"), (ACCEPT, "hold"))
 
@@ -51,17 +63,32 @@ def orSkip(make: Callable[[], T]) -> T:
         raise unittest.SkipTest(str(error)) from None
 
 
+def loadOverTLS() -> Load:
+    """Returns the load in C, which here does TLS.
+
+    :raise Missing: when it does not.
+    """
+    load = compiledLoad()
+    if load.missing:
+        raise Missing(load.missing)
+    return load
+
+
 def liar(lie: str) -> Peer:
     """Returns the server that lies once."""
-    return Peer("liar", "Liar", (sys.executable, str(LIAR), lie), "1", BOTH)
+    return Peer("liar", "Liar", (sys.executable, str(LIAR), lie), "1", ALL)
 
 
 class PeerTests(ServiceTestCase):
+    def start(self, name: str, transport: str) -> socket.socket:
+        """Starts a peer, and connects to it."""
+        server = orSkip(lambda: makePeer(name)).process(transport)
+        self.addCleanup(server.kill)
+        return self.connect(server.start().address(transport))
+
     def echoes(self, name: str) -> None:
         """Sends 1 MiB to a peer, in pieces that it has to take in pieces, and then the end of the stream."""
-        server = orSkip(lambda: makePeer(name)).process("tcp")
-        self.addCleanup(server.kill)
-        sock = self.connect(server.start().address())
+        sock = self.start(name, "tcp")
         received = sock.makefile("rb")
         self.addCleanup(received.close)
         for piece in range(16):
@@ -71,17 +98,31 @@ class PeerTests(ServiceTestCase):
         sock.shutdown(socket.SHUT_WR)
         self.assertEqual(received.read(), b"")
 
+    def echoesTLS(self, name: str) -> None:
+        """Sends 1 MiB over TLS, and then its end, which is answered."""
+        peer = TLSPeer(self.start(name, "tls"), clientContext(ssl.TLSVersion.TLSv1_3)).shake()
+        for piece in range(64):
+            data = random.Random(piece).randbytes(1 << 14)
+            peer.send(data)
+            self.assertEqual(peer.receive(len(data)), data)
+        peer.sock.sendall(peer.end())
+        self.assertEqual(peer.receiveAll(), b"")
+        self.assertTrue(peer.isEnded)
 
-def _peerTest(name: str) -> Callable[[PeerTests], None]:
+
+def _peerTest(name: str, echoes: Callable[[PeerTests, str], None], how: str) -> Callable[[PeerTests], None]:
     def test(self: PeerTests) -> None:
-        self.echoes(name)
+        echoes(self, name)
 
-    test.__doc__ = f"{CANDIDATES[name].title} sends back 1 MiB."
+    test.__doc__ = f"{CANDIDATES[name].title} sends back 1 MiB{how}."
     return test
 
 
-for _name in CANDIDATES:
-    setattr(PeerTests, f"test_{_name.replace('-', '_')}", _peerTest(_name))
+for _name, _candidate in CANDIDATES.items():
+    _test = f"test_{_name.replace('-', '_')}"
+    setattr(PeerTests, _test, _peerTest(_name, PeerTests.echoes, ""))
+    if "tls" in _candidate.options:
+        setattr(PeerTests, f"{_test}_tls", _peerTest(_name, PeerTests.echoesTLS, " over TLS"))
 
 
 # A mixin, so that runners find no tests in it; a test case for those who check types.
@@ -91,8 +132,8 @@ else:
     _Base = object
 
 
-class LoadTestsMixin(_Base):
-    """What both loads do."""
+class LoadRuns(_Base):
+    """Runs a load."""
 
     def load(self) -> Load:
         """Returns the load."""
@@ -111,6 +152,10 @@ class LoadTestsMixin(_Base):
         for lie, line in lies.items():
             self.assertRegex(str(runs[lie].exception()), rf"\A{line}\Z", lie)
             self.assertIsInstance(runs[lie].exception(), LoadError)
+
+
+class LoadTestsMixin(LoadRuns):
+    """What both loads do."""
 
     def test_streams(self) -> None:
         """Streams are echoed and counted, and the server's CPU is seen."""
@@ -138,17 +183,7 @@ class LoadTestsMixin(_Base):
 
     def test_wrongStream(self) -> None:
         """A byte that is changed, lost, too many, too late, or missing at the end is noticed."""
-        wrong = r"byte \d+ is \d+ and should be \d+"
-        self.assertNoticed(
-            STREAM,
-            {
-                "flip": wrong,
-                "lose": wrong,
-                "add": r"1 bytes too many came after byte \d+",
-                "late": r"1 bytes too many came after byte \d+",
-                "end": r"the end came after byte \d+ of \d+",
-            },
-        )
+        self.assertNoticed(STREAM, {**LIES, "late": LIES["add"]})
 
     def test_wrongDatagram(self) -> None:
         """A datagram that is changed, cut, too long, or sent twice is noticed."""
@@ -199,6 +234,39 @@ class CompiledLoadTests(LoadTestsMixin, ServiceTestCase):
         phase = Phase(0.05, 0.2, 1000)
         error = self.assertRaises(LoadError, self.run_, liar("flip"), RATE, phase)
         self.assertRegex(str(error), r"\Abyte \d+ is \d+ and should be \d+\Z")
+
+
+class TLSLoadTests(LoadRuns, ServiceTestCase):
+    def load(self) -> Load:
+        """Returns the load in C, of which TLS is asked."""
+        return orSkip(loadOverTLS)
+
+    def test_streams(self) -> None:
+        """Streams over TLS are echoed and counted."""
+        self.assertGreaterEqual(self.run_(makePeer("asyncio"), TLS).echoes, 3)
+
+    def test_large(self) -> None:
+        """Messages of many records, which no buffer holds, are echoed too."""
+        row = Row("large", "", "stream", 8 << 20, 2, transport="tls")
+        self.assertGreaterEqual(self.run_(makePeer("asyncio"), row).echoes, 2)
+
+    def test_idle(self) -> None:
+        """Connections are opened and left."""
+        row = Row("idle", "", "idle", 1024, 50, transport="tls")
+        self.assertEqual(self.run_(makePeer("asyncio"), row).echoes, 50)
+
+    def test_wrong(self) -> None:
+        """A byte that is changed, lost, too many, or missing at the end is noticed."""
+        self.assertNoticed(TLS, LIES)
+
+    def test_noTLS(self) -> None:
+        """A server that answers something else than TLS is told in one line."""
+        load = self.load()
+        with makePeer("asyncio").process("tcp") as server:
+            address = server.address()
+            usage = Usage(0, 0)
+            error = self.assertRaises(LoadError, runLoad, load, TLS, address, BRIEFLY, lambda: usage)
+        self.assertRegex(str(error), r"\ATLS: .+\Z")
 
 
 class PythonLoadTests(LoadTestsMixin, ServiceTestCase):
