@@ -62,6 +62,7 @@ ROWS = (
     Row("udp", "UDP, 64 bytes, 10 sources", "datagram", 64, 10, transport="udp", quick=True),
     Row("latency", "Round trip of 1 KiB at half of saturation", "rate", 1024, 10, (MEDIAN, TAIL)),
     Row("memory", "Memory of an idle connection", "idle", 1024, 2000, (MEMORY,), pythonLoad=True),
+    Row("tls-memory", "Memory of an idle TLS connection", "idle", 1024, 2000, (MEMORY,), transport="tls"),
     Row("accept", "Accept, 1 byte, close", "accept", 1, 10, quick=True, pythonLoad=True),
 )
 
