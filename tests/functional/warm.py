@@ -169,7 +169,7 @@ def _become(request: bytes, descriptors: list[int]) -> None:
     asked = json.loads(request)
     os.chdir(asked["folder"])
     program, *arguments = asked["command"]
-    isModule = program == sys.executable
+    isModule = arguments[:1] == ["-m"]
     # In place: twist has bound the list itself, when it was imported.
     sys.argv[:] = arguments[1:] if isModule else asked["command"]
     if isModule:
