@@ -76,8 +76,9 @@ class ServiceTestCase(TestCase):
     def serve(self, *options: str, **more: object) -> EchoProcess:
         """Starts a service with these options; it is killed at the test's end if it still runs."""
         kind = EchoProcess if more.keys() & {"command", "env"} else self.process
-        always = () if "command" in more else self.always
-        server = kind(*always, *options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
+        if self.always and "command" not in more:
+            options = (*self.always, *(options or ("--port", "0")))
+        server = kind(*options, **{"reactor": reactorName(), **more})  # type: ignore[arg-type]
         self.addCleanup(server.kill)
         return server.start()
 

@@ -25,7 +25,7 @@ PER_PEER = 256 * KIBI
 PING_EVERY = 0.01
 PINGS = 200
 P99 = 0.020
-ROUNDS = 3
+ROUNDS = 10
 
 # Sends and reads, on a process of its own, as fast as it is served; until it is killed.
 FLOODER = """
