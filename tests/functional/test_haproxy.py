@@ -138,19 +138,21 @@ class StreamTests(HAProxyTestCase):
         for source, peer in inside.items():
             host = f"[{source}]" if ":" in source else source
             self.assertIn(f"connection from {host}:{peer.getsockname()[1]}", echo.log())
-            # HAProxy may pass a reset on as an end.
-            refused = self.connectFrom(source)
-            refused.sendall(b"?")
-            self.assertTrue(self._isEnded(refused), source)
+        # At the same time, as over TLS HAProxy tries again, three times, a second apart.
+        refused = [self.connectFrom(source) for source in inside]
+        for peer in refused:
+            peer.sendall(b"?")
+        self.assertEqual([self._isEnded(peer) for peer in refused], [True] * len(inside))
         inside["127.0.0.2"].shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(inside["127.0.0.2"]), b"")
         again = self.connectFrom("127.0.0.2")
         again.sendall(b"?")
         self.assertEqual(again.recv(1), b"?")
-        # Over TLS HAProxy tries again, since it is refused before a handshake.
+        # More over TLS, where it is refused before a handshake.
         self.assertGreaterEqual(stopCounts(echo)["refused"], 3)
 
     def _isEnded(self, peer: socket.socket) -> bool:
+        """Says whether a peer's connection ends: HAProxy may pass a reset on as an end."""
         try:
             return peer.recv(1) == b""
         except ConnectionResetError:
