@@ -30,6 +30,10 @@ EXEMPT = {
     "test_resumeProducing": "asks the reactor whether it reads from a descriptor that a poller reads from",
 }
 
+# Whole classes that do not: these ask the reactor, and not the transport, to let go of a connection, and
+# then close its socket. It works with most versions and reactors, but is not how to do it here.
+EXEMPT_CLASSES = {"AdoptStreamConnectionTestsBuilder", "UNIXAdoptStreamConnectionTestsBuilder"}
+
 
 class DirectReactorMixin:
     """Builds reactors whose listening ports take the direct path."""
@@ -66,7 +70,7 @@ def _classes(module: ModuleType) -> dict[str, type]:
     """Returns the test classes for a module's builders: those that Twisted itself makes classes of."""
     classes: dict[str, type] = {}
     for name, builder in vars(module).items():
-        if f"{name}_EPollReactorTests" in vars(module):
+        if f"{name}_EPollReactorTests" in vars(module) and name not in EXEMPT_CLASSES:
             more = {"__module__": __name__, "_reactors": REACTORS, **_exempt(builder)}
             made: Any = type(f"Direct{name}", (DirectReactorMixin, builder), more)
             classes.update(made.makeTestCaseClasses())
