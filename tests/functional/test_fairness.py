@@ -35,7 +35,8 @@ for _ in range(connections):
     selector.register(sock, selectors.EVENT_READ)
     left[sock] = size
     sock.sendall(data)
-print("ready", flush=True)
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
 while True:
     for key, _ in selector.select():
         sock = key.fileobj
