@@ -23,6 +23,7 @@ from benchmarks.peers import ALL, CANDIDATES, Peer, makePeer, versions
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.tools import HERE, Missing
+from tests.functional.kernel import waitUntil
 from tests.functional.service import PATIENCE, ServiceTestCase, reactorName
 from tests.functional.tls import TLSPeer, clientContext
 
@@ -354,4 +355,12 @@ class CommandTests(ServiceTestCase):
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE)
         self.assertEqual((process.returncode, errors), (1, "benchmark: interrupted\n"))
-        self.assertRaises(ProcessLookupError, os.killpg, process.pid, 0)
+        # Whoever inherits its children takes a moment to notice their end.
+        self.assertTrue(waitUntil(lambda: not self._hasMembers(process.pid)))
+
+    def _hasMembers(self, group: int) -> bool:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        return True
