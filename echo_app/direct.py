@@ -9,6 +9,7 @@ used. :func:`direct` puts it below the connections of a listening port, which be
 
 from __future__ import annotations
 
+from errno import ENOBUFS
 from functools import partial
 from typing import Any
 
@@ -144,8 +145,8 @@ class DirectServer(_DirectTransport):
             return self.socket.send(data)
         except BlockingIOError:
             return 0
-        except OSError:
-            return CONNECTION_LOST
+        except OSError as error:
+            return 0 if error.errno == ENOBUFS else CONNECTION_LOST
 
 
 class DirectUNIXServer(_DirectTransport, CountingUNIXServer):

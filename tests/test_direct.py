@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from itertools import count
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer, ITCPTransport
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import MemoryReactor
 from twisted.internet.threads import deferToThread
@@ -91,6 +93,30 @@ class DirectPathTests(SynchronousTestCase):
         before = port.transport
         self.assertFalse(direct(port))
         self.assertIs(port.transport, before)
+
+
+class SendTests(SynchronousTestCase):
+    """What a socket's errors mean."""
+
+    def test_errors(self) -> None:
+        """A full queue is no end, as for Twisted's transports; anything else is."""
+
+        class Socket:
+            def __init__(self, number: int) -> None:
+                self._number = number
+
+            def send(self, data: bytes) -> int:
+                raise OSError(self._number, "")
+
+        for kind in (DirectServer, tcp.Server):
+            for number, result in (
+                (errno.EAGAIN, 0),
+                (errno.ENOBUFS, 0),
+                (errno.ECONNRESET, CONNECTION_LOST),
+            ):
+                transport = kind.__new__(kind)
+                transport.socket = Socket(number)  # type: ignore[assignment]
+                self.assertEqual(transport.writeSomeData(b"x"), result, (kind, number))
 
 
 class TransportTests(TestCase):
