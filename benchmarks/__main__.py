@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -169,6 +170,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         missing=missing,
         cores=cores.distinct(),
         busy=busy,
+        command=shlex.join(["bin/benchmark", *sys.argv[1:]]),
     )
     laboratory = Laboratory(load, cores)
     with showProgress(console, plan.measurements()) as progress:

@@ -136,6 +136,7 @@ def page(results: Results) -> str:
     """Returns the page of the documentation."""
     return Template(TEMPLATE.read_text()).substitute(
         date=results.date,
+        command=results.command,
         method=method(results),
         figures=_listTable(figures(results, brief=False)),
         promises=_listTable(promises(results, brief=False)),

@@ -64,6 +64,7 @@ class Results:
     :param missing: what could not be run, and why.
     :param cores: how many different cores the server and the load had.
     :param busy: the load average before.
+    :param command: what was typed.
     :param offered: messages a second of the latency row; 0 where it was not run.
     :param samples: by the names of the row and the peer.
     """
@@ -78,6 +79,7 @@ class Results:
     missing: list[str]
     cores: int = 2
     busy: float = 0.0
+    command: str = "bin/benchmark"
     offered: int = 0
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
 
