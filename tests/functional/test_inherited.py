@@ -5,17 +5,12 @@ Each class of these modules runs again here, with ``--no-direct``.
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
-from tests.functional import (
-    test_backpressure,
-    test_clients,
-    test_halfclose,
-    test_isolation,
-    test_limits,
-    test_stop,
-)
 from tests.functional.service import ServiceTestCase
+
+MODULES = ("backpressure", "clients", "halfclose", "isolation", "limits", "stop")
 
 
 def _again(module: ModuleType) -> dict[str, type[ServiceTestCase]]:
@@ -28,12 +23,5 @@ def _again(module: ModuleType) -> dict[str, type[ServiceTestCase]]:
     }
 
 
-for _module in (
-    test_backpressure,
-    test_clients,
-    test_halfclose,
-    test_isolation,
-    test_limits,
-    test_stop,
-):
-    globals().update(_again(_module))
+for _name in MODULES:
+    globals().update(_again(import_module(f"tests.functional.test_{_name}")))
