@@ -13,9 +13,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
-    from echo_app.gates import ProxyEndpoint, ProxyGateFactory
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
+    from echo_app.proxygate import ProxyEndpoint, ProxyGateFactory
     from echo_app.service import EchoService
     from echo_app.tap import Options, makeService
     from echo_app.tlsserver import ServerTLS, TLSEndpoint
@@ -45,8 +45,8 @@ _ROOMS = {
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",
-    "ProxyEndpoint": "gates",
-    "ProxyGateFactory": "gates",
+    "ProxyEndpoint": "proxygate",
+    "ProxyGateFactory": "proxygate",
     "ServerTLS": "tlsserver",
     "TLSEndpoint": "tlsserver",
     "makeService": "tap",

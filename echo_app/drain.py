@@ -1,6 +1,7 @@
 """Ends a service's connections without losing an echo.
 
-A connection is quiet when nothing was received for a second and nothing is owed. A quiet one gets our
+A connection is quiet when nothing was received for a second and nothing is owed: no byte, and no answer
+that is under way or held back on purpose. A quiet one gets our
 end of stream, and is closed when nothing more came: a close with unread input would be a reset, which
 destroys what is still under way to the peer. While input does come it lingers, a second at most. A busy
 one runs until its own end. At the deadline whatever is left is aborted and counted.
@@ -97,7 +98,8 @@ class Drain:
         if more:
             seen.received, seen.since = progress.received, now
         if seen.endedAt is None:
-            if not progress.owed and now - seen.since >= QUIET:
+            isOwed = progress.owed or progress.held or protocol.pending
+            if not isOwed and now - seen.since >= QUIET:
                 seen.endedAt = now
                 self._end(protocol, seen)
         elif not more:

@@ -4,94 +4,110 @@ A gate reads a connection's first bytes, decides, and hands the transport and th
 next protocol. Twisted's wrapping protocols stay between the two for good: they cost something for each
 byte, and hide half-closes and producers.
 
-The rules of :class:`ProxyGate`: until its header is complete it is one of the open connections, so that
-caps, time-outs and a drain hold for it; then it is none, and the next protocol is one, with nothing in
-between that others could see. Its timer runs no longer than that. Nobody refers to it afterwards.
+The rules of a :class:`Gate`: until it hands over it is one of the open connections, so that caps, time-outs
+and a drain hold for it; then it is none, and the next protocol is one, with nothing in between that others
+could see. Its timer runs no longer than that. Nobody refers to it afterwards.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    IListeningPort,
-    IProtocol,
-    IProtocolFactory,
-    IStreamServerEndpoint,
-)
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.addresses import Network, describe, networkOf, unmapped
 from echo_app.interfaces import IStreamTransport
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Refusal
-from echo_app.proxyheader import BadHeader, Header, parseHeader
 from echo_app.sockets import reset
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
-# Who may send a header when nobody else is named.
-LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-
-# Seconds until the first byte: some balancers connect ahead, and send the header with the first payload.
-SILENCE = 60.0
-
-# Seconds from the first byte of a header to its last: it is sent at once, and the specification asks for
-# 3 at the least, to cover a retransmission.
-PATIENCE = 5.0
 
 
 @implementer(IHalfCloseableProtocol)
-class ProxyGate(Protocol):
-    """Reads the header of the PROXY protocol, and hands the connection over as its client's.
+class Gate(Protocol):
+    """Reads a connection's first bytes; a subclass says which, and what they decide.
 
-    :param factory: makes the next protocol, for the client's address.
+    It overrides ``prefixReceived`` and ``prefixEnded``, and calls ``handOver`` once, or closes.
+
+    :param build: makes the next protocol, from the peer's address; None resets the connection.
     :param connections: what the connection is counted in meanwhile.
     :param clock: what time is.
+    :cvar name: what it waits for, in the counts of what timed out.
+    :cvar silence: seconds until the first byte; None is no limit.
+    :cvar patience: seconds from the first byte until it has handed over.
+    :ivar received: what came so far; bounding it is the subclass's business.
     """
 
     transport: IStreamTransport
+    pending = 0
+    name: str
+    silence: float | None = None
+    patience: float
 
-    def __init__(self, factory: IProtocolFactory, connections: ConnectionCounts, clock: IReactorTime) -> None:
-        self._factory = factory
-        self._connections = connections
+    def __init__(
+        self,
+        build: Callable[[IAddress], IProtocol | None],
+        connections: ConnectionCounts,
+        clock: IReactorTime,
+    ) -> None:
+        self.received = bytearray()
+        self.connections = connections
+        self._build = build
         self._clock = clock
-        # At most a header and one read: what is longer is no header.
-        self._received = bytearray()
         self._timeout: IDelayedCall | None = None
 
+    def prefixReceived(self) -> None:
+        """Looks at what was received so far: waits for more, hands over, or closes."""
+        raise NotImplementedError
+
+    def prefixEnded(self) -> None:
+        """The peer ended its stream before the gate handed over."""
+        raise NotImplementedError
+
+    def pendingPeer(self) -> IAddress | None:
+        """Returns the address that the connection counts under meanwhile; None is nobody's."""
+        return self.transport.getPeer()
+
+    def handOver(self, size: int) -> IProtocol:
+        """Puts the next protocol in the gate's place, and gives it what was received after `size` bytes.
+
+        :return: the next protocol.
+        """
+        self._stopWaiting()
+        transport = self.transport
+        with self.connections.handingOver(self):
+            protocol = self._build(transport.getPeer()) or Refusal()
+            _replace(transport, self, protocol)
+            protocol.makeConnection(transport)
+        rest = bytes(self.received[size:])
+        isEnded = getattr(transport, "disconnecting", False) or getattr(transport, "disconnected", False)
+        if rest and not isEnded:
+            protocol.dataReceived(rest)
+        return protocol
+
     def connectionMade(self) -> None:
-        """Counts the connection, and begins to wait for a header."""
-        if self._connections.entered(self):
-            self._timeout = self._clock.callLater(SILENCE, self._timedOut)
-        else:
+        """Counts the connection, and begins to wait."""
+        if not self.connections.entered(self, self.pendingPeer()):
             reset(self.transport)
+        elif self.silence is not None:
+            self._wait(self.silence)
 
     def dataReceived(self, data: bytes) -> None:
-        """Reads on; hands over when the header is complete."""
-        if not self._received and self._timeout is not None:
-            self._timeout.reset(PATIENCE)
-        self._received += data
-        try:
-            header = parseHeader(self._received)
-        except BadHeader as error:
-            self._refuse(str(error))
-        else:
-            if header is not None:
-                self._handOver(header)
+        """Reads on."""
+        if not self.received:
+            self._wait(self.patience)
+        self.received += data
+        self.prefixReceived()
 
     def readConnectionLost(self) -> None:
-        """The stream ends before its header; who sent no byte only looked whether we are there."""
-        if self._received:
-            self._refuse(f"a stream that ends after {len(self._received)} bytes")
+        """The stream ends within the prefix; who sent no byte only looked whether we are there."""
+        if self.received:
+            self.prefixEnded()
         else:
             self.finish()
 
@@ -105,27 +121,14 @@ class ProxyGate(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stops waiting."""
         self._stopWaiting()
-        self._connections.left(self)
+        self.connections.left(self)
 
-    def _handOver(self, header: Header) -> None:
+    def _wait(self, seconds: float) -> None:
         self._stopWaiting()
-        transport = self.transport
-        _present(transport, header)
-        with self._connections.handingOver(self):
-            protocol = self._factory.buildProtocol(transport.getPeer()) or Refusal()
-            _replace(transport, self, protocol)
-            protocol.makeConnection(transport)
-        rest = bytes(self._received[header.size :])
-        isEnded = getattr(transport, "disconnecting", False) or getattr(transport, "disconnected", False)
-        if rest and not isEnded:
-            protocol.dataReceived(rest)
-
-    def _refuse(self, why: str) -> None:
-        self._connections.refused.add("bad-header", f"{describe(self.transport.getPeer())} sent {why}")
-        reset(self.transport)
+        self._timeout = self._clock.callLater(seconds, self._timedOut)
 
     def _timedOut(self) -> None:
-        self._connections.cut("header")
+        self.connections.cut(self.name)
         reset(self.transport)
 
     def _stopWaiting(self) -> None:
@@ -133,102 +136,7 @@ class ProxyGate(Protocol):
             self._timeout.cancel()
 
 
-@implementer(IProtocolFactory)
-class ProxyGateFactory:
-    """Puts a :class:`ProxyGate` before the protocols of any factory, TLS included.
-
-    The connection that the next protocol is made for, and gets, is the client's: ``getPeer()`` and
-    ``getHost()`` are what the header says, from ``connectionMade`` on. For a health check of the proxy,
-    and where it can't name the client, they stay the connection's own.
-
-    :param factory: makes the next protocol.
-    :param clock: what time is.
-    :param trusted: networks whose peers may send a header; UNIX peers always may. A peer that may not is
-        reset.
-    :param connections: what pending connections are counted in; None is the counts of an ``EchoFactory``,
-        and for any other factory the gate's own, without caps. An ``EchoService`` replaces them by its own.
-    :raise ValueError: when a network is none.
-    """
-
-    def __init__(
-        self,
-        factory: IProtocolFactory,
-        clock: IReactorTime,
-        trusted: Iterable[Network | str] = LOOPBACK,
-        connections: ConnectionCounts | None = None,
-    ) -> None:
-        self.connections = (
-            connections or getattr(factory, "connections", None) or ConnectionCounts(Limits(), clock.seconds)
-        )
-        self._factory = factory
-        self._clock = clock
-        self._trusted = tuple(networkOf(str(each)) for each in trusted)
-
-    def buildProtocol(self, addr: object) -> IProtocol:
-        """Returns a gate, or what resets a peer that is not trusted, or is one too many."""
-        if not self._isTrusted(addr):
-            self.connections.refused.add("untrusted-proxy", f"{describe(addr)} is not trusted")
-            return Refusal()
-        # No address: the cap by peer is the client's, who is not known yet.
-        if not self.connections.admits(None):
-            return Refusal()
-        return ProxyGate(self._factory, self.connections, self._clock)
-
-    def doStart(self) -> None:
-        """Starts the factory behind it."""
-        self._factory.doStart()
-
-    def doStop(self) -> None:
-        """Stops the factory behind it."""
-        self._factory.doStop()
-
-    def _isTrusted(self, address: object) -> bool:
-        if isinstance(address, (IPv4Address, IPv6Address)):
-            host = ipaddress.ip_address(unmapped(address.host))
-            return any(host in network for network in self._trusted)
-        return isinstance(address, UNIXAddress)
-
-
-@implementer(IStreamServerEndpoint)
-class ProxyEndpoint:
-    """An endpoint whose connections begin with a header of the PROXY protocol.
-
-    :param endpoint: what listens.
-    :param clock: what time is.
-    :param trusted: as for :class:`ProxyGateFactory`.
-    :raise ValueError: when a network is none.
-    """
-
-    def __init__(
-        self,
-        endpoint: IStreamServerEndpoint,
-        clock: IReactorTime,
-        trusted: Iterable[Network | str] = LOOPBACK,
-    ) -> None:
-        self._endpoint = endpoint
-        self._clock = clock
-        self._trusted = tuple(networkOf(str(each)) for each in trusted)
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listens, with a gate before the factory's protocols; fails as the endpoint does."""
-        return self._endpoint.listen(ProxyGateFactory(protocolFactory, self._clock, self._trusted))
-
-
-def _present(transport: Any, header: Header) -> None:
-    """Makes a transport give the client's address as its peer's, and where it connected to as its host.
-
-    They are attributes of the instance: any class of transport has them that way, Twisted's for TCP and
-    UNIX sockets as well as one derived from them, and what lies on top, such as TLS, asks it in turn.
-    The fields that ``getPeer`` reads are another set in each class, half of it private. A transport asks
-    for no address on the path of a byte, so that it costs nothing there.
-    """
-    source, destination = header.source, header.destination
-    if source is not None:
-        transport.getPeer = lambda: source
-        transport.getHost = lambda: destination
-
-
-def _replace(transport: Any, gate: ProxyGate, protocol: IProtocol) -> None:
+def _replace(transport: Any, gate: Gate, protocol: IProtocol) -> None:
     """Puts a protocol in the gate's place, in a reactor's transport or in one that is a protocol wrapper."""
     for name in ("protocol", "wrappedProtocol"):
         if getattr(transport, name, None) is gate:

@@ -16,9 +16,13 @@ class ITLSTransport(IStreamTransport, ISSLTransport):
 
 
 class Counted(Protocol):
-    """What limits, time-outs and a drain ask of a connection's protocol."""
+    """What limits, time-outs and a drain ask of a connection's protocol.
+
+    :ivar pending: answers that are under way, and are owed though nothing of them is written yet.
+    """
 
     transport: IStreamTransport
+    pending: int
 
     def finish(self) -> None:
         """Closes the connection when everything that was written is sent."""

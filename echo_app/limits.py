@@ -1,8 +1,8 @@
 """The caps and time-outs, as a value, and the counts that they are held against.
 
 The rules of :class:`ConnectionCounts`: a connection is in `open` from ``opened`` to ``closed``, and both
-are called exactly once for it, or from ``entered`` to ``left``, under no peer; `perPeer` never holds a
-zero; a peer is refused before its connection is counted.
+are called exactly once for it, or from ``entered`` to ``left``; `perPeer` never holds a zero; a peer is
+refused before its connection is counted.
 """
 
 from __future__ import annotations
@@ -188,28 +188,31 @@ class ConnectionCounts:
             return self._refuse("max-connections-per-peer")
         return True
 
-    def entered(self, protocol: Counted) -> bool:
-        """Counts a connection that is not served yet, such as one in a gate, towards the cap on all.
+    def entered(self, protocol: Counted, peer: object = None) -> bool:
+        """Counts a connection that is not served yet, such as one in a gate.
 
+        :param peer: the address that it counts under; None while it is not known.
         :return: whether its descriptor leaves enough for everything else.
         """
         fileno = getattr(protocol.transport, "fileno", None)
         highest = self._highestDescriptor
         if highest is not None and fileno is not None and fileno() >= highest:
             return self._refuse("descriptors")
-        self.open[protocol] = None
+        key = self.open[protocol] = self._keyOf(peer)
+        if key is not None:
+            self.perPeer[key] += 1
         return True
 
     def left(self, protocol: Counted) -> None:
         """Forgets a connection that ended before it was served; a second call is harmless."""
         if protocol in self.open:
-            del self.open[protocol]
+            self._forget(protocol)
             self._tellIfEmpty()
 
     @contextmanager
     def handingOver(self, protocol: Counted) -> Iterator[None]:
-        """Forgets a connection that is served now, by another protocol, which is counted in here."""
-        del self.open[protocol]
+        """Forgets a connection that goes on under another protocol, which is counted in here."""
+        self._forget(protocol)
         try:
             yield
         finally:
@@ -217,26 +220,18 @@ class ConnectionCounts:
 
     def opened(self, protocol: Counted) -> bool:
         """Counts a connection; says whether its descriptor leaves enough for everything else."""
-        if not self.entered(protocol):
-            return False
         peer = protocol.transport.getPeer()
-        key = self._keyOf(peer)
-        self.open[protocol] = key
+        if not self.entered(protocol, peer):
+            return False
         self.accepted += 1
-        if key is not None:
-            self.perPeer[key] += 1
         if self._logConnections:
             log.debug("connection from {peer}", peer=describe(peer))
         return True
 
     def closed(self, protocol: Counted, reason: Failure) -> None:
         """Counts a connection's end, and as lost one that ended with an error not of our making."""
-        key = self.open.pop(protocol)
+        self._forget(protocol)
         self.lost += not reason.check(ConnectionDone, ConnectionAborted)
-        if key is not None:
-            self.perPeer[key] -= 1
-            if not self.perPeer[key]:
-                del self.perPeer[key]
         if self._logConnections:
             log.debug(
                 "connection from {peer} ended: {reason}",
@@ -262,6 +257,13 @@ class ConnectionCounts:
         if self.limits.maxConnectionsPerPeer is None:
             return None
         return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
+
+    def _forget(self, protocol: Counted) -> None:
+        key = self.open.pop(protocol)
+        if key is not None:
+            self.perPeer[key] -= 1
+            if not self.perPeer[key]:
+                del self.perPeer[key]
 
     def _tellIfEmpty(self) -> None:
         if not self.open:

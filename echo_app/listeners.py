@@ -27,9 +27,9 @@ from twisted.logger import Logger
 from echo_app.addresses import describe, isWildcardHost, transportName
 from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
 from echo_app.direct import direct
-from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory
+from echo_app.proxygate import ProxyGateFactory
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
 from echo_app.tlsserver import TLSEndpoint
 

@@ -10,6 +10,7 @@ end of stream.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from twisted.internet.interfaces import (
@@ -37,6 +38,7 @@ class EchoProtocol(Protocol):
 
     transport: IStreamTransport
     connections: ConnectionCounts | None = None
+    pending = 0
 
     def connectionMade(self) -> None:
         """Ties reading to writing, and counts the connection where a factory asked for it."""
@@ -81,6 +83,11 @@ class Refusal(Protocol):
         reset(cast(IStreamTransport, transport))
 
 
+# Makes what serves an admitted connection, from its peer's address and its number: 1, 2, 3 and so on, over
+# all listeners of the factory, in the order of admission.
+Build = Callable[[IAddress | None, int], IProtocol]
+
+
 class EchoFactory(ServerFactory):
     """Makes an :class:`EchoProtocol` for each connection that the limits admit.
 
@@ -93,14 +100,25 @@ class EchoFactory(ServerFactory):
 
     def __init__(self, connections: ConnectionCounts | None = None) -> None:
         self.connections = connections
+        self._admitted = 0
+        self._build: Build = self._buildPlain
+
+    def wrap(self, wrapper: Callable[[Build], Build]) -> None:
+        """Puts a gate, or a layer, before the protocols to come; the last one is the first that a byte meets.
+
+        :param wrapper: is given what made protocols so far, and returns what makes them from now on.
+        """
+        self._build = wrapper(self._build)
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
         """Returns the connection's protocol, or one that resets it."""
-        if self.connections is None:
-            return super().buildProtocol(addr)
-        if not self.connections.admits(addr):
+        if self.connections is not None and not self.connections.admits(addr):
             return Refusal()
-        protocol = super().buildProtocol(addr)
+        self._admitted += 1
+        return self._build(addr, self._admitted)
+
+    def _buildPlain(self, addr: IAddress | None, _number: int) -> IProtocol:
+        protocol = cast(IProtocol, super().buildProtocol(addr))
         if isinstance(protocol, EchoProtocol):
             protocol.connections = self.connections
         return protocol

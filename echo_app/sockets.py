@@ -37,12 +37,14 @@ class Progress:
     :param sent: bytes to the peer that it has acknowledged.
     :param owed: bytes in the kernel's queue to the peer. While it has room, nothing waits in ours.
     :param unread: bytes in the kernel's queue from the peer.
+    :param held: bytes that a layer of ours holds back on purpose.
     """
 
     received: int
     sent: int
     owed: int
     unread: int
+    held: int = 0
 
 
 class CountingUNIXServer(unix.Server):
@@ -132,7 +134,15 @@ def progressOf(transport: object) -> Progress | None:
     else:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         sent, received = _TCP_INFO.unpack(info)
-    return Progress(received, sent, _queued(sock, TIOCOUTQ), _queued(sock, FIONREAD))
+    return Progress(received, sent, _queued(sock, TIOCOUTQ), _queued(sock, FIONREAD), _held(transport))
+
+
+def _held(transport: object) -> int:
+    held = 0
+    while transport is not None:
+        held += getattr(transport, "held", 0)
+        transport = getattr(transport, "transport", None)
+    return held
 
 
 def _queued(sock: socket.socket, request: int) -> int:

@@ -28,10 +28,10 @@ from echo_app.arguments import (
 from echo_app.certificates import BadCredentials
 from echo_app.datagram import RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
-from echo_app.gates import LOOPBACK, ProxyEndpoint
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
+from echo_app.proxygate import LOOPBACK, ProxyEndpoint
 from echo_app.service import EchoService
 from echo_app.tlsserver import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
 

@@ -86,7 +86,7 @@ class TimeoutSweep:
         if progress is None:
             return
         before, movedAt, paidAt = self._seen.get(protocol, (None, now, now))
-        if progress != before:
+        if progress != before or progress.held or protocol.pending:
             movedAt = now
             if before is None or _isPaying(before, progress):
                 paidAt = now

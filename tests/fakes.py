@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IAddress
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from echo_app.limits import ConnectionCounts
@@ -23,6 +25,7 @@ class FakeConnection:
     def __init__(self, counts: ConnectionCounts, host: str = "192.0.2.1") -> None:
         self.progress: Progress | None = Progress(0, 0, 0, 0)
         self.done: list[str] = []
+        self.pending = 0
         self.transport = self
         self._counts = counts
         self._host = host
@@ -41,9 +44,9 @@ class FakeConnection:
         """Is counted as closed."""
         self._counts.closed(self.protocol, Failure(why()))
 
-    def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0) -> None:
-        """Sets what the kernel says: totals, and queues."""
-        self.progress = Progress(received, sent, owed, unread)
+    def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0, held: int = 0) -> None:
+        """Sets what the kernel says, totals and queues, and what layers do."""
+        self.progress = Progress(received, sent, owed, unread, held)
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The peer's address."""
@@ -70,3 +73,33 @@ class FakeConnection:
 def progressOf(transport: FakeConnection) -> Progress | None:
     """Stands in for ``echo_app.sockets.progressOf``."""
     return transport.progress
+
+
+PROXY = IPv4Address("TCP", "127.0.0.1", 40_000)
+
+
+class Transport(StringTransport):
+    """A transport as a reactor has it: it has a protocol, and an end at once when it is aborted.
+
+    :ivar ended: whether the protocol was told of its end.
+    """
+
+    protocol: Any
+
+    def __init__(self, peer: IAddress = PROXY, number: int = 7) -> None:
+        super().__init__(peerAddress=peer)
+        self._number = number
+        self.ended = False
+
+    def fileno(self) -> int:
+        return self._number
+
+    def abortConnection(self) -> None:
+        super().abortConnection()
+        self.end(ConnectionDone())
+
+    def end(self, error: Exception) -> None:
+        """Ends."""
+        if not self.ended:
+            self.ended = self.disconnected = True
+            self.protocol.connectionLost(Failure(error))

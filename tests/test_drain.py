@@ -72,6 +72,19 @@ class DrainTests(SynchronousTestCase):
         self.advance(0.2)
         self.assertEqual(owed.done, ENDED)
 
+    def test_heldBack(self) -> None:
+        """So is one with an answer under way, and one whose bytes are held back on purpose."""
+        slow, held = (fakes.FakeConnection(self.counts).open() for _ in range(2))
+        slow.pending = 1
+        held.move(held=1)
+        self.run_()
+        self.advance(3)
+        self.assertEqual([slow.done, held.done], [[], []])
+        slow.pending = 0
+        held.move(held=0)
+        self.advance(0.2)
+        self.assertEqual([slow.done, held.done], [ENDED, ENDED])
+
     def test_lingers(self) -> None:
         """While input comes after our end of stream, it is not closed: that would be a reset."""
         chatty = fakes.FakeConnection(self.counts).open()

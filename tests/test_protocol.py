@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -18,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from echo_app.limits import RESERVED_DESCRIPTORS, ConnectionCounts, Limits
-from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
+from echo_app.protocol import Build, EchoFactory, EchoProtocol, Refusal
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)
 
@@ -304,6 +305,29 @@ class EchoFactoryTests(SynchronousTestCase):
         self.assertEqual(self.counts.accepted, 1)
         protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 1, 0))
+
+    def test_wrap(self) -> None:
+        """What is wrapped around protocols has the admitted connections' numbers; the last is outermost."""
+        seen: list[object] = []
+
+        def wrapper(name: str) -> Callable[[Build], Build]:
+            def wrap(build: Build) -> Build:
+                def built(address: IAddress | None, number: int) -> IProtocol:
+                    seen.append((name, address, number))
+                    return build(address, number)
+
+                return built
+
+            return wrap
+
+        self.factory.wrap(wrapper("inner"))
+        self.factory.wrap(wrapper("outer"))
+        for _ in range(2):
+            protocol = self.build()
+            self.assertIs(type(protocol), EchoProtocol)
+            connected(protocol)
+        self.assertIsInstance(self.build(), Refusal)
+        self.assertEqual(seen, [(name, ADDRESS, number) for number in (1, 2) for name in ("outer", "inner")])
 
     def test_lost(self) -> None:
         """An end with an error is counted as lost; a clean one, or our own reset, is not."""

@@ -28,9 +28,9 @@ from zope.interface.verify import verifyObject
 
 from echo_app import __version__
 from echo_app.datagram import DatagramEndpoint
-from echo_app.gates import ProxyGateFactory
 from echo_app.limits import Keepalive, Limits, Snapshot
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
+from echo_app.proxygate import ProxyGateFactory
 from echo_app.service import EchoService
 from echo_app.sockets import CountingUNIXServer
 

@@ -37,6 +37,19 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.assertEqual(silent.done, ["finish"])
         self.assertEqual(counts.timedOut.byReason, {"idle": 1})
 
+    def test_heldBack(self) -> None:
+        """What waits for an answer that is under way, or for bytes that are held back, is not idle."""
+        counts = self.sweep(idle=3)
+        slow, held = (fakes.FakeConnection(counts).open() for _ in range(2))
+        slow.pending = 1
+        held.move(held=1)
+        self.advance(20)
+        self.assertEqual([slow.done, held.done], [[], []])
+        slow.pending = 0
+        held.move(held=0)
+        self.advance(4)
+        self.assertEqual([slow.done[0], held.done[0]], ["finish", "finish"])
+
     def test_closedInVain(self) -> None:
         """A connection that does not end when it is closed is reset, and counted once."""
         counts = self.sweep(idle=5)

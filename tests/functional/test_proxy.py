@@ -24,8 +24,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from echo_app.gates import ProxyEndpoint
 from echo_app.limits import Limits
+from echo_app.proxygate import ProxyEndpoint
 from echo_app.service import EchoService
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import waitForCut, waitUntil
