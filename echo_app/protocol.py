@@ -11,7 +11,7 @@ end of stream.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TypeAlias, cast
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -85,7 +85,7 @@ class Refusal(Protocol):
 
 # Makes what serves an admitted connection, from its peer's address and its number: 1, 2, 3 and so on, over
 # all listeners of the factory, in the order of admission.
-Build = Callable[[IAddress | None, int], IProtocol]
+Build: TypeAlias = "Callable[[IAddress | None, int], IProtocol]"
 
 
 class EchoFactory(ServerFactory):
