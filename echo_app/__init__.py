@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from echo_app.access import Access
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from echo_app.tlsserver import ServerTLS, TLSEndpoint
 
 __all__ = [
+    "Access",
     "DatagramEndpoint",
     "EchoDatagramProtocol",
     "EchoFactory",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "Access": "access",
     "DatagramEndpoint": "datagram",
     "EchoDatagramProtocol": "datagram",
     "EchoFactory": "protocol",

@@ -35,6 +35,8 @@ from echo_app.limits import Tally
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorUDP
 
+    from echo_app.access import Access
+
 log = Logger()
 
 # Answers a second to one source, unless told otherwise.
@@ -103,6 +105,7 @@ class DatagramRules:
         breaker.
     :param seconds: returns what time it is, in seconds.
     :param chance: returns a number from 0 up to 1: whether a loop loses this datagram.
+    :param access: the networks whose datagrams are answered; None is all.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class DatagramRules:
         rate: float | None = RATE,
         seconds: Callable[[], float] = monotonic,
         chance: Callable[[], float] = random,
+        access: Access | None = None,
     ) -> None:
         self.ownPorts: Counter[int] = Counter()
         self.answered = 0
@@ -117,6 +121,7 @@ class DatagramRules:
         self._rate = rate
         self._seconds = seconds
         self._chance = chance
+        self._access = access
         self._sources: OrderedDict[str, _Source] = OrderedDict()
 
     def admits(self, host: str, port: int) -> bool:
@@ -127,6 +132,8 @@ class DatagramRules:
             reason = "own-port"
         elif not isClientAddress(host):
             reason = "address"
+        elif self._access is not None and not self._access.permitsHost(host):
+            reason = "denied"
         else:
             reason = None if self._rate is None else self._excess(host, self._rate)
         if reason is not None:

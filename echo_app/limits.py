@@ -25,6 +25,7 @@ from echo_app.addresses import describe, peerKey, printable
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from echo_app.access import Access
     from echo_app.interfaces import Counted
 
 log = Logger()
@@ -125,7 +126,7 @@ class Snapshot:
 
     :param open: connections open now, those whose header or login is pending included.
     :param accepted: connections that were served, the open ones included.
-    :param refused: peers that were reset, by reason: ``max-connections``,
+    :param refused: peers that were reset, by reason: ``denied``, ``max-connections``,
         ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``.
     :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``.
     :param aborted: connections that a stop cut off.
@@ -155,6 +156,7 @@ class ConnectionCounts:
     :param seconds: returns what time it is, in seconds: what log lines are spaced by.
     :param descriptorLimit: the number that the process's descriptors stay below; a connection whose
         descriptor comes within 16 of it is refused. None is no such limit.
+    :param access: the networks whose peers may connect; None is all.
     :param logConnections: log each connection's beginning and end, at debug level.
     """
 
@@ -164,6 +166,7 @@ class ConnectionCounts:
         seconds: Callable[[], float] = monotonic,
         *,
         descriptorLimit: int | None = None,
+        access: Access | None = None,
         logConnections: bool = False,
     ) -> None:
         self.limits = limits
@@ -174,12 +177,18 @@ class ConnectionCounts:
         self.lost = 0
         self.refused = Tally("refused peers", seconds)
         self.timedOut = Tally("timed out connections", seconds)
+        self._access = access
         self._waiting: list[Deferred[None]] = []
         self._logConnections = logConnections
         self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
     def admits(self, address: object) -> bool:
-        """Says whether a peer at this address may connect now; counts it as refused if not."""
+        """Says whether a peer at this address may connect now; counts it as refused if not.
+
+        :param address: None while it is not known: then only the cap on all is looked at.
+        """
+        if self._access is not None and address is not None and not self._access.permits(address):
+            return self._refuse("denied", describe(address))
         limits = self.limits
         if limits.maxConnections is not None and len(self.open) >= limits.maxConnections:
             return self._refuse("max-connections")
@@ -271,6 +280,6 @@ class ConnectionCounts:
             for deferred in waiting:
                 deferred.callback(None)
 
-    def _refuse(self, reason: str) -> bool:
-        self.refused.add(reason)
+    def _refuse(self, reason: str, detail: str = "") -> bool:
+        self.refused.add(reason, detail)
         return False

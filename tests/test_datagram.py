@@ -21,6 +21,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app import datagram
+from echo_app.access import Access
 from echo_app.datagram import (
     BATCH,
     LOSS,
@@ -111,6 +112,18 @@ class AddressTests(RulesTestCase):
     def test_memory(self) -> None:
         """What is remembered of addresses is bounded."""
         self.assertEqual(isClientAddress.cache_info().maxsize, SOURCES)
+
+
+class AccessTests(RulesTestCase):
+    """Whose networks are answered."""
+
+    def test_denied(self) -> None:
+        """What is sent from elsewhere is dropped, an IPv4-mapped source too, and costs no allowance."""
+        rules = DatagramRules(1.0, self.clock.seconds, access=Access(allow=["192.0.2.0/24"]))
+        for host in ("192.0.3.1", "::ffff:192.0.3.1", "2001:db8::1"):
+            self.assertFalse(rules.admits(host, 5000))
+        self.assertTrue(rules.admits("::ffff:192.0.2.1", 5000))
+        self.assertEqual(rules.dropped.byReason, {"denied": 3})
 
 
 class RateTests(RulesTestCase):

@@ -16,6 +16,7 @@ import echo_app
 HOUSE = (
     "interfaces",
     "addresses",
+    "access",
     "limits",
     "sockets",
     "protocol",

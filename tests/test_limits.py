@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.access import Access
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Tally
 from tests.fakes import FakeConnection
 
@@ -151,3 +152,20 @@ class ConnectionCountsTests(SynchronousTestCase):
         self.assertEqual([event["log_level"] for event in events], [LogLevel.debug] * 2)
         self.assertEqual({event["peer"] for event in events}, {"192.0.2.1:4242"})
         self.assertIn("cleanly", events[1]["reason"])
+
+
+class AccessTests(SynchronousTestCase):
+    def test_denied(self) -> None:
+        """A peer that may not come is refused before any cap, with its address in the log."""
+        access = Access(deny=["192.0.2.0/24"])
+        counts = ConnectionCounts(Limits(maxConnections=1), access=access)
+        FakeConnection(counts, "198.51.100.1").open()
+        with capturedLogs() as events:
+            self.assertFalse(counts.admits(IPv6Address("TCP", "::ffff:192.0.2.1", 1)))
+        self.assertEqual(counts.refused.byReason, {"denied": 1})
+        self.assertEqual([event["last"] for event in events], [" (the last one: 192.0.2.1:1)"])
+
+    def test_unknown(self) -> None:
+        """One whose address is not known yet is judged later."""
+        counts = ConnectionCounts(Limits(), access=Access(allow=["192.0.2.1"]))
+        self.assertTrue(counts.admits(None))
