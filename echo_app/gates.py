@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IHandshakeListener, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Gate(Protocol):
     """Reads a connection's first bytes; a subclass says which, and what they decide.
 
@@ -60,6 +60,7 @@ class Gate(Protocol):
         self._build = build
         self._clock = clock
         self._timeout: IDelayedCall | None = None
+        self._isShaken = False
 
     def prefixReceived(self) -> None:
         """Looks at what was received so far: waits for more, hands over, or closes."""
@@ -84,6 +85,8 @@ class Gate(Protocol):
             protocol = self._build(transport.getPeer()) or Refusal()
             _replace(transport, self, protocol)
             protocol.makeConnection(transport)
+        if self._isShaken and IHandshakeListener.providedBy(protocol):
+            protocol.handshakeCompleted()
         rest = bytes(self.received[size:])
         isEnded = getattr(transport, "disconnecting", False) or getattr(transport, "disconnected", False)
         if rest and not isEnded:
@@ -104,6 +107,10 @@ class Gate(Protocol):
         self.received += data
         self.prefixReceived()
 
+    def handshakeCompleted(self) -> None:
+        """TLS below it is complete, which the next protocol will be told."""
+        self._isShaken = True
+
     def readConnectionLost(self) -> None:
         """The stream ends within the prefix; who sent no byte only looked whether we are there."""
         if self.received:
@@ -123,9 +130,9 @@ class Gate(Protocol):
         self._stopWaiting()
         self.connections.left(self)
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float, expired: Callable[[], None] | None = None) -> None:
         self._stopWaiting()
-        self._timeout = self._clock.callLater(seconds, self._timedOut)
+        self._timeout = self._clock.callLater(seconds, expired or self._timedOut)
 
     def _timedOut(self) -> None:
         self.connections.cut(self.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
@@ -95,6 +96,27 @@ def reset(transport: ITCPTransport) -> None:
         transport.abortConnection()
     else:
         descriptor.connectionLost(Failure(ConnectionAborted()))
+
+
+def whenLost(transport: object, function: Callable[[], object]) -> None:
+    """Calls a function once, when a connection has ended, whatever its protocol is by then.
+
+    It is an attribute of the instance, at the bottom of what transports there are: see the PROXY gate's.
+    """
+    bottom: Any = transport
+    while (below := getattr(bottom, "transport", None)) is not None:
+        bottom = below
+    connectionLost = bottom.connectionLost
+
+    def lost(reason: Failure) -> None:
+        # Twisted's may be called twice, and nothing refers to itself any more.
+        vars(bottom).pop("connectionLost", None)
+        try:
+            connectionLost(reason)
+        finally:
+            function()
+
+    bottom.connectionLost = lost
 
 
 def keepUrgentDataInline(transport: object) -> None:

@@ -102,4 +102,8 @@ class Transport(StringTransport):
         """Ends."""
         if not self.ended:
             self.ended = self.disconnected = True
-            self.protocol.connectionLost(Failure(error))
+            self.connectionLost(Failure(error))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """What a reactor calls at the end."""
+        self.protocol.connectionLost(reason)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Port, Server
 from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
@@ -19,6 +21,7 @@ from echo_app.sockets import (
     reset,
     setConnectionOptions,
     socketOf,
+    whenLost,
 )
 
 
@@ -183,3 +186,38 @@ class OptionsTests(SocketsTestCase):
         peer.close()
         with sock.makefile("rb") as file:
             self.assertEqual(file.read(), b"ab!cd")
+
+
+class LostTransport:
+    """A transport that is lost as often as somebody says so."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.seen.append(reason.type)
+
+
+class WhenLostTests(SynchronousTestCase):
+    def test_once(self) -> None:
+        """It is called once, at the end of what lies at the bottom, after whoever is told as ever."""
+        bottom = LostTransport()
+        top = FakeTransport(None, FakeTransport(None, bottom))
+        whenLost(top, lambda: bottom.seen.append("first"))
+        whenLost(top, lambda: bottom.seen.append("second"))
+        self.assertEqual(bottom.seen, [])
+        for _ in range(2):
+            bottom.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(bottom.seen, [ConnectionDone, "first", "second", ConnectionDone])
+
+    def test_fails(self) -> None:
+        """It is called also when telling somebody else fails."""
+
+        class Broken(LostTransport):
+            def connectionLost(self, reason: Failure) -> None:
+                raise ZeroDivisionError
+
+        bottom = Broken()
+        whenLost(bottom, lambda: bottom.seen.append("end"))
+        self.assertRaises(ZeroDivisionError, bottom.connectionLost, Failure(ConnectionDone()))
+        self.assertEqual(bottom.seen, ["end"])
