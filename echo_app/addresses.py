@@ -89,6 +89,14 @@ def isWildcardHost(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_unspecified
 
 
+def isLoopbackHost(host: str) -> bool:
+    """Says whether only this host reaches a listener there; of a name, and of no address, it says no."""
+    try:
+        return ipaddress.ip_address(unmapped(host)).is_loopback
+    except ValueError:
+        return False
+
+
 def printable(text: str) -> str:
     """Returns the text with everything escaped that a terminal or a log reader could act upon."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

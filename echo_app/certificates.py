@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -27,6 +28,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from echo_app.endpoints import publicBytes, readFile, reasonOf
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
 
 # Of TLS 1.2: those of the profile that need no Diffie-Hellman parameters. TLS 1.3's are the profile's.
 CIPHERS = ":".join(
@@ -159,6 +163,13 @@ def _context(identity: bytes) -> ssl.SSLContext:
     with _file(identity) as path:
         context.load_cert_chain(path)
     return context
+
+
+def subjectName(certificate: X509) -> str:
+    """Returns the common name of a certificate's subject; all of the subject (RFC 4514) where it has none."""
+    subject = certificate.to_cryptography().subject
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else subject.rfc4514_string()
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.addresses import isLoopbackHost
+
 # What Python says of an argument that is missing, unknown or too much; the name of the function that
 # says so means nothing to a person.
 _SIGNATURE = re.compile(r"^[\w.]+\(\):? ")
@@ -79,6 +81,18 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     except Exception as error:
         raise BadDescription(reasonOf(error)) from error
     return endpoint
+
+
+def isPrivate(description: str) -> bool:
+    """Says whether nobody else reads what a peer sends to a description's listener.
+
+    That is so over Twisted's TLS, over a UNIX socket, and on a loopback address; of kinds that are not known
+    here it is not assumed.
+    """
+    kind = description.removeprefix("haproxy:").partition(":")[0]
+    if kind in ("tcp", "tcp6"):
+        return isLoopbackHost(_argument(description, 1 if kind == "tcp" else 2, "interface"))
+    return kind in ("ssl", "tls", "unix")
 
 
 def reasonOf(error: object) -> str:

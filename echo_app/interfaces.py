@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
+from zope.interface import Attribute, Interface
 
 
 class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
@@ -13,6 +14,12 @@ class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
 
 class ITLSTransport(IStreamTransport, ISSLTransport):
     """A TLS transport that is one to the end: ``loseWriteConnection`` ends our side, and reading goes on."""
+
+
+class IEchoUser(Interface):
+    """Who has logged in: what a portal is asked for."""
+
+    name: str = Attribute("What the user is called in logs and records.")
 
 
 class Counted(Protocol):

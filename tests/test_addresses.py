@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.addresses import (
     describe,
     hostPort,
+    isLoopbackHost,
     isWildcardHost,
     networkOf,
     peerKey,
@@ -108,3 +109,12 @@ class NetworkTests(SynchronousTestCase):
         """What is no network is refused."""
         for text in ("", "localhost", "192.0.2.1/24", "192.0.2.0/33", "::1/"):
             self.assertRaises(ValueError, networkOf, text)
+
+
+class LoopbackTests(SynchronousTestCase):
+    def test_loopback(self) -> None:
+        """Addresses that only this host reaches, IPv4-mapped ones too; no name is one."""
+        for host in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"):
+            self.assertTrue(isLoopbackHost(host))
+        for host in ("0.0.0.0", "192.0.2.1", "::", "::ffff:192.0.2.1", "localhost", ""):
+            self.assertFalse(isLoopbackHost(host))

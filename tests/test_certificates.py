@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
+from OpenSSL.crypto import X509
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.certificates import (
@@ -17,6 +21,7 @@ from echo_app.certificates import (
     fingerprint,
     readAuthorities,
     readIdentity,
+    subjectName,
     throwAway,
 )
 from tests.certificates import Authority, ellipticKey, pem, rsaKey
@@ -148,3 +153,24 @@ class ContextTests(SynchronousTestCase):
         contexts(throwAway())
         self.assertRaises(ssl.SSLError, contexts, b"junk")
         self.assertEqual(os.listdir("/proc/self/fd"), before)
+
+
+class SubjectTests(SynchronousTestCase):
+    def test_name(self) -> None:
+        """A subject is called by its common name, by all of it where it has none, and may be nothing."""
+        unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "echo")
+        common = x509.NameAttribute(NameOID.COMMON_NAME, "žofie")
+        for attributes, name in (([unit, common], "žofie"), ([unit], "OU=echo"), ([], "")):
+            self.assertEqual(subjectName(self.certificate(attributes)), name)
+
+    def certificate(self, attributes: list[x509.NameAttribute[str]]) -> X509:
+        """Returns one with that subject."""
+        key = ellipticKey()
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder(x509.Name([]), x509.Name(attributes), key.public_key(), 1)
+            .not_valid_before(now)
+            .not_valid_after(now)
+            .sign(key, hashes.SHA256())
+        )
+        return X509.from_cryptography(made)

@@ -22,6 +22,7 @@ from echo_app.endpoints import (
     BadDescription,
     NamedEndpoint,
     endpointFromDescription,
+    isPrivate,
     reasonOf,
     removeDeadSocket,
 )
@@ -167,6 +168,31 @@ class DescriptionTests(SynchronousTestCase):
                 self.successResultOf(listening)
             else:
                 self.failureResultOf(listening, BadDescription)
+
+
+class PrivateTests(SynchronousTestCase):
+    def test_private(self) -> None:
+        """Over TLS, a UNIX socket and a loopback address nobody else reads what is sent."""
+        for description in (
+            *("ssl:1", "tls:/etc/keys:tcp:1", "unix:/run/echo", "haproxy:ssl:1"),
+            *("tcp:1:127.0.0.1", "tcp:1:interface=127.0.0.1", "tcp:1:backlog=5:interface=127.1.2.3"),
+            *("tcp6:1:interface=\\:\\:1", "tcp6:1:50:\\:\\:1", "haproxy:tcp:1:interface=127.0.0.1"),
+        ):
+            self.assertTrue(isPrivate(description), description)
+
+    def test_others(self) -> None:
+        """Everywhere else somebody may, or it is not known."""
+        for description in (
+            *("tcp:1", "tcp6:1", "tcp:1:0.0.0.0", "tcp:1:interface=192.0.2.1", "tcp:1:interface=localhost"),
+            *(
+                "tcp6:1:interface=\\:\\:",
+                "tcp6:1:127.0.0.1",
+                "haproxy:tcp:1",
+                "systemd:domain=INET:index=0",
+                "x",
+            ),
+        ):
+            self.assertFalse(isPrivate(description), description)
 
 
 class ReasonTests(SynchronousTestCase):

@@ -31,6 +31,8 @@ HOUSE = (
     "endpoints",
     "records",
     "certificates",
+    "loginline",
+    "checkers",
     "session",
     "layer",
     "tls",

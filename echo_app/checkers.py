@@ -1,0 +1,215 @@
+"""Who users are, through ``twisted.cred``: our own checkers, checkers by description, and a portal for them.
+
+Our own compare passwords in constant time, at the same cost whether the user exists or not, and keep only
+keyed digests of them. No password is ever in a text that is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hmac import compare_digest, digest
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.cred.strcred import InvalidAuthType, findCheckerFactories, findCheckerFactory
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Interface, implementer
+
+from echo_app.addresses import printable
+from echo_app.interfaces import IEchoUser
+
+log = Logger()
+
+# Twisted's: a user's name, or nobody's in particular.
+AvatarId = bytes | tuple[()]
+
+
+class BadChecker(ValueError):
+    """A description that makes no checker; the text says why, in one line, without the passwords in it."""
+
+
+@implementer(ICredentialsChecker)
+class PasswordChecker:
+    """Knows some users.
+
+    :param users: names and passwords; of a name that is there twice the first one counts.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, users: Iterable[tuple[bytes, bytes]]) -> None:
+        self._key = secrets.token_bytes(32)
+        # What nobody's password comes to.
+        self._nobody = secrets.token_bytes(32)
+        self.setUsers(users)
+
+    def setUsers(self, users: Iterable[tuple[bytes, bytes]]) -> None:
+        """Knows these users from now on."""
+        self._digests: dict[bytes, bytes] = {}
+        for name, password in users:
+            self._digests.setdefault(name, self._digest(password))
+
+    def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[AvatarId]:
+        """Returns the user's name; fails with ``UnauthorizedLogin``."""
+        known = self._digests.get(credentials.username, self._nobody)
+        if compare_digest(known, self._digest(credentials.password)):
+            return succeed(credentials.username)
+        return fail(UnauthorizedLogin())
+
+    def _digest(self, password: bytes) -> bytes:
+        return digest(self._key, password, "sha256")
+
+
+class PasswordFile(PasswordChecker):
+    """Knows the users of a file with lines ``USER:PASSWORD``, as ``FilePasswordDB`` reads them.
+
+    Space at a line's end, further fields, and lines with one field are skipped.
+
+    :param path: the file's.
+    :raise OSError: when it can't be read.
+    :raise ValueError: when it has no user.
+    """
+
+    def __init__(self, path: str) -> None:
+        # A daemon is in another directory when it reads the file again.
+        self._path = os.path.abspath(path)
+        super().__init__(self._read())
+
+    def reload(self) -> None:
+        """Reads the file again, for logins to come; one that can't be used changes nothing."""
+        try:
+            self.setUsers(self._read())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            log.error("{path} not read again: {reason}", path=printable(self._path), reason=reason)
+        else:
+            log.info("{path} read again", path=printable(self._path))
+
+    def _read(self) -> list[tuple[bytes, bytes]]:
+        with open(self._path, "rb") as file:
+            lines = [line.rstrip().split(b":") for line in file]
+        users = [(fields[0], fields[1]) for fields in lines if len(fields) > 1]
+        if not users:
+            raise ValueError("no line USER:PASSWORD")
+        return users
+
+
+@implementer(ICredentialsChecker)
+class FirstOf:
+    """Asks checkers one after another, until one knows the user and the password.
+
+    One that fails otherwise than with ``UnauthorizedLogin`` is the last one asked.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, checkers: Sequence[ICredentialsChecker]) -> None:
+        self._checkers = tuple(checkers)
+
+    def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[AvatarId]:
+        """Returns the avatar's identifier, as the first checker says that has one; fails as the last does."""
+        return self._ask(0, credentials)
+
+    def reload(self) -> None:
+        """Has those that read files read them again."""
+        for checker in self._checkers:
+            if isinstance(checker, PasswordFile):
+                checker.reload()
+
+    def _ask(self, index: int, credentials: IUsernamePassword) -> Deferred[AvatarId]:
+        asked = maybeDeferred(self._checkers[index].requestAvatarId, credentials)
+
+        def askNext(failure: Failure) -> Deferred[AvatarId]:
+            failure.trap(UnauthorizedLogin)
+            return self._ask(index + 1, credentials)
+
+        return asked.addErrback(askNext) if index + 1 < len(self._checkers) else asked
+
+
+@implementer(IEchoUser)
+@dataclass(frozen=True, slots=True)
+class EchoUser:
+    """A user of the echo."""
+
+    name: str
+
+
+@implementer(IRealm)
+class EchoRealm:
+    """Where whoever logs in is the user that the checker says."""
+
+    def requestAvatar(
+        self, avatarId: object, mind: object, *interfaces: type[Interface]
+    ) -> tuple[type[Interface], object, Callable[[], None]]:
+        """Returns an ``IEchoUser``, whose logout does nothing.
+
+        :raise NotImplementedError: when that is not asked for.
+        """
+        if IEchoUser not in interfaces:
+            raise NotImplementedError("its avatars are an IEchoUser")
+        name = avatarId.decode(errors="backslashreplace") if isinstance(avatarId, bytes) else str(avatarId)
+        return IEchoUser, EchoUser(name), lambda: None
+
+
+def portalFor(checkers: Sequence[ICredentialsChecker]) -> Portal:
+    """Returns a portal whose users are those that any of the checkers knows."""
+    return Portal(EchoRealm(), [FirstOf(checkers)])
+
+
+def checkerOf(description: str) -> ICredentialsChecker:
+    """Returns the checker that a description names.
+
+    :param description: as for ``twisted.cred.strcred.makeChecker``; ``file:`` and ``memory:`` are ours.
+    :raise BadChecker: for any reason that it can't be made.
+    """
+    kind, _, argument = description.partition(":")
+    own = {"file": _fromFile, "memory": _fromList}.get(kind)
+    return _installed(kind, argument) if own is None else own(argument)
+
+
+def _fromFile(argument: str) -> PasswordFile:
+    if not argument:
+        raise BadChecker("no file is named")
+    try:
+        return PasswordFile(argument)
+    except OSError as error:
+        raise BadChecker(f"{argument!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadChecker(f"{argument!r}: {error}") from error
+
+
+def _fromList(argument: str) -> PasswordChecker:
+    fields = [os.fsencode(each) for each in argument.split(":")]
+    if len(fields) % 2 or not all(fields):
+        raise BadChecker("what follows is no list USER:PASSWORD:USER:PASSWORD...")
+    return PasswordChecker(zip(fields[::2], fields[1::2], strict=True))
+
+
+def _installed(kind: str, argument: str) -> ICredentialsChecker:
+    """Returns a plugin's checker."""
+    try:
+        factory = findCheckerFactory(kind)
+    except InvalidAuthType:
+        raise BadChecker(f"no such checker; there are {', '.join(_known())}") from None
+    if IUsernamePassword not in factory.credentialInterfaces:
+        raise BadChecker("it checks no passwords")
+    try:
+        checker: ICredentialsChecker = factory.generateChecker(argument)
+    except Exception as error:
+        # What the plugin says of the argument may quote a password.
+        wanted = " ".join(str(factory.argStringFormat).split())
+        raise BadChecker(f"{type(error).__name__}; what follows it: {wanted}") from error
+    return checker
+
+
+def _known() -> list[str]:
+    return sorted(
+        {each.authType for each in findCheckerFactories() if IUsernamePassword in each.credentialInterfaces}
+    )
