@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from echo_app.access import Access
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.interfaces import IEchoUser
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.proxygate import ProxyEndpoint, ProxyGateFactory
@@ -28,6 +29,7 @@ __all__ = [
     "EchoFactory",
     "EchoProtocol",
     "EchoService",
+    "IEchoUser",
     "Keepalive",
     "Limits",
     "Options",
@@ -45,6 +47,7 @@ _ROOMS = {
     "EchoFactory": "protocol",
     "EchoProtocol": "protocol",
     "EchoService": "service",
+    "IEchoUser": "interfaces",
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",

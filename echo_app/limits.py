@@ -127,8 +127,10 @@ class Snapshot:
     :param open: connections open now, those whose header or login is pending included.
     :param accepted: connections that were served, the open ones included.
     :param refused: peers that were reset, by reason: ``denied``, ``max-connections``,
-        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``.
-    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``.
+        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``,
+        ``too-many-logins``; and those that were told that they are not logged in: ``login``, ``bad-login``,
+        ``checker``.
+    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``, ``auth``.
     :param aborted: connections that a stop cut off.
     :param lost: connections that ended with an error, such as a peer's reset.
     :param failed: TLS connections whose handshake was not completed or that broke TLS's rules, by reason.
@@ -236,6 +238,11 @@ class ConnectionCounts:
         if self._logConnections:
             log.debug("connection from {peer}", peer=describe(peer))
         return True
+
+    def loggedIn(self, peer: object, user: str) -> None:
+        """Notes who a peer is, before its connection is served."""
+        if self._logConnections:
+            log.debug("{peer} logged in as {user}", peer=describe(peer), user=printable(user))
 
     def closed(self, protocol: Counted, reason: Failure) -> None:
         """Counts a connection's end, and as lost one that ended with an error not of our making."""

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
+from echo_app.auth import Logins
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules
 from echo_app.drain import Drain
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
@@ -29,7 +30,10 @@ from echo_app.timeouts import TimeoutSweep
 from echo_app.tlsserver import TLSEndpoint
 
 if TYPE_CHECKING:
+    from twisted.cred.portal import Portal
     from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.access import Access
 
 log = Logger()
 
@@ -50,9 +54,12 @@ class EchoService(Service):
     :param direct: take the direct path (:mod:`echo_app.direct`) where it applies.
     :param datagramRate: answers a second to one UDP source; None is no limit and no loop breaker.
     :param descriptorLimit: the number that the process's descriptors stay below; None is no such limit.
+    :param access: the networks whose peers may connect, and whose datagrams are answered; None is all.
+    :param portal: who may talk: each stream begins with a login (:mod:`echo_app.auth`). None is everybody.
     :param logConnections: log each connection's beginning and end, at debug level.
     :param readyFile: the path of a file that is there, complete, while the service runs: a line for
         each listener, such as ``tcp 127.0.0.1:8080``.
+    :raise ValueError: on a portal that checks no passwords, or with datagrams, which have no login.
     """
 
     def __init__(
@@ -67,9 +74,13 @@ class EchoService(Service):
         direct: bool = True,
         datagramRate: float | None = RATE,
         descriptorLimit: int | None = None,
+        access: Access | None = None,
+        portal: Portal | None = None,
         logConnections: bool = False,
         readyFile: str | None = None,
     ) -> None:
+        if portal is not None and datagramEndpoints:
+            raise ValueError("a portal is not for datagrams, which have no login")
         self._reactor = reactor
         self._endpoints = tuple(endpoints)
         self._datagramEndpoints = tuple(datagramEndpoints)
@@ -81,10 +92,14 @@ class EchoService(Service):
             Limits() if limits is None else limits,
             reactor.seconds,
             descriptorLimit=descriptorLimit,
+            access=access,
             logConnections=logConnections,
         )
         self._factory.connections = self._connections
-        self._rules = DatagramRules(datagramRate, reactor.seconds)
+        self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
+        self._logins = None if portal is None else Logins(portal, self._connections, reactor)
+        if self._logins is not None:
+            self._factory.wrap(self._logins.wrap)
         self._sweep = TimeoutSweep(self._connections, reactor)
         self._isOpen = False
         self._isAborting = False
@@ -97,9 +112,11 @@ class EchoService(Service):
         return self._listeners.getHosts()
 
     def reload(self) -> None:
-        """Reads certificates again, for connections to come; what can't be used is logged, and not used."""
+        """Reads certificates and passwords again, for peers to come; what can't be used changes nothing."""
         for tls in self._tls:
             tls.reload()
+        if self._logins is not None:
+            self._logins.reload()
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""

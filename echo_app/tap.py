@@ -14,6 +14,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
+from echo_app.accessoptions import AccessOptions
 from echo_app.addresses import networkOf, printable
 from echo_app.arguments import (
     filePath,
@@ -43,7 +44,7 @@ def _row(option: str, default: object, doc: str, parse: Callable[[str], Any]) ->
     return [option, None, default, doc, named(option, parse)]
 
 
-class Options(BaseOptions):
+class Options(AccessOptions, BaseOptions):
     """The options of ``twistd echo``, as typed; a wrong one ends the process with one line."""
 
     synopsis = "[options]"
@@ -200,6 +201,7 @@ class Options(BaseOptions):
         if self["trusted-proxies"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
+        self.checkLogins()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses the command line.
@@ -234,7 +236,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     reactor.callWhenRunning(abortOnSecondSignal, reactor, service)
-    if options["certificate"] or options["client-ca"]:
+    if options["certificate"] or options["client-ca"] or options.hasPasswordFile():
         reactor.callWhenRunning(reloadOnHangup, reactor, service)
     return service
 
@@ -270,6 +272,8 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         direct=not options["no-direct"],
         datagramRate=options["udp-rate"] or None,
         descriptorLimit=raiseDescriptorLimit(reactor),
+        access=options.access(),
+        portal=options.portal(),
         logConnections=bool(options["log-connections"]),
         readyFile=options["ready-file"],
     )

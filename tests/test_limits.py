@@ -169,3 +169,11 @@ class AccessTests(SynchronousTestCase):
         """One whose address is not known yet is judged later."""
         counts = ConnectionCounts(Limits(), access=Access(allow=["192.0.2.1"]))
         self.assertTrue(counts.admits(None))
+
+    def test_user(self) -> None:
+        """Who a peer is, is logged where connections are, escaped."""
+        for isAsked in (False, True):
+            counts = ConnectionCounts(Limits(), logConnections=isAsked)
+            with capturedLogs() as events:
+                counts.loggedIn(IPv4Address("TCP", "192.0.2.1", 1), "a\x1bb")
+            self.assertEqual([event["user"] for event in events], ["a\\x1bb"] if isAsked else [])

@@ -8,7 +8,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import IService, MultiService
 from twisted.internet import unix
@@ -27,12 +27,15 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from echo_app import __version__
+from echo_app.access import Access
+from echo_app.checkers import checkerOf, portalFor
 from echo_app.datagram import DatagramEndpoint
 from echo_app.limits import Keepalive, Limits, Snapshot
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.proxygate import ProxyGateFactory
 from echo_app.service import EchoService
 from echo_app.sockets import CountingUNIXServer
+from tests.fakes import Transport
 
 LOCALHOST = IPv4Address("TCP", "127.0.0.1", 8080)
 
@@ -265,6 +268,49 @@ class ListenTests(MemoryTestCase):
             port.transport = before
             self.service(FakeEndpoint(succeed(port)), direct=False).startService()
             self.assertIs(port.transport, after)
+
+
+class AccessTests(MemoryTestCase):
+    """Who may talk."""
+
+    def listening(self, **settings: Any) -> tuple[EchoService, IProtocolFactory]:
+        """Returns a service that listens, and the factory that its endpoint has."""
+        endpoint = FakeEndpoint(succeed(self.port))
+        service = self.service(endpoint, **settings)
+        self.successResultOf(service.listen())
+        return service, endpoint.calls[0][0]
+
+    def test_denied(self) -> None:
+        """A peer that may not come is reset, and counted."""
+        service, factory = self.listening(access=Access(deny=["192.0.2.0/24"]))
+        self.assertIsInstance(factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)), Refusal)
+        self.assertNotIsInstance(factory.buildProtocol(IPv4Address("TCP", "192.0.3.1", 1)), Refusal)
+        self.assertEqual(service.snapshot().refused, {"denied": 1})
+
+    def test_login(self) -> None:
+        """With a portal there is a login before any echo; files of passwords are read again."""
+        path: str = self.mktemp()
+        Path(path).write_text("alice:secret\n")
+        service, factory = self.listening(
+            portal=portalFor([checkerOf(f"file:{path}")]), factory=ShoutingFactory()
+        )
+        Path(path).write_text("bob:x\n")
+        service.reload()
+        answers = []
+        for line in (b"login bob x\n", b"login alice secret\n"):
+            transport = Transport()
+            transport.protocol = factory.buildProtocol(transport.getPeer())
+            transport.protocol.makeConnection(transport)
+            transport.protocol.dataReceived(line + b"hello")
+            answers.append(transport.value())
+        self.assertEqual(answers, [b"ok\nHELLO", b""])
+        self.assertEqual(service.snapshot().refused, {"login": 1})
+
+    def test_noLoginForDatagrams(self) -> None:
+        """A portal, and datagrams, which have no login, are refused together."""
+        endpoint = DatagramEndpoint(cast(Any, self.reactor), 0)
+        with self.assertRaisesRegex(ValueError, "datagrams"):
+            EchoService(self.reactor, [], [endpoint], portal=portalFor([]))
 
 
 class FailureTests(MemoryTestCase):

@@ -1,0 +1,307 @@
+"""A login before the echo, checked by ``twisted.cred``.
+
+What a peer sees:
+
+- Its first line is ``login USER PASSWORD``, as :mod:`echo_app.loginline` has it in full.
+- The answer to a right one is ``ok`` and LF. Every byte after the line is the echo's, and comes back after
+  that answer, whether it was sent before it or later.
+- The answer to anything else is ``error: ``, a reason and LF, and then the end of the stream. It comes a
+  second after the line, or after the first byte by which there can be none, however long the check took.
+- Nothing is said before the line. It has a minute to begin, and another one to be complete; a peer that
+  lets them pass is reset.
+- A peer whose certificate our TLS has verified is logged in by that: no line, and no answer.
+
+The states of a :class:`LoginGate`: reading the line; checking it, while what follows is kept, 64 KiB and
+one read at the most; passing the connection on. Or refused, while nothing is read; answered, while what
+comes is read and forgotten, since a close with unread input would be a reset, which destroys the answer.
+From a complete line to its answer a login is under way: a drain waits for it, and their number is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import LoginFailed, UnhandledCredentials
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echo_app.addresses import describe
+from echo_app.certificates import subjectName
+from echo_app.checkers import FirstOf, PasswordFile
+from echo_app.gates import Gate
+from echo_app.interfaces import IEchoUser, ITLSTransport
+from echo_app.limits import ConnectionCounts
+from echo_app.loginline import BadLogin, Login, parseLogin
+from echo_app.protocol import Build
+from echo_app.sockets import canHalfClose, reset, whenLost
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+    from twisted.cred.portal import Portal
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
+
+log = Logger()
+
+# Seconds until the first byte, and from there to the line's end: it may be typed by hand.
+PATIENCE = 60.0
+
+# Seconds that a check may take.
+CHECKING = 30.0
+
+# Seconds from a line to the answer that it was wrong: what guessing costs.
+PENALTY = 1.0
+
+# Logins under way at one time, in a service: with the penalty, as many guesses a second at the most. A line
+# that is one too many is not looked at, so that a full house tells nobody anything.
+UNDER_WAY = 1000
+
+# Bytes that are kept during a check, until the peer is not read any more.
+KEPT = 1 << 16
+
+# Seconds that a peer may go on sending after the answer: a drain's own figure.
+LINGER = 1.0
+
+
+class Logins:
+    """What the login gates of a service have in common.
+
+    :param portal: checks an ``IUsernamePassword``, and is asked for an ``IEchoUser``, whose logout is called
+        once, when the connection has ended.
+    :param connections: what pending connections are counted in.
+    :param clock: what time is.
+    :raise ValueError: when the portal checks no passwords.
+
+    :ivar underWay: lines that are read and not answered.
+    """
+
+    def __init__(self, portal: Portal, connections: ConnectionCounts, clock: IReactorTime) -> None:
+        if IUsernamePassword not in portal.listCredentialsInterfaces():
+            raise ValueError("the portal has no checker for an IUsernamePassword")
+        self.portal = portal
+        self.connections = connections
+        self.clock = clock
+        self.underWay = 0
+
+    def wrap(self, build: Build) -> Build:
+        """Puts a gate before what `build` makes; for ``EchoFactory.wrap``."""
+        return lambda _address, number: LoginGate(lambda peer: build(peer, number), self)
+
+    def reload(self) -> None:
+        """Has the checkers of ours that read files read them again."""
+        for checker in getattr(self.portal, "checkers", {}).values():
+            if isinstance(checker, (FirstOf, PasswordFile)):
+                checker.reload()
+
+
+class _State(Enum):
+    READING = auto()
+    CHECKING = auto()
+    PASSING = auto()
+    REFUSED = auto()
+    ANSWERED = auto()
+    GONE = auto()
+
+
+class LoginGate(Gate):
+    """Reads a login line, has it checked, and hands the connection over, or closes it.
+
+    :param build: makes the next protocol, from the peer's address.
+    :param logins: the portal, and what the gates have in common.
+    """
+
+    name = "auth"
+    silence = patience = PATIENCE
+
+    def __init__(self, build: Callable[[IAddress], IProtocol | None], logins: Logins) -> None:
+        super().__init__(build, logins.connections, logins.clock)
+        self._logins = logins
+        self._state = _State.READING
+        self._readAt = 0.0
+        self._size = 0
+        self._asked: Deferred[Any] | None = None
+        self._isPaused = False
+        self._isEnded = False
+
+    def handshakeCompleted(self) -> None:
+        """A certificate that was asked for, and verified, is a login."""
+        super().handshakeCompleted()
+        # Whether Twisted's own TLS verifies a certificate, or only takes it, is somebody else's decision.
+        if ITLSTransport.providedBy(self.transport):
+            certificate = self.transport.getPeerCertificate()
+            if certificate is not None:
+                self._pass(subjectName(cast("X509", certificate)))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Reads on, unless it is refused."""
+        if self._state in (_State.READING, _State.CHECKING, _State.PASSING):
+            super().dataReceived(data)
+
+    def prefixReceived(self) -> None:
+        """Looks for the line; what follows it is kept."""
+        if self._state is _State.READING:
+            try:
+                found = parseLogin(self.received)
+            except BadLogin:
+                self._refuseLine()
+            else:
+                if found is not None:
+                    self._check(*found)
+        elif self._state is _State.CHECKING and len(self.received) > KEPT:
+            self._pause()
+
+    def prefixEnded(self) -> None:
+        """Refuses what is no line."""
+        self._isEnded = True
+        self._refuseLine()
+
+    def readConnectionLost(self) -> None:
+        """The peer half-closed: it waits for its answer, or its echo."""
+        if self._state is _State.READING:
+            super().readConnectionLost()
+        elif self._state is _State.ANSWERED:
+            self.finish()
+        else:
+            self._isEnded = True
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stops waiting, for a check too."""
+        self._state = _State.GONE
+        self._noMoreUnderWay()
+        super().connectionLost(reason)
+        if self._asked is not None:
+            self._asked.cancel()
+
+    def _check(self, login: Login, size: int) -> None:
+        if not self._isTaken():
+            return
+        self._state = _State.CHECKING
+        self._size = size
+        self._wait(CHECKING, self._unanswered)
+        self._asked = maybeDeferred(self._logins.portal.login, login, None, IEchoUser)
+        self._asked.addCallback(_nameAndLogout)
+        self._asked.addCallbacks(self._loggedIn, self._failed, errbackArgs=(login.username.decode(),))
+        self._asked.addErrback(self._broken)
+
+    def _isTaken(self) -> bool:
+        """Counts a login as under way; resets its connection if it is one too many."""
+        if self._logins.underWay >= UNDER_WAY:
+            self.connections.refused.add("too-many-logins")
+            reset(self.transport)
+            return False
+        self._logins.underWay += 1
+        self.pending = 1
+        self._readAt = self._clock.seconds()
+        return True
+
+    def _noMoreUnderWay(self) -> None:
+        self._logins.underWay -= self.pending
+        self.pending = 0
+
+    def _loggedIn(self, found: tuple[str, Callable[[], object]]) -> None:
+        name, logout = found
+        if self._state is not _State.CHECKING:
+            _leave(logout)
+            return
+        whenLost(self.transport, lambda: _leave(logout))
+        self._pass(name, b"ok\n")
+
+    def _pass(self, name: str, answer: bytes = b"") -> None:
+        self._state = _State.PASSING
+        self._noMoreUnderWay()
+        # From over TLS, what was kept below comes in here.
+        self._resume()
+        transport = self.transport
+        self.connections.loggedIn(transport.getPeer(), name)
+        # The place where the connection's record gets its user.
+        if answer:
+            transport.write(answer)
+        self.handOver(self._size)
+        if self._isEnded:
+            _endReading(transport)
+
+    def _failed(self, failure: Failure, user: str) -> None:
+        if self._state is not _State.CHECKING:
+            return
+        if failure.check(LoginFailed) and not failure.check(UnhandledCredentials):
+            self._refuse("login", f"failed to log in as {user!r}", "wrong user or password")
+        else:
+            self._uncheckable(_placeOf(failure))
+
+    def _unanswered(self) -> None:
+        self._uncheckable(f"no answer in {CHECKING:g} s")
+        if self._asked is not None:
+            self._asked.cancel()
+
+    def _uncheckable(self, why: str) -> None:
+        self._refuse("checker", f"could not be checked: {why}", "no login can be checked now")
+
+    def _broken(self, failure: Failure) -> None:
+        log.failure("a connection's protocol failed", failure)
+        if self._state is not _State.GONE:
+            reset(self.transport)
+
+    def _refuseLine(self) -> None:
+        if self._isTaken():
+            self._refuse("bad-login", "sent no login line", "the first line is: login USER PASSWORD")
+
+    def _refuse(self, reason: str, what: str, answer: str) -> None:
+        self.connections.refused.add(reason, f"{describe(self.transport.getPeer())} {what}")
+        self._state = _State.REFUSED
+        self.received.clear()
+        self._pause()
+        passed = self._clock.seconds() - self._readAt
+        self._wait(max(0.0, PENALTY - passed), lambda: self._answer(answer))
+
+    def _answer(self, text: str) -> None:
+        self._state = _State.ANSWERED
+        self._noMoreUnderWay()
+        transport = self.transport
+        transport.write(f"error: {text}\n".encode())
+        self._resume()
+        if self._isEnded or not canHalfClose(transport):
+            self._wait(LINGER, transport.abortConnection)
+            transport.loseConnection()
+        else:
+            self._wait(LINGER, self.finish)
+            transport.loseWriteConnection()
+
+    def _pause(self) -> None:
+        if not (self._isPaused or self._isEnded):
+            self._isPaused = True
+            self.transport.pauseProducing()
+
+    def _resume(self) -> None:
+        if self._isPaused:
+            self._isPaused = False
+            self.transport.resumeProducing()
+
+
+def _nameAndLogout(avatar: tuple[object, Any, Callable[[], object]]) -> tuple[str, Callable[[], object]]:
+    _interface, user, logout = avatar
+    return str(user.name), logout
+
+
+def _leave(logout: Callable[[], object]) -> None:
+    maybeDeferred(logout).addErrback(lambda failure: log.failure("a logout failed", failure))
+
+
+def _placeOf(failure: Failure) -> str:
+    """Says what failed and where; not the error's own text, which may quote a password."""
+    place = f" at {failure.frames[-1][1]}:{failure.frames[-1][2]}" if failure.frames else ""
+    return f"{failure.type.__qualname__ if failure.type else 'failure'}{place}"
+
+
+def _endReading(transport: Any) -> None:
+    """Tells the protocol that a connection now has what the gate was told: the peer's end of stream."""
+    protocol = getattr(transport, "protocol", None)
+    if IHalfCloseableProtocol.providedBy(protocol):
+        protocol.readConnectionLost()
+    else:
+        transport.loseConnection()

@@ -1,0 +1,327 @@
+"""A login before the echo, by real clients: the contract holds behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.cred.credentials import IUsernamePassword
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from echo_app.checkers import EchoUser
+from echo_app.interfaces import IEchoUser
+from echo_app.limits import Limits
+from echo_app.service import EchoService
+from echo_app.testing import EchoProcess
+from tests.certificates import Authority
+from tests.functional.kernel import waitForCut, waitUntil
+from tests.functional.service import (
+    PATIENCE,
+    ServiceTestCase,
+    needs,
+    receiveAll,
+    sendAndEnd,
+    startSending,
+    stopCounts,
+    together,
+)
+from tests.functional.tls import TLSPeer, clientContext
+
+AUTH = ("--auth", "memory:alice:open sesame")
+RIGHT = b"login alice open sesame\n"
+WRONG = b"login alice hunter2\n"
+DENIED = b"error: wrong user or password\n"
+UNREAD = b"error: the first line is: login USER PASSWORD\n"
+LOOP = 50
+
+
+class LoginTestCase(ServiceTestCase):
+    def login(self, *options: str) -> EchoProcess:
+        """Starts a service with a login, on 127.0.0.1."""
+        return self.serve(*(options or ("--port", "0")), *AUTH)
+
+    def said(self, server: EchoProcess, *pieces: bytes) -> bytes:
+        """Connects, sends pieces in segments of their own and the end; returns what comes until the end."""
+        peer = self.connect(server.address())
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces[:-1]:
+            peer.send(piece)
+        sendAndEnd(peer, pieces[-1])
+        return receiveAll(peer)
+
+
+class NetcatTests(LoginTestCase):
+    def _type(self, server: EchoProcess, typed: bytes) -> bytes:
+        """Types into ``nc -N``; returns what it prints."""
+        needs("nc.openbsd")
+        host, port = server.address()
+        command = ["nc.openbsd", "-N", host, str(port)]
+        return subprocess.run(command, input=typed, capture_output=True, timeout=PATIENCE, check=True).stdout
+
+    def test_typed(self) -> None:
+        """Right, wrong, with CR LF, without a line, and with nothing at all."""
+        server = self.login()
+        self.assertEqual(self._type(server, RIGHT + b"hello\n"), b"ok\nhello\n")
+        self.assertEqual(self._type(server, RIGHT[:-1] + b"\r\nhello\r\n"), b"ok\nhello\r\n")
+        self.assertEqual(self._type(server, b""), b"")
+        together(
+            lambda: self.assertEqual(self._type(server, WRONG + b"hello\n"), DENIED),
+            lambda: self.assertEqual(self._type(server, b"hello\n"), UNREAD),
+            lambda: self.assertEqual(self._type(server, RIGHT[:-1]), UNREAD),
+        )
+        counts = stopCounts(server)
+        self.assertEqual((counts["connections"], counts["refused"]), (2, 3))
+        for word in ("hunter2", "sesame", "Traceback"):
+            self.assertNotIn(word, server.log())
+
+
+class StreamTests(LoginTestCase):
+    def test_oneSegment(self) -> None:
+        """Line, data and FIN in one segment: all of the data come back."""
+        for path in ((), ("--no-direct",)):
+            server = self.login("--port", "0", *path)
+            for size in (0, 1, 50_000):
+                data = os.urandom(size)
+                lost = sum(self.said(server, RIGHT + data) != b"ok\n" + data for _ in range(LOOP))
+                self.assertEqual(lost, 0, (path, size))
+
+    def test_byteByByte(self) -> None:
+        """A line that comes in segments of one byte."""
+        server = self.login()
+        self.assertEqual(self.said(server, *(bytes([byte]) for byte in RIGHT), b"hello"), b"ok\nhello")
+
+    def test_lateReader(self) -> None:
+        """32 MiB and the end of the stream, behind a line, to a peer that begins to read late."""
+        server = self.login()
+        data = os.urandom(32 << 20)
+        peer = self.connect(server.address())
+        sender = startSending(peer, RIGHT + data)
+        sender.join(0.5)
+        self.assertTrue(sender.is_alive())
+        self.assertTrue(receiveAll(peer) == b"ok\n" + data)
+        sender.join(PATIENCE)
+
+    def test_unix(self) -> None:
+        """The same over a UNIX socket, also what is wrong."""
+        server = self.login("--listen", "unix:echo.sock")
+        for stream, answer in ((RIGHT + b"hello", b"ok\nhello"), (WRONG + b"hello", DENIED)):
+            peer = self.connect(server.address("unix"))
+            peer.sendall(stream)
+            peer.shutdown(socket.SHUT_WR)
+            self.assertEqual(receiveAll(peer), answer)
+
+    def test_proxied(self) -> None:
+        """Behind a PROXY header, the client logs in, and is named in the log."""
+        server = self.login("--port", "0", "--proxy-protocol")
+        header = b"PROXY TCP4 192.0.2.1 127.0.0.1 4242 8080\r\n"
+        self.assertEqual(self.said(server, header + RIGHT + b"hello"), b"ok\nhello")
+        self.assertEqual(self.said(server, header, WRONG), DENIED)
+        stopCounts(server)
+        self.assertIn("192.0.2.1:4242 failed to log in as 'alice'", server.log())
+
+
+class WrongTests(LoginTestCase):
+    def test_flood(self) -> None:
+        """The answer is whole, a second later at the soonest, for a peer that has sent on meanwhile."""
+        server = self.login()
+        begin = time.monotonic()
+
+        def check() -> None:
+            peer = self.connect(server.address())
+            sender = startSending(peer, WRONG + bytes(1 << 20))
+            self.assertEqual(receiveAll(peer), DENIED)
+            self.assertGreater(time.monotonic() - begin, 0.9)
+            sender.join(PATIENCE)
+
+        together(*[check] * 20)
+        self.assertEqual(stopCounts(server)["refused"], 20)
+
+    def test_endless(self) -> None:
+        """A peer that never ends is cut off after the answer, and others are served meanwhile."""
+        server = self.login("--port", "0", "--no-direct")
+        peer = self.connect(server.address())
+        startSending(peer, WRONG + bytes(256 << 20))
+        self.assertEqual(self.said(server, RIGHT + b"hello"), b"ok\nhello")
+        self.assertIsNotNone(waitForCut(peer))
+
+    def test_stop(self) -> None:
+        """A stop waits for an answer that is under way, and ends who has not logged in."""
+        server = self.login()
+        silent, wrong = (self.connect(server.address()) for _ in range(2))
+        wrong.sendall(WRONG)
+        self.assertTrue(waitUntil(lambda: "failed to log in" in server.log()))
+        server.signal(signal.SIGTERM)
+        self.assertEqual((receiveAll(wrong), receiveAll(silent)), (DENIED, b""))
+        wrong.close()
+        silent.close()
+        server.wait()
+        self.assertIn(" 0 aborted, 0 lost", server.log())
+
+    def test_caps(self) -> None:
+        """Who has not logged in counts under its peer."""
+        server = self.login("--port", "0", "--max-connections-per-peer", "1")
+        pending = self.connect(server.address())
+        pending.sendall(b"login")
+        self.assertTrue(waitUntil(lambda: self._isReset(server)))
+        pending.sendall(RIGHT[5:] + b"hello")
+        pending.shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(pending), b"ok\nhello")
+
+    def _isReset(self, server: EchoProcess) -> bool:
+        """Says whether one more is reset; the first one may not be accepted yet."""
+        try:
+            return waitForCut(self.connect(server.address()), 1.0) is not None
+        except ConnectionResetError:
+            return True
+
+
+class TLSTests(LoginTestCase):
+    def test_line(self) -> None:
+        """Over TLS there is a line as well, with data and ``close_notify`` in the same segment."""
+        server = self.login("--tls", "0", "--interface", "0.0.0.0")
+        address = ("127.0.0.1", server.address("tls")[1])
+
+        def check(stream: bytes, answer: bytes) -> None:
+            peer = TLSPeer(self.connect(address)).shake()
+            peer.sock.sendall(peer.sealed(stream) + peer.end())
+            self.assertEqual((peer.receiveAll(), peer.isEnded), (answer, True))
+
+        def flood() -> None:
+            # It sends on after its line, and does not end.
+            peer = TLSPeer(self.connect(address)).shake()
+            peer.send(WRONG)
+            peer.send(bytes(1 << 16))
+            self.assertEqual((peer.receiveAll(), peer.isEnded), (DENIED, True))
+
+        together(
+            lambda: check(RIGHT + b"hello", b"ok\nhello"),
+            lambda: check(WRONG + b"hello", DENIED),
+            flood,
+        )
+
+    def test_certificate(self) -> None:
+        """A verified certificate is a login: no line, no answer; beside it a line is asked for elsewhere."""
+        authority = Authority(Path(self.mktemp()).absolute())
+        server = self.login("--tls", "0", "--port", "0", "--client-ca", authority.path, "--log-connections")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = clientContext(version)
+            context.load_cert_chain(*authority.issue("carol"))
+            peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+            peer.sock.sendall(peer.sealed(b"hello") + peer.end())
+            self.assertEqual(peer.receiveAll(), b"hello")
+        self.assertEqual(self.said(server, RIGHT), b"ok\n")
+        server.stop()
+        self.assertEqual(server.log().count("logged in as carol"), 2)
+        self.assertEqual(server.log().count("logged in as alice"), 1)
+
+
+class Peer(Protocol):
+    """Sends something at once, and keeps what comes.
+
+    :ivar ended: fires at the end with what came.
+    """
+
+    def __init__(self, stream: bytes) -> None:
+        self.received = b""
+        self.ended: Deferred[bytes] = Deferred()
+        self._stream = stream
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(self._stream)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(self.received)
+
+
+class SlowPortal:
+    """Answers when a test says so.
+
+    :ivar asked: fires when somebody has asked.
+    :ivar cancelled: fires when nobody waits for the answer any more.
+    :ivar left: fires when somebody has logged out.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self.cancelled, self.left = (Deferred[None]() for _ in range(3))
+        self.answer: Deferred[object] = Deferred(lambda _: self.cancelled.callback(None))
+
+    def listCredentialsInterfaces(self) -> object:
+        return [IUsernamePassword]
+
+    def login(self, *_: object) -> Deferred[object]:
+        self.asked.callback(None)
+        return self.answer
+
+    def leave(self) -> None:
+        self.left.callback(None)
+
+
+class SlowTests(TestCase):
+    """A portal that answers later, on the reactor that the tests run on."""
+
+    timeout = PATIENCE
+
+    async def begin(self, stream: bytes) -> tuple[SlowPortal, Peer]:
+        """Starts a service, and has a peer send this; returns when the portal is asked."""
+        portal = SlowPortal()
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        service = EchoService(
+            cast(Any, reactor), [endpoint], limits=Limits(drainTimeout=0), portal=cast(Any, portal)
+        )
+        service.startService()
+        self.addCleanup(service.stopService)
+        [host] = cast(Any, service.getHosts())
+        peer = Peer(stream)
+        await connectProtocol(TCP4ClientEndpoint(reactor, host.host, host.port), peer)
+        await portal.asked
+        return portal, peer
+
+    async def test_later(self) -> None:
+        """What was sent meanwhile, and the end of the stream, come after the answer, and then the logout."""
+        for size in (5, 1 << 20):
+            data = os.urandom(size)
+            portal, peer = await self.begin(RIGHT + data)
+            cast(Any, peer.transport).loseWriteConnection()
+            self.assertEqual((peer.received, portal.left.called), (b"", False))
+            portal.answer.callback((IEchoUser, EchoUser("alice"), portal.leave))
+            self.assertTrue(await peer.ended == b"ok\n" + data)
+            await portal.left
+
+    async def test_reset(self) -> None:
+        """A peer that resets its connection has its check cancelled."""
+        portal, peer = await self.begin(RIGHT)
+        cast(Any, peer.transport).abortConnection()
+        await portal.cancelled
+
+
+class FileTests(LoginTestCase):
+    def test_reload(self) -> None:
+        """At SIGHUP the passwords are read again, for logins to come; who has logged in stays."""
+        users = Path(self.mktemp()).absolute()
+        users.write_text("alice:open sesame\n")
+        server = self.serve("--port", "0", "--auth", f"file:{users}")
+        early = self.connect(server.address())
+        early.sendall(RIGHT)
+        self.assertEqual(early.recv(3), b"ok\n")
+        users.write_text("bob:x\n")
+        server.signal(signal.SIGHUP)
+        self.assertTrue(waitUntil(lambda: "read again" in server.log()))
+        self.assertEqual(self.said(server, b"login bob x\nhello"), b"ok\nhello")
+        self.assertEqual(self.said(server, RIGHT), DENIED)
+        sendAndEnd(early, b"hello")
+        self.assertEqual(receiveAll(early), b"hello")
