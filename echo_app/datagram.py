@@ -33,7 +33,7 @@ from echo_app.addresses import isWildcardHost, peerKey, unmapped
 from echo_app.limits import Tally
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorUDP
+    from twisted.internet.interfaces import IReactorUDP, IUDPTransport
 
     from echo_app.access import Access
 
@@ -44,8 +44,7 @@ RATE = 1000
 
 # Ports at which a server answers rather than a client asks: those below 1024 (chargen, DNS, NTP, and
 # echo itself among them), and NFS.
-FIRST_CLIENT_PORT = 1024
-SERVER_PORTS = frozenset({2049})
+SERVER_PORTS = frozenset({*range(1024), 2049})
 
 # A source that has sent this many datagrams without a pause loses one in LOSS from there on.
 PATIENCE = 10_000
@@ -126,7 +125,7 @@ class DatagramRules:
 
     def admits(self, host: str, port: int) -> bool:
         """Says whether a datagram from there is answered; counts it as dropped if not."""
-        if port < FIRST_CLIENT_PORT or port in SERVER_PORTS:
+        if port in SERVER_PORTS:
             reason: str | None = "server-port"
         elif port in self.ownPorts:
             reason = "own-port"
@@ -134,8 +133,10 @@ class DatagramRules:
             reason = "address"
         elif self._access is not None and not self._access.permitsHost(host):
             reason = "denied"
+        elif self._rate is None:
+            return True
         else:
-            reason = None if self._rate is None else self._excess(host, self._rate)
+            reason = self._excess(host, self._rate)
         if reason is not None:
             self.dropped.add(reason)
         return reason is None
@@ -169,6 +170,7 @@ class EchoDatagramProtocol(DatagramProtocol):
     :param rules: what is answered, and the counts; None is rules of its own.
     """
 
+    transport: IUDPTransport
     noisy = False
 
     def __init__(self, rules: DatagramRules | None = None) -> None:
@@ -177,7 +179,6 @@ class EchoDatagramProtocol(DatagramProtocol):
 
     def startProtocol(self) -> None:
         """Makes the port known as one of ours."""
-        assert self.transport is not None
         host = self.transport.getHost()
         if isinstance(host, (IPv4Address, IPv6Address)):
             self._ownPort = host.port
@@ -191,16 +192,17 @@ class EchoDatagramProtocol(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Sends the datagram back."""
-        if not self.rules.admits(addr[0], addr[1]):
+        host, port = addr
+        rules = self.rules
+        if not rules.admits(host, port):
             return
-        assert self.transport is not None
         try:
             self.transport.write(datagram, addr)
         except (OSError, MessageLengthError, InvalidAddressError):
             # A full queue, an unreachable network: UDP promises nothing.
-            self.rules.dropped.add("unsendable")
+            rules.dropped.add("unsendable")
         else:
-            self.rules.answered += 1
+            rules.answered += 1
 
 
 class DatagramPort(Port):
@@ -227,6 +229,7 @@ class DatagramPort(Port):
         self._reading = False
         self._made: socket.socket | None = None
         self._source: tuple[Any, ...] = ()
+        self._asking: tuple[Any, ...] = ()
         self._control: list[tuple[int, int, bytes]] | None = []
 
     def createInternetSocket(self) -> socket.socket:
@@ -250,6 +253,9 @@ class DatagramPort(Port):
                 if self._wildcard:
                     data, ancillary, _flags, source = self.socket.recvmsg(LARGEST, _CONTROL_SIZE)
                     self._control = replyControl(ancillary)
+                    if self._control is None:
+                        self._dropped.add("broadcast")
+                        continue
                 else:
                     data, source = self.socket.recvfrom(LARGEST)
             except BlockingIOError:
@@ -258,12 +264,9 @@ class DatagramPort(Port):
                 # An error that the network reported for an earlier answer.
                 self._dropped.add("unreceivable")
                 return
-            if self._control is None:
-                self._dropped.add("broadcast")
-                continue
-            self._source = source
+            self._source, self._asking = source, source[:2]
             try:
-                self.protocol.datagramReceived(data, source[:2])
+                self.protocol.datagramReceived(data, self._asking)
             except Exception:
                 log.failure("a datagram's protocol failed")
             if not self._reading:
@@ -296,11 +299,13 @@ class DatagramPort(Port):
 
         :raise OSError: when it can't be sent.
         """
-        if addr == self._source[:2]:
-            # With its scope, which the two-tuple lacks (RFC 4007).
-            self.socket.sendmsg([datagram], self._control or [], 0, self._source)
-        else:
+        if addr != self._asking:
             super().write(datagram, addr)
+        elif self._control:
+            # With its scope, which the two-tuple lacks (RFC 4007).
+            self.socket.sendmsg([datagram], self._control, 0, self._source)
+        else:
+            self.socket.sendto(datagram, self._source)
 
 
 def replyControl(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]] | None:
