@@ -17,6 +17,7 @@ from twisted.internet import tcp, unix
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
+from echo_app.acceptor import Acceptor
 from echo_app.poller import HAS_EPOLL, NestedPoller
 from echo_app.sockets import CountingUNIXServer
 
@@ -169,5 +170,23 @@ def direct(port: Any) -> bool:
     kind = _TRANSPORTS.get(getattr(port, "transport", None))
     if kind is None or not HAS_EPOLL:
         return False
-    port.transport = partial(kind, poller=NestedPoller(port.reactor))
+    poller = NestedPoller(port.reactor)
+    port.transport = partial(kind, poller=poller)
+    _move(port, poller)
+    isTwisteds = type(port) is tcp.Port
+    if isTwisteds:
+        port.doRead = Acceptor(port).doRead
     return True
+
+
+def _move(port: Any, poller: NestedPoller) -> None:
+    """Has a listening port polled together with its connections.
+
+    Otherwise the poller would leave the reactor with the last of them, and join it again with the next.
+    """
+    isReading = port in port.reactor.getReaders()
+    port.stopReading()
+    port.startReading = partial(poller.addReader, port)
+    port.stopReading = partial(poller.removeReader, port)
+    if isReading:
+        port.startReading()

@@ -139,6 +139,7 @@ class TransportTests(TestCase):
         factory.noisy = False
         description = self.description.format(path=next(self._paths))
         port: Any = await serverFromString(reactor, description).listen(factory)
+        self.port = port
         self.addCleanup(port.stopListening)
         if self.isDirect:
             self.assertTrue(direct(port))
@@ -322,15 +323,18 @@ class TransportTests(TestCase):
                 protocol.transport.writeSequence([b"x", wrong])
 
     async def test_nothingIsLeft(self) -> None:
-        """When the last connection has ended, nothing of it is in the reactor."""
+        """When port and connections have ended, nothing of them is in the reactor."""
         from twisted.internet import reactor
 
         before = set(reactor.getReaders())
         protocol, peer = await self.connect()
         peer.close()
         await protocol.lost
+        await self.port.stopListening()
         left = set(reactor.getReaders()) - before
-        self.assertEqual([each for each in left if isinstance(each, (NestedPoller, tcp.Server))], [])
+        self.assertEqual(
+            [each for each in left if isinstance(each, (NestedPoller, tcp.Server, tcp.Port))], []
+        )
 
 
 class UNIXTransportTests(TransportTests):

@@ -25,6 +25,7 @@ HOUSE = (
     "proxygate",
     "datagram",
     "poller",
+    "acceptor",
     "direct",
     "timeouts",
     "drain",
