@@ -36,10 +36,14 @@ class _DirectTransport(tcp.Server):
     :ivar _waits: what is written now is left to ``doWrite``.
     :ivar _hasRest: something may have been left to it.
     :ivar _isInherited: it always is, from now on.
+    :ivar _isEnding: its protocol is being told of the end of its input.
+    :ivar _startsLater: what is to be written then waits until it is told.
     """
 
     _hasRest = False
     _isInherited = False
+    _isEnding = False
+    _startsLater = False
 
     def __init__(self, *arguments: Any, poller: NestedPoller) -> None:
         self._poller = poller
@@ -77,11 +81,14 @@ class _DirectTransport(tcp.Server):
     def startWriting(self) -> None:
         """Waits until something can be sent."""
         self._waits = True
-        self._poller.addWriter(self)
+        if self._isEnding:
+            self._startsLater = True
+        else:
+            self._poller.addWriter(self)
 
     def stopWriting(self) -> None:
         """Waits for nothing: everything is sent, or lost."""
-        self._hasRest = False
+        self._hasRest = self._startsLater = False
         self._waits = bool(self._isInherited or self.disconnecting or not self.connected)
         self._poller.removeWriter(self)
 
@@ -105,10 +112,14 @@ class _DirectTransport(tcp.Server):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """Tells the protocol of the end of its input; closes at once if that is all it waits for."""
+        self._isEnding = True
         super().readConnectionLost(reason)
+        self._isEnding = False
         isEnd = self.connected and self.disconnecting and self.producer is None
         if isEnd and not (self._hasRest or self.TLS):
             self.connectionLost(reason)
+        elif self._startsLater:
+            self.startWriting()
 
     def loseWriteConnection(self) -> None:
         """Ends the stream to the peer when everything is sent."""

@@ -12,14 +12,14 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IPullProducer, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, ITCPTransport
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import MemoryReactor
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 from echo_app.direct import DirectServer, DirectUNIXServer, direct
@@ -42,6 +42,7 @@ class Scripted(Protocol):
         self.made: Deferred[Scripted] = Deferred()
         self.lost: Deferred[Any] = Deferred()
         self.received = b""
+        self.writeEnds = 0
         self.onData: Any = lambda data: None
 
     def connectionMade(self) -> None:
@@ -53,6 +54,20 @@ class Scripted(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost.callback(reason.type)
+
+
+def halfCloseable(protocol: Scripted) -> Deferred[None]:
+    """Makes a protocol one that can be half-closed; the Deferred fires while it is told of that."""
+    ended: Deferred[None] = Deferred()
+
+    def countEnd() -> None:
+        protocol.writeEnds += 1
+
+    scripted: Any = protocol
+    scripted.readConnectionLost = lambda: ended.callback(None)
+    scripted.writeConnectionLost = countEnd
+    directlyProvides(protocol, IHalfCloseableProtocol)
+    return ended
 
 
 @implementer(IPullProducer)
@@ -214,6 +229,45 @@ class TransportTests(TestCase):
         peer.send(b"heard")
         self.assertEqual(await arrived, b"heard")
 
+    async def test_writtenAtTheEnd(self) -> None:
+        """What a protocol writes when its peer's side ends, and from then on, is sent before the close."""
+        for last in (b"last words", LARGE):
+            protocol, peer = await self.connect()
+            ended = halfCloseable(protocol)
+            peer.shutdown(socket.SHUT_WR)
+            await ended
+            protocol.transport.write(last)
+            protocol.transport.loseConnection()
+            self.assertTrue(await self.receive(peer) == last)
+            self.assertIs(await protocol.lost, ConnectionDone)
+
+    async def test_closedAtTheEnd(self) -> None:
+        """So is what it writes before it closes while it is told of that end."""
+        for last in (b"", b"last words", LARGE):
+            protocol, peer = await self.connect()
+            ended = halfCloseable(protocol)
+
+            def close(_: None, last: bytes = last, protocol: Scripted = protocol) -> None:
+                protocol.transport.write(last)
+                protocol.transport.loseConnection()
+
+            ended.addCallback(close)
+            peer.shutdown(socket.SHUT_WR)
+            self.assertTrue(await self.receive(peer) == last)
+            self.assertIs(await protocol.lost, ConnectionDone)
+
+    async def test_halfClosedAtTheEnd(self) -> None:
+        """A protocol that then ends its own side is told so, once, and still has its connection."""
+        protocol, peer = await self.connect()
+        ended = halfCloseable(protocol)
+        ended.addCallback(lambda _: protocol.transport.loseWriteConnection())
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(await self.receive(peer), b"")
+        self.assertFalse(protocol.lost.called)
+        protocol.transport.loseConnection()
+        self.assertIs(await protocol.lost, ConnectionDone)
+        self.assertEqual(protocol.writeEnds, 1)
+
     async def test_abortConnection(self) -> None:
         """The connection ends at once, and what is written after it is not sent."""
         protocol, peer = await self.connect()
@@ -335,6 +389,31 @@ class TransportTests(TestCase):
         self.assertEqual(
             [each for each in left if isinstance(each, (NestedPoller, tcp.Server, tcp.Port))], []
         )
+
+
+class EndTests(SynchronousTestCase):
+    """What the ordinary end of a connection costs."""
+
+    def test_notPolledAgain(self) -> None:
+        """A connection with nothing to send that closes at its peer's end is not polled for it any more."""
+        added: list[str] = []
+
+        class Poller(NestedPoller):
+            def addWriter(self, writer: Any) -> None:
+                added.append("output")
+                super().addWriter(writer)
+
+        ours, peer = socket.socketpair()
+        self.addCleanup(peer.close)
+        protocol = Scripted()
+        halfCloseable(protocol).addCallback(lambda _: protocol.transport.loseConnection())
+        poller = Poller(MemoryReactor())
+        arguments: Any = (ours, protocol, ("127.0.0.1", 1), None, 0, MemoryReactor())
+        protocol.makeConnection(DirectServer(*arguments, poller=poller))
+        peer.shutdown(socket.SHUT_WR)
+        poller.doRead()
+        self.assertIs(self.successResultOf(protocol.lost), ConnectionDone)
+        self.assertEqual((added, peer.recv(1)), ([], b""))
 
 
 class UNIXTransportTests(TransportTests):
