@@ -24,6 +24,7 @@ HOUSE = (
     "proxyheader",
     "proxygate",
     "datagram",
+    "framing",
     "poller",
     "direct",
     "timeouts",
