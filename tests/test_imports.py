@@ -25,6 +25,7 @@ HOUSE = (
     "proxygate",
     "datagram",
     "framing",
+    "answers",
     "poller",
     "direct",
     "timeouts",
