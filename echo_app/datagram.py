@@ -191,11 +191,14 @@ class EchoDatagramProtocol(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Sends the datagram back."""
-        if not self.rules.admits(addr[0], addr[1]):
-            return
-        assert self.transport is not None
+        if self.rules.admits(addr[0], addr[1]):
+            assert self.transport is not None
+            self.send(self.transport.write, datagram, addr)
+
+    def send(self, write: Callable[..., object], *arguments: object) -> None:
+        """Calls what sends an answer, and counts it."""
         try:
-            self.transport.write(datagram, addr)
+            write(*arguments)
         except (OSError, MessageLengthError, InvalidAddressError):
             # A full queue, an unreachable network: UDP promises nothing.
             self.rules.dropped.add("unsendable")
@@ -290,6 +293,15 @@ class DatagramPort(Port):
         """Takes no more datagrams, from the next one on."""
         self._reading = False
         super().stopReading()
+
+    def replying(self) -> Callable[[bytes], None]:
+        """Returns what answers the datagram that is with the protocol now, as ``write`` does, also later."""
+        source, control = self._source, self._control or []
+
+        def reply(datagram: bytes) -> None:
+            self.socket.sendmsg([datagram], control, 0, source)
+
+        return reply
 
     def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
         """Sends a datagram.

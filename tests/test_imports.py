@@ -26,6 +26,7 @@ HOUSE = (
     "datagram",
     "framing",
     "answers",
+    "answering",
     "poller",
     "direct",
     "timeouts",
