@@ -27,6 +27,8 @@ HOUSE = (
     "framing",
     "answers",
     "answering",
+    "tlsfacts",
+    "builtin",
     "poller",
     "direct",
     "timeouts",
