@@ -29,6 +29,7 @@ HOUSE = (
     "answering",
     "tlsfacts",
     "builtin",
+    "responders",
     "poller",
     "direct",
     "timeouts",
