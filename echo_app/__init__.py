@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from echo_app.access import Access
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
-    from echo_app.interfaces import IEchoUser
+    from echo_app.framing import BadRequest, Framing
+    from echo_app.interfaces import IEchoUser, IResponder
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.proxygate import ProxyEndpoint, ProxyGateFactory
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
+    "BadRequest",
     "DatagramEndpoint",
     "EchoDatagramProtocol",
     "EchoFactory",
     "EchoProtocol",
     "EchoService",
+    "Framing",
     "IEchoUser",
+    "IResponder",
     "Keepalive",
     "Limits",
     "Options",
@@ -42,12 +46,15 @@ __all__ = [
 
 _ROOMS = {
     "Access": "access",
+    "BadRequest": "framing",
     "DatagramEndpoint": "datagram",
     "EchoDatagramProtocol": "datagram",
     "EchoFactory": "protocol",
     "EchoProtocol": "protocol",
     "EchoService": "service",
+    "Framing": "framing",
     "IEchoUser": "interfaces",
+    "IResponder": "interfaces",
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",

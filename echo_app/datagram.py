@@ -294,6 +294,15 @@ class DatagramPort(Port):
         self._reading = False
         super().stopReading()
 
+    def replying(self) -> Callable[[bytes], None]:
+        """Returns what answers the datagram that is with the protocol now, as ``write`` does, also later."""
+        source, control = self._source, self._control or []
+
+        def reply(datagram: bytes) -> None:
+            self.socket.sendmsg([datagram], control, 0, source)
+
+        return reply
+
     def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
         """Sends a datagram.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from traceback import clear_frames
 from typing import Any
 
@@ -25,7 +25,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echo_app.addresses import describe, isWildcardHost, transportName
-from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
+from echo_app.datagram import DatagramEndpoint, DatagramPort, EchoDatagramProtocol
 from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory
@@ -68,10 +68,12 @@ class Listeners:
         endpoints: Sequence[IStreamServerEndpoint],
         factory: EchoFactory,
         datagramEndpoints: Sequence[DatagramEndpoint],
-        rules: DatagramRules,
+        datagramProtocol: Callable[[], EchoDatagramProtocol],
     ) -> None:
         """Opens everything, and logs each listener.
 
+        :param factory: makes the protocols of connections.
+        :param datagramProtocol: makes the protocol of a UDP port.
         :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
             turn.
         """
@@ -84,7 +86,7 @@ class Listeners:
                 self._prepare(port)
                 _countPending(port, factory)
             for asked in datagramEndpoints:
-                self._ports.append(asked.listen(EchoDatagramProtocol(rules)))
+                self._ports.append(asked.listen(datagramProtocol()))
         except Exception as error:
             self.close()
             _closeSockets(error)

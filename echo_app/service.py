@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
+from echo_app.answers import TIMEOUT
 from echo_app.auth import Logins
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules
 from echo_app.drain import Drain
@@ -26,6 +28,7 @@ from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
 from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
+from echo_app.responders import makeResponder
 from echo_app.timeouts import TimeoutSweep
 from echo_app.tlsserver import TLSEndpoint
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.access import Access
+    from echo_app.interfaces import IResponder
 
 log = Logger()
 
@@ -48,7 +52,10 @@ class EchoService(Service):
     :param endpoints: where streams are taken.
     :param datagramEndpoints: where datagrams are taken.
     :param factory: makes the protocols; an :class:`EchoFactory` or a subclass. Its `connections` are
-        replaced by the service's.
+        replaced by the service's, and its `protocol` where there is a responder.
+    :param responder: answers in place of the echo: a name, as for ``--responder``, or a function, or what
+        provides ``IResponder``.
+    :param responderTimeout: seconds that its answer may take; None is no limit.
     :param limits: the caps and time-outs.
     :param keepalive: set on TCP listeners for their connections; None leaves it off.
     :param direct: take the direct path (:mod:`echo_app.direct`) where it applies.
@@ -78,6 +85,8 @@ class EchoService(Service):
         portal: Portal | None = None,
         logConnections: bool = False,
         readyFile: str | None = None,
+        responder: str | IResponder | Callable[[Any], Any] = "echo",
+        responderTimeout: float | None = TIMEOUT,
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
@@ -86,6 +95,9 @@ class EchoService(Service):
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._tls = {each.tls for each in self._endpoints if isinstance(each, TLSEndpoint)}
         self._factory = EchoFactory() if factory is None else factory
+        self._responder = makeResponder(responder, reactor, responderTimeout)
+        if responder != "echo":
+            self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
@@ -132,6 +144,7 @@ class EchoService(Service):
             truncated=sum(tls.truncated for tls in self._tls),
             answered=self._rules.answered,
             dropped=dict(self._rules.dropped.byReason),
+            unanswered=dict(self._responder.unanswered),
         )
 
     def listen(self) -> Deferred[None]:
@@ -201,7 +214,8 @@ class EchoService(Service):
     async def _open(self) -> None:
         # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
-        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, self._rules)
+        datagrams = partial(self._responder.datagrams, self._rules)
+        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
         self._isOpen = True
 
     def _removeReadyFile(self) -> None:
