@@ -55,6 +55,7 @@ HOUSE = (
     "testing",
 )
 ROOMS = {path.stem: path for path in Path(echo_app.__file__).parent.glob("*.py") if path.stem != "__init__"}
+PROBE = Path(echo_app.__file__).parent / "probe"
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -90,6 +91,21 @@ class DirectionTests(SynchronousTestCase):
         """What tests use to start a service has nothing of the service in it."""
         imported = _imported(ast.parse(ROOMS["testing"].read_text()))
         self.assertEqual([name for name in imported if name.startswith("echo_app")], [])
+
+
+class ProbeTests(SynchronousTestCase):
+    """A judge shares no code with the judged."""
+
+    def test_standsAlone(self) -> None:
+        """The probe imports nothing of the service, its version apart."""
+        allowed = ("echo_app.probe.", "echo_app.__version__")
+        wrong = [
+            f"{path.name} imports {name}"
+            for path in PROBE.glob("**/*.py")
+            for name in _imported(ast.parse(path.read_text()))
+            if name.startswith("echo_app") and not name.startswith(allowed)
+        ]
+        self.assertEqual(wrong, [])
 
 
 class ReactorTests(SynchronousTestCase):

@@ -1,0 +1,6 @@
+"""``python -m echo_app.probe`` is ``echo-probe``."""
+
+from echo_app.probe.command import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""How long is waited for what may never come."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+# A time-out is this many steps. When this process, or its machine, stops for a while, one step is late and
+# the others are still to come: its own pause is not taken for a silent peer.
+STEPS = 10
+
+
+class NothingCame(Exception):
+    """What was waited for did not come in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing within {seconds:g} s")
+        self.seconds = seconds
+
+
+def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferred[T]:
+    """Cancels a Deferred after some seconds of running; returns it.
+
+    It fails with :class:`NothingCame` then. Cancelled by somebody else, it fails with ``CancelledError``.
+    """
+    left = STEPS
+    isLate = False
+    timer: IDelayedCall
+
+    def step() -> None:
+        nonlocal left, isLate, timer
+        left -= 1
+        if left:
+            timer = clock.callLater(seconds / STEPS, step)
+        else:
+            isLate = True
+            waiting.cancel()
+
+    def done(result: T | Failure) -> T | Failure:
+        if timer.active():
+            timer.cancel()
+        if isLate and isinstance(result, Failure):
+            return Failure(NothingCame(seconds))
+        return result
+
+    timer = clock.callLater(seconds / STEPS, step)
+    return waiting.addBoth(done)
+
+
+def pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
+    """Returns a Deferred that fires after some seconds; cancelling it ends the pause."""
+    waiting: Deferred[None] = Deferred(lambda each: timer.cancel())
+    timer = clock.callLater(seconds, waiting.callback, None)
+    return waiting
+
+
+__all__ = ["STEPS", "CancelledError", "NothingCame", "pause", "within"]

@@ -1,0 +1,202 @@
+"""What a check talks through: a stream with bounded waits, that says how it ended."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+    TimeoutError,
+    UserError,
+)
+from twisted.internet.protocol import Factory
+
+from echo_app.probe.patience import NothingCame, within
+from echo_app.probe.targets import Target
+from echo_app.probe.wire import CHUNK, End, Guest, Wire
+
+# Seconds until a connection must be there: four SYNs (RFC 6298: at 0, 1, 3 and 7 s) are tried by then.
+CONNECT_TIMEOUT = 10.0
+
+# Seconds without a byte until a peer is called silent, unless a check says otherwise: three times what
+# Linux and others wait at first for a lost segment, or 25 times the longest round trip on earth.
+SILENCE = 10.0
+
+
+class CannotConnect(Exception):
+    """There is no connection; the text says why, in a few words."""
+
+
+class Duplex(Protocol):
+    """A :class:`~echo_app.probe.wire.Wire`, or TLS on top of one."""
+
+    sock: socket.socket
+
+    @property
+    def end(self) -> End | None:
+        """How the peer's side ended."""
+
+    @property
+    def isCut(self) -> bool:
+        """Nothing can be sent any more."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+
+    def read(self, size: int = CHUNK) -> Deferred[bytes]:
+        """Fires with some bytes; none is the end."""
+
+    def write(self, data: bytes, last: bool = False) -> None:
+        """Sends, and then ends our side if it is the last."""
+
+    def drained(self) -> Deferred[None]:
+        """Fires when everything is in the kernel, or the connection is gone."""
+
+    def close(self) -> Deferred[None]:
+        """Closes."""
+
+    def abort(self) -> Deferred[None]:
+        """Resets."""
+
+
+class Stream:
+    """A connection, as checks see it.
+
+    Waits end after `silence` seconds without a byte, not after that many in all; a check as a whole is
+    bounded by whoever runs it.
+
+    :param clock: an ``IReactorTime``.
+    :ivar sock: for options and ``TCP_INFO``; to be looked at, not to be read, written or closed.
+    """
+
+    def __init__(self, clock: Any, duplex: Duplex) -> None:
+        self._clock = clock
+        self._duplex = duplex
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket, until :meth:`close` or :meth:`abort`."""
+        return self._duplex.sock
+
+    @property
+    def end(self) -> End | None:
+        """How the peer's side ended; None while it is open, as far as somebody has read."""
+        return self._duplex.end
+
+    @property
+    def isCut(self) -> bool:
+        """Nothing can be sent any more, by the peer's doing or ours."""
+        return self._duplex.isCut
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return self._duplex.unsent
+
+    def write(self, data: bytes) -> None:
+        """Sends, at once if the kernel takes it."""
+        self._duplex.write(data)
+
+    def halfClose(self, data: bytes = b"") -> None:
+        """Sends this and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
+        self._duplex.write(data, True)
+
+    async def drain(self, silence: float = SILENCE) -> bool:
+        """Waits until the kernel has taken everything; returns False if it stopped taking, or is cut.
+
+        :param silence: seconds in which it takes nothing.
+        """
+        while self.unsent and not self.isCut:
+            before = self.unsent
+            try:
+                await within(self._clock, silence, self._duplex.drained())
+            except NothingCame:
+                if self.unsent >= before:
+                    return False
+        return not self.isCut
+
+    async def read(self, silence: float = SILENCE, size: int = CHUNK) -> bytes:
+        """Returns some bytes, `size` at the most; none at the end, or after that many silent seconds.
+
+        :attr:`end` tells which of the two: it is None after a silence.
+        """
+        try:
+            return await within(self._clock, silence, self._duplex.read(size))
+        except NothingCame:
+            return b""
+
+    async def receive(self, size: int, silence: float = SILENCE) -> bytes:
+        """Returns that many bytes; fewer at the end, or after that many silent seconds."""
+        received = bytearray()
+        while len(received) < size:
+            chunk = await self.read(silence, min(CHUNK, size - len(received)))
+            if not chunk:
+                break
+            received += chunk
+        return bytes(received)
+
+    async def receiveAll(self, silence: float = SILENCE, limit: int = 1 << 26) -> bytes:
+        """Returns what comes until the end, or until that many silent seconds, or that many bytes."""
+        received = bytearray()
+        while len(received) < limit and (chunk := await self.read(silence)):
+            received += chunk
+        return bytes(received)
+
+    def close(self) -> Deferred[None]:
+        """Closes; fires when the descriptor is free."""
+        return self._duplex.close()
+
+    def abort(self) -> Deferred[None]:
+        """Resets; fires when the descriptor is free."""
+        return self._duplex.abort()
+
+
+async def connect(
+    reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None
+) -> Stream:
+    """Connects, and does the TLS handshake where there is one.
+
+    :param timeout: seconds for all of it.
+    :param bindAddress: our address, an IP literal; None is the kernel's choice.
+    :raise CannotConnect: when there is no connection.
+    """
+    factory = Factory.forProtocol(lambda: Guest(reactor))
+    # The endpoint's own time-out is not the one that says so.
+    waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
+    try:
+        guest: Any = await within(reactor, timeout, waiting)
+    except Exception as error:
+        raise CannotConnect(connectReason(error)) from error
+    return Stream(reactor, guest.wire)
+
+
+def connectReason(error: BaseException) -> str:
+    """Returns, in a few words, why there is no connection."""
+    if isinstance(error, NothingCame):
+        return f"no answer within {error.seconds:g} s"
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    if isinstance(error, ConnectError) and error.osError is not None:
+        number = getattr(error.osError, "errno", error.osError)
+        return errno.errorcode.get(number, str(number)) if isinstance(number, int) else str(number)
+    return str(error) or type(error).__name__
+
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "refused"),
+    (NoRouteError, "no route"),
+    (TimeoutError, "no answer"),
+    (DNSLookupError, "the name does not resolve"),
+    (UserError, "not an address to connect to"),
+    (CancelledError, "cancelled"),
+)
+
+__all__ = ["CONNECT_TIMEOUT", "SILENCE", "CannotConnect", "Duplex", "Stream", "Wire", "connect"]
