@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,6 +20,7 @@ from twisted.internet.protocol import Factory
 
 from echo_app.probe.patience import NothingCame, within
 from echo_app.probe.targets import Target
+from echo_app.probe.tls import TLSWire, contextOf, handshakeReason
 from echo_app.probe.wire import CHUNK, End, Guest, Wire
 
 # Seconds until a connection must be there: four SYNs (RFC 6298: at 0, 1, 3 and 7 s) are tried by then.
@@ -36,7 +38,9 @@ class CannotConnect(Exception):
 class Duplex(Protocol):
     """A :class:`~echo_app.probe.wire.Wire`, or TLS on top of one."""
 
-    sock: socket.socket
+    @property
+    def sock(self) -> socket.socket:
+        """The socket."""
 
     @property
     def end(self) -> End | None:
@@ -84,6 +88,11 @@ class Stream:
     def sock(self) -> socket.socket:
         """The socket, until :meth:`close` or :meth:`abort`."""
         return self._duplex.sock
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """What Python calls the TLS connection; None without TLS."""
+        return self._duplex.tls if isinstance(self._duplex, TLSWire) else None
 
     @property
     def end(self) -> End | None:
@@ -174,7 +183,23 @@ async def connect(
         guest: Any = await within(reactor, timeout, waiting)
     except Exception as error:
         raise CannotConnect(connectReason(error)) from error
-    return Stream(reactor, guest.wire)
+    if guest.wire is None:
+        await guest.gone
+        raise CannotConnect("such an endpoint has no socket of its own; TLS is written tls://HOST:PORT")
+    if target.kind != "tls":
+        return Stream(reactor, guest.wire)
+    return Stream(reactor, await _encrypted(reactor, guest.wire, target, timeout))
+
+
+async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSWire:
+    tls = TLSWire(wire, contextOf(target.tls), target.serverName)
+    try:
+        await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
+    except Exception as error:
+        wire.abort()
+        reason = "TLS: no answer" if isinstance(error, NothingCame) else handshakeReason(error)
+        raise CannotConnect(reason) from error
+    return tls
 
 
 def connectReason(error: BaseException) -> str:
@@ -198,5 +223,3 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (UserError, "not an address to connect to"),
     (CancelledError, "cancelled"),
 )
-
-__all__ = ["CONNECT_TIMEOUT", "SILENCE", "CannotConnect", "Duplex", "Stream", "Wire", "connect"]

@@ -40,11 +40,11 @@ _ENDS = {0: End.FIN, errno.ECONNRESET: End.RST, errno.EPIPE: End.RST, errno.ETIM
 class Guest(Protocol):
     """The protocol of a connection whose socket is a :class:`Wire`'s.
 
-    :ivar wire: from ``connectionMade`` on.
+    :ivar wire: from ``connectionMade`` on; None where the transport is more than a socket, and is left.
     :ivar gone: fires when the transport has closed the socket.
     """
 
-    wire: Wire
+    wire: Wire | None = None
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -52,11 +52,16 @@ class Guest(Protocol):
 
     def connectionMade(self) -> None:
         """Takes the socket over."""
-        self.wire = Wire(self._reactor, self)
+        transport: Any = self.transport
+        if isinstance(transport.getHandle(), socket.socket):
+            self.wire = Wire(self._reactor, self)
+        else:
+            transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The transport has closed the socket."""
-        self.wire.forget()
+        if self.wire is not None:
+            self.wire.forget()
         self.gone.callback(None)
 
 
