@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
@@ -38,6 +38,10 @@ class Context:
     target: Target
     settings: Settings = field(default_factory=Settings)
     random: Random = field(default_factory=Random)
+
+    def at(self, address: str) -> Context:
+        """Returns the same at one of the target's addresses, an IP literal."""
+        return replace(self, target=self.target.at(address))
 
     async def connect(self, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None) -> Stream:
         """Connects to the target; closing the stream is the check's business.

@@ -1,121 +1,120 @@
-"""The command line of ``echo-probe``."""
+"""``echo-probe``: what its commands do, and its exit status."""
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from random import Random
 from typing import Any
 
-from twisted.python.usage import Options as BaseOptions
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app import __version__
-from echo_app.probe.targets import BadTarget, Target, TLSOptions, parseTarget
+from echo_app.probe.checks import Context
+from echo_app.probe.examination import againstBaseline, costOf, examine
+from echo_app.probe.findings import Result, Status
+from echo_app.probe.options import CheckOptions, Options, PingOptions, TargetOptions
+from echo_app.probe.ping import ping
+from echo_app.probe.report import Examination
+from echo_app.probe.targets import Target
 
-GOOD, FINDING, NOT_STARTED = 0, 1, 2
+# 130 is what a shell says of a command that SIGINT ended.
+GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
 
 
-def number(text: str) -> float:
-    """Returns a number above 0."""
+def say(line: str) -> None:
+    """Prints a line, now."""
+    print(line, flush=True)
+
+
+async def runPing(reactor: Any, options: PingOptions) -> int:
+    """Pings; returns the exit status."""
+    return _status(options, await ping(reactor, options.targets, options.pings, Random(options["seed"]), say))
+
+
+async def runCheck(reactor: Any, options: CheckOptions) -> int:
+    """Examines the target, and the direct route before it; returns the exit status."""
+    seed = options["seed"] or secrets.randbelow(1 << 32) + 1
+    direct: list[Examination] = []
+    if options.baseline is not None:
+        direct = [await _examine(reactor, options, options.baseline, seed, [])]
+    examination = await _examine(reactor, options, options.targets[0], seed, direct)
+    if options["json"]:
+        baseline = {"baseline": direct[0].data()} if direct else {}
+        say(json.dumps(examination.data() | baseline, indent=2))
+    return _status(options, [each.status for each in examination.results])
+
+
+async def _examine(
+    reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Sequence[Examination]
+) -> Examination:
+    context = Context(reactor, target, options.settings, Random(seed))
+    quietly = options["json"]
+    examination = Examination(
+        context, costOf(context, options.checks), seed, (lambda line: None) if quietly else say
+    )
+    known: dict[str, Result] = {each.name: each for one in direct for each in one.results}
+
+    def found(result: Result) -> None:
+        examination.found(againstBaseline(result, known))
+
     try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < float("inf"):
-        raise ValueError("not a number, more than 0")
-    return value
+        await examine(context, options.checks, found)
+    finally:
+        examination.end()
+    return examination
 
 
-def wholeNumber(text: str) -> int:
-    """Returns a whole number, 0 or more."""
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError("not a whole number, 0 or more")
-    return int(text)
+def _status(options: TargetOptions, statuses: Collection[Status]) -> int:
+    bad = {Status.FAIL, Status.WARN} if options["strict"] else {Status.FAIL}
+    return FINDING if bad & set(statuses) else GOOD
 
 
-def row(option: str, short: str | None, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
-    """Returns a row of ``optParameters``, whose errors name the option and the value."""
+def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
+    """Runs the reactor until some work is done; Ctrl-C cancels it, and waits for what it still has to say.
 
-    def coerce(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise UsageError(f"--{option} {text!r}: {error}") from None
+    :param work: a coroutine function that returns an exit status.
+    """
+    statuses: list[int] = []
+    done: Deferred[None] = Deferred()
 
-    return [option, short, default, doc, coerce]
+    def start() -> None:
+        running = Deferred.fromCoroutine(work(reactor))
+        reactor.addSystemEventTrigger("before", "shutdown", cancel, running)
+        running.addErrback(_statusOf).addCallback(statuses.append).addBoth(stop)
 
+    def cancel(running: Deferred[Any]) -> Deferred[None]:
+        running.cancel()
+        return done
 
-class TargetOptions(BaseOptions):
-    """The options of every command that talks to targets."""
+    def stop(result: object) -> None:
+        done.callback(None)
+        # Under Ctrl-C it is stopping already.
+        with suppress(ReactorNotRunning):
+            reactor.stop()
 
-    optFlags = [["insecure", None, "tls://: believe every certificate."]]
-    optParameters = [
-        row("ca", None, None, "tls://: PEM file with whom the certificate must lead to.", str),
-        row("cert", None, None, "tls://: PEM file of our own certificate.", str),
-        row("key", None, None, "tls://: PEM file of its key. [default: the certificate's file]", str),
-        row("sni", None, None, "tls://: whom the certificate must name. [default: the host]", str),
-        row("alpn", None, None, "tls://: what to offer, such as h2,http/1.1.", str),
-    ]
-
-    def target(self, text: str) -> Target:
-        """Returns the target that is written like this.
-
-        :raise UsageError: when it is none.
-        """
-        try:
-            return parseTarget(text, self._tls())
-        except BadTarget as error:
-            raise UsageError(f"{text!r}: {error}") from None
-
-    def _tls(self) -> TLSOptions:
-        protocols = tuple(self["alpn"].split(",")) if self["alpn"] else ()
-        return TLSOptions(
-            self["ca"], self["cert"], self["key"], bool(self["insecure"]), self["sni"], protocols
-        )
+    reactor.callWhenRunning(start)
+    reactor.run()
+    return statuses[0]
 
 
-class PingOptions(TargetOptions):
-    """The options of ``ping``."""
-
-    synopsis = "TARGET... [options]"
-
-    def parseArgs(self, *targets: str) -> None:
-        """Takes the targets."""
-        if not targets:
-            raise UsageError("no target, such as 127.0.0.1:8080")
-        self["targets"] = targets
-
-
-class CheckOptions(TargetOptions):
-    """The options of ``check``."""
-
-    synopsis = "TARGET [options]"
-
-    def parseArgs(self, target: str = "") -> None:
-        """Takes the target."""
-        if not target:
-            raise UsageError("no target, such as 127.0.0.1:8080")
-        self["target"] = target
-
-
-class Options(BaseOptions):
-    """The command line."""
-
-    synopsis = "COMMAND TARGET [options]"
-    subCommands = [
-        ["ping", None, PingOptions, "Round trips, a line each."],
-        ["check", None, CheckOptions, "What does this path do to bytes, connections and time?"],
-    ]
-
-    def opt_version(self) -> None:
-        """Display the version of echo_app and exit."""
-        print(f"echo-probe {__version__}")
-        raise SystemExit(GOOD)
-
-    def postOptions(self) -> None:
-        """Needs a command."""
-        if self.subCommand is None:
-            raise UsageError("no command; there are ping and check")
+def _statusOf(failure: Failure) -> int:
+    """Returns the status of work that ended with an exception."""
+    if failure.check(CancelledError):
+        return INTERRUPTED
+    if failure.check(BrokenPipeError):
+        # Nobody reads on, as under head: what is printed at the exit would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return GOOD
+    failure.printTraceback(sys.stderr)
+    return NOT_STARTED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -129,4 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UsageError as error:
         print(f"echo-probe: {error}", file=sys.stderr)
         raise SystemExit(NOT_STARTED) from None
-    raise SystemExit(GOOD)
+    from twisted.internet import reactor
+
+    command: Any = {"ping": runPing, "check": runCheck}[str(options.subCommand)]
+    raise SystemExit(runUntilDone(reactor, partial(command, options=options.subOptions)))

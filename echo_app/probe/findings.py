@@ -24,6 +24,7 @@ class Result:
     :param seen: what was seen, in a few words; what a peer chose in it is escaped.
     :param meaning: one plain sentence about what it means for an application; empty where there is none.
     :param details: the same as data, for ``--json``: numbers, texts, lists and mappings of them.
+    :param isFinal: no other check can say anything after this.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Result:
     seen: str
     meaning: str = ""
     details: Mapping[str, object] = field(default_factory=dict)
+    isFinal: bool = False
 
 
 def passed(name: str, seen: str, **details: object) -> Result:
@@ -43,9 +45,9 @@ def warned(name: str, seen: str, meaning: str, **details: object) -> Result:
     return Result(name, Status.WARN, seen, meaning, details)
 
 
-def failed(name: str, seen: str, meaning: str, **details: object) -> Result:
+def failed(name: str, seen: str, meaning: str, isFinal: bool = False, **details: object) -> Result:
     """Returns what breaks applications."""
-    return Result(name, Status.FAIL, seen, meaning, details)
+    return Result(name, Status.FAIL, seen, meaning, details, isFinal)
 
 
 def skipped(name: str, reason: str, **details: object) -> Result:
@@ -70,3 +72,18 @@ class Cost:
         return Cost(
             self.bytes + other.bytes, self.connections + other.connections, self.seconds + other.seconds
         )
+
+
+def binary(size: int) -> str:
+    """Says a size: ``1 B``, ``6.2 MiB``."""
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def printable(data: bytes) -> str:
+    """Returns a peer's bytes in quotes, with everything escaped that a terminal could act upon."""
+    return repr(data)[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import socket
 import ssl
 from typing import Any, Protocol
@@ -209,10 +209,8 @@ def connectReason(error: BaseException) -> str:
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return reason
-    if isinstance(error, ConnectError) and error.osError is not None:
-        number = getattr(error.osError, "errno", error.osError)
-        return errno.errorcode.get(number, str(number)) if isinstance(number, int) else str(number)
-    return str(error) or type(error).__name__
+    number = error.osError if isinstance(error, ConnectError) else None
+    return os.strerror(number).lower() if isinstance(number, int) else str(error) or type(error).__name__
 
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
