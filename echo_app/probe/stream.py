@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import (
     ConnectError,
+    ConnectingCancelledError,
     ConnectionRefusedError,
     DNSLookupError,
     NoRouteError,
@@ -181,6 +182,8 @@ async def connect(
     waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
     try:
         guest: Any = await within(reactor, timeout, waiting)
+    except (CancelledError, ConnectingCancelledError):
+        raise CancelledError from None
     except Exception as error:
         raise CannotConnect(connectReason(error)) from error
     if guest.wire is None:
@@ -195,8 +198,10 @@ async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -
     tls = TLSWire(wire, contextOf(target.tls), target.serverName)
     try:
         await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
-    except Exception as error:
-        wire.abort()
+    except BaseException as error:
+        await wire.abort()
+        if not isinstance(error, (NothingCame, OSError)):
+            raise
         reason = "TLS: no answer" if isinstance(error, NothingCame) else handshakeReason(error)
         raise CannotConnect(reason) from error
     return tls
@@ -219,5 +224,4 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "no answer"),
     (DNSLookupError, "the name does not resolve"),
     (UserError, "not an address to connect to"),
-    (CancelledError, "cancelled"),
 )

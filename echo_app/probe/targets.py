@@ -92,12 +92,12 @@ class Target:
 
         :param timeout: seconds.
         :param bindAddress: our address, an IP literal; None is the kernel's choice.
+        :raise BadTarget: when Twisted makes nothing of a description.
         """
         if self.kind == "unix":
             return UNIXClientEndpoint(reactor, self.path, timeout=timeout)
         if self.kind == "endpoint":
-            described: IStreamClientEndpoint = clientFromString(reactor, self.path)
-            return described
+            return _described(reactor, self.path)
         bind = None if bindAddress is None else (bindAddress, 0)
         if not self.isLiteral:
             return HostnameEndpoint(reactor, self.host, self.port, timeout, bindAddress)
@@ -157,6 +157,15 @@ def _parseDescription(text: str, name: str) -> Target:
         known = ", ".join(sorted(_descriptions()))
         raise BadTarget(f"neither HOST:PORT, with an IPv6 host in brackets, nor an endpoint of {known}")
     return Target(text, "endpoint", path=text)
+
+
+def _described(reactor: Any, description: str) -> IStreamClientEndpoint:
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, description)
+    except Exception as error:
+        # Their parsers raise whatever comes to them.
+        raise BadTarget(f"no endpoint that Twisted understands: {error!r}") from error
+    return endpoint
 
 
 def _descriptions() -> set[str]:
