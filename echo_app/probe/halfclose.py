@@ -90,7 +90,7 @@ class HalfClose:
             stream.halfClose(data)
             came = await stream.receiveAll()
         finally:
-            stream.abort()
+            await stream.abort()
         return Try(size, len(came), stream.end, data.startswith(came))
 
 

@@ -28,7 +28,8 @@ _AROUND = 1 << 20
 # Seconds in which what comes beside the answers must have come; a longer wait would cost more than it finds.
 _AFTER = 0.2
 
-EVERY_BYTE = bytes(range(256))
+# What is sent after every byte value, so that services which await a line, or a web browser, answer too.
+_LINES = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,7 @@ class Identity:
     def cost(self, context: Context) -> Cost:
         """All the sizes; the small ones twice."""
         sizes = sizesFor(context)
-        return Cost(
-            len(EVERY_BYTE) + sum(sizes) + sum(each for each in sizes if each <= ALONE), 1, 2 * BUDGET
-        )
+        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), 1, 2 * BUDGET)
 
     async def run(self, context: Context) -> Result:
         """Stops at the first difference."""
@@ -65,7 +64,7 @@ class Identity:
         try:
             return await _Exchange(context, stream).run()
         finally:
-            stream.abort()
+            await stream.abort()
 
 
 class _Exchange:
@@ -83,7 +82,9 @@ class _Exchange:
         """Small pieces one by one, all of them in a row, and then the larger ones while there is time."""
         sizes = sizesFor(self._context)
         small = [each for each in sizes if each <= ALONE]
-        batches = [[EVERY_BYTE], *([self._piece(size)] for size in small), list(map(self._piece, small))]
+        # In no order that somebody else sends: a character generator's is that of the values.
+        every = bytes(self._context.random.sample(range(256), 256))
+        batches = [[every + _LINES], *([self._piece(size)] for size in small), list(map(self._piece, small))]
         for batch in batches:
             if found := await self._exchange(batch):
                 return judge(found, self.sent)

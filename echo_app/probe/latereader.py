@@ -14,7 +14,7 @@ from echo_app.probe.difference import Difference
 from echo_app.probe.findings import Cost, Result, binary, failed, passed, warned
 from echo_app.probe.identity import Shortfall, returned
 from echo_app.probe.patience import pause
-from echo_app.probe.stream import Stream
+from echo_app.probe.stream import SILENCE, Stream
 
 # Somebody who swallows more than this has no bound that an application could meet.
 LIMIT = 64 << 20
@@ -72,7 +72,7 @@ class LateReader:
             await pause(context.reactor, QUICK_LATE if isQuick else LATE)
             return judge(filled, await returned(stream, sent))
         finally:
-            stream.abort()
+            await stream.abort()
 
     async def _fill(self, context: Context, stream: Stream, stall: float) -> tuple[bytes, Filled]:
         """Writes until the kernel has taken nothing for `stall` seconds; what it has not taken waits on."""
@@ -108,9 +108,10 @@ def judge(filled: Filled, found: Difference | Shortfall | None) -> Result:
     }
     name = LateReader.name
     if isinstance(found, Shortfall):
-        then = "nothing more came" if found.end is None else found.end.value
+        then = f"nothing for {SILENCE:g} s" if found.end is None else found.end.value
         seen = f"{binary(found.came)} of {binary(found.sent)} came back to a late reader, then {then}"
-        return failed(name, seen, "A peer that pauses before it reads loses data.", **details)
+        loss = "loses data" if found.end else "waits for ever, and so does the far end"
+        return failed(name, seen, f"A peer that pauses before it reads {loss}.", **details)
     if found is not None:
         return failed(name, str(found), "A peer that pauses before it reads gets other data.", **details)
     if filled.isPushedBack:

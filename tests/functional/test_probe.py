@@ -1,0 +1,290 @@
+"""The probe is right about services that are known: ours, the textbook's, and other people's."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols.wire import Chargen, Discard
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from echo_app.probe.findings import Result, Status
+from echo_app.probe.ping import Pings, ping
+from echo_app.probe.smallwrites import BODY, HEAD
+from echo_app.probe.targets import TLSOptions, parseTarget
+from tests.certificates import Authority
+from tests.functional.kernel import waitUntil
+from tests.functional.probing import STREAM, Hurried, context, examined, statuses
+from tests.functional.service import PATIENCE, ServiceTestCase, needs
+from tests.functional.test_haproxy import HAProxyTestCase
+
+
+class TextbookEcho(Protocol):
+    """Twisted's own example."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Sends it back."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class GoodTests(ServiceTestCase):
+    """Our service passes every check, over whatever it is reached."""
+
+    async def test_everyStream(self) -> None:
+        """Over TCP, UNIX and TLS, with a certificate that is believed for its authority."""
+        certificate, key = Authority(Path(self.mktemp())).issue("server")
+        authority = str(Path(certificate).parent / "authority.pem")
+        server = self.serve(
+            *("--port", "0", "--listen", "unix:echo.sock"),
+            *("--tls", "0", "--certificate", certificate, "--key", key),
+        )
+        tcp, tls, unix = (server.address(kind) for kind in ("tcp", "tls", "unix"))
+        results = await gatherResults(
+            [
+                Deferred.fromCoroutine(examined(context(text, tls=TLSOptions(authority)), *STREAM))
+                for text in (
+                    f"localhost:{tcp[1]}",
+                    f"tcp:127.0.0.1:{tcp[1]}",
+                    f"tls://localhost:{tls[1]}",
+                    f"unix://{unix[0]}",
+                )
+            ]
+        )
+        for each, resolve in zip(results, ("PASS", "SKIP", "PASS", "SKIP"), strict=True):
+            expected = dict.fromkeys(STREAM, Status.PASS) | {"resolve": Status[resolve]}
+            self.assertEqual(statuses(each), expected, each)
+
+
+class ProxyTests(HAProxyTestCase):
+    """Our service behind HAProxy, which writes a PROXY header."""
+
+    async def test_passes(self) -> None:
+        """It passes every check there too."""
+        self.start()
+        results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), *STREAM)
+        self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
+
+
+class ListeningTestCase(ServiceTestCase):
+    """With services on the reactor that the tests run on."""
+
+    def listen(self, factory: Any) -> int:
+        """Listens until the test's end; returns the port."""
+        from twisted.internet import reactor
+
+        port: Any = cast(IReactorTCP, reactor).listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return int(port.getHost().port)
+
+
+class TextbookTests(ListeningTestCase):
+    """The echo that every introduction has."""
+
+    async def test_halfClose(self) -> None:
+        """It loses the answers of who shuts down, and takes in whatever a late reader sends."""
+        port = self.listen(Factory.forProtocol(TextbookEcho))
+        results = await examined(context(f"127.0.0.1:{port}"), *STREAM)
+        self.assertEqual(
+            statuses(results),
+            dict.fromkeys(STREAM, Status.PASS) | {"half-close": Status.FAIL, "late-reader": Status.WARN},
+            results,
+        )
+        kinds = cast(dict[str, int], results["half-close"].details["kinds"])
+        self.assertGreaterEqual(kinds["immediate close"], 10)
+
+
+class ProgramTests(ServiceTestCase):
+    """Programs that are used as echo services."""
+
+    # What a late reader does to them is another matter: some hang in a pipe of their own.
+    CHECKS = ("identity", "half-close", "small-writes")
+
+    # Without nodelay, small writes to it do wait for acknowledgements.
+    LISTEN = "TCP-LISTEN:7007,bind=HOST,fork,backlog=64,nodelay"
+
+    def _start(self, *command: str) -> str:
+        """Runs a program on an address of loopback that nobody else uses: HOST in its arguments."""
+        needs(command[0])
+        host = ".".join(["127", *(str(random.randint(2, 254)) for _ in range(3))])
+        process = subprocess.Popen(
+            [part.replace("HOST", host) for part in command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        self.assertTrue(waitUntil(lambda: _accepts(host)))
+        return f"{host}:7007"
+
+    async def test_socatPipe(self) -> None:
+        """``socat PIPE`` is a good echo."""
+        target = self._start("socat", self.LISTEN, "PIPE")
+        results = await examined(context(target), *self.CHECKS)
+        self.assertEqual(statuses(results), dict.fromkeys(self.CHECKS, Status.PASS), results)
+
+    async def test_socatCat(self) -> None:
+        """``socat EXEC:cat`` is a good echo."""
+        target = self._start("socat", self.LISTEN, "EXEC:cat")
+        results = await examined(context(target), *self.CHECKS)
+        self.assertEqual(statuses(results), dict.fromkeys(self.CHECKS, Status.PASS), results)
+
+    async def test_ncatCat(self) -> None:
+        """``ncat -e /bin/cat`` closes at a half-close, whatever it still has to say."""
+        target = self._start("ncat", "-k", "-l", "HOST", "7007", "-e", "/bin/cat")
+        results = await examined(context(target, Hurried()), "identity", "half-close")
+        expected = {"identity": Status.PASS, "half-close": Status.FAIL}
+        self.assertEqual(statuses(results), expected, results)
+
+
+class DelayTests(ServiceTestCase):
+    """Nagle's algorithm at the far end."""
+
+    async def test_smallWrites(self) -> None:
+        """An answer in two writes, without TCP_NODELAY, waits 40 ms; one in a single write does not."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(PATIENCE)
+
+            def serve() -> None:
+                for sizes in ((HEAD, BODY), (HEAD + BODY,)):
+                    with listening.accept()[0] as sock, contextlib.suppress(OSError):
+                        sock.settimeout(PATIENCE)
+                        while head := sock.recv(sizes[0], socket.MSG_WAITALL):
+                            if sizes[1:]:
+                                # The body is under way: nothing but a timer acknowledges the head.
+                                sock.recv(1, socket.MSG_PEEK)
+                            sock.sendall(head)
+                            for size in sizes[1:]:
+                                sock.sendall(sock.recv(size, socket.MSG_WAITALL))
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            results = await examined(context(f"127.0.0.1:{listening.getsockname()[1]}"), "small-writes")
+            thread.join(PATIENCE)
+        self.assertEqual(results["small-writes"].status, Status.WARN, results)
+
+
+class NoEchoTests(ListeningTestCase):
+    """What is no echo is one clear line, in bounded time, and nothing else is asked."""
+
+    async def _only(self, port: int, name: str, hurried: bool = False) -> Result:
+        """Returns the one finding, which ends the examination."""
+        results = await examined(context(f"127.0.0.1:{port}", Hurried() if hurried else None), *STREAM)
+        after = STREAM[STREAM.index(name) + 1 :]
+        self.assertEqual({results[each].status for each in after}, {Status.SKIP})
+        self.assertEqual(results[name].status, Status.FAIL)
+        return results[name]
+
+    async def test_closedPort(self) -> None:
+        """A port that nobody listens on."""
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            result = await self._only(port, "resolve")
+        self.assertEqual(result.seen, "127.0.0.1: refused")
+
+    async def test_neverAccepts(self) -> None:
+        """A listener whose queue is full: connections are never made."""
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen(0)
+            address = listening.getsockname()
+            for _ in range(8):
+                filling = socket.socket()
+                self.addCleanup(filling.close)
+                filling.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    filling.connect(address)
+            result = await self._only(address[1], "resolve", hurried=True)
+        self.assertEqual(result.seen, "127.0.0.1: no answer within 10 s")
+
+    async def test_neverAnswers(self) -> None:
+        """A listener that takes everything and says nothing."""
+        result = await self._only(self.listen(Factory.forProtocol(Discard)), "identity", hurried=True)
+        self.assertEqual(result.seen, "nothing of 260 B came back, then nothing for 10 s")
+
+    async def test_webServer(self) -> None:
+        """A web server, whose answer is shown."""
+        result = await self._only(self.listen(Site(Resource())), "identity")
+        self.assertIn("HTTP/1.1 400 Bad Request", result.seen)
+
+    async def test_chargen(self) -> None:
+        """A character generator (RFC 864), which never ends."""
+        result = await self._only(self.listen(Factory.forProtocol(Chargen)), "identity")
+        self.assertTrue(result.seen.startswith("other bytes: "), result.seen)
+
+    async def test_wrongCertificate(self) -> None:
+        """A certificate that the system does not believe."""
+        port = self.serve("--tls", "0").address("tls")[1]
+        results = await examined(context(f"tls://localhost:{port}"), *STREAM)
+        self.assertEqual(results["connect"].seen, "TLS: certificate: self-signed certificate")
+        self.assertEqual(results["identity"].status, Status.SKIP)
+
+    async def test_notTLS(self) -> None:
+        """A plain echo, which sends a handshake back."""
+        port = self.serve().address("tcp")[1]
+        results = await examined(context(f"tls://localhost:{port}"), *STREAM)
+        self.assertEqual(results["connect"].seen, "TLS: unexpected message")
+
+
+class PingTests(ListeningTestCase):
+    """Round trips over streams that do not last."""
+
+    async def _ping(self, protocol: type[Protocol], count: int) -> list[str]:
+        """Returns what is said of some pings; the time-out is a tenth of a second."""
+        said: list[str] = []
+        target = parseTarget(f"127.0.0.1:{self.listen(Factory.forProtocol(protocol))}")
+        pings = Pings(count, interval=0.1, size=16, wait=1.0)
+        await ping(Hurried(), [target], pings, Random(1), said.append)
+        return [line.removeprefix(f"{target}: ") for line in said]
+
+    async def test_goesOn(self) -> None:
+        """A stream that ends is opened again, and what was lost with it is counted."""
+
+        class Once(TextbookEcho):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data[:16])
+                assert self.transport is not None
+                self.transport.loseConnection()
+
+        lines = await self._ping(Once, 10)
+        self.assertTrue(lines[0].startswith("16 bytes, number 1, "), lines)
+        self.assertIn(lines[1], ("number 2: FIN", "number 2: RST"))
+        answered = sum(line.startswith("16 bytes") for line in lines)
+        self.assertGreater(answered, 1)
+        counts = f"10 sent, {answered} answered, {10 - answered} timed out, 0 corrupt, 0 reordered"
+        self.assertIn(counts, lines)
+
+    async def test_corrupt(self) -> None:
+        """An answer that is wrong is counted as such, with its first difference."""
+
+        class Wrong(TextbookEcho):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(bytes([data[0] ^ 1]) + data[1:])
+
+        lines = await self._ping(Wrong, 1)
+        self.assertEqual(lines[0], "number 1: 1 byte flipped at offset 0")
+        self.assertEqual(lines[2], "1 sent, 0 answered, 0 timed out, 1 corrupt, 0 reordered")
+
+    async def test_silent(self) -> None:
+        """An answer that does not come is timed out."""
+        lines = await self._ping(Discard, 1)
+        self.assertEqual(lines[0], "number 1: nothing for 1 s")
+        self.assertEqual(lines[2], "1 sent, 0 answered, 1 timed out, 0 corrupt, 0 reordered")
+
+
+def _accepts(host: str) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection((host, 7007), PATIENCE).close()
+        return True
+    return False
