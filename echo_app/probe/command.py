@@ -23,7 +23,7 @@ from echo_app.probe.findings import Result, Status
 from echo_app.probe.options import CheckOptions, Options, PingOptions, TargetOptions
 from echo_app.probe.ping import ping
 from echo_app.probe.report import Examination
-from echo_app.probe.targets import Target
+from echo_app.probe.targets import BadTarget, Target
 
 # 130 is what a shell says of a command that SIGINT ended.
 GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
@@ -43,12 +43,12 @@ async def runCheck(reactor: Any, options: CheckOptions) -> int:
     """Examines the target, and the direct route before it; returns the exit status."""
     seed = options["seed"] or secrets.randbelow(1 << 32) + 1
     direct: list[Examination] = []
-    if options.baseline is not None:
-        direct = [await _examine(reactor, options, options.baseline, seed, [])]
+    for baseline in options.targets[1:]:
+        direct = [await _examine(reactor, options, baseline, seed, [])]
     examination = await _examine(reactor, options, options.targets[0], seed, direct)
     if options["json"]:
-        baseline = {"baseline": direct[0].data()} if direct else {}
-        say(json.dumps(examination.data() | baseline, indent=2))
+        route = {"baseline": direct[0].data()} if direct else {}
+        say(json.dumps(examination.data() | route, indent=2))
     return _status(options, [each.status for each in examination.results])
 
 
@@ -67,8 +67,10 @@ async def _examine(
 
     try:
         await examine(context, options.checks, found)
-    finally:
-        examination.end()
+    except CancelledError:
+        examination.end("interrupted: ")
+        raise
+    examination.end()
     return examination
 
 
@@ -117,6 +119,13 @@ def _statusOf(failure: Failure) -> int:
     return NOT_STARTED
 
 
+def _notStarted(reason: str) -> SystemExit:
+    """Says why, with nothing in it that a terminal would act upon; returns the end."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
+    print(f"echo-probe: {line}", file=sys.stderr)
+    return SystemExit(NOT_STARTED)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command.
 
@@ -126,9 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.parseOptions(arguments)
     except UsageError as error:
-        print(f"echo-probe: {error}", file=sys.stderr)
-        raise SystemExit(NOT_STARTED) from None
+        raise _notStarted(str(error)) from None
     from twisted.internet import reactor
 
+    for target in options.subOptions.targets:
+        try:
+            target.endpoint(reactor, 1)
+        except BadTarget as error:
+            raise _notStarted(f"{target.text!r}: {error}") from None
     command: Any = {"ping": runPing, "check": runCheck}[str(options.subCommand)]
     raise SystemExit(runUntilDone(reactor, partial(command, options=options.subOptions)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Sequence
 from getopt import GetoptError, gnu_getopt
 from typing import Any
@@ -13,12 +12,12 @@ from twisted.python.usage import UsageError
 from echo_app import __version__
 from echo_app.probe.checks import Settings
 from echo_app.probe.examination import CHECKS
-from echo_app.probe.ping import NUMBER, Pings
+from echo_app.probe.ping import LARGEST_DATAGRAM, NUMBER, Pings
 from echo_app.probe.targets import BadTarget, Target, TLSOptions, parseTarget
 from echo_app.probe.tls import contextOf
 
-# The largest ping, and the largest datagram over IPv4 (RFC 768 and 791).
-LARGEST, LARGEST_DATAGRAM = 1 << 20, 65507
+# The largest ping over a stream.
+LARGEST = 1 << 20
 
 
 def positiveNumber(text: str) -> float:
@@ -37,6 +36,14 @@ def wholeNumber(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise ValueError("not a whole number, more than 0")
     return int(text)
+
+
+def protocolNames(text: str) -> tuple[str, ...]:
+    """Returns names for ALPN, in a list with commas (RFC 7301, 3.1)."""
+    names = tuple(text.split(","))
+    if not all(name.isascii() and 0 < len(name) < 256 for name in names):
+        raise ValueError("not names with commas between them, of up to 255 letters")
+    return names
 
 
 def checkNames(text: str) -> tuple[str, ...]:
@@ -60,7 +67,22 @@ def row(option: str, short: str | None, default: object, doc: str, parse: Callab
     return [option, short, default, doc, coerce]
 
 
-class TargetOptions(BaseOptions):
+class ProbeOptions(BaseOptions):
+    """The options of every command."""
+
+    synopsis: str
+
+    def getSynopsis(self) -> str:
+        """Returns the first line of the help."""
+        return f"Usage: echo-probe {self.synopsis}"
+
+    def opt_version(self) -> None:
+        """Display the version of echo_app and exit."""
+        print(f"echo-probe {__version__}")
+        raise SystemExit(0)
+
+
+class TargetOptions(ProbeOptions):
     """The options of every command that talks to targets.
 
     :ivar targets: what is looked at.
@@ -79,7 +101,7 @@ class TargetOptions(BaseOptions):
         row("cert", None, None, "TLS: PEM file of our own certificate.", str),
         row("key", None, None, "TLS: PEM file of its key. [default: the certificate's file]", str),
         row("sni", None, None, "TLS: whom the certificate must name. [default: the host]", str),
-        row("alpn", None, None, "TLS: protocols to offer, such as h2,http/1.1.", str),
+        row("alpn", None, None, "TLS: protocols to offer, such as h2,http/1.1.", protocolNames),
         row("seed", None, None, "Number that all chance follows from, to repeat a run.", wholeNumber),
     ]
     targets: list[Target]
@@ -96,7 +118,7 @@ class TargetOptions(BaseOptions):
 
     def parseArgs(self, *targets: str) -> None:
         """Takes the targets."""
-        self.texts = targets
+        self.texts = list(targets)
 
     def postOptions(self) -> None:
         """Reads the targets, when it is known how they speak TLS."""
@@ -113,9 +135,8 @@ class TargetOptions(BaseOptions):
 
         :raise UsageError: when it is none.
         """
-        protocols = tuple(self["alpn"].split(",")) if self["alpn"] else ()
         isInsecure = bool(self["insecure"])
-        tls = TLSOptions(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], protocols)
+        tls = TLSOptions(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], self["alpn"] or ())
         try:
             target = parseTarget(text, tls)
         except BadTarget as error:
@@ -135,21 +156,19 @@ class TargetOptions(BaseOptions):
             raise UsageError(f"--key {self['key']!r}: there is no --cert that it belongs to")
         try:
             contextOf(TLSOptions(tls.authority))
-        except (OSError, ValueError):
+        except OSError:
             raise UsageError(f"--ca {self['ca']!r}: no usable certificate in PEM form") from None
         try:
             contextOf(tls)
-        except ssl.SSLError:
+        except OSError:
             files = f"--cert {self['cert']!r}" + (f" --key {self['key']!r}" if self["key"] else "")
             raise UsageError(f"{files}: no usable certificate with its key, in PEM form") from None
-        except (OSError, ValueError):
-            raise UsageError(f"--alpn {self['alpn']!r}: not names with commas") from None
 
 
 class PingOptions(TargetOptions):
     """The options of ``ping``."""
 
-    synopsis = "TARGET... [options]"
+    synopsis = "ping TARGET... [options]"
     optParameters = [
         row("count", "c", None, "How many. [default: until Ctrl-C]", wholeNumber),
         row("interval", "i", 1.0, "Seconds between two.", positiveNumber),
@@ -168,9 +187,9 @@ class PingOptions(TargetOptions):
 
 
 class CheckOptions(TargetOptions):
-    """The options of ``check``."""
+    """The options of ``check``; of its targets the second one is the direct route, if there is one."""
 
-    synopsis = "TARGET [options]"
+    synopsis = "check TARGET [options]"
     optFlags = [
         ["quick", None, "A few seconds at the most."],
         ["thorough", None, "Whatever takes longer too."],
@@ -186,17 +205,18 @@ class CheckOptions(TargetOptions):
 
     def postOptions(self) -> None:
         """Checks what depends on each other."""
-        super().postOptions()
-        if len(self.targets) > 1:
+        if len(self.texts) > 1:
             raise UsageError(f"{self.texts[1]!r}: check takes one target")
+        if self.texts and self["baseline"]:
+            self.texts.append(self["baseline"])
+        super().postOptions()
         if self["quick"] and self["thorough"]:
             raise UsageError("--quick and --thorough exclude each other")
-        self.baseline = None if self["baseline"] is None else self.target(self["baseline"])
         self.settings = Settings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
 
 
-class Options(BaseOptions):
+class Options(ProbeOptions):
     """The command line."""
 
     synopsis = "COMMAND TARGET [options]"
@@ -204,11 +224,6 @@ class Options(BaseOptions):
         ["ping", None, PingOptions, "Round trips, a line each."],
         ["check", None, CheckOptions, "What does this path do to bytes, connections and time?"],
     ]
-
-    def opt_version(self) -> None:
-        """Display the version of echo_app and exit."""
-        print(f"echo-probe {__version__}")
-        raise SystemExit(0)
 
     def postOptions(self) -> None:
         """Needs a command."""

@@ -9,7 +9,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue, maybeDeferred
 from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
@@ -24,6 +24,9 @@ from echo_app.probe.targets import Target
 
 # Bytes of a datagram's number; a stream's order is number enough.
 NUMBER = 8
+
+# The largest payload over IPv4 (RFC 768, RFC 791).
+LARGEST_DATAGRAM = 65507
 
 # Seconds between two looks whether the last datagrams are answered.
 _LOOK = 0.05
@@ -155,8 +158,9 @@ class StreamPing(Ping):
                 self._missed(number, f"no connection: {error}")
                 continue
             data = self._random.randbytes(self._pings.size)
-            self._sent.put((number, data, self._reactor.seconds(), stream))
+            now = self._reactor.seconds()
             stream.write(data)
+            self._sent.put((number, data, now, stream))
         self._sent.put(None)
 
     async def _read(self) -> None:
@@ -183,7 +187,8 @@ class StreamPing(Ping):
 class DatagramPing(Ping, DatagramProtocol):
     """Pings with datagrams, from one port; each carries its number."""
 
-    transport: Any
+    transport: Any = None
+    _isDone = False
 
     async def run(self) -> None:
         """Waits, after the last one, for those that are under way."""
@@ -193,13 +198,14 @@ class DatagramPing(Ping, DatagramProtocol):
         if not addresses:
             self._say(f"{self._target}: the name does not resolve")
             return
-        port = self._reactor.listenUDP(0, self, "::" if ":" in addresses[0] else "", 1 << 16)
+        self._address = addresses[0]
         try:
-            self.transport.connect(addresses[0], self._target.port)
             await self._send()
         finally:
             self._forget()
-            await port.stopListening()
+            self._isDone = True
+            if self.transport is not None:
+                await maybeDeferred(self.transport.stopListening)
 
     async def _send(self) -> None:
         start = self._reactor.seconds()
@@ -210,6 +216,8 @@ class DatagramPing(Ping, DatagramProtocol):
             data = number.to_bytes(NUMBER, "big") + self._random.randbytes(self._pings.size - NUMBER)
             self._waiting[number] = data, self._reactor.seconds()
             try:
+                if self.transport is None:
+                    self._open()
                 self.transport.write(data)
             except (OSError, MessageLengthError) as error:
                 self._say(f"{self._target}: number {number}: not sent: {error}")
@@ -224,9 +232,15 @@ class DatagramPing(Ping, DatagramProtocol):
             del self._waiting[number]
             self._missed(number, f"nothing for {self._pings.wait:g} s")
 
-    def connectionRefused(self) -> None:
-        """The target's host says that nobody listens (RFC 792); the loss is counted in its time."""
-        self._say(f"{self._target}: refused")
+    def _open(self) -> None:
+        """Opens a port; the reactor closes it when an ICMP message comes."""
+        self._reactor.listenUDP(0, self, "::" if ":" in self._address else "", LARGEST_DATAGRAM)
+        self.transport.connect(self._address, self._target.port)
+
+    def stopProtocol(self) -> None:
+        """The port is closed. If not by us: the target's host says that nobody listens (RFC 792)."""
+        if not self._isDone:
+            self._say(f"{self._target}: refused")
 
     def datagramReceived(self, data: bytes, address: Any) -> None:
         """An answer, or something else."""

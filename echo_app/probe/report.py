@@ -75,10 +75,13 @@ class Examination:
             for line in lines(result):
                 self._say(line)
 
-    def end(self) -> None:
-        """Sums it up."""
+    def end(self, how: str = "") -> None:
+        """Sums it up.
+
+        :param how: said before the sum.
+        """
         self._seconds = self._context.reactor.seconds() - self._start
-        for line in [*skipLines(self.results), countLine(self.results, self._seconds)]:
+        for line in [*skipLines(self.results), how + countLine(self.results, self._seconds)]:
             self._say(line)
 
     def data(self) -> dict[str, object]:

@@ -1,0 +1,130 @@
+"""``echo-probe`` as it is typed: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from echo_app.testing import EchoProcess
+from tests.functional.service import PATIENCE, ServiceTestCase
+
+PROBE = (sys.executable, "-m", "echo_app.probe")
+
+
+class CommandTestCase(ServiceTestCase):
+    def run_(self, *arguments: str) -> tuple[int, str]:
+        """Runs it; returns its status and what it printed. Nothing is said on standard error."""
+        done = subprocess.run([*PROBE, *arguments], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.stderr, "")
+        return done.returncode, done.stdout
+
+    def target(self, server: EchoProcess, scheme: str = "tcp") -> str:
+        host, port = server.address(scheme)
+        return f"{scheme}://{host}:{port}"
+
+
+class CheckTests(CommandTestCase):
+    def test_good(self) -> None:
+        """A line a check as it comes, between what it costs and the counts, and status 0."""
+        target = self.target(self.serve())
+        status, output = self.run_("check", target, "--quick", "--only", "identity,half-close")
+        first, *lines, last = output.splitlines()
+        self.assertRegex(
+            first, rf"^{target.replace('://', ' ')}; at most [\d.]+ MiB, \d+ connections, \d+ s$"
+        )
+        self.assertEqual(
+            lines,
+            [
+                "pass  identity      37 sizes, 1 B to 1 MiB",
+                "pass  half-close    20 of 20 whole, then the end",
+            ],
+        )
+        self.assertRegex(last, r"^2 pass in \d+ s$")
+        self.assertEqual(status, 0)
+
+    def test_finding(self) -> None:
+        """A finding is status 1, and says what it means."""
+        status, output = self.run_("check", "127.0.0.1:1", "--quick")
+        self.assertEqual(status, 1)
+        self.assertIn("FAIL  resolve       127.0.0.1: refused\n", output)
+        self.assertRegex(output, r"\n1 fail, \d+ skip in \d+ s\n$")
+
+    def test_json(self) -> None:
+        """The same as data, with nothing else on standard output, and the direct route beside it."""
+        target = self.target(self.serve())
+        arguments = ("--only", "identity", "--quick", "--json", "--seed", "7", "--baseline", target)
+        status, output = self.run_("check", target, *arguments)
+        data = json.loads(output)
+        self.assertEqual((status, data["seed"]), (0, 7))
+        for each in (data, data["baseline"]):
+            self.assertEqual([(r["name"], r["status"]) for r in each["results"]], [("identity", "pass")])
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends it at once, with the counts of what was done."""
+        target = self.target(self.serve())
+        with subprocess.Popen([*PROBE, "check", target], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("pass"):
+                    break
+            process.send_signal(signal.SIGINT)
+            self.assertIn("interrupted: ", process.stdout.read())
+        self.assertEqual(process.returncode, 130)
+
+    def test_nobodyReads(self) -> None:
+        """Whoever stops reading its output, as ``head`` does, gets no traceback."""
+        read, write = os.pipe()
+        os.close(read)
+        target = self.target(self.serve())
+        done = subprocess.run(
+            [*PROBE, "check", target], stdout=write, stderr=subprocess.PIPE, timeout=PATIENCE
+        )
+        os.close(write)
+        self.assertEqual(done.stderr, b"")
+
+
+class PingTests(CommandTestCase):
+    def test_everyTransport(self) -> None:
+        """A line a round trip, and the sums of each target, and status 0."""
+        server = self.serve("--port", "0", "--tls", "0", "--udp", "0")
+        targets = [self.target(server, scheme) for scheme in ("tcp", "tls", "udp")]
+        status, output = self.run_("ping", *targets, "--insecure", "-c", "3", "-i", "0.05")
+        for target in targets:
+            name = re.escape(target.replace("://", " "))
+            self.assertEqual(len(re.findall(rf"^{name}: 56 bytes, number \d, [\d.]+ ms$", output, re.M)), 3)
+            sums = rf"^--- {name}\n3 sent, 3 answered, 0 \w+( out)?, 0 corrupt, 0 reordered\nmin .*, jitter "
+            self.assertRegex(output, re.compile(sums, re.M))
+        self.assertEqual(status, 0)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C prints the sums; what was answered was good."""
+        target = self.target(self.serve())
+        with subprocess.Popen([*PROBE, "ping", target], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            self.assertRegex(process.stdout.read(), r"(?m)^\d sent, \d answered, 0 timed out")
+        self.assertEqual(process.returncode, 0)
+
+    def test_nobody(self) -> None:
+        """What is not answered is said, and status 1: no connection, and no datagram."""
+        status, output = self.run_(
+            *("ping", "127.0.0.1:1", "udp://127.0.0.1:1", "-c", "2", "-i", "0.05", "-W", "0.2")
+        )
+        self.assertEqual(status, 1)
+        self.assertIn("tcp 127.0.0.1:1: number 2: no connection: refused\n", output)
+        self.assertIn("udp 127.0.0.1:1: refused\n", output)
+        self.assertIn("--- udp 127.0.0.1:1\n2 sent, 0 answered, 2 lost", output)
+
+
+class InstalledTests(CommandTestCase):
+    def test_script(self) -> None:
+        """The console script is the same."""
+        script = Path(sys.executable).parent / "echo-probe"
+        done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertRegex(done.stdout, r"^echo-probe \d")
