@@ -26,6 +26,9 @@ Delay = tuple[float, float]
 PIECE = 1 << 16
 UNDER_WAY = 32
 
+# Steps in which a connection's idle time is measured, so that a pause of the machine is one of them.
+STEPS = 20
+
 # SO_LINGER with no time: closing is a reset.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -176,6 +179,8 @@ class StreamRelay(Relay):
     def __init__(self, target: Address, vices: StreamVices = StreamVices()) -> None:
         super().__init__(target)
         self._vices = vices
+        # asyncio itself would let go of those that nothing wakes.
+        self._serving: set[asyncio.Task[Any] | None] = set()
         self.connections = 0
 
     async def _open(self) -> Callable[[], None]:
@@ -185,13 +190,17 @@ class StreamRelay(Relay):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with suppress(ConnectionError):
+        task = asyncio.current_task()
+        self._serving.add(task)
+        # A connection is gone; or stop() cancels this, and a task that ends so would be told of.
+        with suppress(OSError, asyncio.CancelledError):
             onward = await asyncio.open_connection(*self._target)
             try:
                 await Stream(self._vices, self._takes, (reader, writer), onward).run()
             finally:
                 onward[1].close()
         writer.close()
+        self._serving.discard(task)
 
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -208,7 +217,7 @@ class Stream:
         self._client = client
         self._service = service
         self._clock = asyncio.get_running_loop().time
-        self._moved = self._clock()
+        self._quiet = 0
         self._underWay: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(UNDER_WAY)
 
     async def run(self) -> None:
@@ -217,11 +226,12 @@ class Stream:
         pending = {asyncio.create_task(work) for work in works}
         try:
             while pending:
-                left = None if self._vices.idle is None else self._moved + self._vices.idle - self._clock()
-                if left is not None and left <= 0:
+                step = None if self._vices.idle is None else self._vices.idle / STEPS
+                done, pending = await asyncio.wait(pending, timeout=step, return_when=asyncio.FIRST_EXCEPTION)
+                self._quiet += 1
+                if step and pending and self._quiet > STEPS:
                     await self._drop(pending)
                     return
-                done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
                 for each in done:
                     each.result()
         finally:
@@ -230,7 +240,7 @@ class Stream:
 
     async def _there(self) -> None:
         while data := await self._client[0].read(PIECE):
-            self._moved = self._clock()
+            self._quiet = 0
             if not self._vices.swallow:
                 self._service[1].write(data)
                 await self._service[1].drain()
@@ -261,7 +271,7 @@ class Stream:
         while piece is not None:
             self._client[1].write(piece)
             await self._client[1].drain()
-            self._moved = self._clock()
+            self._quiet = 0
             due, piece = await self._underWay.get()
             await asyncio.sleep(due - self._clock())
         if not self._vices.endAtHalfClose:
