@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
@@ -9,6 +10,9 @@ from typing import Any, Protocol
 from echo_app.probe.findings import Cost, Result
 from echo_app.probe.stream import CONNECT_TIMEOUT, Stream, connect
 from echo_app.probe.targets import Target
+
+# Descriptors that this process has for other things.
+RESERVE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +76,10 @@ class Check(Protocol):
 
         Cancelling it frees whatever it has opened.
         """
+
+
+def lackOfDescriptors(count: int) -> str:
+    """Returns why that many sockets can't be open at the same time; empty: they can."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    isEnough = limit == resource.RLIM_INFINITY or limit >= count + RESERVE
+    return "" if isEnough else f"{count} sockets, but {limit} descriptors (ulimit -n)"
