@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -59,4 +60,19 @@ def pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
     return waiting
 
 
-__all__ = ["STEPS", "CancelledError", "NothingCame", "pause", "within"]
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Does several things at the same time; returns what each came to, in their order.
+
+    What one of them raises is raised, and the others are cancelled.
+    """
+    waiting = [Deferred.fromCoroutine(work) for work in works]
+    try:
+        return await gatherResults(waiting)
+    except FirstError as error:
+        error.subFailure.raiseException()
+    finally:
+        for each in waiting:
+            each.addErrback(lambda failure: None).cancel()
+
+
+__all__ = ["STEPS", "CancelledError", "NothingCame", "pause", "together", "within"]
