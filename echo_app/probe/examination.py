@@ -7,18 +7,27 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 
+from echo_app.probe.burst import Burst
 from echo_app.probe.checks import Check, Context
 from echo_app.probe.findings import Cost, Result, Status, failed, skipped, warned
 from echo_app.probe.halfclose import HalfClose
+from echo_app.probe.handshake import TLS
 from echo_app.probe.identity import Identity
+from echo_app.probe.idle import Idle
 from echo_app.probe.latereader import LateReader
 from echo_app.probe.patience import NothingCame, within
+from echo_app.probe.peer import Peer
 from echo_app.probe.reach import Connect, Resolve
 from echo_app.probe.smallwrites import SmallWrites
 from echo_app.probe.stream import CannotConnect
+from echo_app.probe.udp import UDP
 
 # Every check, in the order in which it is run; the cheap ones and those that end the others come first.
-CHECKS: tuple[Check, ...] = (Resolve(), Connect(), Identity(), HalfClose(), LateReader(), SmallWrites())
+CHECKS: tuple[Check, ...] = (
+    *(Resolve(), Connect(), TLS(), Peer()),
+    *(Identity(), HalfClose(), LateReader(), SmallWrites()),
+    *(Burst(), Idle(), UDP()),
+)
 
 # A check is ended when it takes this many times what it says that it takes, and these seconds.
 EXCESS, GRACE = 5.0, 30.0

@@ -44,11 +44,14 @@ class HAProxyTestCase(ServiceTestCase):
     """A service, and HAProxy in front of it.
 
     A subclass puts other options into `listener`, and what HAProxy needs for it into `server`.
+
+    :cvar patience: HAProxy's time-outs, as it reads them.
     """
 
     listener: tuple[str, ...] = ("--port", "0")
     server = ""
     version = "send-proxy-v2"
+    patience = "300s"
 
     def setUp(self) -> None:
         needs("haproxy")
@@ -67,7 +70,7 @@ class HAProxyTestCase(ServiceTestCase):
         config = replaced(
             config, "127.0.0.1:8080 send-proxy-v2", f"{host}:{port} {self.version} {self.server}"
         )
-        config = replaced(config, "inter 2s", "inter 50ms")
+        config = replaced(config, "inter 2s", "inter 50ms").replace("300s", self.patience)
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         path = folder / "haproxy.cfg"

@@ -1,0 +1,268 @@
+"""The probe's checks on real paths: honest ones, and relays whose fault is known."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThread
+
+from echo_app.probe.burst import Burst, retransmitsOf
+from echo_app.probe.checks import Check, Context, Settings
+from echo_app.probe.datagrams import Source, ask
+from echo_app.probe.findings import Result, Status
+from echo_app.probe.handshake import TLS
+from echo_app.probe.idle import Idle
+from echo_app.probe.patience import pause, together
+from echo_app.probe.peer import Peer
+from echo_app.probe.targets import TLSOptions, parseTarget
+from echo_app.probe.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
+from tests.certificates import Authority
+from tests.functional.crooked import (
+    Address,
+    DatagramRelay,
+    DatagramVices,
+    Ending,
+    Relay,
+    StreamRelay,
+    StreamVices,
+    dropped,
+    duplicated,
+    flipped,
+    injected,
+    swapped,
+)
+from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll
+from tests.functional.test_haproxy import HAProxyTestCase
+
+# How much faster than usual datagrams are sent, on a path within this machine.
+PACE = 8.0
+
+
+async def examined(check: Check, target: str, **settings: Any) -> Result:
+    """Runs a check; returns what it found."""
+    from twisted.internet import reactor
+
+    tls = settings.pop("tls", TLSOptions())
+    return await check.run(Context(reactor, parseTarget(target, tls), Settings(**settings)))
+
+
+class RelayedTestCase(ServiceTestCase):
+    """A test case with relays in front of a service."""
+
+    def relay(self, relay: Relay) -> Address:
+        """Starts a relay, which ends with the test; returns where it listens."""
+        relay.start()
+        self.addCleanup(relay.stop)
+        return relay.address
+
+
+class RelayTests(RelayedTestCase):
+    """The relays themselves do what they are told, and nothing else."""
+
+    def through(self, vices: StreamVices, data: bytes) -> bytes:
+        """Returns what comes back of some data and an end."""
+        server = self.serve()
+        sock = self.connect(self.relay(StreamRelay(server.address("tcp"), vices)))
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        return receiveAll(sock)
+
+    def test_honest(self) -> None:
+        """Without a vice everything comes back, with a delay too."""
+        data = os.urandom(1 << 20)
+        self.assertEqual(self.through(StreamVices(delay=(0.02, 0.01)), data), data)
+
+    def test_edits(self) -> None:
+        """An edit is made at its offset, and what is around it stays."""
+        data = bytes(range(200))
+        for edit, middle in (
+            (flipped(100), b"\x74"),
+            (dropped(100), b""),
+            (duplicated(100), b"dd"),
+            (injected(100, b"xyz"), b"xyzd"),
+        ):
+            self.assertEqual(self.through(StreamVices(edit), data), data[:100] + middle + data[101:])
+        edit = swapped(100, 2)
+        self.assertEqual(self.through(StreamVices(edit), data), data[:100] + b"fgde" + data[104:])
+
+    def test_cut(self) -> None:
+        """An edit that the stream does not reach is none."""
+        self.assertEqual(self.through(StreamVices(dropped(100, 50)), bytes(120)), bytes(120))
+
+    def test_halfClose(self) -> None:
+        """An end may be answered with an end at once."""
+        server = self.serve()
+        vices = StreamVices(endAtHalfClose=True, delay=(0.5, 0.0))
+        sock = self.connect(self.relay(StreamRelay(server.address("tcp"), vices)))
+        sock.sendall(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(sock), b"")
+
+    def test_swallow(self) -> None:
+        """Everything may be read, and nothing answered."""
+        server = self.serve()
+        sock = self.connect(self.relay(StreamRelay(server.address("tcp"), StreamVices(swallow=True))))
+        sock.sendall(bytes(1 << 24))
+        sock.settimeout(0.2)
+        self.assertRaises(TimeoutError, sock.recv, 1)
+
+
+class DatagramTests(RelayedTestCase):
+    """What the check says about datagrams, over paths that are known."""
+
+    async def test_paths(self) -> None:
+        """Each fault is named, and an honest path has none."""
+        server = self.serve("--udp", "0", "--udp-rate", "0")
+        honest = server.address("udp")
+        nobody, silent = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for sock in (nobody, silent):
+            self.addCleanup(sock.close)
+            sock.bind(("127.0.0.1", 0))
+        refusing = nobody.getsockname()
+        nobody.close()
+        vices = (
+            DatagramVices(largest=1472),
+            DatagramVices(loss=0.2, twice=0.2, delay=(0.02, 0.02)),
+            DatagramVices(truncate=512),
+        )
+        relays = [self.relay(DatagramRelay(honest, each)) for each in vices]
+        good, small, lossy, cut, dead, refused = await together(
+            examined(UDP(pace=PACE), "udp://{}:{}".format(*address), isQuick=True)
+            for address in (honest, *relays, silent.getsockname(), refusing)
+        )
+        self.assertIs(good.status, Status.PASS, good)
+        self.assertEqual(good.details["largest"], 65_507)
+        self.assertIs(small.status, Status.PASS, small)
+        self.assertEqual(small.details["largest"], 1472)
+        self.assertIs(lossy.status, Status.WARN, lossy)
+        self.assertIn("doubled", lossy.seen)
+        self.assertIn("out of order", lossy.seen)
+        self.assertIs(cut.status, Status.FAIL, cut)
+        self.assertIn("as 512 B", cut.seen)
+        self.assertIs(dead.status, Status.FAIL, dead)
+        self.assertIn(f"no answer to {QUICK_PORTS * PER_PORT} datagrams", dead.seen)
+        self.assertIn("refused", refused.seen)
+
+    async def test_ports(self) -> None:
+        """Source ports that lose everything are told from those that lose nothing."""
+        from twisted.internet import reactor
+
+        server = self.serve("--udp", "0", "--udp-rate", "0")
+        address = self.relay(DatagramRelay(server.address("udp"), DatagramVices(losePort=8)))
+        target = parseTarget("udp://{}:{}".format(*address))
+        sources = [Source(reactor, target, Random(n)) for n in range(PORTS)]
+        for source in sources:
+            source.open()
+            self.addCleanup(source.close)
+        exchanges = await ask(reactor, sources, [SIZE] * PER_PORT, 0.001, silence=0.3)
+        found = Ports.of([source.port for source in sources], [exchanges])
+        self.assertEqual((len(found.silent), found.areBad), (8, True))
+
+
+class IdleTests(RelayedTestCase):
+    """What the check says about idle connections, over paths that are known."""
+
+    async def test_endings(self) -> None:
+        """Each way of dropping an idle connection is told apart from the others, and its age is found."""
+        server = self.serve()
+        after = 0.6
+        endings: tuple[Ending, ...] = ("fin", "rst", "rst when used", "silent")
+        addresses = [self._relay(server.address("tcp"), after, ending) for ending in endings]
+        check = Idle(ages=(0.2,), silence=0.7)
+        results = await together(
+            examined(check, "{}:{}".format(*address), idle=1.2)
+            for address in (*addresses, server.address("tcp"))
+        )
+        for result, words in zip(results[:-1], ("FIN", "RST", "when spoken to", "silently"), strict=True):
+            self.assertIs(result.status, Status.WARN, result)
+            self.assertIn(words, result.seen)
+            gone = result.details["gone"]
+            assert isinstance(gone, float)
+            # Late, when the machine pauses, but never early.
+            self.assertGreaterEqual(gone, 0.9 * after)
+        self.assertIs(results[-1].status, Status.PASS, results[-1])
+
+    def _relay(self, target: Address, after: float, ending: Ending) -> Address:
+        return self.relay(StreamRelay(target, StreamVices(idle=after, ending=ending)))
+
+
+class HAProxyTests(HAProxyTestCase):
+    """Behind a real proxy that has no patience."""
+
+    patience = "1s"
+
+    async def test_idle(self) -> None:
+        """Its time-out is found, within a tenth of what another connection sees at the same time."""
+        self.start()
+        watching = deferToThread(self._watch)
+        found = await examined(Idle(ages=(0.3,)), "{}:{}".format(*self.front[0]), idle=3)
+        watched = await watching
+        self.assertIs(found.status, Status.WARN, found)
+        self.assertIn("FIN", found.seen)
+        gone = found.details["gone"]
+        assert isinstance(gone, float)
+        # HAProxy is never early, and both see it late when the machine pauses.
+        self.assertTrue(0.9 <= gone <= watched * 1.1 + 0.3, (watched, found))
+
+    def _watch(self) -> float:
+        """Returns the age at which an idle connection is closed."""
+        with socket.create_connection(self.front[0], PATIENCE) as sock:
+            sock.sendall(b"?")
+            sock.recv(1)
+            start = time.monotonic()
+            sock.recv(1)
+            return time.monotonic() - start
+
+
+class StreamTests(ServiceTestCase):
+    """The other checks, with our service, and without what lies between."""
+
+    async def test_good(self) -> None:
+        """Connections that come together are all served; not to say who we are is no finding."""
+        server = self.serve()
+        target = "{}:{}".format(*server.address("tcp"))
+        burst, peer = await together(examined(check, target) for check in (Burst(), Peer()))
+        self.assertIs(burst.status, Status.PASS, burst)
+        self.assertIs(peer.status, Status.SKIP, peer)
+
+    async def test_retransmits(self) -> None:
+        """A SYN that a full queue drops is seen to have been sent again."""
+        from twisted.internet import reactor
+
+        listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(listening.close)
+        context = Context(reactor, parseTarget("{}:{}".format(*listening.getsockname())))
+        first = await context.connect()
+        second = Deferred.fromCoroutine(context.connect())
+        # The reactor has sent the SYN by then, as it does what is due in the order in which it is.
+        await pause(cast(IReactorTime, reactor), 0.1)
+        accepted, _ = listening.accept()
+        accepted.close()
+        streams = [first, await second]
+        self.assertEqual([retransmitsOf(stream.sock) > 0 for stream in streams], [False, True])
+        for stream in streams:
+            await stream.abort()
+
+    async def test_refused(self) -> None:
+        """A service that takes but a few at a time turns others away, and not those that come one by one."""
+        server = self.serve("--port", "0", "--max-connections", "20")
+        result = await examined(Burst(calmly=0.001), "{}:{}".format(*server.address("tcp")), isQuick=True)
+        self.assertIs(result.status, Status.WARN, result)
+        self.assertIn("turned away", result.meaning)
+
+    async def test_tls(self) -> None:
+        """A good certificate, a protocol that both speak, and an end that is told from a cut."""
+        authority = Authority(Path(self.mktemp()))
+        certificate, key = authority.issue("server")
+        server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
+        options = TLSOptions(authority=authority.path)
+        result = await examined(TLS(), "tls://{}:{}".format(*server.address("tls")), tls=options)
+        self.assertIs(result.status, Status.PASS, result)
+        self.assertIn("TLSv1.3", result.seen)
