@@ -11,7 +11,7 @@ from echo_app.probe.stream import SILENCE
 from echo_app.probe.wire import End
 
 # It is a race in many servers, so that once is not enough. Every other try is of the larger size.
-TRIES = 20
+TRIES, THOROUGH_TRIES = 20, 200
 
 # One segment, which FIN is in; and more than a server has read when FIN is sent.
 SMALL, LARGE = 1 << 10, 1 << 18
@@ -74,12 +74,13 @@ class HalfClose:
 
     def cost(self, context: Context) -> Cost:
         """A few round trips each."""
-        return Cost(TRIES // 2 * (SMALL + LARGE), TRIES, TRIES * 0.5)
+        tries = triesOf(context)
+        return Cost(tries // 2 * (SMALL + LARGE), tries, tries * 0.5)
 
     async def run(self, context: Context) -> Result:
         """One connection after the other, so that no cap on connections is in the way."""
         tries: list[Try] = []
-        while len(tries) < TRIES and sum(each.end is None for each in tries) < ENOUGH:
+        while len(tries) < triesOf(context) and sum(each.end is None for each in tries) < ENOUGH:
             tries.append(await self._try(context, LARGE if len(tries) % 2 else SMALL))
         return judge(tries, isTLS=context.target.kind == "tls")
 
@@ -92,6 +93,11 @@ class HalfClose:
         finally:
             await stream.abort()
         return Try(size, len(came), stream.end, data.startswith(came))
+
+
+def triesOf(context: Context) -> int:
+    """Returns how many tries there are."""
+    return THOROUGH_TRIES if context.settings.isThorough else TRIES
 
 
 def judge(tries: list[Try], isTLS: bool = False) -> Result:

@@ -9,7 +9,7 @@ from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
-from echo_app.probe.checks import Context
+from echo_app.probe.checks import Context, Settings
 from echo_app.probe.difference import Difference
 from echo_app.probe.findings import Cost, Result, binary, failed, passed, warned
 from echo_app.probe.identity import Shortfall, returned
@@ -25,8 +25,9 @@ PIECE = 1 << 18
 # Seconds in which the kernel takes nothing, which is push-back; and of an examination that is quick.
 STALL, QUICK_STALL = 2.0, 0.5
 
-# Seconds that the reader is late after that: longer than time-outs of a few seconds, which cut it off.
-LATE, QUICK_LATE = 6.0, 0.5
+# Seconds that the reader is late after that: longer than time-outs of a few seconds, which cut it off; and,
+# of a thorough examination, longer than the minute that is the default of many proxies.
+LATE, QUICK_LATE, THOROUGH_LATE = 6.0, 0.5, 65.0
 
 # Seconds that filling may take: a slow path is not filled, but read from where it is then.
 FILLING = 20.0
@@ -59,17 +60,17 @@ class LateReader:
 
     def cost(self, context: Context) -> Cost:
         """The time to fill, which takes next to none on a fast path, and to wait."""
-        return Cost(LIMIT, 1, 10 + (QUICK_LATE if context.settings.isQuick else LATE))
+        return Cost(LIMIT, 1, 10 + lateness(context.settings))
 
     async def run(self, context: Context) -> Result:
         """Everything that was swallowed is read, and compared."""
-        isQuick = context.settings.isQuick
+        stall = QUICK_STALL if context.settings.isQuick else STALL
         stream = await context.connect()
         try:
-            sent, filled = await self._fill(context, stream, QUICK_STALL if isQuick else STALL)
+            sent, filled = await self._fill(context, stream, stall)
             if stream.isCut:
                 return judge(filled, Shortfall(0, len(sent), stream.end))
-            await pause(context.reactor, QUICK_LATE if isQuick else LATE)
+            await pause(context.reactor, lateness(context.settings))
             return judge(filled, await returned(stream, sent))
         finally:
             await stream.abort()
@@ -87,6 +88,11 @@ class LateReader:
         swallowed = len(sent) - stream.unsent
         filled = Filled(swallowed, *_queues(stream.sock), isPushedBack=not isTaking)
         return bytes(sent), filled
+
+
+def lateness(settings: Settings) -> float:
+    """Returns for how many seconds the reader is late."""
+    return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
 
 
 def _queues(sock: socket.socket) -> tuple[int, int]:
