@@ -97,6 +97,7 @@ class WrongTests(SynchronousTestCase):
             (["check", "tls://a:1", "--cert", here], f"--cert '{here}'"),
             (["check", "tls://a:1", "--key", here], f"--key '{here}'"),
             (["check", "tls://a:1", "--alpn", ","], "--alpn ','"),
+            (["check", "tls://a:1", "--sni", ".b"], "--sni '.b'"),
         ):
             output = io.StringIO()
             self.patch(sys, "stderr", output)

@@ -45,6 +45,7 @@ class ParseTests(SynchronousTestCase):
         for text in (
             *("", "lb.example", "lb.example:", "lb.example:0", "lb.example:65536", "lb.example:http", ":80"),
             *("::1:80", "[::1]", "[127.0.0.1]:80", "[nonsense]:80", "http://lb.example:80", "a b:80"),
+            *("a..b:80", ".a:80", f"{'a' * 64}:80", "tls://.a:443", "udp://:7"),
             *(
                 "unix://run/echo.sock",
                 "tcp://lb.example",

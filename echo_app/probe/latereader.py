@@ -68,9 +68,8 @@ class LateReader:
         stream = await context.connect()
         try:
             sent, filled = await self._fill(context, stream, stall)
-            if stream.isCut:
-                return judge(filled, Shortfall(0, len(sent), stream.end))
-            await pause(context.reactor, lateness(context.settings))
+            if not stream.isCut:
+                await pause(context.reactor, lateness(context.settings))
             return judge(filled, await returned(stream, sent))
         finally:
             await stream.abort()

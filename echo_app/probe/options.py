@@ -13,7 +13,7 @@ from echo_app import __version__
 from echo_app.probe.checks import Settings
 from echo_app.probe.examination import CHECKS
 from echo_app.probe.ping import LARGEST_DATAGRAM, NUMBER, Pings
-from echo_app.probe.targets import BadTarget, Target, TLSOptions, parseTarget
+from echo_app.probe.targets import BadTarget, Target, TLSOptions, isName, parseTarget
 from echo_app.probe.tls import contextOf
 
 # The largest ping over a stream.
@@ -36,6 +36,13 @@ def wholeNumber(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise ValueError("not a whole number, more than 0")
     return int(text)
+
+
+def serverName(text: str) -> str:
+    """Returns a host's name."""
+    if not isName(text):
+        raise ValueError("no host's name")
+    return text
 
 
 def protocolNames(text: str) -> tuple[str, ...]:
@@ -100,7 +107,7 @@ class TargetOptions(ProbeOptions):
         row("ca", None, None, "TLS: PEM file with whom the certificate must lead to.", str),
         row("cert", None, None, "TLS: PEM file of our own certificate.", str),
         row("key", None, None, "TLS: PEM file of its key. [default: the certificate's file]", str),
-        row("sni", None, None, "TLS: whom the certificate must name. [default: the host]", str),
+        row("sni", None, None, "TLS: whom the certificate must name. [default: the host]", serverName),
         row("alpn", None, None, "TLS: protocols to offer, such as h2,http/1.1.", protocolNames),
         row("seed", None, None, "Number that all chance follows from, to repeat a run.", wholeNumber),
     ]

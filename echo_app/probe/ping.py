@@ -107,6 +107,7 @@ class Ping:
 
     async def run(self) -> None:
         """Pings, until it has done so often enough; cancelling it closes what is open."""
+        raise NotImplementedError
 
     async def _due(self, start: float, number: int) -> None:
         """Waits until a ping is due. The schedule does not drift; what is late is sent at once."""

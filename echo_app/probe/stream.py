@@ -19,7 +19,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.protocol import Factory
 
-from echo_app.probe.patience import NothingCame, within
+from echo_app.probe.patience import NothingCame, pause, within
 from echo_app.probe.targets import Target
 from echo_app.probe.tls import TLSWire, contextOf, handshakeReason
 from echo_app.probe.wire import CHUNK, End, Guest, Wire
@@ -173,7 +173,7 @@ async def connect(
 ) -> Stream:
     """Connects, and does the TLS handshake where there is one.
 
-    :param timeout: seconds for all of it.
+    :param timeout: seconds for the connection, and as many for the handshake.
     :param bindAddress: our address, an IP literal; None is the kernel's choice.
     :raise CannotConnect: when there is no connection.
     """
@@ -189,19 +189,25 @@ async def connect(
     if guest.wire is None:
         await guest.gone
         raise CannotConnect("such an endpoint has no socket of its own; TLS is written tls://HOST:PORT")
-    if target.kind != "tls":
-        return Stream(reactor, guest.wire)
-    return Stream(reactor, await _encrypted(reactor, guest.wire, target, timeout))
+    duplex: Duplex = guest.wire
+    try:
+        # In this turn of the reactor the transport may still be told that its connection can be written to.
+        await pause(reactor, 0)
+        if guest.gone.called:
+            raise CannotConnect("reset at once")
+        if target.kind == "tls":
+            duplex = await _encrypted(reactor, guest.wire, target, timeout)
+    except BaseException:
+        await guest.wire.abort()
+        raise
+    return Stream(reactor, duplex)
 
 
 async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSWire:
     tls = TLSWire(wire, contextOf(target.tls), target.serverName)
     try:
         await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
-    except BaseException as error:
-        await wire.abort()
-        if not isinstance(error, (NothingCame, OSError)):
-            raise
+    except (NothingCame, OSError) as error:
         reason = "TLS: no answer" if isinstance(error, NothingCame) else handshakeReason(error)
         raise CannotConnect(reason) from error
     return tls

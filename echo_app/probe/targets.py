@@ -138,6 +138,15 @@ def isLiteral(host: str) -> bool:
     return True
 
 
+def isName(host: str) -> bool:
+    """Says whether a host's name, or an IPv4 address, can be looked up: its labels have 1 to 63 letters."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return bool(host) and all(c.isalnum() or c in "-._" for c in host)
+
+
 def _parseURL(text: str, scheme: str, rest: str, tls: TLSOptions) -> Target:
     if scheme not in SCHEMES:
         raise BadTarget(f"no scheme of ours; there are {', '.join(f'{each}://' for each in SCHEMES)}")
@@ -182,6 +191,6 @@ def _hostPort(text: str) -> tuple[str, int]:
         host = host[1:-1]
         if not (isLiteral(host) and ":" in host):
             raise BadTarget("what is in brackets is no IPv6 address")
-    elif not host or any(not (c.isalnum() or c in "-._") for c in host):
+    elif not isName(host):
         raise BadTarget("no host's name, nor an address; one of IPv6 is in brackets")
     return host, int(port)

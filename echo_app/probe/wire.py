@@ -89,6 +89,7 @@ class Wire:
         self._draining: list[Deferred[None]] = []
         self._isLast = False
         self._isLeft = False
+        self._error = 0
         self.end: End | None = None
         self.isCut = False
         transport.stopReading()
@@ -161,10 +162,10 @@ class Wire:
             return
         except OSError as error:
             self._cut(error.errno)
-        else:
-            if not data:
-                self.end = End.FIN
-            self._answer(data)
+            data = b""
+        if not data:
+            self.end = _ENDS.get(self._error, End.LOST)
+        self._answer(data)
 
     def doWrite(self) -> None:
         """Sends what waits. The reactor calls it."""
@@ -173,17 +174,17 @@ class Wire:
             self._sendRest()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has noticed the connection's end in both directions, and looks at it no more."""
+        """The reactor has noticed the connection's end in both directions, and looks at it no more.
+
+        What came before the end is still there to be read.
+        """
         self._cut(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        if self._reading is not None:
+            self._reactor.addReader(self)
 
     def forget(self) -> None:
         """Nothing will come or go any more: whoever waits is answered."""
-        self.isCut = True
-        self._buffer.clear()
-        if self.fileno() >= 0:
-            self._reactor.removeReader(self)
-            self._reactor.removeWriter(self)
-        self._answerDrained()
+        self._cut(None)
         self._answer(b"")
 
     def _send(self, data: bytes | bytearray) -> int:
@@ -209,9 +210,13 @@ class Wire:
         self._answerDrained()
 
     def _cut(self, number: int | None) -> None:
-        """The connection has ended, with this error."""
-        self.end = self.end or _ENDS.get(number or 0, End.LOST)
-        self.forget()
+        """Nothing will go any more. The kernel tells an error once: who reads to the end is told again."""
+        self._error = self._error or number or 0
+        self.isCut = True
+        self._buffer.clear()
+        if self.fileno() >= 0:
+            self._reactor.removeWriter(self)
+        self._answerDrained()
 
     def _answer(self, data: bytes) -> None:
         waiting, self._reading = self._reading, None

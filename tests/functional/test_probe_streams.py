@@ -98,7 +98,20 @@ class EndTests(PeerTestCase):
         stream = await self.connect(readAndReset)
         stream.write(bytes(1 << 24))
         self.assertFalse(await stream.drain())
-        self.assertEqual((stream.isCut, stream.end, stream.unsent), (True, End.RST, 0))
+        self.assertEqual((stream.isCut, stream.unsent), (True, 0))
+        self.assertEqual((await stream.read(), stream.end), (b"", End.RST))
+
+    async def test_dataBeforeReset(self) -> None:
+        """What came before a reset that was noticed in sending is still read, and then the reset."""
+
+        def serve(sock: socket.socket) -> None:
+            sock.send(b"data")
+            readAndReset(sock)
+
+        stream = await self.connect(serve)
+        stream.write(bytes(1 << 24))
+        self.assertFalse(await stream.drain())
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", End.RST))
 
     async def test_silence(self) -> None:
         """No end, where there was none."""
