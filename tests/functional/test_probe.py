@@ -12,8 +12,8 @@ from random import Random
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTCP
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IReactorTCP, IReactorUDP
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.protocols.wire import Chargen, Discard
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -239,6 +239,31 @@ class NoEchoTests(ListeningTestCase):
 
 class PingTests(ListeningTestCase):
     """Round trips over streams that do not last."""
+
+    async def test_datagrams(self) -> None:
+        """Datagrams are counted by their numbers: those that come back, again, altered, late or never."""
+        from twisted.internet import reactor
+
+        answers = [lambda data: [data], lambda data: [data, data], lambda data: [data[:-1]], lambda data: []]
+
+        class Odd(DatagramProtocol):
+            def datagramReceived(self, data: bytes, address: Any) -> None:
+                assert self.transport is not None
+                for each in answers[int.from_bytes(data[:8], "big") - 1](data):
+                    self.transport.write(each, address)
+
+        port: Any = cast(IReactorUDP, reactor).listenUDP(0, Odd(), "127.0.0.1", 8192)
+        self.addCleanup(port.stopListening)
+        target = parseTarget(f"udp://127.0.0.1:{port.getHost().port}")
+        said: list[str] = []
+        pings = Pings(4, interval=0.1, size=16, wait=5.0)
+        statuses = await ping(Hurried(), [target], pings, Random(1), said.append)
+        lines = [line.removeprefix(f"{target}: ") for line in said]
+        self.assertEqual(statuses, [Status.FAIL])
+        self.assertIn("number 2 again", lines)
+        self.assertIn("number 3: 15 of 16 bytes", lines)
+        self.assertIn("number 4: nothing for 5 s", lines)
+        self.assertIn("4 sent, 2 answered, 1 lost, 1 corrupt, 0 reordered, 1 duplicated", lines)
 
     async def _ping(self, protocol: type[Protocol], count: int) -> list[str]:
         """Returns what is said of some pings; the time-out is a tenth of a second."""
