@@ -18,6 +18,7 @@ from twisted.protocols.wire import Chargen, Discard
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from echo_app.probe import latereader
 from echo_app.probe.findings import Result, Status
 from echo_app.probe.ping import Pings, ping
 from echo_app.probe.smallwrites import BODY, HEAD
@@ -74,6 +75,20 @@ class ProxyTests(HAProxyTestCase):
         self.start()
         results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), *STREAM)
         self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
+
+
+class ImpatientProxyTests(HAProxyTestCase):
+    """The same behind a HAProxy with a short time-out."""
+
+    patience = "1s"
+
+    async def test_lateReader(self) -> None:
+        """It resets a late reader."""
+        self.start()
+        self.patch(latereader, "QUICK_LATE", 3.0)
+        results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), "late-reader")
+        self.assertEqual(results["late-reader"].status, Status.FAIL)
+        self.assertRegex(results["late-reader"].seen, r"came back to a late reader, then RST$")
 
 
 class ListeningTestCase(ServiceTestCase):
