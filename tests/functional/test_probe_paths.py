@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import ssl
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -17,7 +21,7 @@ from echo_app.probe.burst import Burst, retransmitsOf
 from echo_app.probe.checks import Check, Context, Settings
 from echo_app.probe.datagrams import Source, ask
 from echo_app.probe.findings import Result, Status
-from echo_app.probe.handshake import TLS
+from echo_app.probe.handshake import ENDS, TLS
 from echo_app.probe.idle import Idle
 from echo_app.probe.patience import pause, together
 from echo_app.probe.peer import Peer
@@ -266,3 +270,47 @@ class StreamTests(ServiceTestCase):
         result = await examined(TLS(), "tls://{}:{}".format(*server.address("tls")), tls=options)
         self.assertIs(result.status, Status.PASS, result)
         self.assertIn("TLSv1.3", result.seen)
+
+    async def test_truncation(self) -> None:
+        """A server that ends its connections without close_notify is named, whatever else is right."""
+        authority = Authority(Path(self.mktemp()))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*authority.issue("server"))
+
+        def echo(sock: socket.socket) -> None:
+            with tls.wrap_socket(sock, server_side=True) as wrapped:
+                while data := wrapped.recv(1 << 16):
+                    wrapped.sendall(data)
+
+        target = "tls://{}:{}".format(*self._listen(echo, ENDS))
+        result = await examined(TLS(), target, tls=TLSOptions(authority=authority.path))
+        self.assertIs(result.status, Status.WARN, result)
+        self.assertIn("FIN without close_notify", result.seen)
+
+    async def test_peer(self) -> None:
+        """What a service says of us is held against what we are."""
+        line = b'{"peer": "203.0.113.9:4711", "proxy": "203.0.113.1:80", "tls": null}\n'
+        result = await examined(Peer(), "{}:{}".format(*self._listen(lambda sock: sock.sendall(line), 1)))
+        self.assertIs(result.status, Status.PASS, result)
+        self.assertIn("seen as 203.0.113.9:4711, ours is 127.0.0.1:", result.seen)
+        self.assertIn("proxy at 203.0.113.1:80", result.seen)
+
+    def _listen(self, serve: Callable[[socket.socket], None], count: int) -> Address:
+        """Serves so many connections, one after the other, on a thread; returns where."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        listening.settimeout(PATIENCE)
+
+        def work() -> None:
+            for _ in range(count):
+                sock, _ = listening.accept()
+                sock.settimeout(PATIENCE)
+                # Clients may reset.
+                with sock, contextlib.suppress(OSError):
+                    serve(sock)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        address: Address = listening.getsockname()
+        return address
