@@ -114,6 +114,18 @@ class PathTests(SynchronousTestCase):
         self.assertIs(result.status, Status.WARN)
         self.assertEqual(result.details["sent"], ROUNDS * COUNT)
 
+    def test_recovered(self) -> None:
+        """Loss of a twentieth that ends before the last round is none."""
+        chance = Random(1)
+
+        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+            isLossy = 5 < source.exchange.sentAt[data[:8]] < 28
+            return [] if isLossy and chance.random() < 0.05 else [(0.002, data)]
+
+        result = examined(answers)
+        self.assertEqual(result.details["sent"], ROUNDS * COUNT)
+        self.assertIs(result.status, Status.PASS, result.seen)
+
     def test_outage(self) -> None:
         """A second in which everything is lost is no finding."""
 
