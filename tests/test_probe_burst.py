@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.burst import (
     CALM_COUNT,
     COUNT,
+    FAILING,
     ROUNDS,
     SLOWED,
     TURNED_AWAY,
@@ -88,6 +89,12 @@ class JudgeTests(SynchronousTestCase):
     def test_always(self) -> None:
         """Failures that need no burst are a finding too, but another one."""
         result = judge([series([attempts(COUNT, failed=2)] * ROUNDS)], calm(failed=6))
+        self.assertIs(result.status, Status.WARN)
+        self.assertEqual(result.meaning, FAILING)
+
+    def test_rare(self) -> None:
+        """Failures that are too few to be a burst's doing are not called that."""
+        result = judge([series([attempts(COUNT, failed=1)] * ROUNDS)], calm())
         self.assertIs(result.status, Status.WARN)
         self.assertEqual(result.meaning, UNRELIABLE)
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.checks import Context, Settings
 from echo_app.probe.datagrams import LARGEST, Exchange
 from echo_app.probe.findings import Result, Status
-from echo_app.probe.udp import COUNT, PORTS, ROUNDS, UDP, Ports, tooMany
+from echo_app.probe.udp import CORRUPT, COUNT, CUT, PORTS, ROUNDS, UDP, Ports, tooMany
 from tests import paths
 from tests.paths import FakeSource
 
@@ -164,12 +164,14 @@ class PathTests(SynchronousTestCase):
         result = examined(lambda source, data: [(0.002, data[:512])], isQuick=True)
         self.assertIs(result.status, Status.FAIL)
         self.assertIn("1232 B came back as 512 B", result.seen)
+        self.assertEqual(result.meaning, CUT)
 
     def test_corrupt(self) -> None:
         """So is one with other bytes."""
         result = examined(lambda source, data: [(0.002, data[:-1] + b"?")], isQuick=True)
         self.assertIs(result.status, Status.FAIL)
         self.assertIn("64 B came back altered", result.seen)
+        self.assertEqual(result.meaning, CORRUPT)
 
     def test_strange(self) -> None:
         """So is an answer to nothing."""

@@ -31,6 +31,7 @@ CALM_COUNT, CALM_INTERVAL = 300, 0.02
 
 # What a finding means.
 TURNED_AWAY = "Of clients that connect together, some are turned away."
+FAILING = "Connections fail, however they come."
 UNRELIABLE = "Connections fail now and then."
 SLOWED = "Clients that connect together may wait."
 
@@ -117,9 +118,11 @@ def judge(series: Sequence[Series], calm: Series, what: str = "SYNs") -> Result:
     for each in series:
         failed, tried = len(each.failures), len(each.attempts)
         if each.alwaysFails:
-            isCrowd = interval(failed, tried)[0] > calmFailures
+            meaning = FAILING if calm.failures else UNRELIABLE
+            if interval(failed, tried)[0] > calmFailures:
+                meaning = TURNED_AWAY
             seen = f"{failed} of {tried} connections {each.manner} fail: {each.failures[0]}"
-            return warned("burst", seen, TURNED_AWAY if isCrowd else UNRELIABLE, **details)
+            return warned("burst", seen, meaning, **details)
         if each.isBad and interval(each.retransmitted, tried)[0] > calmRetransmits:
             slowest = milliseconds(max(attempt.seconds for attempt in each.attempts))
             seen = f"{each.retransmitted} of {tried} {what} {each.manner} retransmitted, up to {slowest}"

@@ -38,6 +38,7 @@ BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
 PORTS, QUICK_PORTS, PER_PORT, PORT_INTERVAL = 64, 4, 10, 0.005
 
 # What a finding means.
+CUT = "Larger datagrams lose their end, and nobody tells."
 CORRUPT = "An application needs checksums of its own on this path."
 BAD_PORTS = (
     "One of several parallel ways loses everything: some clients reach nobody, and others see nothing."
@@ -112,7 +113,8 @@ def judge(seen: Seen) -> Result:
     if differing:
         went, came = differing[0]
         how = f"{went} B came back " + (f"as {came} B" if went != came else "altered")
-        return failed("udp", f"{len(differing)} answers differ: {how}", CORRUPT, **details)
+        meaning = CUT if all(came < went for went, came in differing) else CORRUPT
+        return failed("udp", f"{len(differing)} answers differ: {how}", meaning, **details)
     if strange:
         return failed("udp", f"{strange} answers to nothing that was asked", CORRUPT, **details)
     if seen.ports.areBad:
