@@ -218,6 +218,7 @@ class Stream:
         self._service = service
         self._clock = asyncio.get_running_loop().time
         self._quiet = 0
+        self._isEnded = False
         self._underWay: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(UNDER_WAY)
 
     async def run(self) -> None:
@@ -245,6 +246,7 @@ class Stream:
                 self._service[1].write(data)
                 await self._service[1].drain()
         if self._vices.endAtHalfClose:
+            self._isEnded = True
             self._client[1].write_eof()
         if not self._vices.swallow:
             self._service[1].write_eof()
@@ -269,12 +271,13 @@ class Stream:
     async def _deliver(self) -> None:
         piece: bytes | None = b""
         while piece is not None:
-            self._client[1].write(piece)
+            if not self._isEnded:
+                self._client[1].write(piece)
             await self._client[1].drain()
             self._quiet = 0
             due, piece = await self._underWay.get()
             await asyncio.sleep(due - self._clock())
-        if not self._vices.endAtHalfClose:
+        if not self._isEnded:
             self._client[1].write_eof()
 
     async def _drop(self, relaying: set[asyncio.Task[None]]) -> None:
