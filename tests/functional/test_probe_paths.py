@@ -287,6 +287,15 @@ class StreamTests(ServiceTestCase):
         self.assertIs(result.status, Status.WARN, result)
         self.assertIn("FIN without close_notify", result.seen)
 
+    async def test_responder(self) -> None:
+        """Our service says who we are when it is told to, and nothing is between."""
+        server = self.serve("--port", "0", "--tls", "0", "--responder", "peer")
+        tcp, tls = ("{}:{}".format(*server.address(kind)) for kind in ("tcp", "tls"))
+        for target in (tcp, f"tls://{tls}"):
+            result = await examined(Peer(), target, tls=TLSOptions(isInsecure=True))
+            self.assertIs(result.status, Status.PASS, result)
+            self.assertTrue(result.seen.endswith(", as we are"), result)
+
     async def test_peer(self) -> None:
         """What a service says of us is held against what we are."""
         line = b'{"peer": "203.0.113.9:4711", "proxy": "203.0.113.1:80", "tls": null}\n'
