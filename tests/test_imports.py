@@ -18,6 +18,8 @@ HOUSE = (
     "addresses",
     "access",
     "limits",
+    "faultkinds",
+    "faultspec",
     "sockets",
     "protocol",
     "gates",
