@@ -189,3 +189,17 @@ class FaultTests(SynchronousTestCase):
             with contextlib.suppress(BadSpec):
                 parseFault(text)
         self.assertLess(perf_counter() - start, 2)
+
+    def test_phase(self) -> None:
+        """A fault is on from its beginning, for its time, again and again; it says until when."""
+        for text, elapsed, isOn, seconds in (
+            ("stall", 0, True, None),
+            ("stall,after=2s", 0.5, False, 1.5),
+            ("stall,after=2s", 2, True, None),
+            ("stall,for=1s", 0.25, True, 0.75),
+            ("stall,for=1s", 1, False, None),
+            ("stall,after=2s,for=1s,every=4s", 2, True, 1),
+            ("stall,after=2s,for=1s,every=4s", 3.5, False, 2.5),
+            ("stall,after=2s,for=1s,every=4s", 10, True, 1),
+        ):
+            self.assertEqual(parseFault(text).phase(elapsed), (isOn, seconds), text)
