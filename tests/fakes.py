@@ -94,6 +94,9 @@ class Transport(StringTransport):
     def fileno(self) -> int:
         return self._number
 
+    def loseWriteConnection(self) -> None:
+        """Half-closes; the connection goes on until the peer's end."""
+
     def abortConnection(self) -> None:
         super().abortConnection()
         self.end(ConnectionDone())
