@@ -23,6 +23,8 @@ HOUSE = (
     "sockets",
     "protocol",
     "gates",
+    "faultplan",
+    "preamble",
     "proxyheader",
     "proxygate",
     "datagram",
