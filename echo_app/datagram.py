@@ -18,7 +18,7 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -293,6 +293,16 @@ class DatagramPort(Port):
         """Takes no more datagrams, from the next one on."""
         self._reading = False
         super().stopReading()
+
+    def sendTo(self, addr: tuple[str, int]) -> Callable[[bytes], object]:
+        """Returns what sends datagrams there, now and later, from where ``write`` would send them now.
+
+        It raises OSError when one can't be sent.
+        """
+        if addr != self._source[:2]:
+            return partial(super().write, addr=addr)
+        control, source = self._control or [], self._source
+        return lambda datagram: self.socket.sendmsg([datagram], control, 0, source)
 
     def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
         """Sends a datagram.

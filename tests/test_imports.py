@@ -28,6 +28,8 @@ HOUSE = (
     "proxyheader",
     "proxygate",
     "datagram",
+    "draws",
+    "datagramfaults",
     "poller",
     "acceptor",
     "direct",
