@@ -25,6 +25,7 @@ from twisted.internet.error import InvalidAddressError, MessageLengthError
 
 from echo_app.datagram import EchoDatagramProtocol
 from echo_app.draws import Corruption, Draws
+from echo_app.valves import Window
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -93,16 +94,17 @@ class Answer:
 class _Active:
     """A fault that applies now, and what it draws."""
 
-    def __init__(self, fault: Fault, seed: int, occurrence: int) -> None:
+    def __init__(self, fault: Fault, began: float, seed: int, occurrence: int) -> None:
         self.fault = fault
+        self._window = Window(fault, began)
         self._draws = partial(Draws, seed, "datagram", fault, occurrence)
         self._chance = self._draws("applies")
         self._jitter = self._draws("jitter")
         self._probability = fault.amount if fault.name in _CHANCES else fault.probability
 
-    def applies(self, number: int, elapsed: float) -> bool:
+    def applies(self, number: int, now: float) -> bool:
         """Says whether it applies to the answer with this number."""
-        return self.fault.phase(elapsed)[0] and self._chance.at(number) < self._probability
+        return self._window.isOn(0, now) and self._chance.at(number) < self._probability
 
     def change(self, answer: Answer, number: int) -> None:
         """Applies to an answer."""
@@ -142,18 +144,18 @@ class DatagramFaults:
         """Takes the plan's faults as they are now; their time begins."""
         faults = [fault for fault in self._plan.faults if fault.isForDatagrams]
         seen: Counter[Fault] = Counter()
-        self._since = self._clock.seconds()
+        now = self._clock.seconds()
         self._active = []
         for fault in sorted(faults, key=lambda each: ORDER.index(each.name)):
-            self._active.append(_Active(fault, self._plan.seed, seen[fault]))
+            self._active.append(_Active(fault, now, self._plan.seed, seen[fault]))
             seen[fault] += 1
 
     def take(self, answer: Answer) -> None:
         """Sends an answer, which was counted as sent, or does not; now or later."""
         self._number += 1
-        elapsed = self._clock.seconds() - self._since
+        now = self._clock.seconds()
         for active in self._active:
-            if active.applies(self._number, elapsed):
+            if active.applies(self._number, now):
                 if active.fault.name == "loss":
                     answer.lose("fault-loss")
                     return
@@ -234,7 +236,7 @@ class FaultyDatagrams(EchoDatagramProtocol):
         return cast("IAddress", self.transport.getHost())
 
     def sendTo(self, addr: tuple[str, int]) -> Callable[[bytes], None]:
-        """Returns what takes answers for there, now and later; what can't be sent is counted, and no error."""
+        """Returns what takes answers for there, now and later; an error is counted, and not raised."""
         send = self.transport.sendTo(addr)
         return lambda datagram: self._faults.take(Answer(self, addr, send, datagram))
 

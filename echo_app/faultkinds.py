@@ -122,7 +122,7 @@ _TIB = 1 << 40
 
 _TIME = _quantity("a time up to a day, such as 50ms, 1.5s or 2min", _TIMES, 0, _DAY)
 _SPAN = _quantity("a time from 1ms to a day, such as 50ms, 1.5s or 2min", _TIMES, "1/1000", _DAY)
-_SIZE = _quantity("whole bytes up to 1 TiB, such as 100B, 64KiB or 1MB", _SIZES, 0, _TIB, True)
+SIZE = _quantity("a whole number of bytes up to 1 TiB, such as 100B, 64KiB or 1MB", _SIZES, 0, _TIB, True)
 _RATE = _quantity(
     "a rate from 1 B/s to 1 TiB/s, such as 64KiB/s or 1MB/s",
     {unit + "/s": size for unit, size in _SIZES.items()},
@@ -130,8 +130,8 @@ _RATE = _quantity(
     _TIB,
 )
 _PROBABILITY = _quantity("a probability from 0 to 1, such as 1%, 0.01 or 1e-6", {"": 1, "%": "1/100"}, 0, 1)
-_PIECES = _Range("bytes in a piece, 1 at the least, such as 1-7 or 5")
-_CONNECTIONS = _Range("numbers of connections, from 1 on, such as 1-2, 3 or 4-", isOpen=True)
+_PIECES = _Range("a number of bytes, or a range, from 1 on, such as 5 or 1-7")
+_CONNECTIONS = _Range("the number of a connection, or a range, from 1 on, such as 3, 1-2 or 4-", isOpen=True)
 _DIRECTION = _Choice("'in' (from the peer) or 'out' (to the peer)", ("in", "out"))
 
 # The fields of a Fault that keys set, in the order of the canonical text. A key that stands for two of
@@ -142,7 +142,7 @@ _FIELDS: dict[str, tuple[str, Format]] = {
     "direction": ("direction", _DIRECTION),
     "probability": ("probability", _PROBABILITY),
     "connections": ("connections", _CONNECTIONS),
-    "afterBytes": ("after", _SIZE),
+    "afterBytes": ("after", SIZE),
     "afterSeconds": ("after", _TIME),
     "duration": ("for", _SPAN),
     "period": ("every", _SPAN),
@@ -201,5 +201,5 @@ KINDS: dict[str, Kind] = {
     "loss": Kind("a datagram has no answer", _PROBABILITY, _TIMED, False, True),
     "duplicate": Kind("a datagram is answered twice", _PROBABILITY, _TIMED, False, True),
     "reorder": Kind("an answer comes after the next one", _PROBABILITY, _TIMED, False, True),
-    "truncate": Kind("an answer is cut to this size", _SIZE, ("probability", *_TIMED), False, True),
+    "truncate": Kind("an answer is cut to this size", SIZE, ("probability", *_TIMED), False, True),
 }

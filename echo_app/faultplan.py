@@ -12,6 +12,7 @@ from secrets import randbits
 from twisted.logger import Logger
 
 from echo_app.faultspec import BadSpec, Fault, parseFault
+from echo_app.flowlayer import CAP
 
 log = Logger()
 
@@ -31,33 +32,37 @@ class FaultPlan:
     :param faults: the faults that stay.
     :param seed: what is drawn depends on; None draws one.
     :param path: a fault file, read now, and again by ``reload()``; None is none.
+    :param cap: bytes that are held back for one connection before reading from its peer stops.
     :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many.
     :ivar faults: those that apply now. Another tuple, when they have changed.
     """
 
     def __init__(
-        self, faults: Iterable[Fault] = (), *, seed: int | None = None, path: str | None = None
+        self,
+        faults: Iterable[Fault] = (),
+        *,
+        seed: int | None = None,
+        path: str | None = None,
+        cap: int = CAP,
     ) -> None:
+        self.cap = cap
         self.seed = randbits(_SEED_BITS) if seed is None else seed
         # A daemon is in another directory when it reads it again.
         self._path = None if path is None else os.path.abspath(path)
         self._lasting = tuple(faults)
         self.faults = self._read()
 
-    def ofConnection(self, number: int) -> tuple[Fault, ...]:
-        """Returns the faults of the connection with this number, in the order given."""
-        return tuple(each for each in self.faults if each.isForStreams and _isOne(number, each.connections))
-
-    def reload(self) -> None:
-        """Reads the fault file again; what can't be used is logged, and the faults stay as they are."""
+    def reload(self) -> bool:
+        """Reads the fault file again, and says whether it did: what can't be used is logged, and not used."""
         if self._path is None:
-            return
+            return False
         try:
             self.faults = self._read()
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))
-        else:
-            self.announce()
+            return False
+        self.announce()
+        return True
 
     def announce(self) -> None:
         """Logs what applies now."""
@@ -99,11 +104,3 @@ def _readFaults(path: str) -> tuple[Fault, ...]:
             return parseFaults(file.read(LONGEST_FILE + 1))
     except OSError as error:
         raise BadSpec(error.strerror or str(error)) from None
-
-
-def _isOne(number: int, connections: tuple[int, int | None] | None) -> bool:
-    """Says whether a connection's number is among these."""
-    if connections is None:
-        return True
-    first, last = connections
-    return first <= number and (last is None or number <= last)

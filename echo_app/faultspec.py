@@ -82,22 +82,6 @@ class Fault:
         ofStreams = (self.direction, self.connections, self.afterBytes)
         return KINDS[self.name].isForDatagrams and ofStreams == (None, None, None)
 
-    def phase(self, elapsed: float) -> tuple[bool, float | None]:
-        """Says whether it is on, so many seconds after it could first be, and in how many that changes.
-
-        :return: the seconds are None where it stays as it is. `afterBytes` is not looked at.
-        """
-        since = elapsed - (self.afterSeconds or 0)
-        if since < 0:
-            return False, -since
-        if self.duration is None:
-            return True, None
-        if self.period is not None:
-            since %= self.period
-        if since < self.duration:
-            return True, self.duration - since
-        return False, None if self.period is None else self.period - since
-
     def __str__(self) -> str:
         kind = KINDS[self.name]
         parts = [] if kind.value else [self.name]

@@ -27,6 +27,7 @@ from twisted.logger import Logger
 
 from echo_app.addresses import describe, isWildcardHost, transportName
 from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
+from echo_app.datagramfaults import DatagramFaults, FaultyDatagrams
 from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory
@@ -45,11 +46,15 @@ class Listeners:
 
     :param keepalive: set on TCP ports for their connections; None leaves it off.
     :param isDirect: take the direct path for their connections, where it applies.
+    :param faults: what goes wrong with answers over UDP; None is nothing.
     """
 
-    def __init__(self, keepalive: Keepalive | None, isDirect: bool) -> None:
+    def __init__(
+        self, keepalive: Keepalive | None, isDirect: bool, faults: DatagramFaults | None = None
+    ) -> None:
         self._keepalive = keepalive
         self._isDirect = isDirect
+        self._faults = faults
         self._asked: tuple[object, ...] = ()
         self._ports: list[IListeningPort] = []
         self._suspended: list[Any] = []
@@ -86,7 +91,10 @@ class Listeners:
                 self._prepare(port)
                 _countPending(port, factory)
             for asked in datagramEndpoints:
-                self._ports.append(asked.listen(EchoDatagramProtocol(rules)))
+                protocol = EchoDatagramProtocol(rules)
+                if self._faults is not None:
+                    protocol = FaultyDatagrams(protocol, self._faults)
+                self._ports.append(asked.listen(protocol))
         except Exception as error:
             self.close()
             _closeSockets(error)

@@ -232,7 +232,7 @@ class DatagramFaultsTests(SynchronousTestCase):
 
 class LateAnswerTests(SynchronousTestCase):
     def test_address(self) -> None:
-        """A late answer leaves from the address that was asked, whatever has come since; others leave, too."""
+        """A late answer leaves from the address that was asked, whatever has come since."""
         clock = Clock()
         faults = DatagramFaults(FaultPlan([parseFault("latency=1s")]), clock)
         rules = DatagramRules(RATE, clock.seconds)

@@ -56,14 +56,6 @@ class FaultPlanTests(SynchronousTestCase):
         plan.reload()
         return [event.get("faults") or event["reason"] for event in events]
 
-    def test_ofConnection(self) -> None:
-        """A connection has the stream faults that its number is among, in their order."""
-        plan = FaultPlan([RESET, LOSS, LATENCY, parseFault("stall,connections=3-")], seed=1)
-        self.assertEqual(plan.ofConnection(1), (LATENCY,))
-        self.assertEqual(plan.ofConnection(2), (RESET, LATENCY))
-        self.assertEqual([fault.name for fault in plan.ofConnection(3)], ["reset", "latency", "stall"])
-        self.assertEqual([fault.name for fault in plan.ofConnection(4)], ["latency", "stall"])
-
     def test_seed(self) -> None:
         """The seed is the given one, or another one each time."""
         self.assertEqual(FaultPlan(seed=0).seed, 0)
