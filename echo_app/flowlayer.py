@@ -77,7 +77,8 @@ class FlowLayer(Layer):
 
     def __getattr__(self, name: str) -> Any:
         """Returns what else the transport below has, such as a certificate."""
-        if name == "transport":
+        # What a class provides (zope.interface) is not looked for below it: it would be the transport's.
+        if name == "transport" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.transport, name)
 
