@@ -66,7 +66,7 @@ class Options(AccessOptions, BaseOptions):
         [
             "fault-preamble",
             None,
-            "A connection's first line may choose its faults, such as '!fault latency=50ms'; it isn't echoed.",
+            "A connection may begin with a line that chooses its faults, such as '!fault latency=50ms'.",
         ],
         ["log-connections", None, "Log each connection's beginning and end, at debug level."],
     ]
