@@ -14,7 +14,7 @@ waits for the next byte, 3 seconds at most, and is then, or at the end of the st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
 
@@ -34,7 +34,7 @@ _NAME = b"!fault"
 _BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
 
 # Makes the next protocol, from the peer's address and the faults that it chose; None is no choice.
-FaultyBuild = Callable[[IAddress | None, tuple[Fault, ...] | None], IProtocol]
+FaultyBuild: TypeAlias = "Callable[[IAddress | None, tuple[Fault, ...] | None], IProtocol]"
 
 
 class PreambleGate(Gate):
