@@ -25,7 +25,7 @@ from echo_app.flow import Flow
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.layer import Layer
 from echo_app.sockets import canHalfClose
-from echo_app.valves import Valve
+from echo_app.valves import TURN, Valve
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -232,6 +232,8 @@ class FlowLayer(Layer):
 
     def _adjust(self) -> None:
         """Stops reading, and pauses the producer, or goes on, as the flows are."""
+        if self._isOver:
+            return
         isReading = self.isDeaf or not (
             self._in.isPaused
             or self._in.isStalled
@@ -256,7 +258,7 @@ class FlowLayer(Layer):
         if not self._isStreaming:
             if isProducing and not self._isPulled:
                 self._isPulled = True
-                self._later(0, self._pull)
+                self._later(TURN, self._pull)
         elif isProducing != self._isProducing:
             self._isProducing = isProducing
             if isProducing:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # timers a second cost nothing, and no peer takes pieces of 10 ms for a burst.
 TICK = 0.01
 
-# Seconds between two pieces of ``chop`` without a gap. They have to be in different turns of the reactor, or
+# Seconds until another turn of the reactor. Pieces of ``chop`` without a gap have to be in different ones:
 # a transport that gathers what is written in one would put them together again.
 TURN = 1e-4
 
