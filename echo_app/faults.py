@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress, IProtocol
@@ -59,16 +59,18 @@ class Faulty:
         return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:
-        # Of two with the same text each draws its own: two of the same flips would undo each other.
-        seen: Counter[str] = Counter()
+        # Of two that are equal each draws its own: two of the same flips would undo each other.
+        seen: Counter[Fault] = Counter()
         for fault in faults:
-            if fault.name not in NAMES:
-                continue
-            text = str(fault)
-            seen[text] += 1
-            draws = partial(Draws, self._seed, text, seen[text], number)
-            if _isFor(fault, number) and draws("whether").at(0) < fault.probability:
-                yield fault, draws
+            seen[fault] += 1
+            if fault.name in NAMES and _isFor(fault, number):
+                draws = partial(Draws, self._seed, _text(fault), seen[fault], number)
+                if fault.probability >= 1 or draws("whether").at(0) < fault.probability:
+                    yield fault, draws
+
+
+# A fault's text takes longer to find than all that a connection with it costs.
+_text = lru_cache(maxsize=256)(str)
 
 
 def _isFor(fault: Fault, number: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -16,7 +17,6 @@ from zope.interface import implementer
 from echo_app.faults import Faulty
 from echo_app.faultspec import parseFault
 from echo_app.flowlayer import CAP
-
 
 # Seconds by which a sum of times may be off.
 _ROUNDING = 1e-9
@@ -128,11 +128,12 @@ class Connection:
     ) -> None:
         self.clock = Clock() if clock is None else clock
         self.wire = Wire(self.clock)
+        transport: Any = self.wire
         self.above = Above(self.clock) if protocol is None else protocol
         faults = [parseFault(spec) for spec in specs]
         build = Faulty(lambda _address, _number: self.above, self.clock, lambda: faults, seed, cap)
         self.below: Any = build(None, number)
-        self.below.makeConnection(self.wire)
+        self.below.makeConnection(transport)
 
     @property
     def transport(self) -> Any:
@@ -162,4 +163,4 @@ def sizes(pieces: Sequence[tuple[float, bytes]]) -> list[int]:
 def gaps(pieces: Sequence[tuple[float, bytes]]) -> list[float]:
     """Returns the seconds between pieces."""
     times = [time for time, _ in pieces]
-    return [round(b - a, 6) for a, b in zip(times, times[1:], strict=False)]
+    return [round(b - a, 6) for a, b in pairwise(times)]

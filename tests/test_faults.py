@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import sqrt
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,8 +44,7 @@ class ChoiceTests(SynchronousTestCase):
         factory = EchoFactory()
         factory.wrap(lambda build: Faulty(build, Clock(), lambda: [], 0))
         transport = Transport()
-        protocol = factory.buildProtocol(transport.getPeer())
-        assert protocol is not None
+        protocol: Any = factory.buildProtocol(transport.getPeer())
         protocol.makeConnection(transport)
         self.assertIs(type(protocol), EchoProtocol)
         self.assertIs(protocol.transport, transport)
@@ -339,7 +340,7 @@ class SameAgainTests(SynchronousTestCase):
         self.assertEqual(connection.clock.getDelayedCalls(), [])
         return connection.wire.written
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=50)
     @given(
         st.lists(st.sampled_from(PASSING), min_size=1, max_size=4),
         st.binary(min_size=1000, max_size=1000),
@@ -348,7 +349,7 @@ class SameAgainTests(SynchronousTestCase):
     def test_anyReads(self, specs: list[str], data: bytes, cuts: set[int]) -> None:
         """However reads fall, and whatever is combined, the same bytes come out, in number and in order."""
         edges = [0, *sorted(cuts), 1000]
-        pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        pieces = [data[a:b] for a, b in pairwise(edges)]
         once, again = (self.passed(specs, each) for each in ([data], pieces))
         self.assertEqual(once, again)
 
@@ -359,7 +360,7 @@ class SameAgainTests(SynchronousTestCase):
         edges = [0, *sorted(cuts), 1000]
         whole, pieces = Connection("chop=1-70"), Connection("chop=1-70")
         whole.transport.write(bytes(1000))
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             pieces.transport.write(bytes(b - a))
         for connection in (whole, pieces):
             connection.run(0.2)

@@ -200,7 +200,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(len(connection.wire.written), 100_000)
 
     def test_singleBytes(self) -> None:
-        """Bytes that come one by one do not take much more memory than others: what is noted of them counts."""
+        """Bytes that come one by one take no more memory than others: what is noted of them counts."""
         connection = Connection("latency=1s,direction=in", cap=100_000)
         count = 0
         while not connection.wire.done:
@@ -267,7 +267,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(len(connection.wire.written), 2000)
 
     def test_pausedProtocol(self) -> None:
-        """A protocol that pauses gets nothing, not even the end, until it goes on; reading stops meanwhile."""
+        """A protocol that pauses gets nothing, not even the end, and reading stops, until it goes on."""
         connection = Connection("latency=1ms,direction=in")
         connection.transport.pauseProducing()
         connection.below.dataReceived(b"x")
