@@ -186,20 +186,24 @@ _ENDING = ("direction", *_CHOSEN, "afterBytes", "afterSeconds")
 _LASTING = (*_ENDING, "duration", "period")
 
 KINDS: dict[str, Kind] = {
-    "latency": Kind("each byte, or datagram, comes later", _TIME, ("jitter", *_LASTING), True, True),
-    "bandwidth": Kind("bytes come no faster", _RATE, _LASTING),
-    "chop": Kind("bytes come in pieces", _PIECES, ("gap", *_LASTING)),
-    "corrupt": Kind("each byte may be another one", _PROBABILITY, _LASTING, True, True),
-    "stall": Kind("bytes stop coming", None, _LASTING),
+    "latency": Kind("what is sent comes that much later", _TIME, ("jitter", *_LASTING), True, True),
+    "bandwidth": Kind("no more bytes a second than that get through", _RATE, _LASTING),
+    "chop": Kind("bytes come in pieces of that many, drawn from the range", _PIECES, ("gap", *_LASTING)),
+    "corrupt": Kind("each byte is another one, with that probability", _PROBABILITY, _LASTING, True, True),
+    "stall": Kind("nothing gets through", None, _LASTING),
     "close": Kind("the connection is closed", None, _ENDING),
-    "half-close": Kind("our side of the connection is closed", None, _ENDING),
+    "half-close": Kind("our side of the connection is ended", None, _ENDING),
     "reset": Kind("the connection is reset", None, _ENDING),
-    "refuse": Kind("the listeners are closed, so that connections are refused", None, _TIMED),
+    "refuse": Kind("connections to TCP listeners are refused", None, _TIMED),
     "blackhole": Kind(
-        "the connection is accepted and never answered", None, (*_CHOSEN, "afterBytes", "afterSeconds")
+        "the connection is there, and never answered", None, (*_CHOSEN, "afterBytes", "afterSeconds")
     ),
-    "loss": Kind("a datagram has no answer", _PROBABILITY, _TIMED, False, True),
-    "duplicate": Kind("a datagram is answered twice", _PROBABILITY, _TIMED, False, True),
-    "reorder": Kind("an answer comes after the next one", _PROBABILITY, _TIMED, False, True),
-    "truncate": Kind("an answer is cut to this size", SIZE, ("probability", *_TIMED), False, True),
+    "loss": Kind("a datagram has no answer, with that probability", _PROBABILITY, _TIMED, False, True),
+    "duplicate": Kind(
+        "a datagram is answered twice, with that probability", _PROBABILITY, _TIMED, False, True
+    ),
+    "reorder": Kind(
+        "an answer comes after the next one, with that probability", _PROBABILITY, _TIMED, False, True
+    ),
+    "truncate": Kind("an answer is cut to that size", SIZE, ("probability", *_TIMED), False, True),
 }
