@@ -18,7 +18,7 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -294,15 +294,14 @@ class DatagramPort(Port):
         self._reading = False
         super().stopReading()
 
-    def sendTo(self, addr: tuple[str, int]) -> Callable[[bytes], object]:
-        """Returns what sends datagrams there, now and later, from where ``write`` would send them now.
+    def replying(self) -> Callable[[bytes], None]:
+        """Returns what answers the datagram that is with the protocol now, as ``write`` does, also later."""
+        source, control = self._source, self._control or []
 
-        It raises OSError when one can't be sent.
-        """
-        if addr != self._source[:2]:
-            return partial(super().write, addr=addr)
-        control, source = self._control or [], self._source
-        return lambda datagram: self.socket.sendmsg([datagram], control, 0, source)
+        def reply(datagram: bytes) -> None:
+            self.socket.sendmsg([datagram], control, 0, source)
+
+        return reply
 
     def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
         """Sends a datagram.

@@ -217,6 +217,7 @@ class FaultyDatagrams(EchoDatagramProtocol):
         super().__init__(protocol.rules)
         self._protocol = protocol
         self._faults = faults
+        self._source = ("", 0)
 
     def startProtocol(self) -> None:
         """Starts the protocol, whose transport this is."""
@@ -229,17 +230,25 @@ class FaultyDatagrams(EchoDatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Passes a question on."""
+        self._source = addr
         self._protocol.datagramReceived(datagram, addr)
 
     def getHost(self) -> IAddress:
         """Returns where the port is bound."""
         return cast("IAddress", self.transport.getHost())
 
-    def sendTo(self, addr: tuple[str, int]) -> Callable[[bytes], None]:
-        """Returns what takes answers for there, now and later; an error is counted, and not raised."""
-        send = self.transport.sendTo(addr)
-        return lambda datagram: self._faults.take(Answer(self, addr, send, datagram))
+    def replying(self) -> Callable[[bytes], None]:
+        """Returns what takes answers to the question that is with the protocol now, also later.
+
+        It raises no error; what can't be sent is counted.
+        """
+        return partial(self._take, self.transport.replying(), self._source)
 
     def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Takes an answer."""
-        self.sendTo(addr)(datagram)
+        isReply = addr == self._source
+        send = self.transport.replying() if isReply else partial(self.transport.write, addr=addr)
+        self._take(send, addr, datagram)
+
+    def _take(self, send: Callable[[bytes], object], addr: tuple[str, int], datagram: bytes) -> None:
+        self._faults.take(Answer(self, addr, send, datagram))

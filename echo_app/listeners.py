@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from traceback import clear_frames
 from typing import Any
@@ -26,8 +26,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echo_app.addresses import describe, isWildcardHost, transportName
-from echo_app.datagram import DatagramEndpoint, DatagramPort, DatagramRules, EchoDatagramProtocol
-from echo_app.datagramfaults import DatagramFaults, FaultyDatagrams
+from echo_app.datagram import DatagramEndpoint, DatagramPort, EchoDatagramProtocol
 from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory
@@ -46,15 +45,11 @@ class Listeners:
 
     :param keepalive: set on TCP ports for their connections; None leaves it off.
     :param isDirect: take the direct path for their connections, where it applies.
-    :param faults: what goes wrong with answers over UDP; None is nothing.
     """
 
-    def __init__(
-        self, keepalive: Keepalive | None, isDirect: bool, faults: DatagramFaults | None = None
-    ) -> None:
+    def __init__(self, keepalive: Keepalive | None, isDirect: bool) -> None:
         self._keepalive = keepalive
         self._isDirect = isDirect
-        self._faults = faults
         self._asked: tuple[object, ...] = ()
         self._ports: list[IListeningPort] = []
         self._suspended: list[Any] = []
@@ -75,10 +70,12 @@ class Listeners:
         endpoints: Sequence[IStreamServerEndpoint],
         factory: EchoFactory,
         datagramEndpoints: Sequence[DatagramEndpoint],
-        rules: DatagramRules,
+        datagramProtocol: Callable[[], EchoDatagramProtocol],
     ) -> None:
         """Opens everything, and logs each listener.
 
+        :param factory: makes the protocols of connections.
+        :param datagramProtocol: makes the protocol of a UDP port.
         :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
             turn.
         """
@@ -91,10 +88,7 @@ class Listeners:
                 self._prepare(port)
                 _countPending(port, factory)
             for asked in datagramEndpoints:
-                protocol = EchoDatagramProtocol(rules)
-                if self._faults is not None:
-                    protocol = FaultyDatagrams(protocol, self._faults)
-                self._ports.append(asked.listen(protocol))
+                self._ports.append(asked.listen(datagramProtocol()))
         except Exception as error:
             self.close()
             _closeSockets(error)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress
 
-from echo_app.datagramfaults import DatagramFaults
+from echo_app.datagramfaults import DatagramFaults, FaultyDatagrams
 from echo_app.faults import Faulty
 from echo_app.preamble import PreambleGate
 from echo_app.refusing import Refusing
@@ -15,6 +16,7 @@ from echo_app.refusing import Refusing
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime
 
+    from echo_app.datagram import EchoDatagramProtocol
     from echo_app.faultplan import FaultPlan
     from echo_app.faultspec import Fault
     from echo_app.listeners import Listeners
@@ -27,11 +29,10 @@ class Misbehaviour:
     :param plan: what goes wrong.
     :param clock: what time is.
     :param isChosen: whether a connection's first line may choose what goes wrong with it.
-    :ivar datagrams: the faults of answers over UDP.
     """
 
     def __init__(self, plan: FaultPlan, clock: IReactorTime, isChosen: bool) -> None:
-        self.datagrams = DatagramFaults(plan, clock)
+        self._datagrams = DatagramFaults(plan, clock)
         self._plan = plan
         self._clock = clock
         self._isChosen = isChosen
@@ -61,6 +62,10 @@ class Misbehaviour:
 
         return made
 
+    def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
+        """Returns what makes the protocols of UDP ports, with what goes wrong before those made so far."""
+        return lambda: FaultyDatagrams(make(), self._datagrams)
+
     def begin(self, listeners: Listeners) -> None:
         """Listens with faults: from now on their times count."""
         self._plan.announce()
@@ -79,6 +84,6 @@ class Misbehaviour:
             self._start()
 
     def _start(self) -> None:
-        self.datagrams.begin()
+        self._datagrams.begin()
         if self._refusing is not None:
             self._refusing.begin(self._plan.faults)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 
 from echo_app import __version__
 from echo_app.auth import Logins
-from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules
+from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
 from echo_app.drain import Drain
 from echo_app.faultplan import FaultPlan
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
@@ -96,8 +97,7 @@ class EchoService(Service):
         if faults is not None or faultPreamble:
             self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble)
             self._faults.wrap(self._factory)
-        datagramFaults = None if self._faults is None else self._faults.datagrams
-        self._listeners = Listeners(keepalive, direct, datagramFaults)
+        self._listeners = Listeners(keepalive, direct)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
             Limits() if limits is None else limits,
@@ -217,7 +217,10 @@ class EchoService(Service):
     async def _open(self) -> None:
         # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
-        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, self._rules)
+        datagrams: Callable[[], EchoDatagramProtocol] = partial(EchoDatagramProtocol, self._rules)
+        if self._faults is not None:
+            datagrams = self._faults.before(datagrams)
+        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
         self._isOpen = True
         if self._faults is not None:
             self._faults.begin(self._listeners)

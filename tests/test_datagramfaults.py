@@ -27,12 +27,18 @@ class FakePort:
     def __init__(self, number: int) -> None:
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.error: Exception | None = None
+        self.source = HERE
         self._number = number
 
     def getHost(self) -> IPv4Address:
         return IPv4Address("UDP", "127.0.0.1", self._number)
 
-    def sendTo(self, addr: tuple[str, int]) -> Callable[[bytes], None]:
+    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        self.sent.append((datagram, addr))
+
+    def replying(self) -> Callable[[bytes], None]:
+        addr = self.source
+
         def send(datagram: bytes) -> None:
             if self.error is not None:
                 raise self.error
@@ -59,6 +65,7 @@ class DatagramFaultsTests(SynchronousTestCase):
 
     def ask(self, *datagrams: bytes, source: tuple[str, int] = HERE) -> list[bytes]:
         """Asks; returns all that was answered since the service started."""
+        self.port.source = source
         for datagram in datagrams:
             self.protocol.datagramReceived(datagram, source)
         return self.answers()
@@ -217,6 +224,17 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.clock.advance(1)
         self.counts(0, unsendable=2)
 
+    def test_lateWrite(self) -> None:
+        """What a protocol sends later goes to whom it is for, whoever has asked since."""
+        self.start("duplicate=100%")
+        self.ask(b"a")
+        reply = self.protocol.replying()
+        self.ask(b"b", source=THERE)
+        del self.port.sent[:]
+        self.protocol.write(b"late", HERE)
+        reply(b"later")
+        self.assertEqual(self.port.sent, [(b"late", HERE)] * 2 + [(b"later", HERE)] * 2)
+
     def test_closed(self) -> None:
         """A port that closes takes its answers with it, and its number; those of others stay."""
         self.start("latency=1s")
@@ -248,8 +266,6 @@ class LateAnswerTests(SynchronousTestCase):
             peer.sendto(host.encode(), (host, port.getHost().port))
             peers.append(peer)
         port.doRead()
-        port.sendTo(peers[0].getsockname())(b"127.0.0.1")
-        self.assertEqual(peers[0].recv(100), b"127.0.0.1")
         clock.advance(1)
         for peer in peers:
             answer, source = peer.recvfrom(100)

@@ -39,6 +39,7 @@ HOUSE = (
     "auth",
     "session",
     "layer",
+    "draws",
     "valves",
     "datagramfaults",
     "flow",
