@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from echo_app.access import Access
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.faultplan import FaultPlan
+    from echo_app.faultspec import BadSpec, Fault, parseFault
     from echo_app.interfaces import IEchoUser
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
@@ -24,12 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
+    "BadSpec",
     "DatagramEndpoint",
     "EchoDatagramProtocol",
     "EchoFactory",
     "EchoProtocol",
     "EchoService",
     "IEchoUser",
+    "Fault",
+    "FaultPlan",
     "Keepalive",
     "Limits",
     "Options",
@@ -38,16 +43,20 @@ __all__ = [
     "ServerTLS",
     "TLSEndpoint",
     "makeService",
+    "parseFault",
 ]
 
 _ROOMS = {
     "Access": "access",
+    "BadSpec": "faultspec",
     "DatagramEndpoint": "datagram",
     "EchoDatagramProtocol": "datagram",
     "EchoFactory": "protocol",
     "EchoProtocol": "protocol",
     "EchoService": "service",
     "IEchoUser": "interfaces",
+    "Fault": "faultspec",
+    "FaultPlan": "faultplan",
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",
@@ -56,6 +65,7 @@ _ROOMS = {
     "ServerTLS": "tlsserver",
     "TLSEndpoint": "tlsserver",
     "makeService": "tap",
+    "parseFault": "faultspec",
 }
 
 

@@ -34,7 +34,7 @@ class FaultPlan:
     :param path: a fault file, read now, and again by ``reload()``; None is none.
     :param cap: bytes that are held back for one connection before reading from its peer stops.
     :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many.
-    :ivar faults: those that apply now. Another tuple, when they have changed.
+    :ivar faults: those that apply now.
     """
 
     def __init__(

@@ -113,9 +113,16 @@ def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
     faults = []
     for number, spec in enumerate(specs, 1):
         try:
-            faults.append(parseFault(spec))
+            faults.append(_own(parseFault(spec)))
         except BadSpec as error:
             raise BadSpec(f"spec {number}: {error}") from None
-        if not faults[-1].isForStreams or faults[-1].name == "refuse" or faults[-1].connections is not None:
-            raise BadSpec(f"spec {number}: not a fault of one connection")
     return tuple(faults)
+
+
+def _own(fault: Fault) -> Fault:
+    """Returns a fault that one connection may have for itself."""
+    if not fault.isForStreams or fault.name == "refuse":
+        raise BadSpec(f"{fault.name!r} is no fault of a connection")
+    if fault.connections is not None:
+        raise BadSpec("'connections' is not for a connection to choose")
+    return fault

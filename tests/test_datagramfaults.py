@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import datagramfaults
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
-from echo_app.datagramfaults import MOST_HELD, REORDER_WAIT, DatagramFaults, FaultyDatagrams
+from echo_app.datagramfaults import REORDER_WAIT, DatagramFaults, FaultyDatagrams
 from echo_app.faultplan import FaultPlan
 from echo_app.faultspec import parseFault
 
@@ -203,15 +203,19 @@ class DatagramFaultsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """What is held back is bounded, by number and by bytes; what is too much is dropped."""
+        self.patch(datagramfaults, "MOST_HELD", 100)
         self.start("latency=1s")
-        self.ask(*[b""] * (MOST_HELD + 1))
-        self.assertEqual(len(self.clock.getDelayedCalls()), MOST_HELD)
-        self.counts(MOST_HELD, fault_queue=1)
+        self.ask(*[b""] * 101)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 100)
+        self.counts(100, fault_queue=1)
         self.clock.advance(1)
-        self.assertEqual(len(self.answers()), MOST_HELD)
+        self.assertEqual(len(self.answers()), 100)
         self.start("latency=1s")
-        self.ask(*[bytes(65_000)] * 100)
+        self.ask(*[bytes(65_000)] * 80)
         self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MOST_BYTES // 65_000)
+        self.clock.advance(1)
+        self.ask(bytes(65_000))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_unsendable(self) -> None:
         """What can't be sent, now or later, is counted, and nothing else."""
