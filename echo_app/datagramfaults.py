@@ -169,6 +169,7 @@ class DatagramFaults:
         """Drops the answers of a port that were not sent yet."""
         for answer in [each for each in self._held if each.port is port]:
             self._release(answer)
+            answer.lose("fault-held")
 
     def _arrive(self, answer: Answer) -> None:
         """Sends an answer whose time has come, and the one that waited for it; or makes it wait itself."""
@@ -185,7 +186,7 @@ class DatagramFaults:
     def _hold(self, answer: Answer, seconds: float, then: Callable[[Answer], None]) -> bool:
         size = len(answer.datagram)
         if len(self._held) >= MOST_HELD or self._bytes + size > MOST_BYTES:
-            answer.lose("fault-queue")
+            answer.lose("fault-held")
             return False
         self._bytes += size
         self._held[answer] = self._clock.callLater(seconds, self._due, answer, then)

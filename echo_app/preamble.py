@@ -1,6 +1,6 @@
 """A peer's first line that chooses the faults of its own connection.
 
-    preamble = "!fault" *(SP spec) [CR] LF        ; 1024 bytes at the most
+    preamble = "!fault" *(1*SP spec) *SP [CR] LF   ; 1024 bytes at the most
 
 With it, the specs (:mod:`echo_app.faultspec`) are the connection's faults instead of the service's; without
 any spec it has none. The line is consumed: the echo begins with the byte after it. A wrong one is answered
@@ -87,9 +87,9 @@ class PreambleGate(Gate):
         return any(each.startswith(self.received) for each in _BEGINNINGS)
 
     def _choose(self, end: int) -> None:
-        specs = self.received[len(_NAME) : end].decode("ascii", "backslashreplace").split()
+        line = self.received[len(_NAME) : end].decode("ascii", "backslashreplace")
         try:
-            faults = parseFaults(specs)
+            faults = parseFaults([spec for spec in line.removesuffix("\r").split(" ") if spec])
         except BadSpec as error:
             self._refuse(str(error))
             return

@@ -207,7 +207,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.start("latency=1s")
         self.ask(*[b""] * 101)
         self.assertEqual(len(self.clock.getDelayedCalls()), 100)
-        self.counts(100, fault_queue=1)
+        self.counts(100, fault_held=1)
         self.clock.advance(1)
         self.assertEqual(len(self.answers()), 100)
         self.start("latency=1s")
@@ -250,6 +250,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(self.rules.ownPorts, {41: 1})
         self.clock.advance(1)
         self.assertEqual((self.answers(), other.sent), ([], [(b"b", HERE)]))
+        self.counts(1, fault_held=1)
 
 
 class LateAnswerTests(SynchronousTestCase):

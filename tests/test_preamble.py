@@ -142,6 +142,7 @@ class PreambleGateTests(SynchronousTestCase):
             (b"stall latncy=5ms", "spec 2: at 1, 'latncy' is no fault"),
             (b"latency=5\x1b[2J", "spec 1: at 9, '5\\x1b[2J' is not a time"),
             (b"latency=\xff", "spec 1: at 9, '\\\\xff' is not a time"),
+            (b"stall\tclose", "spec 1: at 1, 'stall\\tclose' is no fault"),
             (b"loss=1%", "spec 1: 'loss' is no fault of a connection"),
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),
             (b"close stall,connections=1", "spec 2: 'connections' is not for a connection"),
