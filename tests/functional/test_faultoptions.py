@@ -111,6 +111,19 @@ class OptionTests(FaultTestCase):
         self.assertEqual(runs[0], runs[1])
         self.assertNotEqual(runs[0], runs[2])
 
+    def test_lateAnswerAddress(self) -> None:
+        """A late answer leaves from the address that was asked, also where the port is bound everywhere."""
+        options = ("--udp", "0", "--interface", "0.0.0.0", "--fault", "latency=20ms")
+        _, port = self.serve(*options).address("udp")
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        client.settimeout(PATIENCE)
+        for host in ("127.0.0.2", "127.0.0.3"):
+            client.sendto(host.encode(), (host, port))
+        for _ in range(2):
+            answer, source = client.recvfrom(100)
+            self.assertEqual(answer.decode(), source[0])
+
     def test_refuse(self) -> None:
         """For a while connections are refused, and those that are open go on."""
         path = Path(self.mktemp()).absolute()
