@@ -66,7 +66,7 @@ class FaultPlan:
 
     def announce(self) -> None:
         """Logs what applies now."""
-        faults = ", ".join(map(str, self.faults)) or "none"
+        faults = " ".join(map(str, self.faults)) or "none"
         log.info("faults: {faults} (seed {seed})", faults=faults, seed=self.seed)
 
     def _read(self) -> tuple[Fault, ...]:

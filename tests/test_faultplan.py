@@ -67,7 +67,7 @@ class FaultPlanTests(SynchronousTestCase):
         plan = FaultPlan([LATENCY], path=self.path)
         self.assertEqual(plan.faults, (LATENCY, LOSS))
         self.write("reset,connections=2-3")
-        self.assertEqual(self.logged(plan), ["latency=50ms, reset,connections=2-3"])
+        self.assertEqual(self.logged(plan), ["latency=50ms reset,connections=2-3"])
         self.assertEqual(plan.faults, (LATENCY, RESET))
         self.write("")
         plan.reload()
