@@ -7,9 +7,10 @@ from typing import Any, cast
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app.datagram import DatagramEndpoint, DatagramRules
+from echo_app.datagram import DatagramEndpoint, DatagramRules, EchoDatagramProtocol
 from echo_app.faultspec import parseFault
 from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
@@ -104,7 +105,8 @@ class ListenersTests(TestCase):
             UNIXServerEndpoint(cast(Any, reactor), path),
         )
         datagrams = (DatagramEndpoint(cast(Any, reactor), 0, "127.0.0.1"),)
-        await listeners.open(endpoints, EchoFactory(), datagrams, DatagramRules(None, lambda: 0))
+        rules = DatagramRules(None, lambda: 0)
+        await listeners.open(endpoints, EchoFactory(), datagrams, lambda: EchoDatagramProtocol(rules))
         return listeners, listeners.getHosts()
 
     def connect(self, address: Any) -> socket.socket:
@@ -125,7 +127,6 @@ class ListenersTests(TestCase):
             listeners.resume()
             self.connect(hosts[0])
             self.assertEqual(listeners.getHosts(), hosts)
-        self.flushLoggedErrors()
 
     async def test_chosenPort(self) -> None:
         """So does one whose number was asked for."""
@@ -171,5 +172,7 @@ class ListenersTests(TestCase):
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind((hosts[0].host, hosts[0].port))
         thief.listen()
-        listeners.resume()
-        self.connect(hosts[0])
+        with capturedLogs() as events:
+            listeners.resume()
+        self.assertEqual([event["reason"] for event in events], ["Address already in use"])
+        await listeners.close()
