@@ -10,6 +10,7 @@ has been written by then still does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -82,8 +83,10 @@ class FaultLayer(FlowLayer):
     def makeConnection(self, transport: ITransport) -> None:
         """Connects the protocol above, and begins with the faults."""
         super().makeConnection(transport)
-        if any(fault.name == "chop" for fault in self.faults) and hasattr(transport, "setTcpNoDelay"):
-            self.transport.setTcpNoDelay(True)
+        if any(fault.name == "chop" for fault in self.faults):
+            with suppress(AttributeError):
+                # A UNIX socket has no such thing.
+                self.transport.setTcpNoDelay(True)
         for fault in self._endings:
             if fault.afterSeconds:
                 self._later(fault.afterSeconds, partial(self._strike, fault))

@@ -26,6 +26,9 @@ from echo_app.valves import Bandwidth, Chop, Corrupt, Latency, Pacing, Stall, Va
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+# Bytes of a piece at the most, as of one read of the direct path: whoever takes it may stop the next one.
+_MOST = 128 * 1024
+
 # Bytes that a note of an arrival takes: who sends single bytes fills the memory with those.
 _NOTE = 100
 
@@ -218,7 +221,8 @@ class Flow:
         chop = [each for each in self._chop if each.window.isOn(self._passed, now)]
         on: list[Pacing] = [*bandwidth, *chop]
         # A piece that is chopped waits for its last byte.
-        size = min(size, *(each.most() for each in chop or bandwidth)) if on else size
+        limits = [each.most() for each in chop or bandwidth]
+        size = min(size, *(limits if chop else [_MOST, *limits]))
         at = max((each.earliest(size, self._floor) for each in on), default=self._floor)
         if at > now + _ROUNDING:
             return at

@@ -177,11 +177,11 @@ class FlowLayer(Layer):
 
     def outputEnded(self) -> None:
         """Everything has passed: ends our side, or the connection."""
-        self._isOutputClosed = True
+        wasClosed, self._isOutputClosed = self._isOutputClosed, True
         self.transport.unregisterProducer()
         if self.disconnecting or not canHalfClose(self.transport):
             self.transport.loseConnection()
-        else:
+        elif not wasClosed:
             self.transport.loseWriteConnection()
 
     def _received(self, data: bytes) -> None:

@@ -144,6 +144,13 @@ class CloseTests(SynchronousTestCase):
         connection.run(5)
         self.assertEqual(connection.wire.written, b"")
 
+    def test_ended(self) -> None:
+        """Where our side had ended already, it does not again."""
+        connection = Connection("close,after=1s", "half-close,after=500ms")
+        connection.transport.loseWriteConnection()
+        connection.run(1.5)
+        self.assertEqual(connection.wire.done, ["end"])
+
     def test_finish(self) -> None:
         """A stop that finishes the protocol meanwhile closes the connection at once."""
         protocol = EchoProtocol()

@@ -16,7 +16,7 @@ from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.protocol import EchoProtocol
 from echo_app.sockets import canHalfClose
 from echo_app.valves import TURN
-from tests.faulty import Above, Connection, Wire
+from tests.faulty import Above, Connection, Wire, sizes
 
 
 class Producer:
@@ -253,6 +253,15 @@ class BoundTests(SynchronousTestCase):
         connection = Connection("latency=1s")
         connection.transport.registerProducer(Producer(None), True)
         self.assertRaises(RuntimeError, connection.transport.registerProducer, Producer(None), True)
+
+    def test_pieces(self) -> None:
+        """However much is due at one time, whoever takes it is given no more at once than by a transport."""
+        connection = Connection("latency=1s", "latency=1s,direction=in")
+        connection.below.dataReceived(bytes(1_000_000))
+        connection.transport.write(bytes(1_000_000))
+        connection.clock.advance(1)
+        for pieces in (connection.above.pieces, connection.wire.pieces):
+            self.assertEqual((sum(sizes(pieces)), max(sizes(pieces))), (1_000_000, 128 * 1024))
 
     def test_neverRead(self) -> None:
         """While the transport below is full, an echo stops reading at once, whatever the cap."""
