@@ -17,7 +17,6 @@ from echo_app import __version__
 from echo_app.accessoptions import AccessOptions
 from echo_app.addresses import networkOf, printable
 from echo_app.arguments import (
-    byteCount,
     filePath,
     interfaceAddress,
     keepaliveOf,
@@ -30,9 +29,7 @@ from echo_app.arguments import (
 from echo_app.certificates import BadCredentials
 from echo_app.datagram import RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
-from echo_app.faultplan import FaultPlan
-from echo_app.faultspec import BadSpec, parseFault
-from echo_app.flowlayer import CAP
+from echo_app.faultoptions import FaultOptions
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
@@ -48,7 +45,7 @@ def _row(option: str, default: object, doc: str, parse: Callable[[str], Any]) ->
     return [option, None, default, doc, named(option, parse)]
 
 
-class Options(AccessOptions, BaseOptions):
+class Options(AccessOptions, FaultOptions, BaseOptions):
     """The options of ``twistd echo``, as typed; a wrong one ends the process with one line."""
 
     synopsis = "[options]"
@@ -62,11 +59,6 @@ class Options(AccessOptions, BaseOptions):
             "proxy-protocol",
             None,
             "Each connection to --port and --tls begins with a header of the PROXY protocol, version 1 or 2.",
-        ],
-        [
-            "fault-preamble",
-            None,
-            "A connection may begin with a line that chooses its faults, such as '!fault latency=50ms'.",
         ],
         ["log-connections", None, "Log each connection's beginning and end, at debug level."],
     ]
@@ -142,26 +134,6 @@ class Options(AccessOptions, BaseOptions):
             "'tcp 127.0.0.1:8080'; removed at stop.",
             filePath,
         ),
-        _row(
-            "fault-file",
-            None,
-            "File with a fault a line; read again at SIGHUP, for connections to come.",
-            str,
-        ),
-        _row(
-            "fault-seed",
-            None,
-            "Whole number that all that faults leave to chance comes from; the same run twice is the "
-            "same. [default: another one each time, which is logged]",
-            wholeNumber,
-        ),
-        _row(
-            "fault-buffer",
-            None,
-            "Bytes, such as 64KiB, that faults hold back for one connection before reading from its "
-            "peer stops. [default: 4MiB]",
-            byteCount,
-        ),
     ]
 
     def __init__(self) -> None:
@@ -172,7 +144,6 @@ class Options(AccessOptions, BaseOptions):
         self["udp-ports"] = []
         self["tls-ports"] = []
         self["trusted-proxies"] = []
-        self["faults"] = []
 
     def opt_port(self, text: str) -> None:
         """TCP port, 0: any free one. Repeatable. [default: 8080 when nothing else is asked for]"""
@@ -197,10 +168,6 @@ class Options(AccessOptions, BaseOptions):
     def opt_trust_proxy(self, text: str) -> None:
         """Network or address whose peers may send that header. Repeatable. [default: loopback]"""
         self["trusted-proxies"].append(named("trust-proxy", networkOf)(text))
-
-    def opt_fault(self, text: str) -> None:
-        """What is to go wrong on purpose, such as latency=50ms or reset,after=10KiB. Repeatable."""
-        self["faults"].append(named("fault", parseFault)(text))
 
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
@@ -236,20 +203,7 @@ class Options(AccessOptions, BaseOptions):
             raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
         self.checkLogins()
-        self._checkFaults(hasStreams=bool(self["ports"] or self["tls-ports"] or self["endpoints"]))
-
-    def _checkFaults(self, hasStreams: bool) -> None:
-        """Refuses what would apply to nothing."""
-        for fault in self["faults"]:
-            if not ((fault.isForStreams and hasStreams) or (fault.isForDatagrams and self["udp-ports"])):
-                what = "--port, --tls or --listen" if fault.isForStreams else "--udp"
-                raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
-        if self["fault-preamble"] and not hasStreams:
-            raise UsageError("--fault-preamble: there is no --port, --tls or --listen that it applies to")
-        if not (self["faults"] or self["fault-file"] or self["fault-preamble"]):
-            for option in ("fault-seed", "fault-buffer"):
-                if self[option] is not None:
-                    raise UsageError(f"--{option} {self[option]}: there is no --fault that it applies to")
+        self.checkFaults()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses the command line.
@@ -325,19 +279,9 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         portal=options.portal(),
         logConnections=bool(options["log-connections"]),
         readyFile=options["ready-file"],
-        faults=_faultPlan(options),
+        faults=options.faultPlan(),
         faultPreamble=bool(options["fault-preamble"]),
     )
-
-
-def _faultPlan(options: Options) -> FaultPlan | None:
-    faults, path = options["faults"], options["fault-file"]
-    if not (faults or path or options["fault-preamble"]):
-        return None
-    try:
-        return FaultPlan(faults, seed=options["fault-seed"], path=path, cap=options["fault-buffer"] or CAP)
-    except BadSpec as error:
-        raise UsageError(f"--fault{'' if path is None else f'-file {path!r}'}: {error}") from None
 
 
 def _endpoints(options: Options, reactor: Any) -> Iterator[IStreamServerEndpoint]:

@@ -57,6 +57,7 @@ HOUSE = (
     "service",
     "arguments",
     "accessoptions",
+    "faultoptions",
     "process",
     "tap",
     "testing",

@@ -223,3 +223,14 @@ class PreambleTests(FaultTestCase):
         peer = TLSPeer(sock).shake()
         peer.send(line + b"hello")
         self.assertNotEqual(peer.receive(5), b"hello")
+
+    def test_behindLogin(self) -> None:
+        """It comes after a login, which no fault touches, and also when all of it comes at once."""
+        server = self.serve(
+            "--port", "0", "--auth", "memory:alice:secret", "--fault-preamble", "--fault", WRONG
+        )
+        login = b"login alice secret\n"
+        for preamble, isWrong in ((b"", True), (b"!fault\n", False)):
+            for pieces in ([login + preamble + b"hello"], [login, preamble + b"hello"]):
+                answer, echo = self.echo(server, *pieces).split(b"\n", 1)
+                self.assertEqual((answer, len(echo), echo != b"hello"), (b"ok", 5, isWrong))
