@@ -79,7 +79,7 @@ class Flow:
         self._bytes = bytearray()
         self._passed = self._ready = self._fed = 0
         self._arrivals: deque[tuple[float, int]] = deque()
-        self._due = self._floor = -inf
+        self._floor = -inf
         self._endDue: float | None = None
         self._call: IDelayedCall | None = None
         self._isPassing = False
@@ -112,7 +112,7 @@ class Flow:
         if not self.isEnded:
             self.isSealed = self.isEnded = True
             now = self._clock.seconds()
-            self._endDue = max(self._due, now + self._delay(now))
+            self._endDue = now + self._delay(now)
             self._pass()
 
     def seal(self) -> None:
@@ -127,12 +127,13 @@ class Flow:
         self._bytes.clear()
         self._arrivals.clear()
         self._ready = self._fed = self._passed
-        self._cancel()
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
 
     def pauseProducing(self) -> None:
         """Passes nothing on for now."""
         self.isPaused = True
-        self._cancel()
         self._changed()
 
     def resumeProducing(self) -> None:
@@ -151,12 +152,12 @@ class Flow:
             self._latencyEdges.popleft()
         if self._latencyEdges:
             end = min(end, self._latencyEdges[0])
-        self._due = max(self._due, now + self._delay(now))
+        due = now + self._delay(now)
         self._fed = end
-        if self._due > now or self._arrivals:
-            self._arrivals.append((self._due, end))
+        if due > now or self._arrivals:
+            self._arrivals.append((due, end))
         else:
-            self._become(self._due, end)
+            self._become(due, end)
 
     def _delay(self, now: float) -> float:
         return sum(each.delay(self._fed, now) for each in self._latency)
@@ -182,11 +183,6 @@ class Flow:
     def _called(self) -> None:
         self._call = None
         self._pass()
-
-    def _cancel(self) -> None:
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
 
     def _passOn(self) -> float:
         """Passes on what may; returns when there may be more, inf if that is not up to time."""

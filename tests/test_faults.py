@@ -131,6 +131,23 @@ class LatencyTests(SynchronousTestCase):
         connection.run(0.2)
         self.assertEqual(connection.wire.written, b"".join(data))
 
+    def test_end(self) -> None:
+        """The end of a stream is as late as its bytes, be there none."""
+        connection = Connection("latency=1s", "latency=2s,direction=in", protocol=EchoProtocol())
+        connection.below.readConnectionLost()
+        connection.run(2.9)
+        self.assertEqual(connection.wire.done, [])
+        connection.run(0.2)
+        self.assertEqual(connection.wire.done, ["close"])
+
+    def test_oneTimer(self) -> None:
+        """However much is late, one timer waits."""
+        connection = Connection("latency=1s")
+        for _ in range(10):
+            connection.transport.write(b"x")
+            connection.clock.advance(0.01)
+        self.assertEqual(len(connection.clock.getDelayedCalls()), 1)
+
     def test_times(self) -> None:
         """After some time, for some time, periodically: other bytes pass at once."""
         connection = Connection("latency=5ms,after=1s,for=20ms,every=100ms")
@@ -168,6 +185,15 @@ class BandwidthTests(SynchronousTestCase):
         connection.run(1, late=0.25)
         self.assertEqual(len(connection.wire.written), 100_000)
 
+    def test_lateAmongOthers(self) -> None:
+        """Nor does it when more comes meanwhile."""
+        connection = Connection("bandwidth=100kB/s")
+        for _ in range(10):
+            connection.transport.write(bytes(20_000))
+            connection.run(0.1, late=0.1)
+        connection.transport.write(bytes(1))
+        self.assertGreaterEqual(len(connection.wire.written), 98_000)
+
     def test_idle(self) -> None:
         """What was not used while there was nothing to send is lost: there is no burst after it."""
         connection = Connection("bandwidth=100kB/s")
@@ -187,6 +213,13 @@ class BandwidthTests(SynchronousTestCase):
         self.assertEqual(connection.wire.pieces, [])
         connection.wire.producer.resumeProducing()
         connection.run(0.05)
+        self.assertEqual(len(connection.wire.written), 5000)
+
+    def test_stalled(self) -> None:
+        """Nor after a stall."""
+        connection = Connection("bandwidth=100kB/s,direction=out", "stall,for=5s")
+        connection.transport.write(bytes(100_000))
+        connection.run(5.051)
         self.assertEqual(len(connection.wire.written), 5000)
 
     def test_slow(self) -> None:
@@ -273,11 +306,12 @@ class CorruptTests(SynchronousTestCase):
 
     def test_timeFromAByte(self) -> None:
         """Its time counts from that byte, and not from the first one that is hit."""
-        connection = Connection("corrupt=1,after=3B,for=1s")
-        connection.transport.write(bytes(4))
-        connection.clock.advance(1.5)
-        connection.transport.write(bytes(4))
-        self.assertEqual(connection.wire.written[4:], bytes(4))
+        for seed in range(10):
+            connection = Connection("corrupt=30%,after=3B,for=1s", seed=seed)
+            connection.transport.write(bytes(4))
+            connection.clock.advance(1.5)
+            connection.transport.write(bytes(100))
+            self.assertEqual(connection.wire.written[4:], bytes(100))
 
     def test_neighbours(self) -> None:
         """Each connection, and each direction, has its own wrong bytes."""
