@@ -140,8 +140,9 @@ class Gate(Protocol):
         """The stream ends within the prefix; who sent no byte only looked whether we are there."""
         if self.received and not self._isDismissed:
             self.prefixEnded()
-        if self._isDismissed or not self.received:
-            self.finish()
+            if not self._isDismissed:
+                return
+        self.finish()
 
     def writeConnectionLost(self) -> None:
         """A stop has closed our side."""
