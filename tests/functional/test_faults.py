@@ -145,10 +145,13 @@ class BoundTests(FaultTestCase):
 
 
 class EndTests(FaultTestCase):
-    def resetAfter(self, server: EchoProcess, *specs: str) -> bytes:
-        """Returns what comes before the reset; it has to be one."""
-        peer = self.faulty(server, *specs)
-        startSending(peer, DATA)
+    def resetAfter(self, server: EchoProcess, *specs: str, sent: bytes = DATA[:150_000]) -> bytes:
+        """Returns what comes before the reset; it has to be one.
+
+        What is sent is the kernel's at once: an error is told only to the first who sends or receives.
+        """
+        peer = self.faulty(server, *specs, SO_SNDBUF=200_000)
+        peer.sendall(sent)
         received = b""
         with self.assertRaises(ConnectionResetError):
             while data := peer.recv(1 << 16):
@@ -163,7 +166,7 @@ class EndTests(FaultTestCase):
                 self.assertEqual(self.resetAfter(server, "reset,after=100kB"), DATA[:100_000])
             more = ("latency=20ms", "bandwidth=2MB/s", "chop=5000")
             self.assertEqual(self.resetAfter(server, "reset,after=100kB", *more), DATA[:100_000])
-            self.assertEqual(self.resetAfter(server, "reset"), b"")
+            self.assertEqual(self.resetAfter(server, "reset", sent=b""), b"")
 
     def test_resetOfALateReader(self) -> None:
         """A peer that reads late gets all of them as well."""
