@@ -61,7 +61,6 @@ class FaultPlan:
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))
             return False
-        self.announce()
         return True
 
     def announce(self) -> None:

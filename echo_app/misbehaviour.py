@@ -68,7 +68,6 @@ class Misbehaviour:
 
     def begin(self, listeners: Listeners) -> None:
         """Listens with faults: from now on their times count."""
-        self._plan.announce()
         self._refusing = Refusing(self._clock, listeners)
         self._start()
 
@@ -87,3 +86,5 @@ class Misbehaviour:
         self._datagrams.begin()
         if self._refusing is not None:
             self._refusing.begin(self._plan.faults)
+        # Who reads that may count on it.
+        self._plan.announce()

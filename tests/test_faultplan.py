@@ -53,7 +53,8 @@ class FaultPlanTests(SynchronousTestCase):
         observer = cast(ILogObserver, events.append)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
-        plan.reload()
+        if plan.reload():
+            plan.announce()
         return [event.get("faults") or event["reason"] for event in events]
 
     def test_seed(self) -> None:

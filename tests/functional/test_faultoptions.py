@@ -40,6 +40,7 @@ class FaultTestCase(ServiceTestCase):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(sock.close)
         sock.settimeout(PATIENCE)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         sock.connect(server.address("udp"))
         return sock
 
