@@ -109,6 +109,7 @@ class EndTests(SynchronousTestCase):
         connection.transport.unregisterProducer()
         connection.below.dataReceived(b"too late")
         self.assertTrue(connection.transport.disconnecting)
+        self.assertEqual(connection.wire.done, ["pause"])
         self.assertNotIn("close", connection.wire.done)
         connection.clock.advance(1)
         self.assertEqual(connection.wire.written, b"firstsecond")
@@ -198,6 +199,15 @@ class BoundTests(SynchronousTestCase):
         connection.clock.advance(1)
         self.assertEqual(connection.wire.done, ["pause", "resume"])
         self.assertEqual(len(connection.wire.written), 100_000)
+
+    def test_bothDirections(self) -> None:
+        """What both directions hold counts together, and an answer's own bytes pause nobody else."""
+        connection = Connection("latency=1s", "latency=1s,direction=in", cap=100_000)
+        connection.transport.write(bytes(60_000))
+        connection.below.dataReceived(bytes(30_000))
+        self.assertEqual(connection.wire.done, [])
+        connection.below.dataReceived(bytes(10_000))
+        self.assertEqual(connection.wire.done, ["pause"])
 
     def test_singleBytes(self) -> None:
         """Bytes that come one by one take no more memory than others: what is noted of them counts."""
