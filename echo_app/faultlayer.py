@@ -128,9 +128,8 @@ class FaultLayer(FlowLayer):
             return
         if fault.name != "half-close":
             self._in.close()
-        self._whenPassed = {"half-close": super().outputEnded, "close": self._close, "reset": self._reset}[
-            fault.name
-        ]
+        what = {"half-close": super().outputEnded, "close": self._close, "reset": self._reset}
+        self._whenPassed = what[fault.name]
         if fault.direction == "in":
             self._out.end()
         else:
