@@ -82,6 +82,10 @@ class FaultLayer(FlowLayer):
 
     def makeConnection(self, transport: ITransport) -> None:
         """Connects the protocol above, and begins with the faults."""
+        atOnce = [fault for fault in self._endings if not (fault.afterSeconds or fault.afterBytes)]
+        if atOnce:
+            # What a protocol writes as soon as it is connected is too late.
+            self._out.seal()
         super().makeConnection(transport)
         if any(fault.name == "chop" for fault in self.faults):
             with suppress(AttributeError):
@@ -90,8 +94,8 @@ class FaultLayer(FlowLayer):
         for fault in self._endings:
             if fault.afterSeconds:
                 self._later(fault.afterSeconds, partial(self._strike, fault))
-            elif not fault.afterBytes:
-                self._strike(fault)
+        for fault in atOnce:
+            self._strike(fault)
 
     def readConnectionLost(self) -> None:
         """Takes the end of input in; after a ``close`` it is what was waited for."""

@@ -7,6 +7,7 @@ from unittest import mock
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import faultlayer
@@ -201,6 +202,24 @@ class HalfCloseTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done, ["end"])
         connection.run(1)
         self.assertEqual(connection.wire.done, ["end", "abort"])
+
+
+class AtOnceTests(SynchronousTestCase):
+    def test_greeting(self) -> None:
+        """What a protocol says as soon as it is connected comes too late for a fault that is there before."""
+
+        class Greeting(Above):
+            transport: Any
+
+            def connectionMade(self) -> None:
+                self.transport.write(b"welcome")
+
+        for spec in ("half-close", "close", "reset", "blackhole", "close,direction=in"):
+            connection = Connection(spec, protocol=Greeting(Clock()))
+            connection.run(10)
+            self.assertEqual(connection.wire.written, b"", spec)
+        late = Connection("close,after=5B", protocol=Greeting(Clock()))
+        self.assertEqual(late.wire.written, b"welco")
 
 
 class BlackholeTests(SynchronousTestCase):
