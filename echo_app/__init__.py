@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
     from echo_app.faultplan import FaultPlan
     from echo_app.faultspec import BadSpec, Fault, parseFault
-    from echo_app.interfaces import IEchoUser
+    from echo_app.framing import BadRequest, Framing
+    from echo_app.interfaces import IEchoUser, IResponder
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.proxygate import ProxyEndpoint, ProxyGateFactory
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
+    "BadRequest",
     "BadSpec",
     "DatagramEndpoint",
     "EchoDatagramProtocol",
@@ -34,7 +36,9 @@ __all__ = [
     "EchoService",
     "Fault",
     "FaultPlan",
+    "Framing",
     "IEchoUser",
+    "IResponder",
     "Keepalive",
     "Limits",
     "Options",
@@ -48,6 +52,7 @@ __all__ = [
 
 _ROOMS = {
     "Access": "access",
+    "BadRequest": "framing",
     "BadSpec": "faultspec",
     "DatagramEndpoint": "datagram",
     "EchoDatagramProtocol": "datagram",
@@ -56,7 +61,9 @@ _ROOMS = {
     "EchoService": "service",
     "Fault": "faultspec",
     "FaultPlan": "faultplan",
+    "Framing": "framing",
     "IEchoUser": "interfaces",
+    "IResponder": "interfaces",
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",

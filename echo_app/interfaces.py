@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
 from zope.interface import Attribute, Interface
@@ -33,3 +33,22 @@ class Counted(Protocol):
 
     def finish(self) -> None:
         """Closes the connection when everything that was written is sent."""
+
+
+class IResponder(Interface):
+    """What answers requests in place of the echo; a plain function will do."""
+
+    framing = Attribute("Where requests end, a ``Framing``; ``lines`` where there is none.")
+
+    def __call__(request: Any) -> Any:
+        """Answers one request.
+
+        It is asked for the requests of a connection in their order, and may be asked for the next one before
+        it has answered. When the peer leaves, or the answer takes too long, the Deferred is cancelled, and a
+        coroutine sees Twisted's ``CancelledError`` at its ``await``.
+
+        :param request: what the framing makes of the stream's bytes; a datagram's bytes.
+        :return: the answer's bytes, or a Deferred of them, or a coroutine that awaits Deferreds and returns
+            them. No bytes are no answer.
+        :raise BadRequest: when the request is wrong; its connection is closed.
+        """

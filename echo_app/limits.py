@@ -137,6 +137,8 @@ class Snapshot:
     :param truncated: TLS connections whose peers ended by FIN without ``close_notify``.
     :param answered: datagrams that were sent back.
     :param dropped: datagrams that were not, by reason.
+    :param unanswered: requests that a responder did not answer, by reason: ``error`` and ``timeout`` are the
+        responder's, ``too-long``, ``incomplete`` and ``bad-request`` the peer's.
     """
 
     open: int = 0
@@ -149,6 +151,7 @@ class Snapshot:
     truncated: int = 0
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    unanswered: dict[str, int] = field(default_factory=dict)
 
 
 class ConnectionCounts:

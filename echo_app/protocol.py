@@ -32,8 +32,9 @@ from echo_app.sockets import keepUrgentDataInline, reset
 class EchoProtocol(Protocol):
     """Sends back what it receives (RFC 862, over a stream): every byte, in order, nothing else.
 
-    A subclass answers otherwise by overriding ``dataReceived``. One that overrides ``connectionMade``,
-    ``connectionLost`` or ``readConnectionLost`` calls up.
+    A subclass answers otherwise by overriding ``dataReceived``, and produces otherwise by overriding
+    ``registerProducer``. One that overrides ``connectionMade``, ``connectionLost`` or
+    ``readConnectionLost`` calls up.
     """
 
     transport: IStreamTransport
@@ -43,10 +44,14 @@ class EchoProtocol(Protocol):
     def connectionMade(self) -> None:
         """Ties reading to writing, and counts the connection where a factory asked for it."""
         keepUrgentDataInline(self.transport)
-        self.transport.registerProducer(self.transport, True)
+        self.registerProducer()
         if self.connections is not None and not self.connections.opened(self):
             self.connections = None
             reset(self.transport)
+
+    def registerProducer(self) -> None:
+        """Has the transport stop reading while its peer does not read."""
+        self.transport.registerProducer(self.transport, True)
 
     def dataReceived(self, data: bytes) -> None:
         """Sends the bytes back."""
@@ -95,7 +100,7 @@ class EchoFactory(ServerFactory):
         no limits.
     """
 
-    protocol = EchoProtocol
+    protocol: Callable[[], EchoProtocol] = EchoProtocol
     noisy = False
 
     def __init__(self, connections: ConnectionCounts | None = None) -> None:

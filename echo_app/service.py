@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
+from echo_app.answers import TIMEOUT
 from echo_app.auth import Logins
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
 from echo_app.drain import Drain
@@ -29,6 +30,7 @@ from echo_app.listeners import Listeners
 from echo_app.misbehaviour import Misbehaviour
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
+from echo_app.responders import makeResponder
 from echo_app.timeouts import TimeoutSweep
 from echo_app.tlsserver import TLSEndpoint
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.access import Access
+    from echo_app.interfaces import IResponder
 
 log = Logger()
 
@@ -51,7 +54,10 @@ class EchoService(Service):
     :param endpoints: where streams are taken.
     :param datagramEndpoints: where datagrams are taken.
     :param factory: makes the protocols; an :class:`EchoFactory` or a subclass. Its `connections` are
-        replaced by the service's.
+        replaced by the service's, and its `protocol` where there is a responder.
+    :param responder: answers in place of the echo: a name, as for ``--responder``, or a function, or what
+        provides ``IResponder``.
+    :param responderTimeout: seconds that its answer may take; None is no limit.
     :param limits: the caps and time-outs.
     :param keepalive: set on TCP listeners for their connections; None leaves it off.
     :param direct: take the direct path (:mod:`echo_app.direct`) where it applies.
@@ -83,6 +89,8 @@ class EchoService(Service):
         portal: Portal | None = None,
         logConnections: bool = False,
         readyFile: str | None = None,
+        responder: str | IResponder | Callable[[Any], Any] = "echo",
+        responderTimeout: float | None = TIMEOUT,
         faults: FaultPlan | None = None,
         faultPreamble: bool = False,
     ) -> None:
@@ -93,6 +101,9 @@ class EchoService(Service):
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._tls = {each.tls for each in self._endpoints if isinstance(each, TLSEndpoint)}
         self._factory = EchoFactory() if factory is None else factory
+        self._responder = makeResponder(responder, reactor, responderTimeout)
+        if responder != "echo":
+            self._factory.protocol = self._responder.stream
         self._faults: Misbehaviour | None = None
         if faults is not None or faultPreamble:
             self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble)
@@ -148,6 +159,7 @@ class EchoService(Service):
             truncated=sum(tls.truncated for tls in self._tls),
             answered=self._rules.answered,
             dropped=dict(self._rules.dropped.byReason),
+            unanswered=dict(self._responder.unanswered),
         )
 
     def listen(self) -> Deferred[None]:
@@ -217,7 +229,7 @@ class EchoService(Service):
     async def _open(self) -> None:
         # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
-        datagrams: Callable[[], EchoDatagramProtocol] = partial(EchoDatagramProtocol, self._rules)
+        datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
         await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)

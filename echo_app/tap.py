@@ -16,6 +16,7 @@ from twisted.python.usage import UsageError
 from echo_app import __version__
 from echo_app.accessoptions import AccessOptions
 from echo_app.addresses import networkOf, printable
+from echo_app.answers import TIMEOUT
 from echo_app.arguments import (
     filePath,
     interfaceAddress,
@@ -34,6 +35,7 @@ from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.proxygate import LOOPBACK, ProxyEndpoint
+from echo_app.responders import NAMES, responderOf
 from echo_app.service import EchoService
 from echo_app.tlsserver import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
 
@@ -126,6 +128,18 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
             HANDSHAKE_TIMEOUT,
             "Seconds until a TLS handshake must be complete.",
             positiveNumber,
+        ),
+        _row(
+            "responder",
+            "echo",
+            f"What answers: {', '.join(NAMES)}, or a function of your own, package.module:name.",
+            responderOf,
+        ),
+        _row(
+            "responder-timeout",
+            TIMEOUT,
+            "Seconds that an answer of such a function may take until its connection is closed; 0: no limit.",
+            number,
         ),
         _row(
             "ready-file",
@@ -279,6 +293,8 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         portal=options.portal(),
         logConnections=bool(options["log-connections"]),
         readyFile=options["ready-file"],
+        responder=options["responder"],
+        responderTimeout=options["responder-timeout"] or None,
         faults=options.faultPlan(),
         faultPreamble=bool(options["fault-preamble"]),
     )

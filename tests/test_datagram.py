@@ -647,6 +647,24 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertEqual(self.dropped.byReason, {"unreceivable": 1})
         self.assertTrue(port.connected)
 
+    def test_answersLater(self) -> None:
+        """What answers a datagram later does so from the address that was asked, whoever asked since."""
+        self._checkLater("0.0.0.0", "127.0.0.1", "127.0.0.2")
+        self._checkLater("::", "127.0.0.2", "::1")
+
+    def _checkLater(self, interface: str, *hosts: str) -> None:
+        replies: list[Callable[[bytes], None]] = []
+        port = self.listen(ReceivingProtocol(lambda _data, _addr: replies.append(port.replying())), interface)
+        clients = [self.client(socket.AF_INET6 if ":" in host else socket.AF_INET) for host in hosts]
+        for client, host in zip(clients, hosts, strict=True):
+            client.sendto(b"hello", (host, port.getHost().port))
+            port.doRead()
+        for reply in reversed(replies):
+            reply(b"later")
+        for client, host in zip(clients, hosts, strict=True):
+            answer, source = client.recvfrom(10)
+            self.assertEqual((answer, source[0]), (b"later", host))
+
     def test_writeElsewhere(self) -> None:
         """A protocol may write to another address than the one that asked."""
         other = self.client()

@@ -28,6 +28,7 @@ from zope.interface.verify import verifyObject
 
 from echo_app import __version__
 from echo_app.access import Access
+from echo_app.answering import AnsweringProtocol
 from echo_app.checkers import checkerOf, portalFor
 from echo_app.datagram import DatagramEndpoint
 from echo_app.limits import Keepalive, Limits, Snapshot
@@ -256,6 +257,29 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(transport.value(), b"QUIET")
         self.assertTrue(self.connect(factory)[1].disconnected)
         self.assertEqual(service.snapshot(), Snapshot(open=1, accepted=1, refused={"max-connections": 1}))
+
+    def test_responder(self) -> None:
+        """Without a responder the protocol is the echo's own class; with one it is the responder's."""
+        for responder, kind in (("echo", EchoProtocol), ("lines", AnsweringProtocol), (None, EchoProtocol)):
+            endpoint = FakeEndpoint(succeed(self.port))
+            settings = {} if responder is None else {"responder": responder}
+            service = self.service(endpoint, **settings)
+            service.startService()
+            factory: Any = endpoint.calls[0][0]
+            self.assertIs(type(factory.buildProtocol(None)), kind)
+
+    def test_ownResponder(self) -> None:
+        """A function answers, is held to its time, and what it does not answer is counted."""
+        endpoint = FakeEndpoint(succeed(self.port))
+        service = self.service(endpoint, responder=lambda line: Deferred(), responderTimeout=7)
+        service.startService()
+        protocol, _ = self.connect(endpoint.calls[0][0])
+        protocol.dataReceived(b"a\n")
+        self.assertEqual(protocol.pending, 1)
+        with capturedLogs():
+            protocol.transport.loseWriteConnection = lambda: None
+            self.reactor.advance(7)
+        self.assertEqual(service.snapshot(), Snapshot(open=1, accepted=1, unanswered={"timeout": 1}))
 
     def test_unixTransport(self) -> None:
         """A UNIX port counts what moves; a port whose transport somebody chose keeps it."""

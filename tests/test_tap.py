@@ -101,6 +101,8 @@ class OptionsTests(SynchronousTestCase):
             "stall-timeout": ("-1",),
             "drain-timeout": ("nan",),
             "udp-rate": ("-0.5",),
+            "responder": ("", "ecoh", "echo_none:x", "os:none", "os:name"),
+            "responder-timeout": ("-1", "x"),
             "keepalive": ("1", "1,2", "a,b,c", "0,1,1", "1,1,128", "40000,1,1", ""),
             "ready-file": ("", folder, folder + "/none/ready"),
         }.items():
@@ -209,6 +211,9 @@ class MakeServiceTests(TestCase):
         self.make("--port", "0", "--stall-timeout", "0", "--udp-rate", "0", "--keepalive", "0")
         self.assertEqual(made["limits"], Limits(stallTimeout=None))
         self.assertEqual((made["datagramRate"], made["keepalive"]), (None, None))
+        self.assertEqual((made["responder"], made["responderTimeout"]), ("echo", 30))
+        self.make("--port", "0", "--responder", "os:fsencode", "--responder-timeout", "0")
+        self.assertEqual((made["responder"], made["responderTimeout"]), (os.fsencode, None))
         ready = str(Path(self.mktemp()).absolute())
         self.make(
             *("--port", "0", "--max-connections", "7", "--max-connections-per-peer", "2"),

@@ -1,0 +1,119 @@
+"""What answers in place of the echo, by its name: one of ours, or ``package.module:name``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from echo_app.answering import AnsweringDatagramProtocol, AnsweringProtocol
+from echo_app.answers import Answers, framingOf
+from echo_app.builtin import (
+    ChargenDatagramProtocol,
+    ChargenProtocol,
+    DiscardDatagramProtocol,
+    DiscardProtocol,
+    PeerDatagramProtocol,
+    PeerProtocol,
+)
+from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.framing import lengthPrefixed
+from echo_app.protocol import EchoProtocol
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.interfaces import IResponder
+
+
+@dataclass(frozen=True, slots=True)
+class Responder:
+    """What serves the connections and the datagrams of a service.
+
+    :param stream: makes the protocol of a connection.
+    :param datagrams: makes the protocol of a UDP port.
+    :param unanswered: counts requests that were not answered, by reason.
+    """
+
+    stream: Callable[[], EchoProtocol]
+    datagrams: Callable[[DatagramRules], EchoDatagramProtocol]
+    unanswered: Counter[str] = field(default_factory=Counter)
+
+
+def _same(request: bytes) -> bytes:
+    return request
+
+
+def _sameOfItsLength(request: bytes) -> bytes:
+    return request
+
+
+_sameOfItsLength.framing = lengthPrefixed  # type: ignore[attr-defined]
+
+_OWN = {
+    "echo": Responder(EchoProtocol, EchoDatagramProtocol),
+    "discard": Responder(DiscardProtocol, DiscardDatagramProtocol),
+    "chargen": Responder(ChargenProtocol, ChargenDatagramProtocol),
+    "peer": Responder(PeerProtocol, PeerDatagramProtocol),
+}
+_FUNCTIONS = {"lines": _same, "length-prefixed": _sameOfItsLength}
+
+NAMES = ("echo", "discard", "chargen", "lines", "length-prefixed", "peer")
+
+
+def responderOf(text: str) -> str | Callable[[Any], Any]:
+    """Returns what a name on the command line means: the name of one of ours, or the user's own.
+
+    :param text: one of ``NAMES``, or ``package.module:name``, where `name` may have dots.
+    :raise ValueError: when there is no such responder; the text says why.
+    """
+    if text in NAMES:
+        return text
+    module, _, name = text.partition(":")
+    if not (module and name):
+        raise ValueError(f"neither of {', '.join(NAMES)} nor package.module:name")
+    if os.getcwd() not in sys.path:
+        # As under python -m; twist has its own folder there instead.
+        sys.path.append(os.getcwd())
+    try:
+        loaded = import_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"there is no module {error.name}") from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"its module raises {type(error).__name__}: {error}") from error
+    try:
+        responder: Callable[[Any], Any] = attrgetter(name)(loaded)
+    except AttributeError as error:
+        raise ValueError(f"there is no such name in it: {error}") from error
+    framingOf(responder)
+    return responder
+
+
+def makeResponder(
+    responder: str | IResponder | Callable[[Any], Any], clock: IReactorTime, timeout: float | None
+) -> Responder:
+    """Returns what serves a service.
+
+    :param responder: a name, as for :func:`responderOf`, or what is asked.
+    :param clock: what time is.
+    :param timeout: seconds that an answer may take; None is no limit.
+    :raise ValueError: when there is no such responder.
+    """
+    if isinstance(responder, str):
+        responder = responderOf(responder)
+    if isinstance(responder, str):
+        if responder in _OWN:
+            return _OWN[responder]
+        responder = _FUNCTIONS[responder]
+    answers = Answers(responder, clock, timeout)
+    return Responder(
+        partial(AnsweringProtocol, answers),
+        partial(AnsweringDatagramProtocol, answers),
+        answers.unanswered.byReason,
+    )
