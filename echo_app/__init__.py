@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from echo_app.access import Access
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.faultplan import FaultPlan
+    from echo_app.faultspec import BadSpec, Fault, parseFault
     from echo_app.framing import BadRequest, Framing
     from echo_app.interfaces import IEchoUser, IResponder
     from echo_app.limits import Keepalive, Limits
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "BadRequest",
+    "BadSpec",
     "DatagramEndpoint",
     "EchoDatagramProtocol",
     "EchoFactory",
     "EchoProtocol",
     "EchoService",
+    "Fault",
+    "FaultPlan",
     "Framing",
     "IEchoUser",
     "IResponder",
@@ -42,16 +47,20 @@ __all__ = [
     "ServerTLS",
     "TLSEndpoint",
     "makeService",
+    "parseFault",
 ]
 
 _ROOMS = {
     "Access": "access",
     "BadRequest": "framing",
+    "BadSpec": "faultspec",
     "DatagramEndpoint": "datagram",
     "EchoDatagramProtocol": "datagram",
     "EchoFactory": "protocol",
     "EchoProtocol": "protocol",
     "EchoService": "service",
+    "Fault": "faultspec",
+    "FaultPlan": "faultplan",
     "Framing": "framing",
     "IEchoUser": "interfaces",
     "IResponder": "interfaces",
@@ -63,6 +72,7 @@ _ROOMS = {
     "ServerTLS": "tlsserver",
     "TLSEndpoint": "tlsserver",
     "makeService": "tap",
+    "parseFault": "faultspec",
 }
 
 

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from echo_app.addresses import unmapped
 from echo_app.answers import Answer, Answers
-from echo_app.datagram import SOURCES, DatagramPort, DatagramRules, EchoDatagramProtocol
+from echo_app.datagram import SOURCES, DatagramRules, EchoDatagramProtocol
 from echo_app.framing import INCOMPLETE, Requests
 from echo_app.protocol import EchoProtocol
 from echo_app.sockets import canHalfClose
@@ -226,10 +226,9 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
     def replyTo(self, datagram: bytes, addr: tuple[str, int]) -> Callable[[bytes], None]:
         """Returns what sends an answer to the datagram that is received now, also later."""
         transport: Any = self.transport
-        if isinstance(transport, DatagramPort):
-            send: Callable[[bytes], object] = transport.replying()
-        else:
-            send = partial(transport.write, addr=addr)
+        # Ours has it, and so has what is put before it; Twisted's has not.
+        replying = getattr(transport, "replying", None)
+        send: Callable[[bytes], object] = replying() if replying else partial(transport.write, addr=addr)
         return partial(self._reply, send, len(datagram), addr[0])
 
     def _reply(self, send: Callable[[bytes], object], size: int, host: str, answer: bytes) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from echo_app.datagram import BROADCAST
+from echo_app.faultkinds import SIZE
 from echo_app.limits import Keepalive
 
 
@@ -59,6 +60,17 @@ def positiveNumber(text: str) -> float:
     if not value:
         raise ValueError("not a number, more than 0")
     return value
+
+
+def byteCount(text: str) -> int:
+    """Returns a number of bytes above 0, with or without a unit."""
+    try:
+        count = int(SIZE.parse(text + "B" if text.isdecimal() else text))
+    except ValueError:
+        count = 0
+    if not count:
+        raise ValueError(f"not {SIZE.what}")
+    return count
 
 
 def keepaliveOf(text: str) -> Keepalive | None:

@@ -22,17 +22,20 @@ from zope.interface import implementer
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Refusal
-from echo_app.sockets import reset
+from echo_app.sockets import canHalfClose, reset
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# Seconds that a peer may go on sending after its last line.
+LINGER = 1.0
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Gate(Protocol):
     """Reads a connection's first bytes; a subclass says which, and what they decide.
 
-    It overrides ``prefixReceived`` and ``prefixEnded``, and calls ``handOver`` once, or closes.
+    It overrides ``prefixReceived`` and ``prefixEnded``, and calls ``handOver``, once, or closes.
 
     :param build: makes the next protocol, from the peer's address; None resets the connection.
     :param connections: what the connection is counted in meanwhile.
@@ -41,6 +44,7 @@ class Gate(Protocol):
     :cvar silence: seconds until the first byte; None is no limit.
     :cvar patience: seconds from the first byte until it has handed over.
     :ivar received: what came so far; bounding it is the subclass's business.
+    :ivar build: makes the next protocol; a subclass may decide on another one until it hands over.
     """
 
     transport: IStreamTransport
@@ -57,10 +61,10 @@ class Gate(Protocol):
     ) -> None:
         self.received = bytearray()
         self.connections = connections
-        self._build = build
+        self.build = build
         self._clock = clock
         self._timeout: IDelayedCall | None = None
-        self._isShaken = False
+        self._isShaken = self._isDismissed = False
 
     def prefixReceived(self) -> None:
         """Looks at what was received so far: waits for more, hands over, or closes."""
@@ -69,6 +73,11 @@ class Gate(Protocol):
     def prefixEnded(self) -> None:
         """The peer ended its stream before the gate handed over."""
         raise NotImplementedError
+
+    def expired(self) -> None:
+        """The time is over."""
+        self.connections.cut(self.name)
+        reset(self.transport)
 
     def pendingPeer(self) -> IAddress | None:
         """Returns the address that the connection counts under meanwhile; None is nobody's."""
@@ -82,7 +91,7 @@ class Gate(Protocol):
         self._stopWaiting()
         transport = self.transport
         with self.connections.handingOver(self):
-            protocol = self._build(transport.getPeer()) or Refusal()
+            protocol = self.build(transport.getPeer()) or Refusal()
             _replace(transport, self, protocol)
             protocol.makeConnection(transport)
         if self._isShaken and IHandshakeListener.providedBy(protocol):
@@ -93,6 +102,20 @@ class Gate(Protocol):
             protocol.dataReceived(rest)
         return protocol
 
+    def dismiss(self, line: bytes) -> None:
+        """Sends a last line, and closes.
+
+        A close with unread input would be a reset, which destroys the line: what the peer still sends is
+        discarded, until its end of stream or for a second at most.
+        """
+        self._isDismissed = True
+        self._wait(LINGER, self.transport.abortConnection)
+        self.transport.write(line)
+        if canHalfClose(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
     def connectionMade(self) -> None:
         """Counts the connection, and begins to wait."""
         if not self.connections.entered(self, self.pendingPeer()):
@@ -102,6 +125,8 @@ class Gate(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Reads on."""
+        if self._isDismissed:
+            return
         if not self.received:
             self._wait(self.patience)
         self.received += data
@@ -113,10 +138,11 @@ class Gate(Protocol):
 
     def readConnectionLost(self) -> None:
         """The stream ends within the prefix; who sent no byte only looked whether we are there."""
-        if self.received:
+        if self.received and not self._isDismissed:
             self.prefixEnded()
-        else:
-            self.finish()
+            if not self._isDismissed:
+                return
+        self.finish()
 
     def writeConnectionLost(self) -> None:
         """A stop has closed our side."""
@@ -132,11 +158,7 @@ class Gate(Protocol):
 
     def _wait(self, seconds: float, expired: Callable[[], None] | None = None) -> None:
         self._stopWaiting()
-        self._timeout = self._clock.callLater(seconds, expired or self._timedOut)
-
-    def _timedOut(self) -> None:
-        self.connections.cut(self.name)
-        reset(self.transport)
+        self._timeout = self._clock.callLater(seconds, expired or self.expired)
 
     def _stopWaiting(self) -> None:
         if self._timeout is not None and self._timeout.active():

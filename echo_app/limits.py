@@ -128,8 +128,8 @@ class Snapshot:
     :param accepted: connections that were served, the open ones included.
     :param refused: peers that were reset, by reason: ``denied``, ``max-connections``,
         ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``,
-        ``too-many-logins``; and those that were told that they are not logged in: ``login``, ``bad-login``,
-        ``checker``.
+        ``too-many-logins``; and those that were told why: ``login``, ``bad-login``, ``checker``,
+        ``bad-preamble``.
     :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``, ``auth``.
     :param aborted: connections that a stop cut off.
     :param lost: connections that ended with an error, such as a peer's reset.

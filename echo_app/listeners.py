@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from traceback import clear_frames
 from typing import Any
 
@@ -51,6 +52,7 @@ class Listeners:
         self._isDirect = isDirect
         self._asked: tuple[object, ...] = ()
         self._ports: list[IListeningPort] = []
+        self._suspended: list[Any] = []
 
     def getHosts(self) -> list[IAddress]:
         """Returns the addresses that were really bound, in the order asked for."""
@@ -99,7 +101,34 @@ class Listeners:
     def acceptQueued(self) -> None:
         """Accepts the connections that wait in the kernel: closing a listener would reset them."""
         for port in self._ports:
-            _acceptQueued(port)
+            if port not in self._suspended:
+                _acceptQueued(port)
+
+    def suspend(self) -> None:
+        """Has the kernel refuse connections to TCP ports, which stay bound; those that wait are accepted.
+
+        UNIX sockets can't listen again (unix(7) does not say so, Linux does), and go on.
+        """
+        for port in self._ports if not self._suspended else ():
+            if _isTCP(port):
+                _acceptQueued(port)
+                _stopListening(port)
+                self._suspended.append(port)
+
+    def resume(self) -> None:
+        """Ends what :meth:`suspend` began; harmless if nothing did."""
+        suspended, self._suspended = self._suspended, []
+        for port in suspended:
+            try:
+                port.socket.listen(BACKLOG)
+            except OSError as error:
+                log.error(
+                    "not listening on {address} again: {reason}",
+                    address=describe(port.getHost()),
+                    reason=error.strerror,
+                )
+            else:
+                port.startReading()
 
     def close(self) -> Deferred[Any]:
         """Stops listening.
@@ -107,6 +136,7 @@ class Listeners:
         :return: fires when every port is closed; does not fail.
         """
         ports, self._ports = self._ports, []
+        self._suspended.clear()
         closings = [maybeDeferred(port.stopListening) for port in ports]
         for closing in closings:
             closing.addErrback(lambda failure: log.failure("closing a listener", failure))
@@ -141,6 +171,22 @@ def _closeSockets(error: BaseException | None) -> None:
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__context__
+
+
+def _isTCP(port: object) -> bool:
+    sock = getattr(port, "socket", None)
+    if not isinstance(sock, socket.socket) or not IReadDescriptor.providedBy(port):
+        return False
+    return sock.type == socket.SOCK_STREAM and sock.family != socket.AF_UNIX
+
+
+def _stopListening(port: Any) -> None:
+    """Ends the state of listening, and nothing else (Linux; shutdown(2) of POSIX leaves it open)."""
+    port.stopReading()
+    port.socket.shutdown(socket.SHUT_RD)
+    with suppress(OSError):
+        # A port that the kernel chose would be another one after the next listen(). Any other is bound.
+        port.socket.bind(port.socket.getsockname())
 
 
 def _acceptQueued(port: Any) -> None:

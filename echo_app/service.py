@@ -22,10 +22,12 @@ from twisted.python.failure import Failure
 from echo_app import __version__
 from echo_app.answers import TIMEOUT
 from echo_app.auth import Logins
-from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules
+from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
 from echo_app.drain import Drain
+from echo_app.faultplan import FaultPlan
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
 from echo_app.listeners import Listeners
+from echo_app.misbehaviour import Misbehaviour
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
 from echo_app.responders import makeResponder
@@ -66,6 +68,8 @@ class EchoService(Service):
     :param logConnections: log each connection's beginning and end, at debug level.
     :param readyFile: the path of a file that is there, complete, while the service runs: a line for
         each listener, such as ``tcp 127.0.0.1:8080``.
+    :param faults: what goes wrong on purpose; None is nothing.
+    :param faultPreamble: let a connection's first line choose what goes wrong with it.
     :raise ValueError: on a portal that checks no passwords, or with datagrams, which have no login.
     """
 
@@ -87,6 +91,8 @@ class EchoService(Service):
         readyFile: str | None = None,
         responder: str | IResponder | Callable[[Any], Any] = "echo",
         responderTimeout: float | None = TIMEOUT,
+        faults: FaultPlan | None = None,
+        faultPreamble: bool = False,
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
@@ -98,6 +104,10 @@ class EchoService(Service):
         self._responder = makeResponder(responder, reactor, responderTimeout)
         if responder != "echo":
             self._factory.protocol = self._responder.stream
+        self._faults: Misbehaviour | None = None
+        if faults is not None or faultPreamble:
+            self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble)
+            self._faults.wrap(self._factory)
         self._listeners = Listeners(keepalive, direct)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
@@ -124,11 +134,16 @@ class EchoService(Service):
         return self._listeners.getHosts()
 
     def reload(self) -> None:
-        """Reads certificates and passwords again, for peers to come; what can't be used changes nothing."""
+        """Reads certificates, passwords and faults again, for peers to come.
+
+        What can't be used is logged, and changes nothing.
+        """
         for tls in self._tls:
             tls.reload()
         if self._logins is not None:
             self._logins.reload()
+        if self._faults is not None:
+            self._faults.reload()
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
@@ -214,9 +229,13 @@ class EchoService(Service):
     async def _open(self) -> None:
         # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
-        datagrams = partial(self._responder.datagrams, self._rules)
+        datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
+        if self._faults is not None:
+            datagrams = self._faults.before(datagrams)
         await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
         self._isOpen = True
+        if self._faults is not None:
+            self._faults.begin(self._listeners)
 
     def _removeReadyFile(self) -> None:
         if self._readyFile is not None:
@@ -230,6 +249,8 @@ class EchoService(Service):
             self._drain = Drain(self._connections, self._reactor)
             if self._isAborting:
                 self._drain.abort()
+            if self._faults is not None:
+                self._faults.end()
             self._listeners.acceptQueued()
             await self._listeners.close()
             await self._drain.run()

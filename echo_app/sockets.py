@@ -78,6 +78,13 @@ def socketOf(transport: object) -> socket.socket | None:
     return None
 
 
+def descriptorOf(transport: Any) -> Any:
+    """Returns what a reactor reads and writes below a transport; None if there is no such thing."""
+    while transport is not None and not isinstance(transport, FileDescriptor):
+        transport = getattr(transport, "transport", None)
+    return transport
+
+
 def canHalfClose(transport: object) -> bool:
     """Says whether the transport's two sides end independently; those of Twisted's own TLS do not."""
     return ITLSTransport.providedBy(transport) or not ISSLTransport.providedBy(transport)
@@ -89,9 +96,7 @@ def reset(transport: ITCPTransport) -> None:
     ``abortConnection`` does so in the reactor's next turn; but one turn may accept a hundred connections.
     It has to do over Twisted's TLS, which goes on to its handshake with whatever its protocol has made of it.
     """
-    descriptor: Any = transport
-    while descriptor is not None and not isinstance(descriptor, FileDescriptor):
-        descriptor = getattr(descriptor, "transport", None)
+    descriptor = descriptorOf(transport)
     if descriptor is None or not canHalfClose(transport):
         transport.abortConnection()
     else:

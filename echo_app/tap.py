@@ -30,6 +30,7 @@ from echo_app.arguments import (
 from echo_app.certificates import BadCredentials
 from echo_app.datagram import RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
+from echo_app.faultoptions import FaultOptions
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
@@ -46,7 +47,7 @@ def _row(option: str, default: object, doc: str, parse: Callable[[str], Any]) ->
     return [option, None, default, doc, named(option, parse)]
 
 
-class Options(AccessOptions, BaseOptions):
+class Options(AccessOptions, FaultOptions, BaseOptions):
     """The options of ``twistd echo``, as typed; a wrong one ends the process with one line."""
 
     synopsis = "[options]"
@@ -216,6 +217,7 @@ class Options(AccessOptions, BaseOptions):
             raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
         self.checkLogins()
+        self.checkFaults()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses the command line.
@@ -250,7 +252,8 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     reactor.callWhenRunning(abortOnSecondSignal, reactor, service)
-    if options["certificate"] or options["client-ca"] or options.hasPasswordFile():
+    files = (options["certificate"], options["client-ca"], options["fault-file"])
+    if any(files) or options.hasPasswordFile():
         reactor.callWhenRunning(reloadOnHangup, reactor, service)
     return service
 
@@ -292,6 +295,8 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         readyFile=options["ready-file"],
         responder=options["responder"],
         responderTimeout=options["responder-timeout"] or None,
+        faults=options.faultPlan(),
+        faultPreamble=bool(options["fault-preamble"]),
     )
 
 

@@ -82,6 +82,7 @@ class Transport(StringTransport):
     """A transport as a reactor has it: it has a protocol, and an end at once when it is aborted.
 
     :ivar ended: whether the protocol was told of its end.
+    :ivar isHalfClosed: our side was ended.
     """
 
     protocol: Any
@@ -89,10 +90,14 @@ class Transport(StringTransport):
     def __init__(self, peer: IAddress = PROXY, number: int = 7) -> None:
         super().__init__(peerAddress=peer)
         self._number = number
-        self.ended = False
+        self.ended = self.isHalfClosed = False
 
     def fileno(self) -> int:
         return self._number
+
+    def loseWriteConnection(self) -> None:
+        """Half-closes; the connection goes on until the peer's end."""
+        self.isHalfClosed = True
 
     def abortConnection(self) -> None:
         super().abortConnection()

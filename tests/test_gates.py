@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from echo_app.gates import Gate
 from echo_app.limits import ConnectionCounts, Limits
@@ -26,7 +27,9 @@ class WordGate(Gate):
 
     def prefixReceived(self) -> None:
         line, newline, _rest = self.received.partition(b"\n")
-        if newline:
+        if newline and line == b"leave":
+            self.dismiss(b"bye\n")
+        elif newline:
             self.handOver(len(line) + 1) if line == b"pass" else reset(self.transport)
 
     def prefixEnded(self) -> None:
@@ -102,3 +105,32 @@ class GateTests(SynchronousTestCase):
         silent = self.connect()
         silent.protocol.readConnectionLost()
         self.assertTrue(silent.disconnecting)
+
+    def test_dismissed(self) -> None:
+        """Who is let go with a line gets it before our end, and may go on, unheard, for a second."""
+        transport = self.connect(b"leave\n")
+        self.assertEqual((transport.value(), transport.isHalfClosed), (b"bye\n", True))
+        transport.protocol.dataReceived(b"pass\n" * 2)
+        self.clock.advance(0.9)
+        self.assertEqual((transport.value(), transport.ended), (b"bye\n", False))
+        self.clock.advance(0.1)
+        self.assertTrue(transport.ended)
+        self.assertEqual((self.counts.open, self.counts.timedOut.byReason), ({}, {}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_dismissedEnd(self) -> None:
+        """The peer's end of stream, before its dismissal or after, closes the connection."""
+        transport = self.connect(b"leave\n")
+        self.assertFalse(transport.disconnecting)
+        transport.protocol.readConnectionLost()
+        self.assertTrue(transport.disconnecting)
+
+    def test_dismissedWhole(self) -> None:
+        """Where the two sides end together the connection is closed."""
+        transport = Transport()
+        directlyProvides(transport, ISSLTransport)
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        transport.protocol.dataReceived(b"leave\n")
+        self.assertEqual((transport.value(), transport.isHalfClosed), (b"bye\n", False))
+        self.assertTrue(transport.disconnecting)

@@ -72,3 +72,17 @@ class ExampleTests(ServiceTestCase):
         (port,) = self._start(1, script, "tcp:0:interface=127.0.0.1")
         self.assertEqual(self._echoes("127.0.0.1", port), b"HELLO")
         self._stop()
+
+    def test_clientLibrary(self) -> None:
+        """The client library is reset, tries again, and times out, as the README shows it."""
+        for spec, retries, expected in (
+            ("reset,connections=1-2", "0", ["ConnectionError", "ConnectionError", "three"]),
+            ("reset,connections=1-2", "3", ["one", "two", "three"]),
+            ("stall,after=150B,connections=1", "0", ["one", "TimeoutError", "three"]),
+        ):
+            server = self.serve("--port", "0", "--fault", spec)
+            command = [sys.executable, str(EXAMPLES / "client_library.py"), str(server.address()[1]), retries]
+            lines = subprocess.run(
+                command, capture_output=True, text=True, timeout=PATIENCE
+            ).stdout.splitlines()
+            self.assertEqual([re.findall(r"one|two|three|\w+Error", line)[0] for line in lines], expected)

@@ -303,7 +303,15 @@ class RedisTests(ClientTestCase):
 class DatagramTests(ClientTestCase):
     def test_answers(self) -> None:
         """A datagram is a request: of a responder of the user's, from the address that was asked."""
-        server = self.serve("--udp", "0", "--interface", "0.0.0.0", "--responder", "own_responders:together")
+        self._askTwice()
+
+    def test_lateAnswers(self) -> None:
+        """The same with faults between the responder and the port."""
+        self._askTwice("--fault", "latency=20ms")
+
+    def _askTwice(self, *options: str) -> None:
+        options = ("--interface", "0.0.0.0", "--responder", "own_responders:together", *options)
+        server = self.serve("--udp", "0", *options)
         port = server.address("udp")[1]
         waiting, going = (self._client() for _ in range(2))
         waiting.sendto(b"wait\n", ("127.0.0.2", port))

@@ -1,0 +1,255 @@
+"""Answers that go wrong on purpose, over UDP.
+
+A datagram is received, judged by the rules and answered as ever; its answer then passes the faults, in this
+order: ``loss``, ``corrupt``, ``truncate``, ``duplicate``, ``latency``, ``reorder``. A second copy has to be
+admitted by the rules as a second question would be, so that nobody gets more out of a service with faults.
+
+The answers that reach this point are numbered over all ports of the service, from 1 on; what is drawn for
+one depends on the seed, the fault and that number. ``after``, ``for`` and ``every`` count from when the
+faults were read.
+
+The rules of :class:`DatagramFaults`: each answer in `_held` has a call, `_bytes` are theirs, and both are
+bounded: what is too much is dropped and counted. In `_behind` are those that wait for the next answer to
+the same place. A port that closes takes its answers with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.error import InvalidAddressError, MessageLengthError
+
+from echo_app.datagram import EchoDatagramProtocol
+from echo_app.draws import Corruption, Draws
+from echo_app.valves import Window
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+
+    from echo_app.datagram import DatagramPort
+    from echo_app.faultplan import FaultPlan
+    from echo_app.faultspec import Fault
+
+ORDER = ("loss", "corrupt", "truncate", "duplicate", "latency", "reorder")
+
+# Those whose value is the probability that they apply to a datagram.
+_CHANCES = ("loss", "duplicate", "reorder")
+
+# Answers that are held back at one time, and their bytes: four seconds of small ones at the default rate.
+MOST_HELD = 4096
+MOST_BYTES = 4 * 1024 * 1024
+
+# Seconds that an answer waits for the next one to go first. Who waits for each answer before it asks again
+# would wait for ever.
+REORDER_WAIT = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """An answer on its way.
+
+    :param port: where it was written.
+    :param addr: where it goes.
+    :param send: sends a datagram there, from the address that was asked.
+    :param datagram: what it is, as yet.
+    """
+
+    port: FaultyDatagrams
+    addr: tuple[str, int]
+    send: Callable[[bytes], object]
+    datagram: bytes
+    copies: int = 1
+    delay: float = 0
+    isReordered: bool = False
+
+    @property
+    def place(self) -> object:
+        """What the next answer has to have in common with it, to overtake it."""
+        return self.port, self.addr
+
+    def duplicate(self) -> None:
+        """Will be sent once more, if the rules admit that."""
+        self.copies += self.port.rules.admits(*self.addr)
+
+    def lose(self, reason: str) -> None:
+        """Is not sent, though it was counted."""
+        rules = self.port.rules
+        rules.answered -= 1
+        rules.dropped.add(reason)
+
+    def deliver(self) -> None:
+        """Is sent."""
+        self.port.rules.answered += self.copies - 1
+        for _ in range(self.copies):
+            try:
+                self.send(self.datagram)
+            except (OSError, MessageLengthError, InvalidAddressError):
+                self.lose("unsendable")
+
+
+class _Active:
+    """A fault that applies now, and what it draws."""
+
+    def __init__(self, fault: Fault, began: float, seed: int, occurrence: int) -> None:
+        self.fault = fault
+        self._window = Window(fault, began)
+        self._draws = partial(Draws, seed, "datagram", fault, occurrence)
+        self._chance = self._draws("applies")
+        self._jitter = self._draws("jitter")
+        self._probability = fault.amount if fault.name in _CHANCES else fault.probability
+
+    def applies(self, number: int, now: float) -> bool:
+        """Says whether it applies to the answer with this number."""
+        return self._window.isOn(0, now) and self._chance.at(number) < self._probability
+
+    def change(self, answer: Answer, number: int) -> None:
+        """Applies to an answer."""
+        fault = self.fault
+        match fault.name:
+            case "corrupt":
+                corruption = Corruption(fault.amount, self._draws(number))
+                answer.datagram = corruption.apply(answer.datagram, 0, lambda _: True)
+            case "truncate":
+                answer.datagram = answer.datagram[: int(fault.amount)]
+            case "duplicate":
+                answer.duplicate()
+            case "latency":
+                answer.delay += fault.amount + fault.jitter * (2 * self._jitter.at(number) - 1)
+            case "reorder":
+                answer.isReordered = True
+
+
+class DatagramFaults:
+    """What goes wrong with the answers of all ports of a service.
+
+    :param plan: the faults and their seed.
+    :param clock: what time is.
+    """
+
+    def __init__(self, plan: FaultPlan, clock: IReactorTime) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._number = 0
+        self._active: list[_Active] = []
+        self._held: dict[Answer, IDelayedCall] = {}
+        self._bytes = 0
+        self._behind: dict[object, Answer] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Takes the plan's faults as they are now; their time begins."""
+        faults = [fault for fault in self._plan.faults if fault.isForDatagrams]
+        seen: Counter[Fault] = Counter()
+        now = self._clock.seconds()
+        self._active = []
+        for fault in sorted(faults, key=lambda each: ORDER.index(each.name)):
+            self._active.append(_Active(fault, now, self._plan.seed, seen[fault]))
+            seen[fault] += 1
+
+    def take(self, answer: Answer) -> None:
+        """Sends an answer, which was counted as sent, or does not; now or later."""
+        self._number += 1
+        now = self._clock.seconds()
+        for active in self._active:
+            if active.applies(self._number, now):
+                if active.fault.name == "loss":
+                    answer.lose("fault-loss")
+                    return
+                active.change(answer, self._number)
+        if answer.delay > 0:
+            self._hold(answer, answer.delay, self._arrive)
+        else:
+            self._arrive(answer)
+
+    def forget(self, port: FaultyDatagrams) -> None:
+        """Drops the answers of a port that were not sent yet."""
+        for answer in [each for each in self._held if each.port is port]:
+            self._release(answer)
+            answer.lose("fault-held")
+
+    def _arrive(self, answer: Answer) -> None:
+        """Sends an answer whose time has come, and the one that waited for it; or makes it wait itself."""
+        first = self._behind.get(answer.place)
+        if answer.isReordered and first is None:
+            if self._hold(answer, REORDER_WAIT, Answer.deliver):
+                self._behind[answer.place] = answer
+            return
+        answer.deliver()
+        if first is not None:
+            self._release(first)
+            first.deliver()
+
+    def _hold(self, answer: Answer, seconds: float, then: Callable[[Answer], None]) -> bool:
+        size = len(answer.datagram)
+        if len(self._held) >= MOST_HELD or self._bytes + size > MOST_BYTES:
+            answer.lose("fault-held")
+            return False
+        self._bytes += size
+        self._held[answer] = self._clock.callLater(seconds, self._due, answer, then)
+        return True
+
+    def _due(self, answer: Answer, then: Callable[[Answer], None]) -> None:
+        self._release(answer)
+        then(answer)
+
+    def _release(self, answer: Answer) -> None:
+        call = self._held.pop(answer)
+        self._bytes -= len(answer.datagram)
+        if call.active():
+            call.cancel()
+        if self._behind.get(answer.place) is answer:
+            del self._behind[answer.place]
+
+
+class FaultyDatagrams(EchoDatagramProtocol):
+    """Stands between a port and the protocol that answers: what that one writes passes the faults.
+
+    :param protocol: what answers.
+    :param faults: what goes wrong.
+    """
+
+    transport: DatagramPort
+
+    def __init__(self, protocol: EchoDatagramProtocol, faults: DatagramFaults) -> None:
+        super().__init__(protocol.rules)
+        self._protocol = protocol
+        self._faults = faults
+        self._source = ("", 0)
+
+    def startProtocol(self) -> None:
+        """Starts the protocol, whose transport this is."""
+        self._protocol.makeConnection(cast(Any, self))
+
+    def stopProtocol(self) -> None:
+        """Stops the protocol; what was not sent yet is dropped."""
+        self._faults.forget(self)
+        self._protocol.doStop()
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Passes a question on."""
+        self._source = addr
+        self._protocol.datagramReceived(datagram, addr)
+
+    def getHost(self) -> IAddress:
+        """Returns where the port is bound."""
+        return cast("IAddress", self.transport.getHost())
+
+    def replying(self) -> Callable[[bytes], None]:
+        """Returns what takes answers to the question that is with the protocol now, also later.
+
+        It raises no error; what can't be sent is counted.
+        """
+        return partial(self._take, self.transport.replying(), self._source)
+
+    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Takes an answer."""
+        isReply = addr == self._source
+        send = self.transport.replying() if isReply else partial(self.transport.write, addr=addr)
+        self._take(send, addr, datagram)
+
+    def _take(self, send: Callable[[bytes], object], addr: tuple[str, int], datagram: bytes) -> None:
+        self._faults.take(Answer(self, addr, send, datagram))

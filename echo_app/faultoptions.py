@@ -1,0 +1,82 @@
+"""The options that say what goes wrong on purpose."""
+
+from __future__ import annotations
+
+from twisted.python.usage import Options, UsageError
+
+from echo_app.arguments import byteCount, named, wholeNumber
+from echo_app.faultplan import FaultPlan
+from echo_app.faultspec import BadSpec, parseFault
+from echo_app.flowlayer import CAP
+
+
+class FaultOptions(Options):
+    """Their part of the command line."""
+
+    optFlags = [
+        [
+            "fault-preamble",
+            None,
+            "A connection may begin with a line that chooses its faults, such as '!fault latency=50ms'.",
+        ],
+    ]
+    optParameters = [
+        [
+            "fault-file",
+            None,
+            None,
+            "File with a fault a line; read again at SIGHUP, for connections to come.",
+        ],
+        [
+            "fault-seed",
+            None,
+            None,
+            "Whole number that all that faults leave to chance comes from; the same run twice is the "
+            "same. [default: another one each time, which is logged]",
+            named("fault-seed", wholeNumber),
+        ],
+        [
+            "fault-buffer",
+            None,
+            None,
+            "Bytes, such as 64KiB, that faults hold back for one connection before reading from its "
+            "peer stops. [default: 4MiB]",
+            named("fault-buffer", byteCount),
+        ],
+    ]
+
+    def opt_fault(self, text: str) -> None:
+        """What is to go wrong on purpose, such as latency=50ms or reset,after=10KiB. Repeatable."""
+        self.setdefault("faults", []).append(named("fault", parseFault)(text))
+
+    def checkFaults(self) -> None:
+        """Refuses what would apply to nothing.
+
+        :raise UsageError: says what.
+        """
+        hasStreams = self["ports"] or self["tls-ports"] or self["endpoints"]
+        for fault in self.get("faults", ()):
+            if not ((fault.isForStreams and hasStreams) or (fault.isForDatagrams and self["udp-ports"])):
+                what = "--port, --tls or --listen" if fault.isForStreams else "--udp"
+                raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
+        if self["fault-preamble"] and not hasStreams:
+            raise UsageError("--fault-preamble: there is no --port, --tls or --listen that it applies to")
+        for option in ("fault-seed", "fault-buffer"):
+            if self[option] is not None and not self._hasFaults():
+                raise UsageError(f"--{option} {self[option]}: there is no --fault that it applies to")
+
+    def faultPlan(self) -> FaultPlan | None:
+        """Returns what goes wrong; None is nothing.
+
+        :raise UsageError: when the fault file can't be used.
+        """
+        if not self._hasFaults():
+            return None
+        faults, path, cap = self.get("faults", ()), self["fault-file"], self["fault-buffer"] or CAP
+        try:
+            return FaultPlan(faults, seed=self["fault-seed"], path=path, cap=cap)
+        except BadSpec as error:
+            raise UsageError(f"--fault{'' if path is None else f'-file {path!r}'}: {error}") from None
+
+    def _hasFaults(self) -> bool:
+        return bool(self.get("faults") or self["fault-file"] or self["fault-preamble"])

@@ -1,0 +1,80 @@
+"""How to misbehave on purpose: faults for some connections, and nothing at all in the way of the others.
+
+:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by what is drawn for
+it. A connection without faults gets the plain protocol, on the plain transport. What the faults do is in
+:mod:`echo_app.faultlayer`, and what they leave to chance in :mod:`echo_app.draws`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IAddress, IProtocol
+
+from echo_app.draws import Draws
+from echo_app.faultlayer import NAMES, Chosen, FaultLayer
+from echo_app.flowlayer import CAP
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.faultspec import Fault
+    from echo_app.protocol import Build
+
+
+class Faulty:
+    """Makes the protocols of connections, some of them with faults; a ``Build`` itself.
+
+    ``factory.wrap(lambda build: Faulty(build, reactor, faults, seed))`` is how a factory has it.
+
+    :param build: makes the plain protocols.
+    :param clock: what time is.
+    :param faults: returns those that there are when a connection is made; those of datagrams, and
+        ``refuse``, are left out.
+    :param seed: what is left to chance depends on it, and is the same with the same one.
+    :param cap: bytes that are held back for one connection until reading from its peer stops.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        clock: IReactorTime,
+        faults: Callable[[], Sequence[Fault]],
+        seed: int,
+        cap: int = CAP,
+    ) -> None:
+        self._build = build
+        self._clock = clock
+        self._faults = faults
+        self._seed = seed
+        self._cap = cap
+
+    def __call__(self, address: IAddress | None, number: int) -> IProtocol:
+        """Returns the protocol of the connection from this address, with this number."""
+        protocol = self._build(address, number)
+        chosen = list(self._choose(number, self._faults()))
+        return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
+
+    def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:
+        # Of two that are equal each draws its own: two of the same flips would undo each other.
+        seen: Counter[Fault] = Counter()
+        for fault in faults:
+            seen[fault] += 1
+            if fault.name in NAMES and _isFor(fault, number):
+                draws = partial(Draws, self._seed, _text(fault), seen[fault], number)
+                if fault.probability >= 1 or draws("whether").at(0) < fault.probability:
+                    yield fault, draws
+
+
+# A fault's text takes longer to find than all that a connection with it costs.
+_text = lru_cache(maxsize=256)(str)
+
+
+def _isFor(fault: Fault, number: int) -> bool:
+    if fault.connections is None:
+        return True
+    first, last = fault.connections
+    return first <= number and (last is None or number <= last)

@@ -1,0 +1,273 @@
+"""Two flows between a transport and a protocol, one for each direction of a connection.
+
+To the protocol above, :class:`FlowLayer` is a whole transport; to the transport below, Twisted's own, the
+direct path's, or our TLS, it is a protocol.
+
+The rules: reading from the peer stops while the protocol wants no more, while input is stalled, and while
+both flows together hold as much as is allowed. The protocol's producer is paused while the transport below
+is full, and while the output alone holds that much. The end of each side passes behind what is held.
+No call outlives the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ISSLTransport, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides, implementer
+
+from echo_app.flow import Flow
+from echo_app.interfaces import IStreamTransport, ITLSTransport
+from echo_app.layer import Layer
+from echo_app.sockets import canHalfClose
+from echo_app.valves import TURN, Valve
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+log = Logger()
+
+# Bytes that are held for one connection, unless somebody says otherwise.
+CAP = 4 << 20
+
+
+@implementer(IHalfCloseableProtocol, IProtocol, IStreamTransport)
+class FlowLayer(Layer):
+    """One connection, whose bytes pass through two flows.
+
+    :param protocol: the one above.
+    :param clock: what time is.
+    :param valves: returns those of a direction, ``in`` or ``out``.
+    :param edges: returns the offsets of a direction that :meth:`edgeReached` is to be told of.
+    :param cap: bytes that are held back until reading from the peer stops.
+
+    :ivar disconnecting: the connection is to be closed when everything has passed.
+    :ivar isDeaf: what the peer sends is read and forgotten.
+    """
+
+    def __init__(
+        self,
+        protocol: IProtocol,
+        clock: IReactorTime,
+        valves: Callable[[str], Iterable[Valve]],
+        edges: Callable[[str], Iterable[int]],
+        cap: int = CAP,
+    ) -> None:
+        self.protocol = protocol
+        self.disconnecting = self.isDeaf = False
+        self._clock = clock
+        self._cap = cap
+        self._in, self._out = (
+            Flow(clock, valves(direction), edges(direction), deliver, ended, reached, self._adjust)
+            for direction, deliver, ended, reached in (
+                ("in", self._received, self._inputEnded, partial(self.edgeReached, "in")),
+                ("out", self._send, self.outputEnded, partial(self.edgeReached, "out")),
+            )
+        )
+        self._calls: list[IDelayedCall] = []
+        self._producer: Any = None
+        self._isStreaming = self._isPulled = False
+        self._isProducing = self._isReading = True
+        self._isPeerEnded = self._isOutputClosed = self._isOver = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what else the transport below has, such as a certificate."""
+        # What a class provides (zope.interface) is not looked for below it: it would be the transport's.
+        if name == "transport" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.transport, name)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held back."""
+        return self._in.held + self._out.held
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Connects the protocol above."""
+        self.transport = cast(IStreamTransport, transport)
+        if ISSLTransport.providedBy(transport):
+            alsoProvides(self, ITLSTransport if canHalfClose(transport) else ISSLTransport)
+        self.transport.registerProducer(self._out, True)
+        self.protocol.makeConnection(self)
+
+    def connectionMade(self) -> None:
+        """Is not called: ``makeConnection`` has done everything."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Takes input in."""
+        self._in.feed(data)
+
+    def readConnectionLost(self) -> None:
+        """Takes the end of input in."""
+        self._isPeerEnded = True
+        self._in.end()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed."""
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Ends everything, and tells the protocol above."""
+        self._stop()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        self.protocol.connectionLost(reason)
+
+    def write(self, data: bytes) -> None:
+        """Takes output in."""
+        self._out.feed(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Takes the pieces in as one."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Closes the connection when everything has passed and was sent; a producer is waited for."""
+        self.disconnecting = True
+        if self._producer is None:
+            self._in.close()
+            self.isDeaf = False
+            self._adjust()
+            self._end()
+
+    def loseWriteConnection(self) -> None:
+        """Ends the output when everything has passed; input still comes."""
+        self._end()
+
+    def abortConnection(self) -> None:
+        """Resets the connection."""
+        self.disconnecting = True
+        self._stop()
+        self.transport.abortConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Lets the producer be told when to go on."""
+        if self._producer is not None:
+            raise RuntimeError(f"{self._producer!r} is registered already")
+        self._producer, self._isStreaming, self._isProducing = producer, streaming, True
+        self._adjust()
+
+    def unregisterProducer(self) -> None:
+        """Forgets the producer; a close that waited for it goes on."""
+        self._producer = None
+        if self.disconnecting:
+            self.loseConnection()
+
+    def pauseProducing(self) -> None:
+        """Passes no input on for now."""
+        self._in.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Passes input on."""
+        self._in.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Closes the connection."""
+        self.loseConnection()
+
+    def edgeReached(self, direction: str, offset: int) -> None:
+        """So many bytes have passed; a subclass says what then."""
+
+    def outputEnded(self) -> None:
+        """Everything has passed: ends our side, or the connection."""
+        wasClosed, self._isOutputClosed = self._isOutputClosed, True
+        self.transport.unregisterProducer()
+        if self.disconnecting or not canHalfClose(self.transport):
+            self.transport.loseConnection()
+        elif not wasClosed:
+            self.transport.loseWriteConnection()
+
+    def _received(self, data: bytes) -> None:
+        self._tell(self.protocol.dataReceived, data)
+
+    def _inputEnded(self) -> None:
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self._tell(self.protocol.readConnectionLost)
+        else:
+            self.loseConnection()
+
+    def _tell(self, event: Callable[..., object], *arguments: bytes) -> None:
+        """Tells the protocol above; that it fails ends its connection, as a reactor would."""
+        try:
+            event(*arguments)
+        except Exception:
+            log.failure("{protocol} is disconnected", protocol=self.protocol)
+            self.abortConnection()
+
+    def _send(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def _end(self) -> None:
+        if self._isOutputClosed and self.disconnecting:
+            self.transport.loseConnection()
+        else:
+            self._out.end()
+
+    def _stop(self) -> None:
+        self._isOver = True
+        self._in.close()
+        self._out.close()
+        for call in self._calls:
+            call.cancel()
+        self._calls.clear()
+
+    def _later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Calls the function then, unless the connection has ended."""
+        if self._isOver:
+            return
+
+        def run() -> None:
+            self._calls.remove(call)
+            function()
+
+        call = self._clock.callLater(seconds, run)
+        self._calls.append(call)
+
+    def _adjust(self) -> None:
+        """Stops reading, and pauses the producer, or goes on, as the flows are."""
+        if self._isOver:
+            return
+        isReading = self.isDeaf or not (
+            self._in.isPaused
+            or self._in.isStalled
+            or self._in.isEnded
+            or self._in.load + self._out.load >= self._cap
+        )
+        # After the peer's end a transport that reads on would be told of it again.
+        if isReading != self._isReading and not self._isPeerEnded:
+            self._isReading = isReading
+            if isReading:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
+        if self._producer is not None:
+            self._adjustProducer(self._producer)
+
+    def _adjustProducer(self, producer: Any) -> None:
+        isProducing = not self._out.isPaused and self._out.load < self._cap
+        # A producer that writes until it is paused would write into nothing for ever; the protocol that ties
+        # its reading to its writing goes on reading.
+        isProducing = isProducing and (producer is self or not self._out.isSealed)
+        if not self._isStreaming:
+            if isProducing and not self._isPulled:
+                self._isPulled = True
+                self._later(TURN, self._pull)
+        elif isProducing != self._isProducing:
+            self._isProducing = isProducing
+            if isProducing:
+                producer.resumeProducing()
+            else:
+                producer.pauseProducing()
+
+    def _pull(self) -> None:
+        self._isPulled = False
+        if self._producer is not None:
+            self._producer.resumeProducing()
+            self._adjust()

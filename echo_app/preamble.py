@@ -1,0 +1,128 @@
+"""A peer's first line that chooses the faults of its own connection.
+
+    preamble = "!fault" *(1*SP spec) *SP [CR] LF   ; 1024 bytes at the most
+
+With it, the specs (:mod:`echo_app.faultspec`) are the connection's faults instead of the service's; without
+any spec it has none. The line is consumed: the echo begins with the byte after it. A wrong one is answered
+by one line, ``!fault error: `` and what is wrong, and the connection is closed.
+
+A connection that begins otherwise is no less exact than any other: at the first byte that no preamble has
+there, everything is handed over as it came. A beginning that could still become one, such as ``!fau``,
+waits for the next byte, 3 seconds at most, and is then, or at the end of the stream, data like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+
+from echo_app.addresses import describe
+from echo_app.faultplan import MOST
+from echo_app.faultspec import BadSpec, Fault, parseFault
+from echo_app.gates import Gate
+from echo_app.limits import ConnectionCounts
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+# Bytes of a preamble, its end of line included: some eight faults.
+LONGEST_LINE = 1024
+
+_NAME = b"!fault"
+_BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
+
+# Makes the next protocol, from the peer's address and the faults that it chose; None is no choice.
+FaultyBuild: TypeAlias = "Callable[[IAddress | None, tuple[Fault, ...] | None], IProtocol]"
+
+
+class PreambleGate(Gate):
+    """Reads the preamble, if there is one, and hands the connection over with the faults that it chooses."""
+
+    name = "preamble"
+    # To cover a retransmission (RFC 6298, 2.1: a second at first).
+    patience = 3.0
+
+    def __init__(self, build: FaultyBuild, connections: ConnectionCounts, clock: IReactorTime) -> None:
+        super().__init__(lambda peer: build(peer, None), connections, clock)
+        self._buildFaulty = build
+
+    def prefixReceived(self) -> None:
+        """Hands over when it is known what there is."""
+        # An echo is owed, though not written yet: a drain waits for it.
+        self.pending = 1
+        if not self._isPreamble():
+            if not self._mayBecomeOne():
+                self.handOver(0)
+            return
+        end = self.received.find(b"\n", 0, LONGEST_LINE)
+        if end >= 0:
+            self._choose(end)
+        elif len(self.received) >= LONGEST_LINE:
+            self._refuse(f"more than {LONGEST_LINE} bytes without an end of line")
+
+    def prefixEnded(self) -> None:
+        """A beginning of a preamble, alone, is data; a preamble without its end is none."""
+        if self._isPreamble():
+            self._refuse("no end of line")
+            return
+        protocol = self.handOver(0)
+        if IHalfCloseableProtocol.providedBy(protocol):
+            protocol.readConnectionLost()
+        else:
+            self.transport.loseConnection()
+
+    def expired(self) -> None:
+        """The same as at the end of the stream, only that it goes on."""
+        if self._isPreamble():
+            self._refuse(f"no end of line within {self.patience:g} s")
+        else:
+            self.handOver(0)
+
+    def _isPreamble(self) -> bool:
+        return self.received.startswith(_BEGINNINGS)
+
+    def _mayBecomeOne(self) -> bool:
+        return any(each.startswith(self.received) for each in _BEGINNINGS)
+
+    def _choose(self, end: int) -> None:
+        line = self.received[len(_NAME) : end].decode("ascii", "backslashreplace")
+        try:
+            faults = parseFaults([spec for spec in line.removesuffix("\r").split(" ") if spec])
+        except BadSpec as error:
+            self._refuse(str(error))
+            return
+        build = self._buildFaulty
+        self.build = lambda peer: build(peer, faults)
+        self.handOver(end + 1)
+
+    def _refuse(self, why: str) -> None:
+        peer = describe(self.transport.getPeer())
+        self.connections.refused.add("bad-preamble", f"{peer} sent !fault: {why}")
+        self.dismiss(f"!fault error: {why}\n".encode())
+
+
+def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
+    """Returns the faults that a connection chose for itself.
+
+    :raise BadSpec: when one of them is none, or not a connection's; it says which.
+    """
+    if len(specs) > MOST:
+        raise BadSpec(f"{len(specs)} faults, where {MOST} is the most")
+    faults = []
+    for number, spec in enumerate(specs, 1):
+        try:
+            faults.append(_own(parseFault(spec)))
+        except BadSpec as error:
+            raise BadSpec(f"spec {number}: {error}") from None
+    return tuple(faults)
+
+
+def _own(fault: Fault) -> Fault:
+    """Returns a fault that one connection may have for itself."""
+    if not fault.isForStreams or fault.name == "refuse":
+        raise BadSpec(f"{fault.name!r} is no fault of a connection")
+    if fault.connections is not None:
+        raise BadSpec("'connections' is not for a connection to choose")
+    return fault
