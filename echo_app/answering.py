@@ -24,9 +24,10 @@ from zope.interface import implementer
 
 from echo_app.addresses import unmapped
 from echo_app.answers import Answer, Answers
-from echo_app.datagram import SOURCES, DatagramPort, DatagramRules, EchoDatagramProtocol
+from echo_app.datagram import SOURCES, DatagramRules, EchoDatagramProtocol
 from echo_app.framing import INCOMPLETE, Requests
 from echo_app.protocol import EchoProtocol
+from echo_app.record import noteEnd
 from echo_app.sockets import canHalfClose
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class AnsweringProtocol(EchoProtocol):
         """Ends the stream to the peer, whose own end, or a second, ends the connection."""
         self._stop()
         transport = self.transport
+        noteEnd(transport, "responder")
         transport.unregisterProducer()
         if not self._isEnded:
             # What comes now is read and forgotten: a close with unread input would be a reset.
@@ -226,7 +228,7 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
     def replyTo(self, datagram: bytes, addr: tuple[str, int]) -> Callable[[bytes], None]:
         """Returns what sends an answer to the datagram that is received now, also later."""
         transport: Any = self.transport
-        if isinstance(transport, DatagramPort):
+        if hasattr(transport, "replying"):
             send: Callable[[bytes], object] = transport.replying()
         else:
             send = partial(transport.write, addr=addr)

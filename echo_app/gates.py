@@ -22,6 +22,7 @@ from zope.interface import implementer
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Refusal
+from echo_app.record import noteEnd, recordOf
 from echo_app.sockets import reset
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ class Gate(Protocol):
         """
         self._stopWaiting()
         transport = self.transport
+        record = recordOf(transport)
+        if record is not None:
+            record.prefix += size
         with self.connections.handingOver(self):
             protocol = self._build(transport.getPeer()) or Refusal()
             _replace(transport, self, protocol)
@@ -136,6 +140,7 @@ class Gate(Protocol):
 
     def _timedOut(self) -> None:
         self.connections.cut(self.name)
+        noteEnd(self.transport, self.name, "timeout")
         reset(self.transport)
 
     def _stopWaiting(self) -> None:
