@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
+from echo_app.accesslog import AccessLog
 from echo_app.answers import TIMEOUT
 from echo_app.auth import Logins
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules
@@ -28,6 +29,8 @@ from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
 from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
+from echo_app.recorded import UnknownTransports
+from echo_app.recorder import Recorder
 from echo_app.responders import makeResponder
 from echo_app.timeouts import TimeoutSweep
 from echo_app.tlsserver import TLSEndpoint
@@ -66,6 +69,8 @@ class EchoService(Service):
     :param logConnections: log each connection's beginning and end, at debug level.
     :param readyFile: the path of a file that is there, complete, while the service runs: a line for
         each listener, such as ``tcp 127.0.0.1:8080``.
+    :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
+        each source of datagrams and minute; ``-`` is standard output.
     :raise ValueError: on a portal that checks no passwords, or with datagrams, which have no login.
     """
 
@@ -87,6 +92,7 @@ class EchoService(Service):
         readyFile: str | None = None,
         responder: str | IResponder | Callable[[Any], Any] = "echo",
         responderTimeout: float | None = TIMEOUT,
+        accessLog: str | None = None,
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
@@ -98,7 +104,9 @@ class EchoService(Service):
         self._responder = makeResponder(responder, reactor, responderTimeout)
         if responder != "echo":
             self._factory.protocol = self._responder.stream
-        self._listeners = Listeners(keepalive, direct)
+        self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
+        recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
+        self._listeners = Listeners(keepalive, direct, recorder)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
             Limits() if limits is None else limits,
@@ -107,6 +115,8 @@ class EchoService(Service):
             access=access,
             logConnections=logConnections,
         )
+        if recorder is not None:
+            self._connections.unknown = UnknownTransports(recorder)
         self._factory.connections = self._connections
         self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
         self._logins = None if portal is None else Logins(portal, self._connections, reactor)
@@ -124,11 +134,16 @@ class EchoService(Service):
         return self._listeners.getHosts()
 
     def reload(self) -> None:
-        """Reads certificates and passwords again, for peers to come; what can't be used changes nothing."""
+        """Reads certificates and passwords again, for peers to come, and opens the access log again.
+
+        What can't be used is logged, and changes nothing.
+        """
         for tls in self._tls:
             tls.reload()
         if self._logins is not None:
             self._logins.reload()
+        if self._accessLog is not None:
+            self._accessLog.reopen()
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
@@ -214,9 +229,19 @@ class EchoService(Service):
     async def _open(self) -> None:
         # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
+        if self._accessLog is not None:
+            self._accessLog.open()
         datagrams = partial(self._responder.datagrams, self._rules)
-        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
+        try:
+            await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
+        except CannotListenError:
+            self._closeAccessLog()
+            raise
         self._isOpen = True
+
+    def _closeAccessLog(self) -> None:
+        if self._accessLog is not None:
+            self._accessLog.close()
 
     def _removeReadyFile(self) -> None:
         if self._readyFile is not None:
@@ -233,6 +258,7 @@ class EchoService(Service):
             self._listeners.acceptQueued()
             await self._listeners.close()
             await self._drain.run()
+            self._closeAccessLog()
             self._drain = None
             self._isAborting = False
             _logCounts(self.snapshot(), bool(self._tls))

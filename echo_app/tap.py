@@ -14,6 +14,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
+from echo_app.accesslog import STANDARD_OUTPUT
 from echo_app.accessoptions import AccessOptions
 from echo_app.addresses import networkOf, printable
 from echo_app.answers import TIMEOUT
@@ -21,6 +22,7 @@ from echo_app.arguments import (
     filePath,
     interfaceAddress,
     keepaliveOf,
+    logPath,
     named,
     number,
     portNumber,
@@ -147,6 +149,13 @@ class Options(AccessOptions, BaseOptions):
             "'tcp 127.0.0.1:8080'; removed at stop.",
             filePath,
         ),
+        _row(
+            "access-log",
+            None,
+            "Append here a line of JSON when a connection ends, and for each UDP source and minute; "
+            "-: standard output. Opened again at SIGHUP.",
+            logPath,
+        ),
     ]
 
     def __init__(self) -> None:
@@ -214,6 +223,8 @@ class Options(AccessOptions, BaseOptions):
             raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
         if self["trusted-proxies"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
+        if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
+            raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
         self.checkLogins()
 
@@ -226,6 +237,11 @@ class Options(AccessOptions, BaseOptions):
             super().parseOptions(options)
         except UsageError as error:
             raise SystemExit(f"echo: {printable(str(error))}") from None
+
+
+def _isDaemon(command: BaseOptions | None) -> bool:
+    """Says whether the command will fork: twistd does, unless told otherwise, and twist does not."""
+    return command is not None and not (command.get("nodaemon", True) or command.get("debug"))
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:
@@ -250,7 +266,8 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     reactor.callWhenRunning(abortOnSecondSignal, reactor, service)
-    if options["certificate"] or options["client-ca"] or options.hasPasswordFile():
+    files = ("certificate", "client-ca", "access-log")
+    if any(options[option] for option in files) or options.hasPasswordFile():
         reactor.callWhenRunning(reloadOnHangup, reactor, service)
     return service
 
@@ -292,6 +309,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         readyFile=options["ready-file"],
         responder=options["responder"],
         responderTimeout=options["responder-timeout"] or None,
+        accessLog=options["access-log"],
     )
 
 
