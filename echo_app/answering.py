@@ -27,6 +27,7 @@ from echo_app.answers import Answer, Answers
 from echo_app.datagram import SOURCES, DatagramRules, EchoDatagramProtocol
 from echo_app.framing import INCOMPLETE, Requests
 from echo_app.protocol import EchoProtocol
+from echo_app.record import noteEnd
 from echo_app.sockets import canHalfClose
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class AnsweringProtocol(EchoProtocol):
         """Ends the stream to the peer, whose own end, or a second, ends the connection."""
         self._stop()
         transport = self.transport
+        noteEnd(transport, "responder")
         transport.unregisterProducer()
         if not self._isEnded:
             # What comes now is read and forgotten: a close with unread input would be a reset.

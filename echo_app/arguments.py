@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
+from echo_app.accesslog import STANDARD_OUTPUT
 from echo_app.datagram import BROADCAST
 from echo_app.faultkinds import SIZE
 from echo_app.limits import Keepalive
@@ -92,6 +93,14 @@ def filePath(text: str) -> str:
     if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         raise ValueError("its directory can't be written to")
     return path
+
+
+def logPath(text: str) -> str:
+    """Returns the absolute path of a file that is appended to, and ``-`` as it is."""
+    path = os.path.abspath(text)
+    if not text or os.path.isdir(path):
+        raise ValueError("neither a file's name nor -")
+    return text if text == STANDARD_OUTPUT else path
 
 
 def named(option: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:

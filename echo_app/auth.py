@@ -39,6 +39,7 @@ from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.limits import ConnectionCounts
 from echo_app.loginline import BadLogin, Login, parseLogin
 from echo_app.protocol import Build
+from echo_app.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset, whenLost
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class LoginGate(Gate):
         """Counts a login as under way; resets its connection if it is one too many."""
         if self._logins.underWay >= UNDER_WAY:
             self.connections.refused.add("too-many-logins")
+            noteEnd(self.transport, self.name, "too-many-logins")
             reset(self.transport)
             return False
         self._logins.underWay += 1
@@ -219,7 +221,10 @@ class LoginGate(Gate):
         self._resume()
         transport = self.transport
         self.connections.loggedIn(transport.getPeer(), name)
-        # The place where the connection's record gets its user.
+        record = recordOf(transport)
+        if record is not None:
+            record.user = name
+            record.greeting += len(answer)
         if answer:
             transport.write(answer)
         self.handOver(self._size)
@@ -253,6 +258,7 @@ class LoginGate(Gate):
 
     def _refuse(self, reason: str, what: str, answer: str) -> None:
         self.connections.refused.add(reason, f"{describe(self.transport.getPeer())} {what}")
+        noteEnd(self.transport, self.name, reason)
         self._state = _State.REFUSED
         self.received.clear()
         self._pause()

@@ -136,7 +136,12 @@ class _DirectTransport(tcp.Server):
 
 
 class DirectServer(_DirectTransport):
-    """The direct path over TCP."""
+    """The direct path over TCP.
+
+    :ivar error: the number of the first error that ended it; 0 if there was none.
+    """
+
+    error = 0
 
     def doRead(self) -> Any:
         """Reads, and passes on, what has come."""
@@ -144,7 +149,8 @@ class DirectServer(_DirectTransport):
             data = self.socket.recv(READ)
         except BlockingIOError:
             return None
-        except OSError:
+        except OSError as error:
+            self.error = self.error or error.errno or 0
             return CONNECTION_LOST
         if not data:
             return CONNECTION_DONE
@@ -158,7 +164,10 @@ class DirectServer(_DirectTransport):
         except BlockingIOError:
             return 0
         except OSError as error:
-            return 0 if error.errno == ENOBUFS else CONNECTION_LOST
+            if error.errno == ENOBUFS:
+                return 0
+            self.error = self.error or error.errno or 0
+            return CONNECTION_LOST
 
 
 class DirectUNIXServer(_DirectTransport, CountingUNIXServer):

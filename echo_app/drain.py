@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.limits import ConnectionCounts
+from echo_app.record import noteEnd
 from echo_app.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Drain:
 
     def _end(self, protocol: Counted, seen: _Draining) -> None:
         """Sends our end of stream; the peer's own, or the next look, closes the connection."""
+        noteEnd(protocol.transport, "drain")
         if not canHalfClose(protocol.transport):
             # It would shut down the TCP connection below Twisted's TLS: a truncation.
             self._close(protocol, seen)
@@ -124,4 +126,5 @@ class Drain:
         if protocol not in self._aborted:
             self._aborted.add(protocol)
             self._connections.aborted += 1
+            noteEnd(protocol.transport, "drain")
             protocol.transport.abortConnection()

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from echo_app.draws import Draws
 from echo_app.flowlayer import CAP, FlowLayer
+from echo_app.record import noteEnd, recordOf
 from echo_app.sockets import Progress, descriptorOf, progressOf
 from echo_app.valves import Bandwidth, Chop, Corrupt, Latency, Stall, Valve, Window
 
@@ -82,6 +83,9 @@ class FaultLayer(FlowLayer):
 
     def makeConnection(self, transport: ITransport) -> None:
         """Connects the protocol above, and begins with the faults."""
+        record = recordOf(transport)
+        if record is not None:
+            record.faults = [str(fault) for fault in self.faults]
         atOnce = [fault for fault in self._endings if not (fault.afterSeconds or fault.afterBytes)]
         if atOnce:
             # What a protocol writes as soon as it is connected is too late.
@@ -127,6 +131,8 @@ class FaultLayer(FlowLayer):
         if fault.name == "blackhole":
             self._vanish()
             return
+        if fault.name != "half-close":
+            noteEnd(self.transport, "fault", str(fault))
         if fault.name == "reset" and not fault.afterBytes:
             self.abortConnection()
             return

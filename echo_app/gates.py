@@ -22,6 +22,7 @@ from zope.interface import implementer
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Refusal
+from echo_app.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Gate(Protocol):
     def expired(self) -> None:
         """The time is over."""
         self.connections.cut(self.name)
+        noteEnd(self.transport, self.name, "timeout")
         reset(self.transport)
 
     def pendingPeer(self) -> IAddress | None:
@@ -90,6 +92,9 @@ class Gate(Protocol):
         """
         self._stopWaiting()
         transport = self.transport
+        record = recordOf(transport)
+        if record is not None:
+            record.prefix += size
         with self.connections.handingOver(self):
             protocol = self.build(transport.getPeer()) or Refusal()
             _replace(transport, self, protocol)

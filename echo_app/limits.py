@@ -21,12 +21,14 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import Logger
 
 from echo_app.addresses import describe, peerKey, printable
+from echo_app.record import noteEnd, recordOf
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from echo_app.access import Access
     from echo_app.interfaces import Counted
+    from echo_app.recorded import UnknownTransports
 
 log = Logger()
 
@@ -96,10 +98,13 @@ class Tally:
 
     :param what: the line's subject, such as ``refused peers``.
     :param seconds: returns what time it is, in seconds.
+
+    :ivar last: the reason that was counted last.
     """
 
     def __init__(self, what: str, seconds: Callable[[], float] = monotonic) -> None:
         self.byReason: Counter[str] = Counter()
+        self.last = ""
         self._what = what
         self._seconds = seconds
         self._nextLine = -inf
@@ -110,6 +115,7 @@ class Tally:
         :param detail: what a line that comes of this event says of it besides; it is escaped.
         """
         self.byReason[reason] += 1
+        self.last = reason
         now = self._seconds()
         if now >= self._nextLine:
             self._nextLine = now + LOG_INTERVAL
@@ -163,6 +169,9 @@ class ConnectionCounts:
         descriptor comes within 16 of it is refused. None is no such limit.
     :param access: the networks whose peers may connect; None is all.
     :param logConnections: log each connection's beginning and end, at debug level.
+
+    :ivar unknown: records connections whose transport has no record; None where nothing is recorded.
+    :ivar admitted: the number of the connection that was admitted last, until that is counted in here.
     """
 
     def __init__(
@@ -178,6 +187,8 @@ class ConnectionCounts:
         self.open: dict[Counted, str | None] = {}
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
+        self.admitted: int | None = None
+        self.unknown: UnknownTransports | None = None
         self.aborted = 0
         self.lost = 0
         self.refused = Tally("refused peers", seconds)
@@ -210,8 +221,15 @@ class ConnectionCounts:
         """
         fileno = getattr(protocol.transport, "fileno", None)
         highest = self._highestDescriptor
+        number, self.admitted = self.admitted, None
         if highest is not None and fileno is not None and fileno() >= highest:
+            noteEnd(protocol.transport, "limit", "descriptors")
             return self._refuse("descriptors")
+        if self.unknown is not None:
+            self.unknown.began(protocol.transport)
+        record = recordOf(protocol.transport)
+        if record is not None and number is not None:
+            record.number = number
         key = self.open[protocol] = self._keyOf(peer)
         if key is not None:
             self.perPeer[key] += 1
@@ -251,6 +269,8 @@ class ConnectionCounts:
     def closed(self, protocol: Counted, reason: Failure) -> None:
         """Counts a connection's end, and as lost one that ended with an error not of our making."""
         self._forget(protocol)
+        if self.unknown is not None:
+            self.unknown.ended(protocol.transport, reason)
         # Failure.check() compares names, which takes seven times as long.
         self.lost += not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
         if self._logConnections:

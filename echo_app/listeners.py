@@ -31,6 +31,9 @@ from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory
 from echo_app.proxygate import ProxyGateFactory
+from echo_app.recorded import recordConnections
+from echo_app.recordeddatagrams import RecordedDatagrams
+from echo_app.recorder import Recorder
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
 from echo_app.tlsserver import TLSEndpoint
 
@@ -45,11 +48,13 @@ class Listeners:
 
     :param keepalive: set on TCP ports for their connections; None leaves it off.
     :param isDirect: take the direct path for their connections, where it applies.
+    :param recorder: writes down what their connections were; None is nobody.
     """
 
-    def __init__(self, keepalive: Keepalive | None, isDirect: bool) -> None:
+    def __init__(self, keepalive: Keepalive | None, isDirect: bool, recorder: Recorder | None = None) -> None:
         self._keepalive = keepalive
         self._isDirect = isDirect
+        self._recorder = recorder
         self._asked: tuple[object, ...] = ()
         self._ports: list[IListeningPort] = []
         self._suspended: list[Any] = []
@@ -61,8 +66,7 @@ class Listeners:
     def named(self) -> list[tuple[str, IAddress]]:
         """Returns what each listener is called in logs and in the ready file, and its address."""
         return [
-            ("tls" if isinstance(asked, TLSEndpoint) else transportName(host), host)
-            for asked, host in zip(self._asked, self.getHosts(), strict=True)
+            (_nameOf(asked, host), host) for asked, host in zip(self._asked, self.getHosts(), strict=True)
         ]
 
     async def open(
@@ -86,9 +90,15 @@ class Listeners:
                 port = await maybeDeferred(asked.listen, factory)
                 self._ports.append(port)
                 self._prepare(port)
+                if self._recorder is not None:
+                    host = port.getHost()
+                    recordConnections(port, self._recorder, _nameOf(asked, host), describe(host))
                 _countPending(port, factory)
             for asked in datagramEndpoints:
-                self._ports.append(asked.listen(datagramProtocol()))
+                protocol = datagramProtocol()
+                if self._recorder is not None:
+                    protocol = RecordedDatagrams(protocol, self._recorder)
+                self._ports.append(asked.listen(protocol))
         except Exception as error:
             self.close()
             _closeSockets(error)
@@ -151,6 +161,11 @@ class Listeners:
             port.transport = CountingUNIXServer
         if self._isDirect:
             direct(port)
+
+
+def _nameOf(asked: object, host: IAddress) -> str:
+    """Returns what a listener is called in logs."""
+    return "tls" if isinstance(asked, TLSEndpoint) else transportName(host)
 
 
 def _gateOf(port: object) -> ProxyGateFactory | None:

@@ -23,6 +23,7 @@ from echo_app.faultplan import MOST
 from echo_app.faultspec import BadSpec, Fault, parseFault
 from echo_app.gates import Gate
 from echo_app.limits import ConnectionCounts
+from echo_app.record import noteEnd
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -100,6 +101,7 @@ class PreambleGate(Gate):
     def _refuse(self, why: str) -> None:
         peer = describe(self.transport.getPeer())
         self.connections.refused.add("bad-preamble", f"{peer} sent !fault: {why}")
+        noteEnd(self.transport, self.name, why)
         self.dismiss(f"!fault error: {why}\n".encode())
 
 

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
+from echo_app.record import noteEnd
 from echo_app.sockets import keepUrgentDataInline, reset
 
 
@@ -81,10 +82,17 @@ class Refusal(Protocol):
 
     It stands where ``buildProtocol`` could return None, which over ``ssl:`` and ``haproxy:`` leaves
     the peer connected.
+
+    :param reason: why, as it is counted.
     """
+
+    def __init__(self, reason: str = "") -> None:
+        self._reason = reason
 
     def makeConnection(self, transport: ITransport) -> None:
         """Resets the connection."""
+        isLimit = self._reason.startswith("max-")
+        noteEnd(transport, "limit" if isLimit else "denied", self._reason.removeprefix("denied"))
         reset(cast(IStreamTransport, transport))
 
 
@@ -118,8 +126,10 @@ class EchoFactory(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
         """Returns the connection's protocol, or one that resets it."""
         if self.connections is not None and not self.connections.admits(addr):
-            return Refusal()
+            return Refusal(self.connections.refused.last)
         self._admitted += 1
+        if self.connections is not None:
+            self.connections.admitted = self._admitted
         return self._build(addr, self._admitted)
 
     def _buildPlain(self, addr: IAddress | None, _number: int) -> IProtocol:

@@ -20,6 +20,7 @@ from echo_app.gates import Gate
 from echo_app.limits import ConnectionCounts, Limits
 from echo_app.protocol import Refusal
 from echo_app.proxyheader import BadHeader, Header, parseHeader
+from echo_app.record import noteEnd
 from echo_app.sockets import reset
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ProxyGate(Gate):
 
     def _refuse(self, why: str) -> None:
         self.connections.refused.add("bad-header", f"{describe(self.transport.getPeer())} sent {why}")
+        noteEnd(self.transport, self.name, why)
         reset(self.transport)
 
 
@@ -105,10 +107,10 @@ class ProxyGateFactory:
         """Returns a gate, or what resets a peer that is not trusted, or is one too many."""
         if not self._isTrusted(addr):
             self.connections.refused.add("untrusted-proxy", f"{describe(addr)} is not trusted")
-            return Refusal()
+            return Refusal("untrusted-proxy")
         # No address: the cap by peer is the client's, who is not known yet.
         if not self.connections.admits(None):
-            return Refusal()
+            return Refusal(self.connections.refused.last)
         return ProxyGate(self._factory.buildProtocol, self.connections, self._clock)
 
     def doStart(self) -> None:

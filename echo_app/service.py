@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
+from echo_app.accesslog import AccessLog
 from echo_app.answers import TIMEOUT
 from echo_app.auth import Logins
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
@@ -30,6 +31,8 @@ from echo_app.listeners import Listeners
 from echo_app.misbehaviour import Misbehaviour
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
+from echo_app.recorded import UnknownTransports
+from echo_app.recorder import Recorder
 from echo_app.responders import makeResponder
 from echo_app.timeouts import TimeoutSweep
 from echo_app.tlsserver import TLSEndpoint
@@ -70,6 +73,8 @@ class EchoService(Service):
         each listener, such as ``tcp 127.0.0.1:8080``.
     :param faults: what goes wrong on purpose; None is nothing.
     :param faultPreamble: let a connection's first line choose what goes wrong with it.
+    :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
+        each source of datagrams and minute; ``-`` is standard output.
     :raise ValueError: on a portal that checks no passwords, or with datagrams, which have no login.
     """
 
@@ -93,6 +98,7 @@ class EchoService(Service):
         responderTimeout: float | None = TIMEOUT,
         faults: FaultPlan | None = None,
         faultPreamble: bool = False,
+        accessLog: str | None = None,
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
@@ -108,7 +114,9 @@ class EchoService(Service):
         if faults is not None or faultPreamble:
             self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble)
             self._faults.wrap(self._factory)
-        self._listeners = Listeners(keepalive, direct)
+        self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
+        recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
+        self._listeners = Listeners(keepalive, direct, recorder)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
             Limits() if limits is None else limits,
@@ -117,6 +125,8 @@ class EchoService(Service):
             access=access,
             logConnections=logConnections,
         )
+        if recorder is not None:
+            self._connections.unknown = UnknownTransports(recorder)
         self._factory.connections = self._connections
         self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
         self._logins = None if portal is None else Logins(portal, self._connections, reactor)
@@ -134,7 +144,7 @@ class EchoService(Service):
         return self._listeners.getHosts()
 
     def reload(self) -> None:
-        """Reads certificates, passwords and faults again, for peers to come.
+        """Reads certificates, passwords and faults again, for peers to come, and opens the access log again.
 
         What can't be used is logged, and changes nothing.
         """
@@ -144,6 +154,8 @@ class EchoService(Service):
             self._logins.reload()
         if self._faults is not None:
             self._faults.reload()
+        if self._accessLog is not None:
+            self._accessLog.reopen()
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
@@ -229,13 +241,23 @@ class EchoService(Service):
     async def _open(self) -> None:
         # A file that a killed service left behind would speak for this one.
         self._removeReadyFile()
+        if self._accessLog is not None:
+            self._accessLog.open()
         datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
-        await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
+        try:
+            await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
+        except CannotListenError:
+            self._closeAccessLog()
+            raise
         self._isOpen = True
         if self._faults is not None:
             self._faults.begin(self._listeners)
+
+    def _closeAccessLog(self) -> None:
+        if self._accessLog is not None:
+            self._accessLog.close()
 
     def _removeReadyFile(self) -> None:
         if self._readyFile is not None:
@@ -254,6 +276,7 @@ class EchoService(Service):
             self._listeners.acceptQueued()
             await self._listeners.close()
             await self._drain.run()
+            self._closeAccessLog()
             self._drain = None
             self._isAborting = False
             _logCounts(self.snapshot(), bool(self._tls))

@@ -169,3 +169,29 @@ class Session:
             for start in range(0, len(data), FRAGMENT):
                 tls.write(view[start : start + FRAGMENT])
                 yield self.outgoing.read()
+
+
+class CountingSession(Session):
+    """The same, with the plain text counted, for a connection that is recorded.
+
+    :ivar received: bytes from the peer.
+    :ivar sent: bytes to the peer.
+    """
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self, contextFor: Callable[[list[int]], ssl.SSLContext]) -> None:
+        super().__init__(contextFor)
+        self.received = 0
+        self.sent = 0
+
+    def receive(self, data: bytes) -> bytes:
+        """Returns the plain text of the records that are complete with this, and counts it."""
+        plain = super().receive(data)
+        self.received += len(plain)
+        return plain
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Returns the records that carry this, and counts it."""
+        self.sent += len(data)
+        return super().encrypt(data)

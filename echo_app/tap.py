@@ -14,6 +14,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
+from echo_app.accesslog import STANDARD_OUTPUT
 from echo_app.accessoptions import AccessOptions
 from echo_app.addresses import networkOf, printable
 from echo_app.answers import TIMEOUT
@@ -21,6 +22,7 @@ from echo_app.arguments import (
     filePath,
     interfaceAddress,
     keepaliveOf,
+    logPath,
     named,
     number,
     portNumber,
@@ -148,6 +150,13 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
             "'tcp 127.0.0.1:8080'; removed at stop.",
             filePath,
         ),
+        _row(
+            "access-log",
+            None,
+            "Append here a line of JSON when a connection ends, and for each UDP source and minute; "
+            "-: standard output. Opened again at SIGHUP.",
+            logPath,
+        ),
     ]
 
     def __init__(self) -> None:
@@ -215,6 +224,8 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
             raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
         if self["trusted-proxies"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
+        if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
+            raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
         self.checkLogins()
         self.checkFaults()
@@ -228,6 +239,11 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
             super().parseOptions(options)
         except UsageError as error:
             raise SystemExit(f"echo: {printable(str(error))}") from None
+
+
+def _isDaemon(command: BaseOptions | None) -> bool:
+    """Says whether the command will fork: twistd does, unless told otherwise, and twist does not."""
+    return command is not None and not (command.get("nodaemon", True) or command.get("debug"))
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:
@@ -252,8 +268,8 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     reactor.callWhenRunning(abortOnSecondSignal, reactor, service)
-    files = (options["certificate"], options["client-ca"], options["fault-file"])
-    if any(files) or options.hasPasswordFile():
+    files = ("certificate", "client-ca", "fault-file", "access-log")
+    if any(options[option] for option in files) or options.hasPasswordFile():
         reactor.callWhenRunning(reloadOnHangup, reactor, service)
     return service
 
@@ -297,6 +313,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         responderTimeout=options["responder-timeout"] or None,
         faults=options.faultPlan(),
         faultPreamble=bool(options["fault-preamble"]),
+        accessLog=options["access-log"],
     )
 
 

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from echo_app.limits import ConnectionCounts
+from echo_app.record import noteEnd
 from echo_app.sockets import Progress, progressOf
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class TimeoutSweep:
 
     def _cut(self, protocol: Counted, reason: str, progress: Progress) -> None:
         self._connections.cut(reason)
+        noteEnd(protocol.transport, reason)
         if progress.owed or progress.unread:
             protocol.transport.abortConnection()
         else:

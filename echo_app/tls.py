@@ -31,7 +31,8 @@ from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.layer import Layer
-from echo_app.session import BrokenSession, Session
+from echo_app.record import noteEnd, recordOf
+from echo_app.session import BrokenSession, CountingSession, Session
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -103,6 +104,11 @@ class TLSConnection(Layer):
     def makeConnection(self, transport: ITransport) -> None:
         """Begins to wait for the handshake, and connects the protocol above."""
         self.transport = cast(IStreamTransport, transport)
+        record = recordOf(transport)
+        if record is not None:
+            self._session = record.plain = counting = CountingSession(self._server.contextFor)
+            # What a gate took off before is no part of the plain text.
+            counting.received = record.prefix
         self._startTimer(self._server.handshakeTimeout, self._shakingTooLong)
         self.protocol.makeConnection(self)
 
@@ -134,12 +140,14 @@ class TLSConnection(Layer):
 
     def readConnectionLost(self) -> None:
         """The peer's FIN: without a ``close_notify`` it is taken for a half-close, and counted."""
+        self._notePeerEnded()
         if self._isDone:
             self.transport.loseConnection()
         elif self._session.isShaking:
             # Who looks whether the port is open has done no wrong.
             if not self._session.isUntouched:
                 self._server.failures.add("unfinished-handshake")
+                noteEnd(self.transport, "tls", "unfinished-handshake")
             self._finish()
             self.transport.loseConnection()
         elif not self._isPeerEnded:
@@ -271,6 +279,7 @@ class TLSConnection(Layer):
 
     def _endPeer(self) -> None:
         """The peer has ended its side; the protocol above is told when it is not paused."""
+        self._notePeerEnded()
         self._isPeerEnded = True
         self._isEndOwed = self._isPaused
         if self._isPaused or self._isDone:
@@ -279,6 +288,11 @@ class TLSConnection(Layer):
             self.protocol.readConnectionLost()
         else:
             self.loseConnection()
+
+    def _notePeerEnded(self) -> None:
+        record = recordOf(self.transport)
+        if record is not None and not (self._isDone or self._isEnding or self.disconnecting):
+            record.isPeerEnded = True
 
     def _end(self) -> None:
         """Ends our side, or the connection, as far as that is asked for and nothing is in the way."""
@@ -306,6 +320,7 @@ class TLSConnection(Layer):
     def _fail(self, reason: str, error: Exception) -> None:
         """Ends a connection that has gone wrong, in bounded time."""
         self._server.failures.add(reason)
+        noteEnd(self.transport, "tls", reason)
         self._reason = Failure(error)
         if self._session.outgoing.pending:
             self.transport.write(self._session.outgoing.read())
@@ -327,6 +342,7 @@ class TLSConnection(Layer):
 
     def _shakingTooLong(self) -> None:
         self._server.failures.add("handshake-timeout")
+        noteEnd(self.transport, "tls", "handshake-timeout")
         self._reason = Failure(ConnectionAborted())
         self.abortConnection()
 

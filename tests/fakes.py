@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from echo_app.limits import ConnectionCounts
 from echo_app.protocol import EchoProtocol
+from echo_app.record import ConnectionRecord
 from echo_app.sockets import Progress
 
 
@@ -20,12 +21,14 @@ class FakeConnection:
 
     :ivar progress: what the kernel would say of it; None is a transport without a socket.
     :ivar done: what was asked of it, in order.
+    :ivar record: what an access log will say of it.
     """
 
     def __init__(self, counts: ConnectionCounts, host: str = "192.0.2.1") -> None:
         self.progress: Progress | None = Progress(0, 0, 0, 0)
         self.done: list[str] = []
         self.pending = 0
+        self.record = ConnectionRecord(0.0, 0.0)
         self.transport = self
         self._counts = counts
         self._host = host

@@ -133,6 +133,29 @@ class SendTests(SynchronousTestCase):
                 transport.socket = Socket(number)  # type: ignore[assignment]
                 self.assertEqual(transport.writeSomeData(b"x"), result, (kind, number))
 
+    def test_firstError(self) -> None:
+        """The first error of a connection is kept, wherever it is found; what is no end is none."""
+
+        class Socket:
+            def __init__(self) -> None:
+                self.error = 0
+
+            def fail(self, _: object) -> bytes:
+                raise OSError(self.error, "") if self.error != errno.EAGAIN else BlockingIOError
+
+            send = recv = fail
+
+        for first in (DirectServer.doRead, lambda transport: transport.writeSomeData(b"x")):
+            transport = DirectServer.__new__(DirectServer)
+            transport.socket = sock = Socket()  # type: ignore[assignment]
+            for sock.error, kept in (
+                (errno.EAGAIN, 0),
+                (errno.ETIMEDOUT, errno.ETIMEDOUT),
+                (errno.EPIPE, errno.ETIMEDOUT),
+            ):
+                first(transport)
+                self.assertEqual(transport.error, kept)
+
 
 class TransportTests(TestCase):
     """What a transport promises, over TCP; a second class runs the same over UNIX sockets."""

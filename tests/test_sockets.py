@@ -131,7 +131,7 @@ class ProgressTests(SocketsTestCase):
         self.addCleanup(one.close)
         self.addCleanup(other.close)
         transport = FakeTransport(one)
-        transport.reads, transport.written = 3, 70  # type: ignore[attr-defined]
+        transport.received, transport.written = 3, 70  # type: ignore[attr-defined]
         other.sendall(b"12345")
         one.sendall(b"1")
         progress = progressOf(transport)
@@ -140,17 +140,18 @@ class ProgressTests(SocketsTestCase):
         self.assertTrue(progress.owed)
 
     def test_counted(self) -> None:
-        """The UNIX transport counts its reads, and the bytes that it could write."""
+        """The UNIX transport counts the bytes that it read, and those that it could write."""
         one, other = socket.socketpair()
         self.addCleanup(other.close)
         one.setblocking(False)
-        transport = CountingUNIXServer(one, None, b"", None, 0, MemoryReactor())
+        transport = CountingUNIXServer(one, Protocol(), b"", None, 0, MemoryReactor())
         self.addCleanup(one.close)
         self.assertEqual(transport.writeSomeData(b"12345"), 5)
+        other.sendall(b"123")
+        transport.doRead()
         other.close()
         self.assertNotIsInstance(transport.writeSomeData(b"6"), int)
-        transport.doRead()
-        self.assertEqual((transport.reads, transport.written), (1, 5))
+        self.assertEqual((transport.received, transport.written), (3, 5))
 
 
 class OptionsTests(SocketsTestCase):

@@ -74,6 +74,8 @@ WRONG_VALUES = {
     "--ready-file none/ready": "'none/ready'",
     "--ready-file junk.pem/ready": "'junk.pem/ready'",
     "--ready-file=": "''",
+    "--access-log none/a.log": "none/a.log': No such file or directory",
+    "--access-log=": "''",
     "--frob": "--frob",
     "stray": "'stray'",
 }
