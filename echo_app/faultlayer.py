@@ -85,7 +85,7 @@ class FaultLayer(FlowLayer):
         """Connects the protocol above, and begins with the faults."""
         record = recordOf(transport)
         if record is not None:
-            record.faults = [str(fault) for fault in self.faults]
+            record.faults = list(map(str, self.faults))
         atOnce = [fault for fault in self._endings if not (fault.afterSeconds or fault.afterBytes)]
         if atOnce:
             # What a protocol writes as soon as it is connected is too late.

@@ -336,6 +336,25 @@ class EndTests(AccessLogTestCase):
         (found,) = self.lines(server)
         self.assertLine(found, ended="responder", bytes_in=9, bytes_out=len(received))
 
+    def test_fault(self) -> None:
+        """What a fault ends is told from what the peer does, and a preamble is no part of the stream."""
+        server = self.recording("--port", "0", "--fault", "reset,after=100B,connections=1", "--fault-preamble")
+        peer = self.connect(server.address())
+        peer.sendall(SMALL)
+        with contextlib.suppress(ConnectionResetError):
+            receiveAll(peer)
+        peer = self.connect(server.address())
+        sendAndEnd(peer, b"!fault latency=1ms\n" + SMALL)
+        self.assertEqual(receiveAll(peer), SMALL)
+        peer = self.connect(server.address())
+        sendAndEnd(peer, b"!fault frob\n")
+        receiveAll(peer)
+        struck, slow, wrong = self.lines(server)
+        self.assertLine(struck, ended="fault", bytes_in=len(SMALL), bytes_out=100)
+        self.assertEqual(struck["faults"], [struck["detail"]])
+        self.assertLine(slow, ended="fin", faults=["latency=1ms"], bytes_in=len(SMALL), bytes_out=len(SMALL))
+        self.assertLine(wrong, number=3, ended="preamble", faults=None)
+
     def test_denied(self) -> None:
         """Who may not come is told from who is one too many."""
         server = self.recording("--port", "0", "--deny", "127.0.0.1")
