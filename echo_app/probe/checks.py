@@ -20,7 +20,7 @@ class Settings:
     """How an examination is done.
 
     :param isQuick: a few seconds, and a few MiB at the most.
-    :param isThorough: whatever takes longer too.
+    :param isThorough: longer waits, and more tries.
     :param idle: seconds up to which idle connections are watched; 0 is not at all.
     """
 

@@ -199,7 +199,7 @@ class CheckOptions(TargetOptions):
     synopsis = "check TARGET [options]"
     optFlags = [
         ["quick", None, "A few seconds at the most."],
-        ["thorough", None, "Whatever takes longer too."],
+        ["thorough", None, "Some minutes: longer waits and more tries."],
         ["json", None, "Print the whole as JSON, at the end."],
     ]
     optParameters = [
