@@ -338,7 +338,9 @@ class EndTests(AccessLogTestCase):
 
     def test_fault(self) -> None:
         """What a fault ends is told from what the peer does, and a preamble is no part of the stream."""
-        server = self.recording("--port", "0", "--fault", "reset,after=100B,connections=1", "--fault-preamble")
+        server = self.recording(
+            "--port", "0", "--fault", "reset,after=100B,connections=1", "--fault-preamble"
+        )
         peer = self.connect(server.address())
         peer.sendall(SMALL)
         with contextlib.suppress(ConnectionResetError):
