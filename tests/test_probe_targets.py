@@ -8,7 +8,6 @@ from twisted.internet.endpoints import (
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
 )
-from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.targets import BadTarget, Target, TLSOptions, parseTarget
@@ -65,7 +64,9 @@ class ParseTests(SynchronousTestCase):
 
 class EndpointTests(SynchronousTestCase):
     def endpoint(self, text: str) -> object:
-        return parseTarget(text).endpoint(MemoryReactorClock(), 1.0)
+        from twisted.internet import reactor
+
+        return parseTarget(text).endpoint(reactor, 1.0)
 
     def test_kinds(self) -> None:
         """Literals are connected to directly, names by Twisted's own endpoint."""
