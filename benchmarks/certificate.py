@@ -8,7 +8,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from echo_app.certificates import throwAway
+from echo_app.tls.certificates import throwAway
 
 
 @cache

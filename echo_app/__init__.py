@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from echo_app.access import Access
+    from echo_app.access.networks import Access
     from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
-    from echo_app.faultplan import FaultPlan
-    from echo_app.faultspec import BadSpec, Fault, parseFault
-    from echo_app.framing import BadRequest, Framing
+    from echo_app.faults.plan import FaultPlan
+    from echo_app.faults.spec import BadSpec, Fault, parseFault
     from echo_app.interfaces import IEchoUser, IResponder
     from echo_app.limits import Keepalive, Limits
     from echo_app.protocol import EchoFactory, EchoProtocol
-    from echo_app.proxygate import ProxyEndpoint, ProxyGateFactory
+    from echo_app.proxy.gate import ProxyEndpoint, ProxyGateFactory
+    from echo_app.responders.framing import BadRequest, Framing
     from echo_app.service import EchoService
     from echo_app.tap import Options, makeService
-    from echo_app.tlsserver import ServerTLS, TLSEndpoint
+    from echo_app.tls.server import ServerTLS, TLSEndpoint
 
 __all__ = [
     "Access",
@@ -51,28 +51,28 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Access": "access",
-    "BadRequest": "framing",
-    "BadSpec": "faultspec",
+    "Access": "access.networks",
+    "BadRequest": "responders.framing",
+    "BadSpec": "faults.spec",
     "DatagramEndpoint": "datagram",
     "EchoDatagramProtocol": "datagram",
     "EchoFactory": "protocol",
     "EchoProtocol": "protocol",
     "EchoService": "service",
-    "Fault": "faultspec",
-    "FaultPlan": "faultplan",
-    "Framing": "framing",
+    "Fault": "faults.spec",
+    "FaultPlan": "faults.plan",
+    "Framing": "responders.framing",
     "IEchoUser": "interfaces",
     "IResponder": "interfaces",
     "Keepalive": "limits",
     "Limits": "limits",
     "Options": "tap",
-    "ProxyEndpoint": "proxygate",
-    "ProxyGateFactory": "proxygate",
-    "ServerTLS": "tlsserver",
-    "TLSEndpoint": "tlsserver",
+    "ProxyEndpoint": "proxy.gate",
+    "ProxyGateFactory": "proxy.gate",
+    "ServerTLS": "tls.server",
+    "TLSEndpoint": "tls.server",
     "makeService": "tap",
-    "parseFault": "faultspec",
+    "parseFault": "faults.spec",
 }
 
 

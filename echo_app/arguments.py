@@ -13,10 +13,10 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
-from echo_app.accesslog import STANDARD_OUTPUT
 from echo_app.datagram import BROADCAST
-from echo_app.faultkinds import SIZE
+from echo_app.faults.kinds import SIZE
 from echo_app.limits import Keepalive
+from echo_app.recording.accesslog import STANDARD_OUTPUT
 
 
 def portNumber(text: str) -> int:

@@ -35,7 +35,7 @@ from echo_app.limits import Tally
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorUDP, IUDPTransport
 
-    from echo_app.access import Access
+    from echo_app.access.networks import Access
 
 log = Logger()
 

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.limits import ConnectionCounts
-from echo_app.record import noteEnd
+from echo_app.recording.record import noteEnd
 from echo_app.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:

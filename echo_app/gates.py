@@ -22,7 +22,7 @@ from zope.interface import implementer
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Refusal
-from echo_app.record import noteEnd, recordOf
+from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset
 
 if TYPE_CHECKING:

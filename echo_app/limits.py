@@ -21,14 +21,14 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import Logger
 
 from echo_app.addresses import describe, peerKey, printable
-from echo_app.record import noteEnd, recordOf
+from echo_app.recording.record import noteEnd, recordOf
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from echo_app.access import Access
+    from echo_app.access.networks import Access
     from echo_app.interfaces import Counted
-    from echo_app.recorded import UnknownTransports
+    from echo_app.recording.transports import UnknownTransports
 
 log = Logger()
 

@@ -30,12 +30,12 @@ from echo_app.datagram import DatagramEndpoint, DatagramPort, EchoDatagramProtoc
 from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory
-from echo_app.proxygate import ProxyGateFactory
-from echo_app.recorded import recordConnections
-from echo_app.recordeddatagrams import RecordedDatagrams
-from echo_app.recorder import Recorder
+from echo_app.proxy.gate import ProxyGateFactory
+from echo_app.recording.datagrams import RecordedDatagrams
+from echo_app.recording.recorder import Recorder
+from echo_app.recording.transports import recordConnections
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
-from echo_app.tlsserver import TLSEndpoint
+from echo_app.tls.server import TLSEndpoint
 
 log = Logger()
 

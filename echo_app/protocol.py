@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport
 from echo_app.limits import ConnectionCounts
-from echo_app.record import noteEnd
+from echo_app.recording.record import noteEnd
 from echo_app.sockets import keepUrgentDataInline, reset
 
 

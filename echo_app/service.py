@@ -20,28 +20,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app import __version__
-from echo_app.accesslog import AccessLog
-from echo_app.answers import TIMEOUT
-from echo_app.auth import Logins
+from echo_app.access.login import Logins
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
 from echo_app.drain import Drain
-from echo_app.faultplan import FaultPlan
+from echo_app.faults.misbehaviour import Misbehaviour
+from echo_app.faults.plan import FaultPlan
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
 from echo_app.listeners import Listeners
-from echo_app.misbehaviour import Misbehaviour
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
-from echo_app.recorded import UnknownTransports
-from echo_app.recorder import Recorder
-from echo_app.responders import makeResponder
+from echo_app.recording.accesslog import AccessLog
+from echo_app.recording.recorder import Recorder
+from echo_app.recording.transports import UnknownTransports
+from echo_app.responders.answers import TIMEOUT
+from echo_app.responders.named import makeResponder
 from echo_app.timeouts import TimeoutSweep
-from echo_app.tlsserver import TLSEndpoint
+from echo_app.tls.server import TLSEndpoint
 
 if TYPE_CHECKING:
     from twisted.cred.portal import Portal
     from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.access import Access
+    from echo_app.access.networks import Access
     from echo_app.interfaces import IResponder
 
 log = Logger()
@@ -67,7 +67,8 @@ class EchoService(Service):
     :param datagramRate: answers a second to one UDP source; None is no limit and no loop breaker.
     :param descriptorLimit: the number that the process's descriptors stay below; None is no such limit.
     :param access: the networks whose peers may connect, and whose datagrams are answered; None is all.
-    :param portal: who may talk: each stream begins with a login (:mod:`echo_app.auth`). None is everybody.
+    :param portal: who may talk: each stream begins with a login (:mod:`echo_app.access.login`); None is
+        everybody.
     :param logConnections: log each connection's beginning and end, at debug level.
     :param readyFile: the path of a file that is there, complete, while the service runs: a line for
         each listener, such as ``tcp 127.0.0.1:8080``.

@@ -14,10 +14,8 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
-from echo_app.accesslog import STANDARD_OUTPUT
-from echo_app.accessoptions import AccessOptions
+from echo_app.access.options import AccessOptions
 from echo_app.addresses import networkOf, printable
-from echo_app.answers import TIMEOUT
 from echo_app.arguments import (
     filePath,
     interfaceAddress,
@@ -29,17 +27,19 @@ from echo_app.arguments import (
     positiveNumber,
     wholeNumber,
 )
-from echo_app.certificates import BadCredentials
 from echo_app.datagram import RATE, DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
-from echo_app.faultoptions import FaultOptions
+from echo_app.faults.options import FaultOptions
 from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import BACKLOG
 from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
-from echo_app.proxygate import LOOPBACK, ProxyEndpoint
-from echo_app.responders import NAMES, responderOf
+from echo_app.proxy.gate import LOOPBACK, ProxyEndpoint
+from echo_app.recording.accesslog import STANDARD_OUTPUT
+from echo_app.responders.answers import TIMEOUT
+from echo_app.responders.named import NAMES, responderOf
 from echo_app.service import EchoService
-from echo_app.tlsserver import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
+from echo_app.tls.certificates import BadCredentials
+from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
 
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"

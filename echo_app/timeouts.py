@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from echo_app.limits import ConnectionCounts
-from echo_app.record import noteEnd
+from echo_app.recording.record import noteEnd
 from echo_app.sockets import Progress, progressOf
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from echo_app.limits import ConnectionCounts
 from echo_app.protocol import EchoProtocol
-from echo_app.record import ConnectionRecord
+from echo_app.recording.record import ConnectionRecord
 from echo_app.sockets import Progress
 
 

@@ -14,9 +14,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.faults import Faulty
-from echo_app.faultspec import parseFault
-from echo_app.flowlayer import CAP
+from echo_app.faults.faulty import Faulty
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.spec import parseFault
 
 # Seconds by which a sum of times may be off.
 _ROUNDING = 1e-9

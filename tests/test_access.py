@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.access import HOSTS, Access
+from echo_app.access.networks import HOSTS, Access
 from echo_app.addresses import Network, networkOf
 
 # Few bits, so that networks hold each other and addresses.

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.accesslog import CHUNK, DELAY, PENDING, AccessLog
+from echo_app.recording.accesslog import CHUNK, DELAY, PENDING, AccessLog
 
 LINE = b'{"number":1}\n'
 

@@ -8,10 +8,10 @@ from io import StringIO
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.access import Access
-from echo_app.checkers import PasswordFile
+from echo_app.access.checkers import PasswordFile
+from echo_app.access.loginline import Login
+from echo_app.access.networks import Access
 from echo_app.interfaces import IEchoUser
-from echo_app.loginline import Login
 from echo_app.tap import Options
 
 

@@ -19,12 +19,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from echo_app import answering
-from echo_app.answering import MOST, MOST_DATAGRAMS, ROUNDS, AnsweringDatagramProtocol, AnsweringProtocol
-from echo_app.answers import Answers
 from echo_app.datagram import DatagramRules
-from echo_app.framing import BadRequest, lengthPrefixed
 from echo_app.limits import ConnectionCounts, Limits
+from echo_app.responders import answering
+from echo_app.responders.answering import (
+    MOST,
+    MOST_DATAGRAMS,
+    ROUNDS,
+    AnsweringDatagramProtocol,
+    AnsweringProtocol,
+)
+from echo_app.responders.answers import Answers
+from echo_app.responders.framing import BadRequest, lengthPrefixed
 from tests.test_framing import patient
 from tests.test_protocol import HighWaterTransport
 

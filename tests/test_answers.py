@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echo_app.answers import Answer, Answers, framingOf
-from echo_app.framing import BadRequest, lengthPrefixed, lines
 from echo_app.interfaces import IResponder
+from echo_app.responders.answers import Answer, Answers, framingOf
+from echo_app.responders.framing import BadRequest, lengthPrefixed, lines
 
 
 def peer() -> IPv4Address:

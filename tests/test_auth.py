@@ -20,12 +20,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
-from echo_app import auth
-from echo_app.auth import CHECKING, KEPT, LINGER, PATIENCE, PENALTY, LoginGate, Logins
-from echo_app.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
+from echo_app.access import login as auth
+from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
+from echo_app.access.login import CHECKING, KEPT, LINGER, PATIENCE, PENALTY, LoginGate, Logins
+from echo_app.access.loginline import LONGEST, parseLogin
 from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.limits import ConnectionCounts, Limits
-from echo_app.loginline import LONGEST, parseLogin
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from tests import fakes
 

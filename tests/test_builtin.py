@@ -12,7 +12,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from echo_app.builtin import (
+from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.responders.builtin import (
     PATTERN,
     ChargenDatagramProtocol,
     ChargenProtocol,
@@ -21,7 +22,6 @@ from echo_app.builtin import (
     PeerDatagramProtocol,
     PeerProtocol,
 )
-from echo_app.datagram import DatagramRules, EchoDatagramProtocol
 from tests.test_answering import FAR, NEAR, FakePort, PeerTransport
 
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL.crypto import X509
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.certificates import (
+from echo_app.tls.certificates import (
     GROUPS,
     BadCredentials,
     contexts,

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echo_app import checkers
-from echo_app.checkers import (
+from echo_app.access import checkers
+from echo_app.access.checkers import (
     BadChecker,
     EchoRealm,
     FirstOf,
@@ -26,8 +26,8 @@ from echo_app.checkers import (
     checkerOf,
     portalFor,
 )
+from echo_app.access.loginline import Login
 from echo_app.interfaces import IEchoUser
-from echo_app.loginline import Login
 
 
 class CheckerTestCase(SynchronousTestCase):

@@ -21,7 +21,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app import datagram
-from echo_app.access import Access
+from echo_app.access.networks import Access
 from echo_app.datagram import (
     BATCH,
     LOSS,

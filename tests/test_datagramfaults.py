@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app import datagramfaults
 from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
-from echo_app.datagramfaults import REORDER_WAIT, DatagramFaults, FaultyDatagrams
-from echo_app.faultplan import FaultPlan
-from echo_app.faultspec import parseFault
+from echo_app.faults import datagrams as datagramfaults
+from echo_app.faults.datagrams import REORDER_WAIT, DatagramFaults, FaultyDatagrams
+from echo_app.faults.plan import FaultPlan
+from echo_app.faults.spec import parseFault
 
 HERE, THERE = ("192.0.2.1", 40_000), ("192.0.2.2", 40_000)
 NUMBERS = [b"%d" % number for number in range(1000)]

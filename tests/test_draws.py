@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.draws import Corruption, Draws, Sizes
+from echo_app.faults.draws import Corruption, Draws, Sizes
 
 PROBABILITIES = st.sampled_from((0.0, 5e-324, 1e-6, 0.01, 0.5, 1.0))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faultkinds import KINDS
-from echo_app.faultspec import parseFault
+from echo_app.faults.kinds import KINDS
+from echo_app.faults.spec import parseFault
 
 PAGE = Path(__file__).parents[1] / "docs" / "faults.rst"
 

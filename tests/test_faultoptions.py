@@ -10,8 +10,8 @@ from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app import process, tap
-from echo_app.faultplan import FaultPlan
-from echo_app.flowlayer import CAP
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.plan import FaultPlan
 from echo_app.service import EchoService
 from echo_app.tap import makeService
 from tests.test_tap import parsed

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faultplan import LONGEST_FILE, MOST, FaultPlan, parseFaults
-from echo_app.faultspec import BadSpec, Fault, parseFault
+from echo_app.faults.plan import LONGEST_FILE, MOST, FaultPlan, parseFaults
+from echo_app.faults.spec import BadSpec, Fault, parseFault
 
 LATENCY, RESET, LOSS = (parseFault(spec) for spec in ("latency=50ms", "reset,connections=2-3", "loss=1%"))
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faultlayer import FaultLayer
-from echo_app.faults import Faulty
-from echo_app.faultspec import Fault, parseFault
+from echo_app.faults.faulty import Faulty
+from echo_app.faults.layer import FaultLayer
+from echo_app.faults.spec import Fault, parseFault
+from echo_app.faults.valves import TICK, TURN
 from echo_app.protocol import EchoFactory, EchoProtocol
-from echo_app.valves import TICK, TURN
 from tests.fakes import Transport
 from tests.faulty import Connection, gaps, sizes
 

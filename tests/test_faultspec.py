@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faultkinds import KINDS
-from echo_app.faultspec import LONGEST, BadSpec, Fault, parseFault
+from echo_app.faults.kinds import KINDS
+from echo_app.faults.spec import LONGEST, BadSpec, Fault, parseFault
 
 TIMES = st.floats(0, 86400) | st.integers(0, 86400) | st.integers(0, 86_400_000).map(lambda n: n / 1000)
 SPANS = st.floats(0.001, 86400)

@@ -10,12 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from echo_app.faults import Faulty
-from echo_app.faultspec import parseFault
+from echo_app.faults.faulty import Faulty
+from echo_app.faults.spec import parseFault
+from echo_app.faults.valves import TURN
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.protocol import EchoProtocol
 from echo_app.sockets import canHalfClose
-from echo_app.valves import TURN
 from tests.faulty import Above, Connection, Wire, sizes
 
 

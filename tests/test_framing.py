@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.framing import (
+from echo_app.responders.framing import (
     INCOMPLETE,
     LONGEST,
     BadRequest,

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.access import Access
+from echo_app.access.networks import Access
 from echo_app.limits import ConnectionCounts, Keepalive, Limits, Tally
 from tests.fakes import FakeConnection
 

@@ -8,7 +8,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from echo_app.loginline import COMMAND, LONGEST, BadLogin, Login, parseLogin
+from echo_app.access.loginline import COMMAND, LONGEST, BadLogin, Login, parseLogin
 
 
 class ParseTests(SynchronousTestCase):

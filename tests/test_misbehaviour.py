@@ -8,10 +8,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faultlayer import FaultLayer
-from echo_app.faultplan import FaultPlan
-from echo_app.faultspec import parseFault
-from echo_app.preamble import PreambleGate
+from echo_app.faults.layer import FaultLayer
+from echo_app.faults.plan import FaultPlan
+from echo_app.faults.preamble import PreambleGate
+from echo_app.faults.spec import parseFault
 from echo_app.protocol import EchoFactory, EchoProtocol
 from echo_app.service import EchoService
 from tests.fakes import Transport

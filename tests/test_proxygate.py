@@ -30,8 +30,8 @@ from zope.interface.verify import verifyClass, verifyObject
 from echo_app.addresses import networkOf
 from echo_app.limits import RESERVED_DESCRIPTORS, ConnectionCounts, Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
-from echo_app.proxygate import PATIENCE, SILENCE, ProxyEndpoint, ProxyGate, ProxyGateFactory
-from echo_app.proxyheader import LONGEST_HEADER
+from echo_app.proxy.gate import PATIENCE, SILENCE, ProxyEndpoint, ProxyGate, ProxyGateFactory
+from echo_app.proxy.header import LONGEST_HEADER
 from tests.fakes import PROXY, Transport
 
 CLIENT = IPv4Address("TCP", "192.0.2.1", 4242)

@@ -10,8 +10,8 @@ from echo_app import drain, timeouts
 from echo_app.drain import Drain
 from echo_app.limits import ConnectionCounts, Limits
 from echo_app.protocol import EchoFactory
-from echo_app.proxygate import PATIENCE, ProxyGateFactory
-from echo_app.record import ConnectionRecord, noteEnd, recordOf
+from echo_app.proxy.gate import PATIENCE, ProxyGateFactory
+from echo_app.recording.record import ConnectionRecord, noteEnd, recordOf
 from echo_app.timeouts import TimeoutSweep
 from tests import fakes
 

@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.direct import DirectServer, DirectUNIXServer
 from echo_app.protocol import EchoFactory, EchoProtocol
-from echo_app.recorder import Recorder
+from echo_app.recording.recorder import Recorder
 from echo_app.service import EchoService
 from echo_app.sockets import CountingUNIXServer
 from tests.certificates import Authority

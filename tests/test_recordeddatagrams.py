@@ -7,10 +7,10 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.accesslog import AccessLog
 from echo_app.datagram import DatagramRules, EchoDatagramProtocol
-from echo_app.recordeddatagrams import OTHERS, PERIOD, SOURCES, RecordedDatagrams
-from echo_app.recorder import Recorder
+from echo_app.recording.accesslog import AccessLog
+from echo_app.recording.datagrams import OTHERS, PERIOD, SOURCES, RecordedDatagrams
+from echo_app.recording.recorder import Recorder
 from tests.test_recorder import Lines
 
 

@@ -8,9 +8,9 @@ from typing import cast
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.accesslog import AccessLog
-from echo_app.record import ENDS
-from echo_app.recorder import FIELDS, LONGEST, Recorder, lineOf
+from echo_app.recording.accesslog import AccessLog
+from echo_app.recording.record import ENDS
+from echo_app.recording.recorder import FIELDS, LONGEST, Recorder, lineOf
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "access-log.rst"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.records import HEADER, LONGEST, offeredGroups, recordEnd
+from echo_app.tls.records import HEADER, LONGEST, offeredGroups, recordEnd
 
 HELLO = b"\x16\x03\x01"
 

@@ -11,10 +11,10 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app.datagram import DatagramEndpoint, DatagramRules, EchoDatagramProtocol
-from echo_app.faultspec import parseFault
+from echo_app.faults.refusing import Refusing
+from echo_app.faults.spec import parseFault
 from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
-from echo_app.refusing import Refusing
 
 
 class FakeListeners:

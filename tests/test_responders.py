@@ -9,11 +9,11 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.answering import AnsweringDatagramProtocol, AnsweringProtocol
-from echo_app.builtin import ChargenProtocol, DiscardProtocol, PeerProtocol
 from echo_app.datagram import DatagramRules, EchoDatagramProtocol
 from echo_app.protocol import EchoProtocol
-from echo_app.responders import NAMES, makeResponder, responderOf
+from echo_app.responders.answering import AnsweringDatagramProtocol, AnsweringProtocol
+from echo_app.responders.builtin import ChargenProtocol, DiscardProtocol, PeerProtocol
+from echo_app.responders.named import NAMES, makeResponder, responderOf
 from tests.test_answering import PeerTransport, shout
 
 MODULE = """

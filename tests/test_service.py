@@ -27,13 +27,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from echo_app import __version__
-from echo_app.access import Access
-from echo_app.answering import AnsweringProtocol
-from echo_app.checkers import checkerOf, portalFor
+from echo_app.access.checkers import checkerOf, portalFor
+from echo_app.access.networks import Access
 from echo_app.datagram import DatagramEndpoint
 from echo_app.limits import Keepalive, Limits, Snapshot
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
-from echo_app.proxygate import ProxyGateFactory
+from echo_app.proxy.gate import ProxyGateFactory
+from echo_app.responders.answering import AnsweringProtocol
 from echo_app.service import EchoService
 from echo_app.sockets import CountingUNIXServer
 from tests.fakes import Transport

@@ -8,9 +8,9 @@ from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.certificates import contexts, throwAway
-from echo_app.records import FRAGMENT, HEADER
-from echo_app.session import IDLE_RECORDS, BrokenSession, Session
+from echo_app.tls.certificates import contexts, throwAway
+from echo_app.tls.records import FRAGMENT, HEADER
+from echo_app.tls.session import IDLE_RECORDS, BrokenSession, Session
 from tests.functional.tls import VERSIONS, clientContext
 
 CONTEXTS = contexts(throwAway())

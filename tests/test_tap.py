@@ -25,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echo_app import __version__, process, tap
 from echo_app.limits import Keepalive, Limits
 from echo_app.protocol import EchoFactory
-from echo_app.proxygate import ProxyGate, ProxyGateFactory
+from echo_app.proxy.gate import ProxyGate, ProxyGateFactory
 from echo_app.service import EchoService
 from echo_app.tap import Options, makeService
 from tests.test_service import FakePort

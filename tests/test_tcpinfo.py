@@ -10,7 +10,7 @@ import struct
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.tcpinfo import TCPInfo
+from echo_app.recording.tcpinfo import TCPInfo
 
 # Bytes that go one way, and the other.
 IN = 1000

@@ -25,9 +25,9 @@ from zope.interface.verify import verifyObject
 
 from echo_app.interfaces import ITLSTransport
 from echo_app.protocol import EchoProtocol
-from echo_app.session import BrokenSession
-from echo_app.tls import BUFFER, LINGER, TLSConnection
-from echo_app.tlsserver import HANDSHAKE_TIMEOUT, ServerTLS
+from echo_app.tls.connection import BUFFER, LINGER, TLSConnection
+from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS
+from echo_app.tls.session import BrokenSession
 from tests.functional.tls import VERSIONS, clientContext
 
 LATER = 2 * LINGER

@@ -18,7 +18,7 @@ from echo_app import process, tap
 from echo_app.limits import Snapshot
 from echo_app.service import EchoService
 from echo_app.tap import Options, makeService
-from echo_app.tlsserver import ServerTLS, TLSEndpoint
+from echo_app.tls.server import ServerTLS, TLSEndpoint
 from tests.certificates import Authority
 
 

@@ -16,7 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echo_app.tlsfacts import TLSFacts, tlsFactsOf, tlsTransportOf
+from echo_app.tls.facts import TLSFacts, tlsFactsOf, tlsTransportOf
 from tests.certificates import Authority
 
 

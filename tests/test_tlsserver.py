@@ -19,10 +19,10 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from echo_app import tlsserver
-from echo_app.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
 from echo_app.protocol import EchoProtocol
-from echo_app.tlsserver import ServerTLS, TLSEndpoint, TLSFactory
+from echo_app.tls import server as tlsserver
+from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
+from echo_app.tls.server import ServerTLS, TLSEndpoint, TLSFactory
 from tests.certificates import Authority
 from tests.functional.service import PATIENCE
 from tests.functional.tls import TLSPeer
@@ -38,7 +38,7 @@ class ServerTLSTests(SynchronousTestCase):
 
     def said(self) -> list[object]:
         """Returns the fields that this room has logged since it was asked before."""
-        ours = [each for each in self.events if each.get("log_namespace") == "echo_app.tlsserver"]
+        ours = [each for each in self.events if each.get("log_namespace") == "echo_app.tls.server"]
         self.events.clear()
         return [each.get("fingerprint", each.get("reason")) for each in ours]
 

@@ -14,7 +14,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from echo_app.recorder import FIELDS
+from echo_app.recording.recorder import FIELDS
 from echo_app.testing import EchoProcess
 from tests.certificates import Authority
 from tests.functional.kernel import Namespace, serverSide, waitForCut, waitUntil

@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from echo_app.checkers import EchoUser
+from echo_app.access.checkers import EchoUser
 from echo_app.interfaces import IEchoUser
 from echo_app.limits import Limits
 from echo_app.service import EchoService

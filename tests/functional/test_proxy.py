@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from echo_app.limits import Limits
-from echo_app.proxygate import ProxyEndpoint
+from echo_app.proxy.gate import ProxyEndpoint
 from echo_app.service import EchoService
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import waitForCut, waitUntil

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import redis
 
-from echo_app.builtin import PATTERN
+from echo_app.responders.builtin import PATTERN
 from echo_app.testing import EchoProcess
 from tests.certificates import Authority
 from tests.functional import warm

@@ -2,7 +2,7 @@
 
     preamble = "!fault" *(1*SP spec) *SP [CR] LF   ; 1024 bytes at the most
 
-With it, the specs (:mod:`echo_app.faultspec`) are the connection's faults instead of the service's; without
+With it, the specs (:mod:`echo_app.faults.spec`) are the connection's faults instead of the service's; without
 any spec it has none. The line is consumed: the echo begins with the byte after it. A wrong one is answered
 by one line, ``!fault error: `` and what is wrong, and the connection is closed.
 
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
 
 from echo_app.addresses import describe
-from echo_app.faultplan import MOST
-from echo_app.faultspec import BadSpec, Fault, parseFault
+from echo_app.faults.plan import MOST
+from echo_app.faults.spec import BadSpec, Fault, parseFault
 from echo_app.gates import Gate
 from echo_app.limits import ConnectionCounts
-from echo_app.record import noteEnd
+from echo_app.recording.record import noteEnd
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

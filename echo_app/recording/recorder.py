@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from echo_app.accesslog import AccessLog
 from echo_app.addresses import printable
-from echo_app.record import ConnectionRecord
+from echo_app.recording.accesslog import AccessLog
+from echo_app.recording.record import ConnectionRecord
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.python.usage import Options, UsageError
 
 from echo_app.arguments import byteCount, named, wholeNumber
-from echo_app.faultplan import FaultPlan
-from echo_app.faultspec import BadSpec, parseFault
-from echo_app.flowlayer import CAP
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.plan import FaultPlan
+from echo_app.faults.spec import BadSpec, parseFault
 
 
 class FaultOptions(Options):

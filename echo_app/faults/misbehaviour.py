@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress
 
-from echo_app.datagramfaults import DatagramFaults, FaultyDatagrams
-from echo_app.faults import Faulty
-from echo_app.preamble import PreambleGate
-from echo_app.refusing import Refusing
+from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
+from echo_app.faults.faulty import Faulty
+from echo_app.faults.preamble import PreambleGate
+from echo_app.faults.refusing import Refusing
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime
 
     from echo_app.datagram import EchoDatagramProtocol
-    from echo_app.faultplan import FaultPlan
-    from echo_app.faultspec import Fault
+    from echo_app.faults.plan import FaultPlan
+    from echo_app.faults.spec import Fault
     from echo_app.listeners import Listeners
     from echo_app.protocol import Build, EchoFactory
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
-from echo_app.valves import Window
+from echo_app.faults.valves import Window
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from echo_app.faultspec import Fault
+    from echo_app.faults.spec import Fault
     from echo_app.listeners import Listeners
 
 # Seconds between two steps, at the least: none of the times that a fault takes is shorter.

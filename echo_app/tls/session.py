@@ -10,7 +10,7 @@ encrypted again it takes 4.1 µs, where ``OpenSSL.SSL.Connection``, which Twiste
 12.3: its calls go through cffi, and an empty buffer is an exception. A connection that has done its
 handshake takes 17 KiB where that one takes 25. A subclass of Twisted's own protocol has those costs, and
 has to override private methods; this has no private name. The price is that Python 3.11 sets one group
-for the key exchange or all of them (:mod:`echo_app.certificates`); pyOpenSSL can set no list either.
+for the key exchange or all of them (:mod:`echo_app.tls.certificates`); pyOpenSSL can set no list either.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from echo_app.records import FRAGMENT, HANDSHAKE, LONGEST, offeredGroups, recordEnd
+from echo_app.tls.records import FRAGMENT, HANDSHAKE, LONGEST, offeredGroups, recordEnd
 
 # Records without a byte for the application (key updates, above all: 13 to 27 µs each) that a peer may
 # send until data come again. tlsfuzzer's tests send fewer, and a client of good will one in millions of

@@ -11,8 +11,8 @@ from secrets import randbits
 
 from twisted.logger import Logger
 
-from echo_app.faultspec import BadSpec, Fault, parseFault
-from echo_app.flowlayer import CAP
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.spec import BadSpec, Fault, parseFault
 
 log = Logger()
 

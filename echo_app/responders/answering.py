@@ -23,11 +23,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import unmapped
-from echo_app.answers import Answer, Answers
 from echo_app.datagram import SOURCES, DatagramRules, EchoDatagramProtocol
-from echo_app.framing import INCOMPLETE, Requests
 from echo_app.protocol import EchoProtocol
-from echo_app.record import noteEnd
+from echo_app.recording.record import noteEnd
+from echo_app.responders.answers import Answer, Answers
+from echo_app.responders.framing import INCOMPLETE, Requests
 from echo_app.sockets import canHalfClose
 
 if TYPE_CHECKING:

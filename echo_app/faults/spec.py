@@ -3,7 +3,7 @@
     spec = name ["=" value] *("," key "=" value)
 
 without spaces or quotes, such as ``latency=50ms,jitter=10ms`` or ``reset,after=10KiB,connections=1-2``.
-What there is and what it takes is in :mod:`echo_app.faultkinds`. Nothing here does I/O or draws anything.
+What there is and what it takes is in :mod:`echo_app.faults.kinds`. Nothing here does I/O or draws anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
-from echo_app.faultkinds import KINDS, Format, Kind
+from echo_app.faults.kinds import KINDS, Format, Kind
 
 # Characters of one spec; the longest sensible one has about 100. It bounds the parser's work.
 LONGEST = 256

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from echo_app.valves import Bandwidth, Chop, Corrupt, Latency, Pacing, Stall, Valve
+from echo_app.faults.valves import Bandwidth, Chop, Corrupt, Latency, Pacing, Stall, Valve
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import describe, printable
-from echo_app.framing import BadRequest, Framing, lines
 from echo_app.limits import Tally
+from echo_app.responders.framing import BadRequest, Framing, lines
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

@@ -21,11 +21,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import describe, transportName
-from echo_app.record import ConnectionRecord, recordOf
-from echo_app.recorder import Recorder, Values
+from echo_app.recording.record import ConnectionRecord, recordOf
+from echo_app.recording.recorder import Recorder, Values
+from echo_app.recording.tcpinfo import TCPInfo
 from echo_app.sockets import queued
-from echo_app.tcpinfo import TCPInfo
-from echo_app.tlsfacts import tlsFactsOf
+from echo_app.tls.facts import tlsFactsOf
 
 log = Logger()
 

@@ -1,10 +1,10 @@
 """A connection with faults: two flows, and what ends something.
 
-What holds back or changes bytes is in the flows (:mod:`echo_app.flow`). Behind them are ``half-close``,
-``close``, ``reset`` and ``blackhole``, each when its ``after`` is there; of those that come together, in
-this order. ``after`` in bytes counts those that have passed in the fault's direction: in ``out``, unless
-it says otherwise, and for ``blackhole`` in ``in``. What is beyond does not pass; with ``direction=in`` what
-has been written by then still does.
+What holds back or changes bytes is in the flows (:mod:`echo_app.faults.flow`). Behind them are
+``half-close``, ``close``, ``reset`` and ``blackhole``, each when its ``after`` is there; of those that come
+together, in this order. ``after`` in bytes counts those that have passed in the fault's direction: in
+``out``, unless it says otherwise, and for ``blackhole`` in ``in``. What is beyond does not pass; with
+``direction=in`` what has been written by then still does.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.draws import Draws
-from echo_app.flowlayer import CAP, FlowLayer
-from echo_app.record import noteEnd, recordOf
+from echo_app.faults.draws import Draws
+from echo_app.faults.flowlayer import CAP, FlowLayer
+from echo_app.faults.valves import Bandwidth, Chop, Corrupt, Latency, Stall, Valve, Window
+from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import Progress, descriptorOf, progressOf
-from echo_app.valves import Bandwidth, Chop, Corrupt, Latency, Stall, Valve, Window
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.faultspec import Fault
+    from echo_app.faults.spec import Fault
 
 # Seconds that a peer may go on after a ``close``: a drain's own figure.
 LINGER = 1.0

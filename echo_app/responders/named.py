@@ -12,9 +12,11 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from echo_app.answering import AnsweringDatagramProtocol, AnsweringProtocol
-from echo_app.answers import Answers, framingOf
-from echo_app.builtin import (
+from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.protocol import EchoProtocol
+from echo_app.responders.answering import AnsweringDatagramProtocol, AnsweringProtocol
+from echo_app.responders.answers import Answers, framingOf
+from echo_app.responders.builtin import (
     ChargenDatagramProtocol,
     ChargenProtocol,
     DiscardDatagramProtocol,
@@ -22,9 +24,7 @@ from echo_app.builtin import (
     PeerDatagramProtocol,
     PeerProtocol,
 )
-from echo_app.datagram import DatagramRules, EchoDatagramProtocol
-from echo_app.framing import lengthPrefixed
-from echo_app.protocol import EchoProtocol
+from echo_app.responders.framing import lengthPrefixed
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -6,7 +6,7 @@ out), while the peer may go on; ended by the peer (its ``close_notify``, or its 
 done, when nothing is passed on any more and only the end of the connection below is waited for.
 What is below is closed for writing when our ``close_notify`` is flushed, never before.
 
-What carries TLS, and why, is said in :mod:`echo_app.session`.
+What carries TLS, and why, is said in :mod:`echo_app.tls.session`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.layer import Layer
-from echo_app.record import noteEnd, recordOf
-from echo_app.session import BrokenSession, CountingSession, Session
+from echo_app.recording.record import noteEnd, recordOf
+from echo_app.tls.session import BrokenSession, CountingSession, Session
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from echo_app.tlsserver import ServerTLS
+    from echo_app.tls.server import ServerTLS
 
 # Seconds that a peer may take to end its side after ours: a drain's own figure.
 LINGER = 1.0

@@ -19,8 +19,8 @@ from echo_app.addresses import Network, describe, networkOf, unmapped
 from echo_app.gates import Gate
 from echo_app.limits import ConnectionCounts, Limits
 from echo_app.protocol import Refusal
-from echo_app.proxyheader import BadHeader, Header, parseHeader
-from echo_app.record import noteEnd
+from echo_app.proxy.header import BadHeader, Header, parseHeader
+from echo_app.recording.record import noteEnd
 from echo_app.sockets import reset
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from echo_app.flow import Flow
+from echo_app.faults.flow import Flow
+from echo_app.faults.valves import TURN, Valve
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.layer import Layer
 from echo_app.sockets import canHalfClose
-from echo_app.valves import TURN, Valve
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.internet.error import InvalidAddressError, MessageLengthError
 
 from echo_app.datagram import EchoDatagramProtocol
-from echo_app.draws import Corruption, Draws
-from echo_app.valves import Window
+from echo_app.faults.draws import Corruption, Draws
+from echo_app.faults.valves import Window
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
     from echo_app.datagram import DatagramPort
-    from echo_app.faultplan import FaultPlan
-    from echo_app.faultspec import Fault
+    from echo_app.faults.plan import FaultPlan
+    from echo_app.faults.spec import Fault
 
 ORDER = ("loss", "corrupt", "truncate", "duplicate", "latency", "reorder")
 

@@ -2,7 +2,7 @@
 
 What a peer sees:
 
-- Its first line is ``login USER PASSWORD``, as :mod:`echo_app.loginline` has it in full.
+- Its first line is ``login USER PASSWORD``, as :mod:`echo_app.access.loginline` has it in full.
 - The answer to a right one is ``ok`` and LF. Every byte after the line is the echo's, and comes back after
   that answer, whether it was sent before it or later.
 - The answer to anything else is ``error: ``, a reason and LF, and then the end of the stream. It comes a
@@ -31,16 +31,16 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from echo_app.access.checkers import FirstOf, PasswordFile
+from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
-from echo_app.certificates import subjectName
-from echo_app.checkers import FirstOf, PasswordFile
 from echo_app.gates import Gate
 from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.limits import ConnectionCounts
-from echo_app.loginline import BadLogin, Login, parseLogin
 from echo_app.protocol import Build
-from echo_app.record import noteEnd, recordOf
+from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset, whenLost
+from echo_app.tls.certificates import subjectName
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509

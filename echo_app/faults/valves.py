@@ -10,10 +10,10 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from echo_app.draws import Corruption, Draws, Sizes
+from echo_app.faults.draws import Corruption, Draws, Sizes
 
 if TYPE_CHECKING:
-    from echo_app.faultspec import Fault
+    from echo_app.faults.spec import Fault
 
 # Seconds between two pieces that a bandwidth lets pass, where one byte does not take longer: a hundred
 # timers a second cost nothing, and no peer takes pieces of 10 ms for a burst.

@@ -2,7 +2,7 @@
 
 :class:`Faulty` chooses the faults of a connection when it is made: by its number, and by what is drawn for
 it. A connection without faults gets the plain protocol, on the plain transport. What the faults do is in
-:mod:`echo_app.faultlayer`, and what they leave to chance in :mod:`echo_app.draws`.
+:mod:`echo_app.faults.layer`, and what they leave to chance in :mod:`echo_app.faults.draws`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress, IProtocol
 
-from echo_app.draws import Draws
-from echo_app.faultlayer import NAMES, Chosen, FaultLayer
-from echo_app.flowlayer import CAP
+from echo_app.faults.draws import Draws
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import NAMES, Chosen, FaultLayer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.faultspec import Fault
+    from echo_app.faults.spec import Fault
     from echo_app.protocol import Build
 
 

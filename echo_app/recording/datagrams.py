@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from echo_app.addresses import hostPort
 from echo_app.datagram import EchoDatagramProtocol
-from echo_app.record import ConnectionRecord
-from echo_app.recorder import Recorder
+from echo_app.recording.record import ConnectionRecord
+from echo_app.recording.recorder import Recorder
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall

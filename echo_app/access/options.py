@@ -8,10 +8,10 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.python.usage import Options, UsageError
 
-from echo_app.access import Access
+from echo_app.access.checkers import BadChecker, PasswordFile, checkerOf, portalFor
+from echo_app.access.networks import Access
 from echo_app.addresses import isLoopbackHost, networkOf
 from echo_app.arguments import named
-from echo_app.checkers import BadChecker, PasswordFile, checkerOf, portalFor
 from echo_app.endpoints import isPrivate
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from echo_app.addresses import printable
-from echo_app.certificates import (
+from echo_app.limits import Tally
+from echo_app.tls.certificates import (
     DEFAULT_GROUP,
     BadCredentials,
     contexts,
@@ -26,8 +27,7 @@ from echo_app.certificates import (
     readIdentity,
     throwAway,
 )
-from echo_app.limits import Tally
-from echo_app.tls import TLSConnection
+from echo_app.tls.connection import TLSConnection
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

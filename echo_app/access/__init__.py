@@ -1,0 +1,1 @@
+"""Who may talk: by address, by login, by certificate."""

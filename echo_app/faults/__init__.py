@@ -1,0 +1,1 @@
+"""How to misbehave on purpose."""

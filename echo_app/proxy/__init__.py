@@ -1,0 +1,1 @@
+"""The PROXY protocol: who a connection is from, when a proxy forwards it."""

@@ -1,0 +1,1 @@
+"""What is known of a connection, and the log that says it."""

@@ -1,0 +1,1 @@
+"""What to answer instead of the same bytes."""

@@ -1,0 +1,1 @@
+"""TLS, exact at the end of a stream."""
