@@ -120,9 +120,9 @@ class EchoProcessTests(ServiceTestCase):
         self.assertEqual(os.readlink(f"/proc/{server.pid}/cwd"), str(server.folder))
 
     def test_reactor(self) -> None:
-        """The reactor is the one that was chosen: only one of these two has an epoll."""
+        """The reactor is the one that was chosen: only one of these two has an epoll, off the direct path."""
         for reactor, hasEpoll in (("epoll", True), ("select", False)):
-            server = self.serve(reactor=reactor)
+            server = self.serve("--port", "0", "--no-direct", reactor=reactor)
             files = Path(f"/proc/{server.pid}/fd")
             targets = [os.readlink(file) for file in files.iterdir()]
             self.assertEqual("anon_inode:[eventpoll]" in targets, hasEpoll, reactor)
