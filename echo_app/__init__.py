@@ -13,7 +13,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from echo_app.access.networks import Access
-    from echo_app.datagram import DatagramEndpoint, EchoDatagramProtocol
+    from echo_app.datagram import EchoDatagramProtocol
+    from echo_app.datagramport import DatagramEndpoint
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import BadSpec, Fault, parseFault
     from echo_app.interfaces import IEchoUser, IResponder
@@ -54,7 +55,7 @@ _ROOMS = {
     "Access": "access.networks",
     "BadRequest": "responders.framing",
     "BadSpec": "faults.spec",
-    "DatagramEndpoint": "datagram",
+    "DatagramEndpoint": "datagramport",
     "EchoDatagramProtocol": "datagram",
     "EchoFactory": "protocol",
     "EchoProtocol": "protocol",

@@ -113,3 +113,8 @@ def named(option: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise UsageError(f"--{option} {text!r}: {error}") from None
 
     return coerce
+
+
+def row(option: str, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
+    """Returns an option's row in ``optParameters``, with errors that name the option and the value."""
+    return [option, None, default, doc, named(option, parse)]

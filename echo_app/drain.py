@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from echo_app.limits import ConnectionCounts
+from echo_app.counts import ConnectionCounts
 from echo_app.recording.record import noteEnd
 from echo_app.sockets import Progress, canHalfClose, progressOf
 

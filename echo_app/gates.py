@@ -19,8 +19,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.counts import ConnectionCounts
 from echo_app.interfaces import IStreamTransport
-from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Refusal
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset

@@ -26,7 +26,8 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 
 from echo_app.addresses import describe, isWildcardHost, transportName
-from echo_app.datagram import DatagramEndpoint, DatagramPort, EchoDatagramProtocol
+from echo_app.datagram import EchoDatagramProtocol
+from echo_app.datagramport import DatagramEndpoint, DatagramPort
 from echo_app.direct import direct
 from echo_app.limits import Keepalive
 from echo_app.protocol import EchoFactory

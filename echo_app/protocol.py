@@ -23,8 +23,8 @@ from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.counts import ConnectionCounts
 from echo_app.interfaces import IStreamTransport
-from echo_app.limits import ConnectionCounts
 from echo_app.recording.record import noteEnd
 from echo_app.sockets import keepUrgentDataInline, reset
 

@@ -7,7 +7,7 @@ running, from ``startService`` on; draining, from ``stopService`` until its Defe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,13 @@ from twisted.python.failure import Failure
 
 from echo_app import __version__
 from echo_app.access.login import Logins
-from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
+from echo_app.counts import ConnectionCounts, Snapshot
+from echo_app.datagram import RATE, DatagramRules, EchoDatagramProtocol
+from echo_app.datagramport import DatagramEndpoint
 from echo_app.drain import Drain
 from echo_app.faults.misbehaviour import Misbehaviour
 from echo_app.faults.plan import FaultPlan
-from echo_app.limits import ConnectionCounts, Keepalive, Limits, Snapshot
+from echo_app.limits import Keepalive, Limits
 from echo_app.listeners import Listeners
 from echo_app.protocol import EchoFactory
 from echo_app.readyfile import ReadyFile
@@ -34,6 +36,7 @@ from echo_app.recording.recorder import Recorder
 from echo_app.recording.transports import UnknownTransports
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
+from echo_app.shared import Shared
 from echo_app.timeouts import TimeoutSweep
 from echo_app.tls.server import TLSEndpoint
 
@@ -137,8 +140,8 @@ class EchoService(Service):
         self._isOpen = False
         self._isAborting = False
         self._drain: Drain | None = None
-        self._opening = _Shared(self._open)
-        self._closing = _Shared(self._close)
+        self._opening = Shared(self._open)
+        self._closing = Shared(self._close)
 
     def getHosts(self) -> list[IAddress]:
         """Returns where it listens: the addresses that were really bound, in the order asked for."""
@@ -290,32 +293,6 @@ class EchoService(Service):
             with suppress(CannotListenError):
                 await self.listen()
         return self._isOpen and not self.running
-
-
-class _Shared:
-    """An operation that runs once at a time, and that any number of callers wait for."""
-
-    def __init__(self, operation: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
-        self._operation = operation
-        self._waiting: list[Deferred[None]] = []
-
-    @property
-    def isRunning(self) -> bool:
-        """Whether somebody waits for it now."""
-        return bool(self._waiting)
-
-    def run(self) -> Deferred[None]:
-        """Begins the operation, or joins it; the Deferred has its result."""
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
-        if len(self._waiting) == 1:
-            Deferred.fromCoroutine(self._operation()).addBoth(self._tell)
-        return waiter
-
-    def _tell(self, result: Failure | None) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(result)
 
 
 def _logCounts(counts: Snapshot, hasTLS: bool) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -24,10 +23,11 @@ from echo_app.arguments import (
     named,
     number,
     portNumber,
-    positiveNumber,
+    row,
     wholeNumber,
 )
-from echo_app.datagram import RATE, DatagramEndpoint
+from echo_app.datagram import RATE
+from echo_app.datagramport import DatagramEndpoint
 from echo_app.endpoints import BadDescription, NamedEndpoint, endpointFromDescription, reasonOf
 from echo_app.faults.options import FaultOptions
 from echo_app.limits import Keepalive, Limits
@@ -38,18 +38,14 @@ from echo_app.recording.accesslog import STANDARD_OUTPUT
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service import EchoService
-from echo_app.tls.certificates import BadCredentials
-from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS, TLSEndpoint
+from echo_app.tls.options import TLSOptions
+from echo_app.tls.server import TLSEndpoint
 
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
 
 
-def _row(option: str, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
-    return [option, None, default, doc, named(option, parse)]
-
-
-class Options(AccessOptions, FaultOptions, BaseOptions):
+class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
     """The options of ``twistd echo``, as typed; a wrong one ends the process with one line."""
 
     synopsis = "[options]"
@@ -67,90 +63,70 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
         ["log-connections", None, "Log each connection's beginning and end, at debug level."],
     ]
     optParameters = [
-        _row(
+        row(
             "udp-rate",
             RATE,
             "Answers a second to one UDP source; 0: no limit, no loop breaker.",
             number,
         ),
-        _row(
+        row(
             "max-connections",
             None,
             "Connections open at one time; 0: no cap. [default: what the descriptor limit allows]",
             wholeNumber,
         ),
-        _row(
+        row(
             "max-connections-per-peer",
             0,
             "The same for one IPv4 address or IPv6 /64; 0: no cap.",
             wholeNumber,
         ),
-        _row(
+        row(
             "idle-timeout",
             0,
             "Seconds without a byte in either direction until a connection is closed; 0: never.",
             number,
         ),
-        _row(
+        row(
             "stall-timeout",
             300,
             "Seconds without any unsent byte leaving until a connection is reset; "
             "0: never. Under 30 it may cut slow peers with large buffers.",
             number,
         ),
-        _row(
+        row(
             "keepalive",
             Keepalive(),
             "TCP keepalive: seconds of silence until the first probe, seconds "
             "between probes, and how many; 0: off.",
             keepaliveOf,
         ),
-        _row(
+        row(
             "drain-timeout",
             5,
             "Seconds that a stop waits for busy connections; 0: not at all.",
             number,
         ),
-        _row(
-            "certificate",
-            None,
-            "PEM file of --tls: the certificate, and those that lead to its root. Read again at "
-            "SIGHUP. [default: a throw-away one]",
-            str,
-        ),
-        _row("key", None, "PEM file of its key. [default: the certificate's file]", str),
-        _row(
-            "client-ca",
-            None,
-            "PEM file of certificates: a client must show one that leads to one of these.",
-            str,
-        ),
-        _row(
-            "handshake-timeout",
-            HANDSHAKE_TIMEOUT,
-            "Seconds until a TLS handshake must be complete.",
-            positiveNumber,
-        ),
-        _row(
+        row(
             "responder",
             "echo",
             f"What answers: {', '.join(NAMES)}, or a function of your own, package.module:name.",
             responderOf,
         ),
-        _row(
+        row(
             "responder-timeout",
             TIMEOUT,
             "Seconds that an answer of such a function may take until its connection is closed; 0: no limit.",
             number,
         ),
-        _row(
+        row(
             "ready-file",
             None,
             "When everything listens, write here a line for each listener, such as "
             "'tcp 127.0.0.1:8080'; removed at stop.",
             filePath,
         ),
-        _row(
+        row(
             "access-log",
             None,
             "Append here a line of JSON when a connection ends, and for each UDP source and minute; "
@@ -165,7 +141,6 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
         self["interfaces"] = []
         self["endpoints"] = []
         self["udp-ports"] = []
-        self["tls-ports"] = []
         self["trusted-proxies"] = []
 
     def opt_port(self, text: str) -> None:
@@ -179,10 +154,6 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
     def opt_listen(self, text: str) -> None:
         """Twisted server endpoint description, such as tcp6:8080 or unix:/run/echo. Repeatable."""
         self["endpoints"].append(text)
-
-    def opt_tls(self, text: str) -> None:
-        """TCP port for TLS, 0: any free one. Repeatable."""
-        self["tls-ports"].append(named("tls", portNumber)(text))
 
     def opt_udp(self, text: str) -> None:
         """UDP port, 0: any free one. Repeatable."""
@@ -215,11 +186,6 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
         if self["interfaces"] and not bound:
             reason = "there is no --port, --tls or --udp to bind"
             raise UsageError(f"--interface {self['interfaces'][0]!r}: {reason}")
-        for option in ("certificate", "key", "client-ca"):
-            if self[option] is not None and not self["tls-ports"]:
-                raise UsageError(f"--{option} {self[option]!r}: there is no --tls that it applies to")
-        if self["key"] is not None and self["certificate"] is None:
-            raise UsageError(f"--key {self['key']!r}: there is no --certificate that it belongs to")
         if self["proxy-protocol"] and not (self["ports"] or self["tls-ports"]):
             raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
         if self["trusted-proxies"] and not self["proxy-protocol"]:
@@ -227,6 +193,7 @@ class Options(AccessOptions, FaultOptions, BaseOptions):
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
             raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
         self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
+        self.checkTLS()
         self.checkLogins()
         self.checkFaults()
 
@@ -320,7 +287,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
 def _endpoints(options: Options, reactor: Any) -> Iterator[IStreamServerEndpoint]:
     yield from _tcp(options, reactor, "port", options["ports"])
     if options["tls-ports"]:
-        tls = _serverTLS(options, reactor)
+        tls = options.serverTLS(reactor)
         for endpoint in _tcp(options, reactor, "tls", options["tls-ports"]):
             yield TLSEndpoint(tls, endpoint)
     for description in options["endpoints"]:
@@ -339,15 +306,3 @@ def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Itera
             if options["proxy-protocol"]:
                 endpoint = ProxyEndpoint(endpoint, reactor, options["trusted-proxies"] or LOOPBACK)
             yield NamedEndpoint(f"--{option} {port} on {interface}", endpoint)
-
-
-def _serverTLS(options: Options, reactor: Any) -> ServerTLS:
-    # A daemon is in another directory when it reads them again.
-    paths = [
-        None if options[option] is None else os.path.abspath(options[option])
-        for option in ("certificate", "key", "client-ca")
-    ]
-    try:
-        return ServerTLS(reactor, *paths, handshakeTimeout=options["handshake-timeout"])
-    except BadCredentials as error:
-        raise UsageError(f"--{error.setting} {options[error.setting]!r}: {error.reason}") from None

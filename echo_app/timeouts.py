@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from echo_app.limits import ConnectionCounts
+from echo_app.counts import ConnectionCounts
 from echo_app.recording.record import noteEnd
 from echo_app.sockets import Progress, progressOf
 

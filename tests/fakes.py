@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from echo_app.limits import ConnectionCounts
+from echo_app.counts import ConnectionCounts
 from echo_app.protocol import EchoProtocol
 from echo_app.recording.record import ConnectionRecord
 from echo_app.sockets import Progress

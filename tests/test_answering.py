@@ -19,8 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
+from echo_app.counts import ConnectionCounts
 from echo_app.datagram import DatagramRules
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import Limits
 from echo_app.responders import answering
 from echo_app.responders.answering import (
     MOST,

@@ -20,23 +20,20 @@ from twisted.internet.udp import Port
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app import datagram
+from echo_app import datagramport
 from echo_app.access.networks import Access
+from echo_app.counts import LOG_INTERVAL, Tally
 from echo_app.datagram import (
-    BATCH,
     LOSS,
     PATIENCE,
     PAUSE,
     RATE,
     SOURCES,
-    DatagramEndpoint,
-    DatagramPort,
     DatagramRules,
     EchoDatagramProtocol,
     isClientAddress,
-    replyControl,
 )
-from echo_app.limits import LOG_INTERVAL, Tally
+from echo_app.datagramport import BATCH, DatagramEndpoint, DatagramPort, replyControl
 
 CLIENT = ("192.0.2.1", 40_000)
 
@@ -730,7 +727,7 @@ class ReplyControlTests(SynchronousTestCase):
 
     def _ipv4(self, local: str, destination: str) -> tuple[int, int, bytes]:
         packed = struct.pack("=i", 3) + socket.inet_aton(local) + socket.inet_aton(destination)
-        return (socket.IPPROTO_IP, datagram.IP_PKTINFO, packed)
+        return (socket.IPPROTO_IP, datagramport.IP_PKTINFO, packed)
 
     def _ipv6(self, destination: str) -> tuple[int, int, bytes]:
         packed = socket.inet_pton(socket.AF_INET6, destination) + struct.pack("=I", 3)
@@ -748,7 +745,7 @@ class ReplyControlTests(SynchronousTestCase):
         """An IPv4 answer has the question's destination as its source, and the kernel's route."""
         expected = bytes(4) + socket.inet_aton("127.0.0.2") + bytes(4)
         control = replyControl([self._ipv4("127.0.0.2", "127.0.0.2")])
-        self.assertEqual(control, [(socket.IPPROTO_IP, datagram.IP_PKTINFO, expected)])
+        self.assertEqual(control, [(socket.IPPROTO_IP, datagramport.IP_PKTINFO, expected)])
 
     def test_ipv4Group(self) -> None:
         """A question to a broadcast or multicast address has no answer."""

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.datagram import RATE, DatagramEndpoint, DatagramRules, EchoDatagramProtocol
+from echo_app.datagram import RATE, DatagramRules, EchoDatagramProtocol
+from echo_app.datagramport import DatagramEndpoint
 from echo_app.faults import datagrams as datagramfaults
 from echo_app.faults.datagrams import REORDER_WAIT, DatagramFaults, FaultyDatagrams
 from echo_app.faults.plan import FaultPlan

@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from echo_app import drain
+from echo_app.counts import ConnectionCounts
 from echo_app.drain import Drain
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import Limits
 from tests import fakes
 
 ENDED = ["unregister", "end of stream"]

@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from echo_app.counts import ConnectionCounts
 from echo_app.gates import Gate
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import Limits
 from echo_app.protocol import Build, EchoFactory, EchoProtocol
 from echo_app.sockets import reset
 from tests.fakes import Transport

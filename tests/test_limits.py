@@ -11,7 +11,8 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.networks import Access
-from echo_app.limits import ConnectionCounts, Keepalive, Limits, Tally
+from echo_app.counts import ConnectionCounts, Tally
+from echo_app.limits import Keepalive, Limits
 from tests.fakes import FakeConnection
 
 

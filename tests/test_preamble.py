@@ -9,9 +9,10 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.counts import ConnectionCounts
 from echo_app.faults.preamble import LONGEST_LINE, PreambleGate
 from echo_app.faults.spec import Fault, parseFault
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import Limits
 from echo_app.protocol import EchoProtocol
 from tests.fakes import Transport
 

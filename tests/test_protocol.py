@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyClass, verifyObject
 
-from echo_app.limits import RESERVED_DESCRIPTORS, ConnectionCounts, Limits
+from echo_app.counts import RESERVED_DESCRIPTORS, ConnectionCounts
+from echo_app.limits import Limits
 from echo_app.protocol import Build, EchoFactory, EchoProtocol, Refusal
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)

@@ -28,7 +28,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from echo_app.addresses import networkOf
-from echo_app.limits import RESERVED_DESCRIPTORS, ConnectionCounts, Limits
+from echo_app.counts import RESERVED_DESCRIPTORS, ConnectionCounts
+from echo_app.limits import Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.proxy.gate import PATIENCE, SILENCE, ProxyEndpoint, ProxyGate, ProxyGateFactory
 from echo_app.proxy.header import LONGEST_HEADER

@@ -7,8 +7,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import drain, timeouts
+from echo_app.counts import ConnectionCounts
 from echo_app.drain import Drain
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import Limits
 from echo_app.protocol import EchoFactory
 from echo_app.proxy.gate import PATIENCE, ProxyGateFactory
 from echo_app.recording.record import ConnectionRecord, noteEnd, recordOf

@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app.datagram import DatagramEndpoint, DatagramRules, EchoDatagramProtocol
+from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.datagramport import DatagramEndpoint
 from echo_app.faults.refusing import Refusing
 from echo_app.faults.spec import parseFault
 from echo_app.listeners import Listeners

@@ -29,8 +29,9 @@ from zope.interface.verify import verifyObject
 from echo_app import __version__
 from echo_app.access.checkers import checkerOf, portalFor
 from echo_app.access.networks import Access
-from echo_app.datagram import DatagramEndpoint
-from echo_app.limits import Keepalive, Limits, Snapshot
+from echo_app.counts import Snapshot
+from echo_app.datagramport import DatagramEndpoint
+from echo_app.limits import Keepalive, Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.proxy.gate import ProxyGateFactory
 from echo_app.responders.answering import AnsweringProtocol

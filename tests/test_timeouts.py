@@ -6,7 +6,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import timeouts
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.counts import ConnectionCounts
+from echo_app.limits import Limits
 from echo_app.timeouts import BATCH, INTERVAL, TimeoutSweep
 from tests import fakes
 

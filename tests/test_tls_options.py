@@ -14,10 +14,11 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app import process, tap
-from echo_app.limits import Snapshot
+from echo_app import process
+from echo_app.counts import Snapshot
 from echo_app.service import EchoService
 from echo_app.tap import Options, makeService
+from echo_app.tls import options as tlsOptions
 from echo_app.tls.server import ServerTLS, TLSEndpoint
 from tests.certificates import Authority
 
@@ -87,7 +88,7 @@ class MakeServiceTests(TestCase):
                 made.append((*arguments[1:], handshakeTimeout))
                 super().__init__(*arguments, handshakeTimeout=handshakeTimeout)
 
-        self.patch(tap, "ServerTLS", Recorded)
+        self.patch(tlsOptions, "ServerTLS", Recorded)
         self.make("--tls", "0", "--tls", "0")
         authority = Authority(Path(self.mktemp()))
         certificate, key = (os.path.relpath(path) for path in authority.issue("server"))

@@ -34,9 +34,9 @@ from twisted.python.failure import Failure
 from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
+from echo_app.counts import ConnectionCounts
 from echo_app.gates import Gate
 from echo_app.interfaces import IEchoUser, ITLSTransport
-from echo_app.limits import ConnectionCounts
 from echo_app.protocol import Build
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset, whenLost

@@ -30,7 +30,7 @@ from echo_app.faults.valves import Window
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
-    from echo_app.datagram import DatagramPort
+    from echo_app.datagramport import DatagramPort
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import Fault
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.python.usage import Options, UsageError
 
-from echo_app.arguments import byteCount, named, wholeNumber
+from echo_app.arguments import byteCount, named, row, wholeNumber
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import BadSpec, parseFault
@@ -21,28 +21,26 @@ class FaultOptions(Options):
         ],
     ]
     optParameters = [
-        [
+        row(
             "fault-file",
             None,
-            None,
             "File with a fault a line; read again at SIGHUP, for connections to come.",
-        ],
-        [
+            str,
+        ),
+        row(
             "fault-seed",
-            None,
             None,
             "Whole number that all that faults leave to chance comes from; the same run twice is the "
             "same. [default: another one each time, which is logged]",
-            named("fault-seed", wholeNumber),
-        ],
-        [
+            wholeNumber,
+        ),
+        row(
             "fault-buffer",
-            None,
             None,
             "Bytes, such as 64KiB, that faults hold back for one connection before reading from its "
             "peer stops. [default: 4MiB]",
-            named("fault-buffer", byteCount),
-        ],
+            byteCount,
+        ),
     ]
 
     def opt_fault(self, text: str) -> None:

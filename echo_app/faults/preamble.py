@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
 
 from echo_app.addresses import describe
+from echo_app.counts import ConnectionCounts
 from echo_app.faults.plan import MOST
 from echo_app.faults.spec import BadSpec, Fault, parseFault
 from echo_app.gates import Gate
-from echo_app.limits import ConnectionCounts
 from echo_app.recording.record import noteEnd
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from echo_app.addresses import Network, describe, networkOf, unmapped
+from echo_app.counts import ConnectionCounts
 from echo_app.gates import Gate
-from echo_app.limits import ConnectionCounts, Limits
+from echo_app.limits import Limits
 from echo_app.protocol import Refusal
 from echo_app.proxy.header import BadHeader, Header, parseHeader
 from echo_app.recording.record import noteEnd

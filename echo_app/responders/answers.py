@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import describe, printable
-from echo_app.limits import Tally
+from echo_app.counts import Tally
 from echo_app.responders.framing import BadRequest, Framing, lines
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from echo_app.addresses import printable
-from echo_app.limits import Tally
+from echo_app.counts import Tally
 from echo_app.tls.certificates import (
     DEFAULT_GROUP,
     BadCredentials,
