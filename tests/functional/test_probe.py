@@ -84,7 +84,8 @@ class ImpatientProxyTests(HAProxyTestCase):
     async def test_lateReader(self) -> None:
         """It resets a late reader."""
         self.start()
-        self.patch(latereader, "QUICK_LATE", 3.0)
+        # Longer than the kernels go on moving what they hold, a little at a time.
+        self.patch(latereader, "QUICK_LATE", 8.0)
         results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), "late-reader")
         self.assertEqual(results["late-reader"].status, Status.FAIL)
         self.assertRegex(results["late-reader"].seen, r"came back to a late reader, then RST$")
