@@ -98,6 +98,12 @@ class JudgeTests(SynchronousTestCase):
         self.assertIs(result.status, Status.WARN)
         self.assertEqual(result.meaning, UNRELIABLE)
 
+    def test_silent(self) -> None:
+        """Silence, which takes its time, is not asked for three times."""
+        result = judge([series([[*attempts(COUNT), Attempt(0.002, False, "no answer")]])], calm())
+        self.assertIs(result.status, Status.WARN)
+        self.assertIn("1 of 101 connections at once fail: no answer", result.seen)
+
     def test_failedOnce(self) -> None:
         """A failure in one round, among SYNs that are lost in all, is not what is said."""
         rounds = [attempts(COUNT, 8), attempts(COUNT, 8, 1), attempts(COUNT, 8)]

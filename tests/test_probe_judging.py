@@ -109,6 +109,9 @@ class IdentityTests(JudgeTestCase):
         self.assertFalse(result.isFinal)
 
 
+FLIPPED = Difference("changed", 5, 1, b"x")
+
+
 class HalfCloseTests(JudgeTestCase):
     def test_good(self) -> None:
         """Everything and then the end, also over TLS, with and without close_notify."""
@@ -124,7 +127,7 @@ class HalfCloseTests(JudgeTestCase):
             (Try(SMALL, SMALL, End.RST), "reset", "1024 of 1024 B back, then RST"),
             (Try(SMALL, SMALL, None), "no end", "1024 of 1024 B back, then nothing for 10 s"),
             (Try(SMALL, 7, None), "silence", "7 of 1024 B back, then nothing for 10 s"),
-            (Try(SMALL, 7, End.FIN, False), "other bytes", "other bytes back, then FIN"),
+            (Try(SMALL, 7, End.FIN, FLIPPED), "other bytes", "1 byte flipped at offset 5, then FIN"),
         ):
             self.assertEqual(bad.kind, kind)
             tries = [bad, Try(SMALL, SMALL, End.FIN)]

@@ -166,6 +166,13 @@ class PathTests(SynchronousTestCase):
         self.assertIn("1232 B came back as 512 B", result.seen)
         self.assertEqual(result.meaning, CUT)
 
+    def test_truncatedNumber(self) -> None:
+        """One of which not even the number is left is not taken for an answer to nothing."""
+        result = examined(lambda source, data: [(0.002, data[:4])], isQuick=True)
+        self.assertIs(result.status, Status.FAIL)
+        self.assertIn("64 B came back as 4 B", result.seen)
+        self.assertEqual(result.meaning, CUT)
+
     def test_corrupt(self) -> None:
         """So is one with other bytes."""
         result = examined(lambda source, data: [(0.002, data[:-1] + b"?")], isQuick=True)

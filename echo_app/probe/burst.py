@@ -52,6 +52,11 @@ class Attempt:
     isRetransmitted: bool = False
     failure: str = ""
 
+    @property
+    def isSilent(self) -> bool:
+        """Says whether it took a whole time-out."""
+        return "no answer" in self.failure
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -81,8 +86,9 @@ class Series:
 
     @property
     def isBad(self) -> bool:
-        """Says whether every round went wrong."""
-        return len(self.rounds) == ROUNDS and all(isSuspicious(each) for each in self.rounds)
+        """Says whether every round went wrong; silence is not asked for again."""
+        isDone = len(self.rounds) == ROUNDS or any(attempt.isSilent for attempt in self.attempts)
+        return isDone and all(isSuspicious(each) for each in self.rounds)
 
     @property
     def alwaysFails(self) -> bool:
@@ -184,7 +190,7 @@ async def _rounds(
     rounds: list[list[Attempt]] = []
     while len(rounds) < ROUNDS:
         rounds.append(await connect(context, _count(context)))
-        if not isSuspicious(rounds[-1]):
+        if not isSuspicious(rounds[-1]) or any(attempt.isSilent for attempt in rounds[-1]):
             break
     return rounds
 
@@ -194,10 +200,12 @@ async def _atOnce(context: Context, count: int) -> list[Attempt]:
 
 
 async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[Attempt]:
-    """Connects one by one; what fails each time is not asked on."""
+    """Connects one by one; what fails each time is not asked on, nor is what takes a time-out."""
     attempts: list[Attempt] = []
     while len(attempts) < count and sum(bool(attempt.failure) for attempt in attempts) < ENOUGH:
         attempts.append(await _attempt(context))
+        if attempts[-1].isSilent:
+            break
         await pause(context.reactor, seconds)
     return attempts
 

@@ -62,9 +62,14 @@ class Exchange:
     _latest: float = 0.0
 
     @property
+    def answers(self) -> set[bytes]:
+        """The numbers of what was answered."""
+        return self.roundTrips.keys() | self.differing.keys()
+
+    @property
     def lost(self) -> int:
         """How many were not answered at all."""
-        return len(self.sent) - len(self.roundTrips.keys() | self.differing.keys())
+        return len(self.sent) - len(self.answers)
 
     @property
     def isSilent(self) -> bool:
@@ -73,7 +78,7 @@ class Exchange:
 
     def answered(self, data: bytes, now: float) -> None:
         """Takes an answer."""
-        number = data[:HEADER]
+        number = data[:HEADER] if len(data) >= HEADER else self._cut(data)
         question = self.sent.get(number)
         if question is None:
             return
@@ -85,6 +90,11 @@ class Exchange:
             self.roundTrips[number] = now - self.sentAt[number]
             self.reordered += self.sentAt[number] < self._latest
             self._latest = max(self._latest, self.sentAt[number])
+
+    def _cut(self, data: bytes) -> bytes:
+        """Returns the number of a question that this may be the beginning of, or none of them."""
+        possible = (each for each in self.sent.keys() - self.answers if each.startswith(data))
+        return next(possible, b"")
 
     def answeredSizes(self) -> Counter[int]:
         """Returns how many of each size came back."""
@@ -157,7 +167,9 @@ class Source:
 
     def received(self, data: bytes) -> None:
         """Takes an answer; one to an earlier exchange comes too late."""
-        self.exchange.strange += data[:HEADER] not in self._known
+        number = data[:HEADER]
+        isCut = len(number) < HEADER and any(each.startswith(number) for each in self._known)
+        self.exchange.strange += number not in self._known and not isCut
         self.exchange.answered(data, self._reactor.seconds())
 
     def _transmit(self, data: bytes) -> None:

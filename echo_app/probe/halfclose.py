@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from echo_app.probe.checks import Context
+from echo_app.probe.difference import Difference, firstDifference
 from echo_app.probe.findings import Cost, Result, Status, passed
 from echo_app.probe.stream import SILENCE
 from echo_app.probe.wire import End
@@ -19,6 +20,9 @@ SMALL, LARGE = 1 << 10, 1 << 18
 # Silent tries after which there are no more: each takes as long as the silence does.
 ENOUGH = 2
 
+# Seconds after which no more tries are begun, but one of each size: on a slow path.
+BUDGET = 15.0
+
 ORDERLY = (End.FIN, End.CLOSE_NOTIFY, End.TRUNCATED)
 
 
@@ -27,18 +31,18 @@ class Try:
     """What came back.
 
     :param end: how the peer's side ended; None: it did not, in time.
-    :param isSame: what came is what was sent, as far as it came.
+    :param found: where what came is not what was sent.
     """
 
     sent: int
     came: int
     end: End | None
-    isSame: bool = True
+    found: Difference | None = None
 
     @property
     def kind(self) -> str:
         """Returns what is wrong; empty: nothing."""
-        if not self.isSame:
+        if self.found is not None:
             return "other bytes"
         isWhole = self.came == self.sent
         if self.end is None:
@@ -49,7 +53,7 @@ class Try:
 
     def __str__(self) -> str:
         then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
-        what = f"{self.came} of {self.sent} B back" if self.isSame else "other bytes back"
+        what = str(self.found or f"{self.came} of {self.sent} B back")
         return f"{what}, then {then}"
 
 
@@ -80,7 +84,10 @@ class HalfClose:
     async def run(self, context: Context) -> Result:
         """One connection after the other, so that no cap on connections is in the way."""
         tries: list[Try] = []
+        deadline = context.reactor.seconds() + BUDGET * (triesOf(context) / TRIES)
         while len(tries) < triesOf(context) and sum(each.end is None for each in tries) < ENOUGH:
+            if len(tries) >= 2 and context.reactor.seconds() >= deadline:
+                break
             tries.append(await self._try(context, LARGE if len(tries) % 2 else SMALL))
         return judge(tries, isTLS=context.target.kind == "tls")
 
@@ -92,7 +99,7 @@ class HalfClose:
             came = await stream.receiveAll()
         finally:
             await stream.abort()
-        return Try(size, len(came), stream.end, data.startswith(came))
+        return Try(size, len(came), stream.end, firstDifference(data, came))
 
 
 def triesOf(context: Context) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from echo_app.probe.checks import Context
 from echo_app.probe.difference import Difference, firstDifference
-from echo_app.probe.findings import Cost, Result, binary, failed, passed, printable
+from echo_app.probe.findings import Cost, Result, Status, binary, failed, passed, printable
 from echo_app.probe.stream import SILENCE, Stream
 from echo_app.probe.wire import CHUNK, End
 
@@ -28,6 +27,9 @@ _AROUND = 1 << 20
 # Seconds in which what comes beside the answers must have come; a longer wait would cost more than it finds.
 _AFTER = 0.2
 
+# Seconds that the clock can tell, at the most.
+_TICK = 1e-6
+
 # What is sent after every byte value, so that services which await a line, or a web browser, answer too.
 _LINES = b"\r\n\r\n"
 
@@ -43,6 +45,10 @@ class Shortfall:
     sent: int
     end: End | None
 
+    def __str__(self) -> str:
+        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
+        return f"{self.came or 'nothing'} of {self.sent} B came back, then {then}"
+
 
 class Identity:
     """Sends every byte value, and random bytes in pieces of many sizes."""
@@ -56,10 +62,20 @@ class Identity:
     def cost(self, context: Context) -> Cost:
         """All the sizes; the small ones twice."""
         sizes = sizesFor(context)
-        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), 1, 2 * BUDGET)
+        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), 2, 2 * BUDGET)
 
     async def run(self, context: Context) -> Result:
-        """Stops at the first difference."""
+        """Stops at the first difference. A single connection is not taken for all of them."""
+        result = await self._once(context)
+        if not result.isFinal:
+            return result
+        again = await self._once(context)
+        if again.status is Status.PASS:
+            seen = f"{result.seen}; all of it on the next connection"
+            return replace(result, seen=seen, meaning=_SOMETIMES, isFinal=False)
+        return result if again.isFinal else again
+
+    async def _once(self, context: Context) -> Result:
         stream = await context.connect()
         try:
             return await _Exchange(context, stream).run()
@@ -84,24 +100,25 @@ class _Exchange:
         small = [each for each in sizes if each <= ALONE]
         # In no order that somebody else sends: a character generator's is that of the values.
         every = bytes(self._context.random.sample(range(256), 256))
-        batches = [[every + _LINES], *([self._piece(size)] for size in small), list(map(self._piece, small))]
-        for batch in batches:
-            if found := await self._exchange(batch):
+        if found := await self._exchange([every + _LINES]):
+            return judge(found, self.sent)
+        clock = self._context.reactor
+        deadline = clock.seconds() + BUDGET
+        done, rate = 0, 0.0
+        for batch in [*([size] for size in small), small, *([size] for size in sizes[len(small) :])]:
+            if clock.seconds() >= deadline:
+                break
+            pieces = [self._context.random.randbytes(size) for size in batch]
+            start = clock.seconds()
+            if found := await self._exchange(pieces):
                 return judge(found, self.sent)
-        done = len(small)
-        deadline = self._context.reactor.seconds() + BUDGET
-        while done < len(sizes) and self._context.reactor.seconds() < deadline:
-            if found := await self._exchange([self._piece(sizes[done])]):
-                return judge(found, self.sent)
-            done += 1
+            rate = sum(batch) / max(clock.seconds() - start, _TICK)
+            done = sizes.index(batch[-1]) + 1
         if extra := await self._stream.read(_AFTER):
             return judge(Difference("inserted", 0, len(extra), extra), self.sent)
         slow = f"; {len(sizes) - done} larger ones would take too long here" if done < len(sizes) else ""
-        seen = f"{done} sizes, 1 B to {binary(sizes[done - 1])}{slow}"
-        return passed(Identity.name, seen, sizes=sizes[:done], bytes=self.sent)
-
-    def _piece(self, size: int) -> bytes:
-        return self._context.random.randbytes(size)
+        seen = f"{done} sizes, 1 B to {binary(sizes[done - 1])}, the last at {binary(int(rate))}/s{slow}"
+        return passed(Identity.name, seen, sizes=sizes[:done], bytes=self.sent, rate=rate)
 
     async def _exchange(self, pieces: list[bytes]) -> Difference | Shortfall | None:
         for piece in pieces:
@@ -146,36 +163,41 @@ def judge(found: Difference | Shortfall, before: int) -> Result:
 
     :param before: bytes that had come back before.
     """
+    found = fromStart(found, before)
     if isinstance(found, Shortfall):
-        return _judgeShortfall(found, before)
-    found = replace(found, offset=before + found.offset)
+        return _judgeShortfall(found)
     isEcho = found.offset > 0 or found.kind != "foreign"
     seen = str(found) if isEcho else "other bytes"
     if found.kind in ("foreign", "inserted"):
         seen += f": {printable(found.found)}"
     details = {"kind": found.kind, "offset": found.offset, "size": found.size}
-    return failed(Identity.name, seen, _MEANINGS[found.kind], not isEcho, **details)
+    meaning = _MEANINGS[found.kind] if isEcho else _NO_ECHO
+    return failed(Identity.name, seen, meaning, not isEcho, **details)
 
 
-def _judgeShortfall(found: Shortfall, before: int) -> Result:
-    then = f"then nothing for {SILENCE:g} s" if found.end is None else f"then {found.end.value}"
-    details: dict[str, Any] = {
-        "came": before + found.came,
-        "sent": before + found.sent,
-        "end": found.end and found.end.name,
-    }
-    if not before + found.came:
-        seen = f"nothing of {found.sent} B came back, {then}"
-        return failed(Identity.name, seen, "Nothing here sends back what it gets.", isFinal=True, **details)
-    seen = f"{before + found.came} of {before + found.sent} B came back, {then}"
-    return failed(Identity.name, seen, "Part of what is sent never arrives.", **details)
+def _judgeShortfall(found: Shortfall) -> Result:
+    meaning = "Part of what is sent never arrives." if found.came else "Nothing here sends back what it gets."
+    details = {"came": found.came, "sent": found.sent, "end": found.end and found.end.name}
+    return failed(Identity.name, str(found), meaning, isFinal=not found.came, **details)
 
 
+def fromStart(found: Difference | Shortfall, before: int) -> Difference | Shortfall:
+    """Returns the same, counted from the connection's first byte.
+
+    :param before: bytes that had come back before.
+    """
+    if isinstance(found, Shortfall):
+        return replace(found, came=before + found.came, sent=before + found.sent)
+    return replace(found, offset=before + found.offset)
+
+
+_SOMETIMES = "Some connections are made, and not served."
+_NO_ECHO = "This is no echo."
 _MEANINGS = {
     "changed": "Something on the way changes data, and TCP's checksum does not see it.",
     "lost": "Something on the way loses data without ending the connection.",
     "duplicated": "Something on the way sends data twice.",
     "moved": "Something on the way changes the order of data.",
     "inserted": "Something on the way adds data of its own.",
-    "foreign": "This is no echo, or it mixes up its connections.",
+    "foreign": "Something mixes up connections, or changes everything from there on.",
 }

@@ -19,8 +19,11 @@ from echo_app.probe.statistics import spread
 from echo_app.probe.stream import CONNECT_TIMEOUT, CannotConnect, connect
 from echo_app.probe.targets import isLiteral
 
-# How many connections are timed, and after how many failures in a row there is no more trying.
+# How many connections are timed, and after how many failures there is no more trying.
 CONNECTIONS, ENOUGH = 20, 3
+
+# How often an address is tried that does not work.
+TRIES = 3
 
 # A host without a family's route says one of these, without asking anybody: it is no finding about the path.
 LOCAL = ("no route", "network is unreachable", "no route to host", "cannot assign requested address")
@@ -95,13 +98,19 @@ class Resolve:
         return judgeAddresses(host, tried)
 
     async def _try(self, context: Context, address: str) -> str:
-        """Returns why there is no connection; empty: there is."""
-        try:
-            stream = await connect(context.reactor, replace(context.target.at(address), kind="tcp"))
-        except CannotConnect as error:
-            return str(error)
-        await stream.close()
-        return ""
+        """Returns why there is no connection; empty: there is. What fails at once may do so by chance."""
+        reason = ""
+        for _ in range(TRIES):
+            try:
+                stream = await connect(context.reactor, replace(context.target.at(address), kind="tcp"))
+            except CannotConnect as error:
+                reason = str(error)
+            else:
+                await stream.close()
+                return ""
+            if reason.startswith("no answer"):
+                break
+        return reason
 
 
 def judgeAddresses(host: str, tried: Mapping[str, str]) -> Result:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from echo_app.probe.checks import Context
+from echo_app.probe.difference import Difference
 from echo_app.probe.findings import Cost, Result, failed, passed, warned
-from echo_app.probe.identity import returned
+from echo_app.probe.identity import Shortfall, fromStart, returned
 from echo_app.probe.statistics import milliseconds, spread
 from echo_app.probe.stream import Stream
 
@@ -26,6 +28,17 @@ LAG = 0.035
 
 # The share of lagging rounds that is no accident, and the one that coalescing has to leave at the most.
 MANY, FEW = 0.5, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round trip.
+
+    :param pieces: in which the answer was read.
+    """
+
+    seconds: float
+    pieces: int
 
 
 class SmallWrites:
@@ -44,30 +57,32 @@ class SmallWrites:
 
     async def run(self, context: Context) -> Result:
         """Two connections, so that one does not shape the other's acknowledgements."""
-        times = []
+        rounds: list[Round] = []
         for isSplit in (True, False):
             stream = await context.connect()
             try:
-                measured = [await self._round(context, stream, isSplit) for _ in range(WARM + ROUNDS)]
+                for count in range(WARM + ROUNDS):
+                    one = await self._round(context, stream, isSplit)
+                    if not isinstance(one, Round):
+                        return judgeBroken(fromStart(one, count * (HEAD + BODY)))
+                    rounds.append(one)
             finally:
                 await stream.abort()
-            if None in measured:
-                seen = "a small write did not come back"
-                return failed(self.name, seen, "Small messages get lost or stuck.")
-            times.append([each for each in measured[WARM:] if each is not None])
-        return judge(*times)
+        split, whole = rounds[WARM : WARM + ROUNDS], rounds[-ROUNDS:]
+        pieces = sorted(each.pieces for each in whole)[ROUNDS // 2]
+        return judge([each.seconds for each in split], [each.seconds for each in whole], pieces)
 
-    async def _round(self, context: Context, stream: Stream, isSplit: bool) -> float | None:
+    async def _round(self, context: Context, stream: Stream, isSplit: bool) -> Round | Difference | Shortfall:
         data = context.random.randbytes(HEAD + BODY)
         delayAcknowledgements(stream.sock)
-        start = context.reactor.seconds()
+        start, before = context.reactor.seconds(), stream.pieces
         if isSplit:
             stream.write(data[:HEAD])
             stream.write(data[HEAD:])
         else:
             stream.write(data)
         found = await returned(stream, data)
-        return context.reactor.seconds() - start if found is None else None
+        return found or Round(context.reactor.seconds() - start, stream.pieces - before)
 
 
 def delayAcknowledgements(sock: socket.socket) -> None:
@@ -76,20 +91,30 @@ def delayAcknowledgements(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
 
-def judge(split: Sequence[float], whole: Sequence[float]) -> Result:
+def judgeBroken(found: Difference | Shortfall) -> Result:
+    """Says what did not come back as it was sent."""
+    meaning = "Small messages get lost or stuck."
+    if isinstance(found, Difference):
+        meaning = "Small messages come back as others."
+    return failed(SmallWrites.name, str(found), meaning)
+
+
+def judge(split: Sequence[float], whole: Sequence[float], pieces: int = 1) -> Result:
     """Names the delay only where half of the split writes have it, and one write for both cures it.
 
     :param split: seconds of the rounds in two writes.
     :param whole: of those in one.
+    :param pieces: in which the answers to these mostly came.
     """
     least = min(*split, *whole)
     lagging = sum(each - least >= LAG for each in split)
     curing = sum(each - least >= LAG for each in whole)
-    details = {"split": list(split), "whole": list(whole), "lagging": lagging}
+    details = {"split": list(split), "whole": list(whole), "lagging": lagging, "pieces": pieces}
     name = SmallWrites.name
     if lagging >= MANY * len(split) and curing <= FEW * len(whole):
         added = sorted(each - least for each in split)[len(split) // 2]
         seen = f"{lagging} of {len(split)} wait {milliseconds(added)} more than in one write"
         meaning = "The far end sends without TCP_NODELAY: write a message in one piece, or set it there."
         return warned(name, seen, meaning, **details)
-    return passed(name, f"{spread(split)}, no 40 ms delays", **details)
+    cut = f", {HEAD + BODY} B in {pieces} pieces" if pieces > 1 else ""
+    return passed(name, f"{spread(split)}, no 40 ms delays{cut}", **details)

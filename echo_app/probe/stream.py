@@ -78,12 +78,14 @@ class Stream:
     bounded by whoever runs it.
 
     :param clock: an ``IReactorTime``.
+    :ivar pieces: how often something was read.
     :ivar sock: for options and ``TCP_INFO``; to be looked at, not to be read, written or closed.
     """
 
     def __init__(self, clock: Any, duplex: Duplex) -> None:
         self._clock = clock
         self._duplex = duplex
+        self.pieces = 0
 
     @property
     def sock(self) -> socket.socket:
@@ -138,9 +140,11 @@ class Stream:
         :attr:`end` tells which of the two: it is None after a silence.
         """
         try:
-            return await within(self._clock, silence, self._duplex.read(size))
+            data = await within(self._clock, silence, self._duplex.read(size))
         except NothingCame:
             return b""
+        self.pieces += bool(data)
+        return data
 
     async def receive(self, size: int, silence: float = SILENCE) -> bytes:
         """Returns that many bytes; fewer at the end, or after that many silent seconds."""
