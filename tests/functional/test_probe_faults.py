@@ -69,7 +69,7 @@ ENDING: tuple[Case, ...] = (
     ),
     (["refuse"], {"resolve": (FAIL, "^127.0.0.1: refused$"), "identity": (SKIP, "after resolve")}),
     (["reset,probability=20%"], {"burst": (WARN, r"^\d+ of 90 connections at once fail: .*(RST|reset)")}),
-    (["reset,connections=1"], {"identity": (FAIL, "then RST; all of it on the next connection$")}),
+    (["close,connections=1"], {"identity": (FAIL, "then (FIN|RST); all of it on the next connection$")}),
 )
 
 # What is silent, and waited for.
