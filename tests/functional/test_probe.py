@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import socket
 import subprocess
 import threading
@@ -73,6 +74,42 @@ class ProxyTests(HAProxyTestCase):
         """It passes every check there too."""
         self.start()
         results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), *STREAM)
+        self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
+
+
+STUNNEL = """\
+foreground = yes
+pid =
+debug = info
+[echo]
+accept = 127.0.0.1:0
+connect = {host}:{port}
+cert = {certificate}
+key = {key}
+"""
+
+
+class StunnelTests(ServiceTestCase):
+    """Our service behind stunnel, which ends TLS for it."""
+
+    async def test_passes(self) -> None:
+        """It passes every check there, half-close over TLS among them."""
+        needs("stunnel")
+        folder = Path(self.mktemp()).absolute()
+        certificate, key = Authority(folder).issue("server")
+        host, port = self.serve().address()
+        config, log = folder / "stunnel.conf", folder / "log"
+        config.write_text(STUNNEL.format(host=host, port=port, certificate=certificate, key=key))
+        with log.open("wb") as file:
+            process = subprocess.Popen(["stunnel", str(config)], stdout=file, stderr=file)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        bound = re.compile(r"bound to 127\.0\.0\.1:(\d+)")
+        self.assertTrue(waitUntil(lambda: bound.search(log.read_text()) is not None), log.read_text())
+        found = bound.search(log.read_text())
+        assert found is not None
+        given = context(f"tls://localhost:{found[1]}", tls=TLSOptions(str(folder / "authority.pem")))
+        results = await examined(given, *STREAM)
         self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
 
 
