@@ -89,8 +89,12 @@ def isWildcardHost(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_unspecified
 
 
+@lru_cache(maxsize=4096)
 def isLoopbackHost(host: str) -> bool:
-    """Says whether only this host reaches a listener there; of a name, and of no address, it says no."""
+    """Says whether an address is this machine's own, which nobody else reaches or can have forged.
+
+    Of a name, and of no address, it says no.
+    """
     try:
         return ipaddress.ip_address(unmapped(host)).is_loopback
     except ValueError:

@@ -175,3 +175,12 @@ def _replace(transport: Any, gate: Gate, protocol: IProtocol) -> None:
     for name in ("protocol", "wrappedProtocol"):
         if getattr(transport, name, None) is gate:
             setattr(transport, name, protocol)
+
+
+def endReading(transport: Any) -> None:
+    """Tells the protocol that a connection now has what its gate was told: the peer's end of stream."""
+    protocol = getattr(transport, "protocol", None)
+    if IHalfCloseableProtocol.providedBy(protocol):
+        protocol.readConnectionLost()
+    else:
+        transport.loseConnection()

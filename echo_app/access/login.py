@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,7 +35,7 @@ from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
 from echo_app.counts import ConnectionCounts
-from echo_app.gates import Gate
+from echo_app.gates import LINGER, Gate, endReading
 from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.protocol import Build
 from echo_app.recording.record import noteEnd, recordOf
@@ -65,9 +65,6 @@ UNDER_WAY = 1000
 
 # Bytes that are kept during a check, until the peer is not read any more.
 KEPT = 1 << 16
-
-# Seconds that a peer may go on sending after the answer: a drain's own figure.
-LINGER = 1.0
 
 
 class Logins:
@@ -229,7 +226,7 @@ class LoginGate(Gate):
             transport.write(answer)
         self.handOver(self._size)
         if self._isEnded:
-            _endReading(transport)
+            endReading(transport)
 
     def _failed(self, failure: Failure, user: str) -> None:
         if self._state is not _State.CHECKING:
@@ -302,12 +299,3 @@ def _placeOf(failure: Failure) -> str:
     """Says what failed and where; not the error's own text, which may quote a password."""
     place = f" at {failure.frames[-1][1]}:{failure.frames[-1][2]}" if failure.frames else ""
     return f"{failure.type.__qualname__ if failure.type else 'failure'}{place}"
-
-
-def _endReading(transport: Any) -> None:
-    """Tells the protocol that a connection now has what the gate was told: the peer's end of stream."""
-    protocol = getattr(transport, "protocol", None)
-    if IHalfCloseableProtocol.providedBy(protocol):
-        protocol.readConnectionLost()
-    else:
-        transport.loseConnection()

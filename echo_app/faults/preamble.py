@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.addresses import describe
 from echo_app.counts import ConnectionCounts
 from echo_app.faults.plan import MOST
 from echo_app.faults.spec import BadSpec, Fault, parseFault
-from echo_app.gates import Gate
+from echo_app.gates import Gate, endReading
 from echo_app.recording.record import noteEnd
 
 if TYPE_CHECKING:
@@ -68,11 +68,8 @@ class PreambleGate(Gate):
         if self._isPreamble():
             self._refuse("no end of line")
             return
-        protocol = self.handOver(0)
-        if IHalfCloseableProtocol.providedBy(protocol):
-            protocol.readConnectionLost()
-        else:
-            self.transport.loseConnection()
+        self.handOver(0)
+        endReading(self.transport)
 
     def expired(self) -> None:
         """The same as at the end of the stream, only that it goes on."""

@@ -9,10 +9,9 @@ and then it closes, without a reset that would destroy what is under way to the 
 
 from __future__ import annotations
 
-import ipaddress
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -22,8 +21,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.addresses import unmapped
-from echo_app.datagram import SOURCES, DatagramRules, EchoDatagramProtocol
+from echo_app.addresses import isLoopbackHost
+from echo_app.datagram import DatagramRules, EchoDatagramProtocol
 from echo_app.protocol import EchoProtocol
 from echo_app.recording.record import noteEnd
 from echo_app.responders.answers import Answer, Answers
@@ -234,7 +233,7 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
         return partial(self._reply, send, len(datagram), addr[0])
 
     def _reply(self, send: Callable[[bytes], object], size: int, host: str, answer: bytes) -> None:
-        if len(answer) > size and not isLoopback(host):
+        if len(answer) > size and not isLoopbackHost(host):
             self.rules.dropped.add("longer-answer")
             return
         try:
@@ -285,9 +284,3 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
             reply(answer.value)
         else:
             self.rules.dropped.add("failed")
-
-
-@lru_cache(maxsize=SOURCES)
-def isLoopback(host: str) -> bool:
-    """Says whether an address is this machine's own, which nobody else can have forged."""
-    return ipaddress.ip_address(unmapped(host)).is_loopback

@@ -12,9 +12,9 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from zope.interface import implementer
 
-from echo_app.addresses import describe, hostPort, transportName
+from echo_app.addresses import describe, hostPort, isLoopbackHost, transportName
 from echo_app.protocol import EchoProtocol
-from echo_app.responders.answering import GuardedDatagramProtocol, isLoopback
+from echo_app.responders.answering import GuardedDatagramProtocol
 from echo_app.sockets import socketOf
 from echo_app.tls.facts import tlsFactsOf, tlsTransportOf
 
@@ -106,7 +106,7 @@ class ChargenDatagramProtocol(GuardedDatagramProtocol):
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Answers."""
-        size = LARGEST_CHARGEN if isLoopback(addr[0]) else min(len(datagram), LARGEST_CHARGEN)
+        size = LARGEST_CHARGEN if isLoopbackHost(addr[0]) else min(len(datagram), LARGEST_CHARGEN)
         self.replyTo(datagram, addr)(PATTERN[:size])
 
 
