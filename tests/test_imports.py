@@ -76,7 +76,8 @@ HOUSE = (
     "faults.options",
     "process",
     "tap",
-    "testing",
+    "testing.process",
+    "testing.__main__",
 )
 PACKAGE = Path(echo_app.__file__).parent
 PROBE = PACKAGE / "probe"
@@ -117,7 +118,7 @@ class DirectionTests(SynchronousTestCase):
 
     def test_testingStandsAlone(self) -> None:
         """What tests use to start a service has nothing of the service in it."""
-        imported = _imported(ast.parse(ROOMS["testing"].read_text()))
+        imported = _imported(ast.parse(ROOMS["testing.process"].read_text()))
         self.assertEqual([name for name in imported if name.startswith("echo_app")], [])
 
 

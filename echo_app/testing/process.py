@@ -19,7 +19,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -211,21 +210,3 @@ class EchoProcess:
             self.stop()
         else:
             self.kill()
-
-
-def _main() -> None:
-    """Runs ``twistd`` until its end, or until whoever started it is gone."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    from twisted.scripts.twistd import run
-
-    run()
-
-
-if __name__ == "__main__":
-    _main()
