@@ -18,7 +18,6 @@ from rich.console import Console
 
 from benchmarks.cores import chooseCores
 from benchmarks.loads import Load, findLoad
-from benchmarks.machine import describeMachine
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
 from benchmarks.peers import CANDIDATES, Peer, makePeer
 from benchmarks.picture import draw
@@ -27,6 +26,7 @@ from benchmarks.report import page, printTables
 from benchmarks.results import Results
 from benchmarks.rows import REFERENCE, ROWS, Row
 from benchmarks.tools import Missing
+from echo_app.probe.machine import describeMachine
 
 # Descriptors beside those of the connections.
 RESERVE = 64
