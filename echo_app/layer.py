@@ -1,11 +1,25 @@
-"""A transport on top of another transport."""
+"""Transports on top of each other: TLS, faults, and whatever else wraps the one that has the socket."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from echo_app.interfaces import IStreamTransport
+
+
+def downFrom(transport: object) -> Iterator[Any]:
+    """Yields a transport, and one after another those below it."""
+    while transport is not None:
+        yield transport
+        transport = getattr(transport, "transport", None)
+
+
+def bottomOf(transport: object) -> Any:
+    """Returns the lowest transport: the reactor's, unless somebody hides it."""
+    *_, bottom = downFrom(transport)
+    return bottom
 
 
 class Layer:

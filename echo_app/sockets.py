@@ -22,6 +22,7 @@ from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
 from echo_app.interfaces import ITLSTransport
+from echo_app.layer import bottomOf, downFrom
 from echo_app.limits import Keepalive
 
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
@@ -69,20 +70,17 @@ class CountingUNIXServer(unix.Server):
 
 def socketOf(transport: object) -> socket.socket | None:
     """Returns the socket below a transport, through TLS and wrapping protocols; None if there is none."""
-    while transport is not None:
-        getHandle = getattr(transport, "getHandle", None)
+    for each in downFrom(transport):
+        getHandle = getattr(each, "getHandle", None)
         handle = getHandle() if getHandle is not None else None
         if isinstance(handle, socket.socket):
             return handle
-        transport = getattr(transport, "transport", None)
     return None
 
 
-def descriptorOf(transport: Any) -> Any:
+def descriptorOf(transport: object) -> Any:
     """Returns what a reactor reads and writes below a transport; None if there is no such thing."""
-    while transport is not None and not isinstance(transport, FileDescriptor):
-        transport = getattr(transport, "transport", None)
-    return transport
+    return next((each for each in downFrom(transport) if isinstance(each, FileDescriptor)), None)
 
 
 def canHalfClose(transport: object) -> bool:
@@ -108,9 +106,7 @@ def whenLost(transport: object, function: Callable[[], object]) -> None:
 
     It is an attribute of the instance, at the bottom of what transports there are: see the PROXY gate's.
     """
-    bottom: Any = transport
-    while (below := getattr(bottom, "transport", None)) is not None:
-        bottom = below
+    bottom = bottomOf(transport)
     connectionLost = bottom.connectionLost
 
     def lost(reason: Failure) -> None:
@@ -161,15 +157,8 @@ def progressOf(transport: object) -> Progress | None:
     else:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         sent, received = _TCP_INFO.unpack(info)
-    return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), _held(transport))
-
-
-def _held(transport: object) -> int:
-    held = 0
-    while transport is not None:
-        held += getattr(transport, "held", 0)
-        transport = getattr(transport, "transport", None)
-    return held
+    held = sum(getattr(each, "held", 0) for each in downFrom(transport))
+    return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), held)
 
 
 def queued(sock: socket.socket, request: int) -> int:

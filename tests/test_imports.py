@@ -15,6 +15,7 @@ import echo_app
 # From the top; a module imports, at run time, only what stands before it.
 HOUSE = (
     "interfaces",
+    "layer",
     "recording.record",
     "addresses",
     "access.networks",
@@ -52,7 +53,6 @@ HOUSE = (
     "access.checkers",
     "access.login",
     "tls.session",
-    "layer",
     "faults.draws",
     "faults.valves",
     "faults.datagrams",

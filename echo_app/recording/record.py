@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from echo_app.layer import downFrom
+
 # Why a connection ended. What nobody says is seen at its end: the peer's FIN, its reset, that the kernel gave
 # it up, an error, and otherwise that our side closed it.
 ENDS = (
@@ -85,11 +87,10 @@ class ConnectionRecord:
 
 def recordOf(transport: object) -> ConnectionRecord | None:
     """Returns the record of the connection that a transport is a part of; None if it is not recorded."""
-    while transport is not None:
-        record = getattr(transport, "record", None)
+    for each in downFrom(transport):
+        record = getattr(each, "record", None)
         if isinstance(record, ConnectionRecord):
             return record
-        transport = getattr(transport, "transport", None)
     return None
 
 

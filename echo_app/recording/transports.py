@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import describe, transportName
+from echo_app.layer import bottomOf
 from echo_app.recording.record import ConnectionRecord, recordOf
 from echo_app.recording.recorder import Recorder, Values
 from echo_app.recording.tcpinfo import TCPInfo
@@ -136,10 +137,8 @@ class UnknownTransports:
     def began(self, transport: Any) -> None:
         """Gives a connection a record if it has none, and its transport takes one."""
         if recordOf(transport) is None:
-            while (lower := getattr(transport, "transport", None)) is not None:
-                transport = lower
             with suppress(AttributeError):
-                transport.record = self._recorder.begin()
+                bottomOf(transport).record = self._recorder.begin()
 
     def ended(self, transport: Any, reason: Failure) -> None:
         """Writes that record; any other one is written by now."""

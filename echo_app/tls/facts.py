@@ -9,6 +9,8 @@ from typing import Any
 from OpenSSL import crypto
 from twisted.internet.interfaces import ISSLTransport
 
+from echo_app.layer import downFrom
+
 
 @dataclass(frozen=True, slots=True)
 class TLSFacts:
@@ -26,11 +28,9 @@ class TLSFacts:
     subject: str | None
 
 
-def tlsTransportOf(transport: Any) -> Any:
+def tlsTransportOf(transport: object) -> Any:
     """Returns what speaks TLS, this transport or one below it; None if nothing does."""
-    while transport is not None and not ISSLTransport.providedBy(transport):
-        transport = getattr(transport, "transport", None)
-    return transport
+    return next((each for each in downFrom(transport) if ISSLTransport.providedBy(each)), None)
 
 
 def tlsFactsOf(transport: Any) -> TLSFacts | None:
