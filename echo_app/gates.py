@@ -65,7 +65,7 @@ class Gate(Protocol):
         self.build = build
         self._clock = clock
         self._timeout: IDelayedCall | None = None
-        self._isShaken = self._isDismissed = False
+        self._isShaken = self._isPaused = self._isEnded = self._isDismissed = False
 
     def prefixReceived(self) -> None:
         """Looks at what was received so far: waits for more, hands over, or closes."""
@@ -114,12 +114,16 @@ class Gate(Protocol):
         discarded, until its end of stream or for a second at most.
         """
         self._isDismissed = True
-        self._wait(LINGER, self.transport.abortConnection)
-        self.transport.write(line)
-        if canHalfClose(self.transport):
-            self.transport.loseWriteConnection()
+        transport = self.transport
+        transport.write(line)
+        self._resume()
+        if self._isEnded or not canHalfClose(transport):
+            # Twisted's TLS would wait for the peer's answer to the end.
+            self._wait(LINGER, transport.abortConnection)
+            transport.loseConnection()
         else:
-            self.transport.loseConnection()
+            self._wait(LINGER, self.finish)
+            transport.loseWriteConnection()
 
     def connectionMade(self) -> None:
         """Counts the connection, and begins to wait."""
@@ -143,11 +147,11 @@ class Gate(Protocol):
 
     def readConnectionLost(self) -> None:
         """The stream ends within the prefix; who sent no byte only looked whether we are there."""
+        self._isEnded = True
         if self.received and not self._isDismissed:
             self.prefixEnded()
-            if not self._isDismissed:
-                return
-        self.finish()
+        else:
+            self.finish()
 
     def writeConnectionLost(self) -> None:
         """A stop has closed our side."""
@@ -168,6 +172,17 @@ class Gate(Protocol):
     def _stopWaiting(self) -> None:
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
+
+    def _pause(self) -> None:
+        """Reads nothing for now; after the peer's end there is nothing to read."""
+        if not (self._isPaused or self._isEnded):
+            self._isPaused = True
+            self.transport.pauseProducing()
+
+    def _resume(self) -> None:
+        if self._isPaused:
+            self._isPaused = False
+            self.transport.resumeProducing()
 
 
 def _replace(transport: Any, gate: Gate, protocol: IProtocol) -> None:

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
+from echo_app import gates
 from echo_app.access import login as auth
 from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
 from echo_app.access.login import CHECKING, KEPT, PATIENCE, PENALTY, LoginGate, Logins
@@ -305,7 +306,7 @@ class WrongTests(LoginTestCase):
 
     def test_twistedsTLS(self) -> None:
         """Over a transport whose sides can't end by themselves, the end is a close, and a reset in time."""
-        self.patch(auth, "canHalfClose", lambda transport: False)
+        self.patch(gates, "canHalfClose", lambda transport: False)
         transport = self.connect(WRONG)
         self.clock.advance(PENALTY)
         self.assertEqual((transport.value(), transport.disconnecting), (DENIED, True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -113,9 +113,10 @@ class GateTests(SynchronousTestCase):
         self.assertEqual((transport.value(), transport.isHalfClosed), (b"bye\n", True))
         transport.protocol.dataReceived(b"pass\n" * 2)
         self.clock.advance(0.9)
-        self.assertEqual((transport.value(), transport.ended), (b"bye\n", False))
+        self.assertEqual((transport.value(), transport.disconnecting), (b"bye\n", False))
         self.clock.advance(0.1)
-        self.assertTrue(transport.ended)
+        self.assertTrue(transport.disconnecting)
+        transport.end(ConnectionDone())
         self.assertEqual((self.counts.open, self.counts.timedOut.byReason), ({}, {}))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -127,7 +128,7 @@ class GateTests(SynchronousTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_dismissedWhole(self) -> None:
-        """Where the two sides end together the connection is closed."""
+        """Where the two sides end together the connection is closed, and reset in time."""
         transport = Transport()
         directlyProvides(transport, ISSLTransport)
         transport.protocol = self.factory.buildProtocol(transport.getPeer())
@@ -135,3 +136,5 @@ class GateTests(SynchronousTestCase):
         transport.protocol.dataReceived(b"leave\n")
         self.assertEqual((transport.value(), transport.isHalfClosed), (b"bye\n", False))
         self.assertTrue(transport.disconnecting)
+        self.clock.advance(1)
+        self.assertTrue(transport.ended)

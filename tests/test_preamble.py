@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -178,6 +179,8 @@ class PreambleGateTests(SynchronousTestCase):
         self.receive(b"!fault x\n")
         line = self.transport.value()
         self.assertEqual(self.receive(b"!fault stall\n"), line)
+        self.assertFalse(self.transport.disconnecting)
         self.clock.advance(1)
-        self.assertTrue(self.transport.ended)
+        self.assertTrue(self.transport.disconnecting)
+        self.transport.end(ConnectionDone())
         self.assertEqual((self.counts.open, self.counts.timedOut.byReason), ({}, {}))

@@ -12,8 +12,7 @@ What a peer sees:
 - A peer whose certificate our TLS has verified is logged in by that: no line, and no answer.
 
 The states of a :class:`LoginGate`: reading the line; checking it, while what follows is kept, 64 KiB and
-one read at the most; passing the connection on. Or refused, while nothing is read; answered, while what
-comes is read and forgotten, since a close with unread input would be a reset, which destroys the answer.
+one read at the most; passing the connection on. Or refused, while nothing is read until it is dismissed.
 From a complete line to its answer a login is under way: a drain waits for it, and their number is bounded.
 """
 
@@ -35,11 +34,11 @@ from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
 from echo_app.counts import ConnectionCounts
-from echo_app.gates import LINGER, Gate, endReading
+from echo_app.gates import Gate, endReading
 from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.protocol import Build
 from echo_app.recording.record import noteEnd, recordOf
-from echo_app.sockets import canHalfClose, reset, whenLost
+from echo_app.sockets import reset, whenLost
 from echo_app.tls.certificates import subjectName
 
 if TYPE_CHECKING:
@@ -103,7 +102,6 @@ class _State(Enum):
     CHECKING = auto()
     PASSING = auto()
     REFUSED = auto()
-    ANSWERED = auto()
     GONE = auto()
 
 
@@ -124,8 +122,6 @@ class LoginGate(Gate):
         self._readAt = 0.0
         self._size = 0
         self._asked: Deferred[Any] | None = None
-        self._isPaused = False
-        self._isEnded = False
 
     def handshakeCompleted(self) -> None:
         """A certificate that was asked for, and verified, is a login."""
@@ -138,7 +134,7 @@ class LoginGate(Gate):
 
     def dataReceived(self, data: bytes) -> None:
         """Reads on, unless it is refused."""
-        if self._state in (_State.READING, _State.CHECKING, _State.PASSING):
+        if self._state is not _State.REFUSED:
             super().dataReceived(data)
 
     def prefixReceived(self) -> None:
@@ -156,15 +152,12 @@ class LoginGate(Gate):
 
     def prefixEnded(self) -> None:
         """Refuses what is no line."""
-        self._isEnded = True
         self._refuseLine()
 
     def readConnectionLost(self) -> None:
         """The peer half-closed: it waits for its answer, or its echo."""
-        if self._state is _State.READING:
+        if self._state is _State.READING or self._isDismissed:
             super().readConnectionLost()
-        elif self._state is _State.ANSWERED:
-            self.finish()
         else:
             self._isEnded = True
 
@@ -263,27 +256,8 @@ class LoginGate(Gate):
         self._wait(max(0.0, PENALTY - passed), lambda: self._answer(answer))
 
     def _answer(self, text: str) -> None:
-        self._state = _State.ANSWERED
         self._noMoreUnderWay()
-        transport = self.transport
-        transport.write(f"error: {text}\n".encode())
-        self._resume()
-        if self._isEnded or not canHalfClose(transport):
-            self._wait(LINGER, transport.abortConnection)
-            transport.loseConnection()
-        else:
-            self._wait(LINGER, self.finish)
-            transport.loseWriteConnection()
-
-    def _pause(self) -> None:
-        if not (self._isPaused or self._isEnded):
-            self._isPaused = True
-            self.transport.pauseProducing()
-
-    def _resume(self) -> None:
-        if self._isPaused:
-            self._isPaused = False
-            self.transport.resumeProducing()
+        self.dismiss(f"error: {text}\n".encode())
 
 
 def _nameAndLogout(avatar: tuple[object, Any, Callable[[], object]]) -> tuple[str, Callable[[], object]]:
