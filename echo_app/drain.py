@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.counts import ConnectionCounts
+from echo_app.limits import LINGER
 from echo_app.recording.record import noteEnd
 from echo_app.sockets import Progress, canHalfClose, progressOf
 
@@ -29,9 +30,6 @@ INTERVAL = 0.2
 
 # Seconds without input after which nothing more is expected (the contract's own figure).
 QUIET = 1.0
-
-# Seconds that a peer may go on sending after our end of stream.
-LINGER = 1.0
 
 
 @dataclass(slots=True)

@@ -21,15 +21,13 @@ from zope.interface import implementer
 
 from echo_app.counts import ConnectionCounts
 from echo_app.interfaces import IStreamTransport
+from echo_app.limits import LINGER
 from echo_app.protocol import Refusal
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import canHalfClose, reset
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
-# Seconds that a peer may go on sending after its last line.
-LINGER = 1.0
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)

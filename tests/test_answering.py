@@ -21,8 +21,7 @@ from zope.interface.verify import verifyObject
 
 from echo_app.counts import ConnectionCounts
 from echo_app.datagram import DatagramRules
-from echo_app.limits import Limits
-from echo_app.responders import answering
+from echo_app.limits import LINGER, Limits
 from echo_app.responders.answering import (
     MOST,
     MOST_DATAGRAMS,
@@ -397,7 +396,7 @@ class WrongTests(AnsweringTestCase):
         protocol.dataReceived(b"x" * 70_000)
         self.clock.advance(5)
         protocol.writeConnectionLost()
-        self.clock.advance(answering.LINGER - 0.01)
+        self.clock.advance(LINGER - 0.01)
         self.assertEqual(transport.done, ["write"])
         self.clock.advance(0.01)
         self.assertEqual(transport.done, ["write", "abort"])

@@ -26,9 +26,8 @@ from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, Passw
 from echo_app.access.login import CHECKING, KEPT, PATIENCE, PENALTY, LoginGate, Logins
 from echo_app.access.loginline import LONGEST, parseLogin
 from echo_app.counts import ConnectionCounts
-from echo_app.gates import LINGER
 from echo_app.interfaces import IEchoUser, ITLSTransport
-from echo_app.limits import Limits
+from echo_app.limits import LINGER, Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from tests import fakes
 

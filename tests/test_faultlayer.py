@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults import layer as faultlayer
-from echo_app.faults.layer import FIRST_LOOK, LAST_LOOK, LINGER
+from echo_app.faults.layer import FIRST_LOOK, LAST_LOOK
+from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
 from echo_app.sockets import Progress
 from tests.faulty import Above, Connection

@@ -24,8 +24,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from echo_app.interfaces import ITLSTransport
+from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
-from echo_app.tls.connection import BUFFER, LINGER, TLSConnection
+from echo_app.tls.connection import BUFFER, TLSConnection
 from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS
 from echo_app.tls.session import BrokenSession
 from tests.functional.tls import VERSIONS, clientContext

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from echo_app.faults.draws import Draws
 from echo_app.faults.flowlayer import CAP, FlowLayer
 from echo_app.faults.valves import Bandwidth, Chop, Corrupt, Latency, Stall, Valve, Window
+from echo_app.limits import LINGER
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import Progress, descriptorOf, progressOf
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.faults.spec import Fault
-
-# Seconds that a peer may go on after a ``close``: a drain's own figure.
-LINGER = 1.0
 
 # Seconds between two looks whether everything is acknowledged, at first and at the most: on loopback it is
 # at once, and with a peer that does not read it takes hours.

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
 from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
 from echo_app.recording.record import noteEnd
 from echo_app.responders.answers import Answer, Answers
@@ -40,9 +41,6 @@ ROUNDS = 10
 
 # Answers that may be under way for one UDP port: a quarter of the service's.
 MOST_DATAGRAMS = 250
-
-# Seconds that a peer may go on sending after our end: a drain's own figure.
-LINGER = 1.0
 
 
 @implementer(IPushProducer)

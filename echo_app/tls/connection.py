@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.layer import Layer
+from echo_app.limits import LINGER
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from echo_app.tls.server import ServerTLS
-
-# Seconds that a peer may take to end its side after ours: a drain's own figure.
-LINGER = 1.0
 
 # What may be written before the handshake is complete until a streaming producer is paused: Twisted's own
 # figure for a transport.
