@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from echo_app.faults.spec import BadSpec, Fault, parseFault
     from echo_app.interfaces import IEchoUser, IResponder
     from echo_app.limits import Keepalive, Limits
+    from echo_app.options import Options
     from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.proxy.gate import ProxyEndpoint, ProxyGateFactory
     from echo_app.responders.framing import BadRequest, Framing
     from echo_app.service import EchoService
-    from echo_app.tap import Options, makeService
+    from echo_app.tap import makeService
     from echo_app.tls.server import ServerTLS, TLSEndpoint
 
 __all__ = [
@@ -67,7 +68,7 @@ _ROOMS = {
     "IResponder": "interfaces",
     "Keepalive": "limits",
     "Limits": "limits",
-    "Options": "tap",
+    "Options": "options",
     "ProxyEndpoint": "proxy.gate",
     "ProxyGateFactory": "proxy.gate",
     "ServerTLS": "tls.server",

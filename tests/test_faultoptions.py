@@ -14,7 +14,7 @@ from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
 from echo_app.service import EchoService
 from echo_app.tap import makeService
-from tests.test_tap import parsed
+from tests.test_options import parsed
 
 
 class OptionsTests(SynchronousTestCase):

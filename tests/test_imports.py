@@ -74,6 +74,7 @@ HOUSE = (
     "tls.options",
     "access.options",
     "faults.options",
+    "options",
     "process",
     "tap",
     "testing.process",
