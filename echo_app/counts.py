@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -74,40 +73,6 @@ class Tally:
         return ", ".join(f"{n} {reason}" for reason, n in sorted(self.byReason.items())) or "0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What was counted since the service was made.
-
-    :param open: connections open now, those whose header or login is pending included.
-    :param accepted: connections that were served, the open ones included.
-    :param refused: peers that were reset, by reason: ``denied``, ``max-connections``,
-        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``,
-        ``too-many-logins``; and those that were told why: ``login``, ``bad-login``, ``checker``,
-        ``bad-preamble``.
-    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``, ``auth``.
-    :param aborted: connections that a stop cut off.
-    :param lost: connections that ended with an error, such as a peer's reset.
-    :param failed: TLS connections whose handshake was not completed or that broke TLS's rules, by reason.
-    :param truncated: TLS connections whose peers ended by FIN without ``close_notify``.
-    :param answered: datagrams that were sent back.
-    :param dropped: datagrams that were not, by reason.
-    :param unanswered: requests that a responder did not answer, by reason: ``error`` and ``timeout`` are the
-        responder's, ``too-long``, ``incomplete`` and ``bad-request`` the peer's.
-    """
-
-    open: int = 0
-    accepted: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
-    timedOut: dict[str, int] = field(default_factory=dict)
-    aborted: int = 0
-    lost: int = 0
-    failed: dict[str, int] = field(default_factory=dict)
-    truncated: int = 0
-    answered: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    unanswered: dict[str, int] = field(default_factory=dict)
-
-
 class ConnectionCounts:
     """Holds one or several listeners' connections to their limits, together.
 
@@ -117,8 +82,8 @@ class ConnectionCounts:
         descriptor comes within 16 of it is refused. None is no such limit.
     :param access: the networks whose peers may connect; None is all.
     :param logConnections: log each connection's beginning and end, at debug level.
+    :param unknown: records connections whose transport has no record; None where nothing is recorded.
 
-    :ivar unknown: records connections whose transport has no record; None where nothing is recorded.
     :ivar admitted: the number of the connection that was admitted last, until that is counted in here.
     """
 
@@ -130,13 +95,13 @@ class ConnectionCounts:
         descriptorLimit: int | None = None,
         access: Access | None = None,
         logConnections: bool = False,
+        unknown: UnknownTransports | None = None,
     ) -> None:
         self.limits = limits
         self.open: dict[Counted, str | None] = {}
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
         self.admitted: int | None = None
-        self.unknown: UnknownTransports | None = None
         self.aborted = 0
         self.lost = 0
         self.refused = Tally("refused peers", seconds)
@@ -144,6 +109,7 @@ class ConnectionCounts:
         self._access = access
         self._waiting: list[Deferred[None]] = []
         self._logConnections = logConnections
+        self._unknown = unknown
         self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
     def admits(self, address: object) -> bool:
@@ -173,8 +139,8 @@ class ConnectionCounts:
         if highest is not None and fileno is not None and fileno() >= highest:
             noteEnd(protocol.transport, "limit", "descriptors")
             return self._refuse("descriptors")
-        if self.unknown is not None:
-            self.unknown.began(protocol.transport)
+        if self._unknown is not None:
+            self._unknown.began(protocol.transport)
         record = recordOf(protocol.transport)
         if record is not None and number is not None:
             record.number = number
@@ -217,8 +183,8 @@ class ConnectionCounts:
     def closed(self, protocol: Counted, reason: Failure) -> None:
         """Counts a connection's end, and as lost one that ended with an error not of our making."""
         self._forget(protocol)
-        if self.unknown is not None:
-            self.unknown.ended(protocol.transport, reason)
+        if self._unknown is not None:
+            self._unknown.ended(protocol.transport, reason)
         # Failure.check() compares names, which takes seven times as long.
         self.lost += not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
         if self._logConnections:

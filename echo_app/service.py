@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from echo_app import __version__
 from echo_app.access.login import Logins
-from echo_app.counts import ConnectionCounts, Snapshot
+from echo_app.counts import ConnectionCounts
 from echo_app.datagram import RATE, DatagramRules, EchoDatagramProtocol
 from echo_app.datagramport import DatagramEndpoint
 from echo_app.drain import Drain
@@ -37,6 +37,7 @@ from echo_app.recording.transports import UnknownTransports
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.shared import Shared
+from echo_app.snapshot import Snapshot, logAtStop
 from echo_app.timeouts import TimeoutSweep
 from echo_app.tls.server import TLSEndpoint
 
@@ -79,7 +80,8 @@ class EchoService(Service):
     :param faultPreamble: let a connection's first line choose what goes wrong with it.
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
-    :raise ValueError: on a portal that checks no passwords, or with datagrams, which have no login.
+    :raise ValueError: on a responder that is none, and on a portal that checks no passwords, or is to check
+        datagrams, which have no login.
     """
 
     def __init__(
@@ -110,35 +112,27 @@ class EchoService(Service):
         self._endpoints = tuple(endpoints)
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._tls = {each.tls for each in self._endpoints if isinstance(each, TLSEndpoint)}
-        self._factory = EchoFactory() if factory is None else factory
-        self._responder = makeResponder(responder, reactor, responderTimeout)
-        if responder != "echo":
-            self._factory.protocol = self._responder.stream
-        self._faults: Misbehaviour | None = None
-        if faults is not None or faultPreamble:
-            self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble)
-            self._faults.wrap(self._factory)
         self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
         recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
-        self._listeners = Listeners(keepalive, direct, recorder)
-        self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._connections = ConnectionCounts(
             Limits() if limits is None else limits,
             reactor.seconds,
             descriptorLimit=descriptorLimit,
             access=access,
             logConnections=logConnections,
+            unknown=None if recorder is None else UnknownTransports(recorder),
         )
-        if recorder is not None:
-            self._connections.unknown = UnknownTransports(recorder)
-        self._factory.connections = self._connections
         self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
+        self._responder = makeResponder(responder, reactor, responderTimeout)
+        hasFaults = faults is not None or faultPreamble
+        self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, self._connections, reactor)
-        if self._logins is not None:
-            self._factory.wrap(self._logins.wrap)
+        self._factory = EchoFactory() if factory is None else factory
+        self._prepareFactory(isEcho=responder == "echo")
+        self._listeners = Listeners(keepalive, direct, recorder)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._sweep = TimeoutSweep(self._connections, reactor)
-        self._isOpen = False
-        self._isAborting = False
+        self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
         self._opening = Shared(self._open)
         self._closing = Shared(self._close)
@@ -221,6 +215,19 @@ class EchoService(Service):
         if self._drain is not None:
             self._drain.abort()
 
+    def _prepareFactory(self, isEcho: bool) -> None:
+        """Has the factory count its connections, answer them, and put before them what comes first.
+
+        :param isEcho: its own protocol stays.
+        """
+        self._factory.connections = self._connections
+        if not isEcho:
+            self._factory.protocol = self._responder.stream
+        if self._faults is not None:
+            self._faults.wrap(self._factory)
+        if self._logins is not None:
+            self._factory.wrap(self._logins.wrap)
+
     def _announce(self) -> None:
         log.info("echo_app {version} started", version=__version__)
         if self._readyFile is not None:
@@ -283,7 +290,7 @@ class EchoService(Service):
             self._closeAccessLog()
             self._drain = None
             self._isAborting = False
-            _logCounts(self.snapshot(), bool(self._tls))
+            logAtStop(self.snapshot(), bool(self._tls))
         if not self.running:
             self._sweep.stop()
 
@@ -293,16 +300,3 @@ class EchoService(Service):
             with suppress(CannotListenError):
                 await self.listen()
         return self._isOpen and not self.running
-
-
-def _logCounts(counts: Snapshot, hasTLS: bool) -> None:
-    log.info(
-        "echo_app stopped: {counts.accepted} connections ({refused} refused, {timedOut} timed out, "
-        "{counts.aborted} aborted, {counts.lost} lost{tls}), "
-        "{counts.answered} datagrams ({dropped} dropped)",
-        counts=counts,
-        tls=f", {sum(counts.failed.values())} failed, {counts.truncated} truncated" if hasTLS else "",
-        refused=sum(counts.refused.values()),
-        timedOut=sum(counts.timedOut.values()),
-        dropped=sum(counts.dropped.values()),
-    )

@@ -22,6 +22,7 @@ HOUSE = (
     "recording.accesslog",
     "limits",
     "counts",
+    "snapshot",
     "faults.kinds",
     "faults.spec",
     "sockets",

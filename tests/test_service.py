@@ -29,13 +29,13 @@ from zope.interface.verify import verifyObject
 from echo_app import __version__
 from echo_app.access.checkers import checkerOf, portalFor
 from echo_app.access.networks import Access
-from echo_app.counts import Snapshot
 from echo_app.datagramport import DatagramEndpoint
 from echo_app.limits import Keepalive, Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.proxy.gate import ProxyGateFactory
 from echo_app.responders.answering import AnsweringProtocol
 from echo_app.service import EchoService
+from echo_app.snapshot import Snapshot
 from echo_app.sockets import CountingUNIXServer
 from tests.fakes import Transport
 

@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app import process
-from echo_app.counts import Snapshot
 from echo_app.service import EchoService
+from echo_app.snapshot import Snapshot
 from echo_app.tap import Options, makeService
 from echo_app.tls import options as tlsOptions
 from echo_app.tls.server import ServerTLS, TLSEndpoint
