@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ class FakePort:
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.error: Exception | None = None
         self.source = HERE
+        self.noted: Counter[tuple[str, tuple[str, int]]] = Counter()
         self._number = number
 
     def getHost(self) -> IPv4Address:
@@ -36,6 +38,10 @@ class FakePort:
 
     def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
         self.sent.append((datagram, addr))
+
+    def noteFault(self, addr: tuple[str, int], kind: str) -> None:
+        """An access log's."""
+        self.noted[kind, addr] += 1
 
     def replying(self) -> Callable[[bytes], None]:
         addr = self.source
@@ -201,6 +207,34 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(self.answers(), [b"0", b"2", b"3", b"5"])
         self.faults.begin()
         self.assertEqual(self.ask(b"6")[-1], b"6")
+
+    def test_noted(self) -> None:
+        """What took effect is told to an access log, by kind and peer, and what changed nothing is not."""
+        self.start("truncate=3B", "latency=1s", "corrupt=0", "reorder=100%", "duplicate=100%", rate=5)
+        self.ask(b"hello", b"hel")
+        self.ask(b"x", source=THERE)
+        self.clock.pump([1, REORDER_WAIT])
+        self.assertEqual(
+            self.port.noted,
+            {
+                ("truncate", HERE): 1,
+                ("latency", HERE): 2,
+                ("duplicate", HERE): 2,
+                ("reorder", HERE): 1,
+                ("latency", THERE): 1,
+                ("duplicate", THERE): 1,
+            },
+        )
+        self.assertEqual(self.rules.dropped.byReason, {})
+        self.start("loss=100%", "truncate=3B")
+        self.ask(b"hello")
+        self.assertEqual(self.port.noted, {("loss", HERE): 1})
+
+    def test_notNoted(self) -> None:
+        """A second answer that the rules forbid is none."""
+        self.start("duplicate=100%", rate=3)
+        self.ask(b"a", b"b")
+        self.assertEqual(self.port.noted, {("duplicate", HERE): 1})
 
     def test_bounded(self) -> None:
         """What is held back is bounded, by number and by bytes; what is too much is dropped."""

@@ -8,6 +8,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
+from echo_app.faults.plan import FaultPlan
+from echo_app.faults.spec import parseFault
 from echo_app.recording.accesslog import AccessLog
 from echo_app.recording.datagrams import OTHERS, PERIOD, SOURCES, RecordedDatagrams
 from echo_app.recording.recorder import Recorder
@@ -37,8 +40,12 @@ class RecordedDatagramsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock, self.lines, self.port = Clock(), Lines(), FakePort()
         self.rules = DatagramRules(None, self.clock.seconds)
+        self.begin(EchoDatagramProtocol(self.rules))
+
+    def begin(self, protocol: EchoDatagramProtocol) -> None:
+        """Records what a protocol answers."""
         recorder = Recorder(cast(AccessLog, self.lines), self.clock, self.clock.seconds)
-        self.protocol = RecordedDatagrams(EchoDatagramProtocol(self.rules), recorder)
+        self.protocol = RecordedDatagrams(protocol, recorder)
         self.protocol.makeConnection(cast(Any, self.port))
 
     def counts(self) -> dict[object, tuple[object, ...]]:
@@ -67,6 +74,20 @@ class RecordedDatagramsTests(SynchronousTestCase):
         self.protocol.datagramReceived(b"123", ("192.0.2.2", 4242))
         self.clock.advance(PERIOD)
         self.assertEqual(self.counts(), {"192.0.2.1:53": (1, 5, 0, 0), "192.0.2.2:4242": (1, 3, 0, 0)})
+
+    def test_faults(self) -> None:
+        """Faults that took effect stand in the source's line, by kind; without one there is nothing."""
+        plan = FaultPlan([parseFault("truncate=3B"), parseFault("loss=100%,after=1s")])
+        faults = DatagramFaults(plan, self.clock)
+        self.begin(FaultyDatagrams(EchoDatagramProtocol(self.rules), faults))
+        for source in (("192.0.2.1", 4242), ("192.0.2.2", 4242)):
+            self.protocol.datagramReceived(b"123", source)
+        self.protocol.datagramReceived(b"12345", ("192.0.2.1", 4242))
+        self.clock.advance(1)
+        self.protocol.datagramReceived(b"12345", ("192.0.2.1", 4242))
+        self.clock.advance(PERIOD)
+        found = {line["peer"]: line.get("datagram_faults") for line in self.lines.parsed()}
+        self.assertEqual(found, {"192.0.2.1:4242": {"truncate": 1, "loss": 1}, "192.0.2.2:4242": None})
 
     def test_later(self) -> None:
         """What answers later leaves as the port has it, and is counted for who asked."""

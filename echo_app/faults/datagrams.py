@@ -71,6 +71,15 @@ class Answer:
         """What the next answer has to have in common with it, to overtake it."""
         return self.port, self.addr
 
+    @property
+    def shape(self) -> object:
+        """What a fault changes of it, as long as it is on its way."""
+        return self.datagram, self.copies, self.delay
+
+    def note(self, kind: str) -> None:
+        """Has the access log, where there is one, count a fault that took effect."""
+        self.port.note(self.addr, kind)
+
     def duplicate(self) -> None:
         """Will be sent once more, if the rules admit that."""
         self.copies += self.port.rules.admits(*self.addr)
@@ -156,10 +165,14 @@ class DatagramFaults:
         now = self._clock.seconds()
         for active in self._active:
             if active.applies(self._number, now):
-                if active.fault.name == "loss":
+                name, before = active.fault.name, answer.shape
+                if name == "loss":
+                    answer.note(name)
                     answer.lose("fault-loss")
                     return
                 active.change(answer, self._number)
+                if answer.shape != before:
+                    answer.note(name)
         if answer.delay > 0:
             self._hold(answer, answer.delay, self._arrive)
         else:
@@ -180,6 +193,7 @@ class DatagramFaults:
             return
         answer.deliver()
         if first is not None:
+            first.note("reorder")
             self._release(first)
             first.deliver()
 
@@ -210,6 +224,8 @@ class FaultyDatagrams(EchoDatagramProtocol):
 
     :param protocol: what answers.
     :param faults: what goes wrong.
+
+    :ivar note: is told of a fault that took effect on an answer to an address, by its kind.
     """
 
     transport: DatagramPort
@@ -219,9 +235,11 @@ class FaultyDatagrams(EchoDatagramProtocol):
         self._protocol = protocol
         self._faults = faults
         self._source = ("", 0)
+        self.note: Callable[[tuple[str, int], str], object] = _forget
 
     def startProtocol(self) -> None:
         """Starts the protocol, whose transport this is."""
+        self.note = getattr(self.transport, "noteFault", _forget)
         self._protocol.makeConnection(cast(Any, self))
 
     def stopProtocol(self) -> None:
@@ -253,3 +271,7 @@ class FaultyDatagrams(EchoDatagramProtocol):
 
     def _take(self, send: Callable[[bytes], object], addr: tuple[str, int], datagram: bytes) -> None:
         self._faults.take(Answer(self, addr, send, datagram))
+
+
+def _forget(_addr: tuple[str, int], _kind: str) -> None:
+    """Stands where nothing is recorded."""

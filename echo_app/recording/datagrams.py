@@ -7,8 +7,9 @@ they are easily forged; the others are one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from echo_app.addresses import hostPort
@@ -36,6 +37,7 @@ class _Sums:
     datagramsOut: int = 0
     bytesIn: int = 0
     bytesOut: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
 
 
 class RecordedDatagrams(EchoDatagramProtocol):
@@ -92,6 +94,10 @@ class RecordedDatagrams(EchoDatagramProtocol):
 
         return counted
 
+    def noteFault(self, addr: tuple[str, int], kind: str) -> None:
+        """Counts a fault that took effect on an answer."""
+        self._of(addr).faults[kind] += 1
+
     def _sent(self, datagram: bytes, addr: tuple[str, int]) -> None:
         sums = self._of(addr)
         sums.datagramsOut += 1
@@ -128,5 +134,6 @@ class RecordedDatagrams(EchoDatagramProtocol):
                     "bytes_out": each.bytesOut,
                     "datagrams_in": each.datagramsIn,
                     "datagrams_out": each.datagramsOut,
+                    "datagram_faults": dict(each.faults) or None,
                 },
             )

@@ -36,6 +36,7 @@ FIELDS = (
     "wire_out",
     "datagrams_in",
     "datagrams_out",
+    "datagram_faults",
     "tls_version",
     "tls_cipher",
     "tls_alpn",

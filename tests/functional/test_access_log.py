@@ -450,6 +450,21 @@ class DatagramTests(AccessLogTestCase):
         for found, name, count in zip(lines, names, (1, 3), strict=True):
             self.assertLine(found, transport="udp", peer=name, datagrams_in=count, datagrams_out=count)
             self.assertLine(found, bytes_in=5 * count, bytes_out=5 * count, number=None, ended=None)
+            self.assertLine(found, datagram_faults=None)
+
+    def test_faults(self) -> None:
+        """What faults did to a source's answers stands in its line."""
+        server = self.recording("--udp", "0", "--fault", "truncate=3B", "--fault", "duplicate=100%")
+        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(peer.close)
+        peer.settimeout(10)
+        peer.connect(server.address("udp"))
+        for question in (b"123", b"12345"):
+            peer.send(question)
+            self.assertEqual([peer.recv(9), peer.recv(9)], [b"123", b"123"])
+        (found,) = self.lines(server)
+        self.assertLine(found, datagrams_in=2, datagrams_out=4)
+        self.assertLine(found, datagram_faults={"truncate": 1, "duplicate": 2})
 
 
 class FileTests(AccessLogTestCase):
