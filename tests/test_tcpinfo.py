@@ -151,6 +151,17 @@ class StreamTests(SynchronousTestCase):
         reset(self.peer)
         self.assertStream(0, sent, hasEnded=True, error=self.lost(errno.ECONNRESET))
 
+    def test_bothEndedAndReset(self) -> None:
+        """Once both have ended, a reset is the usual error: only the transport knows what it has read."""
+        self.peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.sock.recv(1), b"")
+        sent = self.fill()
+        self.sock.shutdown(socket.SHUT_WR)
+        reset(self.peer)
+        error = self.lost(errno.ECONNRESET)
+        info = self.assertStream(0, sent, isEndRead=True, hasEnded=True, error=error)
+        self.assertEqual((info.state, info.received), (CLOSED, 1))
+
     def fill(self) -> int:
         """Sends, to a peer that does not read, until the kernel takes no more; returns the bytes."""
         self.sock.setblocking(False)
@@ -162,7 +173,7 @@ class StreamTests(SynchronousTestCase):
 
     def lost(self, expected: int) -> int:
         """Waits for the reset; returns its error."""
-        waitFor(self.sock, select.POLLHUP)
+        waitFor(self.sock, select.POLLERR)
         error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.assertEqual(error, expected)
         return error
