@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocol
+
     from echo_app.interfaces import IStreamTransport
 
 
@@ -23,11 +25,41 @@ def bottomOf(transport: object) -> Any:
 
 
 class Layer:
-    """Answers, for a transport, what it is asked about the connection below it."""
+    """A protocol to the transport below, and a transport to the protocol above.
 
-    __slots__ = ("transport",)
+    Here is what any such layer has: what it is asked about the connection is the transport's to answer.
+
+    :param protocol: the one above.
+
+    :ivar disconnecting: the connection is to be closed when everything is sent.
+    """
+
+    __slots__ = ("disconnecting", "protocol", "transport")
 
     transport: IStreamTransport
+
+    def __init__(self, protocol: IProtocol) -> None:
+        self.protocol = protocol
+        self.disconnecting = False
+
+    def connectionMade(self) -> None:
+        """Is not called: ``makeConnection`` does everything."""
+
+    def write(self, data: bytes) -> None:
+        """Takes output; a subclass says what becomes of it."""
+        raise NotImplementedError
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Writes the pieces as one."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Closes the connection; a subclass says how."""
+        raise NotImplementedError
+
+    def stopProducing(self) -> None:
+        """Closes the connection."""
+        self.loseConnection()
 
     def getPeer(self) -> Any:
         """Returns the peer's address."""

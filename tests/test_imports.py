@@ -64,6 +64,7 @@ HOUSE = (
     "faults.layer",
     "faults.faulty",
     "faults.refusing",
+    "tls.waiting",
     "tls.connection",
     "tls.server",
     "listeners",

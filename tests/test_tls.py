@@ -26,9 +26,10 @@ from zope.interface.verify import verifyObject
 from echo_app.interfaces import ITLSTransport
 from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
-from echo_app.tls.connection import BUFFER, TLSConnection
+from echo_app.tls.connection import TLSConnection
 from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS
 from echo_app.tls.session import BrokenSession
+from echo_app.tls.waiting import BUFFER
 from tests.functional.tls import VERSIONS, clientContext
 
 LATER = 2 * LINGER

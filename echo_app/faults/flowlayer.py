@@ -46,7 +46,6 @@ class FlowLayer(Layer):
     :param edges: returns the offsets of a direction that :meth:`edgeReached` is to be told of.
     :param cap: bytes that are held back until reading from the peer stops.
 
-    :ivar disconnecting: the connection is to be closed when everything has passed.
     :ivar isDeaf: what the peer sends is read and forgotten.
     """
 
@@ -58,8 +57,8 @@ class FlowLayer(Layer):
         edges: Callable[[str], Iterable[int]],
         cap: int = CAP,
     ) -> None:
-        self.protocol = protocol
-        self.disconnecting = self.isDeaf = False
+        super().__init__(protocol)
+        self.isDeaf = False
         self._clock = clock
         self._cap = cap
         self._in, self._out = (
@@ -95,9 +94,6 @@ class FlowLayer(Layer):
         self.transport.registerProducer(self._out, True)
         self.protocol.makeConnection(self)
 
-    def connectionMade(self) -> None:
-        """Is not called: ``makeConnection`` has done everything."""
-
     def dataReceived(self, data: bytes) -> None:
         """Takes input in."""
         self._in.feed(data)
@@ -123,10 +119,6 @@ class FlowLayer(Layer):
     def write(self, data: bytes) -> None:
         """Takes output in."""
         self._out.feed(data)
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Takes the pieces in as one."""
-        self.write(b"".join(data))
 
     def loseConnection(self) -> None:
         """Closes the connection when everything has passed and was sent; a producer is waited for."""
@@ -167,10 +159,6 @@ class FlowLayer(Layer):
     def resumeProducing(self) -> None:
         """Passes input on."""
         self._in.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """Closes the connection."""
-        self.loseConnection()
 
     def edgeReached(self, direction: str, offset: int) -> None:
         """So many bytes have passed; a subclass says what then."""

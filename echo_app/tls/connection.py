@@ -12,7 +12,7 @@ What carries TLS, and why, is said in :mod:`echo_app.tls.session`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import crypto
@@ -34,15 +34,12 @@ from echo_app.layer import Layer
 from echo_app.limits import LINGER
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.tls.session import BrokenSession, CountingSession, Session
+from echo_app.tls.waiting import Waiting
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from echo_app.tls.server import ServerTLS
-
-# What may be written before the handshake is complete until a streaming producer is paused: Twisted's own
-# figure for a transport.
-BUFFER = 1 << 16
 
 
 @implementer(IHalfCloseableProtocol, IProtocol, ITLSTransport, INegotiated, ISystemHandle)
@@ -61,37 +58,34 @@ class TLSConnection(Layer):
     """
 
     __slots__ = (
+        "_below",
         "_isDone",
         "_isEndOwed",
         "_isEnding",
         "_isOpen",
         "_isPaused",
         "_isPeerEnded",
-        "_isStreaming",
         "_producer",
         "_reason",
         "_server",
         "_session",
         "_timer",
         "_unread",
-        "_unsent",
-        "disconnecting",
-        "protocol",
+        "_waiting",
     )
 
     def __init__(self, server: ServerTLS, protocol: IProtocol) -> None:
-        self.protocol = protocol
-        self.disconnecting = False
+        super().__init__(protocol)
         self._server = server
         self._session = Session(server.contextFor)
         self._timer: IDelayedCall | None = None
         self._reason: Failure | None = None
-        # Plain text that waits: for the handshake, and for the protocol above to read on.
-        self._unsent = b""
+        # What is paused, and told when to go on: the transport below when the handshake is complete.
+        self._waiting: Waiting | None = Waiting()
+        self._below: IStreamTransport | Waiting = self._waiting
+        # Plain text that waits for the protocol above to read on.
         self._unread = b""
-        # Known to the transport below when the handshake is complete.
         self._producer: Any = None
-        self._isStreaming = False
         self._isOpen = False
         self._isPaused = False
         self._isEnding = False
@@ -110,15 +104,12 @@ class TLSConnection(Layer):
         self._startTimer(self._server.handshakeTimeout, self._shakingTooLong)
         self.protocol.makeConnection(self)
 
-    def connectionMade(self) -> None:
-        """Is not called: ``makeConnection`` has done everything."""
-
     def dataReceived(self, data: bytes) -> None:
         """Decrypts what is complete, and passes it on in one piece."""
         if self._isDone or self._isPeerEnded:
             return
         session = self._session
-        wasShaking = session.isShaking
+        waiting = self._waiting
         try:
             plain = session.receive(data)
         except BrokenSession as error:
@@ -126,8 +117,8 @@ class TLSConnection(Layer):
             return
         if session.outgoing.pending:
             self.transport.write(session.outgoing.read())
-        if wasShaking and not session.isShaking:
-            self._shaken()
+        if waiting is not None and not session.isShaking:
+            self._shaken(waiting)
         if plain:
             if self._isPaused:
                 self._unread += plain
@@ -177,15 +168,8 @@ class TLSConnection(Layer):
                 self.transport.write(self._session.encrypt(data))
             except ssl.SSLError as error:
                 self._fail("unusable", error)
-        elif self._session.isShaking and not self._isDone:
-            wasFull = len(self._unsent) > BUFFER
-            self._unsent += data
-            if not wasFull and len(self._unsent) > BUFFER and self._isStreaming:
-                self._producer.pauseProducing()
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Writes the pieces as one."""
-        self.write(b"".join(data))
+        elif self._waiting is not None and not self._isDone:
+            self._waiting.write(data)
 
     def loseConnection(self) -> None:
         """Flushes, ends our side, and closes the connection; a producer is waited for."""
@@ -210,38 +194,30 @@ class TLSConnection(Layer):
         if self._isDone:
             producer.stopProducing()
             return
-        self._producer, self._isStreaming = producer, streaming
-        if not self._session.isShaking:
-            self.transport.registerProducer(producer, streaming)
+        self._producer = producer
+        self._below.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """Forgets the producer; a close that waited for it goes on."""
         if self._producer is not None:
-            self._producer, self._isStreaming = None, False
-            if not self._session.isShaking:
-                self.transport.unregisterProducer()
+            self._producer = None
+            self._below.unregisterProducer()
             self._end()
 
     def pauseProducing(self) -> None:
         """Passes nothing on for now; a handshake goes on."""
         self._isPaused = True
-        if not self._session.isShaking:
-            self.transport.pauseProducing()
+        self._below.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Passes on what has come meanwhile, and what comes."""
         self._isPaused = False
-        if not self._session.isShaking:
-            self.transport.resumeProducing()
+        self._below.resumeProducing()
         plain, self._unread = self._unread, b""
         if plain:
             self.protocol.dataReceived(plain)
         if self._isEndOwed:
             self._endPeer()
-
-    def stopProducing(self) -> None:
-        """Closes the connection."""
-        self.loseConnection()
 
     def getHandle(self) -> ssl.SSLObject | None:
         """Returns what knows the cipher and the version; None before the peer's first record."""
@@ -258,19 +234,13 @@ class TLSConnection(Layer):
         """The protocol that was agreed upon (ALPN): none, since none is offered."""
         return None
 
-    def _shaken(self) -> None:
+    def _shaken(self, waiting: Waiting) -> None:
         """The handshake is complete: what has waited for it goes out."""
         self._stopTimer()
         self._isOpen = True
-        unsent, self._unsent = self._unsent, b""
-        if unsent:
-            self.write(unsent)
-        if self._isPaused:
-            self.transport.pauseProducing()
-        if self._producer is not None:
-            self.transport.registerProducer(self._producer, self._isStreaming)
-            if len(unsent) > BUFFER and self._isStreaming:
-                self._producer.resumeProducing()
+        self._waiting, self._below = None, self.transport
+        self.write(waiting.unsent)
+        waiting.handOver(self.transport)
         if IHandshakeListener.providedBy(self.protocol):
             self.protocol.handshakeCompleted()
         self._end()
@@ -296,9 +266,9 @@ class TLSConnection(Layer):
         """Ends our side, or the connection, as far as that is asked for and nothing is in the way."""
         if self._isDone or self._producer is not None or not (self._isEnding or self.disconnecting):
             return
-        if self._session.isShaking:
+        if self._waiting is not None:
             # Without keys there is nothing to say, and nobody yet to say it to.
-            if self.disconnecting and not self._unsent:
+            if self.disconnecting and not self._waiting.unsent:
                 self._finish()
                 self.transport.loseConnection()
             return
@@ -331,11 +301,10 @@ class TLSConnection(Layer):
     def _finish(self) -> None:
         """Passes nothing on any more, in either direction."""
         self._isDone, self._isOpen = True, False
-        self._unread = self._unsent = b""
-        producer, self._producer, self._isStreaming = self._producer, None, False
+        self._unread = b""
+        producer, self._producer = self._producer, None
         if producer is not None:
-            if not self._session.isShaking:
-                self.transport.unregisterProducer()
+            self._below.unregisterProducer()
             producer.stopProducing()
 
     def _shakingTooLong(self) -> None:
