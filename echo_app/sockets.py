@@ -153,7 +153,8 @@ def progressOf(transport: object) -> Progress | None:
     if sock is None or sock.fileno() < 0:
         return None
     if sock.family == socket.AF_UNIX:
-        received, sent = getattr(transport, "received", 0), getattr(transport, "written", 0)
+        counting = descriptorOf(transport)
+        received, sent = getattr(counting, "received", 0), getattr(counting, "written", 0)
     else:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         sent, received = _TCP_INFO.unpack(info)

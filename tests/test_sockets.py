@@ -126,18 +126,19 @@ class ProgressTests(SocketsTestCase):
         self.assertTrue(0 < progress.owed <= sent)
 
     def test_unix(self) -> None:
-        """Of a UNIX socket the kernel knows the queues, and the transport the rest."""
+        """Of a UNIX socket the kernel knows the queues, and the transport, below TLS or not, the rest."""
         one, other = socket.socketpair()
         self.addCleanup(one.close)
         self.addCleanup(other.close)
-        transport = FakeTransport(one)
-        transport.received, transport.written = 3, 70  # type: ignore[attr-defined]
+        transport = CountingUNIXServer(one, Protocol(), b"", None, 0, MemoryReactor())
+        transport.received, transport.written = 3, 70
         other.sendall(b"12345")
         one.sendall(b"1")
-        progress = progressOf(transport)
-        assert progress is not None
-        self.assertEqual((progress.received, progress.sent, progress.unread), (3, 70, 5))
-        self.assertTrue(progress.owed)
+        for top in (transport, FakeTransport(None, transport)):
+            progress = progressOf(top)
+            assert progress is not None
+            self.assertEqual((progress.received, progress.sent, progress.unread), (3, 70, 5))
+            self.assertTrue(progress.owed)
 
     def test_counted(self) -> None:
         """The UNIX transport counts the bytes that it read, and those that it could write."""
