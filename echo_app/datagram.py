@@ -51,6 +51,10 @@ PAUSE = 10.0
 # Sources that are remembered; the one that was silent longest is forgotten. About 300 bytes each.
 SOURCES = 4096
 
+# What a port raises for a datagram that it can't send: a full queue, an unreachable network, a name for an
+# address. UDP promises nothing, so that it is counted and no more.
+UNSENDABLE = (OSError, MessageLengthError, InvalidAddressError)
+
 BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
@@ -178,8 +182,7 @@ class EchoDatagramProtocol(DatagramProtocol):
             return
         try:
             self.transport.write(datagram, addr)
-        except (OSError, MessageLengthError, InvalidAddressError):
-            # A full queue, an unreachable network: UDP promises nothing.
+        except UNSENDABLE:
             rules.dropped.add("unsendable")
         else:
             rules.answered += 1

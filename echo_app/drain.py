@@ -1,10 +1,10 @@
 """Ends a service's connections without losing an echo.
 
 A connection is quiet when nothing was received for a second and nothing is owed: no byte, and no answer
-that is under way or held back on purpose. A quiet one gets our
-end of stream, and is closed when nothing more came: a close with unread input would be a reset, which
-destroys what is still under way to the peer. While input does come it lingers, a second at most. A busy
-one runs until its own end. At the deadline whatever is left is aborted and counted.
+that is under way or held back on purpose. A quiet one gets our end of stream, and is closed when nothing
+more came: a close with unread input would be a reset, which destroys what is still under way to the peer.
+While input does come it lingers, a second at most, and is then aborted. A busy one runs until its own end.
+At the deadline whatever is left is aborted. What is aborted is counted.
 """
 
 from __future__ import annotations

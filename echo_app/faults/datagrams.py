@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.error import InvalidAddressError, MessageLengthError
-
-from echo_app.datagram import EchoDatagramProtocol
+from echo_app.datagram import UNSENDABLE, EchoDatagramProtocol
 from echo_app.faults.draws import Corruption, Draws
 from echo_app.faults.valves import Window
 
@@ -96,7 +94,7 @@ class Answer:
         for _ in range(self.copies):
             try:
                 self.send(self.datagram)
-            except (OSError, MessageLengthError, InvalidAddressError):
+            except UNSENDABLE:
                 self.lose("unsendable")
 
 

@@ -15,14 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import InvalidAddressError, MessageLengthError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
-from echo_app.datagram import DatagramRules, EchoDatagramProtocol
+from echo_app.datagram import UNSENDABLE, DatagramRules, EchoDatagramProtocol
 from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
 from echo_app.recording.record import noteEnd
@@ -236,7 +235,7 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
             return
         try:
             send(answer)
-        except (OSError, MessageLengthError, InvalidAddressError):
+        except UNSENDABLE:
             self.rules.dropped.add("unsendable")
         else:
             self.rules.answered += 1

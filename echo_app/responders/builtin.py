@@ -115,7 +115,6 @@ class PeerDatagramProtocol(GuardedDatagramProtocol):
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Answers."""
-        assert self.transport is not None
         facts = {
             "transport": "udp",
             "peer": hostPort(addr[0], addr[1]),
