@@ -66,7 +66,7 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
         row(
             "max-connections-per-peer",
             0,
-            "The same for one IPv4 address or IPv6 /64; 0: no cap.",
+            "Connections of one IPv4 address or IPv6 /64 at one time; 0: no cap.",
             wholeNumber,
         ),
         row(
@@ -104,7 +104,8 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
         row(
             "responder-timeout",
             TIMEOUT,
-            "Seconds that an answer of such a function may take until its connection is closed; 0: no limit.",
+            "Seconds that an answer of a function of your own may take until its connection is closed; "
+            "0: no limit.",
             number,
         ),
         row(
@@ -148,7 +149,7 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self["udp-ports"].append(named("udp", portNumber)(text))
 
     def opt_trust_proxy(self, text: str) -> None:
-        """Network or address whose peers may send that header. Repeatable. [default: loopback]"""
+        """Network or address whose peers may send a PROXY header. Repeatable. [default: loopback]"""
         self["trusted-proxies"].append(named("trust-proxy", networkOf)(text))
 
     def opt_version(self) -> None:

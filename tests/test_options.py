@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import __version__
 from echo_app.limits import Keepalive
 from echo_app.options import Options
+
+README = Path(__file__).parents[1] / "README.rst"
 
 
 def parsed(*arguments: str) -> Options:
@@ -110,3 +114,9 @@ class OptionsTests(SynchronousTestCase):
     def test_help(self) -> None:
         """The help fits 80 columns."""
         self.assertLessEqual(max(map(len, str(Options()).splitlines())), 80)
+
+    def test_table(self) -> None:
+        """The README's table has every option of the help, but for help, and no other one."""
+        offered = set(re.findall(r"^ .{5}(--[a-z-]+)", str(Options()), re.M))
+        described = set(re.findall(r"^``(?:-\w``, ``)?(--[a-z-]+)", README.read_text(), re.M))
+        self.assertEqual(described, offered - {"--help", "--help-auth", "--help-auth-type"})

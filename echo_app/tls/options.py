@@ -23,7 +23,7 @@ class TLSOptions(Options):
             "SIGHUP. [default: a throw-away one]",
             str,
         ),
-        row("key", None, "PEM file of its key. [default: the certificate's file]", str),
+        row("key", None, "PEM file of the certificate's key. [default: the certificate's file]", str),
         row(
             "client-ca",
             None,
