@@ -101,6 +101,19 @@ class DirectPathTests(SynchronousTestCase):
         self.assertIs(Port.transport, before)
         self.assertFalse(direct(object()))
 
+    def test_port(self) -> None:
+        """A port is polled with its connections, so that the poller stays when the last of them has ended."""
+        reactor: Any = MemoryReactor()
+        port: Any = tcp.Port(0, Factory(), interface="127.0.0.1", reactor=reactor)
+        port.startListening()
+        self.addCleanup(port.socket.close)
+        direct(port)
+        [poller] = reactor.getReaders()
+        self.assertIsInstance(poller, NestedPoller)
+        self.assertEqual(poller.getReaders(), [port])
+        port.stopReading()
+        self.assertEqual((reactor.getReaders(), poller.fileno()), ([], -1))
+
     def test_twice(self) -> None:
         """A port that takes the direct path already keeps its poller."""
         port = tcp.Port(0, Factory(), reactor=MemoryReactor())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -116,18 +117,19 @@ def named(events: Iterable[LogEvent], *fields: str) -> list[Any]:
     ]
 
 
-def openSockets() -> set[str]:
-    """Returns the names of the sockets that this process has open."""
+def openFiles() -> set[str]:
+    """Returns the names of the files and sockets that this process has open."""
     names = set()
     for number in os.listdir("/proc/self/fd"):
-        try:
-            name = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            # The listing's own.
-            continue
-        if name.startswith("socket:"):
-            names.add(name)
+        # The listing's own is closed.
+        with contextlib.suppress(FileNotFoundError):
+            names.add(os.readlink(f"/proc/self/fd/{number}"))
     return names
+
+
+def openSockets() -> set[str]:
+    """Returns the names of the sockets that this process has open."""
+    return {name for name in openFiles() if name.startswith("socket:")}
 
 
 class MemoryTestCase(SynchronousTestCase):
@@ -882,9 +884,9 @@ class LoopbackTests(TestCase):
         return [call for call in self.reactor.getDelayedCalls() if "echo_app" not in call.func.__module__]
 
     async def test_taken(self) -> None:
-        """When a port is taken, no port, no descriptor and no socket file of the others stays."""
+        """When a port is taken, no port, descriptor, socket file or access log of the others stays."""
         await self.turn()
-        path = self.mktemp()
+        path, accessLog = self.mktemp(), os.path.abspath(self.mktemp())
         taken = self.takenPort()
         before = openSockets()
         datagrams = [DatagramEndpoint(self.reactor, 0)]
@@ -893,6 +895,7 @@ class LoopbackTests(TestCase):
                 self.clock,
                 [self.endpoint(), UNIXServerEndpoint(self.reactor, path), self.endpoint(taken)],
                 datagrams,
+                accessLog=accessLog,
             )
             if parent is None:
                 with self.assertRaises(CannotListenError):
@@ -906,6 +909,7 @@ class LoopbackTests(TestCase):
             await self.turn()
             self.assertEqual(openSockets(), before)
             self.assertFalse(os.path.exists(path))
+            self.assertNotIn(accessLog, openFiles())
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_takenDatagramPort(self) -> None:
