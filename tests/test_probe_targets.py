@@ -51,6 +51,7 @@ class ParseTests(SynchronousTestCase):
                 "tcp://lb.example:80/path",
                 "tcp://me@lb.example:80",
             ),
+            *("tcp://[::1", "tcp://[nonsense]:80", "tcp://[v1.x]:80", "tcp://lb.\texample:80"),
             *("nosuch:host:80", "lb.example:80\x1b[2J"),
         ):
             error = self.assertRaises(BadTarget, parseTarget, text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import (
     HostnameEndpoint,
@@ -154,10 +153,10 @@ def _parseURL(text: str, scheme: str, rest: str, tls: TLSOptions) -> Target:
         if not rest.startswith("/"):
             raise BadTarget("a UNIX socket is written with its whole path, as unix:///run/echo.sock")
         return Target(text, "unix", path=rest)
-    parts = urlsplit(f"//{rest}")
-    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+    address = rest.rstrip("/")
+    if any(c in address for c in "/?#@"):
         raise BadTarget(f"nothing but HOST:PORT comes after {scheme}://")
-    host, port = _hostPort(parts.netloc)
+    host, port = _hostPort(address)
     return Target(text, scheme, host, port, tls=tls)
 
 
