@@ -146,12 +146,9 @@ class EchoService(Service):
 
         What can't be used is logged, and changes nothing.
         """
-        for tls in self._tls:
-            tls.reload()
-        if self._logins is not None:
-            self._logins.reload()
-        if self._faults is not None:
-            self._faults.reload()
+        for each in (*self._tls, self._logins, self._faults):
+            if each is not None:
+                each.reload()
         if self._accessLog is not None:
             self._accessLog.reopen()
 
