@@ -15,8 +15,6 @@ import socket
 import stat
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificates
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -26,12 +24,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
+from echo_app.pemfiles import checkDirectory, unusableFile
 
 # What Python says of an argument that is missing, unknown or too much; the name of the function that
 # says so means nothing to a person.
 _SIGNATURE = re.compile(r"^[\w.]+\(\):? ")
 _NUMBER = re.compile(r"^invalid literal for int\(\) with base \d+: (.*)$")
-_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
 
 
 class BadDescription(ValueError):
@@ -70,11 +68,11 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     try:
         endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
         if kind == "tls":
-            _checkDirectory(_argument(description, 0, "path"))
+            checkDirectory(_argument(description, 0, "path"))
     except BadDescription:
         raise
     except (crypto.Error, SSL.Error) as error:
-        reason = _unusableFile(description) if kind == "ssl" else "a .pem file is not usable"
+        reason = unusableFile(*_filesOf(description)) if kind == "ssl" else "a .pem file is not usable"
         raise BadDescription(reason) from error
     except (IndexError, KeyError) as error:
         raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
@@ -118,57 +116,10 @@ def _argument(description: str, position: int, name: str, default: str = "") -> 
     return value.replace("\\:", ":")
 
 
-def _unusableFile(description: str) -> str:
-    """Says which of the files in an ``ssl:`` description OpenSSL can't use."""
+def _filesOf(description: str) -> tuple[str, str]:
+    """Returns the paths of the key and the certificate in an ``ssl:`` description."""
     key = _argument(description, 1, "privateKey", "server.pem")
-    certificate = _argument(description, 2, "certKey", key)
-    try:
-        crypto.load_privatekey(crypto.FILETYPE_PEM, readFile(key), b"")
-    except (crypto.Error, ValueError, TypeError):
-        return f"{key}: no usable private key in PEM form"
-    try:
-        crypto.load_certificate(crypto.FILETYPE_PEM, readFile(certificate))
-    except (crypto.Error, ValueError):
-        return f"{certificate}: no usable certificate in PEM form"
-    return "a certificate or parameter file is not usable"
-
-
-def _checkDirectory(path: str) -> None:
-    """Reads a ``tls:`` directory as Twisted will at the first handshake, when it is too late to say.
-
-    It chooses among the certificates that have a DNS name and their key beside them.
-
-    :raise BadDescription: when there is none.
-    :raise ValueError: when a key or a certificate can't be read.
-    """
-    files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
-    text = b"\n".join(readFile(file) for file in files)
-    keys = {publicBytes(load_pem_private_key(key, None).public_key()) for key in _PRIVATE_KEY.findall(text)}
-    if not keys:
-        raise BadDescription(f"{path}: no private key in any .pem file")
-    if b"-----BEGIN CERTIFICATE-----" not in text:
-        raise BadDescription(f"{path}: no certificate in any .pem file")
-    for certificate in load_pem_x509_certificates(text):
-        named = any(
-            isinstance(extension.value, SubjectAlternativeName)
-            and extension.value.get_values_for_type(DNSName)
-            for extension in certificate.extensions
-        )
-        if named and publicBytes(certificate.public_key()) in keys:
-            return
-    raise BadDescription(f"{path}: no certificate with a DNS name whose key is there")
-
-
-def publicBytes(key: Any) -> bytes:
-    """Returns a public key in a form that can be compared."""
-    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return encoded
-
-
-def readFile(path: str) -> bytes:
-    """Returns what is in a file."""
-    with open(path, "rb") as file:
-        return file.read()
+    return key, _argument(description, 2, "certKey", key)
 
 
 class _CarefulReactor:

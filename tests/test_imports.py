@@ -47,6 +47,7 @@ HOUSE = (
     "direct",
     "timeouts",
     "drain",
+    "pemfiles",
     "endpoints",
     "tls.records",
     "tls.certificates",
