@@ -9,7 +9,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.tls.certificates import contexts, throwAway
-from echo_app.tls.records import FRAGMENT, HEADER
+from echo_app.tls.records import FRAGMENT, HEADER, LONGEST
 from echo_app.tls.session import IDLE_RECORDS, BrokenSession, Session
 from tests.functional.tls import VERSIONS, clientContext
 
@@ -96,6 +96,21 @@ class SessionTests(SynchronousTestCase):
         mixed = b"".join(self.sealed(bytes([size % 251]) * size) for size in sizes)
         expected = b"".join(bytes([size % 251]) * size for size in sizes)
         self.assertTrue(self.session.receive(mixed) == expected)
+
+    def test_runs(self) -> None:
+        """However much comes at once, OpenSSL, whose buffers never shrink, has a record's worth of it."""
+        given: list[int] = []
+
+        class Watched(Session):
+            def _open(self, records: bytes, count: int) -> list[bytes]:
+                given.append(len(records))
+                return super()._open(records, count)
+
+        self.session = Watched(self.contextFor)
+        self.shake()
+        data = b"".join(self.sealed(bytes(100)) for _ in range(1000))
+        self.assertEqual(self.session.receive(data), bytes(100_000))
+        self.assertLessEqual(max(given), HEADER + LONGEST)
 
     def test_encrypt(self) -> None:
         """Data of any size go into as few records as carry them."""
