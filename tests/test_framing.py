@@ -128,6 +128,13 @@ class OwnTests(SynchronousTestCase):
         self.assertEqual(outcome(commands, [b"2\r\n20\r\n" + bytes(20) + b"20\r\n"], False), [TooLong])
         self.assertEqual(outcome(commands, [b"1\r\n" + b"0" * 47], False), [TooLong])
 
+    def test_splitEnding(self) -> None:
+        """An ending of two bytes is found wherever the stream is split."""
+        data = b"2\r\n3\r\nabc1\r\nd"
+        for place in range(len(data)):
+            self.assertEqual(outcome(commands, [data[:place], data[place:]]), [[b"abc", b"d"]], place)
+        self.assertEqual(outcome(commands, [bytes([byte]) for byte in data]), [[b"abc", b"d"]])
+
     def test_negative(self) -> None:
         """A size below 0 is the peer's mistake: it wrote it."""
         self.assertEqual(outcome(commands, [b"1\r\n-1\r\n"], False), [BadRequest])
