@@ -68,12 +68,21 @@ class FileTests(AccessLogTestCase):
         self.assertTrue(self.path.read_bytes())
 
     def test_longLine(self) -> None:
-        """A line may be longer than one write."""
+        """A line may be longer than one write, which a pipe takes as a whole."""
         accessLog = self.open()
+        written: list[int] = []
+        write = os.write
+
+        def counted(fd: int, data: bytes) -> int:
+            written.append(len(data))
+            return write(fd, data)
+
+        self.patch(os, "write", counted)
         accessLog.write(b"x" * 3 * CHUNK + b"\n")
         accessLog.write(LINE)
         self.wait()
         self.assertEqual(self.path.read_bytes(), b"x" * 3 * CHUNK + b"\n" + LINE)
+        self.assertLessEqual(max(written), CHUNK)
 
     def test_cannotOpen(self) -> None:
         """What can't be opened is an error of the caller's, and so is a FIFO that nobody reads."""

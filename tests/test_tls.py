@@ -26,6 +26,7 @@ from zope.interface.verify import verifyObject
 from echo_app.interfaces import ITLSTransport
 from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
+from echo_app.recording.record import ConnectionRecord
 from echo_app.tls.connection import TLSConnection
 from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS
 from echo_app.tls.session import BrokenSession
@@ -281,6 +282,21 @@ class TransportTests(TLSTestCase):
             self.assertEqual(self.received(), b"echoEND")
             self.assertEqual(self.wire.done, ["loseConnection"])
             self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_recordedEnd(self) -> None:
+        """A record knows of the peer's end, by ``close_notify`` or by FIN, if it came before ours."""
+        for isByFIN in (False, True):
+            for isOursFirst in (False, True):
+                self.setUp()
+                self.shake()
+                self.wire.record = record = ConnectionRecord(0.0, 0.0)  # type: ignore[attr-defined]
+                if isOursFirst:
+                    self.connection.loseWriteConnection()
+                if isByFIN:
+                    self.connection.readConnectionLost()
+                else:
+                    self.send(self.ended())
+                self.assertEqual(record.isPeerEnded, not isOursFirst)
 
     def test_plainProtocol(self) -> None:
         """A protocol without half-close is closed at the peer's end."""
