@@ -31,9 +31,12 @@ class Histogram:
         if encoded is not None:
             self.add(encoded)
 
-    def record(self, seconds: float) -> None:
-        """Counts a time. What is more than an hour counts as an hour."""
-        self._counts.record_value(min(max(round(seconds * 1e9), 0), MOST))
+    def record(self, seconds: float, count: int = 1) -> None:
+        """Counts a time. What is more than an hour counts as an hour.
+
+        :param count: how often it was seen.
+        """
+        self._counts.record_value(min(max(round(seconds * 1e9), 0), MOST), count)
 
     def add(self, encoded: str) -> None:
         """Counts everything that another one has counted.

@@ -1,0 +1,31 @@
+"""What a load sends, and so what must come back: a fixed stream of bytes, from any place in it.
+
+Each connection sends the bytes from a place of its own on. What is due, sent and received are positions in
+its stream, so that a byte that is lost, added, changed or repeated puts the rest out of step, and what is
+expected costs no memory.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+# The pattern repeats after a prime number of bytes, which no size of a message or a buffer divides.
+PERIOD = 65521
+
+# Bytes that are sent or received at once, at the most.
+CHUNK = 1 << 16
+
+# Enough for a chunk, and a TLS record that was incomplete before it, from any place on.
+PATTERN = Random(862).randbytes(PERIOD) * 3
+VIEW = memoryview(PATTERN)
+
+
+def placeOf(number: int) -> int:
+    """Returns where the stream of a connection begins: no two of the same 65,521 at the same place."""
+    return number * 7919 % PERIOD
+
+
+def firstDifference(data: bytes, place: int) -> int:
+    """Returns the index of the first byte that is not what the pattern has from a place on."""
+    expected = PATTERN[place : place + len(data)]
+    return next(i for i, (got, right) in enumerate(zip(data, expected, strict=True)) if got != right)

@@ -1,0 +1,60 @@
+"""When the messages of an open loop are due, and how large each is: endless, and the same for one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, repeat
+from random import Random
+
+from echo_app.probe.load.results import Settings
+
+# Sizes that are drawn at once: drawn one by one they cost several times as much.
+DRAWN = 256
+
+
+def poisson(random: Random, start: float, rate: float) -> Iterator[float]:
+    """Yields times with gaps that are exponentially distributed.
+
+    The sum of several such schedules is one.
+
+    :param rate: a second.
+    """
+    due = start
+    while True:
+        due += random.expovariate(rate)
+        yield due
+
+
+def uniform(start: float, phase: float, rate: float) -> Iterator[float]:
+    """Yields times with equal gaps, without a rounding error that grows.
+
+    :param phase: of a gap, from 0 to 1, after which the first comes.
+    :param rate: a second.
+    """
+    return (start + (number + phase) / rate for number in count())
+
+
+def scheduleOf(settings: Settings, start: float, number: int, index: int, seed: int) -> Iterator[float]:
+    """Returns when messages are due on one connection of a worker.
+
+    :param number: of the connection.
+    :param index: of the worker, of ``settings.processes``.
+    """
+    assert settings.rate is not None
+    rate = settings.rate / settings.connections
+    if settings.arrivals == "uniform":
+        return uniform(start, (number + index / settings.processes) / settings.connections, rate)
+    return poisson(Random(f"arrivals {seed} {index} {number}"), start, rate)
+
+
+def sizesOf(settings: Settings, number: int, index: int, seed: int) -> Iterator[int]:
+    """Returns the sizes of the messages of one connection of a worker, in bytes."""
+    sizes = [size for size, _ in settings.sizes]
+    if len(sizes) == 1:
+        return repeat(sizes[0])
+    return _drawn(Random(f"sizes {seed} {index} {number}"), sizes, [weight for _, weight in settings.sizes])
+
+
+def _drawn(random: Random, sizes: list[int], weights: list[float]) -> Iterator[int]:
+    while True:
+        yield from random.choices(sizes, weights, k=DRAWN)

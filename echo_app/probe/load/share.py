@@ -1,0 +1,154 @@
+"""A worker's share of a load: its connections, from the first attempt to the last end, and what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Any
+
+from echo_app.probe.load.connection import Connection
+from echo_app.probe.load.dial import Address
+from echo_app.probe.load.ledger import Ledger, Second
+from echo_app.probe.load.loop import Loop
+from echo_app.probe.load.results import Settings
+
+# Connections that are begun together, at first: fewer than any listening queue holds.
+TOGETHER = 100
+
+# Seconds between two steps of a report, and between two looks whether there is one.
+STEP, LOOK = 0.001, 0.02
+
+# Seconds that what is under way may still take after a stop, and the ends of the streams at the end.
+GRACE = 1.0
+
+
+class Share:
+    """What one worker does.
+
+    :param seed: of all workers.
+    :param index: of this one.
+    :param say: takes what is said, as JSON.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        address: Address,
+        settings: Settings,
+        seed: int,
+        index: int,
+        say: Callable[[dict[str, Any]], object],
+    ) -> None:
+        self.loop = loop
+        self.address = address
+        self.settings = settings
+        self.seed = seed
+        self.index = index
+        self.ledger = Ledger()
+        self._say = say
+        self._connections = [Connection(self, number) for number in range(settings.connections)]
+        self._toOpen = iter(self._connections)
+        self._connecting: Second | None = Second()
+        self._missing = settings.connections
+        self._deadline = float("inf")
+        self._lines: Iterator[float] = iter(())
+
+    def connect(self) -> None:
+        """Connects, and says when every connection is there, or was tried."""
+        for _ in range(TOGETHER):
+            self._openNext()
+
+    def _openNext(self) -> None:
+        for connection in self._toOpen:
+            connection.open()
+            return
+
+    def connected(self, seconds: float) -> None:
+        """A connection is there."""
+        second = self._connecting or self.ledger.second(monotonic())
+        second.connects.record(seconds)
+        self._tried()
+
+    def connectFailed(self, kind: str) -> None:
+        """A connection is not there."""
+        second = self._connecting or self.ledger.second(monotonic())
+        second.errors[kind] += 1
+        self._tried()
+
+    def _tried(self) -> None:
+        if self._connecting is None:
+            return
+        self._missing -= 1
+        if self._missing > 0:
+            self._openNext()
+            return
+        made, self._connecting = self._connecting, None
+        connects = "".join(made.connects.encoded())
+        if connects:
+            self._say({"ready": {"connects": connects, "errors": dict(made.errors)}})
+        else:
+            self._say({"failed": ", ".join(made.errors)})
+            self.loop.stop()
+
+    def begin(self, moment: float) -> None:
+        """Begins the warm-up at a moment of CLOCK_MONOTONIC."""
+        start = moment + self.settings.warmup
+        self.ledger.begin(start, start + self.settings.duration)
+        self._lines = self._report()
+        for connection in self._connections:
+            connection.begin(moment)
+        self.loop.at(moment, self._tell)
+
+    def stop(self) -> None:
+        """Sends no more; what is under way may be answered for a little while."""
+        now = monotonic()
+        self.ledger.end = min(self.ledger.end, now)
+        self._deadline = min(self._deadline, now + GRACE)
+        if self._connecting is not None or self.ledger.count == 0:
+            self._say({"done": True})
+            self.loop.stop()
+
+    def _tell(self, moment: float) -> float | None:
+        """Reports what there is to report."""
+        self._now = moment
+        pause = next(self._lines, None)
+        if pause is None:
+            self.loop.stop()
+            return None
+        return max(moment, monotonic() - STEP) + pause
+
+    def _report(self) -> Iterator[float]:
+        """Says a line for each second, and the last; yields the seconds to its next step."""
+        number = 0
+        while number < self.ledger.count:
+            while not self._isOver(number):
+                yield LOOK
+            if number == self.ledger.count - 1:
+                yield from self._finish()
+            data: dict[str, Any] = {"second": number}
+            for part in self.ledger.take(number).data():
+                data |= part
+                yield STEP
+            data["differences"], self.ledger.differences = self.ledger.differences, []
+            self._say(data)
+            number += 1
+        self._say({"done": True})
+
+    def _isOver(self, number: int) -> bool:
+        """Says whether everything that was due in a second is answered or given up."""
+        ledger = self.ledger
+        end = min(ledger.start + number + 1, ledger.end)
+        if self._now >= self._deadline:
+            return True
+        isPending = ledger.isPending(number) or any(each.isBehind(end) for each in self._connections)
+        return self._now >= end and not isPending
+
+    def _finish(self) -> Iterator[float]:
+        """Ends every connection, and sees that nothing comes but the ends of the streams."""
+        deadline = self._now + GRACE
+        for connection in self._connections:
+            connection.finish()
+        while self._now < deadline and not all(each.isFinished for each in self._connections):
+            yield LOOK
+        for connection in self._connections:
+            connection.leave()
