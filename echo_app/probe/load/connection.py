@@ -1,4 +1,4 @@
-"""One place in a load: one connection after the other, and the messages on it.
+"""One place in a load: one connection after the other, and when messages are sent on it.
 
 Its rules. In a closed loop a message is due when the one before is answered. In an open loop the schedule
 says when, and never waits: what can't be sent, as too many messages are under way or there is no connection,
@@ -7,22 +7,22 @@ longer ago than ``wait``. So an outage that is shorter is seen as latency, which
 and a longer one as errors, with its reason. What is due is not kept: the schedule is a pointer to the next
 time, which stands still meanwhile.
 
-A message that was sent and is not answered within ``wait`` ends its connection, as every other error of a
-connection does: all that is under way on it fails with the same kind. Another one is made at once, and after
-failures without any answer between them after growing pauses.
+A message has ``wait`` from when it was sent until it is answered. An error of the connection ends it: all
+that is under way fails with the same kind. Another one is made at once; after failures with no answer
+between them, after growing pauses.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from echo_app.probe.load.dial import TIMEOUT, Channel, Dial, kindOf
+from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.ledger import Second
-from echo_app.probe.load.loop import IN, OUT
-from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, firstDifference, placeOf
+from echo_app.probe.load.loop import IN
 from echo_app.probe.load.schedule import scheduleOf, sizesOf
 
 if TYPE_CHECKING:
@@ -36,73 +36,66 @@ LOOK = 0.05
 
 NEVER = float("inf")
 
-# Under way: when it was due, where it ends in the stream, when it was sent, its second, its size.
-Message = tuple[float, int, float, Second, int]
 
-
-class Connection:
-    """A stream connection's place.
+class Connection(ABC):
+    """A place. What is under way, and how it goes, is the business of the two kinds.
 
     :param number: among those of this worker.
     """
+
+    _underWay: Collection[Any]
 
     def __init__(self, share: Share, number: int) -> None:
         self._share = share
         self._loop = share.loop
         self._ledger = share.ledger
-        self._settings = share.settings
         self._number = number
-        self._room = share.settings.maxInflight
-        self._isOpenLoop = share.settings.rate is not None
-        self._left = NEVER
-        self._underWay: deque[Message] = deque()
+        settings = share.settings
+        self._wait = settings.wait
+        self._room = settings.maxInflight
+        self._perConnection = settings.perConnection or NEVER
+        self._isOpenLoop = settings.rate is not None
+        self._sizes = sizesOf(settings, number, share.index, share.seed)
+        self._schedule: Iterator[float] = iter(())
+        self._due = NEVER
+        self._isWaiting = False
         self._channel: Channel | None = None
         self._dial: Dial | None = None
-        self._made = 0
         self._pause = 0.0
         self._why = "not sent in time"
-        self._due = NEVER
-        self._schedule: Iterator[float] = iter(())
-        self._isWaiting = False
-        self._isEnding = False
+        self._left = NEVER
+        self._ended = NEVER
         self._loop.at(monotonic() + LOOK, self._look)
-        self._sizes = sizesOf(share.settings, number, share.index, share.seed)
 
-    def isBehind(self, moment: float) -> bool:
-        """Says whether something waits that was due before a moment."""
-        return self._isWaiting and self._due < moment
-
-    # From the first connection to the next.
+    # From one connection to the next.
 
     def open(self) -> None:
         """Connects."""
         self._began = monotonic()
         try:
-            self._dial = Dial(self._loop, self._share.address, self._opened, self._failedToOpen)
+            self._dial = Dial(self._loop, self._share.address)
         except OSError as error:
             self._failedToOpen(kindOf(error))
+        else:
+            self._dial.start(self._opened, self._failedToOpen)
 
     def _failedToOpen(self, kind: str) -> None:
         self._dial = None
         self._why = kind
-        self._share.connectFailed(kind)
         self._openLater()
+        self._share.connectFailed(self, kind)
 
     def _opened(self, channel: Channel) -> None:
         now = monotonic()
         self._dial = None
         self._channel = channel
-        self._recv, self._send = channel.recv, channel.send
         self._fd = channel.sock.fileno()
-        self._place = placeOf(self._share.index + self._settings.processes * (self._number + 7 * self._made))
-        self._made += 1
-        self._queued = self._sent = self._received = self._answered = 0
-        self._left = self._settings.perConnection or NEVER
-        self._isFull = False
-        self._isEnding = False
+        self._left = self._perConnection
+        self._ended = NEVER
         self._why = "not sent in time"
+        self._use(channel)
         self._loop.watch(self._fd, IN, self._ready)
-        self._share.connected(now - self._began)
+        self._share.connected(self, now - self._began)
         self._goOn(now)
 
     def _openLater(self) -> None:
@@ -113,198 +106,13 @@ class Connection:
         if moment < self._ledger.end or self.isBehind(self._ledger.end):
             self.open()
 
-    # What is due.
-
-    def begin(self, start: float) -> None:
-        """Begins to send at a moment."""
-        if self._isOpenLoop:
-            self._schedule = scheduleOf(
-                self._settings, start, self._number, self._share.index, self._share.seed
-            )
-            self._due = next(self._schedule)
-            self._loop.at(self._due, self._fire)
-        else:
-            self._loop.at(start, self._beginToAsk)
-
-    def _beginToAsk(self, moment: float) -> None:
-        self._due = moment
-        if self._channel is not None:
-            self._goOn(monotonic())
-
-    def _fire(self, due: float) -> float | None:
-        """Sends the message that is due now, unless it has to wait; returns when the next is due."""
-        if due >= self._ledger.end:
-            return None
-        if self._channel is None or len(self._underWay) >= self._room or not self._left:
-            self._isWaiting = True
-            return None
-        now = monotonic()
-        self._ask(due, now).lateness.record(now - due)
-        self._due = due = next(self._schedule)
-        return due
-
-    def _ask(self, due: float, now: float) -> Second:
-        second = self._ledger.second(due)
-        second.due += 1
-        second.sent += 1
-        second.pending += 1
-        self._left -= 1
-        size = next(self._sizes)
-        self._queued += size
-        self._underWay.append((due, self._queued, now, second, size))
-        if not self._isFull:
-            self._push()
-        return second
-
-    def _goOn(self, now: float) -> None:
-        """Sends what is due and has waited, if there is room."""
-        if self._isOpenLoop:
-            self._catchUp(now)
-        elif self._due <= now:
-            end = self._ledger.end
-            while self._channel and len(self._underWay) < self._room and self._left and now < end:
-                self._ask(now, now)
-
-    def _catchUp(self, now: float) -> None:
-        if not self._isWaiting:
-            return
-        end = self._ledger.end
-        while self._due <= now and self._due < end:
-            if self._channel is None or len(self._underWay) >= self._room or not self._left:
-                return
-            self._ask(self._due, now)
-            self._due = next(self._schedule)
-        self._isWaiting = False
-        self._loop.at(self._due, self._fire)
-
-    def _look(self, moment: float) -> float | None:
-        """Gives up what was sent or due too long ago; returns when to look again."""
-        now, wait = monotonic(), self._settings.wait
-        if self._dial is not None and self._began + TIMEOUT <= now:
-            self._dial.giveUp()
-        if self._underWay and self._underWay[0][2] + wait <= now:
-            self.fail("timed out")
-        if self._channel is not None and self._isEnding and self._ended + wait <= now:
-            self.fail("no FIN")
-        while self._isWaiting and self._due + wait <= now and self._due < self._ledger.end:
-            self._ledger.second(self._due).giveUp(self._why)
-            self._due = next(self._schedule)
-        oldest = self._underWay[0][2] if self._underWay else now
-        if self._isWaiting:
-            oldest = min(oldest, self._due)
-        return max(oldest + min(wait, TIMEOUT), now + LOOK)
-
-    # The stream.
-
-    def _ready(self, event: int) -> None:
-        if event & OUT:
-            self._push()
-            if event == OUT:
-                return
-        try:
-            data = self._recv(CHUNK)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.fail(kindOf(error))
-            return
-        start = (self._place + self._received) % PERIOD
-        received = self._received + len(data)
-        if data != PATTERN[start : start + len(data)] or received > self._sent or not data:
-            self._wrong(data, start)
-            return
-        self._received = received
-        now, underWay = monotonic(), self._underWay
-        if underWay[0][1] > received:
-            return
-        late = self._loop.woken
-        while underWay and underWay[0][1] <= received:
-            due, _, _, second, size = underWay.popleft()
-            second.answer(now - due, size)
-            self._answered += 1
-            if not self._isOpenLoop:
-                second.lateness.record(now - late)
-        self._pause = 0.0
-        self._goOn(now)
-        if not self._left and not underWay:
-            self._end()
-
-    def _push(self) -> None:
-        """Sends what is due, as far as the kernel takes it."""
-        try:
-            while rest := self._queued - self._sent:
-                start = (self._place + self._sent) % PERIOD
-                self._sent += self._send(VIEW[start : start + min(rest, CHUNK)])
-        except BlockingIOError:
-            if not self._isFull:
-                self._isFull = True
-                self._loop.change(self._fd, IN | OUT, self._ready)
-            return
-        except OSError as error:
-            self.fail(kindOf(error))
-            return
-        if self._isFull:
-            self._isFull = False
-            self._loop.change(self._fd, IN, self._ready)
-
-    def _end(self) -> None:
-        """Ends our side; nothing may come but the end of the peer's."""
-        self._isEnding, self._ended = True, monotonic()
-        assert self._channel is not None
-        try:
-            self._channel.halfClose()
-        except OSError as error:
-            self.fail(kindOf(error))
-
-    def _wrong(self, data: bytes, start: int) -> None:
-        """Something came that was not expected."""
-        if not data:
-            self._endCame()
-            return
-        if data == PATTERN[start : start + len(data)]:
-            surplus = self._received + len(data) - self._sent
-            self._ledger.differ(f"{surplus} bytes too many came after byte {self._sent} of {self._name()}")
-            self.fail("surplus")
-            return
-        index = firstDifference(data, start)
-        self._differ(data[index], PATTERN[start + index], self._received + index)
-
-    def _differ(self, got: int, right: int, position: int) -> None:
-        number, begin = self._answered, 0
-        for _, end, _, _, size in self._underWay:
-            begin = end - size
-            if position < end:
-                break
-            number += 1
-        self._ledger.differ(
-            f"message {number}, byte {position - begin}: {got:#04x} came, {right:#04x} was sent"
-            f" (byte {position} of {self._name()})"
-        )
-        self.fail("corrupt")
-
-    def _name(self) -> str:
-        """Says which connection this is."""
-        assert self._channel is not None
-        name = self._channel.sock.getsockname()
-        port = f" from port {name[1]}" if isinstance(name, tuple) else ""
-        return f"connection {self._number}{port}"
-
-    def _endCame(self) -> None:
-        if self._isEnding and not self._underWay:
-            self._close()
-            self._openAgain(monotonic())
-        else:
-            self.fail("FIN")
-
     def fail(self, kind: str) -> None:
-        """Ends the connection; what is under way on it has failed."""
+        """Ends the connection, and makes another one; what is under way has failed."""
         self._close()
         self._why = kind
         if not self._underWay:
             self._ledger.second(monotonic()).errors[kind] += 1
-        for _, _, _, second, _ in self._underWay:
-            second.fail(kind)
-        self._underWay.clear()
+        self._failAll(kind)
         self._openLater()
 
     def _close(self) -> None:
@@ -313,11 +121,103 @@ class Connection:
             self._channel.sock.close()
             self._channel = None
 
+    def _end(self) -> None:
+        """Ends our side; nothing may come but the end of the peer's."""
+        self._ended = monotonic()
+        if self._channel is not None:
+            try:
+                self._channel.halfClose()
+            except OSError as error:
+                self.fail(kindOf(error))
+
+    def _name(self) -> str:
+        """Says which connection this is."""
+        assert self._channel is not None
+        name = self._channel.sock.getsockname()
+        port = f", from port {name[1]}" if isinstance(name, tuple) else ""
+        return f"connection {self._number}{port}"
+
+    # What is due.
+
+    def begin(self, start: float) -> None:
+        """Begins to send at a moment."""
+        share = self._share
+        if self._isOpenLoop:
+            self._schedule = scheduleOf(share.settings, start, self._number, share.index, share.seed)
+            self._due = next(self._schedule)
+            self._loop.at(self._due, self._fire)
+        else:
+            self._loop.at(start, self._beginToAsk)
+
+    def isBehind(self, moment: float) -> bool:
+        """Says whether something waits that was due before a moment."""
+        return self._isWaiting and self._due < moment
+
+    def _beginToAsk(self, moment: float) -> None:
+        self._due = moment
+        if self._channel is not None:
+            self._goOn(monotonic())
+
+    def _hasRoom(self) -> bool:
+        return self._channel is not None and len(self._underWay) < self._room and self._left > 0
+
+    def _fire(self, due: float) -> float | None:
+        """Sends the message that is due now, unless it has to wait; returns when the next is due."""
+        if due >= self._ledger.end:
+            return None
+        if not self._hasRoom():
+            self._isWaiting = True
+            return None
+        now = monotonic()
+        self._left -= 1
+        self._ask(due, now).lateness.record(now - due)
+        self._push()
+        self._due = due = next(self._schedule)
+        return due
+
+    def _goOn(self, now: float) -> None:
+        """Sends what can be sent now."""
+        if self._isOpenLoop:
+            if self._isWaiting:
+                self._catchUp(now)
+        elif self._due <= now < self._ledger.end:
+            while self._hasRoom():
+                self._left -= 1
+                self._ask(now, now)
+            self._push()
+
+    def _catchUp(self, now: float) -> None:
+        """Sends what was due and has waited, and then follows the schedule again."""
+        until = min(now, self._ledger.end)
+        while self._due < until and self._hasRoom():
+            self._left -= 1
+            self._ask(self._due, now)
+            self._due = next(self._schedule)
+        if self._due >= until:
+            self._isWaiting = False
+            self._loop.at(self._due, self._fire)
+        self._push()
+
+    def _look(self, moment: float) -> float:
+        """Gives up what takes too long; returns when to look again."""
+        now = monotonic()
+        old = now - self._wait
+        if self._dial is not None and self._began <= old:
+            self._dial.giveUp()
+        if self._channel is not None and self._ended <= old:
+            self.fail("no FIN")
+        self._giveUp(old)
+        while self.isBehind(self._ledger.end) and self._due <= old:
+            self._ledger.second(self._due).giveUp(self._why)
+            self._due = next(self._schedule)
+        oldest = min(self._oldest(now), self._due if self._isWaiting else now)
+        return max(oldest + self._wait, now + LOOK)
+
     # The end.
 
     def finish(self) -> None:
-        """Ends the connection for good, when it is settled."""
-        if self._channel is not None and not self._isEnding:
+        """Ends the connection for good."""
+        if self._channel is not None and self._ended == NEVER:
             self._end()
 
     @property
@@ -328,3 +228,33 @@ class Connection:
     def leave(self) -> None:
         """Ends it at once."""
         self._close()
+
+    # What the two kinds differ in.
+
+    @abstractmethod
+    def _use(self, channel: Channel) -> None:
+        """There is a new connection."""
+
+    @abstractmethod
+    def _ready(self, event: int) -> None:
+        """Something has come, or can be sent."""
+
+    @abstractmethod
+    def _ask(self, due: float, now: float) -> Second:
+        """Puts a message under way; returns the second in which it was due."""
+
+    @abstractmethod
+    def _push(self) -> None:
+        """Sends what is under way and was not sent, as far as the kernel takes it."""
+
+    @abstractmethod
+    def _failAll(self, kind: str) -> None:
+        """Everything under way has failed."""
+
+    @abstractmethod
+    def _giveUp(self, old: float) -> None:
+        """Gives up what was sent at a moment or before it."""
+
+    @abstractmethod
+    def _oldest(self, now: float) -> float:
+        """Returns when the oldest message under way was sent; now, if there is none."""

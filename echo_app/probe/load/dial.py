@@ -1,145 +1,130 @@
-"""Connections, made: from a target to a channel that sends and receives."""
+"""Connections, made: from a target to a channel."""
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
+import ssl
 from collections.abc import Callable
-from typing import Protocol
 
-from echo_app.probe.load.loop import OUT, Loop
-from echo_app.probe.targets import Target
+from echo_app.probe.load.channel import Channel, Encrypted, Plain, kindOf
+from echo_app.probe.load.loop import IN, OUT, Loop
+from echo_app.probe.targets import BadTarget, Target
+from echo_app.probe.tls import contextOf
 
-# Seconds until a connection must be there, as in the other commands of the probe.
-TIMEOUT = 10.0
-
-_KINDS = {
-    errno.ECONNREFUSED: "refused",
-    errno.ECONNRESET: "reset",
-    errno.EPIPE: "reset",
-    errno.ETIMEDOUT: "no answer",
-    errno.EHOSTUNREACH: "no route",
-    errno.ENETUNREACH: "no route",
-    # connect(2) to a UNIX socket whose backlog is full.
-    errno.EAGAIN: "backlog full",
-}
-
-
-def kindOf(error: OSError) -> str:
-    """Returns what an error is counted as."""
-    number = error.errno or 0
-    return _KINDS.get(number) or (os.strerror(number).lower() if number else str(error))
-
-
-class Channel(Protocol):
-    """What bytes go through; a socket's own methods, where there is nothing between."""
-
-    sock: socket.socket
-
-    def recv(self, size: int, /) -> bytes:
-        """Returns some bytes, none at the end.
-
-        :raise BlockingIOError: when there are none.
-        """
-
-    def send(self, data: memoryview, /) -> int:
-        """Sends what goes; returns its size.
-
-        :raise BlockingIOError: when that is nothing.
-        """
-
-    def halfClose(self) -> None:
-        """Ends our side."""
-
-
-class Plain:
-    """A socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.recv = sock.recv
-        self.send = sock.send
-
-    def halfClose(self) -> None:
-        """Sends FIN."""
-        self.sock.shutdown(socket.SHUT_WR)
+# Answers that come in a pause of this process are kept, as are those of a burst (socket(7)).
+_RECEIVE_BUFFER = 1 << 20
 
 
 class Address:
-    """Where a target is.
+    """Where a target is: the first address of its name at first.
 
-    :raise OSError: when its name does not resolve.
+    :raise BadTarget: when it is nowhere that a load knows.
+    :raise OSError: when its name does not resolve, or a file for its TLS can't be used.
     """
 
     def __init__(self, target: Target) -> None:
+        if target.kind == "endpoint":
+            raise BadTarget("a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://")
         self.target = target
-        self.kind = socket.SOCK_DGRAM if target.kind == "udp" else socket.SOCK_STREAM
-        self.isTCP = target.kind in ("tcp", "tls")
-        self.family: int = socket.AF_UNIX
-        self.address: object = target.path
+        self.context = contextOf(target.tls) if target.kind == "tls" else None
+        self._kind = socket.SOCK_STREAM if target.isStream else socket.SOCK_DGRAM
+        self._found: list[tuple[int, object]] = [(socket.AF_UNIX, target.path)]
         if target.kind != "unix":
-            found = socket.getaddrinfo(target.host, target.port, type=self.kind)
-            self.family, _, _, _, self.address = found[0]
+            found = socket.getaddrinfo(target.host, target.port, type=self._kind)
+            self._found = [(family, address) for family, _, _, _, address in found]
 
-    def socket(self) -> socket.socket:
-        """Returns a socket that does not block.
+    @property
+    def isLast(self) -> bool:
+        """Says whether there is no other address."""
+        return len(self._found) == 1
 
-        :raise OSError: when there are no more descriptors.
+    def next(self) -> None:
+        """Turns to the next address."""
+        del self._found[0]
+
+    def connect(self) -> socket.socket:
+        """Returns a socket that does not block, and begins to connect.
+
+        :raise OSError: when that is not possible.
         """
-        sock = socket.socket(self.family, self.kind)
-        sock.setblocking(False)
-        if self.isTCP:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        family, address = self._found[0]
+        sock = socket.socket(family, self._kind)
+        try:
+            sock.setblocking(False)
+            if not self.target.isStream:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            elif family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            number = sock.connect_ex(address)  # type: ignore[arg-type]
+            if number not in (0, errno.EINPROGRESS):
+                raise OSError(number, "")
+        except OSError:
+            sock.close()
+            raise
         return sock
 
 
 class Dial:
     """One attempt to connect.
 
-    :param connected: is called with the channel.
-    :param failed: is called with the kind of error, in this call or later.
+    :raise OSError: when it fails at once.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        address: Address,
-        connected: Callable[[Channel], object],
-        failed: Callable[[str], object],
-    ) -> None:
+    def __init__(self, loop: Loop, address: Address) -> None:
         self._loop = loop
+        self._address = address
+        self._sock = address.connect()
+
+    def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
+        """Waits for its end, and tells it.
+
+        :param connected: is called with a channel.
+        :param failed: is called with the kind of error.
+        """
         self._connected = connected
         self._failed = failed
-        self._sock = address.socket()
-        self._isDone = False
-        number = self._sock.connect_ex(address.address)  # type: ignore[arg-type]
-        if number not in (0, errno.EINPROGRESS):
-            self._end(failed, kindOf(OSError(number, "")))
-            return
-        loop.watch(self._sock.fileno(), OUT, self._ready)
+        self._loop.watch(self._sock.fileno(), OUT, self._ready)
 
     def giveUp(self) -> None:
-        """Ends it as one that was not answered; harmless if it has ended."""
-        if not self._isDone:
-            self._end(self._failed, "no answer")
+        """Ends it as one that was not answered."""
+        self._fail("no answer")
 
     def _ready(self, event: int) -> None:
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._end(self._failed, kindOf(OSError(number, "")))
+            self._fail(kindOf(OSError(number, "")))
             return
         try:
             self._sock.getpeername()
         except OSError:
-            # Not yet: the event was that of a socket that had the same descriptor.
+            # Not yet: the event was that of another socket, which had the same descriptor.
             return
-        self._isDone = True
-        self._loop.forget(self._sock.fileno())
-        self._connected(Plain(self._sock))
+        if self._address.context is None:
+            self._succeed(Plain(self._sock))
+            return
+        self._tls = Encrypted(self._sock, self._address.context, self._address.target.serverName)
+        self._loop.change(self._sock.fileno(), IN, self._shake)
+        self._shake(event)
 
-    def _end(self, tell: Callable[[str], object], kind: str) -> None:
-        self._isDone = True
+    def _shake(self, event: int) -> None:
+        try:
+            self._tls.shake()
+        except BlockingIOError:
+            return
+        except ssl.SSLEOFError:
+            self._fail("TLS: FIN in the handshake")
+        except OSError as error:
+            kind = kindOf(error)
+            self._fail(kind if isinstance(error, ssl.SSLError) else f"TLS: {kind} in the handshake")
+        else:
+            self._succeed(self._tls)
+
+    def _succeed(self, channel: Channel) -> None:
+        self._loop.forget(self._sock.fileno())
+        self._connected(channel)
+
+    def _fail(self, kind: str) -> None:
         self._loop.forget(self._sock.fileno())
         self._sock.close()
-        tell(kind)
+        self._failed(kind)

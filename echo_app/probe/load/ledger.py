@@ -67,6 +67,12 @@ class Second:
         self.latency, self.lateness, self.connects = Times(), Times(), Times()
         self.errors: Counter[str] = Counter()
 
+    def ask(self) -> None:
+        """Counts a message that is sent."""
+        self.due += 1
+        self.sent += 1
+        self.pending += 1
+
     def answer(self, seconds: float, size: int) -> None:
         """Counts a message that came back."""
         self.pending -= 1

@@ -1,7 +1,7 @@
 """What a load sends, and so what must come back: a fixed stream of bytes, from any place in it.
 
-Each connection sends the bytes from a place of its own on. What is due, sent and received are positions in
-its stream, so that a byte that is lost, added, changed or repeated puts the rest out of step, and what is
+Each connection sends the bytes from a place of its own on. What is queued, sent and received are positions
+in its stream, so that a byte that is lost, added, changed or repeated puts the rest out of step, and what is
 expected costs no memory.
 """
 
@@ -21,11 +21,10 @@ VIEW = memoryview(PATTERN)
 
 
 def placeOf(number: int) -> int:
-    """Returns where the stream of a connection begins: no two of the same 65,521 at the same place."""
+    """Returns where a stream begins: of 65,521 in a row, each at another place."""
     return number * 7919 % PERIOD
 
 
-def firstDifference(data: bytes, place: int) -> int:
-    """Returns the index of the first byte that is not what the pattern has from a place on."""
-    expected = PATTERN[place : place + len(data)]
-    return next(i for i, (got, right) in enumerate(zip(data, expected, strict=True)) if got != right)
+def firstDifference(got: bytes, expected: bytes) -> int:
+    """Returns the index of the first byte that differs, of two that are equally long and differ."""
+    return next(i for i, (one, other) in enumerate(zip(got, expected, strict=True)) if one != other)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from time import monotonic
 from typing import Any
 
 from echo_app.probe.load.connection import Connection
+from echo_app.probe.load.datagrams import DatagramConnection
 from echo_app.probe.load.dial import Address
 from echo_app.probe.load.ledger import Ledger, Second
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.load.results import Settings
+from echo_app.probe.load.stream import StreamConnection
 
 # Connections that are begun together, at first: fewer than any listening queue holds.
 TOGETHER = 100
@@ -46,10 +49,12 @@ class Share:
         self.index = index
         self.ledger = Ledger()
         self._say = say
-        self._connections = [Connection(self, number) for number in range(settings.connections)]
+        self._streams = count(index, settings.processes)
+        kind = StreamConnection if address.target.isStream else DatagramConnection
+        self._connections: list[Connection] = [kind(self, number) for number in range(settings.connections)]
         self._toOpen = iter(self._connections)
+        self._untried = set(self._connections)
         self._connecting: Second | None = Second()
-        self._missing = settings.connections
         self._deadline = float("inf")
         self._lines: Iterator[float] = iter(())
 
@@ -63,32 +68,41 @@ class Share:
             connection.open()
             return
 
-    def connected(self, seconds: float) -> None:
+    def nextStream(self) -> int:
+        """Returns a number that no other stream of the load has."""
+        return next(self._streams)
+
+    def connected(self, connection: Connection, seconds: float) -> None:
         """A connection is there."""
         second = self._connecting or self.ledger.second(monotonic())
         second.connects.record(seconds)
-        self._tried()
+        self._tried(connection)
 
-    def connectFailed(self, kind: str) -> None:
+    def connectFailed(self, connection: Connection, kind: str) -> None:
         """A connection is not there."""
         second = self._connecting or self.ledger.second(monotonic())
         second.errors[kind] += 1
-        self._tried()
+        self._tried(connection)
 
-    def _tried(self) -> None:
-        if self._connecting is None:
+    def _tried(self, connection: Connection) -> None:
+        made = self._connecting
+        if made is None:
             return
-        self._missing -= 1
-        if self._missing > 0:
+        self._untried.discard(connection)
+        if self._untried:
             self._openNext()
             return
-        made, self._connecting = self._connecting, None
         connects = "".join(made.connects.encoded())
         if connects:
+            self._connecting = None
             self._say({"ready": {"connects": connects, "errors": dict(made.errors)}})
-        else:
+        elif self.address.isLast:
             self._say({"failed": ", ".join(made.errors)})
             self.loop.stop()
+        else:
+            # They try again by themselves.
+            self.address.next()
+            self._untried, self._connecting = set(self._connections), Second()
 
     def begin(self, moment: float) -> None:
         """Begins the warm-up at a moment of CLOCK_MONOTONIC."""

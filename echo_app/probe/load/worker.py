@@ -28,7 +28,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -36,7 +38,7 @@ from echo_app.probe.load.dial import Address
 from echo_app.probe.load.loop import IN, Loop
 from echo_app.probe.load.results import Settings
 from echo_app.probe.load.share import Share
-from echo_app.probe.targets import TLSOptions, parseTarget
+from echo_app.probe.targets import BadTarget, TLSOptions, parseTarget
 
 
 def say(data: dict[str, Any]) -> None:
@@ -77,16 +79,29 @@ def firstLine() -> bytes:
     return bytes(line)
 
 
+def raiseDescriptorLimit() -> None:
+    """Makes room for as many connections as this user may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
     """Runs until it is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     task = json.loads(firstLine())
-    target = parseTarget(task["target"], TLSOptions(**task["tls"]))
+    tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
     try:
-        address = Address(target)
-    except OSError:
+        address = Address(parseTarget(task["target"], tls))
+    except socket.gaierror:
         say({"failed": "the name does not resolve"})
         return
+    except BadTarget as error:
+        say({"failed": str(error)})
+        return
+    except OSError as error:
+        say({"failed": f"a file for TLS can't be used: {error.strerror or error}"})
+        return
+    raiseDescriptorLimit()
     loop = Loop()
     share = Share(loop, address, Settings.of(task["settings"]), task["seed"], task["index"], say)
     loop.watch(0, IN, Orders(share).ready)

@@ -1,0 +1,163 @@
+"""What bytes go through: a socket, or TLS on one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from contextlib import suppress
+from typing import Protocol
+
+from echo_app.probe.load.pattern import CHUNK
+from echo_app.probe.tls import handshakeReason
+
+# Bytes of a record (RFC 8446, section 5.1).
+_RECORD = 1 << 14
+
+_KINDS = {
+    errno.ECONNREFUSED: "refused",
+    errno.ECONNRESET: "reset",
+    errno.EPIPE: "reset",
+    errno.ENOTCONN: "reset",
+    errno.ETIMEDOUT: "no answer",
+    errno.EHOSTUNREACH: "no route",
+    errno.ENETUNREACH: "no route",
+    errno.EADDRNOTAVAIL: "no local port is free",
+    # connect(2) to a UNIX socket.
+    errno.EAGAIN: "backlog full",
+    errno.ENOENT: "no such socket",
+}
+
+
+class Truncated(OSError):
+    """TLS was ended by FIN alone, as anybody on the way can do it."""
+
+
+def kindOf(error: OSError) -> str:
+    """Returns what an error is counted as."""
+    if isinstance(error, Truncated):
+        return "FIN without close_notify"
+    if isinstance(error, ssl.SSLError):
+        return handshakeReason(error)
+    number = error.errno or 0
+    return _KINDS.get(number) or (os.strerror(number).lower() if number else str(error))
+
+
+class Channel(Protocol):
+    """What a connection sends to and receives from."""
+
+    sock: socket.socket
+
+    def recv(self, size: int, /) -> bytes:
+        """Returns some bytes, about so many at the most; none at the end.
+
+        :raise BlockingIOError: when there are none.
+        :raise OSError: when the connection is broken.
+        """
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Sends what goes; returns its size.
+
+        :raise BlockingIOError: when that is nothing; the same is to be sent again.
+        :raise OSError: when the connection is broken.
+        """
+
+    def halfClose(self) -> None:
+        """Ends our side.
+
+        :raise OSError: when the connection is broken.
+        """
+
+
+class Plain:
+    """A socket, with nothing between."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.recv = sock.recv
+        self.send = sock.send
+
+    def halfClose(self) -> None:
+        """Sends FIN."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+
+class Encrypted:
+    """TLS on a socket.
+
+    :param serverName: whom the certificate must name.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, serverName: str) -> None:
+        self.sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
+        self._unsent = b""
+        self._accepted = 0
+
+    def shake(self) -> None:
+        """Goes on with the handshake; returns at its end.
+
+        :raise BlockingIOError: when it waits for the peer.
+        :raise OSError: when it fails.
+        """
+        with suppress(BlockingIOError):
+            self._feed()
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            raise BlockingIOError from None
+        self._flush()
+
+    def recv(self, size: int) -> bytes:
+        """Receives, and decrypts all of it."""
+        self._feed()
+        parts = []
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            try:
+                while part := self._tls.read(size):
+                    parts.append(part)
+            except ssl.SSLEOFError:
+                if not parts:
+                    raise Truncated from None
+        data = b"".join(parts)
+        if not data and not self._isEnded():
+            raise BlockingIOError
+        return data
+
+    def _isEnded(self) -> bool:
+        try:
+            return not self._tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Encrypts, and sends; what is encrypted is accepted when the kernel has all of it."""
+        if not self._unsent:
+            self._accepted = self._tls.write(data[:_RECORD])
+            self._unsent = self._outgoing.read()
+        self._flush()
+        return self._accepted
+
+    def halfClose(self) -> None:
+        """Sends ``close_notify``."""
+        # It wants to read the peer's: that is for who receives.
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        self._flush()
+
+    def _feed(self) -> None:
+        data = self.sock.recv(CHUNK)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self) -> None:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            self._unsent = self._unsent[self.sock.send(self._unsent) :]

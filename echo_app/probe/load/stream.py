@@ -1,0 +1,133 @@
+"""Messages on a stream: pieces of one pattern, one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.connection import NEVER, Connection
+from echo_app.probe.load.ledger import Second
+from echo_app.probe.load.loop import IN, OUT
+from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, firstDifference, placeOf
+
+if TYPE_CHECKING:
+    from echo_app.probe.load.share import Share
+
+# When it was due, where it ends in the stream, when it was sent, its second, its size in bytes.
+Message = tuple[float, int, float, Second, int]
+
+
+class StreamConnection(Connection):
+    """A place for streams. What is queued, sent and received are positions in one."""
+
+    def __init__(self, share: Share, number: int) -> None:
+        super().__init__(share, number)
+        self._underWay: deque[Message] = deque()
+
+    def _use(self, channel: Channel) -> None:
+        self._recv, self._send = channel.recv, channel.send
+        self._place = placeOf(self._share.nextStream())
+        self._queued = self._sent = self._received = self._answered = 0
+        self._isFull = False
+
+    def _ask(self, due: float, now: float) -> Second:
+        second = self._ledger.second(due)
+        second.ask()
+        size = next(self._sizes)
+        self._queued += size
+        self._underWay.append((due, self._queued, now, second, size))
+        return second
+
+    def _push(self) -> None:
+        try:
+            while rest := self._queued - self._sent:
+                start = (self._place + self._sent) % PERIOD
+                self._sent += self._send(VIEW[start : start + min(rest, CHUNK)])
+        except BlockingIOError:
+            self._watch(isFull=True)
+        except OSError as error:
+            self.fail(kindOf(error))
+        else:
+            self._watch(isFull=False)
+
+    def _watch(self, isFull: bool) -> None:
+        if isFull is not self._isFull:
+            self._isFull = isFull
+            self._loop.change(self._fd, IN | OUT if isFull else IN, self._ready)
+
+    def _ready(self, event: int) -> None:
+        if event & OUT:
+            self._push()
+            if event == OUT or self._channel is None:
+                return
+        try:
+            data = self._recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.fail(kindOf(error))
+            return
+        start = (self._place + self._received) % PERIOD
+        received = self._received + len(data)
+        if data != PATTERN[start : start + len(data)] or received > self._sent or not data:
+            self._judge(data, start)
+            return
+        self._received = received
+        underWay = self._underWay
+        if underWay[0][1] <= received:
+            now = monotonic()
+            while underWay and underWay[0][1] <= received:
+                due, _, _, second, size = underWay.popleft()
+                second.answer(now - due, size)
+                self._answered += 1
+                if not self._isOpenLoop:
+                    second.lateness.record(now - self._loop.woken)
+            self._pause = 0.0
+            self._goOn(now)
+            if not self._left and not underWay:
+                self._end()
+
+    def _judge(self, data: bytes, start: int) -> None:
+        """Something else came than what was to come."""
+        expected = PATTERN[start : start + len(data)]
+        if not data:
+            self._endCame()
+        elif data != expected:
+            index = firstDifference(data, expected)
+            self._differ(data[index], expected[index], self._received + index)
+        else:
+            surplus = self._received + len(data) - self._sent
+            self._ledger.differ(f"{surplus} bytes too many came after byte {self._sent} of {self._name()}")
+            self.fail("surplus")
+
+    def _differ(self, got: int, right: int, position: int) -> None:
+        if position >= self._queued:
+            what = f"{got:#04x} came after the last byte"
+        else:
+            ahead = [end for _, end, _, _, _ in self._underWay if end <= position]
+            begin = ahead[-1] if ahead else self._underWay[0][1] - self._underWay[0][4]
+            message = self._answered + len(ahead)
+            what = f"message {message}, byte {position - begin}: {got:#04x} came, {right:#04x} was sent"
+        self._ledger.differ(f"{what} (byte {position} of {self._name()})")
+        self.fail("corrupt")
+
+    def _endCame(self) -> None:
+        if self._ended == NEVER or self._underWay:
+            self.fail("FIN")
+            return
+        self._close()
+        self._openAgain(monotonic())
+
+    def _failAll(self, kind: str) -> None:
+        for _, _, _, second, _ in self._underWay:
+            second.fail(kind)
+        self._underWay.clear()
+
+    def _giveUp(self, old: float) -> None:
+        if self._underWay and self._underWay[0][2] <= old:
+            self.fail("timed out")
+
+    def _oldest(self, now: float) -> float:
+        return self._underWay[0][2] if self._underWay else now
