@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from echo_app.probe.load.channel import Channel, kindOf
@@ -48,6 +47,7 @@ class Connection(ABC):
     def __init__(self, share: Share, number: int) -> None:
         self._share = share
         self._loop = share.loop
+        self._clock = share.loop.clock
         self._ledger = share.ledger
         self._number = number
         settings = share.settings
@@ -65,15 +65,15 @@ class Connection(ABC):
         self._why = "not sent in time"
         self._left = NEVER
         self._ended = NEVER
-        self._loop.at(monotonic() + LOOK, self._look)
+        self._loop.at(self._clock() + LOOK, self._look)
 
     # From one connection to the next.
 
     def open(self) -> None:
         """Connects."""
-        self._began = monotonic()
+        self._began = self._clock()
         try:
-            self._dial = Dial(self._loop, self._share.address)
+            self._dial = self._share.address.dial(self._loop)
         except OSError as error:
             self._failedToOpen(kindOf(error))
         else:
@@ -86,7 +86,7 @@ class Connection(ABC):
         self._share.connectFailed(self, kind)
 
     def _opened(self, channel: Channel) -> None:
-        now = monotonic()
+        now = self._clock()
         self._dial = None
         self._channel = channel
         self._fd = channel.sock.fileno()
@@ -100,7 +100,7 @@ class Connection(ABC):
 
     def _openLater(self) -> None:
         pause, self._pause = self._pause, min(max(2 * self._pause, PAUSE), LONGEST_PAUSE)
-        self._loop.at(monotonic() + pause, self._openAgain)
+        self._loop.at(self._clock() + pause, self._openAgain)
 
     def _openAgain(self, moment: float) -> None:
         if moment < self._ledger.end or self.isBehind(self._ledger.end):
@@ -111,7 +111,7 @@ class Connection(ABC):
         self._close()
         self._why = kind
         if not self._underWay:
-            self._ledger.second(monotonic()).errors[kind] += 1
+            self._ledger.second(self._clock()).errors[kind] += 1
         self._failAll(kind)
         self._openLater()
 
@@ -123,7 +123,7 @@ class Connection(ABC):
 
     def _end(self) -> None:
         """Ends our side; nothing may come but the end of the peer's."""
-        self._ended = monotonic()
+        self._ended = self._clock()
         if self._channel is not None:
             try:
                 self._channel.halfClose()
@@ -156,7 +156,7 @@ class Connection(ABC):
     def _beginToAsk(self, moment: float) -> None:
         self._due = moment
         if self._channel is not None:
-            self._goOn(monotonic())
+            self._goOn(self._clock())
 
     def _hasRoom(self) -> bool:
         return self._channel is not None and len(self._underWay) < self._room and self._left > 0
@@ -168,7 +168,7 @@ class Connection(ABC):
         if not self._hasRoom():
             self._isWaiting = True
             return None
-        now = monotonic()
+        now = self._clock()
         self._left -= 1
         self._ask(due, now).lateness.record(now - due)
         self._push()
@@ -200,7 +200,7 @@ class Connection(ABC):
 
     def _look(self, moment: float) -> float:
         """Gives up what takes too long; returns when to look again."""
-        now = monotonic()
+        now = self._clock()
         old = now - self._wait
         if self._dial is not None and self._began <= old:
             self._dial.giveUp()
@@ -216,8 +216,10 @@ class Connection(ABC):
     # The end.
 
     def finish(self) -> None:
-        """Ends the connection for good."""
-        if self._channel is not None and self._ended == NEVER:
+        """Ends the connection for good; at once, where something is under way that nobody waits for."""
+        if self._underWay:
+            self._close()
+        elif self._channel is not None and self._ended == NEVER:
             self._end()
 
     @property

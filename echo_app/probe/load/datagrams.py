@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from echo_app.probe.load.channel import Channel, kindOf
@@ -78,7 +77,7 @@ class DatagramConnection(Connection):
         if event & OUT:
             self._loop.change(self._fd, IN, self._ready)
             self._push()
-            self._goOn(monotonic())
+            self._goOn(self._clock())
         if self._channel is None:
             return
         try:
@@ -93,7 +92,7 @@ class DatagramConnection(Connection):
         if message is None:
             self._judge(number, data)
             return
-        now = monotonic()
+        now = self._clock()
         due, _, second, size = message
         expected = datagramOf(number, size)
         if data != expected:
@@ -119,7 +118,7 @@ class DatagramConnection(Connection):
             kind = "corrupt"
             self._ledger.differ(f"{len(data)} bytes came that answer no datagram of {self._name()}")
         if number not in self._lost:
-            self._ledger.second(monotonic()).errors[kind] += 1
+            self._ledger.second(self._clock()).errors[kind] += 1
 
     def _differ(self, number: int, data: bytes, expected: bytes) -> None:
         if len(data) == len(expected):
@@ -131,7 +130,7 @@ class DatagramConnection(Connection):
 
     def _end(self) -> None:
         self._close()
-        self._openAgain(monotonic())
+        self._openAgain(self._clock())
 
     def _failAll(self, kind: str) -> None:
         for _, _, second, _ in self._underWay.values():
@@ -148,7 +147,7 @@ class DatagramConnection(Connection):
             if len(lost) > REMEMBERED:
                 del lost[next(iter(lost))]
         if len(underWay) < before:
-            self._settled(monotonic())
+            self._settled(self._clock())
 
     def _oldest(self, now: float) -> float:
         return next(iter(self._underWay.values()))[1] if self._underWay else now

@@ -43,6 +43,13 @@ class Address:
         """Turns to the next address."""
         del self._found[0]
 
+    def dial(self, loop: Loop) -> Dial:
+        """Begins to connect.
+
+        :raise OSError: when that fails at once.
+        """
+        return Dial(loop, self.connect(), self)
+
     def connect(self) -> socket.socket:
         """Returns a socket that does not block, and begins to connect.
 
@@ -68,13 +75,13 @@ class Address:
 class Dial:
     """One attempt to connect.
 
-    :raise OSError: when it fails at once.
+    :param sock: has begun to.
     """
 
-    def __init__(self, loop: Loop, address: Address) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket, address: Address) -> None:
         self._loop = loop
+        self._sock = sock
         self._address = address
-        self._sock = address.connect()
 
     def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
         """Waits for its end, and tells it.

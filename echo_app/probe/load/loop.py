@@ -33,21 +33,27 @@ _SLACK = Path("/proc/self/timerslack_ns")
 Call = Callable[[float], "float | None"]
 
 
+def wakeExactly() -> None:
+    """Has this process's time-outs end when they are over."""
+    with suppress(OSError):
+        _SLACK.write_text("1")
+
+
 class Loop:
     """Calls what is ready, and what is due.
 
+    :ivar clock: returns a second of CLOCK_MONOTONIC.
     :ivar woken: when the sockets were found ready that are served now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[int], object]] = {}
         self._calls: list[tuple[float, int, Call]] = []
         self._numbers = count()
         self._isStopped = False
         self.woken = 0.0
-        with suppress(OSError):
-            _SLACK.write_text("1")
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
         """Calls with the events when there are any of them, or an error or hang-up."""
@@ -74,12 +80,14 @@ class Loop:
 
     def run(self) -> None:
         """Serves until :meth:`stop`."""
-        ready = self._ready
-        while not self._isStopped:
-            self._serveCalls(monotonic())
+        ready, clock = self._ready, self.clock
+        while True:
+            self._serveCalls(clock())
+            if self._isStopped:
+                return
             events = self._wait()
             if events:
-                self.woken = monotonic()
+                self.woken = clock()
             for fd, event in events:
                 # What was called before it may have ended it.
                 call = ready.get(fd)
@@ -98,7 +106,7 @@ class Loop:
                 heapreplace(calls, (again, number, call))
 
     def _wait(self) -> list[tuple[int, int]]:
-        left = self._calls[0][0] - monotonic() if self._calls else LONGEST
+        left = self._calls[0][0] - self.clock() if self._calls else LONGEST
         if left >= NEAR:
             return self._epoll.poll(min(left, LONGEST) - LEFT, EVENTS)
         if left > 0:

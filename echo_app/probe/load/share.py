@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from time import monotonic
 from typing import Any
 
 from echo_app.probe.load.connection import Connection
@@ -74,13 +73,13 @@ class Share:
 
     def connected(self, connection: Connection, seconds: float) -> None:
         """A connection is there."""
-        second = self._connecting or self.ledger.second(monotonic())
+        second = self._connecting or self.ledger.second(self.loop.clock())
         second.connects.record(seconds)
         self._tried(connection)
 
     def connectFailed(self, connection: Connection, kind: str) -> None:
         """A connection is not there."""
-        second = self._connecting or self.ledger.second(monotonic())
+        second = self._connecting or self.ledger.second(self.loop.clock())
         second.errors[kind] += 1
         self._tried(connection)
 
@@ -92,9 +91,9 @@ class Share:
         if self._untried:
             self._openNext()
             return
+        self._connecting = None
         connects = "".join(made.connects.encoded())
         if connects:
-            self._connecting = None
             self._say({"ready": {"connects": connects, "errors": dict(made.errors)}})
         elif self.address.isLast:
             self._say({"failed": ", ".join(made.errors)})
@@ -115,7 +114,7 @@ class Share:
 
     def stop(self) -> None:
         """Sends no more; what is under way may be answered for a little while."""
-        now = monotonic()
+        now = self.loop.clock()
         self.ledger.end = min(self.ledger.end, now)
         self._deadline = min(self._deadline, now + GRACE)
         if self._connecting is not None or self.ledger.count == 0:
@@ -129,7 +128,7 @@ class Share:
         if pause is None:
             self.loop.stop()
             return None
-        return max(moment, monotonic() - STEP) + pause
+        return max(moment, self.loop.clock() - STEP) + pause
 
     def _report(self) -> Iterator[float]:
         """Says a line for each second, and the last; yields the seconds to its next step."""

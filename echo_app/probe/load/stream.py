@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from echo_app.probe.load.channel import Channel, kindOf
@@ -77,7 +76,7 @@ class StreamConnection(Connection):
         self._received = received
         underWay = self._underWay
         if underWay[0][1] <= received:
-            now = monotonic()
+            now = self._clock()
             while underWay and underWay[0][1] <= received:
                 due, _, _, second, size = underWay.popleft()
                 second.answer(now - due, size)
@@ -118,7 +117,7 @@ class StreamConnection(Connection):
             self.fail("FIN")
             return
         self._close()
-        self._openAgain(monotonic())
+        self._openAgain(self._clock())
 
     def _failAll(self, kind: str) -> None:
         for _, _, _, second, _ in self._underWay:

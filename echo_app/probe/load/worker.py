@@ -35,7 +35,7 @@ import sys
 from typing import Any
 
 from echo_app.probe.load.dial import Address
-from echo_app.probe.load.loop import IN, Loop
+from echo_app.probe.load.loop import IN, Loop, wakeExactly
 from echo_app.probe.load.results import Settings
 from echo_app.probe.load.share import Share
 from echo_app.probe.targets import BadTarget, TLSOptions, parseTarget
@@ -102,6 +102,7 @@ def main() -> None:
         say({"failed": f"a file for TLS can't be used: {error.strerror or error}"})
         return
     raiseDescriptorLimit()
+    wakeExactly()
     loop = Loop()
     share = Share(loop, address, Settings.of(task["settings"]), task["seed"], task["index"], say)
     loop.watch(0, IN, Orders(share).ready)
