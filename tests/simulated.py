@@ -187,9 +187,13 @@ class FakeDial:
 
         loop.at(loop.now + self._server.takes, end)
 
+    def close(self) -> None:
+        """Is over."""
+        self._isOver = True
+
     def giveUp(self) -> None:
         """Was not answered."""
-        self._isOver = True
+        self.close()
         self._failed("no answer")
 
 

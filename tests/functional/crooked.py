@@ -262,7 +262,8 @@ class Stream:
                     edit, held = None, b""
                 else:
                     ready = max(0, edit.offset - before)
-                    data, held, before = held[:ready], held[ready:], before + ready
+                    data, held = held[:ready], held[ready:]
+                    before += len(data)
             due = max(due, self._clock() + self._takes(self._vices.delay))
             await self._underWay.put((due, data))
         await self._underWay.put((due, held))

@@ -228,8 +228,11 @@ class Connection(ABC):
         return self._channel is None
 
     def leave(self) -> None:
-        """Ends it at once."""
+        """Ends it at once, also where it is only being made."""
         self._close()
+        if self._dial is not None:
+            self._dial.close()
+            self._dial = None
 
     # What the two kinds differ in.
 

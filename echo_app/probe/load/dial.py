@@ -97,6 +97,11 @@ class Dial:
         """Ends it as one that was not answered."""
         self._fail("no answer")
 
+    def close(self) -> None:
+        """Ends it; nobody is told."""
+        self._loop.forget(self._sock.fileno())
+        self._sock.close()
+
     def _ready(self, event: int) -> None:
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
@@ -132,6 +137,5 @@ class Dial:
         self._connected(channel)
 
     def _fail(self, kind: str) -> None:
-        self._loop.forget(self._sock.fileno())
-        self._sock.close()
+        self.close()
         self._failed(kind)

@@ -78,14 +78,16 @@ class Loop:
         """Ends :meth:`run`."""
         self._isStopped = True
 
+    def close(self) -> None:
+        """Watches nothing any more."""
+        self._epoll.close()
+
     def run(self) -> None:
         """Serves until :meth:`stop`."""
         ready, clock = self._ready, self.clock
-        while True:
+        while not self._isStopped:
             self._serveCalls(clock())
-            if self._isStopped:
-                return
-            events = self._wait()
+            events = [] if self._isStopped else self._wait()
             if events:
                 self.woken = clock()
             for fd, event in events:
@@ -96,7 +98,7 @@ class Loop:
 
     def _serveCalls(self, now: float) -> None:
         calls = self._calls
-        while calls and calls[0][0] <= now:
+        while calls and calls[0][0] <= now and not self._isStopped:
             moment, number, call = calls[0]
             # What it adds comes after it.
             again = call(moment)

@@ -96,8 +96,7 @@ class Share:
         if connects:
             self._say({"ready": {"connects": connects, "errors": dict(made.errors)}})
         elif self.address.isLast:
-            self._say({"failed": ", ".join(made.errors)})
-            self.loop.stop()
+            self._leave({"failed": ", ".join(made.errors)})
         else:
             # They try again by themselves.
             self.address.next()
@@ -118,17 +117,21 @@ class Share:
         self.ledger.end = min(self.ledger.end, now)
         self._deadline = min(self._deadline, now + GRACE)
         if self._connecting is not None or self.ledger.count == 0:
-            self._say({"done": True})
-            self.loop.stop()
+            self._connecting = None
+            self._leave({"done": True})
+
+    def _leave(self, last: dict[str, Any]) -> None:
+        """Says the last thing, and ends everything."""
+        for connection in self._connections:
+            connection.leave()
+        self._say(last)
+        self.loop.stop()
 
     def _tell(self, moment: float) -> float | None:
         """Reports what there is to report."""
         self._now = moment
         pause = next(self._lines, None)
-        if pause is None:
-            self.loop.stop()
-            return None
-        return max(moment, self.loop.clock() - STEP) + pause
+        return None if pause is None else max(moment, self.loop.clock() - STEP) + pause
 
     def _report(self) -> Iterator[float]:
         """Says a line for each second, and the last; yields the seconds to its next step."""
@@ -145,7 +148,7 @@ class Share:
             data["differences"], self.ledger.differences = self.ledger.differences, []
             self._say(data)
             number += 1
-        self._say({"done": True})
+        self._leave({"done": True})
 
     def _isOver(self, number: int) -> bool:
         """Says whether everything that was due in a second is answered or given up."""
@@ -163,5 +166,3 @@ class Share:
             connection.finish()
         while self._now < deadline and not all(each.isFinished for each in self._connections):
             yield LOOK
-        for connection in self._connections:
-            connection.leave()

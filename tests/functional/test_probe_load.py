@@ -1,0 +1,315 @@
+"""A load over real sockets, at honest services and at others."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from echo_app.probe.load.histogram import Histogram
+from echo_app.probe.load.results import Settings
+from echo_app.probe.targets import TLSOptions
+from tests.certificates import Authority
+from tests.functional.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
+from tests.functional.loading import Peer, Said, differences, errors, load, total
+from tests.functional.service import PATIENCE, ServiceTestCase
+
+
+def echo(sock: socket.socket, size: int) -> None:
+    """Echoes that many bytes."""
+    while size > 0:
+        data = sock.recv(min(size, 1 << 16))
+        if not data:
+            raise OSError
+        sock.sendall(data)
+        size -= len(data)
+
+
+def reset(sock: socket.socket) -> None:
+    """Closes with a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def readAndReset(sock: socket.socket) -> None:
+    """Resets when there is something to read."""
+    sock.recv(1)
+    reset(sock)
+
+
+class HonestTests(ServiceTestCase):
+    def check(self, said: Said) -> None:
+        """All is answered, and nothing is wrong."""
+        self.assertEqual(errors(said), {})
+        self.assertEqual(total(said, "answered"), total(said, "due"))
+        self.assertGreater(total(said, "answered"), 10)
+        self.assertEqual(said[-1], {"done": True})
+
+    def test_everyTransport(self) -> None:
+        """Every kind of target is loaded, in both kinds of loop, and over one connection after the other."""
+        authority = Authority(Path(self.mktemp()))
+        certificate, key = authority.issue("server")
+        options = ("--certificate", certificate, "--key", key, "--udp-rate", "0")
+        server = self.serve("--port", "0", "--tls", "0", "--udp", "0", "--listen", "unix:echo.sock", *options)
+        tls = TLSOptions(authority=authority.path)
+        for target in (
+            "127.0.0.1:{}".format(server.address("tcp")[1]),
+            "localhost:{}".format(server.address("tcp")[1]),
+            "tls://127.0.0.1:{}".format(server.address("tls")[1]),
+            "udp://127.0.0.1:{}".format(server.address("udp")[1]),
+            "unix://{}".format(server.address("unix")[0]),
+        ):
+            sizes = ((64, 1.0), (30_000, 1.0))
+            self.check(load(target, tls, sizes=sizes, connections=3, maxInflight=2, duration=0.1))
+            said = load(
+                target, tls, sizes=sizes, connections=2, rate=100.0, arrivals="uniform", perConnection=5
+            )
+            self.check(said)
+            self.assertGreater(len(Histogram(said[1]["connects"])), 2)
+
+    def test_large(self) -> None:
+        """Messages that no buffer holds."""
+        authority = Authority(Path(self.mktemp()))
+        certificate, key = authority.issue("server")
+        server = self.serve("--port", "0", "--tls", "0", "--certificate", certificate, "--key", key)
+        for target in (
+            "127.0.0.1:{}".format(server.address("tcp")[1]),
+            "tls://127.0.0.1:{}".format(server.address("tls")[1]),
+        ):
+            said = load(
+                target, TLSOptions(authority=authority.path), sizes=((20_000_000, 1.0),), duration=0.01
+            )
+            self.assertEqual((errors(said), total(said, "bytes")), ({}, 20_000_000))
+
+    def test_notBelieved(self) -> None:
+        """A certificate of nobody's, or no TLS at all, is said."""
+        server = self.serve("--port", "0", "--tls", "0")
+        said = load("tls://127.0.0.1:{}".format(server.address("tls")[1]))
+        self.assertIn("TLS: certificate: ", said[0]["failed"])
+        said = load("tls://127.0.0.1:{}".format(server.address("tcp")[1]))
+        self.assertIn("TLS: ", said[0]["failed"])
+
+    def test_corrupting(self) -> None:
+        """What our own service's fault changes is found."""
+        server = self.serve("--port", "0", "--fault", "corrupt=1e-4")
+        said = load("127.0.0.1:{}".format(server.address("tcp")[1]), sizes=((1000, 1.0),))
+        self.assertEqual(set(errors(said)), {"corrupt"})
+        self.assertGreater(len(differences(said)), 0)
+
+
+class CrookedTests(ServiceTestCase):
+    def relay(self, kind: Callable[..., Relay], *vices: object) -> str:
+        """Starts a relay before a service; returns its address."""
+        server = self.serve("--port", "0", "--udp", "0", "--udp-rate", "0")
+        relay = kind(server.address("tcp" if kind is StreamRelay else "udp"), *vices).start()
+        self.addCleanup(relay.stop)
+        return "{}:{}".format(*relay.address)
+
+    def peer(self, serve: Callable[[socket.socket], object]) -> str:
+        """Starts a peer; returns its address."""
+        peer = Peer(serve)
+        self.addCleanup(peer.stop)
+        return peer.target
+
+    def test_flipped(self) -> None:
+        """One flipped byte is located, on each connection anew."""
+        target = self.relay(StreamRelay, StreamVices(edit=flipped(20_017)))
+        said = load(target, maxInflight=1)
+        self.assertEqual(set(errors(said)), {"corrupt"})
+        for line in differences(said):
+            self.assertIn("message 200, byte 17: ", line)
+            self.assertIn("(byte 20017 of connection 0, from port ", line)
+        self.assertGreater(total(said, "answered"), 200)
+
+    def test_ends(self) -> None:
+        """How a connection ended is what is counted, and the load goes on."""
+
+        def fin(sock: socket.socket) -> None:
+            echo(sock, 300)
+            sock.recv(1 << 16)
+
+        def rst(sock: socket.socket) -> None:
+            echo(sock, 300)
+            sock.recv(1)
+            reset(sock)
+
+        def surplus(sock: socket.socket) -> None:
+            echo(sock, 300)
+            sock.sendall(sock.recv(1 << 16) + b"!")
+            sock.recv(1)
+
+        for serve, kinds in ((fin, {"FIN"}), (rst, {"reset"}), (surplus, {"corrupt", "surplus"})):
+            said = load(self.peer(serve))
+            # Of 256 bytes too many one is what would have been sent next.
+            self.assertLessEqual(set(errors(said)), kinds)
+            self.assertTrue(errors(said))
+            self.assertGreaterEqual(total(said, "answered"), 6)
+
+    def test_silence(self) -> None:
+        """What is never answered is timed out."""
+        target = self.relay(StreamRelay, StreamVices(swallow=True))
+        said = load(target, duration=0.5, wait=0.2)
+        self.assertEqual(set(errors(said)), {"timed out"})
+        self.assertGreaterEqual(errors(said)["timed out"], 2)
+
+    def test_refused(self) -> None:
+        """When a server goes away its connections end, and further ones are refused."""
+        server = self.serve("--port", "0")
+        target = "127.0.0.1:{}".format(server.address("tcp")[1])
+        said = load(target, during=server.kill, duration=1.0)
+        self.assertIn("refused", errors(said))
+        self.assertTrue({"FIN", "reset"} & set(errors(said)))
+        self.assertGreater(total(said, "answered"), 0)
+
+    def test_truncated(self) -> None:
+        """FIN alone is no end of TLS."""
+        authority = Authority(Path(self.mktemp()))
+        certificate, key = authority.issue("server")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+
+        def serve(sock: socket.socket) -> None:
+            with context.wrap_socket(sock, server_side=True) as tls:
+                echo(tls, 300)
+                tls.recv(100)
+
+        said = load(f"tls://{self.peer(serve)}", TLSOptions(authority=authority.path))
+        self.assertEqual(set(errors(said)), {"FIN without close_notify"})
+
+    def test_handshake(self) -> None:
+        """Where the handshake ends there is no connection."""
+        said = load(f"tls://{self.peer(lambda sock: sock.recv(10_000))}")
+        self.assertEqual(said, [{"failed": "TLS: FIN in the handshake"}])
+        said = load(f"tls://{self.peer(readAndReset)}")
+        self.assertEqual(said, [{"failed": "TLS: reset in the handshake"}])
+        said = load(f"tls://{self.peer(lambda sock: sock.recv(1000) and sock.recv(1000))}", wait=0.2)
+        self.assertEqual(said, [{"failed": "no answer"}])
+
+    def test_datagrams(self) -> None:
+        """Lost datagrams and those that come twice are counted, and reordering is no error."""
+        vices = DatagramVices(loss=0.2, twice=0.3, delay=(0.005, 0.005))
+        target = self.relay(DatagramRelay, vices)
+        said = load(f"udp://{target}", rate=1000.0, arrivals="poisson", maxInflight=10_000, wait=1.0)
+        self.assertEqual(set(errors(said)), {"lost", "duplicate"})
+        due = total(said, "due")
+        self.assertEqual(total(said, "answered") + errors(said)["lost"], due)
+        self.assertApproximates(errors(said)["lost"] / due, 0.2, 0.15)
+
+    def test_noDatagrams(self) -> None:
+        """Where nobody listens the host says so."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        said = load(f"udp://127.0.0.1:{port}")
+        self.assertEqual(set(errors(said)), {"refused"})
+
+
+class WorkerTests(ServiceTestCase):
+    """The process itself."""
+
+    def start(self, target: str, tls: TLSOptions = TLSOptions(), **fields: Any) -> subprocess.Popen[str]:
+        """Starts a worker, and tells it what to do."""
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "echo_app.probe.load.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(self.end, worker)
+        settings = asdict(Settings(**{"warmup": 0.0, "duration": 1000.0, **fields}))
+        task = {"target": target, "tls": asdict(tls), "settings": settings, "seed": 1, "index": 0}
+        self.tell(worker, json.dumps(task))
+        return worker
+
+    def end(self, worker: subprocess.Popen[str]) -> None:
+        """Ends it, if it runs."""
+        worker.kill()
+        worker.wait()
+        for pipe in (worker.stdin, worker.stdout, worker.stderr):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+    def tell(self, worker: subprocess.Popen[str], line: str) -> None:
+        """Writes a line to it."""
+        assert worker.stdin is not None
+        worker.stdin.write(line + "\n")
+        worker.stdin.flush()
+
+    def hear(self, worker: subprocess.Popen[str]) -> dict[str, Any]:
+        """Returns what it says next."""
+        assert worker.stdout is not None
+        said: dict[str, Any] = json.loads(worker.stdout.readline())
+        return said
+
+    def rest(self, worker: subprocess.Popen[str]) -> Said:
+        """Returns what it says until its end, which is a good one."""
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        said = [json.loads(line) for line in worker.stdout]
+        self.assertEqual((worker.wait(PATIENCE), worker.stderr.read()), (0, ""))
+        return said
+
+    def test_whole(self) -> None:
+        """It connects, says so, begins when it is told, and tells what there was."""
+        server = self.serve("--port", "0")
+        worker = self.start("127.0.0.1:{}".format(server.address("tcp")[1]), duration=1.5, connections=2)
+        ready = self.hear(worker)["ready"]
+        self.assertEqual((len(Histogram(ready["connects"])), ready["errors"]), (2, {}))
+        self.tell(worker, f"start {time.monotonic()}")
+        said = self.rest(worker)
+        self.assertEqual([each.get("second") for each in said], [0, 1, None])
+        self.assertEqual(len(Histogram(said[0]["latency"])), said[0]["answered"])
+        self.assertEqual((errors(said), said[-1]), ({}, {"done": True}))
+
+    def test_stop(self) -> None:
+        """The line, and the end of its input, end it; SIGINT does not."""
+        server = self.serve("--port", "0")
+        target = "127.0.0.1:{}".format(server.address("tcp")[1])
+        workers = [self.start(target) for _ in range(2)]
+        for worker in workers:
+            self.hear(worker)
+            self.tell(worker, f"start {time.monotonic()}")
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGINT)
+            self.assertEqual(self.hear(worker)["second"], 0)
+        self.tell(workers[0], "stop")
+        assert workers[1].stdin is not None
+        workers[1].stdin.close()
+        for worker in workers:
+            said = self.rest(worker)
+            self.assertEqual((errors(said), said[-1]), ({}, {"done": True}))
+
+    def test_failed(self) -> None:
+        """What can't be begun is said in words."""
+        for target, reason in (
+            ("127.0.0.1:1", "refused"),
+            ("unix:///nobody", "no such socket"),
+            ("no.such.name.invalid:7", "the name does not resolve"),
+            ("tcp:host=127.0.0.1:port=7", "a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://"),
+        ):
+            self.assertEqual(self.rest(self.start(target)), [{"failed": reason}])
+
+    def test_nobodyListens(self) -> None:
+        """When nobody reads what it says it ends, without a word."""
+        server = self.serve("--port", "0")
+        worker = self.start("127.0.0.1:{}".format(server.address("tcp")[1]))
+        self.hear(worker)
+        assert worker.stdout is not None
+        worker.stdout.close()
+        self.tell(worker, f"start {time.monotonic()}")
+        self.assertEqual(worker.wait(PATIENCE), 0)
+        assert worker.stderr is not None
+        self.assertEqual(worker.stderr.read(), "")
