@@ -69,6 +69,15 @@ class LedgerTests(SynchronousTestCase):
             ledger.second(due).ask()
         self.assertEqual([ledger.take(number).due for number in range(4)], [2, 1, 3, 0])
 
+    def test_bounds(self) -> None:
+        """What is due when a second ends is in the next one, however numbers are rounded."""
+        for start in (100.1, 4321.7, 98765.432):
+            ledger = Ledger()
+            ledger.begin(start, start + 50)
+            for number in range(50):
+                ledger.second(start + number).ask()
+                self.assertTrue(ledger.isPending(number))
+
     def test_warmup(self) -> None:
         """What is due before counts nowhere."""
         ledger = self.ledger()

@@ -38,8 +38,7 @@ class Times:
         shift = time.bit_length() - _BITS
         if shift > 0:
             time = time >> shift << shift
-        counts = self._counts
-        counts[time] = counts.get(time, 0) + 1
+        self._counts[time] = self._counts.get(time, 0) + 1
 
     def encoded(self) -> Iterator[str]:
         """Makes a histogram, in steps: yields nothing, ever again, and at last its encoded form."""
@@ -109,11 +108,14 @@ class Ledger:
     :ivar differences: lines that say where bytes came back that were not sent, to be reported yet.
     """
 
+    # The second that was asked for last has these bounds: mostly it is asked for again.
+    _from = _to = 0.0
+
     def __init__(self) -> None:
         self.start = self.end = float("inf")
         self.differences: list[str] = []
         self._differing = 0
-        self._warmup = Second()
+        self._warmup = self._second = Second()
         self._seconds: dict[int, Second] = {}
 
     def begin(self, start: float, end: float) -> None:
@@ -130,13 +132,18 @@ class Ledger:
 
         What happens before the measured part counts nowhere, what happens after it in its last second.
         """
+        if self._from <= due < self._to:
+            return self._second
         if due < self.start:
             return self._warmup
-        number = int(min(due, self.end - 1e-9) - self.start)
-        second = self._seconds.get(number)
-        if second is None:
-            second = self._seconds[number] = Second()
-        return second
+        number = int(due - self.start)
+        # Where a difference was rounded, the second's own bounds decide: they are what reports go by.
+        number += (due >= self.start + number + 1) - (due < self.start + number)
+        number = min(number, self.count - 1)
+        self._from = self.start + number
+        self._to = self._from + 1
+        self._second = self._seconds.setdefault(number, Second())
+        return self._second
 
     def differ(self, line: str) -> None:
         """Keeps a line about a difference, if it is one of the first."""

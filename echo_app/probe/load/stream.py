@@ -43,13 +43,14 @@ class StreamConnection(Connection):
         try:
             while rest := self._queued - self._sent:
                 start = (self._place + self._sent) % PERIOD
-                self._sent += self._send(VIEW[start : start + min(rest, CHUNK)])
+                self._sent += self._send(VIEW[start : start + (rest if rest < CHUNK else CHUNK)])
         except BlockingIOError:
             self._watch(isFull=True)
         except OSError as error:
             self.fail(kindOf(error))
         else:
-            self._watch(isFull=False)
+            if self._isFull:
+                self._watch(isFull=False)
 
     def _watch(self, isFull: bool) -> None:
         if isFull is not self._isFull:
