@@ -206,6 +206,10 @@ class CrookedTests(ServiceTestCase):
         self.assertEqual(total(said, "answered") + errors(said)["lost"], due)
         self.assertApproximates(errors(said)["lost"] / due, 0.2, 0.15)
 
+    def test_nobody(self) -> None:
+        """However many connections fail at once, that is all that happens."""
+        self.assertEqual(load("unix:///nobody", connections=1500), [{"failed": "no such socket"}])
+
     def test_noDatagrams(self) -> None:
         """Where nobody listens the host says so."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -296,7 +300,6 @@ class WorkerTests(ServiceTestCase):
         """What can't be begun is said in words."""
         for target, reason in (
             ("127.0.0.1:1", "refused"),
-            ("unix:///nobody", "no such socket"),
             ("no.such.name.invalid:7", "the name does not resolve"),
             ("tcp:host=127.0.0.1:port=7", "a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://"),
         ):

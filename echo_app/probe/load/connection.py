@@ -75,14 +75,15 @@ class Connection(ABC):
         try:
             self._dial = self._share.address.dial(self._loop)
         except OSError as error:
-            self._failedToOpen(kindOf(error))
+            kind = kindOf(error)
+            # Not now: another one would be opened in this call, and another one in that.
+            self._loop.at(self._began, lambda moment: self._failedToOpen(kind))
         else:
             self._dial.start(self._opened, self._failedToOpen)
 
     def _failedToOpen(self, kind: str) -> None:
         self._dial = None
         self._why = kind
-        self._openLater()
         self._share.connectFailed(self, kind)
 
     def _opened(self, channel: Channel) -> None:
@@ -98,7 +99,8 @@ class Connection(ABC):
         self._share.connected(self, now - self._began)
         self._goOn(now)
 
-    def _openLater(self) -> None:
+    def openLater(self) -> None:
+        """Connects again, after a pause that grows."""
         pause, self._pause = self._pause, min(max(2 * self._pause, PAUSE), LONGEST_PAUSE)
         self._loop.at(self._clock() + pause, self._openAgain)
 
@@ -113,7 +115,7 @@ class Connection(ABC):
         if not self._underWay:
             self._ledger.second(self._clock()).errors[kind] += 1
         self._failAll(kind)
-        self._openLater()
+        self.openLater()
 
     def _close(self) -> None:
         if self._channel is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from echo_app.probe.load.connection import Connection
@@ -53,19 +53,15 @@ class Share:
         self._connections: list[Connection] = [kind(self, number) for number in range(settings.connections)]
         self._toOpen = iter(self._connections)
         self._untried = set(self._connections)
+        self._failed: list[Connection] = []
         self._connecting: Second | None = Second()
         self._deadline = float("inf")
         self._lines: Iterator[float] = iter(())
 
     def connect(self) -> None:
         """Connects, and says when every connection is there, or was tried."""
-        for _ in range(TOGETHER):
-            self._openNext()
-
-    def _openNext(self) -> None:
-        for connection in self._toOpen:
+        for connection in islice(self._toOpen, TOGETHER):
             connection.open()
-            return
 
     def nextStream(self) -> int:
         """Returns a number that no other stream of the load has."""
@@ -81,26 +77,37 @@ class Share:
         """A connection is not there."""
         second = self._connecting or self.ledger.second(self.loop.clock())
         second.errors[kind] += 1
-        self._tried(connection)
+        if self._connecting is None:
+            connection.openLater()
+        else:
+            self._failed.append(connection)
+            self._tried(connection)
 
     def _tried(self, connection: Connection) -> None:
-        made = self._connecting
-        if made is None:
+        """While all are tried for the first time, goes on with the next; none is tried twice."""
+        if self._connecting is None:
             return
         self._untried.discard(connection)
-        if self._untried:
-            self._openNext()
-            return
-        self._connecting = None
-        connects = "".join(made.connects.encoded())
+        for another in islice(self._toOpen, 1):
+            another.open()
+        # What was opened may have failed at once, and may have been the last.
+        if not self._untried and self._connecting is not None:
+            made, self._connecting = self._connecting, None
+            self._allTried("".join(made.connects.encoded()), dict(made.errors))
+
+    def _allTried(self, connects: str, errors: dict[str, int]) -> None:
+        failed, self._failed = self._failed, []
         if connects:
-            self._say({"ready": {"connects": connects, "errors": dict(made.errors)}})
+            for connection in failed:
+                connection.openLater()
+            self._say({"ready": {"connects": connects, "errors": errors}})
         elif self.address.isLast:
-            self._leave({"failed": ", ".join(made.errors)})
+            self._leave({"failed": ", ".join(errors)})
         else:
-            # They try again by themselves.
             self.address.next()
+            self._toOpen = iter(self._connections)
             self._untried, self._connecting = set(self._connections), Second()
+            self.connect()
 
     def begin(self, moment: float) -> None:
         """Begins the warm-up at a moment of CLOCK_MONOTONIC."""
@@ -152,12 +159,12 @@ class Share:
 
     def _isOver(self, number: int) -> bool:
         """Says whether everything that was due in a second is answered or given up."""
-        ledger = self.ledger
-        end = min(ledger.start + number + 1, ledger.end)
         if self._now >= self._deadline:
             return True
-        isPending = ledger.isPending(number) or any(each.isBehind(end) for each in self._connections)
-        return self._now >= end and not isPending
+        end = min(self.ledger.start + number + 1, self.ledger.end)
+        if self._now < end or self.ledger.isPending(number):
+            return False
+        return not any(each.isBehind(end) for each in self._connections)
 
     def _finish(self) -> Iterator[float]:
         """Ends every connection, and sees that nothing comes but the ends of the streams."""

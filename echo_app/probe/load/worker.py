@@ -61,14 +61,9 @@ class Orders:
             word, _, moment = line.partition(b" ")
             if word == b"start":
                 self._share.begin(float(moment))
-            elif word == b"stop":
-                self._stop()
-        if not data:
-            self._stop()
-
-    def _stop(self) -> None:
-        self._share.loop.forget(0)
-        self._share.stop()
+        if not data or b"stop" in lines:
+            self._share.loop.forget(0)
+            self._share.stop()
 
 
 def firstLine() -> bytes:
