@@ -1,115 +1,21 @@
-"""The process that generates the load, or its share of it: ``python -m echo_app.probe.load.worker``.
+"""The process that generates a load, or its share of it: ``python -m echo_app.probe.load.worker``.
 
-Whoever starts it talks to it through its standard input and output, in lines of JSON and words:
-
-- First it is told what to do, in a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
-  "index": I}``: the fields of :class:`~echo_app.probe.targets.TLSOptions` and of
-  :class:`~echo_app.probe.load.results.Settings`, of which connections and rate are this worker's share, and
-  which of ``settings.processes`` workers it is. A seed repeats the schedule and the sizes.
-- It makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and waits for
-  the line ``start T``: the second of CLOCK_MONOTONIC at which the warm-up begins. TIMES are what
-  :meth:`Histogram.encode <echo_app.probe.load.histogram.Histogram.encode>` returns. Where no connection can
-  be made it says ``{"failed": REASON}`` instead, and ends.
-- For each second of the measured part, numbered from 0 by when a message was due, it says ``{"second": K,
-  "due": N, "sent": N, "answered": N, "bytes": N, "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES,
-  "connects": TIMES, "differences": [LINE]}``, in order, as soon as everything due in it is answered or given
-  up. TIMES that counted nothing are left out. Errors of connections are in the second in which they happened.
-- At last it says ``{"done": true}``, and ends with status 0.
-- A line ``stop``, or the end of its input, ends the load early: nothing more is sent, what is under way may
-  be answered for a second more, and what is not counts neither as an answer nor as an error. Then the
-  seconds that are left are said, and that it is done. SIGINT, which a terminal sends to parent and worker
-  alike, is the parent's business.
-
-Standard error has what else there is to say.
+:mod:`echo_app.probe.load.orders` says how it is talked to.
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-import resource
 import signal
-import socket
-import sys
-from typing import Any
-
-from echo_app.probe.load.dial import Address
-from echo_app.probe.load.loop import IN, Loop, wakeExactly
-from echo_app.probe.load.results import Settings
-from echo_app.probe.load.share import Share
-from echo_app.probe.targets import BadTarget, TLSOptions, parseTarget
-
-
-def say(data: dict[str, Any]) -> None:
-    """Says one thing, now."""
-    print(json.dumps(data), flush=True)
-
-
-class Orders:
-    """What comes on standard input after the first line."""
-
-    def __init__(self, share: Share) -> None:
-        self._share = share
-        self._rest = b""
-
-    def ready(self, event: int) -> None:
-        """Reads what is there, and does it."""
-        data = os.read(0, 4096)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            word, _, moment = line.partition(b" ")
-            if word == b"start":
-                self._share.begin(float(moment))
-        if not data or b"stop" in lines:
-            self._share.loop.forget(0)
-            self._share.stop()
-
-
-def firstLine() -> bytes:
-    """Returns the first line of standard input; nothing is read beyond it."""
-    line = bytearray()
-    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
-        line += byte
-    return bytes(line)
-
-
-def raiseDescriptorLimit() -> None:
-    """Makes room for as many connections as this user may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
     """Runs until it is done."""
+    # First: what is imported takes a third of a second, in which Ctrl-C would be answered by a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    task = json.loads(firstLine())
-    tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
-    try:
-        address = Address(parseTarget(task["target"], tls))
-    except socket.gaierror:
-        say({"failed": "the name does not resolve"})
-        return
-    except BadTarget as error:
-        say({"failed": str(error)})
-        return
-    except OSError as error:
-        say({"failed": f"a file for TLS can't be used: {error.strerror or error}"})
-        return
-    raiseDescriptorLimit()
-    wakeExactly()
-    loop = Loop()
-    share = Share(loop, address, Settings.of(task["settings"]), task["seed"], task["index"], say)
-    loop.watch(0, IN, Orders(share).ready)
-    # What is there now stays: no collection has to look at it again.
-    gc.freeze()
-    share.connect()
-    loop.run()
+    from echo_app.probe.load.orders import obey
+
+    obey()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except BrokenPipeError:
-        # Nobody listens any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    main()
