@@ -90,8 +90,8 @@ class Run:
     :ivar answered: messages whose every byte came back.
     :ivar bytes: of those, one way.
     :ivar latency: from the moment that a message was due until its last byte was back.
-    :ivar lateness: how long after it was due a message was sent for the probe's own reasons; in a closed loop,
-        how long its answer lay there while the probe looked at others.
+    :ivar lateness: how long after it was due a message was sent, for the probe's own reasons; in a
+        closed loop, how long an answer lay there while the probe looked at others.
     :ivar connects: how long connections took, TLS handshakes included.
     :ivar errors: by kind.
     :ivar differences: where bytes came back that were not sent, a line each, the first ones.
