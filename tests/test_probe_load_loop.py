@@ -69,8 +69,8 @@ class LoopTests(SynchronousTestCase):
 
         self.loop.at(time.monotonic(), call)
         self.loop.run()
-        # The machine pauses now and then, but not at every other call.
-        self.assertLess(sorted(late)[len(late) // 4], 0.0003)
+        # In whole milliseconds each would be 0.63 ms late; a busy machine is not that late ten times of 200.
+        self.assertLess(sorted(late)[10], 0.0003)
 
     def test_ready(self) -> None:
         """A socket is served while it waits for a moment that is far away."""

@@ -91,6 +91,19 @@ class OpenLoopTests(SynchronousTestCase):
             self.assertApproximates(load.histogram(name).most, 0.5, 0.011, name)
         self.assertEqual(load.total("answered"), 200)
 
+    def test_pause(self) -> None:
+        """A pause of the probe that is longer than the time-out is not taken for a silent server."""
+        server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.3)
+        load = SimulatedLoad(server, openLoop(10.0, duration=5.0, wait=1.0))
+
+        def pause(moment: float) -> None:
+            loop.now += 2.0
+
+        loop.at(1003.05, pause)
+        load.run()
+        self.assertEqual(load.errors(), {})
+        self.assertEqual(load.total("answered"), 50)
+
     def test_bounded(self) -> None:
         """Nothing grows in half an hour at a server that answers nothing, and nothing is forgotten."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -18,13 +19,24 @@ from tests.functional.service import PATIENCE
 
 Said = list[dict[str, Any]]
 
+# Says whether it is enough.
+Until = Callable[[int, Mapping[str, int]], bool]
 
-def load(
-    target: str, tls: TLSOptions = TLSOptions(), during: Callable[[], object] | None = None, **fields: Any
-) -> Said:
-    """Loads a target, for half a second unless told otherwise; returns what a worker says.
 
-    :param during: is called a fifth of a second after the beginning.
+def answeredAtLeast(count: int) -> Until:
+    """Returns what ends a load when so many messages are answered."""
+    return lambda answered, errors: answered >= count
+
+
+def failedAtLeast(count: int) -> Until:
+    """Returns what ends a load when there are so many errors."""
+    return lambda answered, errors: sum(errors.values()) >= count
+
+
+def load(target: str, until: Until, tls: TLSOptions = TLSOptions(), **fields: Any) -> Said:
+    """Loads a target until there is enough; returns what a worker says.
+
+    :param until: is given what was answered so far, and the errors by kind.
     """
     said: Said = []
     loop = Loop()
@@ -33,14 +45,18 @@ def load(
         said.append(data)
         if "ready" in data:
             share.begin(monotonic())
+            loop.at(monotonic(), look)
 
-    def call(moment: float) -> None:
-        if during is not None:
-            during()
+    def look(moment: float) -> float | None:
+        open_ = share.ledger._seconds.values()
+        answered = total(said, "answered") + sum(second.answered for second in open_)
+        if until(answered, sum((second.errors for second in open_), Counter(errors(said)))):
+            share.stop()
+            return None
+        return monotonic() + 0.01
 
-    wanted = {"sizes": ((100, 1.0),), "warmup": 0.0, "duration": 0.5, "wait": PATIENCE, **fields}
+    wanted = {"sizes": ((100, 1.0),), "warmup": 0.0, "duration": PATIENCE, "wait": PATIENCE, **fields}
     share = Share(loop, Address(parseTarget(target, tls)), Settings(**wanted), 1, 0, say)
-    loop.at(monotonic() + 0.2, call)
     share.connect()
     loop.run()
     loop.close()

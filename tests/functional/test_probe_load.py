@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,17 @@ from echo_app.probe.load.results import Settings
 from echo_app.probe.targets import TLSOptions
 from tests.certificates import Authority
 from tests.functional.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
-from tests.functional.loading import Peer, Said, differences, errors, load, total
-from tests.functional.service import PATIENCE, ServiceTestCase
+from tests.functional.loading import (
+    Peer,
+    Said,
+    answeredAtLeast,
+    differences,
+    errors,
+    failedAtLeast,
+    load,
+    total,
+)
+from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll
 
 
 def echo(sock: socket.socket, size: int) -> None:
@@ -34,6 +43,11 @@ def echo(sock: socket.socket, size: int) -> None:
             raise OSError
         sock.sendall(data)
         size -= len(data)
+
+
+def never(answered: int, errors: Mapping[str, int]) -> bool:
+    """Is asked whether it is enough, where there is nothing."""
+    return False
 
 
 def reset(sock: socket.socket) -> None:
@@ -50,10 +64,9 @@ def readAndReset(sock: socket.socket) -> None:
 
 class HonestTests(ServiceTestCase):
     def check(self, said: Said) -> None:
-        """All is answered, and nothing is wrong."""
+        """All is answered, but what was under way at the end and the machine was too slow for."""
         self.assertEqual(errors(said), {})
-        self.assertEqual(total(said, "answered"), total(said, "due"))
-        self.assertGreater(total(said, "answered"), 10)
+        self.assertApproximates(total(said, "answered"), total(said, "due"), 10)
         self.assertEqual(said[-1], {"done": True})
 
     def test_everyTransport(self) -> None:
@@ -71,41 +84,42 @@ class HonestTests(ServiceTestCase):
             "unix://{}".format(server.address("unix")[0]),
         ):
             sizes = ((64, 1.0), (30_000, 1.0))
-            self.check(load(target, tls, sizes=sizes, connections=3, maxInflight=2, duration=0.1))
-            said = load(
-                target, tls, sizes=sizes, connections=2, rate=100.0, arrivals="uniform", perConnection=5
-            )
+            enough = answeredAtLeast(50)
+            self.check(load(target, enough, tls, sizes=sizes, connections=3, maxInflight=2))
+            steady = {"rate": 500.0, "arrivals": "uniform", "perConnection": 5}
+            said = load(target, enough, tls, sizes=sizes, connections=2, **steady)
             self.check(said)
-            self.assertGreater(len(Histogram(said[1]["connects"])), 2)
+            self.assertGreater(sum(len(Histogram(each.get("connects"))) for each in said), 2)
 
     def test_large(self) -> None:
         """Messages that no buffer holds."""
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         server = self.serve("--port", "0", "--tls", "0", "--certificate", certificate, "--key", key)
+        tls = TLSOptions(authority=authority.path)
         for target in (
             "127.0.0.1:{}".format(server.address("tcp")[1]),
             "tls://127.0.0.1:{}".format(server.address("tls")[1]),
         ):
-            said = load(
-                target, TLSOptions(authority=authority.path), sizes=((20_000_000, 1.0),), duration=0.01
-            )
-            self.assertEqual((errors(said), total(said, "bytes")), ({}, 20_000_000))
+            said = load(target, answeredAtLeast(1), tls, sizes=((20_000_000, 1.0),))
+            self.assertEqual(errors(said), {})
+            self.assertGreaterEqual(total(said, "bytes"), 20_000_000)
 
     def test_notBelieved(self) -> None:
         """A certificate of nobody's, or no TLS at all, is said."""
         server = self.serve("--port", "0", "--tls", "0")
-        said = load("tls://127.0.0.1:{}".format(server.address("tls")[1]))
+        said = load("tls://127.0.0.1:{}".format(server.address("tls")[1]), never)
         self.assertIn("TLS: certificate: ", said[0]["failed"])
-        said = load("tls://127.0.0.1:{}".format(server.address("tcp")[1]))
+        said = load("tls://127.0.0.1:{}".format(server.address("tcp")[1]), never)
         self.assertIn("TLS: ", said[0]["failed"])
 
     def test_corrupting(self) -> None:
         """What our own service's fault changes is found."""
         server = self.serve("--port", "0", "--fault", "corrupt=1e-4")
-        said = load("127.0.0.1:{}".format(server.address("tcp")[1]), sizes=((1000, 1.0),))
+        target = "127.0.0.1:{}".format(server.address("tcp")[1])
+        said = load(target, failedAtLeast(3), sizes=((1000, 1.0),))
         self.assertEqual(set(errors(said)), {"corrupt"})
-        self.assertGreater(len(differences(said)), 0)
+        self.assertGreaterEqual(len(differences(said)), 3)
 
 
 class CrookedTests(ServiceTestCase):
@@ -125,7 +139,7 @@ class CrookedTests(ServiceTestCase):
     def test_flipped(self) -> None:
         """One flipped byte is located, on each connection anew."""
         target = self.relay(StreamRelay, StreamVices(edit=flipped(20_017)))
-        said = load(target, maxInflight=1)
+        said = load(target, failedAtLeast(2))
         self.assertEqual(set(errors(said)), {"corrupt"})
         for line in differences(said):
             self.assertIn("message 200, byte 17: ", line)
@@ -149,28 +163,29 @@ class CrookedTests(ServiceTestCase):
             sock.sendall(sock.recv(1 << 16) + b"!")
             sock.recv(1)
 
+        # Of 256 bytes too many one is what would have been sent next.
         for serve, kinds in ((fin, {"FIN"}), (rst, {"reset"}), (surplus, {"corrupt", "surplus"})):
-            said = load(self.peer(serve))
-            # Of 256 bytes too many one is what would have been sent next.
+            said = load(self.peer(serve), failedAtLeast(2))
             self.assertLessEqual(set(errors(said)), kinds)
-            self.assertTrue(errors(said))
             self.assertGreaterEqual(total(said, "answered"), 6)
 
     def test_silence(self) -> None:
         """What is never answered is timed out."""
         target = self.relay(StreamRelay, StreamVices(swallow=True))
-        said = load(target, duration=0.5, wait=0.2)
-        self.assertEqual(set(errors(said)), {"timed out"})
-        self.assertGreaterEqual(errors(said)["timed out"], 2)
+        said = load(target, failedAtLeast(2), wait=0.2)
+        self.assertEqual((set(errors(said)), total(said, "answered")), ({"timed out"}, 0))
 
     def test_refused(self) -> None:
         """When a server goes away its connections end, and further ones are refused."""
         server = self.serve("--port", "0")
-        target = "127.0.0.1:{}".format(server.address("tcp")[1])
-        said = load(target, during=server.kill, duration=1.0)
-        self.assertIn("refused", errors(said))
+
+        def until(answered: int, errors: Mapping[str, int]) -> bool:
+            if answered and not errors:
+                server.kill()
+            return "refused" in errors
+
+        said = load("127.0.0.1:{}".format(server.address("tcp")[1]), until)
         self.assertTrue({"FIN", "reset"} & set(errors(said)))
-        self.assertGreater(total(said, "answered"), 0)
 
     def test_truncated(self) -> None:
         """FIN alone is no end of TLS."""
@@ -184,38 +199,41 @@ class CrookedTests(ServiceTestCase):
                 echo(tls, 300)
                 tls.recv(100)
 
-        said = load(f"tls://{self.peer(serve)}", TLSOptions(authority=authority.path))
+        said = load(f"tls://{self.peer(serve)}", failedAtLeast(1), TLSOptions(authority=authority.path))
         self.assertEqual(set(errors(said)), {"FIN without close_notify"})
 
     def test_handshake(self) -> None:
         """Where the handshake ends there is no connection."""
-        said = load(f"tls://{self.peer(lambda sock: sock.recv(10_000))}")
+        said = load(f"tls://{self.peer(lambda sock: sock.recv(10_000))}", never)
         self.assertEqual(said, [{"failed": "TLS: FIN in the handshake"}])
-        said = load(f"tls://{self.peer(readAndReset)}")
+        said = load(f"tls://{self.peer(readAndReset)}", never)
         self.assertEqual(said, [{"failed": "TLS: reset in the handshake"}])
-        said = load(f"tls://{self.peer(lambda sock: sock.recv(1000) and sock.recv(1000))}", wait=0.2)
+        said = load(f"tls://{self.peer(receiveAll)}", never, wait=0.2)
         self.assertEqual(said, [{"failed": "no answer"}])
 
     def test_datagrams(self) -> None:
         """Lost datagrams and those that come twice are counted, and reordering is no error."""
         vices = DatagramVices(loss=0.2, twice=0.3, delay=(0.005, 0.005))
         target = self.relay(DatagramRelay, vices)
-        said = load(f"udp://{target}", rate=1000.0, arrivals="poisson", maxInflight=10_000, wait=1.0)
+        load_ = {"rate": 1000.0, "arrivals": "poisson", "maxInflight": 10_000}
+
+        def until(answered: int, errors: Mapping[str, int]) -> bool:
+            return min(answered, errors.get("lost", 0), errors.get("duplicate", 0)) > 10
+
+        said = load(f"udp://{target}", until, wait=1.0, **load_)
         self.assertEqual(set(errors(said)), {"lost", "duplicate"})
-        due = total(said, "due")
-        self.assertEqual(total(said, "answered") + errors(said)["lost"], due)
-        self.assertApproximates(errors(said)["lost"] / due, 0.2, 0.15)
+        self.assertLessEqual(total(said, "answered") + errors(said)["lost"], total(said, "due"))
 
     def test_nobody(self) -> None:
         """However many connections fail at once, that is all that happens."""
-        self.assertEqual(load("unix:///nobody", connections=1500), [{"failed": "no such socket"}])
+        self.assertEqual(load("unix:///nobody", never, connections=1500), [{"failed": "no such socket"}])
 
     def test_noDatagrams(self) -> None:
         """Where nobody listens the host says so."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
-        said = load(f"udp://127.0.0.1:{port}")
+        said = load(f"udp://127.0.0.1:{port}", failedAtLeast(2))
         self.assertEqual(set(errors(said)), {"refused"})
 
 

@@ -65,6 +65,7 @@ class Connection(ABC):
         self._why = "not sent in time"
         self._left = NEVER
         self._ended = NEVER
+        self._hasPaused = False
         self._loop.at(self._clock() + LOOK, self._look)
 
     # From one connection to the next.
@@ -203,6 +204,10 @@ class Connection(ABC):
     def _look(self, moment: float) -> float:
         """Gives up what takes too long; returns when to look again."""
         now = self._clock()
+        # This process had a pause: what has come meanwhile is read first.
+        self._hasPaused = not self._hasPaused and now > moment + LOOK
+        if self._hasPaused:
+            return now + LOOK
         old = now - self._wait
         if self._dial is not None and self._began <= old:
             self._dial.giveUp()
