@@ -215,12 +215,12 @@ class CrookedTests(ServiceTestCase):
         """Lost datagrams and those that come twice are counted, and reordering is no error."""
         vices = DatagramVices(loss=0.2, twice=0.3, delay=(0.005, 0.005))
         target = self.relay(DatagramRelay, vices)
-        load_ = {"rate": 1000.0, "arrivals": "poisson", "maxInflight": 10_000}
+        wanted: dict[str, Any] = {"rate": 1000.0, "arrivals": "poisson", "maxInflight": 10_000}
 
         def until(answered: int, errors: Mapping[str, int]) -> bool:
             return min(answered, errors.get("lost", 0), errors.get("duplicate", 0)) > 10
 
-        said = load(f"udp://{target}", until, wait=1.0, **load_)
+        said = load(f"udp://{target}", until, wait=1.0, **wanted)
         self.assertEqual(set(errors(said)), {"lost", "duplicate"})
         self.assertLessEqual(total(said, "answered") + errors(said)["lost"], total(said, "due"))
 
@@ -318,7 +318,6 @@ class WorkerTests(ServiceTestCase):
         """What can't be begun is said in words."""
         for target, reason in (
             ("127.0.0.1:1", "refused"),
-            ("no.such.name.invalid:7", "the name does not resolve"),
             ("tcp:host=127.0.0.1:port=7", "a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://"),
         ):
             self.assertEqual(self.rest(self.start(target)), [{"failed": reason}])
