@@ -322,6 +322,15 @@ class WorkerTests(ServiceTestCase):
         ):
             self.assertEqual(self.rest(self.start(target)), [{"failed": reason}])
 
+    def test_notTold(self) -> None:
+        """Something else than an order is one line, and the end of its input is the end."""
+        for line, status in ((b"hello\n", 1), (b"{}\n", 1), (b"", 0)):
+            command = [sys.executable, "-m", "echo_app.probe.load.worker"]
+            ended = subprocess.run(command, input=line, capture_output=True, timeout=PATIENCE, check=False)
+            self.assertEqual(
+                (ended.returncode, ended.stderr.count(b"\n"), ended.stdout), (status, status, b"")
+            )
+
     def test_nobodyListens(self) -> None:
         """When nobody reads what it says it ends, without a word."""
         server = self.serve("--port", "0")

@@ -80,35 +80,49 @@ def raiseDescriptorLimit() -> None:
 
 
 def obey() -> None:
-    """Does what standard input says, until it is done."""
+    """Does what standard input says, until it is done.
+
+    :raise SystemExit: when its first line is none that is understood.
+    """
     line = firstLine()
     if not line:
         # Whoever started it has thought better of it.
         return
     try:
-        _work(json.loads(line))
+        task = json.loads(line)
+        tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
+        target, settings = str(task["target"]), Settings.of(task["settings"])
+        seed, index = int(task["seed"]), int(task["index"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SystemExit(f"a worker of echo-probe load is told something else first: {error!r}") from None
+    try:
+        address = addressOf(target, tls)
+        if address is not None:
+            work(address, settings, seed, index)
     except BrokenPipeError:
         # Nobody listens any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _work(task: dict[str, Any]) -> None:
-    tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
+def addressOf(target: str, tls: TLSOptions) -> Address | None:
+    """Returns where a target is; where it is nowhere says so, and returns None."""
     try:
-        address = Address(parseTarget(task["target"], tls))
+        return Address(parseTarget(target, tls))
     except socket.gaierror:
         say({"failed": "the name does not resolve"})
-        return
     except BadTarget as error:
         say({"failed": str(error)})
-        return
     except OSError as error:
         say({"failed": f"a file for TLS can't be used: {error.strerror or error}"})
-        return
+    return None
+
+
+def work(address: Address, settings: Settings, seed: int, index: int) -> None:
+    """Does this worker's share."""
     raiseDescriptorLimit()
     wakeExactly()
     loop = Loop()
-    share = Share(loop, address, Settings.of(task["settings"]), task["seed"], task["index"], say)
+    share = Share(loop, address, settings, seed, index, say)
     loop.watch(0, IN, Orders(share).ready)
     # What is there now stays: no collection has to look at it again.
     gc.freeze()
