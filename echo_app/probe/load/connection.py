@@ -165,18 +165,22 @@ class Connection(ABC):
         return self._channel is not None and len(self._underWay) < self._room and self._left > 0
 
     def _fire(self, due: float) -> float | None:
-        """Sends the message that is due now, unless it has to wait; returns when the next is due."""
-        if due >= self._ledger.end:
-            return None
-        if not self._hasRoom():
-            self._isWaiting = True
-            return None
-        now = self._clock()
-        self._left -= 1
-        self._ask(due, now).lateness.record(now - due)
-        self._push()
-        self._due = due = next(self._schedule)
-        return due
+        """Sends what is due now, unless it has to wait; returns when the next is due.
+
+        That is mostly one message. Of those that this process is late for, one connection's go together:
+        so it makes up for a pause faster than one by one.
+        """
+        now, end = self._clock(), self._ledger.end
+        while due <= now and due < end:
+            if not self._hasRoom():
+                self._isWaiting = True
+                break
+            self._left -= 1
+            self._ask(due, now).lateness.record(now - due)
+            self._due = due = next(self._schedule)
+        if self._channel is not None:
+            self._push()
+        return None if self._isWaiting or due >= end else due
 
     def _goOn(self, now: float) -> None:
         """Sends what can be sent now."""
