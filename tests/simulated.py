@@ -69,6 +69,7 @@ class FakeChannel:
 
     :param edit: what becomes of what comes back.
     :ivar isClosed: by the load.
+    :ivar sends: how often something was sent.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class FakeChannel:
         self._came = 0
         self.room = 1 << 30
         self.isClosed = False
+        self.sends = 0
 
     def fileno(self) -> int:
         """Returns its number."""
@@ -112,6 +114,7 @@ class FakeChannel:
         """Takes what there is room for, and answers it."""
         if not self.room:
             raise BlockingIOError
+        self.sends += 1
         taken = bytes(data[: self.room])
         self.room -= len(taken)
         moment = self._answering(self.loop.now)

@@ -90,6 +90,8 @@ class OpenLoopTests(SynchronousTestCase):
         for name in ("latency", "lateness"):
             self.assertApproximates(load.histogram(name).most, 0.5, 0.011, name)
         self.assertEqual(load.total("answered"), 200)
+        # What was due in the pause went out at once.
+        self.assertApproximates(loop.opened[0].sends, 150, 2)
 
     def test_pause(self) -> None:
         """A pause of the probe that is longer than the time-out is not taken for a silent server."""
