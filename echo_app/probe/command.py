@@ -17,10 +17,11 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from echo_app.probe.arguments import TargetOptions
 from echo_app.probe.checks import Context
 from echo_app.probe.examination import againstBaseline, costOf, examine
 from echo_app.probe.findings import Result, Status
-from echo_app.probe.options import CheckOptions, Options, PingOptions, TargetOptions
+from echo_app.probe.options import CheckOptions, Options, PingOptions
 from echo_app.probe.ping import ping
 from echo_app.probe.report import Examination
 from echo_app.probe.targets import BadTarget, Target
