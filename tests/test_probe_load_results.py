@@ -95,3 +95,5 @@ class ResultsTests(SynchronousTestCase):
                 run.lateness.record(late)
                 run.latency.record(result)
             self.assertEqual(run.isProbeLate, expected)
+        self.assertTrue(Run("x", "", busy=0.96).isProbeLate)
+        self.assertFalse(Run("x", "", busy=0.9).isProbeLate)

@@ -13,6 +13,9 @@ from typing import Any
 
 from echo_app.probe.load.histogram import Histogram
 
+# The share of its time that a worker may be busy: of what is left, a part goes into waking up.
+BUSY = 0.95
+
 # What a file begins with; another number is another format.
 FORMAT = "echo-probe load 1"
 
@@ -97,6 +100,7 @@ class Run:
     :ivar differences: where bytes came back that were not sent, a line each, the first ones.
     :ivar intervals: of equal length, in order.
     :ivar isInterrupted: it ended before its time.
+    :ivar busy: the share of the time in which the busiest worker ran, or waited for a core to run on.
     """
 
     target: str
@@ -113,6 +117,7 @@ class Run:
     differences: list[str] = field(default_factory=list)
     intervals: list[Interval] = field(default_factory=list)
     isInterrupted: bool = False
+    busy: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -123,8 +128,11 @@ class Run:
     def isProbeLate(self) -> bool:
         """Says whether the probe was the bottleneck, so that the latencies are partly its own.
 
-        That is when the 99th percentile of its lateness is over a millisecond and a tenth of the result's.
+        That is when the 99th percentile of its lateness is over a millisecond and a tenth of the result's, or
+        when one of its processes had no time left: answers that had come then waited in it.
         """
+        if self.busy > BUSY:
+            return True
         late, result = self.lateness.percentile(99), self.latency.percentile(99)
         return late is not None and late > 0.001 and (result is None or late > result / 10)
 
