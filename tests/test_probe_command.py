@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -39,6 +40,9 @@ class FakeReactor(Clock):
         self, phase: str, event: str, call: Callable[..., object], *arguments: object
     ) -> None:
         self._last.append(lambda: call(*arguments))
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        call()
 
     def run(self) -> None:
         self._isRunning = True
@@ -83,6 +87,25 @@ class RunTests(SynchronousTestCase):
 
         self.assertEqual(self.run_(work, FakeReactor(FakeReactor.stop)), INTERRUPTED)
         self.assertEqual(done, ["said"])
+
+    def test_interruptedTwice(self) -> None:
+        """A second Ctrl-C cancels what the first one left to be done; then it is Python's again."""
+        before = signal.getsignal(signal.SIGINT)
+        never: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def work(reactor: object) -> int:
+            try:
+                await never[0]
+            except CancelledError:
+                await never[1]
+            return GOOD
+
+        def twice(reactor: FakeReactor) -> None:
+            reactor.stop()
+            signal.raise_signal(signal.SIGINT)
+
+        self.assertEqual(self.run_(work, FakeReactor(twice)), INTERRUPTED)
+        self.assertIs(signal.getsignal(signal.SIGINT), before)
 
     def test_bug(self) -> None:
         """A mistake of ours is a traceback, and no finding."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,6 +23,11 @@ from echo_app.probe.arguments import TargetOptions
 from echo_app.probe.checks import Context
 from echo_app.probe.examination import againstBaseline, costOf, examine
 from echo_app.probe.findings import Result, Status
+from echo_app.probe.load.crew import LoadFailed
+from echo_app.probe.load.options import LoadOptions, raiseDescriptorLimit
+from echo_app.probe.load.results import Results
+from echo_app.probe.load.session import Session
+from echo_app.probe.load.summary import isGood, remarks, summary
 from echo_app.probe.options import CheckOptions, Options, PingOptions
 from echo_app.probe.ping import ping
 from echo_app.probe.report import Examination
@@ -33,6 +40,11 @@ GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
 def say(line: str) -> None:
     """Prints a line, now."""
     print(line, flush=True)
+
+
+def complain(line: str) -> None:
+    """Prints a line, now, on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 async def runPing(reactor: Any, options: PingOptions) -> int:
@@ -75,6 +87,43 @@ async def _examine(
     return examination
 
 
+async def runLoad(reactor: Any, options: LoadOptions) -> int:
+    """Measures; says what there is also when it was interrupted or failed; returns the exit status."""
+    raiseDescriptorLimit()
+    session = Session(reactor, options, complain)
+    ended = GOOD
+    try:
+        await session.run()
+    except CancelledError:
+        ended = INTERRUPTED
+        if not session.results.runs:
+            complain("interrupted before anything was measured")
+    except LoadFailed as error:
+        complain(_printable(str(error)))
+        ended = NOT_STARTED
+    results = session.results
+    if results.runs and not _publish(options, results):
+        return NOT_STARTED
+    isWarned = any(remarks(results.runs, results.settings)) and options["strict"]
+    return ended or (FINDING if isWarned or not all(map(isGood, results.runs)) else GOOD)
+
+
+def _publish(options: LoadOptions, results: Results) -> bool:
+    """Says what a load gave, and writes what is asked for; returns whether it could be written."""
+    path = options["json"]
+    for line in summary(results):
+        (complain if path == "-" else say)(line)
+    if path == "-":
+        say(results.toJson())
+    elif path:
+        try:
+            Path(path).write_text(results.toJson() + "\n")
+        except OSError as error:
+            complain(_printable(f"--json {path!r}: {error.strerror}"))
+            return False
+    return True
+
+
 def _status(options: TargetOptions, statuses: Collection[Status]) -> int:
     bad = {Status.FAIL, Status.WARN} if options["strict"] else {Status.FAIL}
     return FINDING if bad & set(statuses) else GOOD
@@ -83,10 +132,13 @@ def _status(options: TargetOptions, statuses: Collection[Status]) -> int:
 def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
     """Runs the reactor until some work is done; Ctrl-C cancels it, and waits for what it still has to say.
 
+    So does SIGTERM. A second one cancels it again.
+
     :param work: a coroutine function that returns an exit status.
     """
     statuses: list[int] = []
     done: Deferred[None] = Deferred()
+    handlers: dict[int, Any] = {}
 
     def start() -> None:
         running = Deferred.fromCoroutine(work(reactor))
@@ -94,6 +146,10 @@ def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) 
         running.addErrback(_statusOf).addCallback(statuses.append).addBoth(stop)
 
     def cancel(running: Deferred[Any]) -> Deferred[None]:
+        for number in (signal.SIGINT, signal.SIGTERM) if not done.called else ():
+            handlers[number] = signal.signal(
+                number, lambda number, frame: reactor.callFromThread(running.cancel)
+            )
         running.cancel()
         return done
 
@@ -104,7 +160,11 @@ def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) 
             reactor.stop()
 
     reactor.callWhenRunning(start)
-    reactor.run()
+    try:
+        reactor.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return statuses[0]
 
 
@@ -121,10 +181,14 @@ def _statusOf(failure: Failure) -> int:
 
 
 def _notStarted(reason: str) -> SystemExit:
-    """Says why, with nothing in it that a terminal would act upon; returns the end."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
-    print(f"echo-probe: {line}", file=sys.stderr)
+    """Says why; returns the end."""
+    complain(_printable(reason))
     return SystemExit(NOT_STARTED)
+
+
+def _printable(reason: str) -> str:
+    """Returns a reason as a line, with nothing in it that a terminal would act upon."""
+    return "echo-probe: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -144,5 +208,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
             target.endpoint(reactor, 1)
         except BadTarget as error:
             raise _notStarted(f"{target.text!r}: {error}") from None
-    command: Any = {"ping": runPing, "check": runCheck}[str(options.subCommand)]
+    command: Any = {"ping": runPing, "check": runCheck, "load": runLoad}[str(options.subCommand)]
     raise SystemExit(runUntilDone(reactor, partial(command, options=options.subOptions)))

@@ -16,6 +16,11 @@ from echo_app.probe.load.histogram import Histogram
 # The share of its time that a worker may be busy: of what is left, a part goes into waking up.
 BUSY = 0.95
 
+# What a connection may have under way in an open loop: what a thousand a second come to when the service
+# stalls for a second. Messages that are due and not sent wait too, and their time counts, so that this bounds
+# the queue on the path and not the schedule.
+INFLIGHT = 1000
+
 # What a file begins with; another number is another format.
 FORMAT = "echo-probe load 1"
 

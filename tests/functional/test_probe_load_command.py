@@ -1,0 +1,173 @@
+"""``echo-probe load`` as it is typed, and its workers as processes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from echo_app.probe.load.crew import LoadFailed
+from echo_app.probe.load.results import Results, Run, Settings
+from echo_app.probe.load.running import Running
+from echo_app.probe.targets import parseTarget
+from echo_app.testing import EchoProcess
+from tests.functional.service import PATIENCE, ServiceTestCase
+from tests.test_probe_load_tally import times
+
+LOAD = (sys.executable, "-m", "echo_app.probe", "load")
+SHORT = ("-d", "500ms", "--warmup", "0")
+EVERYTHING = ("--port", "0", "--tls", "0", "--listen", "unix:echo.sock", "--udp", "0", "--udp-rate", "0")
+FAKE = str(Path(__file__).parent.parent / "loadworker.py")
+
+
+class CommandTests(ServiceTestCase):
+    def run_(self, *arguments: str) -> tuple[int, str, str]:
+        """Runs it; returns its status, its output, and what it said besides."""
+        done = subprocess.run([*LOAD, *arguments], capture_output=True, text=True, timeout=PATIENCE)
+        return done.returncode, done.stdout, done.stderr
+
+    def targets(self, server: EchoProcess) -> list[str]:
+        """Returns a target of each transport."""
+        names = []
+        for listener in server.listeners:
+            isPath = listener.transport == "unix"
+            names.append(
+                f"{listener.transport}://" + (listener.host if isPath else f"{listener.host}:{listener.port}")
+            )
+        return names
+
+    def everyTransport(self, *arguments: str) -> Results:
+        """Loads every transport with four connections; returns what came of it."""
+        server = self.serve(*EVERYTHING)
+        targets = self.targets(server)
+        self.assertEqual(len(targets), 4)
+        status, output, errors = self.run_(
+            *(*targets, "--insecure", "-c", "4", *SHORT, "--seed", "3", "--json", "-", *arguments)
+        )
+        results = Results.fromJson(output)
+        self.assertEqual(results.targets(), targets)
+        self.assertEqual((status, [run.errors for run in results.runs]), (0, [{}] * 4), errors)
+        for target in targets:
+            self.assertIn(f"\n{target}\n  sent ", errors)
+        return results
+
+    def test_closedLoop(self) -> None:
+        """In a closed loop every transport is asked as often as it answers."""
+        for run in self.everyTransport().runs:
+            self.assertEqual(run.due, run.sent)
+            self.assertGreater(run.answered, 0, run.target)
+            self.assertEqual((run.bytes, len(run.latency)), (1024 * run.answered, run.answered))
+            self.assertEqual(sum(each.answered for each in run.intervals), run.answered)
+
+    def test_openLoop(self) -> None:
+        """In an open loop every transport is asked as often as was said, whatever the processes."""
+        results = self.everyTransport("-r", "400", "--arrivals", "uniform", "--processes", "2")
+        for run in results.runs:
+            self.assertApproximates(run.sent, 200, 3, run.target)
+            self.assertEqual((run.due, run.answered), (run.sent, run.sent))
+        self.assertIn("--arrivals uniform", results.command)
+
+    def test_wrongBytes(self) -> None:
+        """Other bytes than were sent are status 1, and it is said where they are."""
+        (target,) = self.targets(self.serve("--port", "0", "--fault-seed", "5", "--fault", "corrupt=1e-2"))
+        status, output, _ = self.run_(target, *SHORT)
+        self.assertEqual(status, 1)
+        self.assertRegex(output, r"\n  errors     .*\d corrupt")
+        self.assertRegex(output, r"\n  wrong      message \d+, byte \d+: 0x.. came, 0x.. was sent ")
+
+    def test_refused(self) -> None:
+        """Where nobody listens it can't start: one line, and what was measured before."""
+        (target,) = self.targets(self.serve())
+        status, output, errors = self.run_(target, "127.0.0.1:1", *SHORT)
+        self.assertEqual((status, errors.splitlines()[1:]), (2, ["echo-probe: '127.0.0.1:1': refused"]))
+        self.assertIn(f"\n{target}\n  sent ", output)
+
+
+class EndTests(ServiceTestCase):
+    """How a load ends before its time, seen by the service."""
+
+    def setUp(self) -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        listening.settimeout(PATIENCE)
+        self.target = f"127.0.0.1:{listening.getsockname()[1]}"
+        self.path = self.mktemp()
+        self.command = subprocess.Popen(
+            [*LOAD, self.target, "--warmup", "0", "-d", "1h", "--json", self.path],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(self.endProcess)
+        self.sock, _ = listening.accept()
+        self.addCleanup(self.sock.close)
+        self.sock.settimeout(PATIENCE)
+        # From now on it is measured.
+        self.sock.sendall(self.sock.recv(1024, socket.MSG_WAITALL))
+        self.sock.recv(1024, socket.MSG_WAITALL)
+
+    def endProcess(self) -> None:
+        self.command.kill()
+        self.command.communicate()
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends it, and everything that was measured is said, in text and in JSON."""
+        self.command.send_signal(signal.SIGINT)
+        output, errors = self.command.communicate(timeout=PATIENCE)
+        self.assertEqual((self.command.returncode, errors), (130, ""))
+        self.assertRegex(output, r"\n  interrupted after [\d.]+ s of 3600 s\n")
+        (run,) = Results.fromJson(Path(self.path).read_text()).runs
+        self.assertEqual((run.isInterrupted, run.answered, run.errors), (True, 1, {}))
+
+    def test_killed(self) -> None:
+        """No worker outlives its parent, however that ends."""
+        pid = self.command.pid
+        (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        descriptor = os.pidfd_open(int(worker))
+        self.addCleanup(os.close, descriptor)
+        self.command.kill()
+        # It can be read when the process has ended (pidfd_open(2)).
+        self.assertTrue(select.select([descriptor], [], [], PATIENCE)[0])
+
+    def test_workerKilled(self) -> None:
+        """A worker that is killed is status 2 and one line."""
+        pid = self.command.pid
+        (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(worker), signal.SIGKILL)
+        output, errors = self.command.communicate(timeout=PATIENCE)
+        line = f"echo-probe: '{self.target}': worker 1 of 1: killed by signal 9\n"
+        self.assertEqual((self.command.returncode, output, errors), (2, "", line))
+
+
+class WorkerTests(ServiceTestCase):
+    """Workers that are processes, and do what they should not."""
+
+    async def measure(self, mode: str) -> Run:
+        from twisted.internet import reactor
+
+        settings = Settings(connections=2, duration=0.2, warmup=0.0, processes=2)
+        command = (sys.executable, "-I", FAKE, mode, times(*[0.001] * 20))
+        running = Running(reactor, parseTarget("127.0.0.1:1"), settings, command=command)
+        return await Deferred.fromCoroutine(running.measure(1))
+
+    async def test_good(self) -> None:
+        """What two of them report is added up."""
+        run = await self.measure("good")
+        self.assertEqual((run.answered, run.seconds, len(run.latency)), (20, 0.2, 40))
+
+    async def test_bad(self) -> None:
+        """Every other one is an error in words."""
+        for mode, reason in (
+            ("refused", "refused"),
+            ("killed", "worker 1 of 2: killed by signal 9"),
+            ("raises", "ZeroDivisionError"),
+            ("endless", "a line without an end"),
+        ):
+            error = await self.assertFailure(Deferred.fromCoroutine(self.measure(mode)), LoadFailed)
+            self.assertIn(reason, str(error))
