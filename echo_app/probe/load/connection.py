@@ -194,11 +194,15 @@ class Connection(ABC):
             self._push()
 
     def _catchUp(self, now: float) -> None:
-        """Sends what was due and has waited, and then follows the schedule again."""
-        until = min(now, self._ledger.end)
+        """Sends what was due and has waited, and then follows the schedule again.
+
+        That was somebody else's doing until the answer lay there that made room.
+        """
+        until, woken = min(now, self._ledger.end), self._loop.woken
         while self._due < until and self._hasRoom():
             self._left -= 1
-            self._ask(self._due, now)
+            due = self._due
+            self._ask(due, now).lateness.record(now - (due if due > woken else woken))
             self._due = next(self._schedule)
         if self._due >= until:
             self._isWaiting = False
