@@ -5,6 +5,7 @@ Gil Tene's HdrHistogram, whose encoded form other programs read too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
@@ -77,11 +78,19 @@ class Histogram:
 
         :param rank: between 0 and 100.
         """
-        if len(self) * (100 - rank) / 100 < ABOVE:
+        if not self._isStated(rank):
             return None
         return float(self._counts.get_value_at_percentile(rank)) / 1e9
 
-    def percentiles(self) -> dict[float, float]:
-        """Returns those of the usual percentiles that can be stated, in seconds, by rank."""
-        stated = {rank: self.percentile(rank) for rank in RANKS}
-        return {rank: value for rank, value in stated.items() if value is not None}
+    def percentiles(self, ranks: Sequence[float] = RANKS) -> dict[float, float]:
+        """Returns those of some percentiles that can be stated, in seconds, by rank.
+
+        :param ranks: in any order; by default the usual ones. Of many it costs as much as of one.
+        """
+        stated = [rank for rank in ranks if self._isStated(rank)]
+        return {
+            rank: value / 1e9 for rank, value in self._counts.get_percentile_to_value_dict(stated).items()
+        }
+
+    def _isStated(self, rank: float) -> bool:
+        return len(self) * (100 - rank) / 100 >= ABOVE

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from echo_app.probe.load.fitting import misfit
 from echo_app.probe.load.histogram import Histogram
 
 # The share of its time that a worker may be busy: of what is left, a part goes into waking up.
@@ -189,15 +190,18 @@ class Results:
         """
         try:
             data = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("no JSON") from None
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise ValueError(f"not written by echo-probe load --json ({FORMAT!r})")
         try:
             settings, runs = Settings.of(data.pop("settings")), [Run.of(each) for each in data.pop("runs")]
-            return cls(**data, settings=settings, runs=runs)
+            results = cls(**data, settings=settings, runs=runs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged: {error!r}") from error
+        if found := misfit(results, cls):
+            raise ValueError(f"damaged: {found}")
+        return results
 
     def toJson(self) -> str:
         """Returns it as JSON."""
