@@ -99,6 +99,8 @@ def _missed(run: Run, settings: Settings) -> str:
     if settings.rate is None or run.isInterrupted:
         return ""
     expected = settings.rate * run.seconds
+    if not expected:
+        return ""
     chance = DEVIATIONS / sqrt(expected) if settings.arrivals == "poisson" else 1 / expected
     who = "the probe" if run.isProbeLate else "the service, or the path to it,"
     slope, missing = growth(run), 1 - run.sent / expected
@@ -129,7 +131,7 @@ def growth(run: Run) -> float:
     """
     latencies = [each.percentiles[50.0] for each in run.intervals if 50.0 in each.percentiles]
     third = len(latencies) // 3
-    if third < 2:
+    if third < 2 or not run.seconds:
         return 0.0
     before, after = median_high(latencies[:third]), median_low(latencies[-third:])
     return (after - before) / (run.seconds * 2 / 3)
@@ -146,7 +148,7 @@ def _advice(settings: Settings, busy: float) -> str:
 
 
 def _sizes(settings: Settings) -> str:
-    total = sum(weight for _, weight in settings.sizes)
+    total = sum(weight for _, weight in settings.sizes) or 1.0
     if len(settings.sizes) == 1:
         return binary(settings.sizes[0][0])
     return " + ".join(f"{weight / total:.0%} {binary(size)}" for size, weight in settings.sizes)
