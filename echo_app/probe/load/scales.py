@@ -1,0 +1,134 @@
+"""Where a value stands on an axis, and what is written there: pure functions.
+
+A position is a share of the axis, from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# A percentile axis is labelled here; 0 is its left end, and each nine is as long as the one before.
+_RANKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
+
+# What is that close to a round number is it.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A place on an axis.
+
+    :param at: its position.
+    :param text: what stands there.
+    :param isMinor: where there is no room, it may be left out.
+    """
+
+    at: float
+    text: str
+    isMinor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Logarithmic:
+    """An axis of times on which every factor of ten is as long as another.
+
+    :param low: seconds at its beginning; what is less stands there too.
+    :param high: seconds at its end.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Logarithmic:
+        """Returns the shortest one, from a 1, 2 or 5 to another, on which these times stand."""
+        values = [each for each in seconds if each > 0] or [0.001]
+        low, high = _below(min(values)), _above(max(values))
+        return cls(low, high) if low < high else cls(low, _above(low * 1.5))
+
+    def at(self, seconds: float) -> float:
+        """Returns where a time stands."""
+        if seconds <= self.low:
+            return 0.0
+        return min(1.0, math.log(seconds / self.low) / math.log(self.high / self.low))
+
+    def ticks(self) -> list[Tick]:
+        """Returns its tens, and also the twos and fives of a short one."""
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        factors = (1, 2, 5) if self.high / self.low < 2000 else (1,)
+        values = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+        isInside = (value for value in values if self.low * 0.999 <= value <= self.high * 1.001)
+        return [Tick(self.at(value), f"{_plain(value * 1000)} ms") for value in isInside]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """An axis from 0 on.
+
+    :param high: the value at its end.
+    """
+
+    high: float
+
+    def at(self, value: float) -> float:
+        """Returns where a value stands."""
+        return min(1.0, max(0.0, value / self.high)) if self.high > 0 else 0.0
+
+    def ticks(self, most: int, unit: str = "") -> list[Tick]:
+        """Returns round numbers from 0 on.
+
+        :param most: how many there may be after 0.
+        """
+        if self.high <= 0:
+            return [Tick(0.0, f"0{unit}")]
+        step = _above(self.high / most)
+        count = math.floor(self.high / step * 1.001)
+        return [Tick(self.at(step * n), f"{_plain(step * n)}{unit}") for n in range(count + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Nines:
+    """The axis of a percentile curve, as HdrHistogram's users know it: stretched towards 100.
+
+    :param last: the last rank that stands on it, less than 100.
+    """
+
+    last: float
+
+    def at(self, rank: float) -> float:
+        """Returns where a percentile stands: by how many nines its rank has."""
+        return min(1.0, _nines(rank) / _nines(self.last))
+
+    def ticks(self) -> list[Tick]:
+        """Returns the ranks that are usually asked for."""
+        isLong = self.last > 99.99
+        return [
+            Tick(self.at(rank), f"{rank:g}", isLong and rank in (99.99, 99.9999))
+            for rank in _RANKS
+            if rank <= self.last + _ROUNDING
+        ]
+
+
+def _nines(rank: float) -> float:
+    return math.log10(100 / (100 - rank))
+
+
+def _steps(value: float) -> list[float]:
+    """Returns 1, 2 and 5 with zeros, from below a value to above it."""
+    power = math.floor(math.log10(value))
+    return [factor * 10.0**exponent for exponent in (power - 1, power, power + 1) for factor in (1, 2, 5)]
+
+
+def _below(value: float) -> float:
+    return max(step for step in _steps(value) if step <= value * (1 + _ROUNDING))
+
+
+def _above(value: float) -> float:
+    return min(step for step in _steps(value) if step >= value * (1 - _ROUNDING))
+
+
+def _plain(value: float) -> str:
+    """Says a round number without an exponent: ``0.02``, ``5``, ``100,000``."""
+    return f"{value:,.6f}".rstrip("0").rstrip(".")
