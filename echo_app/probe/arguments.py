@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from getopt import GetoptError, gnu_getopt
+from pathlib import Path
 from typing import Any
 
 from twisted.python.usage import Options as BaseOptions
@@ -47,6 +49,16 @@ def protocolNames(text: str) -> tuple[str, ...]:
     return names
 
 
+def writablePath(text: str) -> Path:
+    """Returns the path of a file that can be written, for all that is known before it is."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise ValueError("there is no such folder")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError("can't be written")
+    return path
+
+
 def row(option: str, short: str | None, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
     """Returns a row of ``optParameters``, whose errors name the option and the value."""
 
@@ -74,7 +86,28 @@ class ProbeOptions(BaseOptions):
         raise SystemExit(0)
 
 
-class TargetOptions(ProbeOptions):
+class CommandOptions(ProbeOptions):
+    """The options of every command that is given some texts, before, between and after its options.
+
+    :ivar texts: what is no option.
+    """
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parses options wherever they stand."""
+        try:
+            found, texts = gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            raise UsageError(str(error)) from None
+        hasValue = {f"--{each[:-1]}" for each in self.longOpt if each.endswith("=")}
+        first = [f"{name}={value}" if name in hasValue else f"{name}{value}" for name, value in found]
+        super().parseOptions([*first, "--", *texts])
+
+    def parseArgs(self, *texts: str) -> None:
+        """Takes the texts."""
+        self.texts = list(texts)
+
+
+class TargetOptions(CommandOptions):
     """The options of every command that talks to targets.
 
     :ivar targets: what is looked at.
@@ -97,20 +130,6 @@ class TargetOptions(ProbeOptions):
         row("seed", None, None, "Number that all chance follows from, to repeat a run.", wholeNumber),
     ]
     targets: list[Target]
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parses options that stand before, between and after the targets."""
-        try:
-            found, targets = gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
-        except GetoptError as error:
-            raise UsageError(str(error)) from None
-        hasValue = {f"--{each[:-1]}" for each in self.longOpt if each.endswith("=")}
-        first = [f"{name}={value}" if name in hasValue else f"{name}{value}" for name, value in found]
-        super().parseOptions([*first, "--", *targets])
-
-    def parseArgs(self, *targets: str) -> None:
-        """Takes the targets."""
-        self.texts = list(targets)
 
     def postOptions(self) -> None:
         """Reads the targets, when it is known how they speak TLS."""

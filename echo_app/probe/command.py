@@ -23,8 +23,10 @@ from echo_app.probe.arguments import TargetOptions
 from echo_app.probe.checks import Context
 from echo_app.probe.examination import againstBaseline, costOf, examine
 from echo_app.probe.findings import Result, Status
+from echo_app.probe.load.compare import CompareOptions, runCompare
 from echo_app.probe.load.crew import LoadFailed
 from echo_app.probe.load.options import LoadOptions, raiseDescriptorLimit
+from echo_app.probe.load.reportfile import writeReport
 from echo_app.probe.load.results import Results
 from echo_app.probe.load.session import Session
 from echo_app.probe.load.summary import isGood, remarks, summary
@@ -113,14 +115,23 @@ def _publish(options: LoadOptions, results: Results) -> bool:
     path = options["json"]
     for line in summary(results):
         (complain if path == "-" else say)(line)
+    written = True
     if path == "-":
         say(results.toJson())
     elif path:
-        try:
-            Path(path).write_text(results.toJson() + "\n")
-        except OSError as error:
-            complain(_printable(f"--json {path!r}: {error.strerror}"))
-            return False
+        written = _written("json", path, lambda: Path(path).write_text(results.toJson() + "\n"))
+    if report := options["report"]:
+        written &= _written("report", report, lambda: writeReport(report, [results]))
+    return written
+
+
+def _written(option: str, path: object, write: Callable[[], object]) -> bool:
+    """Writes a file; says when that fails, and returns whether it did not."""
+    try:
+        write()
+    except OSError as error:
+        complain(_printable(f"--{option} {str(path)!r}: {error.strerror}"))
+        return False
     return True
 
 
@@ -173,11 +184,16 @@ def _statusOf(failure: Failure) -> int:
     if failure.check(CancelledError):
         return INTERRUPTED
     if failure.check(BrokenPipeError):
-        # Nobody reads on, as under head: what is printed at the exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
+        return _nobodyReads()
     failure.printTraceback(sys.stderr)
     return NOT_STARTED
+
+
+def _nobodyReads() -> int:
+    """Does what is to be done when nobody reads on, as under head; returns the status."""
+    # What is printed at the exit would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return GOOD
 
 
 def _notStarted(reason: str) -> SystemExit:
@@ -191,6 +207,19 @@ def _printable(reason: str) -> str:
     return "echo-probe: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
 
 
+def _compared(options: CompareOptions) -> int:
+    """Compares; returns the exit status."""
+    report, results, names = options["report"], options.results, options.texts
+    written = report is None or _written("report", report, lambda: writeReport(report, results, names))
+    try:
+        isWorse = runCompare(options, say)
+    except BrokenPipeError:
+        return _nobodyReads()
+    if not written:
+        return NOT_STARTED
+    return FINDING if isWorse and options["fail-if-worse"] else GOOD
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command.
 
@@ -201,6 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.parseOptions(arguments)
     except UsageError as error:
         raise _notStarted(str(error)) from None
+    if isinstance(options.subOptions, CompareOptions):
+        raise SystemExit(_compared(options.subOptions))
     from twisted.internet import reactor
 
     for target in options.subOptions.targets:

@@ -7,6 +7,7 @@ from twisted.python.usage import UsageError
 from echo_app.probe.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.checks import Settings
 from echo_app.probe.examination import CHECKS
+from echo_app.probe.load.compare import CompareOptions
 from echo_app.probe.load.options import LoadOptions
 from echo_app.probe.ping import LARGEST_DATAGRAM, NUMBER, Pings
 
@@ -82,9 +83,10 @@ class Options(ProbeOptions):
         ["ping", None, PingOptions, "Round trips, a line each."],
         ["check", None, CheckOptions, "What does this path do to bytes, connections and time?"],
         ["load", None, LoadOptions, "Many round trips: rates, latencies and errors."],
+        ["compare", None, CompareOptions, "Results of loads, side by side: do they differ?"],
     ]
 
     def postOptions(self) -> None:
         """Needs a command."""
         if self.subCommand is None:
-            raise UsageError("no command; there are ping, check and load")
+            raise UsageError("no command; there are ping, check, load and compare")

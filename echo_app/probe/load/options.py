@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import resource
 from collections.abc import Sequence
@@ -10,9 +9,10 @@ from math import ceil, isfinite
 
 from twisted.python.usage import UsageError
 
-from echo_app.probe.arguments import TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.arguments import TargetOptions, positiveNumber, row, wholeNumber, writablePath
 from echo_app.probe.checks import RESERVE
 from echo_app.probe.findings import binary
+from echo_app.probe.load.reportfile import REPORT
 from echo_app.probe.load.results import INFLIGHT, Settings
 from echo_app.probe.ping import LARGEST_DATAGRAM, NUMBER
 
@@ -90,12 +90,8 @@ def arrivalsOf(text: str) -> str:
 
 def fileOf(text: str) -> str:
     """Returns the path of a file that can be written, for all that is known before it is."""
-    folder = os.path.dirname(text) or "."
     if text != "-":
-        if not os.path.isdir(folder):
-            raise ValueError("there is no such folder")
-        if os.path.isdir(text) or not os.access(text if os.path.exists(text) else folder, os.W_OK):
-            raise ValueError("can't be written")
+        writablePath(text)
     return text
 
 
@@ -130,6 +126,7 @@ class LoadOptions(TargetOptions):
         row("processes", None, 1, "Processes that share the connections.", wholeNumber),
         row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
+        REPORT,
     ]
     settings: Settings
     typed: tuple[str, ...] = ()
