@@ -183,6 +183,7 @@ class TrustTests(ProxyTestCase):
             self.assertReset(server, data)
         self.assertReset(server, SIGNATURE + b"\x21\x11\0\x0b")
         self.enter(server, line())
+        self.closePeers()
         self.assertEqual(stopCounts(server)["refused"], 6)
         self.assertIn("6.6.6.6\\x1b[2J", server.log())
         self.assertEqual(server.log().count("bad-header"), 1, server.log())
@@ -236,6 +237,7 @@ class LimitsTests(ProxyTestCase):
         inside[0].shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(inside[0]), b"")
         self.enter(server, line("192.0.2.1"))
+        self.closePeers()
         self.assertEqual(stopCounts(server)["refused"], 3)
 
     def test_pending(self) -> None:

@@ -51,7 +51,7 @@ class NeverReadingTests(TLSTestCase):
         self.assertEqual(len(warm.receive(1 << 20)), 1 << 20)
         before = residentBytes(server.pid)
         peers = [self.peer(server) for _ in range(PEERS)]
-        rests = [self._offer(peer, 0.5) for peer in peers]
+        rests = [self._offer(peer, 0.2) for peer in peers]
         self.assertLess(residentBytes(server.pid) - before, PEERS * PER_PEER)
         # Others are served meanwhile.
         self.peer(server)
@@ -74,6 +74,7 @@ class LimitTests(TLSTestCase):
         for sock in [self.connect(server.address("tls")), *silent]:
             self.assertRaises(ConnectionResetError, sock.recv, 1)
         self.peer(server)
+        self.closePeers()
         counts = stopCounts(server)
         self.assertEqual((counts["connections"], counts["refused"], counts["failed"]), (3, 1, 2))
 
@@ -84,6 +85,7 @@ class LimitTests(TLSTestCase):
         self.assertEqual(peer.receiveAll(), b"")
         self.assertTrue(peer.isEnded)
         self.assertEqual(peer.receiveRest(), b"")
+        self.closePeers()
         self.assertEqual(stopCounts(server)["timed out"], 1)
 
     def test_stall(self) -> None:
