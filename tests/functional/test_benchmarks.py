@@ -326,7 +326,8 @@ class CommandTests(ServiceTestCase):
         rows = ("--only", "1k-10", "--only", "accept", "--peer", "direct", "--peer", "asyncio")
         brief = ("--rounds", "2", "--seconds", "0.05")
         process = self.start(*rows, *brief, "--json", "samples.json", "--output", ".")
-        printed, errors = process.communicate(timeout=PATIENCE)
+        # It measures for a second, and starts many processes.
+        printed, errors = process.communicate(timeout=3 * PATIENCE)
         self.assertEqual((process.returncode, errors), (0, ""))
         self.assertIn("1k-10, round 2\n", printed)
         results = Results.fromJson(Path("samples.json").read_text())

@@ -173,8 +173,8 @@ class StreamTests(HAProxyTestCase):
         self.assertEqual(echo.log().count("\n"), lines, echo.log())
         self.assertNotIn("DOWN", self.output())
         counts = stopCounts(echo)
-        # One is the client's.
-        self.assertGreater(counts["connections"], 5)
+        # One is the client's; there are twenty checks a second, on an idle machine.
+        self.assertGreater(counts["connections"], 2)
         self.assertEqual((counts["refused"], counts["timed out"]), (0, 0))
         # HAProxy's own word for it that its checks reach the service, and that nothing else was wrong.
         self.assertTrue(waitUntil(lambda: "DOWN" in self.output()), self.output())

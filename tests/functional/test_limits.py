@@ -251,7 +251,7 @@ class DescriptorTests(CapTestCase):
             for thread in retries:
                 thread.join()
         self.assertLess(share, 0.05, "full, with peers that come back")
-        self.assertGreaterEqual(len(refused), 6)
+        self.assertGreater(len(refused), len(retries), "nobody came back")
         self.assertTrue(all(refused))
 
     def _check(self, *options: str) -> None:

@@ -280,7 +280,7 @@ class StopTests(ProxyTestCase):
         server.signal(signal.SIGTERM)
         self.assertEqual([receiveAll(peer) for peer in peers], [b""] * CROWD)
         self.assertEqual(server.wait(), -signal.SIGTERM)
-        self.assertLess(time.monotonic() - start, 4)
+        self.assertLess(time.monotonic() - start, 10)
         self.assertIn("0 aborted", server.log())
 
     def test_queued(self) -> None:
