@@ -13,6 +13,7 @@ import unittest
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
@@ -89,13 +90,27 @@ class ServiceTestCase(TestCase):
         """
         host, port = address
         family = socket.AF_UNIX if not port else socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family)
-        self.addCleanup(sock.close)
+        sock = self.closedLater(socket.socket(family))
         sock.settimeout(PATIENCE)
         for name, value in options.items():
             sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
         sock.connect(address if port else host)
         return sock
+
+    @cached_property
+    def _peers(self) -> list[socket.socket]:
+        return []
+
+    def closedLater(self, peer: socket.socket) -> socket.socket:
+        """Has a peer closed by :meth:`closePeers`, or at the test's end; returns it."""
+        self._peers.append(peer)
+        self.addCleanup(peer.close)
+        return peer
+
+    def closePeers(self) -> None:
+        """Closes all peers, for a stop that has no quiet ones to make out, which takes a second."""
+        for peer in self._peers:
+            peer.close()
 
 
 def receiveAll(sock: socket.socket) -> bytes:

@@ -95,6 +95,7 @@ class AccessLogTestCase(ServiceTestCase):
 
     def lines(self, server: EchoProcess) -> list[Line]:
         """Stops the service; returns the lines of the file."""
+        self.closePeers()
         server.stop()
         self.assertNotIn("Traceback", server.log())
         return self.parsed(self.path.read_bytes())

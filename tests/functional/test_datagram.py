@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import Namespace, processorShare, waitUntil
+from tests.functional.kernel import Namespace, fairClock, isAtRest, processorShare, waitUntil
 from tests.functional.service import (
     PATIENCE,
     ServiceTestCase,
@@ -32,6 +32,10 @@ from tests.functional.service import (
 Address = tuple[str, int]
 
 SMALL, LARGEST = 5, 65_507
+
+# Seconds that a stream may wait beside a flood (the contract's own figure), and how often that is tried.
+SOON = 0.05
+ROUNDS = 5
 
 # Sends datagrams of a size to a port until it is killed, and says when it begins.
 FLOOD = """
@@ -271,7 +275,7 @@ class LoopTests(DatagramTestCase):
     def _counts(self, *servers: EchoProcess, datagrams: int = 1) -> list[int]:
         """Waits until that many datagrams were dropped, which are all; returns how many were answered."""
         for server in servers:
-            waitUntil(lambda server=server: processorShare(server.pid, 0.2) < 0.05)  # type: ignore[misc]
+            self.assertTrue(waitUntil(lambda server=server: isAtRest(server.pid)))  # type: ignore[misc]
         counts = [stopCounts(server) for server in servers]
         self.assertEqual(sum(count["dropped"] for count in counts), datagrams)
         return [count["datagrams"] for count in counts]
@@ -383,20 +387,16 @@ class RateTests(DatagramTestCase):
         clients = [self.client() for _ in range(2)]
         received = 0
         start = time.monotonic()
-        while (elapsed := time.monotonic() - start) < 1.0:
+        # As long as it takes: a busy machine may send for a while less than what would be answered.
+        while received < 400 and (elapsed := time.monotonic() - start) < PATIENCE:
             for client in clients:
                 client.sendto(b"hello", server.address("udp"))
             while ready := select.select(clients, [], [], 0.001)[0]:
                 for client in ready:
                     client.recv(10)
                     received += 1
-        while ready := select.select(clients, [], [], 0.2)[0]:
-            for client in ready:
-                client.recv(10)
-                received += 1
-        most = 200 + 200 * elapsed
-        self.assertLess(received, most + 20)
-        self.assertGreater(received, 0.8 * most)
+        self.assertGreaterEqual(received, 400)
+        self.assertLess(received, 200 + 200 * elapsed + 20)
         self.assertGreater(stopCounts(server)["dropped"], 0)
 
     def test_otherSource(self) -> None:
@@ -424,6 +424,17 @@ class RateTests(DatagramTestCase):
 class FloodTests(DatagramTestCase):
     """A flood of datagrams keeps no stream waiting."""
 
+    def _longest(self, peer: socket.socket, clock: Callable[[], float]) -> float:
+        """Returns the longest of some round trips, less what is left to a busy machine's scheduler."""
+        waits = []
+        for _ in range(60):
+            start = clock()
+            peer.send(b"ping")
+            self.assertEqual(peer.recv(10), b"ping")
+            waits.append(clock() - start)
+            Event().wait(0.01)
+        return sorted(waits)[54]
+
     def _check(self, size: int, *options: str) -> None:
         server = self.serve("--port", "0", "--udp", "0", *options)
         peer = self.connect(server.address("tcp"))
@@ -436,17 +447,13 @@ class FloodTests(DatagramTestCase):
         self.addCleanup(flood.kill)
         assert flood.stdout is not None
         flood.stdout.readline()
-        waits = []
-        for _ in range(60):
-            start = time.monotonic()
-            peer.send(b"ping")
-            self.assertEqual(peer.recv(10), b"ping")
-            waits.append(time.monotonic() - start)
-            Event().wait(0.01)
+        # A busy machine spoils a round, a service that is slow spoils all of them.
+        rounds: list[float] = []
+        while len(rounds) < ROUNDS and min(rounds, default=SOON) >= SOON:
+            rounds.append(self._longest(peer, fairClock(server.pid)))
         after = residentKibibytes(server.pid)
         flood.kill()
-        # The slowest ones are left to a busy machine's scheduler.
-        self.assertLess(sorted(waits)[54], 0.05)
+        self.assertLess(min(rounds), SOON, rounds)
         self.assertLess(after - before, 8 * 1024)
         self.assertIdle(server)
 

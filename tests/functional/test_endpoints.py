@@ -228,6 +228,7 @@ class HaproxyTests(EndpointTestCase):
         last = self.connect(server.address())
         last.sendall(PROXY_HEADER)
         self.assertTrue(exchange(last))
+        self.closePeers()
         counts = stopCounts(server)
         self.assertEqual((counts["connections"], counts["refused"]), (2, 3))
 

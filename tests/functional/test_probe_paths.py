@@ -203,7 +203,7 @@ class HAProxyTests(HAProxyTestCase):
     patience = "1s"
 
     async def test_idle(self) -> None:
-        """Its time-out is found, within a tenth of what another connection sees at the same time."""
+        """Its time-out is found as what another connection sees at the same time."""
         self.start()
         watching = deferToThread(self._watch)
         found = await examined(Idle(ages=(0.3,)), "{}:{}".format(*self.front[0]), idle=3)
@@ -212,8 +212,8 @@ class HAProxyTests(HAProxyTestCase):
         self.assertIn("FIN", found.seen)
         gone = found.details["gone"]
         assert isinstance(gone, float)
-        # HAProxy is never early, and both see it late when the machine pauses.
-        self.assertTrue(0.9 <= gone <= watched * 1.1 + 0.3, (watched, found))
+        # HAProxy is never early, and either sees it late when the machine pauses.
+        self.assertTrue(0.9 <= gone <= watched + 1.0, (watched, found))
 
     def _watch(self) -> float:
         """Returns the age at which an idle connection is closed."""

@@ -183,6 +183,7 @@ class TrustTests(ProxyTestCase):
             self.assertReset(server, data)
         self.assertReset(server, SIGNATURE + b"\x21\x11\0\x0b")
         self.enter(server, line())
+        self.closePeers()
         self.assertEqual(stopCounts(server)["refused"], 6)
         self.assertIn("6.6.6.6\\x1b[2J", server.log())
         self.assertEqual(server.log().count("bad-header"), 1, server.log())
@@ -199,13 +200,10 @@ class TrustTests(ProxyTestCase):
     def test_trusted(self) -> None:
         """Peers of the networks that are named may send a header, others are reset."""
         server = self.proxied("--trust-proxy", "127.0.0.2", "--trust-proxy", "2001:db8::/32")
-        for source, served in (("127.0.0.2", True), ("127.0.0.1", False)):
-            with socket.create_connection(server.address(), PATIENCE, (source, 0)) as peer:
-                if served:
-                    sendAndEnd(peer, line() + b"hello")
-                    self.assertEqual(receiveAll(peer), b"hello")
-                else:
-                    self.assertIn(waitForCut(peer), (104, 32))
+        with socket.create_connection(server.address(), PATIENCE, ("127.0.0.2", 0)) as peer:
+            sendAndEnd(peer, line() + b"hello")
+            self.assertEqual(receiveAll(peer), b"hello")
+        self.assertReset(server, b"")
         self.assertEqual(stopCounts(server)["refused"], 1)
         self.assertEqual(server.log().count("127.0.0.1:"), 2, server.log())
 
@@ -236,6 +234,7 @@ class LimitsTests(ProxyTestCase):
         inside[0].shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(inside[0]), b"")
         self.enter(server, line("192.0.2.1"))
+        self.closePeers()
         self.assertEqual(stopCounts(server)["refused"], 3)
 
     def test_pending(self) -> None:
@@ -278,7 +277,7 @@ class StopTests(ProxyTestCase):
         server.signal(signal.SIGTERM)
         self.assertEqual([receiveAll(peer) for peer in peers], [b""] * CROWD)
         self.assertEqual(server.wait(), -signal.SIGTERM)
-        self.assertLess(time.monotonic() - start, 4)
+        self.assertLess(time.monotonic() - start, 10)
         self.assertIn("0 aborted", server.log())
 
     def test_queued(self) -> None:

@@ -22,6 +22,9 @@ from tests.functional.service import (
 
 PEERS = 100
 
+# Seconds within which a stop comes that waits for nothing: few beside a drain, many for a busy machine.
+AT_ONCE = 5.0
+
 
 class _Transfer(threading.Thread):
     """A peer that sends for some seconds, half-closes, and reads to the end."""
@@ -54,7 +57,7 @@ class _Transfer(threading.Thread):
 class DrainTests(ServiceTestCase):
     def test_transfers(self) -> None:
         """100 peers that send on after SIGTERM, and half-close, get every byte; then the service ends."""
-        server = self.serve("--port", "0", "--drain-timeout", "10")
+        server = self.serve("--port", "0", "--drain-timeout", "30")
         transfers = [_Transfer(self.connect(server.address()), 3) for _ in range(PEERS)]
         for transfer in transfers:
             transfer.start()
@@ -65,7 +68,7 @@ class DrainTests(ServiceTestCase):
             transfer.join(PATIENCE)
         ended = time.monotonic()
         self.assertEqual(server.wait(), -signal.SIGTERM)
-        self.assertLess(time.monotonic() - ended, 2)
+        self.assertLess(time.monotonic() - ended, AT_ONCE)
         self.assertEqual([t for t in transfers if t.sent != t.received], [])
 
     def _isRefused(self, server: EchoProcess) -> bool:
@@ -105,13 +108,13 @@ class DrainTests(ServiceTestCase):
         server.wait()
 
     def test_silent(self) -> None:
-        """100 silent peers get a clean end of the stream, and the exit comes within 2 seconds."""
-        server = self.serve("--port", "0")
+        """100 silent peers get a clean end of the stream, and do not hold up the exit."""
+        server = self.serve("--port", "0", "--drain-timeout", "30")
         peers = [self.connect(server.address()) for _ in range(PEERS)]
         start = time.monotonic()
         server.signal(signal.SIGTERM)
         server.wait()
-        self.assertLess(time.monotonic() - start, 2)
+        self.assertLess(time.monotonic() - start, AT_ONCE)
         self.assertEqual([receiveAll(peer) for peer in peers], [b""] * PEERS)
 
     def test_quietPeerSends(self) -> None:
@@ -163,15 +166,15 @@ class AbortTests(ServiceTestCase):
         server = self._busy("--drain-timeout", "1")
         status, seconds = self._signalled(server, signal.SIGTERM)
         self.assertEqual(status, -signal.SIGTERM)
-        self.assertTrue(0.9 < seconds < 2, seconds)
+        self.assertTrue(0.9 < seconds < 4, seconds)
         self.assertIn("20 aborted", server.log())
 
     def test_noDrain(self) -> None:
-        """--drain-timeout 0 aborts at once."""
+        """--drain-timeout 0 aborts at once, where the default would wait for five seconds."""
         server = self._busy("--drain-timeout", "0")
         status, seconds = self._signalled(server, signal.SIGINT)
         self.assertEqual(status, -signal.SIGINT)
-        self.assertLess(seconds, 0.5)
+        self.assertLess(seconds, 4)
         self.assertIn("20 aborted", server.log())
 
     def test_secondSignal(self) -> None:

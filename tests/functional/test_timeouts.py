@@ -27,9 +27,10 @@ from tests.functional.service import (
 # How long the slow reader is watched. Repeated runs may do with less.
 SECONDS = float(os.environ.get("ECHO_APP_TEST_SECONDS", "60"))
 
-# The service's time-outs, and by when a peer that does not move must be cut off: two sweeps later.
+# The service's time-outs, and by when a peer that does not move must be cut off: two sweeps later, and what
+# a busy machine adds.
 TIMEOUT = 5
-CUT = TIMEOUT + 3
+CUT = TIMEOUT + 5
 
 # Bytes a second of the slow reader.
 SLOW = 40_000
@@ -150,7 +151,7 @@ class NotReadingTests(ServiceTestCase):
 
     def test_sendsOn(self) -> None:
         """A peer that does not read is not idle while its bytes still arrive in the kernel's queue."""
-        options = ("--idle-timeout", "2", "--stall-timeout", "0")
+        options = ("--idle-timeout", "3", "--stall-timeout", "0")
         server = self.serve("--listen", "unix:echo.sock", *options)
         peer = self.connect(server.address("unix"))
         self._fill(peer)
@@ -159,7 +160,7 @@ class NotReadingTests(ServiceTestCase):
             if not waitUntil(lambda: queued(peer, TIOCOUTQ) == 0, 0.5):
                 break
         unread = queued(peer, TIOCOUTQ)
-        for _ in range(7):
+        for _ in range(9):
             self.assertEqual(waitForCut(peer, 0.5), None, "it was cut off")
             peer.sendall(b"?")
         self.assertGreater(queued(peer, TIOCOUTQ), unread, "the service reads")
@@ -174,7 +175,7 @@ class NotReadingTests(ServiceTestCase):
         self.assertTrue(waitUntil(lambda: queued(peer, TIOCOUTQ) == 0), "the service does not read")
         peer.shutdown(socket.SHUT_WR)
         self.assertEqual(waitForCut(peer, 1), None, "before its time")
-        self.assertEqual(waitForCut(peer, 5), 0)
+        self.assertEqual(waitForCut(peer, 10), 0)
         self.assertEqual(stopCounts(server)["timed out"], 1)
 
 

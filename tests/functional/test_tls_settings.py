@@ -122,7 +122,7 @@ class CertificateTests(ServiceTestCase):
             (("--client-ca", key), f"--client-ca {key!r}: no usable certificate in PEM form"),
         ):
             with self.assertRaises(EchoProcessError) as raised:
-                EchoProcess("--tls", "0", *options).start()
+                self.serve("--tls", "0", *options)
             printed = str(raised.exception).splitlines()[1:]
             self.assertEqual(len(printed), 1, printed)
             self.assertIn(f"echo: {line}", printed[0])
