@@ -7,12 +7,13 @@ asyncio and Twisted alike::
         with socket.create_connection(server.address("tcp")) as client:
             ...
 
-The process ends with the block; and if the test's own process is killed before that, it notices the end
-of its standard input, and ends too.
+The process ends with the block; and if the test's own process is killed before that, it notices, removes
+its folder, and ends too.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -22,7 +23,9 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple, Self
+
+from echo_app.testing.control import CHILD, Control, ControlError
 
 # Seconds that a start or a stop may take on a busy machine; it takes about half of one.
 PATIENCE = 20.0
@@ -60,10 +63,11 @@ class Listener(NamedTuple):
 class EchoProcess:
     """``twistd -n echo`` with any options, in a folder of its own, until it is stopped.
 
-    :param options: of ``twistd echo``; without any it takes a free TCP port on 127.0.0.1.
+    :param options: of ``twistd echo``; without any listener it takes a free TCP port on 127.0.0.1.
     :param reactor: a reactor's name as ``twistd --help-reactors`` lists them; None is the default.
     :param command: what to run in place of this Python; `options` and ``--ready-file`` are appended.
     :param env: added to the environment.
+    :param within: where its folder is made; None is the usual place of temporary files.
 
     :ivar listeners: where it listens, in the order asked for.
     """
@@ -74,31 +78,39 @@ class EchoProcess:
         reactor: str | None = None,
         command: tuple[str, ...] | None = None,
         env: dict[str, str] | None = None,
+        within: str | os.PathLike[str] | None = None,
     ) -> None:
-        chosen = ("--reactor", reactor) if reactor is not None else ()
-        start = (sys.executable, "-m", "echo_app.testing", *chosen, "-n", "--pidfile=", "echo")
-        self._command = (start if command is None else command) + (options or ("--port", "0"))
+        # Nothing that lies beside the script is to be found by its imports.
+        start = (sys.executable, "-P", CHILD) if command is None else command
+        self._command = start + (options if command is None else options or ("--port", "0"))
+        self._isSpokenTo = command is None
+        self._settings: dict[str, Any] = {"reactor": reactor}
         self._env = env
+        self._within = within
         self._process: subprocess.Popen[bytes] | None = None
+        self._control: Control | None = None
         self._log = ""
         self.listeners: list[Listener] = []
         self._folder: Path | None = None
+        self._owner = 0
 
-    def start(self) -> EchoProcess:
+    def start(self) -> Self:
         """Starts it; returns itself when everything listens.
 
         :raise EchoProcessError: when it ends instead, with what it printed.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="echo_app-"))
-        ready = self.folder / "ready"
+        __tracebackhide__ = True
+        self._owner = os.getpid()
+        atexit.register(self.kill)
         try:
-            with open(self.folder / "log", "wb") as log:
-                self._process = self._launch((*self._command, "--ready-file", str(ready)), log)
-            deadline = time.monotonic() + PATIENCE
-            while not ready.exists():
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise EchoProcessError(f"not started:\n{self.log()}")
-                time.sleep(_LOOK)
+            self._folder = Path(tempfile.mkdtemp(prefix="echo_app-", dir=self._within))
+            self._control = Control()
+            ready = self.folder / "ready"
+            command = (*self._command, "--ready-file", str(ready))
+            with open(self.folder / "log", "wb") as log, self._control.theirs as stdin:
+                self._process = self._launch(command, stdin.fileno(), log)
+            if not (self._listens() if self._isSpokenTo else self._appears(ready)):
+                raise EchoProcessError(self._reason())
             lines = ready.read_text().splitlines()
             self.listeners = [self._absolute(Listener.fromLine(line)) for line in lines]
         except BaseException:
@@ -106,23 +118,51 @@ class EchoProcess:
             raise
         return self
 
-    def _launch(self, command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _listens(self) -> bool:
+        """Says whether everything listens, when the service has said so, or has ended."""
+        assert self._control is not None
+        try:
+            self._control.begin(self._settings)
+            self._control.listen(PATIENCE)
+        except ControlError:
+            return False
+        return True
+
+    def _appears(self, ready: Path) -> bool:
+        """Says whether the ready file is there, when it is, or when its service has ended."""
+        assert self._process is not None
+        deadline = time.monotonic() + PATIENCE
+        while not ready.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK)
+        return True
+
+    def _reason(self) -> str:
+        """Returns the service's one line about it; all that it printed where there is more."""
+        log = self.log().strip()
+        return log if log and "\n" not in log else f"not started:\n{log}"
+
+    def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=self.folder,
             env={**os.environ, **(self._env or {})},
+            # A terminal's Ctrl-C is for the tests, which stop it in their time.
+            start_new_session=True,
         )
 
-    def address(self, transport: str = "tcp", index: int = 0) -> tuple[str, int]:
+    def address(self, transport: str | None = None, index: int = 0) -> tuple[str, int]:
         """Returns host and port of the first listener of that kind, or of the one at the index.
 
+        :param transport: ``tcp``, ``tls``, ``udp`` or ``unix``; None is any.
         :raise LookupError: when there is none.
         """
-        found = [(each.host, each.port) for each in self.listeners if each.transport == transport]
-        return found[index]
+        found = [each for each in self.listeners if transport in (None, each.transport)]
+        return found[index].host, found[index].port
 
     def _absolute(self, listener: Listener) -> Listener:
         if listener.transport != "unix":
@@ -185,18 +225,30 @@ class EchoProcess:
 
     def kill(self) -> None:
         """Ends it at once, and removes its folder. A second call is harmless."""
+        if self._owner != os.getpid():
+            # A fork of the test's process: the service is not its own.
+            return
+        try:
+            self._remove()
+        except BaseException:
+            # Ctrl-C, or a test's time-out, in the middle of it.
+            self._remove()
+            raise
+
+    def _remove(self) -> None:
         process = self._process
         if process is not None:
             self.log()
             process.kill()
             process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
             self._process = None
+        if self._control is not None:
+            self._control.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        atexit.unregister(self.kill)
 
-    def __enter__(self) -> EchoProcess:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(

@@ -86,18 +86,23 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def start(command: tuple[str, ...], folder: str, stdout: int, stderr: int) -> WarmProcess:
+def start(
+    command: tuple[str, ...], folder: str, stdout: int, stderr: int, stdin: int | None = None
+) -> WarmProcess:
     """Starts a Python program in a folder.
 
-    :param command: this Python, ``-m`` and a module's name; or a script's path; then the arguments.
-    :param stdout: a descriptor, as is `stderr`.
+    :param command: this Python, ``-m`` and a module's name, or ``-P`` and a script's path; or a script's
+        path; then the arguments.
+    :param stdout: a descriptor, as are `stderr` and `stdin`; without the latter it is a pipe.
     """
     told, tells = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs, ours = os.pipe()
     with tells:
         try:
             request = json.dumps({"command": command, "folder": os.path.abspath(folder)}).encode()
-            socket.send_fds(_forking(), [request], [theirs, stdout, stderr, tells.fileno()])
+            socket.send_fds(
+                _forking(), [request], [theirs if stdin is None else stdin, stdout, stderr, tells.fileno()]
+            )
         finally:
             os.close(theirs)
     return WarmProcess(told, os.fdopen(ours, "wb", 0))
@@ -168,14 +173,15 @@ def _become(request: bytes, descriptors: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = json.loads(request)
     os.chdir(asked["folder"])
-    program, *arguments = asked["command"]
+    _, *arguments = asked["command"]
     isModule = arguments[:1] == ["-m"]
+    isPython = isModule or arguments[:1] == ["-P"]
     # In place: twist has bound the list itself, when it was imported.
-    sys.argv[:] = arguments[1:] if isModule else asked["command"]
+    sys.argv[:] = arguments[1:] if isPython else asked["command"]
     if isModule:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
-        runpy.run_path(program, run_name="__main__")
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def _begin(request: bytes, descriptors: list[int], tells: int) -> None:
