@@ -39,7 +39,7 @@ from echo_app.responders.named import makeResponder
 from echo_app.shared import Shared
 from echo_app.snapshot import Snapshot, logAtStop
 from echo_app.timeouts import TimeoutSweep
-from echo_app.tls.server import TLSEndpoint
+from echo_app.tls.endpoint import TLSEndpoint
 
 if TYPE_CHECKING:
     from twisted.cred.portal import Portal

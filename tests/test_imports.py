@@ -67,6 +67,7 @@ HOUSE = (
     "faults.refusing",
     "tls.waiting",
     "tls.connection",
+    "tls.endpoint",
     "tls.server",
     "listeners",
     "faults.misbehaviour",

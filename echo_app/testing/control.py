@@ -36,7 +36,7 @@ class ControlError(Exception):
 class Control:
     """The test's end.
 
-    :ivar theirs: the other end, until :meth:`handOver`.
+    :ivar theirs: the other end, to be closed by whoever gives it to the service's process.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Control:
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Says what the service's process needs before it imports anything."""
-        self.theirs.close()
+        # Relative ones, such as the empty one, are of the test's folder.
         path = [os.path.abspath(each) for each in sys.path]
         self._say({"path": path, "settings": settings})
 

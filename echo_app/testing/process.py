@@ -162,6 +162,8 @@ class EchoProcess:
         :raise LookupError: when there is none.
         """
         found = [each for each in self.listeners if transport in (None, each.transport)]
+        if index >= len(found):
+            raise LookupError(f"there are {len(found)} listeners for {transport or 'anything'}")
         return found[index].host, found[index].port
 
     def _absolute(self, listener: Listener) -> Listener:

@@ -40,6 +40,8 @@ class EchoServer(EchoProcess):
         env: dict[str, str] | None = None,
         within: str | os.PathLike[str] | None = None,
     ) -> None:
+        if any(option.startswith("--access-log") for option in options):
+            raise ValueError("--access-log: the records are in a file of its own")
         if isinstance(faults, str):
             faults = (faults,)
         more = [part for spec in faults for part in ("--fault", spec)]
@@ -117,8 +119,10 @@ class EchoServer(EchoProcess):
         __tracebackhide__ = True
         deadline = time.monotonic() + timeout
         while len(found := self.records()) < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} of {count} connections have ended within {timeout:g} s")
+            hasEnded = self._process is None or self._process.poll() is not None
+            if hasEnded or time.monotonic() > deadline:
+                when = "until the service did" if hasEnded else f"within {timeout:g} s"
+                raise TimeoutError(f"{len(found)} of {count} connections have ended {when}")
             time.sleep(_LOOK)
         return found
 

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+# What a reactor is made of, while the child's process has it imported without TLS.
+from twisted.internet import posixbase  # noqa: F401
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from echo_app.arguments import named
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import Fault, parseFault
-from echo_app.service import EchoService
 from echo_app.options import Options
+from echo_app.recording import accesslog
+from echo_app.service import EchoService
 from echo_app.tap import makeService
-from echo_app.tls.certificates import throwAwayWithAuthority
 
 
 class SpokenOptions(Options):
@@ -36,6 +38,8 @@ class SpokenOptions(Options):
     def postOptions(self) -> None:
         """Makes the certificate before it is looked for."""
         if self._settings.get("ca") and self["certificate"] is None:
+            from echo_app.tls.certificates import throwAwayWithAuthority
+
             authority, identity = throwAwayWithAuthority()
             _write(self._settings["ca"], authority)
             _write("identity.pem", identity)
@@ -68,6 +72,8 @@ class SpokenService:
         self._settings = settings
         self._say = say
         self._options = SpokenOptions(settings)
+        # Whoever waits for a record waits for nothing else.
+        accesslog.DELAY = 0.0
         self._service: EchoService | None = None
 
     def run(self, arguments: Sequence[str]) -> None:

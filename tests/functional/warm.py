@@ -153,7 +153,9 @@ def _readAll() -> None:
     from twisted.internet import posixbase  # noqa: F401
     from twisted.plugin import getPlugins
 
-    import echo_app.tap  # noqa: F401
+    import echo_app.tap
+    import echo_app.testing.spoken
+    import echo_app.tls.server  # noqa: F401
 
     for each in entry_points(group="console_scripts"):
         if each.name in ("twistd", "twist"):
