@@ -220,15 +220,14 @@ class EchoProcess:
 
         :raise EchoProcessError: when it still runs after `timeout` seconds; it is killed then.
         """
-        if self._process is None:
+        if self._process is None or not self._isOwn():
             return 0
         self._process.send_signal(signal.SIGTERM)
         return self.wait(timeout)
 
     def kill(self) -> None:
         """Ends it at once, and removes its folder. A second call is harmless."""
-        if self._owner != os.getpid():
-            # A fork of the test's process: the service is not its own.
+        if not self._isOwn():
             return
         try:
             self._remove()
@@ -236,6 +235,10 @@ class EchoProcess:
             # Ctrl-C, or a test's time-out, in the middle of it.
             self._remove()
             raise
+
+    def _isOwn(self) -> bool:
+        """Says whether this process started it, and is not a fork of the one that did."""
+        return self._owner == os.getpid()
 
     def _remove(self) -> None:
         process = self._process

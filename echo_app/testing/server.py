@@ -128,7 +128,7 @@ class EchoServer(EchoProcess):
 
     def end(self) -> None:
         """Stops it without waiting for its connections, which are reset."""
-        if self._process is not None:
+        if self._process is not None and self._isOwn():
             # The second signal is what makes a stop a short one.
             self._process.send_signal(signal.SIGTERM)
             self._process.send_signal(signal.SIGINT)

@@ -168,6 +168,7 @@ class EchoProcessTests(ServiceTestCase):
         self.addCleanup(os.close, output)
         for _ in range(8):
             server = warm.start((*twistd, "--ready-file", "ready"), str(folder), output, output)
+            assert server.stdin is not None
             self.addCleanup(server.stdin.close)
             self.addCleanup(server.kill)
             deadline = time.monotonic() + PATIENCE

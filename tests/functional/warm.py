@@ -25,7 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import entry_points
 from tempfile import TemporaryFile
 from typing import IO
@@ -40,10 +40,10 @@ _DESCRIPTORS = 4
 class WarmProcess:
     """A process that was started warm; the same attributes as a :class:`subprocess.Popen`, as far as they go.
 
-    :ivar stdin: a pipe to it.
+    :ivar stdin: a pipe to it; None where its input was given.
     """
 
-    def __init__(self, told: socket.socket, stdin: IO[bytes]) -> None:
+    def __init__(self, told: socket.socket, stdin: IO[bytes] | None) -> None:
         self._told = told
         self.stdin = stdin
         self.returncode: int | None = None
@@ -96,16 +96,15 @@ def start(
     :param stdout: a descriptor, as are `stderr` and `stdin`; without the latter it is a pipe.
     """
     told, tells = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    theirs, ours = os.pipe()
-    with tells:
-        try:
-            request = json.dumps({"command": command, "folder": os.path.abspath(folder)}).encode()
-            socket.send_fds(
-                _forking(), [request], [theirs if stdin is None else stdin, stdout, stderr, tells.fileno()]
-            )
-        finally:
-            os.close(theirs)
-    return WarmProcess(told, os.fdopen(ours, "wb", 0))
+    request = json.dumps({"command": command, "folder": os.path.abspath(folder)}).encode()
+    ours: IO[bytes] | None = None
+    with tells, ExitStack() as theirs:
+        if stdin is None:
+            stdin, end = os.pipe()
+            theirs.callback(os.close, stdin)
+            ours = os.fdopen(end, "wb", 0)
+        socket.send_fds(_forking(), [request], [stdin, stdout, stderr, tells.fileno()])
+    return WarmProcess(told, ours)
 
 
 def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -115,8 +114,8 @@ def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.Com
     :raise subprocess.TimeoutExpired: when it was.
     """
     with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
-        process = start(command, folder, stdout.fileno(), stderr.fileno())
-        process.stdin.close()
+        with open(os.devnull) as null:
+            process = start(command, folder, stdout.fileno(), stderr.fileno(), null.fileno())
         try:
             status = process.wait(timeout)
         finally:
