@@ -1,17 +1,18 @@
 """The plugin of pytest: ``echo_server``, a real echo service for a test.
 
-It is loaded wherever ``echo_app`` is installed, and so it imports nothing that pytest has not.
+It is loaded wherever ``echo_app`` is installed, and so it imports nothing before a test asks for a service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from echo_app.testing import EchoProcessError, EchoServer
+if TYPE_CHECKING:
+    from echo_app.testing import EchoServer
 
 MARKER = (
     "echo_server(*options, faults=(), responder=None, tls=False, env=None, reactor=None): "
@@ -27,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def make_echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., EchoServer]]:
     """Starts echo services: a function that takes what echo_app.testing.EchoServer does."""
+    from echo_app.testing import EchoServer
+
     within = tmp_path_factory.getbasetemp()
     with ExitStack() as ends:
 
@@ -42,11 +45,13 @@ def make_echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
 @pytest.fixture
 def echo_server(request: pytest.FixtureRequest, make_echo_server: Callable[..., EchoServer]) -> EchoServer:
     """Returns a real echo service in a process of its own, as the marker ``echo_server`` has it."""
+    from echo_app.testing import EchoProcessError
+
     marker = request.node.get_closest_marker("echo_server")
     options, more = ((), {}) if marker is None else (marker.args, marker.kwargs)
     try:
         return make_echo_server(*options, **more)
-    except EchoProcessError as error:
+    except (EchoProcessError, TypeError, ValueError) as error:
         reason = str(error)
     # Outside, so that its one line is all.
     pytest.fail(reason, pytrace=False)
