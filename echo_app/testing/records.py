@@ -28,6 +28,7 @@ class Record:
     wire_out: int | None = None
     datagrams_in: int | None = None
     datagrams_out: int | None = None
+    datagram_faults: dict[str, int] | None = None
     tls_version: str | None = None
     tls_cipher: str | None = None
     tls_alpn: str | None = None
