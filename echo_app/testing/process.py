@@ -27,8 +27,9 @@ from typing import IO, Any, NamedTuple, Self
 
 from echo_app.testing.control import CHILD, Control, ControlError
 
-# Seconds that a start or a stop may take on a busy machine; it takes about half of one.
-PATIENCE = 20.0
+# Seconds that a start or a stop may take: less than half of one on a quiet machine, many on a busy one. That a
+# service has ended is seen without it.
+PATIENCE = 60.0
 
 # Seconds between two looks for the ready file.
 _LOOK = 0.005
@@ -109,8 +110,9 @@ class EchoProcess:
             command = (*self._command, "--ready-file", str(ready))
             with open(self.folder / "log", "wb") as log, self._control.theirs as stdin:
                 self._process = self._launch(command, stdin.fileno(), log)
-            if not (self._listens() if self._isSpokenTo else self._appears(ready)):
-                raise EchoProcessError(self._reason())
+            problem = self._hear() if self._isSpokenTo else self._see(ready)
+            if problem:
+                raise EchoProcessError(self._reason(problem))
             lines = ready.read_text().splitlines()
             self.listeners = [self._absolute(Listener.fromLine(line)) for line in lines]
         except BaseException:
@@ -118,30 +120,32 @@ class EchoProcess:
             raise
         return self
 
-    def _listens(self) -> bool:
-        """Says whether everything listens, when the service has said so, or has ended."""
+    def _hear(self) -> str:
+        """Waits until the service says that everything listens; returns what prevents it, or nothing."""
         assert self._control is not None
         try:
             self._control.begin(self._settings)
             self._control.listen(PATIENCE)
-        except ControlError:
-            return False
-        return True
+        except ControlError as error:
+            return str(error)
+        return ""
 
-    def _appears(self, ready: Path) -> bool:
-        """Says whether the ready file is there, when it is, or when its service has ended."""
+    def _see(self, ready: Path) -> str:
+        """Waits for the ready file; returns what prevents it, or nothing."""
         assert self._process is not None
         deadline = time.monotonic() + PATIENCE
         while not ready.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                return False
+            if self._process.poll() is not None:
+                return "it has ended"
+            if time.monotonic() > deadline:
+                return f"no ready file within {PATIENCE:g} s"
             time.sleep(_LOOK)
-        return True
+        return ""
 
-    def _reason(self) -> str:
-        """Returns the service's one line about it; all that it printed where there is more."""
+    def _reason(self, problem: str) -> str:
+        """Returns the service's one line about it; all that it printed where there is more, or nothing."""
         log = self.log().strip()
-        return log if log and "\n" not in log else f"not started:\n{log}"
+        return log if log and "\n" not in log else f"not started, {problem}:\n{log}"
 
     def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -110,7 +110,7 @@ class EchoServer(EchoProcess):
                 self._records = [Record(**json.loads(line)) for line in lines if line.endswith(b"\n")]
         return list(self._records)
 
-    def waitForRecords(self, count: int, timeout: float = PATIENCE) -> list[Record]:
+    def waitForRecords(self, count: int, timeout: float = 20.0) -> list[Record]:
         """Returns what :meth:`records` does, as soon as that many connections have ended.
 
         :param timeout: seconds.
