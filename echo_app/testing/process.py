@@ -27,8 +27,8 @@ from typing import IO, Any, NamedTuple, Self
 
 from echo_app.testing.control import CHILD, Control, ControlError
 
-# Seconds that a start or a stop may take: less than half of one on a quiet machine, many on a busy one. That a
-# service has ended is seen without it.
+# Seconds that a start or a stop may take: less than half of one on a quiet machine, many on a busy one. That
+# it has ended is seen without it.
 PATIENCE = 60.0
 
 # Seconds between two looks for the ready file.
@@ -165,6 +165,7 @@ class EchoProcess:
         :param transport: ``tcp``, ``tls``, ``udp`` or ``unix``; None is any.
         :raise LookupError: when there is none.
         """
+        __tracebackhide__ = True
         found = [each for each in self.listeners if transport in (None, each.transport)]
         if index >= len(found):
             raise LookupError(f"there are {len(found)} listeners for {transport or 'anything'}")

@@ -40,6 +40,8 @@ class EchoServer(EchoProcess):
         env: dict[str, str] | None = None,
         within: str | os.PathLike[str] | None = None,
     ) -> None:
+        # Numbers are what they look like.
+        options = tuple(map(str, options))
         if any(option.startswith("--access-log") for option in options):
             raise ValueError("--access-log: the records are in a file of its own")
         if isinstance(faults, str):
@@ -72,6 +74,7 @@ class EchoServer(EchoProcess):
 
         :raise EchoProcessError: without ``tls=True``.
         """
+        __tracebackhide__ = True
         if not self._hasTLS:
             raise EchoProcessError("there is no certificate without tls=True")
         return self.folder / "ca.pem"

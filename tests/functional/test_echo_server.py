@@ -48,7 +48,7 @@ class EchoServerTestCase(EchoServerMixin, TestCase):
 class OptionsTests(EchoServerTestCase):
     def test_default(self) -> None:
         """Without options, and with any that are no listener, it has one free TCP port, on 127.0.0.1."""
-        for options in ((), ("--idle-timeout", "60")):
+        for options in ((), ("--idle-timeout", "60"), ("--port", 0)):
             server = self.startEchoServer(*options)
             (listener,) = server.listeners
             self.assertEqual(listener, ("tcp", server.host, server.port))
