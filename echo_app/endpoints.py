@@ -5,7 +5,7 @@ socket names the process that was there before daemonizing, so that the next sta
 from a live service. Here an existing socket is asked whether somebody listens, and only a dead one is
 removed.
 
-What only TLS needs is imported by the functions that do: it takes a third of a start.
+What only TLS needs is imported by the functions that do: it takes a quarter of a start.
 """
 
 from __future__ import annotations
