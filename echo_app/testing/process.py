@@ -98,9 +98,11 @@ class EchoProcess:
     def start(self) -> Self:
         """Starts it; returns itself when everything listens.
 
-        :raise EchoProcessError: when it ends instead, with what it printed.
+        :raise EchoProcessError: when it ends instead, with what it printed; or when it runs already.
         """
         __tracebackhide__ = True
+        if self._process is not None:
+            raise EchoProcessError("it runs already")
         self._owner = os.getpid()
         atexit.register(self.kill)
         try:
@@ -259,7 +261,7 @@ class EchoProcess:
         atexit.unregister(self.kill)
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self.start() if self._process is None else self
 
     def __exit__(
         self,

@@ -188,6 +188,16 @@ class EchoProcessTests(ServiceTestCase):
         self.assertNotEqual(server.pid, first)
         self.connect(server.address())
 
+    def test_startTwice(self) -> None:
+        """While it runs it is not started once more, and a with-block takes it as it is."""
+        server = self.serve()
+        first = server.pid
+        self.assertRaises(EchoProcessError, server.start)
+        with server:
+            self.assertEqual(server.pid, first)
+            self.connect(server.address())
+        self.assertTrue(hasEnded(first))
+
     def test_wait(self) -> None:
         """Waiting returns the exit status; who waits in vain is told, and the service is killed."""
         server = self.serve()
