@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from echo_app.responders.framing import BadRequest, Framing
     from echo_app.service import EchoService
     from echo_app.tap import makeService
-    from echo_app.tls.server import ServerTLS, TLSEndpoint
+    from echo_app.tls.endpoint import TLSEndpoint
+    from echo_app.tls.server import ServerTLS
 
 __all__ = [
     "Access",
@@ -72,7 +73,7 @@ _ROOMS = {
     "ProxyEndpoint": "proxy.gate",
     "ProxyGateFactory": "proxy.gate",
     "ServerTLS": "tls.server",
-    "TLSEndpoint": "tls.server",
+    "TLSEndpoint": "tls.endpoint",
     "makeService": "tap",
     "parseFault": "faults.spec",
 }

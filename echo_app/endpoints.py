@@ -4,6 +4,8 @@ A description means what Twisted says it means, with one repair. Twisted's lock 
 socket names the process that was there before daemonizing, so that the next start takes the path away
 from a live service. Here an existing socket is asked whether somebody listens, and only a dead one is
 removed.
+
+What only TLS needs is imported by the functions that do: it takes a quarter of a start.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import socket
 import stat
 from typing import Any
 
-from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
@@ -24,7 +25,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
-from echo_app.pemfiles import checkDirectory, unusableFile
 
 # What Python says of an argument that is missing, unknown or too much; the name of the function that
 # says so means nothing to a person.
@@ -62,6 +62,10 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     :param description: as for ``twisted.internet.endpoints.serverFromString``.
     :raise BadDescription: for any reason that it can't be made.
     """
+    from OpenSSL import SSL, crypto
+
+    from echo_app.pemfiles import checkDirectory, unusableFile
+
     kind = description.removeprefix("haproxy:").partition(":")[0]
     if kind == "stdio":
         raise BadDescription("standard input is no listener, and can't be closed as one")
@@ -135,6 +139,8 @@ class _CarefulReactor:
         self, port: int, factory: object, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> Any:
         """Listens if the context can be made, which Twisted finds out at the first handshake."""
+        from OpenSSL import SSL
+
         try:
             contextFactory.getContext()
         except SSL.Error as error:

@@ -36,7 +36,7 @@ from echo_app.recording.datagrams import RecordedDatagrams
 from echo_app.recording.recorder import Recorder
 from echo_app.recording.transports import recordConnections
 from echo_app.sockets import CountingUNIXServer, setConnectionOptions
-from echo_app.tls.server import TLSEndpoint
+from echo_app.tls.endpoint import TLSEndpoint
 
 log = Logger()
 

@@ -37,6 +37,8 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
     """The options of ``twistd echo``, as typed; a wrong one ends the process with one line."""
 
     synopsis = "[options]"
+    # Where it listens when nothing else is asked for.
+    defaultPort = DEFAULT_PORT
     longdesc = (
         "Sends back every byte that a peer sends: exactly, in order, nothing lost. "
         "Listens on 127.0.0.1:8080 unless told otherwise."
@@ -171,7 +173,7 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
         """Fills in the defaults that depend on each other."""
         bound = self["ports"] or self["tls-ports"] or self["udp-ports"]
         if not (bound or self["endpoints"]):
-            bound = self["ports"] = [DEFAULT_PORT]
+            bound = self["ports"] = [self.defaultPort]
         if self["interfaces"] and not bound:
             reason = "there is no --port, --tls or --udp to bind"
             raise UsageError(f"--interface {self['interfaces'][0]!r}: {reason}")

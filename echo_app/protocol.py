@@ -106,6 +106,7 @@ class EchoFactory(ServerFactory):
 
     :param connections: the counts, shared by all listeners that are held to the same limits; None is
         no limits.
+    :ivar admitted: the number of the connection that was admitted last.
     """
 
     protocol: Callable[[], EchoProtocol] = EchoProtocol
@@ -113,7 +114,7 @@ class EchoFactory(ServerFactory):
 
     def __init__(self, connections: ConnectionCounts | None = None) -> None:
         self.connections = connections
-        self._admitted = 0
+        self.admitted = 0
         self._build: Build = self._buildPlain
 
     def wrap(self, wrapper: Callable[[Build], Build]) -> None:
@@ -127,10 +128,10 @@ class EchoFactory(ServerFactory):
         """Returns the connection's protocol, or one that resets it."""
         if self.connections is not None and not self.connections.admits(addr):
             return Refusal(self.connections.refused.last)
-        self._admitted += 1
+        self.admitted += 1
         if self.connections is not None:
-            self.connections.admitted = self._admitted
-        return self._build(addr, self._admitted)
+            self.connections.admitted = self.admitted
+        return self._build(addr, self.admitted)
 
     def _buildPlain(self, addr: IAddress | None, _number: int) -> IProtocol:
         protocol = cast(IProtocol, super().buildProtocol(addr))

@@ -7,7 +7,7 @@ running, from ``startService`` on; draining, from ``stopService`` until its Defe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,13 +39,14 @@ from echo_app.responders.named import makeResponder
 from echo_app.shared import Shared
 from echo_app.snapshot import Snapshot, logAtStop
 from echo_app.timeouts import TimeoutSweep
-from echo_app.tls.server import TLSEndpoint
+from echo_app.tls.endpoint import TLSEndpoint
 
 if TYPE_CHECKING:
     from twisted.cred.portal import Portal
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.access.networks import Access
+    from echo_app.faults.spec import Fault
     from echo_app.interfaces import IResponder
 
 log = Logger()
@@ -151,6 +152,19 @@ class EchoService(Service):
                 each.reload()
         if self._accessLog is not None:
             self._accessLog.reopen()
+
+    def setFaults(self, faults: Iterable[Fault]) -> None:
+        """Replaces all faults, for connections to come, where a ``connections`` of 1 is the next one.
+
+        Who is connected already, in the kernel's queue too, keeps what there was. Datagrams, and ``refuse``,
+        have the new ones at once.
+
+        :raise ValueError: when the service was made without faults, or there are too many.
+        """
+        if self._faults is None:
+            raise ValueError("the service was made without faults")
+        self._listeners.acceptQueued()
+        self._faults.set(faults, self._factory.admitted)
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""

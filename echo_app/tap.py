@@ -19,7 +19,7 @@ from echo_app.options import Options
 from echo_app.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.proxy.gate import LOOPBACK, ProxyEndpoint
 from echo_app.service import EchoService
-from echo_app.tls.server import TLSEndpoint
+from echo_app.tls.endpoint import TLSEndpoint
 
 # What a plugin of twistd's is looked in for.
 __all__ = ["Options", "makeService"]

@@ -29,6 +29,7 @@ from echo_app.counts import ConnectionCounts
 from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.limits import LINGER, Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
+from echo_app.tls import certificates
 from tests import fakes
 
 RIGHT = b"login alice secret\n"
@@ -535,7 +536,7 @@ class CertificateTests(LoginTestCase):
 
     def test_login(self) -> None:
         """A verified certificate is a login: nothing is read or said before the echo."""
-        self.patch(auth, "subjectName", lambda certificate: f"name of {certificate}")
+        self.patch(certificates, "subjectName", lambda certificate: f"name of {certificate}")
         with capturedLogs() as events:
             transport = self.shake("it", ITLSTransport)
         self.assertEqual([event["user"] for event in events if "user" in event], ["name of it"])

@@ -23,6 +23,7 @@ from echo_app.tls.certificates import (
     readIdentity,
     subjectName,
     throwAway,
+    throwAwayWithAuthority,
 )
 from tests.certificates import Authority, ellipticKey, pem, rsaKey
 
@@ -123,6 +124,17 @@ class ThrowAwayTests(SynchronousTestCase):
             [str(each) for each in names.get_values_for_type(x509.IPAddress)], ["127.0.0.1", "::1"]
         )
         self.assertNotEqual(fingerprint(throwAway()), fingerprint(throwAway()))
+
+    def test_throwAwayWithAuthority(self) -> None:
+        """With an authority it is signed by that one, which may sign nothing but such."""
+        authority, identity = throwAwayWithAuthority()
+        root = x509.load_pem_x509_certificate(authority)
+        certificate = x509.load_pem_x509_certificate(identity)
+        certificate.verify_directly_issued_by(root)
+        constraints = root.extensions.get_extension_for_class(x509.BasicConstraints).value
+        self.assertEqual((constraints.ca, constraints.path_length), (True, 0))
+        self.assertIn(b"PRIVATE KEY", identity)
+        self.assertNotIn(b"PRIVATE KEY", authority)
 
     def test_fingerprint(self) -> None:
         """The fingerprint is written as openssl does."""

@@ -82,6 +82,17 @@ class ChoiceTests(SynchronousTestCase):
         self.assertIs(type(first), EchoProtocol)
         self.assertIsInstance(build(None, 2), FaultLayer)
 
+    def test_since(self) -> None:
+        """Numbers of connections count from where the faults do, in what is drawn for them too."""
+
+        def chosen(specs: str, since: int) -> list[int]:
+            faults = [parseFault(specs)]
+            build = Faulty(lambda *_: EchoProtocol(), Clock(), lambda: faults, 0, since=lambda: since)
+            return [n for n in range(1, 101) if isinstance(build(None, since + n), FaultLayer)]
+
+        self.assertEqual(chosen("stall,connections=2-3", 7), [2, 3])
+        self.assertEqual(chosen("stall,probability=20%", 7), chosen("stall,probability=20%", 0))
+
 
 class LatencyTests(SynchronousTestCase):
     def test_out(self) -> None:

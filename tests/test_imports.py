@@ -67,6 +67,7 @@ HOUSE = (
     "faults.refusing",
     "tls.waiting",
     "tls.connection",
+    "tls.endpoint",
     "tls.server",
     "listeners",
     "faults.misbehaviour",
@@ -80,7 +81,14 @@ HOUSE = (
     "options",
     "process",
     "tap",
+    "testing.control",
     "testing.process",
+    "testing.records",
+    "testing.server",
+    "testing.mixin",
+    "testing.plugin",
+    "testing.spoken",
+    "testing.child",
     "testing.__main__",
 )
 PACKAGE = Path(echo_app.__file__).parent
@@ -121,9 +129,15 @@ class DirectionTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_testingStandsAlone(self) -> None:
-        """What tests use to start a service has nothing of the service in it."""
-        imported = _imported(ast.parse(ROOMS["testing.process"].read_text()))
-        self.assertEqual([name for name in imported if name.startswith("echo_app")], [])
+        """What tests use to start a service has nothing of the service in it, and nothing of Twisted."""
+        for room in ("control", "process", "records", "server", "mixin", "plugin", "child"):
+            imported = _imported(ast.parse(ROOMS[f"testing.{room}"].read_text()))
+            foreign = [
+                name
+                for name in imported
+                if name.startswith(("echo_app", "twisted")) and not name.startswith("echo_app.testing")
+            ]
+            self.assertEqual(foreign, [], room)
 
 
 class ProbeTests(SynchronousTestCase):
@@ -143,13 +157,13 @@ class ProbeTests(SynchronousTestCase):
 
 class ReactorTests(SynchronousTestCase):
     def test_onlyTheCommandLine(self) -> None:
-        """The global reactor is imported by the command line, and nowhere else."""
+        """The global reactor is imported by the commands, and nowhere else."""
         importing = [
             name
             for name, path in ROOMS.items()
             if "twisted.internet.reactor" in _imported(ast.parse(path.read_text()))
         ]
-        self.assertEqual(importing, ["tap"])
+        self.assertEqual(importing, ["tap", "testing.spoken"])
 
     def test_notOnImport(self) -> None:
         """Importing any module of ours, the plugin included, installs no reactor."""

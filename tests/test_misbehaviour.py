@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.layer import FaultLayer
-from echo_app.faults.plan import FaultPlan
+from echo_app.faults.plan import MOST, FaultPlan
 from echo_app.faults.preamble import PreambleGate
-from echo_app.faults.spec import parseFault
+from echo_app.faults.spec import BadSpec, parseFault
 from echo_app.protocol import EchoFactory, EchoProtocol
 from echo_app.service import EchoService
 from tests.fakes import Transport
@@ -60,6 +60,34 @@ class MisbehaviourTests(SynchronousTestCase):
         self.assertIsInstance(transport.protocol, FaultLayer)
         self.assertEqual(len(transport.value()), 5)
         self.assertNotEqual(transport.value(), b"hello")
+
+    def test_set(self) -> None:
+        """Other faults are there for connections to come, whose numbers count from then, until a reload."""
+        service = self.serve("corrupt=1")
+        first = self.connect()
+        service.setFaults([parseFault("corrupt=1,connections=2")])
+        for transport in (first, self.connect(), self.connect()):
+            transport.protocol.dataReceived(b"hello")
+            self.assertEqual(transport.value() == b"hello", transport.protocol.__class__ is EchoProtocol)
+        self.assertIsInstance(first.protocol, FaultLayer)
+        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.path.write_text("corrupt=1,connections=5")
+        service.reload()
+        self.assertIsInstance(self.connect().protocol, FaultLayer)
+
+    def test_setTooMany(self) -> None:
+        """Too many are refused, and so are any where the service was made without; nothing has changed."""
+        service = self.serve("corrupt=1")
+        self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MOST + 1))
+        self.assertEqual(len(self.connect(b"hello").value()), 5)
+        self.assertRaises(ValueError, EchoService(self.clock).setFaults, [])
+
+    def test_setRefuse(self) -> None:
+        """Times of listeners begin anew."""
+        service = self.serve("refuse,after=5s")
+        self.clock.advance(1)
+        service.setFaults([parseFault("refuse,after=3s")])
+        self.assertEqual(self.times(), [4])
 
     def test_preamble(self) -> None:
         """What a connection chooses is there instead of the plan's faults, and the number stays its own."""

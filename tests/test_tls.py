@@ -28,7 +28,8 @@ from echo_app.limits import LINGER
 from echo_app.protocol import EchoProtocol
 from echo_app.recording.record import ConnectionRecord
 from echo_app.tls.connection import TLSConnection
-from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS
+from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
+from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.tls.waiting import BUFFER
 from tests.functional.tls import VERSIONS, clientContext

@@ -18,8 +18,9 @@ from echo_app import process
 from echo_app.service import EchoService
 from echo_app.snapshot import Snapshot
 from echo_app.tap import Options, makeService
-from echo_app.tls import options as tlsOptions
-from echo_app.tls.server import ServerTLS, TLSEndpoint
+from echo_app.tls import server
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.tls.server import ServerTLS
 from tests.certificates import Authority
 
 
@@ -88,7 +89,7 @@ class MakeServiceTests(TestCase):
                 made.append((*arguments[1:], handshakeTimeout))
                 super().__init__(*arguments, handshakeTimeout=handshakeTimeout)
 
-        self.patch(tlsOptions, "ServerTLS", Recorded)
+        self.patch(server, "ServerTLS", Recorded)
         self.make("--tls", "0", "--tls", "0")
         authority = Authority(Path(self.mktemp()))
         certificate, key = (os.path.relpath(path) for path in authority.issue("server"))

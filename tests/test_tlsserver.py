@@ -22,7 +22,8 @@ from zope.interface.verify import verifyObject
 from echo_app.protocol import EchoProtocol
 from echo_app.tls import server as tlsserver
 from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
-from echo_app.tls.server import ServerTLS, TLSEndpoint, TLSFactory
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.tls.server import ServerTLS, TLSFactory
 from tests.certificates import Authority
 from tests.functional.service import PATIENCE
 from tests.functional.tls import TLSPeer

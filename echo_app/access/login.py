@@ -39,7 +39,6 @@ from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.protocol import Build
 from echo_app.recording.record import noteEnd, recordOf
 from echo_app.sockets import reset, whenLost
-from echo_app.tls.certificates import subjectName
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -130,6 +129,9 @@ class LoginGate(Gate):
         if ITLSTransport.providedBy(self.transport):
             certificate = self.transport.getPeerCertificate()
             if certificate is not None:
+                # Here, since all else of it needs none of what that imports.
+                from echo_app.tls.certificates import subjectName
+
                 self._pass(subjectName(cast("X509", certificate)))
 
     def dataReceived(self, data: bytes) -> None:

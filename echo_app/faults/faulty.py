@@ -36,6 +36,7 @@ class Faulty:
         ``refuse``, are left out.
     :param seed: what is left to chance depends on it, and is the same with the same one.
     :param cap: bytes that are held back for one connection until reading from its peer stops.
+    :param since: returns the number of the last connection before the faults: theirs count from there.
     """
 
     def __init__(
@@ -45,17 +46,19 @@ class Faulty:
         faults: Callable[[], Sequence[Fault]],
         seed: int,
         cap: int = CAP,
+        since: Callable[[], int] = lambda: 0,
     ) -> None:
         self._build = build
         self._clock = clock
         self._faults = faults
         self._seed = seed
         self._cap = cap
+        self._since = since
 
     def __call__(self, address: IAddress | None, number: int) -> IProtocol:
         """Returns the protocol of the connection from this address, with this number."""
         protocol = self._build(address, number)
-        chosen = list(self._choose(number, self._faults()))
+        chosen = list(self._choose(number - self._since(), self._faults()))
         return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:

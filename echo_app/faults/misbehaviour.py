@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,12 @@ class Misbehaviour:
         """Returns what makes protocols with these faults; None is those of the plan."""
         plan = self._plan
         return Faulty(
-            build, self._clock, lambda: plan.faults if faults is None else faults, plan.seed, plan.cap
+            build,
+            self._clock,
+            lambda: plan.faults if faults is None else faults,
+            plan.seed,
+            plan.cap,
+            lambda: plan.since,
         )
 
     def _choose(self, factory: EchoFactory, build: Build) -> Build:
@@ -81,6 +86,15 @@ class Misbehaviour:
         """Reads the fault file again; the connections to come, datagrams and listeners have its faults."""
         if self._plan.reload():
             self._start()
+
+    def set(self, faults: Iterable[Fault], since: int) -> None:
+        """Replaces all faults; the connections to come, datagrams and listeners have these.
+
+        :param since: the number of the last connection before them.
+        :raise BadSpec: when there are too many.
+        """
+        self._plan.set(faults, since)
+        self._start()
 
     def _start(self) -> None:
         self._datagrams.begin()

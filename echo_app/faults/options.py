@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from twisted.python.usage import Options, UsageError
 
 from echo_app.arguments import byteCount, named, row, wholeNumber
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
-from echo_app.faults.spec import BadSpec, parseFault
+from echo_app.faults.spec import BadSpec, Fault, parseFault
 
 
 class FaultOptions(Options):
@@ -52,16 +54,23 @@ class FaultOptions(Options):
 
         :raise UsageError: says what.
         """
-        hasStreams = self["ports"] or self["tls-ports"] or self["endpoints"]
-        for fault in self.get("faults", ()):
-            if not ((fault.isForStreams and hasStreams) or (fault.isForDatagrams and self["udp-ports"])):
-                what = "--port, --tls or --listen" if fault.isForStreams else "--udp"
-                raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
-        if self["fault-preamble"] and not hasStreams:
+        self.checkApplies(self.get("faults", ()))
+        if self["fault-preamble"] and not self._hasStreams():
             raise UsageError("--fault-preamble: there is no --port, --tls or --listen that it applies to")
         for option in ("fault-seed", "fault-buffer"):
             if self[option] is not None and not self._hasFaults():
                 raise UsageError(f"--{option} {self[option]}: there is no --fault that it applies to")
+
+    def checkApplies(self, faults: Iterable[Fault]) -> None:
+        """Refuses faults of what there is none of.
+
+        :raise UsageError: says which.
+        """
+        for fault in faults:
+            isStreams = fault.isForStreams and self._hasStreams()
+            if not (isStreams or (fault.isForDatagrams and self["udp-ports"])):
+                what = "--port, --tls or --listen" if fault.isForStreams else "--udp"
+                raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
 
     def faultPlan(self) -> FaultPlan | None:
         """Returns what goes wrong; None is nothing.
@@ -75,6 +84,9 @@ class FaultOptions(Options):
             return FaultPlan(faults, seed=self["fault-seed"], path=path, cap=cap)
         except BadSpec as error:
             raise UsageError(f"--fault{'' if path is None else f'-file {path!r}'}: {error}") from None
+
+    def _hasStreams(self) -> bool:
+        return bool(self["ports"] or self["tls-ports"] or self["endpoints"])
 
     def _hasFaults(self) -> bool:
         return bool(self.get("faults") or self["fault-file"] or self["fault-preamble"])

@@ -35,6 +35,7 @@ class FaultPlan:
     :param cap: bytes that are held back for one connection before reading from its peer stops.
     :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many.
     :ivar faults: those that apply now.
+    :ivar since: the number of the last connection before them: theirs count from there.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class FaultPlan:
         self._path = None if path is None else os.path.abspath(path)
         self._lasting = tuple(faults)
         self.faults = self._read()
+        self.since = 0
 
     def reload(self) -> bool:
         """Reads the fault file again, and says whether it did: what can't be used is logged, and not used."""
@@ -58,10 +60,20 @@ class FaultPlan:
             return False
         try:
             self.faults = self._read()
+            self.since = 0
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))
             return False
         return True
+
+    def set(self, faults: Iterable[Fault], since: int) -> None:
+        """Replaces all of them, until the fault file is read again.
+
+        :param since: the number of the last connection before them.
+        :raise BadSpec: when there are too many.
+        """
+        self.faults = _checked(tuple(faults))
+        self.since = since
 
     def announce(self) -> None:
         """Logs what applies now."""
@@ -69,10 +81,13 @@ class FaultPlan:
         log.info("faults: {faults} (seed {seed})", faults=faults, seed=self.seed)
 
     def _read(self) -> tuple[Fault, ...]:
-        faults = self._lasting if self._path is None else self._lasting + _readFaults(self._path)
-        if len(faults) > MOST:
-            raise BadSpec(f"{len(faults)} faults, where {MOST} is the most")
-        return faults
+        return _checked(self._lasting + (() if self._path is None else _readFaults(self._path)))
+
+
+def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    if len(faults) > MOST:
+        raise BadSpec(f"{len(faults)} faults, where {MOST} is the most")
+    return faults
 
 
 def parseFaults(text: str) -> tuple[Fault, ...]:

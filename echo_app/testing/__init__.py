@@ -1,7 +1,46 @@
-"""For other people's tests, and ours: a real service in a process of its own."""
+"""For other people's tests, and ours: a real service in a process of its own.
+
+The public names are resolved when they are first asked for (PEP 562): the service's own process
+asks for none.
+"""
 
 from __future__ import annotations
 
-from echo_app.testing.process import PATIENCE, EchoProcess, EchoProcessError, Listener
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["PATIENCE", "EchoProcess", "EchoProcessError", "Listener"]
+if TYPE_CHECKING:
+    from echo_app.testing.mixin import EchoServerMixin
+    from echo_app.testing.process import PATIENCE, EchoProcess, EchoProcessError, Listener
+    from echo_app.testing.records import Record
+    from echo_app.testing.server import EchoServer
+
+__all__ = [
+    "PATIENCE",
+    "EchoProcess",
+    "EchoProcessError",
+    "EchoServer",
+    "EchoServerMixin",
+    "Listener",
+    "Record",
+]
+
+_ROOMS = {
+    "PATIENCE": "process",
+    "EchoProcess": "process",
+    "EchoProcessError": "process",
+    "EchoServer": "server",
+    "EchoServerMixin": "mixin",
+    "Listener": "process",
+    "Record": "records",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,12 +7,13 @@ asyncio and Twisted alike::
         with socket.create_connection(server.address("tcp")) as client:
             ...
 
-The process ends with the block; and if the test's own process is killed before that, it notices the end
-of its standard input, and ends too.
+The process ends with the block; and if the test's own process is killed before that, it notices, removes
+its folder, and ends too.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -22,10 +23,13 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple, Self
 
-# Seconds that a start or a stop may take on a busy machine; it takes about half of one.
-PATIENCE = 20.0
+from echo_app.testing.control import CHILD, Control, ControlError
+
+# Seconds that a start or a stop may take: less than half of one on a quiet machine, many on a busy one. That
+# it has ended is seen without it.
+PATIENCE = 60.0
 
 # Seconds between two looks for the ready file.
 _LOOK = 0.005
@@ -60,10 +64,11 @@ class Listener(NamedTuple):
 class EchoProcess:
     """``twistd -n echo`` with any options, in a folder of its own, until it is stopped.
 
-    :param options: of ``twistd echo``; without any it takes a free TCP port on 127.0.0.1.
+    :param options: of ``twistd echo``; without any listener it takes a free TCP port on 127.0.0.1.
     :param reactor: a reactor's name as ``twistd --help-reactors`` lists them; None is the default.
     :param command: what to run in place of this Python; `options` and ``--ready-file`` are appended.
     :param env: added to the environment.
+    :param within: where its folder is made; None is the usual place of temporary files.
 
     :ivar listeners: where it listens, in the order asked for.
     """
@@ -74,31 +79,42 @@ class EchoProcess:
         reactor: str | None = None,
         command: tuple[str, ...] | None = None,
         env: dict[str, str] | None = None,
+        within: str | os.PathLike[str] | None = None,
     ) -> None:
-        chosen = ("--reactor", reactor) if reactor is not None else ()
-        start = (sys.executable, "-m", "echo_app.testing", *chosen, "-n", "--pidfile=", "echo")
-        self._command = (start if command is None else command) + (options or ("--port", "0"))
+        # Nothing that lies beside the script is to be found by its imports.
+        start = (sys.executable, "-P", CHILD) if command is None else command
+        self._command = start + (options if command is None else options or ("--port", "0"))
+        self._isSpokenTo = command is None
+        self._settings: dict[str, Any] = {"reactor": reactor}
         self._env = env
+        self._within = within
         self._process: subprocess.Popen[bytes] | None = None
+        self._control: Control | None = None
         self._log = ""
         self.listeners: list[Listener] = []
         self._folder: Path | None = None
+        self._owner = 0
 
-    def start(self) -> EchoProcess:
+    def start(self) -> Self:
         """Starts it; returns itself when everything listens.
 
-        :raise EchoProcessError: when it ends instead, with what it printed.
+        :raise EchoProcessError: when it ends instead, with what it printed; or when it runs already.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="echo_app-"))
-        ready = self.folder / "ready"
+        __tracebackhide__ = True
+        if self._process is not None:
+            raise EchoProcessError("it runs already")
+        self._owner = os.getpid()
+        atexit.register(self.kill)
         try:
-            with open(self.folder / "log", "wb") as log:
-                self._process = self._launch((*self._command, "--ready-file", str(ready)), log)
-            deadline = time.monotonic() + PATIENCE
-            while not ready.exists():
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise EchoProcessError(f"not started:\n{self.log()}")
-                time.sleep(_LOOK)
+            self._folder = Path(tempfile.mkdtemp(prefix="echo_app-", dir=self._within))
+            self._control = Control()
+            ready = self.folder / "ready"
+            command = (*self._command, "--ready-file", str(ready))
+            with open(self.folder / "log", "wb") as log, self._control.theirs as stdin:
+                self._process = self._launch(command, stdin.fileno(), log)
+            problem = self._hear() if self._isSpokenTo else self._see(ready)
+            if problem:
+                raise EchoProcessError(self._reason(problem))
             lines = ready.read_text().splitlines()
             self.listeners = [self._absolute(Listener.fromLine(line)) for line in lines]
         except BaseException:
@@ -106,23 +122,56 @@ class EchoProcess:
             raise
         return self
 
-    def _launch(self, command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _hear(self) -> str:
+        """Waits until the service says that everything listens; returns what prevents it, or nothing."""
+        assert self._control is not None
+        try:
+            self._control.begin(self._settings)
+            self._control.listen(PATIENCE)
+        except ControlError as error:
+            return str(error)
+        return ""
+
+    def _see(self, ready: Path) -> str:
+        """Waits for the ready file; returns what prevents it, or nothing."""
+        assert self._process is not None
+        deadline = time.monotonic() + PATIENCE
+        while not ready.exists():
+            if self._process.poll() is not None:
+                return "it has ended"
+            if time.monotonic() > deadline:
+                return f"no ready file within {PATIENCE:g} s"
+            time.sleep(_LOOK)
+        return ""
+
+    def _reason(self, problem: str) -> str:
+        """Returns the service's one line about it; all that it printed where there is more, or nothing."""
+        log = self.log().strip()
+        return log if log and "\n" not in log else f"not started, {problem}:\n{log}"
+
+    def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=self.folder,
             env={**os.environ, **(self._env or {})},
+            # A terminal's Ctrl-C is for the tests, which stop it in their time.
+            start_new_session=True,
         )
 
-    def address(self, transport: str = "tcp", index: int = 0) -> tuple[str, int]:
+    def address(self, transport: str | None = None, index: int = 0) -> tuple[str, int]:
         """Returns host and port of the first listener of that kind, or of the one at the index.
 
+        :param transport: ``tcp``, ``tls``, ``udp`` or ``unix``; None is any.
         :raise LookupError: when there is none.
         """
-        found = [(each.host, each.port) for each in self.listeners if each.transport == transport]
-        return found[index]
+        __tracebackhide__ = True
+        found = [each for each in self.listeners if transport in (None, each.transport)]
+        if index >= len(found):
+            raise LookupError(f"there are {len(found)} listeners for {transport or 'anything'}")
+        return found[index].host, found[index].port
 
     def _absolute(self, listener: Listener) -> Listener:
         if listener.transport != "unix":
@@ -178,26 +227,41 @@ class EchoProcess:
 
         :raise EchoProcessError: when it still runs after `timeout` seconds; it is killed then.
         """
-        if self._process is None:
+        if self._process is None or not self._isOwn():
             return 0
         self._process.send_signal(signal.SIGTERM)
         return self.wait(timeout)
 
     def kill(self) -> None:
         """Ends it at once, and removes its folder. A second call is harmless."""
+        if not self._isOwn():
+            return
+        try:
+            self._remove()
+        except BaseException:
+            # Ctrl-C, or a test's time-out, in the middle of it.
+            self._remove()
+            raise
+
+    def _isOwn(self) -> bool:
+        """Says whether this process started it, and is not a fork of the one that did."""
+        return self._owner == os.getpid()
+
+    def _remove(self) -> None:
         process = self._process
         if process is not None:
             self.log()
             process.kill()
             process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
             self._process = None
+        if self._control is not None:
+            self._control.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        atexit.unregister(self.kill)
 
-    def __enter__(self) -> EchoProcess:
-        return self.start()
+    def __enter__(self) -> Self:
+        return self.start() if self._process is None else self
 
     def __exit__(
         self,

@@ -49,6 +49,19 @@ DEFAULT_GROUP = 23
 # How long a certificate that is made at start is good for: longer than the process is likely to run.
 _VALIDITY = timedelta(days=365)
 
+# What an authority's key is for, and nothing else (RFC 5280, 4.2.1.3).
+_CERTIFICATE_SIGNING = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=False,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class BadCredentials(ValueError):
     """A file that can't be used; the text says why, in one line.
@@ -104,17 +117,30 @@ def fingerprint(identity: bytes) -> str:
 def throwAway() -> bytes:
     """Makes a key and a certificate for ``localhost`` and the loopback addresses, signed by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # Clocks differ.
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _VALIDITY)
+    return _pem(key, [_leaf(key, key, _name("localhost"))])
+
+
+def throwAwayWithAuthority() -> tuple[bytes, bytes]:
+    """Makes the same, signed by an authority whose key is forgotten.
+
+    :return: the authority's certificate, and the key and the certificates under it, in PEM form.
+    """
+    root, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    name = _name("echo_app throw-away authority")
+    authority = (
+        _certificate(root, name, name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_CERTIFICATE_SIGNING, critical=True)
+        .sign(root, hashes.SHA256())
+    )
+    return authority.public_bytes(Encoding.PEM), _pem(key, [_leaf(key, root, name)])
+
+
+def _leaf(
+    key: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, name: x509.Name
+) -> x509.Certificate:
+    return (
+        _certificate(key, _name("localhost"), name)
         .add_extension(
             x509.SubjectAlternativeName(
                 [
@@ -126,9 +152,32 @@ def throwAway() -> bytes:
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False
+        )
+        .sign(issuer, hashes.SHA256())
     )
-    return _pem(key, [certificate])
+
+
+def _certificate(
+    key: ec.EllipticCurvePrivateKey, subject: x509.Name, issuer: x509.Name
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # Clocks differ.
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _VALIDITY)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def contexts(identity: bytes, authorities: str | None = None) -> dict[int, ssl.SSLContext]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from OpenSSL import crypto
 from twisted.internet.interfaces import ISSLTransport
 
 from echo_app.layer import downFrom
+
+if TYPE_CHECKING:
+    from OpenSSL import crypto
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python.usage import Options, UsageError
 
 from echo_app.arguments import named, portNumber, positiveNumber, row
-from echo_app.tls.certificates import BadCredentials
-from echo_app.tls.server import HANDSHAKE_TIMEOUT, ServerTLS
+from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
+
+if TYPE_CHECKING:
+    from echo_app.tls.server import ServerTLS
 
 
 class TLSOptions(Options):
@@ -62,6 +64,10 @@ class TLSOptions(Options):
 
         :raise UsageError: when a file can't be used.
         """
+        # Who has no TLS need not wait for all that it imports.
+        from echo_app.tls.certificates import BadCredentials
+        from echo_app.tls.server import ServerTLS
+
         # A daemon is in another directory when it reads them again.
         paths = [
             None if self[option] is None else os.path.abspath(self[option])

@@ -1,18 +1,11 @@
-"""A server's TLS: what all its connections share, and what puts it around factories and endpoints."""
+"""A server's TLS: what all its connections share, and what puts it around factories."""
 
 from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IAddress,
-    IListeningPort,
-    IProtocol,
-    IProtocolFactory,
-    IStreamServerEndpoint,
-)
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -28,14 +21,12 @@ from echo_app.tls.certificates import (
     throwAway,
 )
 from echo_app.tls.connection import TLSConnection
+from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 log = Logger()
-
-# Seconds until a handshake must be complete.
-HANDSHAKE_TIMEOUT = 30
 
 
 class ServerTLS:
@@ -145,20 +136,3 @@ class TLSFactory:
         """Returns a connection's TLS around its protocol; None where the factory makes none."""
         protocol = self._factory.buildProtocol(addr)
         return None if protocol is None else TLSConnection(self._tls, protocol)
-
-
-@implementer(IStreamServerEndpoint)
-class TLSEndpoint:
-    """Listens on an endpoint, with TLS.
-
-    :param tls: the certificate.
-    :param endpoint: where to listen.
-    """
-
-    def __init__(self, tls: ServerTLS, endpoint: IStreamServerEndpoint) -> None:
-        self.tls = tls
-        self._endpoint = endpoint
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listens, as the endpoint does."""
-        return self._endpoint.listen(self.tls.wrap(protocolFactory))

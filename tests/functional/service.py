@@ -57,8 +57,8 @@ def needs(*programs: str) -> None:
 class WarmEchoProcess(EchoProcess):
     """The same service, in a process that is forked where Python has imported what it needs."""
 
-    def _launch(self, command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        process = warm.start(command, str(self.folder), log.fileno(), log.fileno())
+    def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        process = warm.start(command, str(self.folder), log.fileno(), log.fileno(), stdin)
         # All that an EchoProcess asks of it is there.
         return cast("subprocess.Popen[bytes]", process)
 

@@ -45,10 +45,10 @@ PEERS = 20
 class BesideResponders(WarmEchoProcess):
     """A service that is started in a folder with responders in it."""
 
-    def _launch(self, command: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         for module in (HERE / "own_responders.py", EXAMPLES / "redis_like.py"):
             shutil.copy(module, self.folder)
-        return super()._launch(command, log)
+        return super()._launch(command, stdin, log)
 
 
 class ClientTestCase(ServiceTestCase):

@@ -168,6 +168,7 @@ class EchoProcessTests(ServiceTestCase):
         self.addCleanup(os.close, output)
         for _ in range(8):
             server = warm.start((*twistd, "--ready-file", "ready"), str(folder), output, output)
+            assert server.stdin is not None
             self.addCleanup(server.stdin.close)
             self.addCleanup(server.kill)
             deadline = time.monotonic() + PATIENCE
@@ -186,6 +187,16 @@ class EchoProcessTests(ServiceTestCase):
         server.start()
         self.assertNotEqual(server.pid, first)
         self.connect(server.address())
+
+    def test_startTwice(self) -> None:
+        """While it runs it is not started once more, and a with-block takes it as it is."""
+        server = self.serve()
+        first = server.pid
+        self.assertRaises(EchoProcessError, server.start)
+        with server:
+            self.assertEqual(server.pid, first)
+            self.connect(server.address())
+        self.assertTrue(hasEnded(first))
 
     def test_wait(self) -> None:
         """Waiting returns the exit status; who waits in vain is told, and the service is killed."""

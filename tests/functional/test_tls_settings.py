@@ -123,7 +123,7 @@ class CertificateTests(ServiceTestCase):
         ):
             with self.assertRaises(EchoProcessError) as raised:
                 self.serve("--tls", "0", *options)
-            printed = str(raised.exception).splitlines()[1:]
+            printed = str(raised.exception).splitlines()
             self.assertEqual(len(printed), 1, printed)
             self.assertIn(f"echo: {line}", printed[0])
 

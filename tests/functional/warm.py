@@ -25,7 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import entry_points
 from tempfile import TemporaryFile
 from typing import IO
@@ -40,10 +40,10 @@ _DESCRIPTORS = 4
 class WarmProcess:
     """A process that was started warm; the same attributes as a :class:`subprocess.Popen`, as far as they go.
 
-    :ivar stdin: a pipe to it.
+    :ivar stdin: a pipe to it; None where its input was given.
     """
 
-    def __init__(self, told: socket.socket, stdin: IO[bytes]) -> None:
+    def __init__(self, told: socket.socket, stdin: IO[bytes] | None) -> None:
         self._told = told
         self.stdin = stdin
         self.returncode: int | None = None
@@ -86,21 +86,25 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def start(command: tuple[str, ...], folder: str, stdout: int, stderr: int) -> WarmProcess:
+def start(
+    command: tuple[str, ...], folder: str, stdout: int, stderr: int, stdin: int | None = None
+) -> WarmProcess:
     """Starts a Python program in a folder.
 
-    :param command: this Python, ``-m`` and a module's name; or a script's path; then the arguments.
-    :param stdout: a descriptor, as is `stderr`.
+    :param command: this Python, ``-m`` and a module's name, or ``-P`` and a script's path; or a script's
+        path; then the arguments.
+    :param stdout: a descriptor, as are `stderr` and `stdin`; without the latter it is a pipe.
     """
     told, tells = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    theirs, ours = os.pipe()
-    with tells:
-        try:
-            request = json.dumps({"command": command, "folder": os.path.abspath(folder)}).encode()
-            socket.send_fds(_forking(), [request], [theirs, stdout, stderr, tells.fileno()])
-        finally:
-            os.close(theirs)
-    return WarmProcess(told, os.fdopen(ours, "wb", 0))
+    request = json.dumps({"command": command, "folder": os.path.abspath(folder)}).encode()
+    ours: IO[bytes] | None = None
+    with tells, ExitStack() as theirs:
+        if stdin is None:
+            stdin, end = os.pipe()
+            theirs.callback(os.close, stdin)
+            ours = os.fdopen(end, "wb", 0)
+        socket.send_fds(_forking(), [request], [stdin, stdout, stderr, tells.fileno()])
+    return WarmProcess(told, ours)
 
 
 def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -110,8 +114,8 @@ def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.Com
     :raise subprocess.TimeoutExpired: when it was.
     """
     with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
-        process = start(command, folder, stdout.fileno(), stderr.fileno())
-        process.stdin.close()
+        with open(os.devnull) as null:
+            process = start(command, folder, stdout.fileno(), stderr.fileno(), null.fileno())
         try:
             status = process.wait(timeout)
         finally:
@@ -148,7 +152,9 @@ def _readAll() -> None:
     from twisted.internet import posixbase  # noqa: F401
     from twisted.plugin import getPlugins
 
-    import echo_app.tap  # noqa: F401
+    import echo_app.tap
+    import echo_app.testing.spoken
+    import echo_app.tls.server  # noqa: F401
 
     for each in entry_points(group="console_scripts"):
         if each.name in ("twistd", "twist"):
@@ -168,14 +174,15 @@ def _become(request: bytes, descriptors: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = json.loads(request)
     os.chdir(asked["folder"])
-    program, *arguments = asked["command"]
+    _, *arguments = asked["command"]
     isModule = arguments[:1] == ["-m"]
+    isPython = isModule or arguments[:1] == ["-P"]
     # In place: twist has bound the list itself, when it was imported.
-    sys.argv[:] = arguments[1:] if isModule else asked["command"]
+    sys.argv[:] = arguments[1:] if isPython else asked["command"]
     if isModule:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
-        runpy.run_path(program, run_name="__main__")
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def _begin(request: bytes, descriptors: list[int], tells: int) -> None:

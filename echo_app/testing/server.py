@@ -1,0 +1,154 @@
+"""A real echo service for one test: its faults may change while it runs, and it tells what has happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from echo_app.testing.control import ControlError
+from echo_app.testing.process import PATIENCE, EchoProcess, EchoProcessError
+from echo_app.testing.records import Record
+
+# Seconds between two looks at the access log.
+_LOOK = 0.005
+
+
+class EchoServer(EchoProcess):
+    """An :class:`EchoProcess` whose faults may change, and which has records of what its clients did.
+
+    :param options: of ``twistd echo``; without any listener it takes a free TCP port on 127.0.0.1.
+    :param faults: what goes wrong from the beginning: specs, as ``--fault`` has them.
+    :param responder: what answers in place of the echo: a name, as for ``--responder``, or a function of a
+        module that the test can import.
+    :param tls: listen for TLS too, on 127.0.0.1, with a throw-away certificate.
+    :param reactor: as for :class:`EchoProcess`, and so are `env` and `within`.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        faults: Iterable[str] = (),
+        responder: str | Callable[..., Any] | None = None,
+        tls: bool = False,
+        reactor: str | None = None,
+        env: dict[str, str] | None = None,
+        within: str | os.PathLike[str] | None = None,
+    ) -> None:
+        # Numbers are what they look like.
+        options = tuple(map(str, options))
+        if any(option.startswith("--access-log") for option in options):
+            raise ValueError("--access-log: the records are in a file of its own")
+        if isinstance(faults, str):
+            faults = (faults,)
+        more = [part for spec in faults for part in ("--fault", spec)]
+        if tls:
+            more += ["--tls", "0"]
+        if responder is not None:
+            more += ["--responder", responder if isinstance(responder, str) else nameOf(responder)]
+        super().__init__(
+            *options, *more, "--access-log", "access.log", reactor=reactor, env=env, within=within
+        )
+        self._settings |= {"faults": True, "ca": "ca.pem" if tls else None}
+        self._hasTLS = tls
+        self._records: list[Record] = []
+
+    @property
+    def host(self) -> str:
+        """The host of its first listener."""
+        return self.address()[0]
+
+    @property
+    def port(self) -> int:
+        """The port of its first listener."""
+        return self.address()[1]
+
+    @property
+    def ca(self) -> Path:
+        """The certificate, in PEM form, that clients verify its own against, for localhost and 127.0.0.1.
+
+        :raise EchoProcessError: without ``tls=True``.
+        """
+        __tracebackhide__ = True
+        if not self._hasTLS:
+            raise EchoProcessError("there is no certificate without tls=True")
+        return self.folder / "ca.pem"
+
+    def setFaults(self, *specs: str) -> None:
+        """Replaces all faults, the ``--fault`` of its start too; in effect when this returns.
+
+        Connections that are there keep what they have; of those to come ``connections=1`` is the next one.
+
+        :raise ValueError: when a spec is none, or has nothing here to apply to; nothing has changed then.
+        :raise EchoProcessError: when it does not run.
+        """
+        __tracebackhide__ = True
+        if self._control is None or self._process is None:
+            raise EchoProcessError("not running")
+        try:
+            answer = self._control.ask({"faults": specs}, PATIENCE)
+        except ControlError as error:
+            raise EchoProcessError(f"{error}:\n{self.log()}") from None
+        if "error" in answer:
+            raise ValueError(answer["error"])
+
+    def clearFaults(self) -> None:
+        """Ends all faults, for connections to come.
+
+        :raise EchoProcessError: when it does not run.
+        """
+        self.setFaults()
+
+    def records(self) -> list[Record]:
+        """Returns a record for each connection that has ended, in the order of their ends."""
+        if self._process is not None:
+            # Before it listens there may be no file.
+            with suppress(FileNotFoundError):
+                lines = (self.folder / "access.log").read_bytes().splitlines(keepends=True)
+                self._records = [Record(**json.loads(line)) for line in lines if line.endswith(b"\n")]
+        return list(self._records)
+
+    def waitForRecords(self, count: int, timeout: float = 20.0) -> list[Record]:
+        """Returns what :meth:`records` does, as soon as that many connections have ended.
+
+        :param timeout: seconds.
+        :raise TimeoutError: when they have not.
+        """
+        __tracebackhide__ = True
+        deadline = time.monotonic() + timeout
+        while len(found := self.records()) < count:
+            hasEnded = self._process is None or self._process.poll() is not None
+            if hasEnded or time.monotonic() > deadline:
+                when = "until the service did" if hasEnded else f"within {timeout:g} s"
+                raise TimeoutError(f"{len(found)} of {count} connections have ended {when}")
+            time.sleep(_LOOK)
+        return found
+
+    def end(self) -> None:
+        """Stops it without waiting for its connections, which are reset."""
+        if self._process is not None and self._isOwn():
+            # The second signal is what makes a stop a short one.
+            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGINT)
+            self.wait()
+
+    def _remove(self) -> None:
+        self.records()
+        super()._remove()
+
+
+def nameOf(responder: Callable[..., Any]) -> str:
+    """Returns what ``--responder`` calls a function.
+
+    :raise ValueError: when it is not one of a module.
+    """
+    name = getattr(responder, "__qualname__", "<no name>")
+    module = getattr(responder, "__module__", "__main__")
+    if "<" in name or module == "__main__":
+        raise ValueError(f"{responder!r} is no function of a module that a service could import")
+    return f"{module}:{name}"

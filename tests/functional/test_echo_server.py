@@ -1,0 +1,327 @@
+"""A service for one test: its faults change while it runs, and its records say what has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import socket
+import ssl
+import sys
+import threading
+from pathlib import Path
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, mixin
+from tests.functional.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
+from tests.functional.test_testing import hasEnded
+
+
+def shout(line: bytes) -> bytes:
+    """A responder of the test's own."""
+    return line.upper()
+
+
+class WarmEchoServer(WarmEchoProcess, EchoServer):
+    """The same, started warm."""
+
+
+class EchoServerTestCase(EchoServerMixin, TestCase):
+    timeout = 120
+
+    if reactorName() != "epoll":
+        skip = "its services have the default reactor: the tests' own does not matter"
+
+    def setUp(self) -> None:
+        # What is forked is the same, and sooner there.
+        self.patch(mixin, "EchoServer", WarmEchoServer)
+
+    def ask(self, server: EchoServer, data: bytes = b"hello", transport: str = "tcp") -> bytes:
+        """Sends data and the end of the stream, and returns what comes back."""
+        with socket.create_connection(server.address(transport), PATIENCE) as peer:
+            sendAndEnd(peer, data)
+            return receiveAll(peer)
+
+
+class OptionsTests(EchoServerTestCase):
+    def test_default(self) -> None:
+        """Without options, and with any that are no listener, it has one free TCP port, on 127.0.0.1."""
+        for options in ((), ("--idle-timeout", "60"), ("--port", 0)):
+            server = self.startEchoServer(*options)
+            (listener,) = server.listeners
+            self.assertEqual(listener, ("tcp", server.host, server.port))
+            self.assertEqual((server.host, server.address()), ("127.0.0.1", server.address("tcp")))
+            self.assertNotEqual(server.port, 8080)
+            self.assertEqual(self.ask(server), b"hello")
+
+    def test_missingListener(self) -> None:
+        """A listener that there is none of is a LookupError that says so."""
+        error = self.assertRaises(LookupError, self.startEchoServer().address, "udp")
+        self.assertIn("0 listeners for udp", str(error))
+
+    def test_responders(self) -> None:
+        """What answers is chosen by a name, or is a function that the test can import."""
+        for responder in ("tests.functional.test_echo_server:shout", shout):
+            self.assertEqual(self.ask(self.startEchoServer(responder=responder), b"hello\n"), b"HELLO\n")
+        self.assertEqual(self.ask(self.startEchoServer(responder="discard")), b"")
+
+    def test_importPath(self) -> None:
+        """The service finds what the test can import, first what the test finds first."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "tests.py").write_text("def whisper(line): return line.lower()")
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+        server = self.startEchoServer(responder="tests:whisper")
+        self.assertEqual(self.ask(server, b"HELLO\n"), b"hello\n")
+
+    def test_noResponder(self) -> None:
+        """What no service could import is a ValueError at once."""
+        self.assertRaises(ValueError, EchoServer, responder=lambda line: line)
+
+    def test_ownAccessLog(self) -> None:
+        """Who wants the access log elsewhere is told that it is taken."""
+        self.assertRaises(ValueError, EchoServer, "--access-log", "mine")
+
+    def test_tls(self) -> None:
+        """Over TLS its name and its address are verified by the certificate of the authority."""
+        server = self.startEchoServer("--port", "0", tls=True)
+        context = ssl.create_default_context(cafile=server.ca)
+        # As strict as Python 3.13 is by itself.
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        for name in ("localhost", "127.0.0.1"):
+            plain = socket.create_connection(server.address("tls"), PATIENCE)
+            with context.wrap_socket(plain, server_hostname=name) as peer:
+                peer.sendall(b"hello")
+                self.assertEqual(peer.recv(5), b"hello")
+        with (
+            socket.create_connection(server.address("tls"), PATIENCE) as plain,
+            self.assertRaises(ssl.SSLCertVerificationError),
+        ):
+            context.wrap_socket(plain, server_hostname="elsewhere")
+        self.assertEqual(self.ask(server), b"hello")
+
+    def test_noCertificate(self) -> None:
+        """Without TLS there is no certificate, which is said."""
+        with self.assertRaises(EchoProcessError):
+            _ = self.startEchoServer().ca
+
+    def test_wrongOption(self) -> None:
+        """The error is the line that the command prints, and nothing else."""
+        error = self.assertRaises(EchoProcessError, self.startEchoServer, "--port", "70000")
+        self.assertEqual(str(error), "echo: --port '70000': a port is a number from 0 to 65535")
+
+    def test_withoutTLS(self) -> None:
+        """A service that has no TLS, and nobody else's code, has not loaded OpenSSL."""
+        for options, hasOpenSSL in (
+            ((), False),
+            (("--responder", "tests.functional.own_responders:together"), True),
+        ):
+            with EchoServer(*options) as server:
+                maps = Path(f"/proc/{server.pid}/maps").read_text()
+            self.assertEqual("/cryptography/" in maps, hasOpenSSL, options)
+
+
+class FaultsTests(EchoServerTestCase):
+    def _isReset(self, server: EchoServer) -> bool:
+        try:
+            return self.ask(server) != b"hello"
+        except ConnectionError:
+            return True
+
+    def test_atStart(self) -> None:
+        """Faults are there from the beginning, and numbers count from it."""
+        server = self.startEchoServer(faults=["reset,connections=1-2"])
+        self.assertEqual([self._isReset(server) for _ in range(3)], [True, True, False])
+
+    def test_changed(self) -> None:
+        """A change is in effect when the call returns, each time; numbers count from there."""
+        server = self.startEchoServer("--fault", "reset")
+        for _ in range(20):
+            self.assertTrue(self._isReset(server))
+            server.clearFaults()
+            self.assertEqual(self.ask(server), b"hello")
+            server.setFaults("latency=1ms", "reset,connections=2")
+            self.assertEqual([self._isReset(server) for _ in range(3)], [False, True, False])
+            server.setFaults("reset")
+
+    def test_connected(self) -> None:
+        """Who is connected when they change keeps what there was, from the moment that connect returned."""
+        server = self.startEchoServer()
+        for _ in range(20):
+            server.clearFaults()
+            with socket.create_connection(server.address(), PATIENCE) as peer:
+                server.setFaults("reset")
+                sendAndEnd(peer, b"hello")
+                self.assertEqual(receiveAll(peer), b"hello")
+
+    def test_datagrams(self) -> None:
+        """Datagrams have the new ones at once."""
+        server = self.startEchoServer("--udp", "0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(PATIENCE)
+            asker.connect(server.address("udp"))
+            server.setFaults("truncate=2B")
+            asker.send(b"hello")
+            self.assertEqual(asker.recv(100), b"he")
+            server.clearFaults()
+            asker.send(b"hello")
+            self.assertEqual(asker.recv(100), b"hello")
+
+    def test_refuse(self) -> None:
+        """So have listeners."""
+        server = self.startEchoServer()
+        server.setFaults("refuse")
+        self.assertRaises(ConnectionRefusedError, self.ask, server)
+        server.clearFaults()
+        self.assertEqual(self.ask(server), b"hello")
+
+    def test_wrong(self) -> None:
+        """A wrong fault, one for nothing, or too many, is a ValueError that says why; nothing has changed."""
+        server = self.startEchoServer(faults=["reset"])
+        for specs, reason in (
+            (["latency=50mx"], "--fault 'latency=50mx': at 9, '50mx' is not a time"),
+            (["latency=1ms", "loss=1%"], "--fault 'loss=1%': there is no --udp that it applies to"),
+            (["latency=1ms"] * 33, "33 faults, where 32 is the most"),
+        ):
+            error = self.assertRaises(ValueError, server.setFaults, *specs)
+            self.assertIn(reason, str(error))
+            self.assertTrue(self._isReset(server))
+
+    def test_threads(self) -> None:
+        """Threads may change them at the same time: each call is answered."""
+        server = self.startEchoServer()
+        threads = [threading.Thread(target=server.setFaults, args=("latency=1ms",)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(server.log().count("faults: latency=1ms"), 20)
+
+    def test_ended(self) -> None:
+        """Of a service that has ended, or ends by itself, they can't be changed."""
+        server = self.startEchoServer()
+        os.kill(server.pid, 9)
+        self.assertRaises(EchoProcessError, server.setFaults, "reset")
+        server.end()
+        self.assertRaises(EchoProcessError, server.clearFaults)
+        self.assertRaises(EchoProcessError, EchoServer().clearFaults)
+
+
+class RecordsTests(EchoServerTestCase):
+    def test_records(self) -> None:
+        """Each connection that has ended has a record, with the fields of the access log."""
+        server = self.startEchoServer()
+        self.assertEqual(server.records(), [])
+        self.ask(server)
+        (record,) = server.waitForRecords(1)
+        self.assertEqual((record.number, record.transport, record.ended), (1, "tcp", "fin"))
+        self.assertEqual((record.bytes_in, record.bytes_out, record.tls_version), (5, 5, None))
+        server.setFaults("reset")
+        self.assertRaises(ConnectionError, self.ask, server)
+        self.assertEqual([each.ended for each in server.waitForRecords(2)], ["fin", "fault"])
+        self.assertEqual(len(server.records()), 2)
+        self.assertIn("ended='fin'", repr(record))
+        self.assertNotIn("None", repr(record))
+
+    def test_late(self) -> None:
+        """Who waits too long for too many is told how many there are."""
+        server = self.startEchoServer()
+        self.ask(server)
+        server.waitForRecords(1)
+        error = self.assertRaises(TimeoutError, server.waitForRecords, 2, 0.1)
+        self.assertEqual(str(error), "1 of 2 connections have ended within 0.1 s")
+
+    def test_afterwards(self) -> None:
+        """They stay when the service has ended, with those that end with it; more will not come."""
+        server = self.startEchoServer("--drain-timeout", "0")
+        with socket.create_connection(server.address(), PATIENCE) as peer:
+            peer.sendall(b"hello")
+            peer.recv(5)
+            server.stop()
+        self.assertEqual([each.ended for each in server.records()], ["drain"])
+        error = self.assertRaises(TimeoutError, server.waitForRecords, 2)
+        self.assertEqual(str(error), "1 of 2 connections have ended until the service did")
+
+    async def test_inTwisted(self) -> None:
+        """A client in the test's own event loop lets go on while it waits, by deferToThread."""
+        from twisted.internet import reactor
+        from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+        from twisted.internet.protocol import Protocol
+
+        server = self.startEchoServer()
+        client = await connectProtocol(TCP4ClientEndpoint(reactor, *server.address()), Protocol())
+        client.transport.loseConnection()
+        (record,) = await deferToThread(server.waitForRecords, 1)
+        self.assertEqual(record.ended, "fin")
+
+    def test_inAsyncio(self) -> None:
+        """The same in asyncio."""
+        server = self.startEchoServer()
+
+        async def ask() -> bytes:
+            reader, writer = await asyncio.open_connection(*server.address())
+            writer.write(b"hello")
+            writer.write_eof()
+            answer = await reader.read()
+            writer.close()
+            await asyncio.to_thread(server.waitForRecords, 1)
+            return answer
+
+        self.assertEqual(asyncio.run(ask()), b"hello")
+
+
+class EndTests(EchoServerTestCase):
+    def test_end(self) -> None:
+        """An end resets connections, busy or not, and takes no time; what was made goes."""
+        server = self.startEchoServer("--port", "0", "--drain-timeout", "3600", "--listen", "unix:a.sock")
+        pid, folder = server.pid, server.folder
+        with socket.create_connection(server.address(), PATIENCE) as peer:
+            peer.sendall(b"hello")
+            peer.recv(5)
+            server.end()
+            self.assertRaises(ConnectionResetError, peer.recv, 1)
+        self.assertTrue(hasEnded(pid))
+        self.assertFalse(folder.exists())
+        self.assertIn("1 aborted", server.log())
+        server.end()
+
+    def test_outside(self) -> None:
+        """What it has made outside of its folder goes too."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        server = self.startEchoServer("--listen", "unix:../outside.sock", within=folder)
+        self.assertIn("outside.sock", os.listdir(folder))
+        server.end()
+        self.assertEqual(os.listdir(folder), [])
+
+    def test_fork(self) -> None:
+        """A process that the test has forked neither ends the service nor keeps it."""
+        server = EchoServer().start()
+        self.addCleanup(server.end)
+        for end in (server.end, server.stop, server.kill):
+            forked = multiprocessing.get_context("fork").Process(target=end)
+            forked.start()
+            forked.join(PATIENCE)
+            self.assertEqual(forked.exitcode, 0)
+            self.assertEqual(self.ask(server), b"hello")
+
+    def test_manyTimes(self) -> None:
+        """Starts and stops leave no process, no folder and no descriptor."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        # The one that forks has its own.
+        self.startEchoServer()
+        before = os.listdir("/proc/self/fd")
+        pids = []
+        for _ in range(5):
+            with WarmEchoServer(within=folder) as server:
+                pids.append(server.pid)
+                port = server.port
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
+        self.assertEqual(os.listdir(folder), [])
+        self.assertTrue(all(map(hasEnded, pids)))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", port))
