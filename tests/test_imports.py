@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,9 @@ HOUSE = (
     "testing.plugin",
     "testing.spoken",
     "testing.child",
+    "testing.memorysocket",
+    "testing.turns",
+    "testing.memory",
     "testing.__main__",
 )
 PACKAGE = Path(echo_app.__file__).parent
@@ -137,6 +141,13 @@ class DirectionTests(SynchronousTestCase):
                 for name in imported
                 if name.startswith(("echo_app", "twisted")) and not name.startswith("echo_app.testing")
             ]
+            self.assertEqual(foreign, [], room)
+
+    def test_memoryStandsAlone(self) -> None:
+        """What connects protocols in memory has nothing of the service in it."""
+        for room in ("memorysocket", "turns", "memory"):
+            imported = _imported(ast.parse(ROOMS[f"testing.{room}"].read_text()))
+            foreign = [name for name in imported if re.match(r"echo_app(?!\.testing\.)", name)]
             self.assertEqual(foreign, [], room)
 
 
