@@ -9,9 +9,21 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
+from shutil import copytree
+from textwrap import indent
 
-from tests.functional.service import PATIENCE, ServiceTestCase, reactorName, receiveAll, sendAndEnd
+from twisted.trial.unittest import TestCase
+
+from tests.functional.service import (
+    PATIENCE,
+    ServiceTestCase,
+    reactorName,
+    receiveAll,
+    sendAndEnd,
+    together,
+)
 
 if reactorName() != "epoll":
     skip = "the examples have processes of their own: the tests' reactor does not matter"
@@ -86,3 +98,39 @@ class ExampleTests(ServiceTestCase):
                 command, capture_output=True, text=True, timeout=PATIENCE
             ).stdout.splitlines()
             self.assertEqual([re.findall(r"one|two|three|\w+Error", line)[0] for line in lines], expected)
+
+
+class TestingExampleTests(TestCase):
+    """Tests, with the clients that they test."""
+
+    timeout = 150
+
+    def setUp(self) -> None:
+        self._folder = Path(self.mktemp()).absolute()
+        copytree(EXAMPLES / "testing", self._folder)
+
+    def _test(self, passing: str, runner: str, *files: str) -> None:
+        """Runs tests, as a user does in the folder of the examples."""
+        command = [sys.executable, "-W", "error", "-m", runner, *files]
+        run = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, timeout=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn(passing, run.stdout)
+
+    def test_examples(self) -> None:
+        """They pass as they are, and no file of them is left out."""
+        runs = (
+            ("11 passed", "pytest", "test_asyncio_client.py", "test_in_memory.py"),
+            ("4 passed", "pytest", "test_socket_client.py"),
+            ("4 passed", "pytest", "test_twisted_client.py", "test_twisted_in_pytest.py"),
+            ("successes=3", "twisted.trial", "test_twisted_client"),
+        )
+        files = {file.removesuffix(".py") for _, _, *files in runs for file in files}
+        self.assertEqual(files, {path.stem for path in self._folder.glob("test_*.py")})
+        together(*(partial(self._test, *run) for run in runs))
+
+    def test_documented(self) -> None:
+        """What the documentation shows of them is what they are."""
+        for document, name in (("testing-examples", "asyncio_client"), ("testing-memory", "in_memory")):
+            shown = (EXAMPLES.parent / "docs" / f"{document}.rst").read_text()
+            file = (EXAMPLES / "testing" / f"test_{name}.py").read_text()
+            self.assertIn(f"::\n\n{indent(file, '    ')}", shown)

@@ -199,8 +199,9 @@ class End(Protocol):
     # What a script has it do.
 
     def write(self, size: int) -> None:
-        # No more than any kernel takes while nobody reads: how much that is, is not compared.
-        size = min(size, LITTLE) if self.other._isPaused else size
+        # How much a kernel takes while nobody reads is not compared, nor what gets lost of it by a reset,
+        # which a close with something unread is.
+        size = min(size, LITTLE) if self._isPaused or self.other._isPaused else size
         self.transport.write(DATA[:size])
 
     def writeMany(self, size: int) -> None:

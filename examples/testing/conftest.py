@@ -1,0 +1,8 @@
+"""What pytest needs where ``TestCase`` methods of Twisted's and functions stand side by side."""
+
+import unittest
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the methods first: ``pytest-twisted`` leaves the reactor running after a function."""
+    items.sort(key=lambda item: not issubclass(getattr(item, "cls", None) or object, unittest.TestCase))

@@ -1,0 +1,80 @@
+"""Unit tests of Twisted protocols in memory, without a reactor: ``pytest test_in_memory.py``."""
+
+import random
+from contextlib import suppress
+
+import pytest
+from twisted.internet.defer import TimeoutError
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted_client import Question
+
+from echo_app import EchoProtocol
+from echo_app.testing.memory import connectedPair, connectedTransport
+
+
+def failureOf(deferred):
+    """Returns what a Deferred has failed with."""
+    failures = []
+    deferred.addErrback(failures.append)
+    return failures[0].value
+
+
+@pytest.mark.parametrize("segments", [None, 1, random.Random(1)])
+def test_answer(segments):
+    """The answer is found, wherever the stream is cut, and then the connection ends."""
+    question = Question(b"hello")
+    pair = connectedPair(question, EchoProtocol(), segments=segments)
+    pair.flush()
+    assert question.answer.result == b"hello"
+    assert question.closed.called
+
+
+def test_reset():
+    """A reset within the answer is an error, and no short answer."""
+    question = Question(b"hello")
+    transport = connectedTransport(question)
+    transport.flush()
+    assert transport.farEnd.recv() == b"hello\n"
+    transport.farEnd.send(b"hel")
+    transport.farEnd.reset()
+    transport.flush()
+    assert isinstance(failureOf(question.answer), ConnectionLost)
+
+
+def test_ended():
+    """So is an end of the stream, in the same moment as the data."""
+    question = Question(b"hello")
+    transport = connectedTransport(question)
+    transport.farEnd.send(b"hel")
+    transport.farEnd.shutdown()
+    transport.flush()
+    assert isinstance(failureOf(question.answer), ConnectionDone)
+
+
+def test_timeout():
+    """Who does not answer in time is reset. Time is the test's."""
+    clock = Clock()
+    question = Question(b"hello")
+    transport = connectedTransport(question, clock=clock)
+    answer = question.answer.addTimeout(2, clock)
+    clock.advance(1.9)
+    transport.flush()
+    assert not question.closed.called
+    clock.advance(0.1)
+    transport.flush()
+    assert isinstance(failureOf(answer), TimeoutError)
+    transport.farEnd.recv()
+    with pytest.raises(ConnectionResetError):
+        transport.farEnd.recv()
+
+
+def test_backPressure():
+    """Who never reads is read from no more, and costs a bounded amount of memory."""
+    transport = connectedTransport(EchoProtocol())
+    for _ in range(100):
+        with suppress(BlockingIOError):
+            transport.farEnd.send(bytes(65536))
+        transport.flush()
+    assert not transport.isReading
+    assert transport.unsent <= 128 * 1024

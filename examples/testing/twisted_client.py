@@ -1,0 +1,71 @@
+"""A Twisted client that has a deadline and tries again. Its tests are beside it, for trial and for pytest."""
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+# What another attempt may help against.
+TRANSIENT = (ConnectError, ConnectionClosed, TimeoutError)
+
+
+class Question(LineOnlyReceiver):
+    """A connection on which one line is asked, and one line answered.
+
+    :ivar answer: fires with the answer, or fails with why the connection was lost before.
+    :ivar closed: fires when the connection is lost.
+    """
+
+    delimiter = b"\n"
+
+    def __init__(self, question):
+        self._question = question
+        self.answer = Deferred(canceller=lambda _: self.transport.abortConnection())
+        self.closed = Deferred()
+
+    def connectionMade(self):
+        """Asks."""
+        self.sendLine(self._question)
+
+    def lineReceived(self, line):
+        """Is the answer."""
+        self.transport.loseConnection()
+        self.answer.callback(line)
+
+    def connectionLost(self, reason: Failure = connectionDone):
+        """Fails the question, if it is not answered."""
+        if not self.answer.called:
+            self.answer.errback(reason)
+        self.closed.callback(None)
+
+
+class Client:
+    """Asks a service that answers a line with a line, on a connection for each question.
+
+    :param endpoint: where the service is.
+    :param timeout: seconds that one attempt may take, the connecting not included.
+    :param retries: how often it tries again when an attempt has failed.
+    """
+
+    def __init__(self, reactor, endpoint, timeout=5.0, retries=3, pause=0.02):
+        self._reactor, self._endpoint = reactor, endpoint
+        self._timeout, self._retries, self._pause = timeout, retries, pause
+
+    async def ask(self, question):
+        """Returns the answer; raises what the last attempt failed with."""
+        for attempt in range(self._retries):
+            try:
+                return await self._attempt(question)
+            except TRANSIENT:
+                await deferLater(self._reactor, self._pause * 2**attempt)
+        return await self._attempt(question)
+
+    async def _attempt(self, question):
+        protocol = await connectProtocol(self._endpoint, Question(question))
+        try:
+            return await protocol.answer.addTimeout(self._timeout, self._reactor)
+        finally:
+            await protocol.closed
