@@ -21,6 +21,8 @@ from zope.interface.verify import verifyClass, verifyObject
 from echo_app.counts import RESERVED_DESCRIPTORS, ConnectionCounts
 from echo_app.limits import Limits
 from echo_app.protocol import Build, EchoFactory, EchoProtocol, Refusal
+from echo_app.testing.memory import connectedTransport
+from echo_app.testing.memorysocket import CAPACITY
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)
 
@@ -29,34 +31,6 @@ HIGH_WATER = 64 * 1024
 
 # Contract 2.3.
 MOST_HELD = 256 * 1024
-
-
-class HighWaterTransport(StringTransport):
-    """A transport that holds what is written until it is drained, and pauses its producer meanwhile.
-
-    :ivar held: bytes that are not sent yet.
-    :ivar isClosed: as for Twisted's transports, everything is sent, and no producer is registered.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = 0
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        self.held += len(data)
-        if self.held > HIGH_WATER and self.producer is not None:
-            self.producer.pauseProducing()
-
-    def drain(self) -> None:
-        """Sends everything."""
-        self.held = 0
-        if self.producer is not None and self.producerState == "paused":
-            self.producer.resumeProducing()
-
-    @property
-    def isClosed(self) -> bool:
-        return self.disconnecting and not self.held and self.producer is None
 
 
 class DescriptorTransport(StringTransport):
@@ -188,51 +162,79 @@ class EchoProtocolTests(SynchronousTestCase):
         protocol = Factory.forProtocol(EchoProtocol).buildProtocol(ADDRESS)
         assert isinstance(protocol, EchoProtocol)
         self.protocol = protocol
-        self.transport = HighWaterTransport()
-        connected(self.protocol, self.transport)
+        self.transport = connectedTransport(self.protocol)
+        self.peer = self.transport.farEnd
+
+    def drain(self) -> bytes:
+        """Has the peer read to the end of the stream; returns what it has read."""
+        data = b""
+        self.transport.flush()
+        while chunk := self.peer.recv():
+            data += chunk
+            self.transport.flush()
+        return data
 
     def test_noBanner(self) -> None:
         """A connection begins with nothing written."""
-        self.assertEqual(self.transport.value(), b"")
+        self.transport.flush()
+        self.assertRaises(BlockingIOError, self.peer.recv)
 
     def test_echo(self) -> None:
         """Every byte value comes back, in order, and nothing else."""
         everyByte = bytes(range(256))
-        for data in (everyByte, b"", b"\r\n\0", everyByte[::-1]):
-            self.protocol.dataReceived(data)
-        self.assertEqual(self.transport.value(), everyByte + b"\r\n\0" + everyByte[::-1])
+        for data in (everyByte, b"\r\n\0", everyByte[::-1]):
+            self.peer.send(data)
+            self.transport.deliver()
+        self.protocol.dataReceived(b"")
+        self.peer.shutdown()
+        self.assertEqual(self.drain(), everyByte + b"\r\n\0" + everyByte[::-1])
 
     def test_producer(self) -> None:
         """The transport is its own streaming producer."""
         self.assertIs(self.transport.producer, self.transport)
-        self.assertIs(self.transport.streaming, True)
+        self.assertIs(self.transport.streamingProducer, True)
 
     def test_backpressure(self) -> None:
         """Reading pauses while more than the high-water mark is unsent, and resumes when it is sent."""
-        self.protocol.dataReceived(b"x" * HIGH_WATER)
-        self.assertEqual(self.transport.producerState, "producing")
-        self.protocol.dataReceived(b"x")
-        self.assertEqual(self.transport.producerState, "paused")
-        self.transport.drain()
-        self.assertEqual(self.transport.producerState, "producing")
+        # The kernel takes the first one.
+        for size, isReading in ((CAPACITY, True), (HIGH_WATER, True), (1, False)):
+            self.peer.send(bytes(size))
+            self.transport.flush()
+            self.assertEqual(self.transport.isReading, isReading)
+        self.assertEqual(self.transport.unsent, HIGH_WATER + 1)
+        for isReading in (False, True):
+            self.peer.recv()
+            self.transport.flush()
+            self.assertEqual(self.transport.isReading, isReading)
 
     def test_readConnectionLost(self) -> None:
         """At the peer's half-close what is unsent is flushed first, and only then it closes."""
-        self.protocol.dataReceived(b"x" * 2 * HIGH_WATER)
-        self.protocol.readConnectionLost()
+        data = os.urandom(CAPACITY + HIGH_WATER)
+        for begin in (0, CAPACITY):
+            self.peer.send(data[begin : begin + CAPACITY])
+            self.transport.flush()
+        self.peer.shutdown()
+        self.transport.flush()
         self.assertTrue(self.transport.disconnecting)
-        self.assertFalse(self.transport.disconnected)
-        self.assertFalse(self.transport.isClosed)
-        self.transport.drain()
-        self.assertTrue(self.transport.isClosed)
+        self.assertTrue(self.transport.connected)
+        self.assertTrue(self.drain() == data)
+        self.assertFalse(self.transport.connected)
+
+    def test_oneSegment(self) -> None:
+        """So it is when data and the end of the stream come at once."""
+        self.peer.send(b"last words")
+        self.peer.shutdown()
+        self.assertEqual(self.drain(), b"last words")
 
     def test_finish(self) -> None:
-        """finish() does the same, whenever somebody asks for it."""
-        self.protocol.dataReceived(b"x" * 2 * HIGH_WATER)
+        """finish() does the same, whenever somebody asks for it, also while reading is paused."""
+        self.protocol.dataReceived(b"x" * 3 * HIGH_WATER)
+        self.assertFalse(self.transport.isReading)
         self.protocol.finish()
-        self.assertFalse(self.transport.isClosed)
-        self.transport.drain()
-        self.assertTrue(self.transport.isClosed)
+        self.transport.flush()
+        self.assertTrue(self.transport.connected)
+        self.assertEqual(self.drain(), b"x" * 3 * HIGH_WATER)
+        self.assertFalse(self.transport.connected)
 
     def test_finishIsWhatReadConnectionLostDoes(self) -> None:
         """A subclass that overrides finish() decides what a half-close does."""
@@ -242,39 +244,40 @@ class EchoProtocolTests(SynchronousTestCase):
                 self.transport.write(b"bye")
                 super().finish()
 
-        protocol = LastWordProtocol()
-        transport = connected(protocol)
-        protocol.readConnectionLost()
-        self.assertEqual(transport.value(), b"bye")
-        self.assertTrue(transport.disconnecting)
+        self.transport = connectedTransport(LastWordProtocol())
+        self.peer = self.transport.farEnd
+        self.peer.shutdown()
+        self.assertEqual(self.drain(), b"bye")
 
     def test_writeConnectionLost(self) -> None:
         """That our own side is closed leaves the transport as it is."""
-        self.protocol.writeConnectionLost()
-        self.assertFalse(self.transport.disconnecting)
+        self.transport.loseWriteConnection()
+        self.transport.flush()
+        self.assertEqual(self.peer.recv(), b"")
+        self.assertTrue(self.transport.isReading)
         self.assertIs(self.transport.producer, self.transport)
 
     def test_connectionLost(self) -> None:
         """The end of a connection that nobody counts is harmless."""
-        self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.peer.reset()
+        self.transport.flush()
+        self.assertFalse(self.transport.connected)
         self.assertIsNone(self.protocol.connections)
 
     def test_neverRebinds(self) -> None:
         """dataReceived stays the class's own method, through a connection's whole life."""
-        for event in (
-            lambda: self.protocol.dataReceived(b"x"),
-            self.protocol.readConnectionLost,
-            self.protocol.connectionLost,
-        ):
+        for event in (lambda: self.peer.send(b"x"), self.peer.shutdown, self.drain):
             event()
+            self.transport.flush()
             self.assertEqual(self.protocol.dataReceived, EchoProtocol.dataReceived.__get__(self.protocol))
+        self.assertFalse(self.transport.connected)
 
     def test_subclass(self) -> None:
         """A subclass answers otherwise by overriding dataReceived."""
-        protocol = ShoutingProtocol()
-        transport = connected(protocol)
-        protocol.dataReceived(b"quiet")
-        self.assertEqual(transport.value(), b"QUIET")
+        transport = connectedTransport(ShoutingProtocol())
+        transport.farEnd.send(b"quiet")
+        transport.flush()
+        self.assertEqual(transport.farEnd.recv(), b"QUIET")
 
 
 class EchoFactoryTests(SynchronousTestCase):
