@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,9 +12,8 @@ from echo_app.gates import Gate
 from echo_app.limits import Limits
 from echo_app.protocol import Build, EchoFactory, EchoProtocol
 from echo_app.sockets import reset
-from tests.fakes import Transport
-
-PEER = "127.0.0.1"
+from echo_app.testing.memory import CLIENT, MemoryTransport, connectedTransport
+from echo_app.testing.memorysocket import CAPACITY
 
 
 class WordGate(Gate):
@@ -55,32 +51,41 @@ class GateTests(SynchronousTestCase):
 
         return built
 
-    def connect(self, data: bytes = b"") -> Any:
-        transport = Transport()
-        transport.protocol = self.factory.buildProtocol(transport.getPeer())
-        transport.protocol.makeConnection(transport)
-        if data:
-            transport.protocol.dataReceived(data)
+    def connect(self, data: bytes = b"", capacity: int = CAPACITY) -> MemoryTransport:
+        protocol = self.factory.buildProtocol(CLIENT)
+        assert protocol is not None
+        transport = connectedTransport(protocol, clock=self.clock, capacity=capacity)
+        self.send(transport, data)
         return transport
+
+    def send(self, transport: MemoryTransport, data: bytes) -> None:
+        while data:
+            data = data[transport.farEnd.send(data) :]
+            transport.flush()
+
+    def end(self, transport: MemoryTransport) -> None:
+        transport.farEnd.shutdown()
+        transport.flush()
 
     def test_chain(self) -> None:
         """Each gate takes what is its own, with one number for the connection, and the echo the rest."""
         transport = self.connect(b"pass\npa")
         self.assertIsInstance(transport.protocol, WordGate)
-        transport.protocol.dataReceived(b"ss\nhello")
+        self.send(transport, b"ss\nhello")
         self.assertIsInstance(transport.protocol, EchoProtocol)
-        self.assertEqual(transport.value(), b"hello")
+        self.assertEqual(transport.farEnd.recv(), b"hello")
         self.assertEqual(self.numbers, [1, 1])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_counted(self) -> None:
         """Its connections count under their peer, those in the gate and those past it, each once."""
         inGate, past = self.connect(), self.connect(b"pass\npass\n")
-        self.assertEqual((len(self.counts.open), self.counts.perPeer), (2, {PEER: 2}))
+        self.assertEqual((len(self.counts.open), self.counts.perPeer), (2, {CLIENT.host: 2}))
         self.assertEqual(self.counts.accepted, 1)
         self.assertTrue(self.connect().disconnected)
-        past.end(ConnectionLost())
-        inGate.end(ConnectionLost())
+        for transport in (past, inGate):
+            transport.farEnd.reset()
+            transport.flush()
         self.assertEqual((self.counts.open, self.counts.perPeer), ({}, {}))
         self.assertEqual(self.counts.lost, 1)
 
@@ -88,9 +93,9 @@ class GateTests(SynchronousTestCase):
         """The time runs from the first byte on, for each gate; silence has no end unless one is set."""
         transport = self.connect()
         self.clock.advance(1000)
-        transport.protocol.dataReceived(b"p")
+        self.send(transport, b"p")
         self.clock.advance(2.9)
-        transport.protocol.dataReceived(b"ass\np")
+        self.send(transport, b"ass\np")
         self.clock.advance(2.9)
         self.assertFalse(transport.disconnected)
         self.clock.advance(0.2)
@@ -101,40 +106,44 @@ class GateTests(SynchronousTestCase):
     def test_ended(self) -> None:
         """Who ends within the prefix is the subclass's business; who sent nothing is let go."""
         transport = self.connect(b"pass\nwhat")
-        transport.protocol.readConnectionLost()
-        self.assertEqual(transport.value(), b"what")
+        self.end(transport)
+        self.assertEqual((transport.farEnd.recv(), transport.farEnd.recv()), (b"what", b""))
         silent = self.connect()
-        silent.protocol.readConnectionLost()
-        self.assertTrue(silent.disconnecting)
+        self.end(silent)
+        self.assertTrue(silent.disconnected)
 
     def test_dismissed(self) -> None:
         """Who is let go with a line gets it before our end, and may go on, unheard, for a second."""
         transport = self.connect(b"leave\n")
-        self.assertEqual((transport.value(), transport.isHalfClosed), (b"bye\n", True))
-        transport.protocol.dataReceived(b"pass\n" * 2)
+        self.assertEqual((transport.farEnd.recv(), transport.farEnd.recv()), (b"bye\n", b""))
+        self.send(transport, b"pass\n" * 2)
         self.clock.advance(0.9)
-        self.assertEqual((transport.value(), transport.disconnecting), (b"bye\n", False))
+        self.assertFalse(transport.disconnected)
         self.clock.advance(0.1)
-        self.assertTrue(transport.disconnecting)
-        transport.end(ConnectionDone())
+        transport.flush()
+        self.assertTrue(transport.disconnected)
+        # After a reset this would fail.
+        self.assertEqual(transport.farEnd.send(b"x"), 1)
         self.assertEqual((self.counts.open, self.counts.timedOut.byReason), ({}, {}))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_dismissedEnd(self) -> None:
         """The peer's end of stream, before its dismissal or after, closes the connection."""
         transport = self.connect(b"leave\n")
-        self.assertFalse(transport.disconnecting)
-        transport.protocol.readConnectionLost()
-        self.assertTrue(transport.disconnecting)
+        self.assertFalse(transport.disconnected)
+        self.end(transport)
+        self.assertTrue(transport.disconnected)
 
     def test_dismissedWhole(self) -> None:
         """Where the two sides end together the connection is closed, and reset in time."""
-        transport = Transport()
-        directlyProvides(transport, ISSLTransport)
-        transport.protocol = self.factory.buildProtocol(transport.getPeer())
-        transport.protocol.makeConnection(transport)
-        transport.protocol.dataReceived(b"leave\n")
-        self.assertEqual((transport.value(), transport.isHalfClosed), (b"bye\n", False))
-        self.assertTrue(transport.disconnecting)
-        self.clock.advance(1)
-        self.assertTrue(transport.ended)
+        for capacity in (4, 1):
+            transport = self.connect(capacity=capacity)
+            directlyProvides(transport, ISSLTransport)
+            self.send(transport, b"leave\n")
+            # It closes when the line is sent, and waits for a peer that does not read.
+            self.assertEqual(transport.disconnected, capacity == 4)
+            self.clock.advance(1)
+            transport.flush()
+            self.assertTrue(transport.disconnected)
+            self.assertEqual(transport.farEnd.recv(), b"bye\n"[:capacity])
+        self.assertRaises(ConnectionResetError, transport.farEnd.recv)
