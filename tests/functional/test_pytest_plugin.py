@@ -89,7 +89,7 @@ LOADED = """
 import sys
 
 def pytest_unconfigure():
-    print("loaded", [name for name in sys.modules if name.startswith(("twisted", "zope", "echo_app"))])
+    print("loaded", [name for name in sys.modules if name.startswith(("twisted", "zope.", "echo_app"))])
 """
 
 
