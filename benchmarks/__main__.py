@@ -16,11 +16,13 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import chooseCores
-from benchmarks.loads import Load, findLoad
+from benchmarks.loads import Load
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
 from benchmarks.peers import CANDIDATES, Peer, makePeer
 from benchmarks.picture import draw
+from benchmarks.probeload import ProbeLoad
 from benchmarks.progress import showProgress
 from benchmarks.report import page, printTables
 from benchmarks.results import Results
@@ -109,6 +111,15 @@ def parser() -> Parser:
     return made
 
 
+def findLoad(missing: list[str]) -> Load:
+    """Returns the best load there is, and notes why it is not the compiled one."""
+    try:
+        return compiledLoad()
+    except Missing as error:
+        missing.append(f"the load in C: {error}")
+        return ProbeLoad()
+
+
 def _peers(names: list[str], missing: list[str], say: Callable[[str], None]) -> list[Peer]:
     """Makes the peers that can be run here, and notes the others."""
     peers = []
@@ -147,9 +158,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
     seconds = options.seconds or (0.4 if options.quick else 1.0)
     missing: list[str] = []
     busy, _, _ = os.getloadavg()
-    load, reason = findLoad()
-    if reason:
-        missing.append(f"the load in C: {reason}")
+    load = findLoad(missing)
     peers = _peers(options.peer or list(CANDIDATES), missing, console.print)
     wanted = [
         row for row in ROWS if (row.name in options.only if options.only else row.quick or not options.quick)

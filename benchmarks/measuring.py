@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.cores import Cores, pinned
-from benchmarks.loads import Load, LoadError, Phase, Usage, runLoad
+from benchmarks.loads import Load, LoadError, Phase, Usage
 from benchmarks.peers import Peer
 from benchmarks.results import Results, Sample
 from benchmarks.rows import REFERENCE, Row, rowNamed
@@ -70,7 +70,7 @@ class Laboratory:
                 server.start()
             address = server.address(row.transport)
             with pinned(self._cores.load):
-                outcome = runLoad(self._load, row, address, phase, lambda: Usage.of(server.pid))
+                outcome = self._load.run(row, address, phase, lambda: Usage.of(server.pid))
         except (LoadError, EchoProcessError, ProcessLookupError, FileNotFoundError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise BenchmarkError(f"{peer.name}, {row.name}: {reason}") from None

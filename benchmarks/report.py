@@ -137,6 +137,7 @@ def page(results: Results) -> str:
     return Template(TEMPLATE.read_text()).substitute(
         date=results.date,
         command=results.command,
+        load=results.load,
         method=method(results),
         figures=_listTable(figures(results, brief=False)),
         promises=_listTable(promises(results, brief=False)),

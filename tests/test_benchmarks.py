@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -12,9 +11,10 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import cores, tools
-from benchmarks.loads import Load, findLoad
+from benchmarks.compiledload import CompiledLoad, compiledLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
+from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results, Sample
 from benchmarks.rows import CPU, MEMORY, OURS, ROWS, TAIL, TARGETS, Target, rowNamed
 from benchmarks.tools import Missing, buildC, buildGo, buildTokio
@@ -22,7 +22,7 @@ from benchmarks.tools import Missing, buildC, buildGo, buildTokio
 try:
     from rich.console import Console
 
-    from benchmarks.__main__ import parser, possible
+    from benchmarks.__main__ import findLoad, parser, possible
     from benchmarks.picture import draw
     from benchmarks.progress import showProgress
     from benchmarks.report import number, page, printTables
@@ -166,6 +166,7 @@ class ReportTests(SynchronousTestCase):
         """A load in Python is said to be one, with what can't be judged by it."""
         self.measured.load = "Python"
         made = page(self.measured)
+        self.assertIn("The load, a program in Python, checks every byte", made)
         self.assertIn("- The load was the one in Python.\n", made)
         self.assertIn("- A load in Python is too slow: the servers wait for it.\n", made)
 
@@ -193,8 +194,8 @@ class ReportTests(SynchronousTestCase):
         self.assertFalse(Path("three.svg").exists())
 
 
-PYTHON = Load("Python", ("load",))
-COMPILED = Load("C", ("load",), ("load_tls",), missing="")
+PYTHON = ProbeLoad()
+COMPILED = CompiledLoad("load", "load_tls")
 
 
 def peer(name: str) -> Peer:
@@ -222,13 +223,14 @@ class PlanTests(SynchronousTestCase):
             ("latency", [reference], PYTHON, 2, "it needs the load in C"),
             ("latency", [reference], COMPILED, 1, "it needs two cores"),
             ("latency", [peer("c")], COMPILED, 2, "it needs the peer uvloop"),
-            ("tls-1k-10", [reference], PYTHON, 2, "it needs the load in C"),
-            ("tls-1k-10", [reference], Load("C", ("load",), missing="no x.h found"), 2, "no x.h found"),
+            ("tls-1k-10", [reference], CompiledLoad("load", missing="no x.h found"), 2, "no x.h found"),
         ):
             said: list[str] = []
             self.assertEqual(possible([rowNamed(row)], peers, load, count, said), [])
             self.assertEqual(said, [f"{rowNamed(row).title}: {why}"])
         self.assertEqual(possible(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
+        untimed = [row for row in ROWS if row.name != "latency"]
+        self.assertEqual(possible(list(ROWS), [reference], PYTHON, 2, []), untimed)
 
     def test_descriptors(self) -> None:
         """A row with more connections than descriptors is left out, and told."""
@@ -311,25 +313,25 @@ class ToolTests(SynchronousTestCase):
 
     def test_noCompiler(self) -> None:
         """Without a compiler the load is the one in Python, and the reason is told."""
-        load, reason = findLoad()
-        self.assertEqual((load.language, load.command[0]), ("Python", sys.executable))
-        self.assertRegex(reason, "apt-get install gcc libc6-dev")
+        said: list[str] = []
+        self.assertIsInstance(findLoad(said), ProbeLoad)
+        self.assertRegex("\n".join(said), r"\Athe load in C: .*apt-get install gcc libc6-dev\Z")
 
     def test_noHeaders(self) -> None:
         """Without OpenSSL's headers there is a load in C, which does no TLS and tells what to install."""
         self.tool("cc", '[ $1 = --version ] || { [ $1 != -E ] && echo >"$5"; }')
-        load, reason = findLoad()
-        self.assertEqual((load.language, load.tlsCommand, reason), ("C", (), ""))
+        load = compiledLoad()
+        self.assertEqual(load.tlsCommand, "")
         self.assertRegex(load.missing, r"\Ano openssl/ssl.h found; on Debian: apt-get install libssl-dev\Z")
 
     def test_headers(self) -> None:
         """With them there are two programs of one source, one of which does TLS."""
         self.tool("cc", '[ $1 = --version ] || [ $1 = -E ] || echo "$@" >"$5"')
-        load, _ = findLoad()
+        load = compiledLoad()
         self.assertEqual(load.missing, "")
         over = load.commandFor(rowNamed("tls-1k-10"))
-        self.assertIn("-DTLS -lssl -lcrypto", Path(*over).read_text())
-        self.assertNotIn("-DTLS", Path(*load.commandFor(rowNamed("1k-10"))).read_text())
+        self.assertIn("-DTLS -lssl -lcrypto", Path(over).read_text())
+        self.assertNotIn("-DTLS", Path(load.commandFor(rowNamed("1k-10"))).read_text())
 
     def test_noCrates(self) -> None:
         """Without Tokio's sources there is no Tokio, and nothing is fetched."""

@@ -1,0 +1,81 @@
+"""Builds and runs the load in C, which is faster than the servers."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
+from benchmarks.rows import Row
+from benchmarks.tools import HERE, Missing, buildC, requireHeader
+
+
+@dataclass(frozen=True)
+class CompiledLoad(Load):
+    """``load.c``."""
+
+    command: str
+    tlsCommand: str = ""
+    missing: str = ""
+    language = "C"
+
+    def commandFor(self, row: Row) -> str:
+        """Returns what to run for a row."""
+        return self.tlsCommand if row.transport == "tls" else self.command
+
+    def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
+        """Loads a server with a row."""
+        words = (row.mode, *address, row.size, row.connections, *phase)
+        process = subprocess.Popen(
+            [self.commandFor(row), *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                _await(process, "ready")
+                before = usage()
+                _goOn(process)
+                echoes, *times = _await(process, "done")
+                after = usage()
+                _goOn(process)
+                _await(process, "checked")
+            finally:
+                process.kill()
+        return Outcome.between(before, after, int(echoes), *map(float, times))
+
+
+def compiledLoad() -> CompiledLoad:
+    """Returns the load in C, which does TLS where OpenSSL's headers are.
+
+    :raise Missing: when it can't be built.
+    """
+    source = HERE / "load.c"
+    plain = buildC(source, HERE / "load_plain.h")
+    options = ("-DTLS", "-lssl", "-lcrypto")
+    try:
+        requireHeader("openssl/ssl.h", "libssl-dev")
+        tls = buildC(source, HERE / "load_tls.h", name="load_tls", options=options)
+    except Missing as error:
+        return CompiledLoad(str(plain.path), missing=str(error))
+    return CompiledLoad(str(plain.path), str(tls.path))
+
+
+def _await(process: subprocess.Popen[str], word: str) -> list[str]:
+    """Returns what follows the word."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = process.stdout.readline().split()
+    if said[:1] != [word]:
+        lines = process.stderr.read().strip().splitlines()
+        raise LoadError(lines[-1] if lines else f"the load ended before it was {word}")
+    return said[1:]
+
+
+def _goOn(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()

@@ -1,0 +1,166 @@
+"""Loads a server with the load of ``echo-probe``, for where there is no compiler.
+
+It checks as much as ``load.c``, and is slower than many servers: they wait for it, and a server that sleeps
+and wakes for each message spends more on it than one that is never idle. So it has no fixed rate: it can't
+find out what half of a server's saturation is.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
+from benchmarks.rows import Row
+from echo_app.probe.load.crew import WORKER
+from echo_app.probe.load.results import Settings
+from echo_app.probe.load.running import orders
+from echo_app.probe.targets import Target, TLSOptions, parseTarget
+
+# Seconds after which an answer is lost, as in load.c.
+PATIENCE = 5.0
+
+# Seconds that idle connections stay at the most: until they are told to end.
+LONG = 3600.0
+
+
+class Worker:
+    """A process that loads, as :mod:`echo_app.probe.load.orders` describes it.
+
+    All methods raise :exc:`LoadError` when a byte is wrong, lost or too many, or the server is gone.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def begin(self) -> float:
+        """Begins when all connections are there; returns when that is, a second of the monotonic clock."""
+        self._hear()
+        start = time.monotonic()
+        self.tell(f"start {start!r}")
+        return start
+
+    def second(self) -> int:
+        """Returns how many messages of the next second were answered."""
+        return int(self._hear()["answered"])
+
+    def end(self) -> None:
+        """Returns when every connection is checked and closed."""
+        while "done" not in self._hear():
+            pass
+
+    def tell(self, line: str) -> None:
+        """Tells it something."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        line = self._process.stdout.readline()
+        if not line:
+            complaint = self._process.stderr.read().strip().splitlines()
+            raise LoadError(complaint[-1] if complaint else "the load ended early")
+        said: dict[str, Any] = json.loads(line)
+        said = said.get("ready", said)
+        if "failed" in said:
+            raise LoadError(f"no connection: {said['failed']}")
+        if said.get("differences"):
+            raise LoadError(said["differences"][0])
+        if said.get("errors"):
+            raise LoadError(", ".join(f"{kind}: {count}" for kind, count in said["errors"].items()))
+        return said
+
+
+@contextmanager
+def _working(target: Target, settings: Settings) -> Iterator[Worker]:
+    """Gives a worker that has its orders, and ends it."""
+    process = subprocess.Popen(
+        WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    worker = Worker(process)
+    try:
+        (order,) = orders(target, settings, seed=1)
+        worker.tell(json.dumps(order))
+        yield worker
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class ProbeLoad(Load):
+    """``echo-probe load``."""
+
+    language = "Python"
+    missing = ""
+
+    def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
+        """Loads a server with a row."""
+        host, port = address
+        target = parseTarget(f"{row.transport}://{host}:{port}", TLSOptions(isInsecure=True))
+        settings = Settings(
+            sizes=((row.size, 1.0),),
+            connections=row.connections,
+            perConnection=1 if row.mode == "accept" else None,
+            warmup=0.0,
+            wait=PATIENCE,
+        )
+        return _idle(target, settings, usage) if row.mode == "idle" else _busy(target, settings, phase, usage)
+
+
+def _busy(target: Target, settings: Settings, phase: Phase, usage: Callable[[], Usage]) -> Outcome:
+    """Has all connections send message after message."""
+    # Its own warm-up would hide errors, so ours is some of the seconds by which it counts.
+    warmup = ceil(phase.warmup)
+    duration = warmup + phase.seconds
+    with _working(target, replace(settings, duration=duration)) as worker:
+        start = worker.begin()
+        _sleepUntil(start + warmup)
+        before = usage()
+        answered = [worker.second() for _ in range(ceil(duration) - 1)]
+        _sleepUntil(start + duration)
+        after = usage()
+        answered.append(worker.second())
+        worker.end()
+    echoes = sum(answered[warmup:])
+    if not echoes:
+        raise LoadError(f"nothing was answered in {phase.seconds:g} s")
+    return Outcome.between(before, after, echoes, phase.seconds)
+
+
+def _idle(target: Target, settings: Settings, usage: Callable[[], Usage]) -> Outcome:
+    """Opens connections and looks when each has had an echo.
+
+    First come one, and a tenth, so that what the server does once is not counted. The one is alone: CPython's
+    objects of a class share a table of their attributes' names, which the first objects make. Where all
+    connections are there before the first echo, each has a table of its own: textbook Twisted's took 1,945
+    bytes that way, and 1,087 this way, 1,085 with the load in C.
+    """
+    count = settings.connections
+    with _kept(target, settings, 1), _kept(target, settings, count // 10):
+        before = usage()
+        with _kept(target, settings, count) as echoes:
+            after = usage()
+    return Outcome.between(before, after, echoes, 1.0)
+
+
+@contextmanager
+def _kept(target: Target, settings: Settings, count: int) -> Iterator[int]:
+    """Keeps connections with an echo a second each, from after the first one on; gives how many came back."""
+    kept = replace(settings, connections=count, rate=count, arrivals="uniform", duration=LONG)
+    with _working(target, kept) as worker:
+        worker.begin()
+        yield worker.second()
+        worker.tell("stop")
+        worker.end()
+
+
+def _sleepUntil(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
