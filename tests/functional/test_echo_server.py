@@ -324,4 +324,6 @@ class EndTests(EchoServerTestCase):
         self.assertEqual(os.listdir(folder), [])
         self.assertTrue(all(map(hasEnded, pids)))
         with socket.socket() as free:
+            # Somebody else's connection from this very port is no listener.
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))

@@ -319,7 +319,8 @@ class OrphanTests(ServiceTestCase):
         user.kill()
         user.wait()
         self._assertNobody(folder)
-        self.assertTrue(hasEnded(pid))
+        # A process has no folder for a moment before it has ended.
+        self.assertTrue(waitUntil(lambda: hasEnded(pid)))
 
     def test_killedInStart(self) -> None:
         """When the user's process is killed while the service starts, the service ends too."""
@@ -335,7 +336,7 @@ class OrphanTests(ServiceTestCase):
         pid = self._serverOf(user)
         self.assertEqual(user.wait(PATIENCE), 0)
         self._assertNobody(folder)
-        self.assertTrue(hasEnded(pid))
+        self.assertTrue(waitUntil(lambda: hasEnded(pid)))
 
     def test_interrupted(self) -> None:
         """SIGINT in the user's process ends the service, and removes its folder."""
