@@ -5,9 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.datagrams import HEADER
-from echo_app.probe.load.ledger import DIFFERENCES
 from echo_app.probe.load.pattern import PATTERN, PERIOD, placeOf
-from echo_app.probe.load.results import Settings
+from echo_app.probe.load.results import DIFFERENCES, Settings
 from tests.simulated import Edit, FakeServer, SimulatedLoad, SimulatedLoop
 
 SIZE = 100

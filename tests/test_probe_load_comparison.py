@@ -7,8 +7,9 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.probe.findings import plain
 from echo_app.probe.load.comparison import Difference, Verdict, difference, percent, unlike, verdict
-from echo_app.probe.load.figures import FIGURES, Subject, perSecond, plain, subjects, summary
+from echo_app.probe.load.figures import FIGURES, Subject, perSecond, subjects, summary
 from echo_app.probe.load.results import Settings
 from tests.loads import makeResults, makeRun, steady
 

@@ -7,8 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.histogram import Histogram
-from echo_app.probe.load.results import Run, Settings
-from echo_app.probe.load.tally import DIFFERENCES, INTERVALS, Tally
+from echo_app.probe.load.results import DIFFERENCES, Run, Settings
+from echo_app.probe.load.tally import INTERVALS, Tally
 
 
 def times(*seconds: float) -> str:

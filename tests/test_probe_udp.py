@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks import Context, Settings
-from echo_app.probe.datagrams import LARGEST, Exchange
+from echo_app.probe.datagrams import LARGEST_DATAGRAM, Exchange
 from echo_app.probe.findings import Result, Status
 from echo_app.probe.udp import CORRUPT, COUNT, CUT, PORTS, ROUNDS, UDP, Ports, tooMany
 from tests import paths
@@ -92,7 +92,7 @@ class PathTests(SynchronousTestCase):
         self.assertIs(result.status, Status.PASS)
         self.assertIn("p50 5.00 ms", result.seen)
         self.assertIn(f"0 of {COUNT} lost", result.seen)
-        self.assertIn(f"up to {LARGEST} B in fragments", result.seen)
+        self.assertIn(f"up to {LARGEST_DATAGRAM} B in fragments", result.seen)
         self.assertIn(f"{PORTS} source ports", result.seen)
 
     def test_quick(self) -> None:

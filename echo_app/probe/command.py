@@ -22,7 +22,7 @@ from twisted.python.usage import UsageError
 from echo_app.probe.arguments import TargetOptions
 from echo_app.probe.checks import Context
 from echo_app.probe.examination import againstBaseline, costOf, examine
-from echo_app.probe.findings import Result, Status
+from echo_app.probe.findings import Result, Status, plain
 from echo_app.probe.load.compare import CompareOptions, runCompare
 from echo_app.probe.load.crew import LoadFailed
 from echo_app.probe.load.options import LoadOptions, raiseDescriptorLimit
@@ -204,7 +204,7 @@ def _notStarted(reason: str) -> SystemExit:
 
 def _printable(reason: str) -> str:
     """Returns a reason as a line, with nothing in it that a terminal would act upon."""
-    return "echo-probe: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
+    return f"echo-probe: {plain(reason)}"
 
 
 def _compared(options: CompareOptions) -> int:

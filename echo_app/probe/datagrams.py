@@ -27,7 +27,7 @@ from echo_app.probe.targets import Target
 HEADER = 8
 
 # The largest payload of a datagram over IPv4 (RFC 768, RFC 791): 65,535 bytes less two headers.
-LARGEST = 65_507
+LARGEST_DATAGRAM = 65_507
 
 # Seconds without an answer after which those that are outstanding are lost, and how often it is looked.
 SILENCE, STEPS = 3.0, 30

@@ -84,6 +84,11 @@ def binary(size: int) -> str:
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"
 
 
+def plain(text: str) -> str:
+    """Returns a text with everything in it escaped that a terminal or a page could act upon."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def printable(data: bytes) -> str:
     """Returns a peer's bytes in quotes, with everything escaped that a terminal could act upon."""
     return repr(data)[1:]

@@ -6,10 +6,11 @@ from twisted.python.usage import UsageError
 
 from echo_app.probe.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.checks import Settings
+from echo_app.probe.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.examination import CHECKS
 from echo_app.probe.load.compare import CompareOptions
 from echo_app.probe.load.options import LoadOptions
-from echo_app.probe.ping import LARGEST_DATAGRAM, NUMBER, Pings
+from echo_app.probe.ping import NUMBER, Pings
 
 # The largest ping over a stream.
 LARGEST = 1 << 20

@@ -14,6 +14,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
+from echo_app.probe.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.difference import firstDifference
 from echo_app.probe.findings import Status
 from echo_app.probe.patience import pause
@@ -24,9 +25,6 @@ from echo_app.probe.targets import Target
 
 # Bytes of a datagram's number; a stream's order is number enough.
 NUMBER = 8
-
-# The largest payload over IPv4 (RFC 768, RFC 791).
-LARGEST_DATAGRAM = 65507
 
 # Seconds between two looks whether the last datagrams are answered.
 _LOOK = 0.05

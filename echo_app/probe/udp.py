@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from echo_app.probe.checks import Context, lackOfDescriptors
-from echo_app.probe.datagrams import LARGEST, SILENCE, Exchange, Source, ask
+from echo_app.probe.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
 from echo_app.probe.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.statistics import interval, spread
 from echo_app.probe.stream import CannotConnect
@@ -24,7 +24,7 @@ TOLERATED, ROUNDS = 0.01, 3
 
 # Sizes of which the largest that comes back is looked for: around what fits into IPv6's smallest packet, and
 # into one of Ethernet with and without tunnels, and up to the largest there is.
-SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST)
+SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST_DATAGRAM)
 
 # Tries of each size. A large datagram is lost with each of its fragments: of 45 at 1 %, every third time.
 TRIES = 4
@@ -154,7 +154,7 @@ def describe(seen: Seen) -> str:
 def _fragments(seen: Seen) -> str:
     if seen.largest > seen.unfragmented:
         return " in fragments"
-    return " and no fragments" if seen.unfragmented < LARGEST else ""
+    return " and no fragments" if seen.unfragmented < LARGEST_DATAGRAM else ""
 
 
 class UDP:
@@ -228,7 +228,7 @@ class UDP:
     async def _sizes(self, context: Context, source: Source) -> tuple[int, list[Exchange]]:
         """Returns the largest size that comes back, and the exchanges about it."""
         sizes: Sequence[int] = SIZES
-        low, high = SIZE, LARGEST + 1
+        low, high = SIZE, LARGEST_DATAGRAM + 1
         exchanges: list[Exchange] = []
         for _ in range(1 if context.settings.isQuick else 1 + ZOOMS):
             exchanges += await self._ask(context, [source], [*sizes] * TRIES, SIZE_INTERVAL)

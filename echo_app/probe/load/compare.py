@@ -9,8 +9,9 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 
 from echo_app.probe.arguments import CommandOptions
+from echo_app.probe.findings import plain
 from echo_app.probe.load.comparison import ENOUGH, Verdict, comparison, difference, unlike
-from echo_app.probe.load.figures import FIGURES, Subject, plain, subjects, summary
+from echo_app.probe.load.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.load.remarks import remarks
 from echo_app.probe.load.reportfile import REPORT
 from echo_app.probe.load.results import Results

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from echo_app.probe.difference import agreeing
 from echo_app.probe.load.channel import Channel, kindOf
 from echo_app.probe.load.connection import Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
-from echo_app.probe.load.pattern import CHUNK, PATTERN, firstDifference, placeOf
+from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
 
 if TYPE_CHECKING:
     from echo_app.probe.load.share import Share
@@ -122,7 +123,7 @@ class DatagramConnection(Connection):
 
     def _differ(self, number: int, data: bytes, expected: bytes) -> None:
         if len(data) == len(expected):
-            index = firstDifference(data, expected)
+            index = agreeing(expected, data)
             what = f"byte {index}: {data[index]:#04x} came, {expected[index]:#04x} was sent"
         else:
             what = f"{len(data)} bytes came, {len(expected)} were sent"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
+from echo_app.probe.findings import plain
 from echo_app.probe.load.results import Results, Run, Settings
 from echo_app.probe.load.summary import rateOf
 from echo_app.probe.statistics import milliseconds
@@ -35,11 +36,6 @@ _COLOURS, _DASHES = 6, 4
 def kindOf(index: int) -> str:
     """Returns the classes of a subject's lines, by its place: dashes and a colour, never a colour alone."""
     return f"dash{index % _DASHES} colour{index % _COLOURS}"
-
-
-def plain(text: str) -> str:
-    """Returns a text of a file's with all in it escaped that a terminal or a page could act upon."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def whole(value: float) -> str:

@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any
 
 from echo_app.probe.load.histogram import Histogram
+from echo_app.probe.load.results import DIFFERENCES
 
 # Bits of a time that are kept, as HdrHistogram does with three digits: what is counted here is counted
 # there in the same place.
@@ -19,9 +20,6 @@ _BITS = 11
 
 # Times that are put into a histogram at once, some 40 microseconds: a load goes on meanwhile.
 _AT_ONCE = 20
-
-# Where a message was different from what was sent: as many lines are kept.
-DIFFERENCES = 10
 
 
 class Times:

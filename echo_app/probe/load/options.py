@@ -11,10 +11,11 @@ from twisted.python.usage import UsageError
 
 from echo_app.probe.arguments import TargetOptions, positiveNumber, row, wholeNumber, writablePath
 from echo_app.probe.checks import RESERVE
+from echo_app.probe.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.findings import binary
 from echo_app.probe.load.reportfile import REPORT
 from echo_app.probe.load.results import INFLIGHT, Settings
-from echo_app.probe.ping import LARGEST_DATAGRAM, NUMBER
+from echo_app.probe.ping import NUMBER
 
 # The largest message over a stream: what is larger measures the path's bandwidth, as any download does.
 LARGEST = 1 << 24

@@ -28,7 +28,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import socket
 import sys
 from typing import Any
@@ -73,12 +72,6 @@ def firstLine() -> bytes:
     return bytes(line)
 
 
-def raiseDescriptorLimit() -> None:
-    """Makes room for as many connections as this user may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def obey() -> None:
     """Does what standard input says, until it is done.
 
@@ -119,7 +112,6 @@ def addressOf(target: str, tls: TLSOptions) -> Address | None:
 
 def work(address: Address, settings: Settings, seed: int, index: int) -> None:
     """Does this worker's share."""
-    raiseDescriptorLimit()
     wakeExactly()
     loop = Loop()
     share = Share(loop, address, settings, seed, index, say)

@@ -11,7 +11,8 @@ from math import ceil
 
 from twisted.web.template import Tag
 
-from echo_app.probe.load.figures import Subject, kindOf, perSecond, plain, whole
+from echo_app.probe.findings import plain
+from echo_app.probe.load.figures import Subject, kindOf, perSecond, whole
 from echo_app.probe.load.results import Interval
 from echo_app.probe.load.scales import Linear, Logarithmic, Tick
 from echo_app.probe.load.svg import (

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from twisted.web.template import Tag
 
+from echo_app.probe.findings import plain
 from echo_app.probe.load.comparison import unlike
-from echo_app.probe.load.figures import Subject, kindOf, plain, subjects
+from echo_app.probe.load.figures import Subject, kindOf, subjects
 from echo_app.probe.load.overtime import answersAndErrors, latencyOverTime
 from echo_app.probe.load.percentilecurve import percentileCurve
 from echo_app.probe.load.remarks import remarks

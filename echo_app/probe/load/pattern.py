@@ -23,8 +23,3 @@ VIEW = memoryview(PATTERN)
 def placeOf(number: int) -> int:
     """Returns where a stream begins: of 65,521 in a row, each at another place."""
     return number * 7919 % PERIOD
-
-
-def firstDifference(got: bytes, expected: bytes) -> int:
-    """Returns the index of the first byte that differs, of two that are equally long and differ."""
-    return next(i for i, (one, other) in enumerate(zip(got, expected, strict=True)) if one != other)

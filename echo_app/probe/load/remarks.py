@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from echo_app.probe.findings import plain
 from echo_app.probe.load import summary
-from echo_app.probe.load.figures import Subject, plain
+from echo_app.probe.load.figures import Subject
 
 
 def remarks(subjects: Sequence[Subject]) -> list[str]:

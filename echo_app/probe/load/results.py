@@ -22,6 +22,9 @@ BUSY = 0.95
 # the queue on the path and not the schedule.
 INFLIGHT = 1000
 
+# Differences that are kept: the first ones tell what is wrong.
+DIFFERENCES = 10
+
 # What a file begins with; another number is another format.
 FORMAT = "echo-probe load 1"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from echo_app.probe.difference import agreeing
 from echo_app.probe.load.channel import Channel, kindOf
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
-from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, firstDifference, placeOf
+from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
 
 if TYPE_CHECKING:
     from echo_app.probe.load.share import Share
@@ -95,7 +96,7 @@ class StreamConnection(Connection):
         if not data:
             self._endCame()
         elif data != expected:
-            index = firstDifference(data, expected)
+            index = agreeing(expected, data)
             self._differ(data[index], expected[index], self._received + index)
         else:
             surplus = self._received + len(data) - self._sent

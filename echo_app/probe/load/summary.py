@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import sqrt
 from statistics import median_high, median_low
 
-from echo_app.probe.findings import binary
+from echo_app.probe.findings import binary, plain
 from echo_app.probe.load.histogram import Histogram
 from echo_app.probe.load.results import INFLIGHT, Results, Run, Settings
 from echo_app.probe.statistics import milliseconds
@@ -36,7 +36,7 @@ def summary(results: Results) -> Iterator[str]:
         yield from _single(runs[0], results.settings) if len(runs) == 1 else _repeated(runs, results.settings)
         yield _line("errors", _errors(runs))
         for difference in [line for run in runs for line in run.differences]:
-            yield _line("wrong", "".join(c if c.isprintable() else repr(c)[1:-1] for c in difference))
+            yield _line("wrong", plain(difference))
         yield from (f"  {remark}" for remark in remarks(runs, results.settings))
 
 

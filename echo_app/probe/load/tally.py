@@ -9,13 +9,10 @@ from math import ceil
 from typing import Any
 
 from echo_app.probe.load.histogram import Histogram
-from echo_app.probe.load.results import Interval, Run, Settings
+from echo_app.probe.load.results import DIFFERENCES, Interval, Run, Settings
 
 # The most intervals of a run: more than a picture has columns for. An interval is a whole number of seconds.
 INTERVALS = 600
-
-# Differences that are kept: the first ones tell what is wrong.
-DIFFERENCES = 10
 
 _COUNTS = ("due", "sent", "answered", "bytes")
 _HISTOGRAMS = ("latency", "lateness", "connects")
