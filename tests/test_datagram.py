@@ -30,9 +30,6 @@ from echo_app.datagram import (
 
 CLIENT = ("192.0.2.1", 40_000)
 
-# socket(7); Python 3.11 does not name it.
-SO_TIMESTAMP = 29
-
 # No rate that a test reaches, with the loop breaker in place.
 UNREACHED = 1e9
 

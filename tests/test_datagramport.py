@@ -18,23 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app import datagramport
 from echo_app.counts import Tally
-from echo_app.datagram import (
-    EchoDatagramProtocol,
-)
+from echo_app.datagram import EchoDatagramProtocol
 from echo_app.datagramport import BATCH, DatagramEndpoint, DatagramPort, replyControl
-
-CLIENT = ("192.0.2.1", 40_000)
 
 # socket(7); Python 3.11 does not name it.
 SO_TIMESTAMP = 29
-
-# No rate that a test reaches, with the loop breaker in place.
-UNREACHED = 1e9
-
-
-def hostNumber(number: int) -> str:
-    """Returns one of 16 million IPv4 literals."""
-    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 class ReceivingProtocol(DatagramProtocol):

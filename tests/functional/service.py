@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -125,6 +126,18 @@ def sendAndEnd(sock: socket.socket, data: bytes) -> None:
     """Sends data, of one segment at the most, and the end of the stream in that same segment."""
     sock.send(data, socket.MSG_MORE)
     sock.shutdown(socket.SHUT_WR)
+
+
+def reset(sock: socket.socket) -> None:
+    """Closes a connection by a reset: SO_LINGER without any time (socket(7))."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def readAndReset(sock: socket.socket) -> None:
+    """Resets when the other side is there: a reset may come before its connect() has returned."""
+    sock.recv(1)
+    reset(sock)
 
 
 def fill(sock: socket.socket) -> None:

@@ -10,7 +10,6 @@ import random
 import select
 import signal
 import socket
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from tests.functional.service import (
     ServiceTestCase,
     fill,
     receiveAll,
+    reset,
     sendAndEnd,
     startSending,
 )
@@ -49,12 +49,6 @@ TCP_FIELDS = {
     "segments_in",
     "segments_out",
 }
-
-
-def reset(sock: socket.socket) -> None:
-    """Closes a connection by a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def stuff(sock: socket.socket) -> None:

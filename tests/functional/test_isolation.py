@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -18,20 +17,12 @@ from tests.functional.service import (
     ServiceTestCase,
     reactorName,
     receiveAll,
+    reset,
     stopCounts,
 )
 
-# SO_LINGER: on, and no second of it, so that a close is a reset.
-NO_LINGER = struct.pack("ii", 1, 0)
-
 # Log lines that a storm of any size may leave.
 FEW_LINES = 3
-
-
-def reset(sock: socket.socket) -> None:
-    """Resets a connection."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-    sock.close()
 
 
 class StormTestCase(ServiceTestCase):

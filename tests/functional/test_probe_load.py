@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ from tests.functional.loading import (
     load,
     total,
 )
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll
+from tests.functional.service import PATIENCE, ServiceTestCase, readAndReset, receiveAll, reset
 
 
 def echo(sock: socket.socket, size: int) -> None:
@@ -48,18 +47,6 @@ def echo(sock: socket.socket, size: int) -> None:
 def never(answered: int, errors: Mapping[str, int]) -> bool:
     """Is asked whether it is enough, where there is nothing."""
     return False
-
-
-def reset(sock: socket.socket) -> None:
-    """Closes with a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def readAndReset(sock: socket.socket) -> None:
-    """Resets when there is something to read."""
-    sock.recv(1)
-    reset(sock)
 
 
 class HonestTests(ServiceTestCase):

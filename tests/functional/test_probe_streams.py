@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import ssl
-import struct
 import tempfile
 import threading
 from collections.abc import Callable
@@ -22,21 +21,9 @@ from echo_app.probe.stream import CannotConnect, Stream, connect
 from echo_app.probe.targets import TLSOptions, parseTarget
 from echo_app.probe.wire import End
 from tests.certificates import Authority
-from tests.functional.service import ENDLESS, PATIENCE, receiveAll
+from tests.functional.service import ENDLESS, PATIENCE, readAndReset, receiveAll
 
 Serve = Callable[[socket.socket], object]
-
-
-def reset(sock: socket.socket) -> None:
-    """Closes with a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def readAndReset(sock: socket.socket) -> None:
-    """Resets when the other side is there: a reset may come before its connect() has returned."""
-    sock.recv(1)
-    reset(sock)
 
 
 class PeerTestCase(TestCase):
