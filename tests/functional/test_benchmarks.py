@@ -27,9 +27,10 @@ from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.tools import HERE, Missing
 from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, reactorName
+from tests.functional.service import PATIENCE, ServiceTestCase, onlyInCI, reactorName
 from tests.functional.tls import TLSPeer, clientContext
 
+skip = onlyInCI("it compiles other people's servers")
 if reactorName() != "epoll":
     skip = "the benchmark has processes of its own: the tests' reactor does not matter"
 

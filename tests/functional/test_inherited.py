@@ -8,7 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from tests.functional.service import ServiceTestCase
+from tests.functional.service import ServiceTestCase, onlyInCI
+
+skip = onlyInCI("each of these tests runs over the direct path, too")
 
 MODULES = ("backpressure", "clients", "halfclose", "isolation", "limits", "stop")
 

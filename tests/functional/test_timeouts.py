@@ -18,14 +18,12 @@ from tests.functional.kernel import Namespace, descriptors, run, serverSide, wai
 from tests.functional.service import (
     ServiceTestCase,
     fill,
+    onlyInCI,
     receiveAll,
     sendAndEnd,
     startSending,
     stopCounts,
 )
-
-# How long the slow reader is watched. Repeated runs may do with less.
-SECONDS = float(os.environ.get("ECHO_APP_TEST_SECONDS", "60"))
 
 # The service's time-outs, and by when a peer that does not move must be cut off: two sweeps later, and what
 # a busy machine adds.
@@ -40,9 +38,13 @@ STEP = 4096
 
 
 class TimeoutTests(ServiceTestCase):
-    """Peers of all kinds at one service, at the same time."""
+    """Peers of all kinds at one service, at the same time.
+
+    :cvar seconds: how long the slow reader is watched.
+    """
 
     timeout = 300
+    seconds = 12.0
 
     def setUp(self) -> None:
         options = ("--idle-timeout", str(TIMEOUT), "--stall-timeout", str(TIMEOUT))
@@ -61,13 +63,13 @@ class TimeoutTests(ServiceTestCase):
             default = other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         peer = self.connect(self.server.address("tcp"), SO_RCVBUF=default // 2)
         # It holds for all of sendall().
-        peer.settimeout(SECONDS + 60)
-        data = random.Random(1).randbytes(int(SECONDS) * SLOW + (12 << 20))
+        peer.settimeout(self.seconds + 60)
+        data = random.Random(1).randbytes(int(self.seconds) * SLOW + (12 << 20))
         sender = startSending(peer, data)
         received = bytearray()
         start = time.monotonic()
         pause = threading.Event()
-        while (passed := time.monotonic() - start) < SECONDS:
+        while (passed := time.monotonic() - start) < self.seconds:
             # As much as is due by now: on a busy machine a fixed sip each turn would be a slower reader.
             received += peer.recv(max(int(passed * SLOW) - len(received), 1))
             pause.wait(0.1)
@@ -81,7 +83,7 @@ class TimeoutTests(ServiceTestCase):
     def _pings(self, kind: str) -> None:
         """Sends a byte every two seconds, which is not idle."""
         peer = self._peer(kind)
-        for _ in range(int(SECONDS) // 2):
+        for _ in range(int(self.seconds) // 2):
             threading.Event().wait(2)
             peer.sendall(b"?")
             if peer.recv(1) != b"?":
@@ -127,10 +129,17 @@ class TimeoutTests(ServiceTestCase):
         for each in threads:
             each.start()
         for each in threads:
-            each.join(SECONDS + 120)
+            each.join(self.seconds + 120)
             self.assertFalse(each.is_alive(), "a peer hangs")
         self.assertEqual(self.failures, [])
         self.assertEqual(stopCounts(self.server)["timed out"], 4)
+
+
+class MinuteTests(TimeoutTests):
+    """The same for a minute."""
+
+    skip = onlyInCI("the slow reader is watched for a minute")
+    seconds = 60.0
 
 
 class NotReadingTests(ServiceTestCase):
