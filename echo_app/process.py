@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -14,6 +16,8 @@ from echo_app.service import EchoService
 
 # The descriptors that select(2) can be asked about: FD_SETSIZE of Linux.
 SELECT_DESCRIPTORS = 1024
+
+_Handler = Callable[[int, FrameType | None], None]
 
 
 def raiseDescriptorLimit(reactor: object) -> int | None:
@@ -30,22 +34,33 @@ def raiseDescriptorLimit(reactor: object) -> int | None:
 
 
 def abortOnSecondSignal(reactor: Any, service: EchoService) -> None:
-    """Lets the reactor's handler have the first SIGTERM or SIGINT, and the service the next ones."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    first = {number: handler for number, handler in handlers.items() if callable(handler)}
+    """Lets the reactor's handler have the first SIGTERM or SIGINT, and the service the next ones.
 
-    def abort(number: int, frame: FrameType | None) -> None:
-        reactor.callFromThread(service.abort)
+    To be called before the reactor runs: it installs these handlers in place of its own methods when it
+    starts, so that no signal finds others. A reactor that installs none gets none here either.
+    """
+    signals = itertools.count()
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in first:
-            signal.signal(each, abort)
-        first[signal.Signals(number)](number, frame)
+    def abortingLater(stop: _Handler) -> _Handler:
+        def handle(number: int, frame: FrameType | None = None) -> None:
+            # The handler of another signal may run between any two steps of this one, and next() is one
+            # step. An abort may so come before the stop: the service remembers it.
+            if next(signals) == 0:
+                stop(number, frame)
+            else:
+                reactor.callFromThread(service.abort)
 
-    for number in first:
-        signal.signal(number, stop)
+        return handle
+
+    for number, name in ((signal.SIGTERM, "sigTerm"), (signal.SIGINT, "sigInt")):
+        # A reactor in memory, for unit tests, has no handlers.
+        stop = getattr(reactor, name, None)
+        if stop is not None:
+            handler = abortingLater(stop)
+            setattr(reactor, name, handler)
+            # The reactor runs already.
+            if signal.getsignal(number) == stop:
+                signal.signal(number, handler)
 
 
 def reloadOnHangup(reactor: Any, service: EchoService) -> None:

@@ -46,10 +46,10 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         # What was opened closes, and socket files go, in the reactor's next turn.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
-    reactor.callWhenRunning(abortOnSecondSignal, reactor, service)
+    abortOnSecondSignal(reactor, service)
     files = ("certificate", "client-ca", "fault-file", "access-log")
     if any(options[option] for option in files) or options.hasPasswordFile():
-        reactor.callWhenRunning(reloadOnHangup, reactor, service)
+        reloadOnHangup(reactor, service)
     return service
 
 

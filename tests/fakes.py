@@ -9,11 +9,21 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app import tap
 from echo_app.counts import ConnectionCounts
 from echo_app.protocol import EchoProtocol
 from echo_app.recording.record import ConnectionRecord
 from echo_app.sockets import Progress
+
+
+def withoutSignals(case: SynchronousTestCase) -> list[str]:
+    """Keeps ``makeService`` from a test's signals; returns a list that gets the names of what it calls."""
+    called: list[str] = []
+    for name in ("abortOnSecondSignal", "reloadOnHangup"):
+        case.patch(tap, name, lambda *_, name=name: called.append(name))
+    return called
 
 
 class FakeConnection:

@@ -9,11 +9,12 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app import process, tap
+from echo_app import tap
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
 from echo_app.service import EchoService
 from echo_app.tap import makeService
+from tests.fakes import withoutSignals
 from tests.test_options import parsed
 
 
@@ -62,7 +63,7 @@ class OptionsTests(SynchronousTestCase):
 
 class PlanTests(TestCase):
     def setUp(self) -> None:
-        self.called: list[Any] = []
+        self.called = withoutSignals(self)
         self.made: dict[str, Any] = {}
         made = self.made
 
@@ -72,7 +73,6 @@ class PlanTests(TestCase):
                 super().__init__(*arguments, **settings)
 
         self.patch(tap, "EchoService", Recorded)
-        self.patch(reactor, "callWhenRunning", lambda function, *more: self.called.append(function))
 
     def make(self, *arguments: str) -> FaultPlan:
         """Makes a service that is stopped at the test's end; returns its plan."""
@@ -93,7 +93,7 @@ class PlanTests(TestCase):
         self.assertEqual(self.make("--fault", "stall", "--fault-buffer", "100").cap, 100)
         plan = self.make("--fault-preamble")
         self.assertEqual((plan.faults, plan.cap, self.made["faultPreamble"]), ((), CAP, True))
-        self.assertNotIn(process.reloadOnHangup, self.called)
+        self.assertNotIn("reloadOnHangup", self.called)
 
     def test_file(self) -> None:
         """A file's faults are there from the start, and SIGHUP is heard."""
@@ -101,7 +101,7 @@ class PlanTests(TestCase):
         path.write_text("loss=1%\n")
         plan = self.make("--fault", "stall", "--fault-file", os.path.relpath(path))
         self.assertEqual(list(map(str, plan.faults)), ["stall", "loss=1%"])
-        self.assertIn(process.reloadOnHangup, self.called)
+        self.assertIn("reloadOnHangup", self.called)
 
     def test_wrongFile(self) -> None:
         """A file that can't be used ends the command with its name as typed, and the reason."""

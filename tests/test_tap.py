@@ -21,6 +21,7 @@ from echo_app.protocol import EchoFactory
 from echo_app.proxy.gate import ProxyGate, ProxyGateFactory
 from echo_app.service import EchoService
 from echo_app.tap import Options, makeService
+from tests.fakes import withoutSignals
 from tests.test_options import parsed
 from tests.test_service import FakePort
 from twisted import plugins
@@ -37,6 +38,9 @@ class PluginTests(SynchronousTestCase):
 
 
 class MakeServiceTests(TestCase):
+    def setUp(self) -> None:
+        withoutSignals(self)
+
     def make(self, *arguments: str, reactor: Any = reactor) -> EchoService:
         """Makes a service on the real reactor; it is stopped at the test's end."""
         service = makeService(parsed(*arguments), reactor)

@@ -22,6 +22,7 @@ from echo_app.tls import server
 from echo_app.tls.endpoint import TLSEndpoint
 from echo_app.tls.server import ServerTLS
 from tests.certificates import Authority
+from tests.fakes import withoutSignals
 
 
 def parsed(*arguments: str) -> Options:
@@ -62,11 +63,10 @@ class OptionsTests(SynchronousTestCase):
 
 class MakeServiceTests(TestCase):
     def setUp(self) -> None:
-        self.called: list[Any] = []
+        self.called = withoutSignals(self)
 
     def make(self, *arguments: str) -> EchoService:
-        """Makes a service on the real reactor, without signals; it is stopped at the test's end."""
-        self.patch(reactor, "callWhenRunning", lambda function, *more: self.called.append(function))
+        """Makes a service on the real reactor; it is stopped at the test's end."""
         service = makeService(parsed(*arguments), reactor)
         self.addCleanup(service.stopService)
         return service
@@ -78,7 +78,7 @@ class MakeServiceTests(TestCase):
         )
         hosts = [host.host for host in service.getHosts()]  # type: ignore[attr-defined]
         self.assertEqual(hosts, ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.2"])
-        self.assertEqual(self.called, [process.abortOnSecondSignal])
+        self.assertEqual(self.called, ["abortOnSecondSignal"])
 
     def test_settings(self) -> None:
         """Every setting arrives, once for all ports; SIGHUP is heard when there are files."""
@@ -99,7 +99,7 @@ class MakeServiceTests(TestCase):
         )
         paths = (os.path.abspath(certificate), os.path.abspath(key), authority.path)
         self.assertEqual(made, [(None, None, None, 30), (*paths, 1.5)])
-        self.assertEqual(self.called[1:], [process.abortOnSecondSignal, process.reloadOnHangup])
+        self.assertEqual(self.called[1:], ["abortOnSecondSignal", "reloadOnHangup"])
 
     def test_wrongFile(self) -> None:
         """A file that can't be used ends the command with its option, its name as typed, and the reason."""

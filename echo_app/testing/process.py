@@ -205,8 +205,13 @@ class EchoProcess:
         return self._log
 
     def signal(self, number: int) -> None:
-        """Sends it a signal."""
-        os.kill(self.pid, number)
+        """Sends it a signal; one that has ended gets none.
+
+        :raise EchoProcessError: when it was not started, or is stopped.
+        """
+        if self._process is None:
+            raise EchoProcessError("not running")
+        self._process.send_signal(number)
 
     def wait(self, timeout: float = PATIENCE) -> int:
         """Waits for its end; returns the exit status, negative for a signal's number.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +18,12 @@ from echo_app.testing.records import Record
 
 # Seconds between two looks at the access log.
 _LOOK = 0.005
+
+# Seconds after which a service that does not end is killed: an end takes a tenth of one on a quiet machine.
+_END = 20.0
+
+# Seconds between two requests for an end.
+_REPEAT = 1.0
 
 
 class EchoServer(EchoProcess):
@@ -130,12 +137,24 @@ class EchoServer(EchoProcess):
         return found
 
     def end(self) -> None:
-        """Stops it without waiting for its connections, which are reset."""
-        if self._process is not None and self._isOwn():
-            # The second signal is what makes a stop a short one.
-            self._process.send_signal(signal.SIGTERM)
-            self._process.send_signal(signal.SIGINT)
-            self.wait()
+        """Stops it without waiting for its connections, which are reset.
+
+        :raise EchoProcessError: when it still runs after 20 seconds; it is killed then.
+        """
+        if self._process is None or not self._isOwn():
+            return
+        deadline = time.monotonic() + _END
+        try:
+            while self._process.poll() is None:
+                if time.monotonic() > deadline:
+                    raise EchoProcessError(f"still running after {_END:g} s:\n{self.log()}")
+                # The second signal makes a stop a short one. The kernel may merge two of one kind.
+                self._process.send_signal(signal.SIGTERM)
+                self._process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_REPEAT)
+        finally:
+            self.kill()
 
     def _remove(self) -> None:
         self.records()

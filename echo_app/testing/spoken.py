@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 # What a reactor is made of, while the child's process has it imported without TLS.
@@ -96,8 +97,14 @@ class SpokenService:
         self._reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         # Behind the ready file, which is written in the reactor's first turn.
         self._reactor.callWhenRunning(self._reactor.callLater, 0, self._say, {})
+        # A shell has its background processes ignore it, and an end is two signals.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        numbers = _noteSignals(self._reactor)
         self._reactor.run()
-        _exitBy(self._reactor)
+        if numbers:
+            # As twistd does: the status is that of the signal that stopped it.
+            signal.signal(numbers[0], signal.SIG_DFL)
+            os.kill(os.getpid(), numbers[0])
 
     def obey(self, question: dict[str, Any]) -> None:
         """Does what the test says, and answers; on a thread of its own."""
@@ -113,12 +120,20 @@ class SpokenService:
             self._say({})
 
 
-def _exitBy(reactor: Any) -> None:
-    """Ends by the signal that stopped the reactor, as twistd does."""
-    number = reactor._exitSignal
-    if number is not None:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+def _noteSignals(reactor: Any) -> list[int]:
+    """Returns a list that gets the number of each signal that the reactor's handlers are called for."""
+    numbers: list[int] = []
+
+    def noting(handler: Callable[..., None]) -> Callable[..., None]:
+        def handle(number: int, frame: FrameType | None = None) -> None:
+            numbers.append(number)
+            handler(number, frame)
+
+        return handle
+
+    reactor.sigTerm = noting(reactor.sigTerm)
+    reactor.sigInt = noting(reactor.sigInt)
+    return numbers
 
 
 def _write(path: str, content: bytes) -> None:

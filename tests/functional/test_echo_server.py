@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -15,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, mixin
+from echo_app.testing import server as echoserver
 from tests.functional.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
 from tests.functional.test_testing import hasEnded
 
@@ -288,7 +290,46 @@ class EndTests(EchoServerTestCase):
         self.assertTrue(hasEnded(pid))
         self.assertFalse(folder.exists())
         self.assertIn("1 aborted", server.log())
+        self.assertEqual([each.ended for each in server.records()], ["drain"])
         server.end()
+
+    def test_lostSignal(self) -> None:
+        """An end asks again where one of its two signals had no effect."""
+        self.patch(echoserver, "_REPEAT", 0.05)
+        echo = self.startEchoServer("--drain-timeout", "3600", faults=["stall,after=5B,direction=out"])
+        process = echo._process
+        assert process is not None
+        send, lost = process.send_signal, [signal.SIGINT]
+        self.patch(
+            process, "send_signal", lambda number: lost.remove(number) if number in lost else send(number)
+        )
+        with socket.create_connection(echo.address(), PATIENCE) as peer:
+            peer.sendall(b"hello, hello")
+            peer.recv(5)
+            echo.end()
+        self.assertEqual(([each.ended for each in echo.records()], lost), (["drain"], []))
+
+    def test_stuck(self) -> None:
+        """A service that does not end is killed, and that is an error, since records may be missing."""
+        self.patch(echoserver, "_REPEAT", 0.05)
+        self.patch(echoserver, "_END", 0.2)
+        echo = self.startEchoServer()
+        pid, folder = echo.pid, echo.folder
+        echo.signal(signal.SIGSTOP)
+        error = self.assertRaises(EchoProcessError, echo.end)
+        self.assertRegex(str(error), r"(?s)\Astill running after 0.2 s:\n.*listening on ")
+        self.assertTrue(hasEnded(pid))
+        self.assertFalse(folder.exists())
+
+    def test_background(self) -> None:
+        """The service takes SIGINT also where the test's process ignores it, as in a shell's background."""
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))
+        # Started cold: what is forked has its own handler anyway.
+        echo = EchoServer().start()
+        self.addCleanup(echo.end)
+        status = Path(f"/proc/{echo.pid}/status").read_text()
+        ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+        self.assertFalse(ignored >> signal.SIGINT - 1 & 1)
 
     def test_outside(self) -> None:
         """What it has made outside of its folder goes too."""

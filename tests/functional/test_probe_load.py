@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import ssl
@@ -292,7 +291,7 @@ class WorkerTests(ServiceTestCase):
             self.hear(worker)
             self.tell(worker, f"start {time.monotonic()}")
         for worker in workers:
-            os.kill(worker.pid, signal.SIGINT)
+            worker.send_signal(signal.SIGINT)
             self.assertEqual(self.hear(worker)["second"], 0)
         self.tell(workers[0], "stop")
         assert workers[1].stdin is not None

@@ -8,10 +8,14 @@ import signal
 import socket
 import threading
 import time
+from itertools import cycle
+from pathlib import Path
 
 from echo_app.testing import EchoProcess
+from tests.functional import warm
 from tests.functional.kernel import waitForCut, waitUntil
 from tests.functional.service import (
+    COMMANDS,
     PATIENCE,
     ServiceTestCase,
     fill,
@@ -21,6 +25,33 @@ from tests.functional.service import (
 )
 
 PEERS = 100
+
+# A service that owes a peer more than the peer takes, and two signals while the reactor starts.
+SIGNALLED = """
+import os, signal, socket
+from contextlib import suppress
+from twisted.application.service import Application
+from twisted.internet import reactor
+from echo_app.tap import Options, makeService
+
+options = Options()
+options.parseOptions(["--port", "0", "--drain-timeout", "60"])
+service = makeService(options)
+application = Application("echo")
+service.setServiceParent(application)
+
+peer = socket.create_connection(("127.0.0.1", service.getHosts()[0].port))
+peer.setblocking(False)
+with suppress(BlockingIOError):
+    while True:
+        peer.send(bytes(65536))
+
+def send():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+
+reactor.addSystemEventTrigger("during", "startup", send)
+"""
 
 # Seconds within which a stop comes that waits for nothing: few beside a drain, many for a busy machine.
 AT_ONCE = 5.0
@@ -192,3 +223,30 @@ class AbortTests(ServiceTestCase):
             self.assertEqual(status, -first)
             fastest = min(fastest, seconds)
         self.assertLess(fastest, 0.2)
+
+    def test_pair(self) -> None:
+        """Two signals, however close, end a drain: neither is lost, and the reactor is stopped once."""
+        pairs = ((signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGTERM))
+        # Microseconds. Two of one kind are one where the second comes before the first is handled.
+        for gap, pair in zip(range(0, 120, 6), cycle(pairs)):
+            server = self.serve("--port", "0", "--drain-timeout", "30")
+            fill(self.connect(server.address()))
+            server.signal(pair[0])
+            later = time.perf_counter() + gap / 1e6
+            while time.perf_counter() < later:
+                pass
+            server.signal(pair[1])
+            # The kernel, and Python, have the lower number first of two that wait.
+            self.assertIn(-server.wait(PATIENCE / 2), pair)
+            self.assertNotIn("ReactorNotRunning", server.log())
+
+    def test_starting(self) -> None:
+        """Two signals while the reactor starts, as soon as it has handlers, end it as well."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "echo.tac").write_text(SIGNALLED)
+        command = (*COMMANDS["twistd -n"][:-1], "--no_save", "--python=echo.tac")
+        ended = warm.run(command, str(folder), PATIENCE / 2)
+        self.assertIn(-ended.returncode, (signal.SIGTERM, signal.SIGINT))
+        self.assertIn("1 aborted", ended.stdout)
+        self.assertNotIn("Traceback", ended.stdout)

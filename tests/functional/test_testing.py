@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -302,7 +303,9 @@ class OrphanTests(ServiceTestCase):
         user.kill()
         user.communicate()
         for pid in processesIn(folder):
-            os.kill(pid, signal.SIGKILL)
+            # It may end by itself at the same time.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _serverOf(self, user: subprocess.Popen[str]) -> int:
         assert user.stdout is not None

@@ -40,6 +40,8 @@ _DESCRIPTORS = 4
 class WarmProcess:
     """A process that was started warm; the same attributes as a :class:`subprocess.Popen`, as far as they go.
 
+    Like a child's, its number is not given to another process before its exit status is known here.
+
     :ivar stdin: a pipe to it; None where its input was given.
     """
 
@@ -120,6 +122,7 @@ def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.Com
             status = process.wait(timeout)
         finally:
             process.kill()
+            process.wait()
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(command, status, stdout.read(), stderr.read())
@@ -197,10 +200,15 @@ def _begin(request: bytes, descriptors: list[int], tells: int) -> None:
         os.close(descriptor)
     with socket.socket(fileno=tells) as told:
         told.send(b"%d" % pid)
-        _, status = os.waitpid(pid, 0)
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         # A test that has ended does not want to know.
-        with suppress(BrokenPipeError):
-            told.send(b"%d" % os.waitstatus_to_exitcode(status))
+        with suppress(ConnectionError):
+            told.send(b"%d" % status)
+            # The test closes its end when it knows the status: it sends no signals to that number any more.
+            told.recv(1)
+    os.waitpid(pid, 0)
     os._exit(0)
 
 
