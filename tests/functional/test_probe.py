@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTCP, IReactorUDP
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.protocols.wire import Chargen, Discard
 
-from echo_app.probe import latereader
+from echo_app.probe import halfclose, latereader
 from echo_app.probe.findings import Result, Status
 from echo_app.probe.ping import Pings, ping
 from echo_app.probe.smallwrites import BODY, HEAD
@@ -146,6 +146,9 @@ class TextbookTests(ListeningTestCase):
 
     async def test_halfClose(self) -> None:
         """It loses the answers of who shuts down, and takes in whatever a late reader sends."""
+        # However slow the machine is, the reader fills it, and tries as often as it means to.
+        self.patch(latereader, "FILLING", PATIENCE)
+        self.patch(halfclose, "BUDGET", PATIENCE)
         port = self.listen(Factory.forProtocol(TextbookEcho))
         results = await examined(context(f"127.0.0.1:{port}"), *STREAM)
         self.assertEqual(
