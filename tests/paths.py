@@ -93,6 +93,7 @@ class StreamPath:
     :param isTold: the client sees it at once, rather than when it says something.
     :param isMute: nothing is ever answered.
     :param greeting: what is sent first, unasked.
+    :param late: seconds after which what has come is read.
     """
 
     idle: float | None = None
@@ -100,6 +101,7 @@ class StreamPath:
     isTold: bool = True
     isMute: bool = False
     greeting: bytes = b""
+    late: float = 0.0
 
 
 class FakeStream:
@@ -122,6 +124,7 @@ class FakeStream:
 
     async def read(self, silence: float, size: int = 1 << 16) -> bytes:
         if self._unread or self.end is not None:
+            await pause(self._clock, self._path.late)
             data = bytes(self._unread[:size])
             del self._unread[:size]
             return data

@@ -79,6 +79,11 @@ class PathTests(SynchronousTestCase):
                 self.assertIn(word, result.seen)
                 self.assertLess(abs(float(str(result.details["gone"])) - seconds), 0.2)
 
+    def test_lateMachine(self) -> None:
+        """Where an answer is read long after it came, an age is still none that is too low."""
+        result, _ = self.look(StreamPath(33.0, late=1.0))
+        self.assertGreaterEqual(float(str(result.details["gone"])), 33.0)
+
     def test_silent(self) -> None:
         """What nobody tells of is found within a tenth, and the age that is safe is safe."""
         for path, fate in ((None, Fate.SILENT), (End.RST, Fate.FORGOTTEN), (End.FIN, Fate.REFUSED)):

@@ -10,6 +10,7 @@ from echo_app.probe.findings import Result, Status
 from echo_app.probe.halfclose import LARGE, SMALL, Try
 from echo_app.probe.identity import Shortfall
 from echo_app.probe.latereader import LIMIT, Filled
+from echo_app.probe.smallwrites import PAIRS, Pair
 from echo_app.probe.wire import End
 
 
@@ -171,24 +172,66 @@ class LateReaderTests(JudgeTestCase):
 
 
 class SmallWritesTests(JudgeTestCase):
+    """What pairs of rounds mean, which differ in our acknowledgements."""
+
+    # Seconds of the rounds: without a delay, and late by a delayed acknowledgement, or by the machine.
+    GOOD, LATE = 0.002, 0.046
+
+    def pairs(self, longer: int, shorter: int = 0, both: int = 0) -> list[Pair]:
+        """Returns a batch: pairs of which one or the other round is late, or both are."""
+        late = [Pair(self.LATE, self.GOOD)] * longer + [Pair(self.GOOD, self.LATE)] * shorter
+        late += [Pair(self.LATE, self.LATE)] * both
+        return late + [Pair(self.GOOD, self.GOOD)] * (PAIRS - len(late))
+
+    def judge(self, *batches: list[Pair], whole: float = GOOD, pieces: int = 1) -> Result:
+        """Judges batches, and rounds in one write that all took as long."""
+        return smallwrites.judge(batches, [whole] * PAIRS, pieces)
+
     def test_good(self) -> None:
-        """Times are said."""
-        result = smallwrites.judge([0.002] * 24, [0.002] * 24)
-        self.check(result, Status.PASS, "p50 2.00 ms, max 2.00 ms of 24, no 40 ms delays")
+        """Times are said, and pieces."""
+        seen = "p50 2.00 ms, max 2.00 ms of 24, none waits for an acknowledgement"
+        self.check(self.judge(self.pairs(0)), Status.PASS, seen)
+        self.check(self.judge(self.pairs(0), pieces=3), Status.PASS, f"{seen}, 64 B in 3 pieces")
 
     def test_delayed(self) -> None:
-        """Half of the writes lag by 40 ms, and one write cures it: that is the far end's algorithm."""
-        result = smallwrites.judge([0.002, 0.042] * 12, [0.002] * 24)
-        self.check(result, Status.WARN, "12 of 24 wait 40.0 ms more than in one write")
+        """Delayed acknowledgements alone make rounds longer: that is the far end's algorithm."""
+        result = self.judge(self.pairs(24))
+        self.check(result, Status.WARN, "24 of 24 wait 44.0 ms more where we delay acknowledgements")
+        self.assertIn("in one piece", result.meaning)
 
-    def test_accidents(self) -> None:
-        """Fewer than half is a noisy path; and so is what one write does not cure."""
-        few = smallwrites.judge([0.002] * 13 + [0.042] * 11, [0.002] * 24)
-        self.assertEqual(few.status, Status.PASS)
-        uncured = smallwrites.judge([0.002, 0.042] * 12, [0.002, 0.042] * 12)
-        self.assertEqual(uncured.status, Status.PASS)
+    def test_uncured(self) -> None:
+        """An answer in pieces waits, however it was asked for: one write is no advice then."""
+        result = self.judge(self.pairs(24), whole=self.LATE)
+        self.assertEqual((result.status, "in one piece" in result.meaning), (Status.WARN, False))
+
+    def test_sometimes(self) -> None:
+        """A far end that delays one answer of four is found when there are enough of them."""
+        batches = [self.pairs(6)] * 4
+        self.assertEqual([smallwrites.doWait(batches[:n]) for n in range(5)], [None, None, None, None, True])
+        seen = "24 of 96 wait 44.0 ms more where we delay acknowledgements"
+        self.check(self.judge(*batches), Status.WARN, seen)
+
+    def test_delayedOnLateMachine(self) -> None:
+        """So is one beside rounds that are late by themselves."""
+        self.assertIs(smallwrites.doWait([self.pairs(20, shorter=1, both=2)] * 2), True)
+
+    def test_lateMachine(self) -> None:
+        """A machine that is late now and then is so in rounds of either kind, which pairs in plenty tell."""
+        batches = [self.pairs(1, shorter=2, both=3), self.pairs(2, shorter=2), self.pairs(0)]
+        self.assertEqual([smallwrites.doWait(batches[:n]) for n in (1, 2)], [None, None])
+        seen = "hardly any waits: 3 of 72 late with delayed acknowledgements, 4 with prompt ones"
+        self.check(self.judge(*batches), Status.PASS, f"p50 2.00 ms, max 46.0 ms of 72, {seen}")
+
+    def test_unsteady(self) -> None:
+        """Where it is late too often nothing is told."""
+        result = self.judge(*[self.pairs(9, shorter=5, both=10)] * 3, pieces=2)
+        seen = "27 of 72 late with delayed acknowledgements, 15 with prompt ones, 64 B in 2 pieces"
+        said = f"p50 46.0 ms, max 46.0 ms of 72, too unsteady to tell who waits: {seen}"
+        self.check(result, Status.SKIP, said)
 
     def test_slowPath(self) -> None:
-        """A path of 300 ms has no delay of its own."""
-        result = smallwrites.judge([0.3] * 24, [0.3] * 24)
-        self.assertEqual(result.status, Status.PASS)
+        """A path whose round trip takes as long as a delay has no delay of its own."""
+        for seconds, said in ((0.041, "41.0 ms"), (0.3, "300 ms")):
+            result = self.judge([Pair(seconds, seconds)] * PAIRS, whole=seconds)
+            seen = f"p50 {said}, max {said} of 24, none waits for an acknowledgement"
+            self.check(result, Status.PASS, seen)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.statistics import (
     ABOVE,
+    headsByChance,
     interval,
     jitter,
     milliseconds,
@@ -110,3 +111,17 @@ class IntervalTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """Of no tries nothing is known."""
         self.assertEqual(interval(0, 0), (0.0, 1.0))
+
+
+class SignTests(SynchronousTestCase):
+    @given(st.integers(1, 200).flatmap(lambda tosses: st.tuples(st.integers(1, tosses), st.just(tosses))))
+    def test_definition(self, counts: tuple[int, int]) -> None:
+        """So many heads or more is the opposite of so many tails or more, less one."""
+        heads, tosses = counts
+        total = headsByChance(heads, tosses) + headsByChance(tosses - heads + 1, tosses)
+        self.assertTrue(math.isclose(total, 1.0), total)
+
+    def test_known(self) -> None:
+        """Of 1,024 series of ten tosses 56 have eight heads or more, and one has ten."""
+        self.assertEqual([headsByChance(heads, 10) * 1024 for heads in (0, 8, 10)], [1024, 56, 1])
+        self.assertEqual(headsByChance(0, 0), 1.0)

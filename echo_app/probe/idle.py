@@ -209,9 +209,10 @@ async def _rung(context: Context, age: float, silence: float) -> Rung:
     """Opens a connection, leaves it alone until it has this age, and then speaks to it."""
     stream = await context.connect()
     try:
+        # An answer may be read long after it came, and an age that is given is never too low.
+        start = context.reactor.seconds()
         if not await _isAnswered(context, stream, silence):
             return Rung(age, Fate.MUTE, 0)
-        start = context.reactor.seconds()
         chatter = await stream.read(silence=age)
         at = context.reactor.seconds() - start
         if chatter:

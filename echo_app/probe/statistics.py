@@ -82,3 +82,12 @@ def interval(hits: int, tries: int) -> tuple[float, float]:
     half = _Z * math.sqrt(share * (1 - share) / tries + square / (4 * tries * tries))
     scale = 1 + square / tries
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def headsByChance(heads: int, tosses: int) -> float:
+    """Returns the probability that so many tosses of a fair coin come to that many heads or more.
+
+    It is the sign test: where two kinds of samples do not differ, either is the greater one of a pair as
+    often.
+    """
+    return sum(math.comb(tosses, each) for each in range(heads, tosses + 1)) / (1 << tosses)

@@ -18,12 +18,13 @@ from twisted.internet.interfaces import IReactorTCP, IReactorUDP
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.protocols.wire import Chargen, Discard
 
-from echo_app.probe import latereader
+from echo_app.probe import halfclose, latereader
 from echo_app.probe.findings import Result, Status
 from echo_app.probe.ping import Pings, ping
 from echo_app.probe.smallwrites import BODY, HEAD
 from echo_app.probe.targets import TLSOptions, parseTarget
 from tests.certificates import Authority
+from tests.functional.crooked import StreamRelay, StreamVices
 from tests.functional.kernel import waitUntil
 from tests.functional.probing import STREAM, Hurried, context, examined, statuses
 from tests.functional.service import PATIENCE, ServiceTestCase, needs
@@ -145,6 +146,9 @@ class TextbookTests(ListeningTestCase):
 
     async def test_halfClose(self) -> None:
         """It loses the answers of who shuts down, and takes in whatever a late reader sends."""
+        # However slow the machine is, the reader fills it, and tries as often as it means to.
+        self.patch(latereader, "FILLING", PATIENCE)
+        self.patch(halfclose, "BUDGET", PATIENCE)
         port = self.listen(Factory.forProtocol(TextbookEcho))
         results = await examined(context(f"127.0.0.1:{port}"), *STREAM)
         self.assertEqual(
@@ -224,6 +228,16 @@ class DelayTests(ServiceTestCase):
             results = await examined(context(f"127.0.0.1:{listening.getsockname()[1]}"), "small-writes")
             thread.join(PATIENCE)
         self.assertEqual(results["small-writes"].status, Status.WARN, results)
+
+    async def test_slowPath(self) -> None:
+        """A path that takes as long as a delayed acknowledgement is none that waits for one."""
+        relay = StreamRelay(self.serve().address("tcp"), StreamVices(delay=(0.041, 0.0))).start()
+        self.addCleanup(relay.stop)
+        results = await examined(context("{}:{}".format(*relay.address)), "small-writes")
+        self.assertEqual(statuses(results), {"small-writes": Status.PASS}, results)
+        delayed = cast(list[float], results["small-writes"].details["split"])
+        self.assertGreaterEqual(min(delayed), 0.04)
+        self.assertNotIn("40 ms", results["small-writes"].seen)
 
 
 class NoEchoTests(ListeningTestCase):

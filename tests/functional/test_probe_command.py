@@ -39,7 +39,7 @@ class CheckTests(CommandTestCase):
         )
         identity, halfClose = lines
         self.assertRegex(
-            identity, r"^pass  identity      37 sizes, 1 B to 1 MiB, the last at [\d.]+ [KM]iB/s$"
+            identity, r"^pass  identity      37 sizes, 1 B to 1 MiB, the last at [\d.]+ [KMG]iB/s$"
         )
         self.assertEqual(halfClose, "pass  half-close    20 of 20 whole, then the end")
         self.assertRegex(last, r"^2 pass in \d+ s$")
