@@ -6,7 +6,6 @@ import ctypes
 import os
 import select
 import socket
-import subprocess
 import threading
 import time
 import unittest
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import programs
 from tests.functional.service import PATIENCE, needs
 
 # setns(2): the network namespace of the calling thread.
@@ -129,7 +129,7 @@ class Namespace:
     def __init__(self) -> None:
         needs("ip")
         self.name = f"echo-{os.getpid()}-{os.urandom(2).hex()}"
-        made = subprocess.run(["ip", "netns", "add", self.name], capture_output=True, text=True)
+        made = programs.run("ip", "netns", "add", self.name, text=True)
         if made.returncode:
             reason = f"network namespaces: {made.stderr.strip()}"
             if os.environ.get("CI"):
@@ -169,7 +169,7 @@ class Namespace:
 
     def remove(self) -> None:
         """Removes it; what still uses it keeps it alive, unnamed."""
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+        programs.run("ip", "netns", "del", self.name)
 
 
 def run(*command: str) -> None:
@@ -177,6 +177,6 @@ def run(*command: str) -> None:
 
     :raise AssertionError: when it does not, with what it printed.
     """
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = programs.run(*command, text=True)
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stderr}")

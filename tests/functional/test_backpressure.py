@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests import programs
 from tests.functional.kernel import fairClock
 from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
 
@@ -133,12 +134,8 @@ class PingTests(ServiceTestCase):
 
     def _flood(self, address: tuple[str, int]) -> None:
         family = socket.AF_INET if address[1] else socket.AF_UNIX
-        flooder = subprocess.Popen(
-            [sys.executable, "-c", FLOODER, str(int(family)), address[0], str(address[1])],
-            stdout=subprocess.PIPE,
-        )
-        self.addCleanup(flooder.communicate)
-        self.addCleanup(flooder.kill)
+        arguments = (str(int(family)), address[0], str(address[1]))
+        flooder = programs.start(self, sys.executable, "-c", FLOODER, *arguments, stdout=subprocess.PIPE)
         assert flooder.stdout is not None
         self.assertEqual(flooder.stdout.readline(), b"flooding\n")
 

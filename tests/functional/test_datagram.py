@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.kernel import Namespace, fairClock, isAtRest, processorShare, waitUntil
 from tests.functional.service import (
     PATIENCE,
@@ -442,9 +443,7 @@ class FloodTests(DatagramTestCase):
         before = residentKibibytes(server.pid)
         host, port = server.address("udp")
         arguments = (sys.executable, "-c", FLOOD, host, str(port), str(size))
-        flood = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-        self.addCleanup(flood.communicate)
-        self.addCleanup(flood.kill)
+        flood = programs.start(self, *arguments, stdout=subprocess.PIPE)
         assert flood.stdout is not None
         flood.stdout.readline()
         # A busy machine spoils a round, a service that is slow spoils all of them.

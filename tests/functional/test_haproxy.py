@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.kernel import waitForCut, waitUntil
 from tests.functional.service import (
     PATIENCE,
@@ -79,15 +80,13 @@ class HAProxyTestCase(ServiceTestCase):
         path.write_text(config)
         self._output = folder / "output"
         with self._output.open("wb") as output:
-            process = subprocess.Popen(
-                ["haproxy", "-db", "-f", str(path)],
-                stdin=subprocess.DEVNULL,
+            programs.start(
+                self,
+                *("haproxy", "-db", "-f", path),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[each.fileno() for each in listening],
             )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
         for each in listening:
             each.close()
         return echo

@@ -23,6 +23,7 @@ from echo_app.probe.findings import Result, Status
 from echo_app.probe.ping import Pings, ping
 from echo_app.probe.smallwrites import BODY, HEAD
 from echo_app.probe.targets import TLSOptions, parseTarget
+from tests import programs
 from tests.certificates import Authority
 from tests.functional.kernel import waitUntil
 from tests.functional.probing import STREAM, Hurried, context, examined, statuses
@@ -101,9 +102,7 @@ class StunnelTests(ServiceTestCase):
         config, log = folder / "stunnel.conf", folder / "log"
         config.write_text(STUNNEL.format(host=host, port=port, certificate=certificate, key=key))
         with log.open("wb") as file:
-            process = subprocess.Popen(["stunnel", str(config)], stdout=file, stderr=file)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+            programs.start(self, "stunnel", config, stdout=file, stderr=file)
         bound = re.compile(r"bound to 127\.0\.0\.1:(\d+)")
         self.assertTrue(waitUntil(lambda: bound.search(log.read_text()) is not None), log.read_text())
         found = bound.search(log.read_text())
@@ -169,13 +168,12 @@ class ProgramTests(ServiceTestCase):
         """Runs a program on an address of loopback that nobody else uses: HOST in its arguments."""
         needs(command[0])
         host = ".".join(["127", *(str(random.randint(2, 254)) for _ in range(3))])
-        process = subprocess.Popen(
-            [part.replace("HOST", host) for part in command],
+        programs.start(
+            self,
+            *(part.replace("HOST", host) for part in command),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
         self.assertTrue(waitUntil(lambda: _accepts(host)))
         return f"{host}:7007"
 
