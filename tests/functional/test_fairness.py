@@ -36,8 +36,8 @@ CONNECTIONS = 200
 # serve is less than what the connections have to be served.
 POLLS = 2
 
-TURNS = 200
-PINGS = 200
+TURNS = 100
+PINGS = 100
 
 # Turns of the reactor from a ping to its answer: one in which it is sent, one in which it is answered, one in
 # which the answer is received; and the one under way.
