@@ -50,15 +50,18 @@ def fairClock(pid: int) -> Callable[[], float]:
     return lambda: time.monotonic() - (waited("self") + waited(pid)) / 1e9
 
 
-def isAtRest(pid: int) -> bool:
-    """Watches a process for a while; says whether it did nothing.
+def isAtRest(*pids: int) -> bool:
+    """Watches processes for a while; says whether none of them did anything, or waited for a processor.
 
     In steps: while the machine stops for a moment, nobody does anything, and that is one of them.
     """
-    before = processorSeconds(pid)
+    before = [processorSeconds(pid) for pid in pids]
     for _ in range(8):
         threading.Event().wait(0.05)
-        if processorSeconds(pid) != before:
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
+        if any(stat.rpartition(")")[2].split()[0] == "R" for stat in stats):
+            return False
+        if [processorSeconds(pid) for pid in pids] != before:
             return False
     return True
 
