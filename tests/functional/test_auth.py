@@ -67,7 +67,7 @@ class NetcatTests(LoginTestCase):
         needs("nc.openbsd")
         host, port = server.address()
         command = ["nc.openbsd", "-N", host, str(port)]
-        return programs.run(*command, input=typed, check=True).stdout
+        return bytes(programs.run(*command, input=typed, check=True).stdout)
 
     def test_typed(self) -> None:
         """Right, wrong, with CR LF, without a line, and with nothing at all."""

@@ -9,7 +9,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
@@ -19,6 +19,7 @@ from twisted.internet.endpoints import (
     UNIXServerEndpoint,
     connectProtocol,
 )
+from twisted.internet.interfaces import IReactorUDP
 from twisted.internet.protocol import Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -179,7 +180,7 @@ class PingTests(FairnessTestCase):
         from twisted.internet import reactor
 
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        service = self.serve(endpoint, DatagramEndpoint(reactor, 0), rate=rate)
+        service = self.serve(endpoint, DatagramEndpoint(cast(IReactorUDP, reactor), 0), rate=rate)
         tcp, udp = (host.port for host in service.getHosts())  # type: ignore[attr-defined]
         await self.load(DATAGRAMS, "127.0.0.1", udp, size)
 
