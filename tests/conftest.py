@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import unittest
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.leaks import Leaks
+
+LEAKS = pytest.StashKey[Leaks]()
+LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begins to tell what the tests leave; each of xdist's workers does so for itself."""
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    run = worker.get("testrunuid", os.urandom(8).hex())
+    config.stash[LEAKS] = Leaks(".".join([run, *filter(None, [worker.get("workerid")])]))
+    config.stash[LEFT] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,7 +33,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=isFunction)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporaryFolder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Has everything temporary made where it is seen when it is left; pytest's own folders are pytest's."""
+    tmp_path_factory.getbasetemp()
+    request.config.stash[LEAKS].ownFolder()
+
+
 @pytest.fixture(autouse=True)
 def _ownFolder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs each test in a folder of its own, as trial does."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes what one of xdist's workers says was left."""
+    node.config.stash[LEFT] += getattr(node, "workeroutput", {}).get("left", [])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a run that leaves anything behind, and names it."""
+    config = session.config
+    leaks = config.stash[LEAKS]
+    left = config.stash[LEFT]
+    left += leaks.left()
+    leaks.remove()
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left"] = left
+    elif left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Names what was left."""
+    if config.stash[LEFT]:
+        terminalreporter.section("left behind by the tests", red=True)
+        for each in config.stash[LEFT]:
+            terminalreporter.line(each)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.networks import HOSTS, Access
 from echo_app.addresses import Network, networkOf
+from tests.properties import given
 
 # Few bits, so that networks hold each other and addresses.
 v4 = st.tuples(st.integers(0, 255), st.integers(24, 32)).map(lambda each: _network(4, *each))
@@ -106,7 +106,6 @@ class AccessTests(SynchronousTestCase):
         cached: Any = access.permitsHost
         self.assertEqual(cached.cache_info().currsize, HOSTS)
 
-    @settings(deadline=None)
     @given(networks, networks, st.integers(0, 255), st.booleans())
     def test_rule(self, allow: list[Network], deny: list[Network], number: int, isIPv4: bool) -> None:
         """Any networks: what is decided is what the rule says."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +19,7 @@ from echo_app.addresses import (
     transportName,
     unmapped,
 )
+from tests.properties import given
 
 
 class HostTests(SynchronousTestCase):

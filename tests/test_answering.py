@@ -6,7 +6,6 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -32,7 +31,7 @@ from echo_app.responders.answering import (
 )
 from echo_app.responders.answers import Answers
 from echo_app.responders.framing import BadRequest, lengthPrefixed
-from tests.test_framing import patient
+from tests.properties import given
 from tests.test_protocol import HIGH_WATER
 
 
@@ -274,7 +273,6 @@ class AnyOrderTests(SynchronousTestCase):
             st.one_of(st.integers(1, 200), st.integers(-9, -1), st.sampled_from(["pause", "resume", "turn"]))
         ),
     )
-    @patient
     def test_all(self, sizes: list[int], steps: list[int | str]) -> None:
         """Pieces come, answers are ready, and the peer reads or not, in any order."""
         sent = b"".join(b"%d:%s\n" % (n, b"x" * size) for n, size in enumerate(sizes))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.checkers import AllowAnonymousAccess
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
@@ -31,6 +30,7 @@ from echo_app.limits import LINGER, Limits
 from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.tls import certificates
 from tests import fakes
+from tests.properties import given
 
 RIGHT = b"login alice secret\n"
 WRONG = b"login alice wrong\n"
@@ -174,7 +174,6 @@ class RightTests(LoginTestCase):
         self.assertEqual(self.connect(RIGHT + b"hello").value(), b"ok\nhello")
         self.assertEqual(self.connect(b"login alice secret\r\n\nhello").value(), b"ok\n\nhello")
 
-    @settings(deadline=None)
     @given(st.binary(max_size=50), st.data())
     def test_pieces(self, rest: bytes, draw: st.DataObject) -> None:
         """However the stream is cut, all of it comes back, in order."""
@@ -569,7 +568,6 @@ class CertificateTests(LoginTestCase):
 
 
 class AnythingTests(LoginTestCase):
-    @settings(deadline=None)
     @given(
         st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"login ", b"alice secret", b"\r\n"])),
         st.booleans(),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import islice, pairwise
 from math import sqrt
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.draws import Corruption, Draws, Sizes
+from tests.properties import given
 
 PROBABILITIES = st.sampled_from((0.0, 5e-324, 1e-6, 0.01, 0.5, 1.0))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -27,18 +26,16 @@ from echo_app.endpoints import (
     removeDeadSocket,
 )
 from echo_app.protocol import EchoProtocol
+from tests import programs
 
 
 def certificate(key: str, file: str, extension: str = "subjectAltName=DNS:echo.example") -> None:
     """Makes a key and a certificate of its own."""
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=echo", "-addext", extension),
-            *("-keyout", key, "-out", file),
-        ],
+    programs.run(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *("-nodes", "-subj", "/CN=echo", "-addext", extension),
+        *("-keyout", key, "-out", file),
         check=True,
-        capture_output=True,
     )
 
 

@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 from typing import cast
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.plan import LONGEST_FILE, MOST, FaultPlan, parseFaults
 from echo_app.faults.spec import BadSpec, Fault, parseFault
+from tests.properties import given
 
 LATENCY, RESET, LOSS = (parseFault(spec) for spec in ("latency=50ms", "reset,connections=2-3", "loss=1%"))
 

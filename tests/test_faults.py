@@ -6,7 +6,6 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +17,7 @@ from echo_app.faults.valves import TICK, TURN
 from echo_app.protocol import EchoFactory, EchoProtocol
 from tests.fakes import Transport
 from tests.faulty import Connection, gaps, sizes
+from tests.properties import given, settings
 
 # Specs whose combinations pass a kilobyte, in the end, in one direction.
 PASSING = (
@@ -385,7 +385,7 @@ class SameAgainTests(SynchronousTestCase):
         self.assertEqual(connection.clock.getDelayedCalls(), [])
         return connection.wire.written
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(
         st.lists(st.sampled_from(PASSING), min_size=1, max_size=4),
         st.binary(min_size=1000, max_size=1000),
@@ -398,7 +398,6 @@ class SameAgainTests(SynchronousTestCase):
         once, again = (self.passed(specs, each) for each in ([data], pieces))
         self.assertEqual(once, again)
 
-    @settings(deadline=None)
     @given(st.sets(st.integers(1, 999)))
     def test_cuts(self, cuts: set[int]) -> None:
         """Where ``chop`` cuts does not depend on reads either."""

@@ -4,12 +4,12 @@ import contextlib
 from time import perf_counter
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.kinds import KINDS
 from echo_app.faults.spec import LONGEST, BadSpec, Fault, parseFault
+from tests.properties import given
 
 TIMES = st.floats(0, 86400) | st.integers(0, 86400) | st.integers(0, 86_400_000).map(lambda n: n / 1000)
 SPANS = st.floats(0.001, 86400)
@@ -84,13 +84,11 @@ class FaultTests(SynchronousTestCase):
         """Keys come in any order, and values in any unit."""
         self.assertEqual(str(parseFault("stall,every=0.1min,for=1000ms")), "stall,for=1s,every=6s")
 
-    @settings(deadline=None)
     @given(faults())
     def test_roundTrip(self, fault: Fault) -> None:
         """The text of a fault is a spec of it, and short enough to be one."""
         self.assertEqual(parseFault(str(fault)), fault)
 
-    @settings(deadline=None)
     @given(
         st.text(max_size=2 * LONGEST)
         | st.from_regex(r"[a-z-]{3,9}(=[0-9.a-zA-Z%/-]{1,9})?(,[a-z=0-9-]{1,9})*")

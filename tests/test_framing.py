@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +21,7 @@ from echo_app.responders.framing import (
     lengthPrefixed,
     lines,
 )
+from tests.properties import example, given
 
 
 def _readCommand() -> Reading:
@@ -59,9 +59,6 @@ def split(data: bytes, places: list[int]) -> list[bytes]:
     bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:end] for start, end in pairwise(bounds)]
 
-
-# The machine may pause at any time.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 places = st.lists(st.integers(0, 1 << 16), max_size=20)
 
@@ -174,7 +171,6 @@ class SplitTests(SynchronousTestCase):
 
     @given(st.text("a\r\n", max_size=60), places)
     @example("\n" * 20, [])
-    @patient
     def test_lines(self, text: str, places: list[int]) -> None:
         """Lines are the stream's bytes, up to the first that is too long, and end where it says so."""
         data = text.encode()
@@ -187,7 +183,6 @@ class SplitTests(SynchronousTestCase):
             )
 
     @given(st.lists(st.binary(max_size=10)), st.binary(max_size=5), places)
-    @patient
     def test_lengthPrefixed(self, sent: list[bytes], rest: bytes, places: list[int]) -> None:
         """Requests come as they were sent; then an end that may be wrong, the same for every split."""
         data = b"".join(map(lengthPrefixed.wrap, sent)) + rest
@@ -196,7 +191,6 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual(found[: len(sent)], sent)
 
     @given(st.text("0123-x\r\n", max_size=60), places)
-    @patient
     def test_commands(self, text: str, places: list[int]) -> None:
         """So is it for a framing of several pieces, and for every error in it."""
         data = text.encode()

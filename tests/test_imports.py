@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import echo_app
+from tests import programs
 
 # From the top; a module imports, at run time, only what stands before it.
 HOUSE = (
@@ -180,4 +180,4 @@ class ReactorTests(SynchronousTestCase):
         """Importing any module of ours, the plugin included, installs no reactor."""
         modules = ", ".join(["echo_app", "twisted.plugins.echo_plugin"] + [f"echo_app.{r}" for r in HOUSE])
         code = f"import sys, {modules}; sys.exit('twisted.internet.reactor' in sys.modules)"
-        self.assertEqual(subprocess.run([sys.executable, "-c", code]).returncode, 0)
+        self.assertEqual(programs.run(sys.executable, "-c", code).returncode, 0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.cred.credentials import IUsernamePassword
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echo_app.access.loginline import COMMAND, LONGEST, BadLogin, Login, parseLogin
+from tests.properties import example, given
 
 
 class ParseTests(SynchronousTestCase):
@@ -50,7 +50,6 @@ class ParseTests(SynchronousTestCase):
             error = self.assertRaises(BadLogin, parseLogin, stream)
             self.assertEqual(str(error), "")
 
-    @settings(deadline=None)
     @given(st.binary(max_size=2 * LONGEST) | st.binary(max_size=LONGEST).map(lambda rest: COMMAND + rest))
     @example(b"login a b\n")
     @example(b"login a b\r\n\n")

@@ -7,7 +7,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -33,6 +32,7 @@ from echo_app.testing.memory import CLIENT, SERVER, connectedPair, connectedTran
 from echo_app.testing.memorysocket import CAPACITY, MemorySocket, socketPair
 from echo_app.testing.turns import NeverQuiet
 from tests.certificates import Authority
+from tests.properties import given
 
 # What Twisted's transports hold before they pause their producer.
 HIGH_WATER = 64 * 1024
@@ -337,7 +337,6 @@ class PairTests(SynchronousTestCase):
         self.assertEqual(received(1), received(1))
         self.assertNotEqual(received(1), received(2))
 
-    @settings(deadline=None)
     @given(st.lists(st.binary(max_size=200), max_size=5), st.randoms(), st.integers(1, 300))
     def test_identity(self, writes: list[bytes], segments: random.Random, capacity: int) -> None:
         """However bytes are cut and held up, an echo returns them, and ends after them."""

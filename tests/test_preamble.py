@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocol
@@ -16,6 +15,7 @@ from echo_app.faults.spec import Fault, parseFault
 from echo_app.limits import Limits
 from echo_app.protocol import EchoProtocol
 from tests.fakes import Transport
+from tests.properties import given
 
 STALL = parseFault("stall,for=1s")
 

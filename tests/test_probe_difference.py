@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.difference import Difference, agreeing, firstDifference
+from tests.properties import given
 
 SENT = Random(1).randbytes(100_000)
 AT = 30_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,6 +18,7 @@ from echo_app.probe.statistics import (
     percentiles,
     spread,
 )
+from tests.properties import given
 
 TIMES = st.lists(st.floats(0, 1000), min_size=1, max_size=300)
 

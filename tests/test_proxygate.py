@@ -6,7 +6,6 @@ import ipaddress
 import struct
 from typing import Any, cast
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
@@ -34,6 +33,7 @@ from echo_app.protocol import EchoFactory, EchoProtocol, Refusal
 from echo_app.proxy.gate import PATIENCE, SILENCE, ProxyEndpoint, ProxyGate, ProxyGateFactory
 from echo_app.proxy.header import LONGEST_HEADER
 from tests.fakes import PROXY, Transport
+from tests.properties import given
 
 CLIENT = IPv4Address("TCP", "192.0.2.1", 4242)
 TARGET = IPv4Address("TCP", "192.0.2.2", 8080)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.proxy.header import LONGEST_HEADER, BadHeader, Header, crc32c, parseHeader
+from tests.properties import example, given
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 IPV4_BLOCK = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + struct.pack("!HH", 4242, 8080)

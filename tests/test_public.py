@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import echo_app
+from tests import programs
 
 
 class NamesTests(SynchronousTestCase):
@@ -26,4 +26,4 @@ class NamesTests(SynchronousTestCase):
         """Importing the package imports none of its modules."""
         loaded = "any(name.startswith(('echo_app.', 'twisted')) for name in sys.modules)"
         code = f"import sys, echo_app; sys.exit({loaded})"
-        self.assertEqual(subprocess.run([sys.executable, "-c", code]).returncode, 0)
+        self.assertEqual(programs.run(sys.executable, "-c", code).returncode, 0)

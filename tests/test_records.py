@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import ssl
 
-from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.tls.records import HEADER, LONGEST, offeredGroups, recordEnd
+from tests.properties import given
 
 HELLO = b"\x16\x03\x01"
 

@@ -6,7 +6,6 @@ import ctypes
 import os
 import select
 import socket
-import subprocess
 import threading
 import time
 import unittest
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import programs
 from tests.functional.service import PATIENCE, needs
 
 # setns(2): the network namespace of the calling thread.
@@ -50,15 +50,18 @@ def fairClock(pid: int) -> Callable[[], float]:
     return lambda: time.monotonic() - (waited("self") + waited(pid)) / 1e9
 
 
-def isAtRest(pid: int) -> bool:
-    """Watches a process for a while; says whether it did nothing.
+def isAtRest(*pids: int) -> bool:
+    """Watches processes for a while; says whether none of them did anything, or waited for a processor.
 
     In steps: while the machine stops for a moment, nobody does anything, and that is one of them.
     """
-    before = processorSeconds(pid)
+    before = [processorSeconds(pid) for pid in pids]
     for _ in range(8):
         threading.Event().wait(0.05)
-        if processorSeconds(pid) != before:
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
+        if any(stat.rpartition(")")[2].split()[0] == "R" for stat in stats):
+            return False
+        if [processorSeconds(pid) for pid in pids] != before:
             return False
     return True
 
@@ -129,7 +132,7 @@ class Namespace:
     def __init__(self) -> None:
         needs("ip")
         self.name = f"echo-{os.getpid()}-{os.urandom(2).hex()}"
-        made = subprocess.run(["ip", "netns", "add", self.name], capture_output=True, text=True)
+        made = programs.run("ip", "netns", "add", self.name, text=True)
         if made.returncode:
             reason = f"network namespaces: {made.stderr.strip()}"
             if os.environ.get("CI"):
@@ -169,7 +172,7 @@ class Namespace:
 
     def remove(self) -> None:
         """Removes it; what still uses it keeps it alive, unnamed."""
-        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+        programs.run("ip", "netns", "del", self.name)
 
 
 def run(*command: str) -> None:
@@ -177,6 +180,6 @@ def run(*command: str) -> None:
 
     :raise AssertionError: when it does not, with what it printed.
     """
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = programs.run(*command, text=True)
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stderr}")

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +23,7 @@ from echo_app.interfaces import IEchoUser
 from echo_app.limits import Limits
 from echo_app.service import EchoService
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.certificates import Authority
 from tests.functional.kernel import waitForCut, waitUntil
 from tests.functional.service import (
@@ -67,7 +67,7 @@ class NetcatTests(LoginTestCase):
         needs("nc.openbsd")
         host, port = server.address()
         command = ["nc.openbsd", "-N", host, str(port)]
-        return subprocess.run(command, input=typed, capture_output=True, timeout=PATIENCE, check=True).stdout
+        return bytes(programs.run(*command, input=typed, check=True).stdout)
 
     def test_typed(self) -> None:
         """Right, wrong, with CR LF, without a line, and with nothing at all."""

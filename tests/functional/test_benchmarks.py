@@ -26,6 +26,7 @@ from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.tools import HERE, Missing
+from tests import programs
 from tests.functional.kernel import waitUntil
 from tests.functional.service import PATIENCE, ServiceTestCase, onlyInCI, reactorName
 from tests.functional.tls import TLSPeer, clientContext
@@ -351,17 +352,14 @@ class CommandTests(ServiceTestCase):
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Starts the command, in a process group of its own."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks", *options],
+        return programs.start(
+            self,
+            *(sys.executable, "-m", "benchmarks", *options),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(HERE.parent), "COLUMNS": "120"},
-            start_new_session=True,
         )
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
 
     def test_wholeRun(self) -> None:
         """It measures, prints, and writes what was asked for; and reports again what it wrote."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.service import PATIENCE, ServiceTestCase, needs, stopCounts
 
 # More than what the kernel holds of a connection in both directions: the pipeline has to flow.
@@ -24,13 +24,8 @@ class PipelineTests(ServiceTestCase):
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         (folder / "file").write_bytes(os.urandom(SIZE))
-        done = subprocess.run(
-            ["sh", "-c", 'cat file | "$@" > copy', "sh", *_addressed(client, server, unix)],
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-        )
+        command = ("sh", "-c", 'cat file | "$@" > copy', "sh", *_addressed(client, server, unix))
+        done = programs.run(*command, cwd=folder, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual((folder / "copy").stat().st_size, SIZE)
         self.assertEqual(_digest(folder / "copy"), _digest(folder / "file"))
@@ -70,9 +65,7 @@ class OneLineTests(ServiceTestCase):
         needs(client[0])
         server = self.serve()
         for _ in range(20):
-            done = subprocess.run(
-                _addressed(client, server), input=b"hello\n", capture_output=True, timeout=PATIENCE
-            )
+            done = programs.run(*_addressed(client, server), input=b"hello\n")
             self.assertEqual((done.stdout, done.stderr), (b"hello\n", b""))
 
     def test_openbsdNetcat(self) -> None:

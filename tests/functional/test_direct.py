@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import unittest
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.functional.service import (
@@ -21,6 +23,8 @@ if reactorName() != "epoll":
 class UvloopTests(ServiceTestCase):
     def test_echo(self) -> None:
         """On the asyncio reactor over uvloop's event loop everything comes back, and it stops."""
+        if find_spec("uvloop") is None and not os.environ.get("CI"):
+            raise unittest.SkipTest("not installed: uvloop")
         script = Path(__file__).with_name("uvloop_service.py")
         server = self.serve(command=(sys.executable, str(script)))
         data = os.urandom(8 << 20)

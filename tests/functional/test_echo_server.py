@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, mixin
 from echo_app.testing import server as echoserver
+from tests import programs
 from tests.functional.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
 from tests.functional.test_testing import hasEnded
 
@@ -24,6 +24,25 @@ from tests.functional.test_testing import hasEnded
 def shout(line: bytes) -> bytes:
     """A responder of the test's own."""
     return line.upper()
+
+
+# Forks where no other thread holds a lock, as pytest's workers and reactors have them: it starts a service,
+# has it ended by forked processes, which end themselves as any program does, and asks it after each.
+FORKS = f"""
+import os, socket, sys
+from echo_app.testing import EchoServer
+
+with EchoServer() as server:
+    for end in (server.end, server.stop, server.kill):
+        pid = os.fork()
+        if not pid:
+            end()
+            sys.exit()
+        assert os.waitpid(pid, 0)[1] == 0
+        with socket.create_connection(server.address(), {PATIENCE}) as peer:
+            peer.sendall(b"hello")
+            print(peer.recv(5).decode(), flush=True)
+"""
 
 
 class WarmEchoServer(WarmEchoProcess, EchoServer):
@@ -342,14 +361,8 @@ class EndTests(EchoServerTestCase):
 
     def test_fork(self) -> None:
         """A process that the test has forked neither ends the service nor keeps it."""
-        server = EchoServer().start()
-        self.addCleanup(server.end)
-        for end in (server.end, server.stop, server.kill):
-            forked = multiprocessing.get_context("fork").Process(target=end)
-            forked.start()
-            forked.join(PATIENCE)
-            self.assertEqual(forked.exitcode, 0)
-            self.assertEqual(self.ask(server), b"hello")
+        done = programs.run(sys.executable, "-c", FORKS, text=True)
+        self.assertEqual((done.stdout, done.stderr, done.returncode), ("hello\n" * 3, "", 0))
 
     def test_manyTimes(self) -> None:
         """Starts and stops leave no process, no folder and no descriptor."""

@@ -16,6 +16,7 @@ from textwrap import indent
 
 from twisted.trial.unittest import TestCase
 
+from tests import programs
 from tests.functional.service import (
     PATIENCE,
     ServiceTestCase,
@@ -36,14 +37,13 @@ LISTENING = re.compile(r"(?:listening on \S+:|Site starting on |listening on .*p
 class ExampleTests(ServiceTestCase):
     def _start(self, listeners: int, *command: str, **env: str) -> list[int]:
         """Runs an example until the test's end; returns the ports that it says it listens on."""
-        process = subprocess.Popen(
-            [sys.executable, *command],
+        process = programs.start(
+            self,
+            *(sys.executable, *command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **env},
         )
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
         self._process = process
         assert process.stdout is not None
         printed = ""
@@ -94,9 +94,7 @@ class ExampleTests(ServiceTestCase):
         ):
             server = self.serve("--port", "0", "--fault", spec)
             command = [sys.executable, str(EXAMPLES / "client_library.py"), str(server.address()[1]), retries]
-            lines = subprocess.run(
-                command, capture_output=True, text=True, timeout=PATIENCE
-            ).stdout.splitlines()
+            lines = programs.run(*command, text=True).stdout.splitlines()
             self.assertEqual([re.findall(r"one|two|three|\w+Error", line)[0] for line in lines], expected)
 
 
@@ -112,7 +110,7 @@ class TestingExampleTests(TestCase):
     def _test(self, passing: str, runner: str, *files: str) -> None:
         """Runs tests, as a user does in the folder of the examples."""
         command = [sys.executable, "-W", "error", "-m", runner, *files]
-        run = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, timeout=120)
+        run = programs.run(*command, cwd=self._folder, text=True, timeout=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertIn(passing, run.stdout)
 

@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import textwrap
-import threading
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.kernel import waitForCut, waitUntil
 from tests.functional.service import (
     PATIENCE,
@@ -25,6 +25,11 @@ from tests.functional.service import (
 
 RECIPE = Path(__file__).parents[2] / "docs" / "haproxy.rst"
 LOOP = 50
+
+# A health check must end within ``inter``, which a busy machine has to keep; ``fall`` of them must fail, and
+# follow one another by ``fastinter`` when one has (HAProxy's manual, 5.2).
+CHECKS = "inter 3s fastinter 50ms fall 10"
+CHECKED = "Health check for server echo/echo1 succeeded"
 
 
 def recipe() -> str:
@@ -70,24 +75,22 @@ class HAProxyTestCase(ServiceTestCase):
         config = replaced(
             config, "127.0.0.1:8080 send-proxy-v2", f"{host}:{port} {self.version} {self.server}"
         )
-        config = replaced(config, "inter 2s", "inter 50ms").replace("300s", self.patience)
+        config = replaced(config, "inter 2s", CHECKS).replace("300s", self.patience)
         # Over TLS it would try again to connect where it is refused, three times, a second apart.
-        config = replaced(config, "mode tcp", "mode tcp\n    retries 0")
+        config = replaced(config, "mode tcp", "mode tcp\n    option log-health-checks\n    retries 0")
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         path = folder / "haproxy.cfg"
         path.write_text(config)
         self._output = folder / "output"
         with self._output.open("wb") as output:
-            process = subprocess.Popen(
-                ["haproxy", "-db", "-f", str(path)],
-                stdin=subprocess.DEVNULL,
+            programs.start(
+                self,
+                *("haproxy", "-db", "-f", path),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[each.fileno() for each in listening],
             )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
         for each in listening:
             each.close()
         return echo
@@ -169,14 +172,15 @@ class StreamTests(HAProxyTestCase):
         peer = self.connectFrom("127.0.0.1")
         sendAndEnd(peer, b"hello")
         self.assertEqual(receiveAll(peer), b"hello")
-        threading.Event().wait(1.0)
+        # HAProxy's own word for it that its check has reached the service.
+        self.assertTrue(waitUntil(lambda: CHECKED in self.output()), self.output())
         self.assertEqual(echo.log().count("\n"), lines, echo.log())
         self.assertNotIn("DOWN", self.output())
         counts = stopCounts(echo)
-        # One is the client's; there are twenty checks a second, on an idle machine.
-        self.assertGreater(counts["connections"], 2)
+        # One is the client's.
+        self.assertGreaterEqual(counts["connections"], 2)
         self.assertEqual((counts["refused"], counts["timed out"]), (0, 0))
-        # HAProxy's own word for it that its checks reach the service, and that nothing else was wrong.
+        # And that it goes on.
         self.assertTrue(waitUntil(lambda: "DOWN" in self.output()), self.output())
 
     def test_drain(self) -> None:

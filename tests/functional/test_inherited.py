@@ -12,7 +12,7 @@ from tests.functional.service import ServiceTestCase, onlyInCI
 
 skip = onlyInCI("each of these tests runs over the direct path, too")
 
-MODULES = ("backpressure", "clients", "halfclose", "isolation", "limits", "stop")
+MODULES = ("backpressure", "clients", "halfclose", "isolation", "latency", "limits", "stop")
 
 
 def _again(module: ModuleType) -> dict[str, type[ServiceTestCase]]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
-from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -25,6 +24,7 @@ from zope.interface import directlyProvides
 from echo_app.testing.memory import connectedPair
 from echo_app.testing.memorysocket import MemorySocket
 from tests.functional.service import reactorName
+from tests.properties import Phase, given, settings
 from tests.test_memory import Flood, Peer
 
 if reactorName() != "epoll":
@@ -402,7 +402,7 @@ class ComparedTests(SynchronousTestCase):
                 except self.failureException as error:
                     raise self.failureException(f"{what}: {error}") from error
 
-    @settings(max_examples=150, deadline=None, phases=[Phase.generate])
+    @settings(max_examples=150, phases=[Phase.generate])
     @given(st.lists(BURSTS, max_size=8), st.tuples(st.booleans(), st.booleans()))
     def test_random(self, script: list[Burst], halfCloseable: tuple[bool, bool]) -> None:
         """Whatever is written, paused, produced and closed, in whichever order, the same is seen."""

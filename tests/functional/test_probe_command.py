@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.service import PATIENCE, ServiceTestCase
 
 PROBE = (sys.executable, "-m", "echo_app.probe")
@@ -19,7 +20,7 @@ PROBE = (sys.executable, "-m", "echo_app.probe")
 class CommandTestCase(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str]:
         """Runs it; returns its status and what it printed. Nothing is said on standard error."""
-        done = subprocess.run([*PROBE, *arguments], capture_output=True, text=True, timeout=PATIENCE)
+        done = programs.run(*PROBE, *arguments, text=True)
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
 
@@ -65,23 +66,21 @@ class CheckTests(CommandTestCase):
     def test_interrupted(self) -> None:
         """Ctrl-C ends it at once, with the counts of what was done."""
         target = self.target(self.serve())
-        with subprocess.Popen([*PROBE, "check", target], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("pass"):
-                    break
-            process.send_signal(signal.SIGINT)
-            self.assertIn("interrupted: ", process.stdout.read())
-        self.assertEqual(process.returncode, 130)
+        process = programs.start(self, *PROBE, "check", target, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("pass"):
+                break
+        process.send_signal(signal.SIGINT)
+        self.assertIn("interrupted: ", process.stdout.read())
+        self.assertEqual(process.wait(PATIENCE), 130)
 
     def test_nobodyReads(self) -> None:
         """Whoever stops reading its output, as ``head`` does, gets no traceback."""
         read, write = os.pipe()
         os.close(read)
         target = self.target(self.serve())
-        done = subprocess.run(
-            [*PROBE, "check", target], stdout=write, stderr=subprocess.PIPE, timeout=PATIENCE
-        )
+        done = programs.run(*PROBE, "check", target, stdout=write)
         os.close(write)
         self.assertEqual(done.stderr, b"")
 
@@ -102,12 +101,12 @@ class PingTests(CommandTestCase):
     def test_interrupted(self) -> None:
         """Ctrl-C prints the sums; what was answered was good."""
         target = self.target(self.serve())
-        with subprocess.Popen([*PROBE, "ping", target], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            self.assertRegex(process.stdout.read(), r"(?m)^\d sent, \d answered, 0 timed out")
-        self.assertEqual(process.returncode, 0)
+        process = programs.start(self, *PROBE, "ping", target, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        self.assertRegex(process.stdout.read(), r"(?m)^\d sent, \d answered, 0 timed out")
+        self.assertEqual(process.wait(PATIENCE), 0)
 
     def test_nobody(self) -> None:
         """What is not answered is said, and status 1: no connection, and no datagram."""
@@ -124,5 +123,5 @@ class InstalledTests(CommandTestCase):
     def test_script(self) -> None:
         """The console script is the same."""
         script = Path(sys.executable).parent / "echo-probe"
-        done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=PATIENCE)
+        done = programs.run(script, "--version", text=True)
         self.assertRegex(done.stdout, r"^echo-probe \d")

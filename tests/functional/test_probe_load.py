@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import socket
@@ -18,6 +17,7 @@ from typing import Any
 from echo_app.probe.load.histogram import Histogram
 from echo_app.probe.load.results import Settings
 from echo_app.probe.targets import TLSOptions
+from tests import programs
 from tests.certificates import Authority
 from tests.functional.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
 from tests.functional.loading import (
@@ -228,27 +228,18 @@ class WorkerTests(ServiceTestCase):
 
     def start(self, target: str, tls: TLSOptions = TLSOptions(), **fields: Any) -> subprocess.Popen[str]:
         """Starts a worker, and tells it what to do."""
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "echo_app.probe.load.worker"],
+        worker = programs.start(
+            self,
+            *(sys.executable, "-m", "echo_app.probe.load.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.addCleanup(self.end, worker)
         settings = asdict(Settings(**{"warmup": 0.0, "duration": 1000.0, **fields}))
         task = {"target": target, "tls": asdict(tls), "settings": settings, "seed": 1, "index": 0}
         self.tell(worker, json.dumps(task))
         return worker
-
-    def end(self, worker: subprocess.Popen[str]) -> None:
-        """Ends it, if it runs."""
-        worker.kill()
-        worker.wait()
-        for pipe in (worker.stdin, worker.stdout, worker.stderr):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
 
     def tell(self, worker: subprocess.Popen[str], line: str) -> None:
         """Writes a line to it."""
@@ -312,7 +303,7 @@ class WorkerTests(ServiceTestCase):
         """Something else than an order is one line, and the end of its input is the end."""
         for line, status in ((b"hello\n", 1), (b"{}\n", 1), (b"", 0)):
             command = [sys.executable, "-m", "echo_app.probe.load.worker"]
-            ended = subprocess.run(command, input=line, capture_output=True, timeout=PATIENCE, check=False)
+            ended = programs.run(*command, input=line)
             self.assertEqual(
                 (ended.returncode, ended.stderr.count(b"\n"), ended.stdout), (status, status, b"")
             )

@@ -17,6 +17,7 @@ from echo_app.probe.load.results import Results, Run, Settings
 from echo_app.probe.load.running import Running
 from echo_app.probe.targets import parseTarget
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.service import PATIENCE, ServiceTestCase
 from tests.test_probe_load_tally import times
 
@@ -29,7 +30,7 @@ FAKE = str(Path(__file__).parent.parent / "loadworker.py")
 class CommandTests(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str, str]:
         """Runs it; returns its status, its output, and what it said besides."""
-        done = subprocess.run([*LOAD, *arguments], capture_output=True, text=True, timeout=PATIENCE)
+        done = programs.run(*LOAD, *arguments, text=True)
         return done.returncode, done.stdout, done.stderr
 
     def targets(self, server: EchoProcess) -> list[str]:
@@ -98,23 +99,19 @@ class EndTests(ServiceTestCase):
         listening.settimeout(PATIENCE)
         self.target = f"127.0.0.1:{listening.getsockname()[1]}"
         self.path = self.mktemp()
-        self.command = subprocess.Popen(
-            [*LOAD, self.target, "--warmup", "0", "-d", "1h", "--json", self.path],
+        self.command = programs.start(
+            self,
+            *(*LOAD, self.target, "--warmup", "0", "-d", "1h", "--json", self.path),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.addCleanup(self.endProcess)
         self.sock, _ = listening.accept()
         self.addCleanup(self.sock.close)
         self.sock.settimeout(PATIENCE)
         # From now on it is measured.
         self.sock.sendall(self.sock.recv(1024, socket.MSG_WAITALL))
         self.sock.recv(1024, socket.MSG_WAITALL)
-
-    def endProcess(self) -> None:
-        self.command.kill()
-        self.command.communicate()
 
     def test_interrupted(self) -> None:
         """Ctrl-C ends it, and everything that was measured is said, in text and in JSON."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
+from tests import programs
 from tests.functional.kernel import waitUntil
 from tests.functional.service import PATIENCE, reactorName, together
 from tests.functional.test_testing import processesIn
@@ -113,37 +114,24 @@ class Project:
     def start(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """Starts pytest, and kills it at the block's end, with all that it has forked."""
         with open(self.folder / "output", "wb") as output:
-            process = subprocess.Popen(
+            process = programs.begin(
                 # What this project's own runs load has no place there.
-                [
-                    sys.executable,
-                    "-m",
-                    "pytest",
-                    "-p",
-                    "no:twisted",
-                    "-p",
-                    "no:cacheprovider",
-                    "-rA",
-                    *options,
-                ],
+                *(sys.executable, "-m", "pytest", "-p", "no:twisted", "-p", "no:cacheprovider", "-rA"),
+                *options,
                 cwd=self.folder,
                 env={**os.environ, "TMPDIR": str(self.temporary)},
-                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
             )
         try:
             yield process
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            programs.end(process)
 
     def run(self, *options: str) -> str:
         """Runs pytest to its end; returns what it printed."""
         with self.start(*options) as process:
-            process.wait(4 * PATIENCE)
+            programs.hasEnded(process, 4 * PATIENCE)
         return self.output()
 
     def output(self) -> str:
@@ -222,9 +210,8 @@ class InterruptedTests(PluginTestCase):
                 self.assertEqual(len(processesIn(project.temporary)), 1)
             for number in signals:
                 process.send_signal(number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.02)
-            process.wait(4 * PATIENCE)
+                programs.hasEnded(process, 0.02)
+            self.assertTrue(programs.hasEnded(process, 4 * PATIENCE))
             self.assertNothingLeft(project)
 
     def test_all(self) -> None:

@@ -6,12 +6,12 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import unittest
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from tests import programs
 from tests.functional import warm
 from tests.functional.service import COMMANDS, PATIENCE, ServiceTestCase
 
@@ -102,13 +102,10 @@ JUNK_PAIR = "".join(
 
 
 def _certificate(key: str, certificate: str) -> None:
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=echo", "-keyout", key, "-out", certificate),
-        ],
+    programs.run(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *("-nodes", "-subj", "/CN=echo", "-keyout", key, "-out", certificate),
         check=True,
-        capture_output=True,
     )
 
 
@@ -129,14 +126,7 @@ class RefusedStartTests(ServiceTestCase):
         self._files = sorted(os.listdir(self.folder))
 
     def _startCold(self, command: tuple[str, ...]) -> CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        return programs.run(*command, cwd=self.folder, text=True)
 
     def _startWarm(self, command: tuple[str, ...]) -> CompletedProcess[str]:
         return warm.run(command, str(self.folder), PATIENCE)
@@ -222,13 +212,8 @@ class RefusedStartTests(ServiceTestCase):
             (("--port", "7"), "--port 7 on 127.0.0.1: Permission denied"),
             (("--listen", f"ssl:0:privateKey={key}"), f"{key}: Permission denied"),
         ):
-            ended = subprocess.run(
-                ["setpriv", "--reuid=nobody", "--clear-groups", *COMMANDS["twistd -n"], *typed],
-                cwd="/",
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-            )
+            command = ("setpriv", "--reuid=nobody", "--clear-groups", *COMMANDS["twistd -n"], *typed)
+            ended = programs.run(*command, cwd="/", text=True)
             if "echo: " not in ended.stderr:
                 raise unittest.SkipTest(f"this Python is not for every user: {ended.stderr[-200:]}")
             self.assertRegex(ended.stderr, rf"\Aecho: .*{re.escape(reason)}\n\Z")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -14,6 +13,7 @@ from xml.etree import ElementTree
 
 from echo_app.probe.load.page import page
 from echo_app.probe.load.results import Results
+from tests import programs
 from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName
 from tests.loads import makeResults, makeRun, stalling, steady
 
@@ -57,12 +57,7 @@ class CommandTests(ServiceTestCase):
             ("load", f"{host}:{port}", "-d", "0.5", "--warmup", "0", "--report", page, "--json", data),
             ("compare", data, data, "--report", both),
         ):
-            done = subprocess.run(
-                [sys.executable, "-m", "echo_app.probe", *arguments],
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-            )
+            done = programs.run(sys.executable, "-m", "echo_app.probe", *arguments, text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("B: too few repeats to tell", done.stdout)
         for path in (page, both):
@@ -93,7 +88,7 @@ class BrowserTests(ServiceTestCase):
             "--dump-dom",
             (folder / "measure.html").as_uri(),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE)
+        done = programs.run(*command, text=True, timeout=3 * PATIENCE)
         match = re.search(r'<p id="found">(.+?)</p>', done.stdout)
         assert match is not None, done.stdout + done.stderr
         found: dict[str, Any] = json.loads(html.unescape(match[1]))

@@ -16,6 +16,7 @@ import redis
 
 from echo_app.responders.builtin import PATTERN
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.certificates import Authority
 from tests.functional import warm
 from tests.functional.kernel import Namespace, descriptors, waitUntil
@@ -60,9 +61,14 @@ class ClientTestCase(ServiceTestCase):
         needs(client[0])
         where = server.listeners[0]
         words = [word.replace("HOST", where.host).replace("PORT", str(where.port)) for word in client]
-        done = subprocess.run(words, input=data, capture_output=True, timeout=PATIENCE)
+        done = programs.run(*words, input=data)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
-        return done.stdout
+        return bytes(done.stdout)
+
+    def open(self, *client: str) -> subprocess.Popen[bytes]:
+        """Starts a client whose input stays open until the test's end."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        return programs.start(self, *client, **pipes)
 
 
 class BuiltInTests(ClientTestCase):
@@ -123,9 +129,9 @@ class BuiltInTests(ClientTestCase):
         needs("openssl")
         host, port = server.address("tls")
         command = ("openssl", "s_client", "-quiet", "-connect", f"{host}:{port}")
-        with _running(command) as client:
-            assert client.stdout is not None
-            self.assertTrue(client.stdout.read(len(expected)) == expected)
+        client = self.open(*command)
+        assert client.stdout is not None
+        self.assertTrue(client.stdout.read(len(expected)) == expected)
 
     def test_chargenMemory(self) -> None:
         """To a peer that never reads it costs no more memory than an echo may."""
@@ -193,9 +199,9 @@ class PeerTests(ClientTestCase):
         self.assertTrue(tls["cipher"].startswith("TLS_"))
 
     def _overTLS(self, address: str, *options: str) -> dict[str, Any]:
-        with _running(("openssl", "s_client", "-quiet", "-connect", address, *options)) as client:
-            assert client.stdout is not None
-            facts, _ = self._told(client.stdout.readline())
+        client = self.open("openssl", "s_client", "-quiet", "-connect", address, *options)
+        assert client.stdout is not None
+        facts, _ = self._told(client.stdout.readline())
         tls: dict[str, Any] = facts["tls"]
         return tls
 
@@ -361,23 +367,6 @@ class DatagramTests(ClientTestCase):
         client.settimeout(PATIENCE)
         client.bind(("127.0.0.1", 0))
         return client
-
-
-class _running:
-    """A client that runs within a block, and reads from a pipe."""
-
-    def __init__(self, command: tuple[str, ...]) -> None:
-        self._command = command
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
 
 
 def _askOnly(sock: socket.socket) -> None:

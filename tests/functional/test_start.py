@@ -6,13 +6,13 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.kernel import waitUntil
-from tests.functional.service import COMMANDS, PATIENCE, ServiceTestCase, receiveAll, sendAndEnd
+from tests.functional.service import COMMANDS, ServiceTestCase, receiveAll, sendAndEnd
 
 
 class StartTests(ServiceTestCase):
@@ -48,7 +48,7 @@ class StartTests(ServiceTestCase):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             command = [*COMMANDS["twist"], "--ready-file", str(stale), "--port", port]
-            subprocess.run(command, capture_output=True, timeout=PATIENCE)
+            programs.run(*command)
         self.assertFalse(stale.exists())
 
     def test_log(self) -> None:
@@ -76,7 +76,7 @@ class StartTests(ServiceTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         command = [*COMMANDS["twistd"], "--port", "0", "--ready-file", "ready"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=PATIENCE)
+        programs.run(*command, cwd=folder, check=True)
         self.assertTrue(waitUntil((folder / "ready").exists))
         pid = int((folder / "twistd.pid").read_text())
         try:
@@ -101,9 +101,7 @@ class StartTests(ServiceTestCase):
         env = {**os.environ, "COLUMNS": "80"}
         for command in ("twistd", "twist"):
             for option, expected in (("--help", "--stall-timeout"), ("--version", "echo_app 0")):
-                ended = subprocess.run(
-                    [*COMMANDS[command], option], capture_output=True, text=True, env=env, timeout=PATIENCE
-                )
+                ended = programs.run(*COMMANDS[command], option, text=True, env=env)
                 self.assertEqual((ended.returncode, ended.stderr), (0, ""))
                 self.assertIn(expected, ended.stdout)
                 self.assertLessEqual(max(map(len, ended.stdout.splitlines())), 80)

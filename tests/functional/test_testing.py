@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from echo_app.testing import EchoProcess, EchoProcessError
+from tests import programs
 from tests.functional import warm
 from tests.functional.kernel import waitUntil
 from tests.functional.service import (
@@ -265,13 +266,8 @@ class RefusedTests(ServiceTestCase):
         folder.mkdir()
         (folder / "precious").touch()
         script = "from echo_app.testing import EchoProcess; EchoProcess().kill()"
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            timeout=PATIENCE,
-        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        programs.run(sys.executable, "-c", script, cwd=folder, env=environment, check=True)
         self.assertEqual(os.listdir(folder), ["precious"])
 
 
@@ -285,13 +281,13 @@ class OrphanTests(ServiceTestCase):
         """Starts a process that starts a service; returns it, and where all folders are made."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        user = subprocess.Popen(
-            [sys.executable, "-c", script],
+        user = programs.start(
+            self,
+            *(sys.executable, "-c", script),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
             env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
         )
         self.addCleanup(self._end, user, folder)

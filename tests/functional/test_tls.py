@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 from echo_app.testing import EchoProcess
+from tests import programs
 from tests.functional.service import PATIENCE, ServiceTestCase, needs, stopCounts
 from tests.functional.tls import VERSIONS, TLSPeer, clientContext
 
@@ -128,7 +129,7 @@ class ClientTests(ServiceTestCase):
     def _check(self, size: int, *command: str) -> None:
         needs(command[0])
         data = os.urandom(size).hex().encode()
-        done = subprocess.run(command, input=data, capture_output=True, timeout=PATIENCE)
+        done = programs.run(*command, input=data)
         self.assertTrue(done.stdout == data, f"{command[0]} got {len(done.stdout)} of {len(data)} bytes")
 
     def test_python(self) -> None:
@@ -155,18 +156,17 @@ class ClientTests(ServiceTestCase):
             address = "{}:{}".format(*server.address("tls"))
             command = ("openssl", "s_client", "-quiet", "-no_ign_eof", version, "-connect", address)
             data = os.urandom(50_000).hex().encode()
-            with subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            ) as client:
-                assert client.stdin
-                assert client.stdout
-                sender = threading.Thread(target=client.stdin.write, args=(data,), daemon=True)
-                sender.start()
-                self.assertTrue(client.stdout.read(len(data)) == data)
-                sender.join(PATIENCE)
-                client.stdin.close()
-                self.assertEqual(client.stdout.read(), b"")
-                self.assertEqual(client.wait(PATIENCE), 0)
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            client = programs.start(self, *command, **pipes)
+            assert client.stdin
+            assert client.stdout
+            sender = threading.Thread(target=client.stdin.write, args=(data,), daemon=True)
+            sender.start()
+            self.assertTrue(client.stdout.read(len(data)) == data)
+            sender.join(PATIENCE)
+            client.stdin.close()
+            self.assertEqual(client.stdout.read(), b"")
+            self.assertEqual(client.wait(PATIENCE), 0)
 
     def test_socat(self) -> None:
         """socat, which ends its side, and waits for the server's."""

@@ -13,6 +13,7 @@ from tlslite.api import HandshakeSettings, TLSConnection  # type: ignore[import-
 from tlslite.constants import KeyUpdateMessageType  # type: ignore[import-untyped]
 from tlslite.errors import BaseTLSException  # type: ignore[import-untyped]
 
+from tests import programs
 from tests.functional.kernel import descriptors, waitForCut, waitUntil
 from tests.functional.service import PATIENCE, ServiceTestCase, needs, stopCounts
 from tests.functional.tls import TLSPeer
@@ -140,19 +141,18 @@ class HostileTests(ServiceTestCase):
         needs("openssl")
         self.start()
         command = ("openssl", "s_client", "-tls1_2", "-connect", "{}:{}".format(*self.address))
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as client:
-            assert client.stdin
-            assert client.stdout
-            for line in client.stdout:
-                if b"Extended master secret" in line:
-                    break
-            client.stdin.write(b"R\n")
-            client.stdin.flush()
-            # It gives up by itself when it is refused.
-            client.stdout.read()
-            client.wait(PATIENCE)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        client = programs.start(self, *command, **pipes)
+        assert client.stdin
+        assert client.stdout
+        for line in client.stdout:
+            if b"Extended master secret" in line:
+                break
+        client.stdin.write(b"R\n")
+        client.stdin.flush()
+        # It gives up by itself when it is refused.
+        client.stdout.read()
+        client.wait(PATIENCE)
         self.assertOneLine("renegotiation")
 
     def test_keyUpdates(self) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import ssl
-import subprocess
 import unittest
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from echo_app.testing import EchoProcess, EchoProcessError
+from tests import programs
 from tests.certificates import Authority, Key, ellipticKey, rsaKey
 from tests.functional.kernel import waitUntil
 from tests.functional.service import PATIENCE, ServiceTestCase
@@ -145,13 +145,10 @@ class ScannerTests(ServiceTestCase):
         certificate, keyPath = authority.issue("server", key)
         server = self.serve("--tls", "0", "--certificate", certificate, "--key", keyPath)
         report = Path(self.mktemp()).absolute()
-        done = subprocess.run(
-            [
-                *(self.python, "-W", "ignore", "-m", "sslyze", "--mozilla_config=intermediate"),
-                *("--certinfo_ca_file", authority.path, "--json_out", str(report)),
-                "localhost:{}".format(server.address("tls")[1]),
-            ],
-            capture_output=True,
+        done = programs.run(
+            *(self.python, "-W", "ignore", "-m", "sslyze", "--mozilla_config=intermediate"),
+            *("--certinfo_ca_file", authority.path, "--json_out", str(report)),
+            "localhost:{}".format(server.address("tls")[1]),
             text=True,
             timeout=4 * PATIENCE,
         )

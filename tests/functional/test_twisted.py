@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
+from tests import programs
 from tests.functional.service import reactorName
 
 if reactorName() != "epoll":
@@ -28,11 +28,9 @@ class TwistedSuiteTests(TestCase):
     def test_all(self) -> None:
         """Every test of Twisted's that applies passes on four reactors, and they are not few."""
         command = [sys.executable, "-m", "twisted.trial", "--temp-directory", "suite"]
-        done = subprocess.run(
-            [*command, "tests.functional.twisted_suite"],
-            capture_output=True,
+        done = programs.run(
+            *(*command, "tests.functional.twisted_suite"),
             text=True,
-            timeout=PATIENCE,
             # Where these tests are found, not where they run.
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )

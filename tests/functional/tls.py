@@ -39,13 +39,20 @@ class TLSPeer:
         self.tls = context.wrap_bio(self._incoming, self._outgoing)
 
     def shake(self) -> TLSPeer:
-        """Does the handshake; returns itself."""
+        """Does the handshake; returns itself.
+
+        A socket that was reset before this is a ConnectionError, which Python's own ``wrap_socket`` may take
+        for one that is not connected yet, and leave unclosed.
+
+        :raise ssl.SSLEOFError: when the server ends the connection before.
+        """
         while True:
             try:
                 self.tls.do_handshake()
             except ssl.SSLWantReadError:
                 self.sock.sendall(self._outgoing.read())
-                self._feed()
+                if not self._feed():
+                    raise ssl.SSLEOFError("the end of the stream in the handshake") from None
             else:
                 self.sock.sendall(self._outgoing.read())
                 return self
