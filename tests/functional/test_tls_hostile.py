@@ -21,7 +21,7 @@ from tests.functional.tls import TLSPeer
 # Seconds from a peer's offence to the end of its connection: many for a busy machine, few beside the default.
 SOON = 10.0
 
-# Seconds of the service's handshake time-out where a test waits for it; elsewhere a handshake may take its time.
+# Seconds of the handshake time-out where a test waits for it; elsewhere a handshake may take its time.
 BRIEF = 1.0
 
 
