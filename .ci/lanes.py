@@ -38,10 +38,10 @@ PHASES: list[dict[str, dict[str, int]]] = [
         "make": {"build": 120, "environments": 180},
     },
     {
-        "readme": {"readme": 400, "packages": 120},
-        "newest": {"newest": 500},
-        "oldest": {"static": 120, "oldest": 400, "reactor asyncio": 300},
-        "between": {"coverage": 300, "sdist": 200, "reactor select": 300, "reactor poll": 300},
+        "readme": {"readme": 500, "packages": 240},
+        "newest": {"newest": 540},
+        "oldest": {"oldest": 450, "reactor asyncio": 300, "static": 240},
+        "between": {"coverage": 400, "sdist": 240, "reactor select": 300, "reactor poll": 300},
     },
     {"latency": {"latency": 200}},
 ]
