@@ -95,6 +95,8 @@ class Work:
             for line in process.stdout:
                 text = line.decode(errors="replace").rstrip()
                 self._say(lane, text)
+                if text.startswith("skipped: "):
+                    self.lines.append(f"{lane:9} {step:16} {text}")
                 passed, skipped = counted(PASSED, text, passed), counted(SKIPPED, text, skipped)
         timer.cancel()
         if process.returncode:
