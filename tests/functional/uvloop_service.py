@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 
 import uvloop
 from twisted.internet import asyncioreactor
 
-asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 asyncioreactor.install(uvloop.new_event_loop())
 
 from twisted.internet import reactor  # noqa: E402

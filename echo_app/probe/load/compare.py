@@ -11,6 +11,7 @@ from twisted.python.usage import UsageError
 from echo_app.probe.arguments import CommandOptions
 from echo_app.probe.findings import plain
 from echo_app.probe.load.comparison import ENOUGH, Verdict, comparison, difference, unlike
+from echo_app.probe.load.extra import checkExtra
 from echo_app.probe.load.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.load.remarks import remarks
 from echo_app.probe.load.reportfile import REPORT
@@ -43,6 +44,7 @@ class CompareOptions(CommandOptions):
 
     def postOptions(self) -> None:
         """Reads the files, and checks that they can be compared."""
+        checkExtra()
         if not self.texts:
             raise UsageError("no file, such as echo-probe load --json wrote")
         self.results = [_read(text) for text in self.texts]

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hdrh.histogram import HdrHistogram
-
 from echo_app.probe.statistics import ABOVE
 
 # Nanoseconds from the least to the most that is told apart: a round trip on loopback takes 10,000 and more,
@@ -28,6 +26,9 @@ class Histogram:
     """
 
     def __init__(self, encoded: str | None = None) -> None:
+        # It comes with the extra probe, which pings and checks do without.
+        from hdrh.histogram import HdrHistogram
+
         self._counts: Any = HdrHistogram(LEAST, MOST, DIGITS)
         if encoded is not None:
             self.add(encoded)

@@ -13,6 +13,7 @@ from echo_app.probe.arguments import TargetOptions, positiveNumber, row, wholeNu
 from echo_app.probe.checks import RESERVE
 from echo_app.probe.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.findings import binary
+from echo_app.probe.load.extra import checkExtra
 from echo_app.probe.load.reportfile import REPORT
 from echo_app.probe.load.results import INFLIGHT, Settings
 from echo_app.probe.ping import NUMBER
@@ -139,6 +140,7 @@ class LoadOptions(TargetOptions):
 
     def postOptions(self) -> None:
         """Checks what depends on each other."""
+        checkExtra()
         self["size"] = self["size"] or Settings().sizes
         super().postOptions()
         for target in self.targets:

@@ -86,7 +86,7 @@ class Bar:
     """A bar, and the figures below it, drawn again and again."""
 
     def __init__(self, run: Running, name: str, terminal: TextIO) -> None:
-        # It takes a tenth of a second to import, and pings don't need it.
+        # It takes a tenth of a second to import, and comes with the extra probe.
         from rich.console import Console, Group
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
