@@ -29,6 +29,10 @@ ENDLESS = 1 << 30
 # Seconds after which a peer gives up: long enough for the busiest machine, short enough to end a hang.
 PATIENCE = 30.0
 
+# Seconds within which that comes which waits for nothing: many for the busiest machine, half of what it would
+# wait for otherwise, such as a drain of PATIENCE.
+AT_ONCE = 15.0
+
 
 def reactorName() -> str:
     """Returns the name, for ``--reactor``, of the reactor that the tests run on."""

@@ -23,6 +23,7 @@ from twisted.plugin import getPlugins
 from echo_app.testing import EchoProcess, EchoProcessError
 from tests import programs
 from tests.functional.service import (
+    AT_ONCE,
     PATIENCE,
     ServiceTestCase,
     needs,
@@ -32,9 +33,6 @@ from tests.functional.service import (
     stopCounts,
 )
 from tests.functional.tls import TLSPeer
-
-# Seconds within which a peer over a cap knows it.
-AT_ONCE = 5.0
 
 # A service under EchoProcess, as a command that another one can start.
 SERVICE = ("-m", "echo_app.testing", "-n", "--pidfile=")

@@ -21,6 +21,7 @@ from tests.functional.floods import DATAGRAMS, FLOOD, LARGEST, MANY
 from tests.functional.kernel import fairClock
 from tests.functional.service import ServiceTestCase, onlyInCI
 from tests.functional.test_backpressure import Offer
+from tests.functional.test_stop import AbortTestCase
 
 skip = onlyInCI("it judges milliseconds, which needs the machine for itself")
 
@@ -33,6 +34,9 @@ ROUNDS = 10
 # Seconds that a stream may wait beside a flood of datagrams (the contract's own figure).
 SOON = 0.05
 DATAGRAM_ROUNDS = 5
+
+# Seconds within which a second signal ends a drain.
+ABORT = 0.2
 
 CONNECTIONS = 200
 TURNS = 200
@@ -164,3 +168,9 @@ class DatagramTests(LatencyTestCase):
     def test_fullAnswered(self) -> None:
         """The largest datagrams, all of which are answered."""
         self._check(LARGEST, "--udp-rate", "0")
+
+
+class SecondSignalTests(AbortTestCase):
+    def test_secondSignal(self) -> None:
+        """A second signal, the same one or the other, ends a drain within 0.2 seconds."""
+        self.assertLess(self.secondSignals(), ABORT)

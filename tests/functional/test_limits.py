@@ -10,10 +10,7 @@ import time
 
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import Namespace, processorShare
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName, together
-
-# Seconds within which a peer that is refused must know it.
-AT_ONCE = 5.0
+from tests.functional.service import AT_ONCE, PATIENCE, ServiceTestCase, needs, reactorName, together
 
 CROWD = 200
 

@@ -30,6 +30,7 @@ from echo_app.service import EchoService
 from echo_app.testing import EchoProcess
 from tests.functional.kernel import waitForCut, waitUntil
 from tests.functional.service import (
+    AT_ONCE,
     PATIENCE,
     ServiceTestCase,
     receiveAll,
@@ -269,7 +270,7 @@ class LimitsTests(ProxyTestCase):
 class StopTests(ProxyTestCase):
     def test_silent(self) -> None:
         """Peers that have sent no header, or half of one, get an end, and do not hold up the exit."""
-        server = self.proxied("--drain-timeout", "20")
+        server = self.proxied("--drain-timeout", "30")
         peers = [self.connect(server.address()) for _ in range(CROWD)]
         for peer in peers[::2]:
             peer.sendall(line()[:10])
@@ -278,7 +279,7 @@ class StopTests(ProxyTestCase):
         server.signal(signal.SIGTERM)
         self.assertEqual([receiveAll(peer) for peer in peers], [b""] * CROWD)
         self.assertEqual(server.wait(), -signal.SIGTERM)
-        self.assertLess(time.monotonic() - start, 10)
+        self.assertLess(time.monotonic() - start, AT_ONCE)
         self.assertIn("0 aborted", server.log())
 
     def test_queued(self) -> None:
