@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.faults.spec import Fault
 from echo_app.recording import accesslog
 from echo_app.recording.recorder import FIELDS
-from echo_app.testing import child, spoken
+from echo_app.testing import child
 from echo_app.testing.control import Control, ControlError
 from echo_app.testing.records import Record
 from echo_app.testing.spoken import SpokenOptions, SpokenService
@@ -200,15 +199,6 @@ class SpokenTests(SynchronousTestCase):
         )
         self.assertEqual(service._service.faults, [])
         self.assertRaises(UsageError, service._options.faultsOf, ["nonsense"])
-
-    def test_exit(self) -> None:
-        """The process ends by the signal that its reactor was stopped by, or as ever."""
-        with mock.patch.object(signal, "signal") as handle, mock.patch.object(os, "kill") as kill:
-            spoken._exitBy(mock.Mock(_exitSignal=None))
-            kill.assert_not_called()
-            spoken._exitBy(mock.Mock(_exitSignal=15))
-        handle.assert_called_once_with(15, signal.SIG_DFL)
-        kill.assert_called_once_with(os.getpid(), 15)
 
 
 class RecordTests(SynchronousTestCase):
