@@ -40,6 +40,9 @@ POLLS = 2
 TURNS = 100
 PINGS = 100
 
+# Turns, or pings, at the most until so many met a load: as many as there are in some seconds.
+TRIES = 100_000
+
 # Turns of the reactor from a ping to its answer: one in which it is sent, one in which it is answered, one in
 # which the answer is received; and the one under way.
 TURNS_OF_PING = 4
@@ -113,9 +116,15 @@ class TurnTests(FairnessTestCase):
         service = self.serve(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
         (host,) = service.getHosts()
         await self.load(MANY, host.port, size, CONNECTIONS)  # type: ignore[attr-defined]
-        turns = [await self._turn(reactor) for _ in range(TURNS)]
+        turns: list[int] = []
+        for _ in range(TRIES):
+            # A load whose process has no turn is none.
+            if (reads := await self._turn(reactor)) > 1:
+                turns.append(reads)
+            if len(turns) == TURNS:
+                break
+        self.assertEqual(len(turns), TURNS, "there is no load")
         self.assertEqual(service.snapshot().open, CONNECTIONS)
-        self.assertGreater(max(turns), 1)
         self.assertLessEqual(max(turns), POLLS * EVENTS)
 
     async def _turn(self, reactor: Any) -> int:
@@ -138,21 +147,26 @@ class TurnTests(FairnessTestCase):
 class PingTests(FairnessTestCase):
     """A peer is answered within a few turns, whatever others send."""
 
-    async def _check(self, endpoint: Any, handled: Callable[[], int], most: int) -> None:
+    async def _check(self, endpoint: Any, handled: Callable[[], int], most: int, own: int = 0) -> None:
         """Pings, and counts what is handled before the answer, of a flood and of the ping.
 
         :param handled: returns how much has been handled.
         :param most: what may be handled in a turn.
+        :param own: what is handled for a ping.
         """
         pinger = await connectProtocol(endpoint, Pinger())
         self.addCleanup(pinger.transport.abortConnection)
-        waits = []
-        for number in range(PINGS):
+        waits: list[int] = []
+        for number in range(TRIES):
             before = handled()
             await pinger.ping(number.to_bytes(8, "big"))
-            waits.append(handled() - before)
+            # A flood whose process has no turn is none.
+            if (waited := handled() - before) > own:
+                waits.append(waited)
+            if len(waits) == PINGS:
+                break
+        self.assertEqual(len(waits), PINGS, "there is no flood")
         waits.sort()
-        self.assertGreater(waits[-1], 0, "there is no flood")
         # The kernel may pass a ping on later, when its other processors are busy.
         self.assertLessEqual(waits[PINGS * 99 // 100 - 1], TURNS_OF_PING * most, waits)
 
@@ -164,7 +178,7 @@ class PingTests(FairnessTestCase):
         (host,) = service.getHosts()
         port: int = host.port  # type: ignore[attr-defined]
         await self.load(FLOOD, "tcp", "127.0.0.1", port)
-        await self._check(TCP4ClientEndpoint(reactor, "127.0.0.1", port), lambda: self.reads, POLLS)
+        await self._check(TCP4ClientEndpoint(reactor, "127.0.0.1", port), lambda: self.reads, POLLS, own=1)
 
     async def test_unix(self) -> None:
         """The same over a UNIX socket."""
@@ -174,7 +188,7 @@ class PingTests(FairnessTestCase):
         self.serve(UNIXServerEndpoint(reactor, path))
         # As it is, relative to where both run: an absolute one may be too long.
         await self.load(FLOOD, "unix", path, 0)
-        await self._check(UNIXClientEndpoint(reactor, path), lambda: self.reads, POLLS)
+        await self._check(UNIXClientEndpoint(reactor, path), lambda: self.reads, POLLS, own=1)
 
     async def _checkDatagrams(self, size: int, rate: float | None) -> None:
         from twisted.internet import reactor

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import programs
-from tests.functional.service import reactorName, together
+from tests.functional.service import onlyInCI, reactorName, together
 from tests.leaks import VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,7 @@ TIDY = "def test_tidy(tmp_path): (tmp_path / 'file').touch()"
 
 
 class LeaksTests(SynchronousTestCase):
+    skip = onlyInCI("it runs pytest, some times over")
     if reactorName() != "epoll":
         skip = "it runs pytest: the tests' own reactor does not matter"
 

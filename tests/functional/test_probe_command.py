@@ -12,7 +12,9 @@ from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests import programs
+from tests.functional import warm
 from tests.functional.service import PATIENCE, ServiceTestCase
+from tests.programs import LONGEST
 
 PROBE = (sys.executable, "-m", "echo_app.probe")
 
@@ -20,7 +22,7 @@ PROBE = (sys.executable, "-m", "echo_app.probe")
 class CommandTestCase(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str]:
         """Runs it; returns its status and what it printed. Nothing is said on standard error."""
-        done = programs.run(*PROBE, *arguments, text=True)
+        done = warm.run((*PROBE, *arguments), ".", LONGEST)
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
 

@@ -18,7 +18,9 @@ from echo_app.probe.load.running import Running
 from echo_app.probe.targets import parseTarget
 from echo_app.testing import EchoProcess
 from tests import programs
+from tests.functional import warm
 from tests.functional.service import PATIENCE, ServiceTestCase
+from tests.programs import LONGEST
 from tests.test_probe_load_tally import times
 
 LOAD = (sys.executable, "-m", "echo_app.probe", "load")
@@ -30,7 +32,7 @@ FAKE = str(Path(__file__).parent.parent / "loadworker.py")
 class CommandTests(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str, str]:
         """Runs it; returns its status, its output, and what it said besides."""
-        done = programs.run(*LOAD, *arguments, text=True)
+        done = warm.run((*LOAD, *arguments), ".", LONGEST)
         return done.returncode, done.stdout, done.stderr
 
     def targets(self, server: EchoProcess) -> list[str]:

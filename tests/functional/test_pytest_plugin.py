@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from tests import programs
 from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, reactorName, together
+from tests.functional.service import PATIENCE, onlyInCI, reactorName, together
 from tests.functional.test_testing import processesIn
 
 # As the README has it, and what goes wrong with tests, all in one project.
@@ -70,6 +70,9 @@ def test_wrongOption(echo_server):
 def test_wrongArgument(echo_server):
     pass
 """
+
+# Those of them that pass in parallel, too.
+PASSING = ("test_echo", "TestMarked::test_ofClass", "TestMarked::test_closest")
 
 # A test that never ends by itself, and says when it has begun.
 ENDLESS = """
@@ -147,6 +150,7 @@ class Project:
 class PluginTestCase(TestCase):
     timeout = 240
 
+    skip: str | None = None
     if reactorName() != "epoll":
         skip = "its services have the default reactor: the tests' own does not matter"
 
@@ -163,22 +167,8 @@ class PluginTestCase(TestCase):
 
 class PluginTests(PluginTestCase):
     def test_project(self) -> None:
-        """The fixtures and the marker do what they say, and nothing is left of any test; in parallel too."""
-        alone, parallel = self.project(TESTS, "alone"), self.project(TESTS, "parallel")
-        together(
-            lambda: alone.run("--strict-markers", "-Werror"),
-            lambda: parallel.run("--strict-markers", "-Werror", "-n2", "-k", "echo or Marked"),
-        )
-        passed = ["test_echo", "TestMarked::test_ofClass", "TestMarked::test_closest"]
-        for project, names in ((alone, [*passed, "test_several"]), (parallel, passed)):
-            output = project.output()
-            for name in names:
-                self.assertIn(f"PASSED test_client.py::{name}", output)
-            self.assertIn(f"{len(names)} passed", output)
-            self.assertNothingLeft(project)
-        self._checkFailures(alone.output())
-
-    def _checkFailures(self, output: str) -> None:
+        """The fixtures and the marker do what they say, and nothing is left of any test."""
+        output = self._runTests(*PASSING, "test_several")
         self.assertIn("FAILED test_client.py::test_fails", output)
         self.assertIn("ERROR test_client.py::test_brokenFixture", output)
         # One line is all that there is about what can't be started.
@@ -187,6 +177,22 @@ class PluginTests(PluginTestCase):
             ("wrongArgument", ".*got an unexpected keyword argument 'nonsense'"),
         ):
             self.assertRegex(output, rf"(?m)^_+ ERROR at setup of test_{name} _+\n{line}\n[_=]")
+
+    def test_parallel(self) -> None:
+        """So they do in pytest-xdist's workers."""
+        self._runTests(*PASSING, options=("-n2", "-k", "echo or Marked"))
+
+    test_parallel.skip = onlyInCI("it differs by the workers alone")  # type: ignore[attr-defined]
+
+    def _runTests(self, *names: str, options: tuple[str, ...] = ()) -> str:
+        """Runs the project's tests, of which these pass; returns what pytest printed."""
+        project = self.project(TESTS)
+        output = project.run("--strict-markers", "-Werror", *options)
+        for name in names:
+            self.assertIn(f"PASSED test_client.py::{name}", output)
+        self.assertIn(f"{len(names)} passed", output)
+        self.assertNothingLeft(project)
+        return output
 
     def test_costsNothing(self) -> None:
         """Who does not use it imports nothing of Twisted, nor what starts a service."""
@@ -198,6 +204,8 @@ class PluginTests(PluginTestCase):
 
 class InterruptedTests(PluginTestCase):
     """Nothing is left, however a test ends that does not end."""
+
+    skip = PluginTestCase.skip or onlyInCI("it runs pytest seven times")
 
     def _end(
         self, name: str, *options: str, signals: tuple[int, ...] = (), crash: bool = False, fork: bool = False

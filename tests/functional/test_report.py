@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from echo_app.probe.load.page import page
 from echo_app.probe.load.results import Results
 from tests import programs
+from tests.functional import warm
 from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName
 from tests.loads import makeResults, makeRun, stalling, steady
 
@@ -57,7 +58,7 @@ class CommandTests(ServiceTestCase):
             ("load", f"{host}:{port}", "-d", "0.5", "--warmup", "0", "--report", page, "--json", data),
             ("compare", data, data, "--report", both),
         ):
-            done = programs.run(sys.executable, "-m", "echo_app.probe", *arguments, text=True)
+            done = warm.run((sys.executable, "-m", "echo_app.probe", *arguments), ".", programs.LONGEST)
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("B: too few repeats to tell", done.stdout)
         for path in (page, both):

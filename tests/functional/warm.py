@@ -155,6 +155,10 @@ def _readAll() -> None:
     from twisted.internet import posixbase  # noqa: F401
     from twisted.plugin import getPlugins
 
+    # Of the probe's, without the extra, there is what does not need it.
+    with suppress(ImportError):
+        import echo_app.probe.load.running
+    import echo_app.probe.command
     import echo_app.tap
     import echo_app.testing.spoken
     import echo_app.tls.server  # noqa: F401
