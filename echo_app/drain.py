@@ -34,10 +34,14 @@ QUIET = 1.0
 
 @dataclass(slots=True)
 class _Draining:
-    """What is known of a connection: bytes received, since when no more, and how far its end has come."""
+    """What is known of a connection: bytes sent and received, since when no more, and how far its end has come.
+
+    :param since: when the last byte was received.
+    """
 
     received: int
     since: float
+    sent: int
     endedAt: float | None = None
     isClosing: bool = False
 
@@ -90,14 +94,18 @@ class Drain:
     def _look(self, protocol: Counted, now: float) -> None:
         # Without a socket to ask, a connection counts as quiet.
         progress = progressOf(protocol.transport) or Progress(0, 0, 0, 0)
-        seen = self._seen.setdefault(protocol, _Draining(progress.received, now))
+        seen = self._seen.setdefault(protocol, _Draining(progress.received, now, progress.sent))
         if seen.isClosing:
             return
         more = progress.received != seen.received or progress.unread > 0
         if more:
             seen.received, seen.since = progress.received, now
         if seen.endedAt is None:
-            isOwed = progress.owed or progress.held or protocol.pending
+            # A kernel's queue that the peer has emptied is filled again from the transport's buffer, in the
+            # reactor's next turn. Both are empty where nothing was acknowledged since the last look either.
+            isSending = progress.owed > 0 or progress.sent != seen.sent
+            seen.sent = progress.sent
+            isOwed = isSending or progress.held or protocol.pending
             if not isOwed and now - seen.since >= QUIET:
                 seen.endedAt = now
                 self._end(protocol, seen)

@@ -70,8 +70,19 @@ class DrainTests(SynchronousTestCase):
         self.advance(3)
         self.assertEqual(owed.done, [])
         owed.move(sent=1)
-        self.advance(0.2)
+        self.advance(0.4)
         self.assertEqual(owed.done, ENDED)
+
+    def test_emptied(self) -> None:
+        """A connection is busy while the peer empties the kernel's queue: more may wait in the transport."""
+        read = fakes.FakeConnection(self.counts).open()
+        self.run_()
+        for step in range(20):
+            read.move(sent=step)
+            self.advance(0.2)
+        self.assertEqual(read.done, [])
+        self.advance(0.2)
+        self.assertEqual(read.done, ENDED)
 
     def test_heldBack(self) -> None:
         """So is one with an answer under way, and one whose bytes are held back on purpose."""
