@@ -34,7 +34,7 @@ QUIET = 1.0
 
 @dataclass(slots=True)
 class _Draining:
-    """What is known of a connection: bytes sent and received, since when no more, and how far its end has come.
+    """What is known of a connection: bytes sent and received, since when no more, how far its end has come.
 
     :param since: when the last byte was received.
     """

@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+from twisted.logger import globalLogBeginner
+
 # The variable in the environment of whatever is started by a run, by which orphans are found, too.
 VARIABLE = "ECHO_APP_TEST_RUN"
 
@@ -38,6 +40,8 @@ class Leaks:
         self._threads = set(threading.enumerate())
         self._sockets = _sockets()
         os.environ[VARIABLE] = mark
+        # Until logging begins, Twisted keeps the last events, and what is in the frames of their failures.
+        globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
     def ownFolder(self) -> None:
         """Has everything temporary made in a folder of its own, for every user, as the usual one is."""
