@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import unittest
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,10 +39,10 @@ def temporaryFolder(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     request.config.stash[LEAKS].ownFolder()
 
 
-@pytest.fixture(autouse=True)
-def _ownFolder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _ownFolder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Runs each test in a folder of its own, as trial does."""
-    monkeypatch.chdir(tmp_path)
+    os.chdir(tmp_path_factory.mktemp("tests"))
 
 
 @pytest.hookimpl(optionalhook=True)
