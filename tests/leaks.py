@@ -69,8 +69,8 @@ class Leaks:
         new = [each for each in threading.enumerate() if each not in self._threads]
         threads = [f"thread: {each.name}" for each in new if not each.name.startswith(_POOL)]
         sockets = [f"socket: {name}" for inode, name in _sockets().items() if inode not in self._sockets]
-        folder = [] if self.folder is None else sorted(self.folder.iterdir())
-        return processes + threads + sockets + [f"file: {path}" for path in folder]
+        files = [] if self.folder is None else sorted(self.folder.rglob("*"))
+        return processes + threads + sockets + [f"file: {path}" for path in files]
 
     def _processes(self) -> dict[int, str]:
         """Returns the processes of this run, but this one, with their command lines."""

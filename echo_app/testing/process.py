@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -106,7 +107,10 @@ class EchoProcess:
         self._owner = os.getpid()
         atexit.register(self.kill)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="echo_app-", dir=self._within))
+            # An interrupt may come at any moment: what is to be removed is known before it is there.
+            within = os.path.abspath(self._within or tempfile.gettempdir())
+            self._folder = Path(within, f"echo_app-{secrets.token_hex(8)}")
+            self._folder.mkdir(0o700)
             self._control = Control()
             ready = self.folder / "ready"
             command = (*self._command, "--ready-file", str(ready))

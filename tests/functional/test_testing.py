@@ -259,6 +259,20 @@ class RefusedTests(ServiceTestCase):
         self.assertRaises(FileNotFoundError, server.start)
         self.assertFalse(server.folder.exists())
 
+    def test_interruptedWhenMade(self) -> None:
+        """An interrupt that comes just when the folder is made leaves none."""
+        within = Path(self.mktemp())
+        within.mkdir()
+        make = os.mkdir
+
+        def interrupted(path: str | Path, mode: int = 0o777) -> None:
+            make(path, mode)
+            raise KeyboardInterrupt
+
+        self.patch(os, "mkdir", interrupted)
+        self.assertRaises(KeyboardInterrupt, EchoProcess(within=within).start)
+        self.assertEqual(os.listdir(within), [])
+
     def test_killBeforeStart(self) -> None:
         """A kill before the start removes nothing: least of all where the test runs."""
         # In a process and a folder of its own, where it may be wrong about that.
