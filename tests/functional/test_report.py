@@ -15,7 +15,7 @@ from echo_app.probe.load.page import page
 from echo_app.probe.load.results import Results
 from tests import programs
 from tests.functional import warm
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName
+from tests.functional.service import PATIENCE, ServiceTestCase, needs, onlyInCI, reactorName
 from tests.loads import makeResults, makeRun, stalling, steady
 
 if reactorName() != "epoll":
@@ -67,6 +67,8 @@ class CommandTests(ServiceTestCase):
 
 
 class BrowserTests(ServiceTestCase):
+    skip = onlyInCI("it starts a browser, some times over")
+
     def browse(self, width: int, results: list[Results], isDark: bool = False) -> dict[str, Any]:
         """Opens a report in a window of some pixels; returns what is seen."""
         needs("chromium")
