@@ -1,10 +1,20 @@
-"""Hypothesis, as the tests use it: without a deadline for an example, which would judge the machine."""
+"""Hypothesis, as the tests use it: without a deadline for an example, which would judge the machine.
+
+CI tries a hundred examples of a property, and a run before a commit half of them.
+"""
 
 from __future__ import annotations
+
+import os
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 
 __all__ = ["Phase", "example", "given", "settings"]
 
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "patient",
+    deadline=None,
+    max_examples=100 if os.environ.get("ECHO_APP_TEST_ALL") else 50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("patient")

@@ -18,19 +18,23 @@ if reactorName() != "epoll":
 # Seconds that the suite may take; it takes ten on an idle machine. It does not heed SIGTERM.
 PATIENCE = 110
 
-# Fewer would mean that Twisted has moved them: with 26.10 there are 565, and with 23.10 there are 509.
+# Fewer would mean that Twisted has moved them: on four reactors there are 565 with 26.10, and 509 with 23.10.
 FEWEST = 500
+if not os.environ.get("ECHO_APP_TEST_ALL"):
+    # A run before a commit is on one of them.
+    FEWEST //= 4
 
 
 class TwistedSuiteTests(TestCase):
     timeout = 120
 
     def test_all(self) -> None:
-        """Every test of Twisted's that applies passes on four reactors, and they are not few."""
+        """Every test of Twisted's that applies passes, in CI on four reactors, and they are not few."""
         command = [sys.executable, "-m", "twisted.trial", "--temp-directory", "suite"]
         done = programs.run(
             *(*command, "tests.functional.twisted_suite"),
             text=True,
+            timeout=PATIENCE,
             # Where these tests are found, not where they run.
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
