@@ -115,7 +115,8 @@ class Work:
 
     def _say(self, lane: str, line: str) -> None:
         if not self.isEnded:
-            print(f"{lane}: {line}", flush=True)
+            # In one piece: each lane has a thread.
+            print(f"{lane}: {line}\n", end="", flush=True)
 
 
 def counted(pattern: re.Pattern[str], line: str, before: int) -> int:
