@@ -44,9 +44,13 @@ class LeaksTests(SynchronousTestCase):
     if reactorName() != "epoll":
         skip = "it runs pytest: the tests' own reactor does not matter"
 
+    def setUp(self) -> None:
+        # Here, and not on the threads: trial's mktemp() may make the same folder twice.
+        self.folder = Path(self.mktemp()).absolute()
+
     def runTests(self, name: str, test: str, *options: str) -> tuple[int, str]:
         """Runs a test under this project's conftest.py; returns pytest's status, and what it printed."""
-        folder = Path(self.mktemp()).absolute() / name
+        folder = self.folder / name
         folder.mkdir(parents=True)
         (folder / "conftest.py").write_text(CONFTEST)
         (folder / "test_one.py").write_text(test)
@@ -69,7 +73,7 @@ class LeaksTests(SynchronousTestCase):
         return done.returncode, done.stdout
 
     def _checkLeaking(self, *options: str) -> None:
-        status, printed = self.runTests("leaking", LEAKING, *options)
+        status, printed = self.runTests("".join(["leaking", *options]), LEAKING, *options)
         self.assertIn("1 passed", printed)
         for left in (
             r"process \d+: sleep 1234",
