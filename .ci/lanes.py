@@ -33,22 +33,22 @@ from threading import Thread, Timer
 # One after the other: lanes side by side, of steps with their arguments, and the seconds of each at the most.
 PHASES: list[dict[str, dict[str, int]]] = [
     {
-        "programs": {"programs": 300},
-        "make": {"build": 120, "environments": 180},
+        "programs": {"programs": 600},
+        "make": {"build": 200, "environments": 300},
     },
     {
-        "readme": {"readme": 600, "packages": 240, "static": 240},
-        "newest": {"newest": 900},
-        "coverage": {"coverage": 900},
+        "readme": {"readme": 1000, "packages": 300, "static": 300},
+        "newest": {"newest": 1200},
+        "coverage": {"coverage": 1200},
         "others": {
-            "sdist": 400,
-            "oldest": 600,
-            "reactor select": 400,
-            "reactor poll": 400,
-            "reactor asyncio": 400,
+            "sdist": 500,
+            "oldest": 1000,
+            "reactor select": 500,
+            "reactor poll": 500,
+            "reactor asyncio": 500,
         },
     },
-    {"latency": {"latency": 200}},
+    {"latency": {"latency": 300}},
 ]
 
 RUN = Path(__file__).with_name("run")
