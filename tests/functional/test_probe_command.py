@@ -113,7 +113,7 @@ class PingTests(CommandTestCase):
     def test_nobody(self) -> None:
         """What is not answered is said, and status 1: no connection, and no datagram."""
         status, output = self.run_(
-            *("ping", "127.0.0.1:1", "udp://127.0.0.1:1", "-c", "2", "-i", "0.05", "-W", "0.2")
+            *("ping", "127.0.0.1:1", "udp://127.0.0.1:1", "-c", "2", "-i", "0.05", "-W", "3")
         )
         self.assertEqual(status, 1)
         self.assertIn("tcp 127.0.0.1:1: number 2: no connection: refused\n", output)
