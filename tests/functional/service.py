@@ -138,6 +138,15 @@ def receiveAll(sock: socket.socket) -> bytes:
     return b"".join(chunks)
 
 
+def receiveUpTo(sock: socket.socket, size: int) -> bytes:
+    """Returns what comes until there are so many bytes, or until the end of the stream."""
+    chunks = []
+    while size and (chunk := sock.recv(min(size, 1 << 20))):
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
 def sendAndEnd(sock: socket.socket, data: bytes) -> None:
     """Sends data, of one segment at the most, and the end of the stream in that same segment."""
     sock.send(data, socket.MSG_MORE)
@@ -166,14 +175,15 @@ def fill(sock: socket.socket) -> None:
         raise AssertionError("what a peer sends without reading has no end")
 
 
-def startSending(sock: socket.socket, data: bytes) -> threading.Thread:
-    """Sends data and the end of the stream on a thread; it ends when the kernel has taken everything."""
+def startSending(sock: socket.socket, data: bytes, *, ends: bool = True) -> threading.Thread:
+    """Sends data, and the end of the stream, on a thread; it ends when the kernel has taken everything."""
 
     def send() -> None:
         # What went wrong is seen by whoever reads: an end that comes too early, or a reset.
         with suppress(OSError):
             sock.sendall(data)
-            sock.shutdown(socket.SHUT_WR)
+            if ends:
+                sock.shutdown(socket.SHUT_WR)
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()

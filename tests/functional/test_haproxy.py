@@ -18,6 +18,7 @@ from tests.functional.service import (
     ServiceTestCase,
     needs,
     receiveAll,
+    receiveUpTo,
     sendAndEnd,
     startSending,
     stopCounts,
@@ -123,15 +124,24 @@ class StreamTests(HAProxyTestCase):
         self.assertEqual(stopCounts(echo)["refused"], 0)
 
     def test_lateReader(self) -> None:
-        """64 MiB and the end of the stream, to a client that begins to read late, come back whole."""
+        """64 MiB to a client that begins to read late come back whole, and then the end of the stream."""
         self.start()
         data = os.urandom(64 << 20)
         peer = self.connectFrom("127.0.0.1")
-        sender = startSending(peer, data)
+        sender = startSending(peer, data, ends=False)
         sender.join(1.0)
         self.assertTrue(sender.is_alive())
-        self.assertTrue(receiveAll(peer) == data)
+        self._receiveThenEnd(peer, data)
         sender.join(PATIENCE)
+
+    def _receiveThenEnd(self, peer: socket.socket, data: bytes) -> None:
+        """Receives all of the data, ends the stream, and is answered with its end.
+
+        HAProxy 2.6 may lose what comes just before an end that is sent while it can't send on.
+        """
+        self.assertTrue(receiveUpTo(peer, len(data)) == data)
+        peer.shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(peer), b"")
 
     def test_addresses(self) -> None:
         """Clients are told apart, by cap and in the log, and the next one is served when one leaves."""
@@ -185,34 +195,22 @@ class StreamTests(HAProxyTestCase):
 
     def test_drain(self) -> None:
         """Transfers of 16 MiB that are under way at SIGTERM are whole, and quiet clients get an end."""
-        # Where the machine gives client or HAProxy no turn for a second, with all that is under way in their
-        # queues, the service takes the connection for quiet.
-        tries = iter(range(3))
-        while not self._drains():
-            self.assertIsNotNone(next(tries, None), "a transfer was reset, each time")
-
-    def _drains(self) -> bool:
-        """Stops a service in the midst of transfers; says whether none was reset."""
         echo = self.start("--drain-timeout", "20")
         data = os.urandom(16 << 20)
         busy = [self.connectFrom(f"127.0.0.{n}") for n in (2, 3)]
         quiet = self.connectFrom("::1")
         quiet.sendall(b"?")
         self.assertEqual(quiet.recv(1), b"?")
-        senders = [startSending(peer, data) for peer in busy]
+        senders = [startSending(peer, data, ends=False) for peer in busy]
         for peer in busy:
             self.assertTrue(peer.recv(1, socket.MSG_PEEK))
         echo.signal(signal.SIGTERM)
-        try:
-            for peer, sender in zip(busy, senders, strict=True):
-                self.assertTrue(receiveAll(peer) == data)
-                sender.join(PATIENCE)
-        except ConnectionResetError:
-            return False
+        for peer, sender in zip(busy, senders, strict=True):
+            self._receiveThenEnd(peer, data)
+            sender.join(PATIENCE)
         self.assertEqual(receiveAll(quiet), b"")
         self.assertEqual(echo.wait(), -signal.SIGTERM)
         self.assertIn("0 aborted, ", echo.log())
-        return True
 
     def test_reset(self) -> None:
         """A client that resets takes nothing from the others."""
