@@ -14,8 +14,15 @@ from echo_app.tls.certificates import throwAway
 @cache
 def certificate() -> Path:
     """Makes a certificate on P-256 and its key, in one PEM file that goes when this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="echo_app-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "certificate.pem"
+    path = Path(tempfile.mkdtemp(prefix="echo_app-"), "certificate.pem")
+    atexit.register(removeCertificate)
     path.write_bytes(throwAway())
     return path
+
+
+def removeCertificate() -> None:
+    """Removes the certificate, if there is one; the next that is asked for is another one."""
+    if certificate.cache_info().currsize:
+        shutil.rmtree(certificate().parent, ignore_errors=True)
+        certificate.cache_clear()
+        atexit.unregister(removeCertificate)

@@ -5,16 +5,16 @@ CI tries a hundred examples of a property, and a run before a commit half of the
 
 from __future__ import annotations
 
-import os
-
 from hypothesis import HealthCheck, Phase, example, given, settings
+
+from tests.ci import RUNS_ALL
 
 __all__ = ["Phase", "example", "given", "settings"]
 
 settings.register_profile(
     "patient",
     deadline=None,
-    max_examples=100 if os.environ.get("ECHO_APP_TEST_ALL") else 50,
+    max_examples=100 if RUNS_ALL else 50,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")

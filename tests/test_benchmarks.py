@@ -18,6 +18,7 @@ from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results, Sample
 from benchmarks.rows import CPU, MEMORY, OURS, ROWS, TAIL, TARGETS, Target, rowNamed
 from benchmarks.tools import Missing, buildC, buildGo, buildTokio
+from tests.ci import RUNS_ALL
 
 try:
     from rich.console import Console
@@ -27,7 +28,7 @@ try:
     from benchmarks.progress import showProgress
     from benchmarks.report import number, page, printTables
 except ModuleNotFoundError as error:
-    if os.environ.get("ECHO_APP_TEST_ALL"):
+    if RUNS_ALL:
         raise
     skip = f"not installed: {error.name}, of the extra [benchmark], which CI has"
 

@@ -59,18 +59,6 @@ def needs(*programs: str) -> None:
         raise unittest.SkipTest(f"not installed: {', '.join(missing)}")
 
 
-def onlyInCI(reason: str) -> str | None:
-    """Returns the value for the ``skip`` of a test, a class or a module whose tests are CI's alone.
-
-    ``ECHO_APP_TEST_ALL`` in the environment runs them everywhere.
-
-    :param reason: why a run before a commit does without them.
-    """
-    if os.environ.get("ECHO_APP_TEST_ALL"):
-        return None
-    return f"only in CI, or with ECHO_APP_TEST_ALL=1: {reason}"
-
-
 class WarmEchoProcess(EchoProcess):
     """The same service, in a process that is forked where Python has imported what it needs."""
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmarks.certificate import removeCertificate
 from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import Cores
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
@@ -27,8 +28,9 @@ from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.tools import HERE, Missing
 from tests import programs
+from tests.ci import onlyInCI
 from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, onlyInCI, reactorName
+from tests.functional.service import PATIENCE, ServiceTestCase, reactorName
 from tests.functional.tls import TLSPeer, clientContext
 
 skip = onlyInCI("it compiles other people's servers")
@@ -68,6 +70,10 @@ _UNKNOWN = r"\d\d bytes came that answer no datagram of connection \d, .*"
 SILENCES = ((STREAM, "hold"), (DATAGRAM, "drop"), (ACCEPT, "hold"))
 
 T = TypeVar("T")
+
+
+def tearDownModule() -> None:
+    removeCertificate()
 
 
 def orSkip(make: Callable[[], T]) -> T:

@@ -17,9 +17,10 @@ from twisted.trial.unittest import TestCase
 
 from echo_app import EchoService
 from tests import programs
+from tests.ci import onlyInCI
 from tests.functional.floods import DATAGRAMS, FLOOD, LARGEST, MANY
 from tests.functional.kernel import fairClock
-from tests.functional.service import ServiceTestCase, onlyInCI
+from tests.functional.service import ServiceTestCase
 from tests.functional.test_backpressure import Offer
 from tests.functional.test_stop import AbortTestCase
 

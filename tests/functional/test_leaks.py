@@ -10,7 +10,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import programs
-from tests.functional.service import onlyInCI, reactorName, together
+from tests.ci import onlyInCI
+from tests.functional.service import reactorName, together
 from tests.leaks import VARIABLE
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,9 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from tests import programs
+from tests.ci import onlyInCI
 from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, onlyInCI, reactorName, together
+from tests.functional.service import PATIENCE, reactorName, together
 from tests.functional.test_testing import processesIn
 
 # As the README has it, and what goes wrong with tests, all in one project.

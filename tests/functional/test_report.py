@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 from echo_app.probe.load.page import page
 from echo_app.probe.load.results import Results
 from tests import programs
+from tests.ci import onlyInCI
 from tests.functional import warm
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, onlyInCI, reactorName
+from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName
 from tests.loads import makeResults, makeRun, stalling, steady
 
 if reactorName() != "epoll":

@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from tests import programs
+from tests.ci import RUNS_ALL
 from tests.functional.service import reactorName
 
 if reactorName() != "epoll":
@@ -20,7 +21,7 @@ PATIENCE = 110
 
 # Fewer would mean that Twisted has moved them: on four reactors there are 565 with 26.10, and 509 with 23.10.
 FEWEST = 500
-if not os.environ.get("ECHO_APP_TEST_ALL"):
+if not RUNS_ALL:
     # A run before a commit is on one of them.
     FEWEST //= 4
 

@@ -9,7 +9,6 @@ Everything that Twisted makes for its reactors in three modules runs here, less 
 
 from __future__ import annotations
 
-import os
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +16,7 @@ from twisted.internet.test import test_tcp, test_tls, test_unix
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.direct import direct
+from tests.ci import RUNS_ALL
 
 REACTORS: tuple[str, ...] = (
     "twisted.internet.epollreactor.EPollReactor",
@@ -24,7 +24,7 @@ REACTORS: tuple[str, ...] = (
     "twisted.internet.selectreactor.SelectReactor",
     "twisted.internet.test.reactormixins.AsyncioSelectorReactor",
 )
-if not os.environ.get("ECHO_APP_TEST_ALL"):
+if not RUNS_ALL:
     # A run before a commit does with Linux's default.
     REACTORS = REACTORS[:1]
 
