@@ -17,10 +17,10 @@ from textwrap import indent
 from twisted.trial.unittest import TestCase
 
 from tests import programs
+from tests.ci import onlyInCI
 from tests.functional.service import (
     PATIENCE,
     ServiceTestCase,
-    onlyInCI,
     reactorName,
     receiveAll,
     sendAndEnd,

@@ -14,11 +14,11 @@ from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
 
 from echo_app.testing import EchoProcess
+from tests.ci import onlyInCI
 from tests.functional.kernel import Namespace, descriptors, run, serverSide, waitForCut, waitUntil
 from tests.functional.service import (
     ServiceTestCase,
     fill,
-    onlyInCI,
     receiveAll,
     sendAndEnd,
     startSending,
