@@ -35,6 +35,13 @@ class BracketTests(SynchronousTestCase):
         rungs = [Rung(5, Fate.ALIVE, 5), Rung(10, Fate.ENDED, 7.1), Rung(30, Fate.RESET, 7)]
         self.assertEqual(bracket(rungs), Bracket(5, 7, Fate.RESET))
 
+    def test_toldInTime(self) -> None:
+        """One that was spoken to while its FIN was under way is no sign that nobody tells."""
+        rungs = [Rung(0.99, Fate.REFUSED, 0.99), Rung(2.7, Fate.ENDED, 1.01)]
+        self.assertEqual(bracket(rungs), Bracket(0, 1.01, Fate.ENDED))
+        rungs = [Rung(60, Fate.FORGOTTEN, 60), Rung(120, Fate.ENDED, 70)]
+        self.assertEqual(bracket(rungs), Bracket(0, 60, Fate.FORGOTTEN))
+
     def test_none(self) -> None:
         """None may be alive at all."""
         self.assertEqual(bracket([Rung(5, Fate.SILENT, 5)]), Bracket(0, 5, Fate.SILENT))

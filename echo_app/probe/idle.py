@@ -101,15 +101,24 @@ class Bracket:
 def bracket(rungs: Iterable[Rung]) -> Bracket | None:
     """Returns between which ages connections are dropped; None where the oldest one is alive.
 
-    A connection that tells of its end tells its age then.
+    A connection that tells of its end tells its age then. The end of one that was spoken to at about
+    that age was under way.
     """
     ordered = sorted(rungs, key=lambda rung: rung.age)
     alive = max((rung.age for rung in ordered if rung.isAlive), default=0.0)
     gone = [rung for rung in ordered if rung.age > alive]
     if not gone:
         return None
-    first = min(gone, key=lambda rung: min(rung.age, rung.at))
-    return Bracket(alive, min(first.age, first.at), first.fate)
+    first = min(gone, key=_ageOf)
+    told = min((rung for rung in gone if rung.fate in TOLD), key=_ageOf, default=first)
+    if _ageOf(told) - _ageOf(first) <= _slack(_ageOf(first)):
+        first = told
+    return Bracket(alive, _ageOf(first), first.fate)
+
+
+def _ageOf(rung: Rung) -> float:
+    """Returns the age at which a connection was seen to be gone."""
+    return min(rung.age, rung.at)
 
 
 def inner(found: Bracket) -> list[float]:
