@@ -28,7 +28,7 @@ from benchmarks.report import page, printTables
 from benchmarks.results import Results
 from benchmarks.rows import REFERENCE, ROWS, Row
 from benchmarks.tools import Missing
-from echo_app.probe.machine import describeMachine
+from echo_app.probe.results.machine import describeMachine
 
 # Descriptors beside those of the connections.
 RESERVE = 64

@@ -18,10 +18,10 @@ from typing import Any
 
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
 from benchmarks.rows import Row
-from echo_app.probe.load.crew import WORKER
-from echo_app.probe.load.results import Settings
-from echo_app.probe.load.running import orders
-from echo_app.probe.targets import Target, TLSOptions, parseTarget
+from echo_app.probe.load.run import orders
+from echo_app.probe.load.workers import WORKER
+from echo_app.probe.results.results import Settings
+from echo_app.targets import Target, TLSOptions, parseTarget
 
 # Seconds after which an answer is lost, as in load.c.
 PATIENCE = 5.0
@@ -31,7 +31,7 @@ LONG = 3600.0
 
 
 class Worker:
-    """A process that loads, as :mod:`echo_app.probe.load.orders` describes it.
+    """A process that loads, as :mod:`echo_app.probe.load.workerprotocol` describes it.
 
     All methods raise :exc:`LoadError` when a byte is wrong, lost or too many, or the server is gone.
     """

@@ -13,20 +13,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from echo_app.access.networks import Access
-    from echo_app.datagram import EchoDatagramProtocol
-    from echo_app.datagramport import DatagramEndpoint
+    from echo_app.cli.options import Options
+    from echo_app.cli.tap import makeService
+    from echo_app.connections.limits import Limits
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import BadSpec, Fault, parseFault
     from echo_app.interfaces import IEchoUser, IResponder
-    from echo_app.limits import Keepalive, Limits
-    from echo_app.options import Options
-    from echo_app.protocol import EchoFactory, EchoProtocol
     from echo_app.proxy.gate import ProxyEndpoint, ProxyGateFactory
     from echo_app.responders.framing import BadRequest, Framing
-    from echo_app.service import EchoService
-    from echo_app.tap import makeService
+    from echo_app.service.echoservice import EchoService
+    from echo_app.stream.protocol import EchoFactory, EchoProtocol
     from echo_app.tls.endpoint import TLSEndpoint
     from echo_app.tls.server import ServerTLS
+    from echo_app.transport.sockets import Keepalive
+    from echo_app.udp.port import DatagramEndpoint
+    from echo_app.udp.protocol import EchoDatagramProtocol
 
 __all__ = [
     "Access",
@@ -53,36 +54,36 @@ __all__ = [
     "parseFault",
 ]
 
-_ROOMS = {
+_MODULES = {
     "Access": "access.networks",
     "BadRequest": "responders.framing",
     "BadSpec": "faults.spec",
-    "DatagramEndpoint": "datagramport",
-    "EchoDatagramProtocol": "datagram",
-    "EchoFactory": "protocol",
-    "EchoProtocol": "protocol",
-    "EchoService": "service",
+    "DatagramEndpoint": "udp.port",
+    "EchoDatagramProtocol": "udp.protocol",
+    "EchoFactory": "stream.protocol",
+    "EchoProtocol": "stream.protocol",
+    "EchoService": "service.echoservice",
     "Fault": "faults.spec",
     "FaultPlan": "faults.plan",
     "Framing": "responders.framing",
     "IEchoUser": "interfaces",
     "IResponder": "interfaces",
-    "Keepalive": "limits",
-    "Limits": "limits",
-    "Options": "options",
+    "Keepalive": "transport.sockets",
+    "Limits": "connections.limits",
+    "Options": "cli.options",
     "ProxyEndpoint": "proxy.gate",
     "ProxyGateFactory": "proxy.gate",
     "ServerTLS": "tls.server",
     "TLSEndpoint": "tls.endpoint",
-    "makeService": "tap",
+    "makeService": "cli.tap",
     "parseFault": "faults.spec",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

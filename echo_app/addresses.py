@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
+from echo_app.text import escaped
+
 _V4_MAPPED = "::ffff:"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -79,8 +81,8 @@ def describe(address: object) -> str:
         return hostPort(address.host, address.port)
     if isinstance(address, UNIXAddress):
         name = os.fsdecode(address.name or b"")
-        return printable("@" + name[1:] if name.startswith("\0") else name) or "unnamed"
-    return printable(str(address))
+        return escaped("@" + name[1:] if name.startswith("\0") else name) or "unnamed"
+    return escaped(str(address))
 
 
 def isWildcardHost(host: str) -> bool:
@@ -99,8 +101,3 @@ def isLoopbackHost(host: str) -> bool:
         return ipaddress.ip_address(unmapped(host)).is_loopback
     except ValueError:
         return False
-
-
-def printable(text: str) -> str:
-    """Returns the text with everything escaped that a terminal or a log reader could act upon."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.leaks import Leaks
+from tests.support.leaks import Leaks
 
 LEAKS = pytest.StashKey[Leaks]()
 LEFT = pytest.StashKey[list[str]]()

@@ -22,8 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from echo_app.addresses import printable
 from echo_app.interfaces import IEchoUser
+from echo_app.text import escaped
 
 log = Logger()
 
@@ -88,9 +88,9 @@ class PasswordFile(PasswordChecker):
             self.setUsers(self._read())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            log.error("{path} not read again: {reason}", path=printable(self._path), reason=reason)
+            log.error("{path} not read again: {reason}", path=escaped(self._path), reason=reason)
         else:
-            log.info("{path} read again", path=printable(self._path))
+            log.info("{path} read again", path=escaped(self._path))
 
     def _read(self) -> list[tuple[bytes, bytes]]:
         with open(self._path, "rb") as file:

@@ -33,12 +33,12 @@ from twisted.python.failure import Failure
 from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
-from echo_app.counts import ConnectionCounts
-from echo_app.gates import Gate, endReading
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.gate import Gate, endReading
+from echo_app.connections.record import noteEnd, recordOf
 from echo_app.interfaces import IEchoUser, ITLSTransport
-from echo_app.protocol import Build
-from echo_app.recording.record import noteEnd, recordOf
-from echo_app.sockets import reset, whenLost
+from echo_app.stream.protocol import Build
+from echo_app.transport.sockets import reset, whenLost
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509

@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from echo_app.datagram import UNSENDABLE, EchoDatagramProtocol
 from echo_app.faults.draws import Corruption, Draws
 from echo_app.faults.valves import Window
+from echo_app.udp.protocol import UNSENDABLE, EchoDatagramProtocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
-    from echo_app.datagramport import DatagramPort
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import Fault
+    from echo_app.udp.port import DatagramPort
 
 ORDER = ("loss", "corrupt", "truncate", "duplicate", "latency", "reorder")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.faults.spec import Fault
-    from echo_app.protocol import Build
+    from echo_app.stream.protocol import Build
 
 
 class Faulty:

@@ -24,8 +24,8 @@ from zope.interface import alsoProvides, implementer
 from echo_app.faults.flow import Flow
 from echo_app.faults.valves import TURN, Valve
 from echo_app.interfaces import IStreamTransport, ITLSTransport
-from echo_app.layer import Layer
-from echo_app.sockets import canHalfClose
+from echo_app.transport.layer import Layer
+from echo_app.transport.sockets import canHalfClose
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

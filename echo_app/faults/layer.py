@@ -19,12 +19,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.connections.limits import LINGER
+from echo_app.connections.record import noteEnd, recordOf
 from echo_app.faults.draws import Draws
 from echo_app.faults.flowlayer import CAP, FlowLayer
 from echo_app.faults.valves import Bandwidth, Chop, Corrupt, Latency, Stall, Valve, Window
-from echo_app.limits import LINGER
-from echo_app.recording.record import noteEnd, recordOf
-from echo_app.sockets import Progress, descriptorOf, progressOf
+from echo_app.transport.sockets import Progress, descriptorOf, progressOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

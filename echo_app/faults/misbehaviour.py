@@ -16,11 +16,11 @@ from echo_app.faults.refusing import Refusing
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime
 
-    from echo_app.datagram import EchoDatagramProtocol
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import Fault
-    from echo_app.listeners import Listeners
-    from echo_app.protocol import Build, EchoFactory
+    from echo_app.service.listeners import Listeners
+    from echo_app.stream.protocol import Build, EchoFactory
+    from echo_app.udp.protocol import EchoDatagramProtocol
 
 
 class Misbehaviour:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.addresses import describe
-from echo_app.counts import ConnectionCounts
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.gate import Gate, endReading
+from echo_app.connections.record import noteEnd
 from echo_app.faults.plan import MOST
 from echo_app.faults.spec import BadSpec, Fault, parseFault
-from echo_app.gates import Gate, endReading
-from echo_app.recording.record import noteEnd
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from echo_app.faults.spec import Fault
-    from echo_app.listeners import Listeners
+    from echo_app.service.listeners import Listeners
 
 # Seconds between two steps, at the least: none of the times that a fault takes is shorter.
 RESOLUTION = 0.001

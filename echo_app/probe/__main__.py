@@ -1,6 +1,6 @@
 """``python -m echo_app.probe`` is ``echo-probe``."""
 
-from echo_app.probe.command import main
+from echo_app.probe.cli.command import main
 
 if __name__ == "__main__":
     main()

@@ -16,13 +16,13 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from echo_app.addresses import Network, describe, networkOf, unmapped
-from echo_app.counts import ConnectionCounts
-from echo_app.gates import Gate
-from echo_app.limits import Limits
-from echo_app.protocol import Refusal
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.gate import Gate
+from echo_app.connections.limits import Limits
+from echo_app.connections.record import noteEnd
+from echo_app.connections.refusal import Refusal
 from echo_app.proxy.header import BadHeader, Header, parseHeader
-from echo_app.recording.record import noteEnd
-from echo_app.sockets import reset
+from echo_app.transport.sockets import reset
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

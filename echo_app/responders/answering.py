@@ -21,13 +21,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
-from echo_app.datagram import UNSENDABLE, DatagramRules, EchoDatagramProtocol
-from echo_app.limits import LINGER
-from echo_app.protocol import EchoProtocol
-from echo_app.recording.record import noteEnd
+from echo_app.connections.limits import LINGER
+from echo_app.connections.record import noteEnd
 from echo_app.responders.answers import Answer, Answers
 from echo_app.responders.framing import INCOMPLETE, Requests
-from echo_app.sockets import canHalfClose
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.sockets import canHalfClose
+from echo_app.udp.protocol import UNSENDABLE, DatagramRules, EchoDatagramProtocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall

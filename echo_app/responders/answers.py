@@ -16,9 +16,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echo_app.addresses import describe, printable
-from echo_app.counts import Tally
+from echo_app.addresses import describe
+from echo_app.connections.counts import Tally
 from echo_app.responders.framing import BadRequest, Framing, lines
+from echo_app.text import escaped
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -146,7 +147,7 @@ class Answers:
             reason, what = "timeout", f"the responder took longer than {self._timeout:g} seconds"
         self.unanswered.byReason[reason] += 1
         # What a peer has sent may be in the error's text.
-        traceback = [printable(line) for line in failure.getTraceback().strip().splitlines()]
+        traceback = [escaped(line) for line in failure.getTraceback().strip().splitlines()]
         log.error(
             "no answer to {peer}: {what}\n{traceback}",
             peer=describe(peer()),

@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from zope.interface import implementer
 
 from echo_app.addresses import describe, hostPort, isLoopbackHost, transportName
-from echo_app.protocol import EchoProtocol
 from echo_app.responders.answering import GuardedDatagramProtocol
-from echo_app.sockets import socketOf
+from echo_app.stream.protocol import EchoProtocol
 from echo_app.tls.facts import tlsFactsOf, tlsTransportOf
+from echo_app.transport.sockets import socketOf
 
 # RFC 864: lines of 72 of the 95 printable characters, each line beginning one character later.
 _CHARACTERS = bytes(range(32, 127))

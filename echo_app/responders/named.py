@@ -12,8 +12,6 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from echo_app.datagram import DatagramRules, EchoDatagramProtocol
-from echo_app.protocol import EchoProtocol
 from echo_app.responders.answering import AnsweringDatagramProtocol, AnsweringProtocol
 from echo_app.responders.answers import Answers, framingOf
 from echo_app.responders.builtin import (
@@ -25,6 +23,8 @@ from echo_app.responders.builtin import (
     PeerProtocol,
 )
 from echo_app.responders.framing import lengthPrefixed
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.udp.protocol import DatagramRules, EchoDatagramProtocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -14,13 +14,13 @@ from twisted.internet import posixbase  # noqa: F401
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from echo_app.arguments import named
+from echo_app.accesslog import file as accesslog
+from echo_app.cli.arguments import named
+from echo_app.cli.options import Options
+from echo_app.cli.tap import makeService
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import Fault, parseFault
-from echo_app.options import Options
-from echo_app.recording import accesslog
-from echo_app.service import EchoService
-from echo_app.tap import makeService
+from echo_app.service.echoservice import EchoService
 
 
 class SpokenOptions(Options):

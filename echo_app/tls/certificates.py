@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from echo_app.endpoints import reasonOf
-from echo_app.pemfiles import publicBytes, readFile
+from echo_app.text import reasonOf
+from echo_app.tls.pemfiles import publicBytes, readFile
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509

@@ -29,12 +29,12 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.connections.limits import LINGER
+from echo_app.connections.record import noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
-from echo_app.layer import Layer
-from echo_app.limits import LINGER
-from echo_app.recording.record import noteEnd, recordOf
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
+from echo_app.transport.layer import Layer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ISSLTransport
 
-from echo_app.layer import downFrom
+from echo_app.transport.layer import downFrom
 
 if TYPE_CHECKING:
     from OpenSSL import crypto

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from echo_app.addresses import printable
-from echo_app.counts import Tally
+from echo_app.connections.counts import Tally
+from echo_app.text import escaped
 from echo_app.tls.certificates import (
     DEFAULT_GROUP,
     BadCredentials,
@@ -83,7 +83,7 @@ class ServerTLS:
         try:
             self._contexts = self._load()
         except BadCredentials as error:
-            log.error("certificate files not read again: {reason}", reason=printable(str(error)))
+            log.error("certificate files not read again: {reason}", reason=escaped(str(error)))
         else:
             log.info("certificate files read again")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import waitForCut
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
+from tests.support.kernel import waitForCut
+from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
 
 FRIEND, STRANGER = "127.0.0.1", "127.0.0.2"
 

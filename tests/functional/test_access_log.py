@@ -13,11 +13,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from echo_app.recording.recorder import FIELDS
+from echo_app.accesslog.recorder import FIELDS
 from echo_app.testing import EchoProcess
-from tests.certificates import Authority
-from tests.functional.kernel import Namespace, serverSide, waitForCut, waitUntil
-from tests.functional.service import (
+from tests.functional.test_limits import serviceCommand
+from tests.functional.test_proxy import block, line
+from tests.support.certificates import Authority
+from tests.support.kernel import Namespace, serverSide, waitForCut, waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     fill,
@@ -26,9 +28,7 @@ from tests.functional.service import (
     sendAndEnd,
     startSending,
 )
-from tests.functional.test_limits import serviceCommand
-from tests.functional.test_proxy import block, line
-from tests.functional.tls import VERSIONS, TLSPeer, clientContext
+from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
 Line = dict[str, Any]
 

@@ -19,14 +19,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from echo_app.access.checkers import EchoUser
+from echo_app.connections.limits import Limits
 from echo_app.interfaces import IEchoUser
-from echo_app.limits import Limits
-from echo_app.service import EchoService
+from echo_app.service.echoservice import EchoService
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.certificates import Authority
-from tests.functional.kernel import waitForCut, waitUntil
-from tests.functional.service import (
+from tests.support import programs
+from tests.support.certificates import Authority
+from tests.support.kernel import waitForCut, waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     needs,
@@ -36,7 +36,7 @@ from tests.functional.service import (
     stopCounts,
     together,
 )
-from tests.functional.tls import TLSPeer, clientContext
+from tests.support.tls import TLSPeer, clientContext
 
 AUTH = ("--auth", "memory:alice:open sesame")
 RIGHT = b"login alice open sesame\n"

@@ -8,7 +8,7 @@ import select
 import socket
 from pathlib import Path
 
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
+from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
 
 KIBI = 1024
 OFFER = 1 << 30

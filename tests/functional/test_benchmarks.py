@@ -27,17 +27,18 @@ from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.tools import HERE, Missing
-from tests import programs
-from tests.ci import onlyInCI
-from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, reactorName
-from tests.functional.tls import TLSPeer, clientContext
+from tests import SUPPORT
+from tests.support import programs
+from tests.support.ci import onlyInCI
+from tests.support.kernel import waitUntil
+from tests.support.service import PATIENCE, ServiceTestCase, reactorName
+from tests.support.tls import TLSPeer, clientContext
 
 skip = onlyInCI("it compiles other people's servers")
 if reactorName() != "epoll":
     skip = "the benchmark has processes of its own: the tests' reactor does not matter"
 
-LIAR = Path(__file__).with_name("lying_server.py")
+LIAR = SUPPORT / "lying_server.py"
 BRIEFLY = Phase(0.02, 0.1)
 
 # The load in Python goes by the clock: a message is due at once, unless the machine stops for the whole time.

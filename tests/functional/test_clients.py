@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, stopCounts
+from tests.support import programs
+from tests.support.service import PATIENCE, ServiceTestCase, needs, stopCounts
 
 # More than what the kernel holds of a connection in both directions: the pipeline has to flow.
 SIZE = 32 << 20

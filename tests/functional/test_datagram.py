@@ -19,10 +19,10 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional.floods import DATAGRAMS, LARGEST
-from tests.functional.kernel import Namespace, isAtRest, processorShare, waitUntil
-from tests.functional.service import (
+from tests.support import programs
+from tests.support.floods import DATAGRAMS, LARGEST
+from tests.support.kernel import Namespace, isAtRest, processorShare, waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     reactorName,

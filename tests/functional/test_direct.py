@@ -6,9 +6,9 @@ import os
 import sys
 import unittest
 from importlib.util import find_spec
-from pathlib import Path
 
-from tests.functional.service import (
+from tests import SUPPORT
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     reactorName,
@@ -25,7 +25,7 @@ class UvloopTests(ServiceTestCase):
         """On the asyncio reactor over uvloop's event loop everything comes back, and it stops."""
         if find_spec("uvloop") is None and not os.environ.get("CI"):
             raise unittest.SkipTest("not installed: uvloop")
-        script = Path(__file__).with_name("uvloop_service.py")
+        script = SUPPORT / "uvloop_service.py"
         server = self.serve(command=(sys.executable, str(script)))
         data = os.urandom(8 << 20)
         peers = [self.connect(server.address()) for _ in range(4)]

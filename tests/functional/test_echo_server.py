@@ -16,9 +16,9 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, mixin
 from echo_app.testing import server as echoserver
-from tests import programs
-from tests.functional.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
 from tests.functional.test_testing import hasEnded
+from tests.support import programs
+from tests.support.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
 
 
 def shout(line: bytes) -> bytes:
@@ -138,7 +138,7 @@ class OptionsTests(EchoServerTestCase):
         """A service that has no TLS, and nobody else's code, has not loaded OpenSSL."""
         for options, hasOpenSSL in (
             ((), False),
-            (("--responder", "tests.functional.own_responders:together"), True),
+            (("--responder", "tests.support.own_responders:together"), True),
         ):
             with EchoServer(*options) as server:
                 maps = Path(f"/proc/{server.pid}/maps").read_text()

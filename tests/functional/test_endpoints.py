@@ -21,8 +21,8 @@ from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from twisted.plugin import getPlugins
 
 from echo_app.testing import EchoProcess, EchoProcessError
-from tests import programs
-from tests.functional.service import (
+from tests.support import programs
+from tests.support.service import (
     AT_ONCE,
     PATIENCE,
     ServiceTestCase,
@@ -32,7 +32,7 @@ from tests.functional.service import (
     sendAndEnd,
     stopCounts,
 )
-from tests.functional.tls import TLSPeer
+from tests.support.tls import TLSPeer
 
 # A service under EchoProcess, as a command that another one can start.
 SERVICE = ("-m", "echo_app.testing", "-n", "--pidfile=")

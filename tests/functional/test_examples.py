@@ -16,9 +16,10 @@ from textwrap import indent
 
 from twisted.trial.unittest import TestCase
 
-from tests import programs
-from tests.ci import onlyInCI
-from tests.functional.service import (
+from tests import ROOT
+from tests.support import programs
+from tests.support.ci import onlyInCI
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     reactorName,
@@ -30,7 +31,7 @@ from tests.functional.service import (
 if reactorName() != "epoll":
     skip = "the examples have processes of their own: the tests' reactor does not matter"
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "-y")
 LISTENING = re.compile(r"(?:listening on \S+:|Site starting on |listening on .*port=)(\d+)")
 

@@ -24,12 +24,13 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from echo_app import EchoService, poller
-from echo_app.datagramport import BATCH, DatagramEndpoint
-from echo_app.poller import EVENTS
-from echo_app.protocol import EchoFactory, EchoProtocol
-from tests import programs
-from tests.functional.floods import DATAGRAMS, FLOOD, LARGEST, MANY
+from echo_app import EchoService
+from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.transport import poller
+from echo_app.transport.poller import EVENTS
+from echo_app.udp.port import BATCH, DatagramEndpoint
+from tests.support import programs
+from tests.support.floods import DATAGRAMS, FLOOD, LARGEST, MANY
 
 CONNECTIONS = 200
 

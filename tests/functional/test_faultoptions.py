@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import waitUntil
-from tests.functional.service import (
+from tests.support.kernel import waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     receiveAll,
@@ -19,7 +19,7 @@ from tests.functional.service import (
     startSending,
     stopCounts,
 )
-from tests.functional.tls import TLSPeer
+from tests.support.tls import TLSPeer
 
 # Every byte comes back as another one.
 WRONG = "corrupt=1"

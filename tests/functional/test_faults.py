@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import serverSide, waitUntil
-from tests.functional.service import (
+from tests.support.kernel import serverSide, waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     fill,
@@ -19,7 +19,7 @@ from tests.functional.service import (
     stopCounts,
     together,
 )
-from tests.functional.tls import TLSPeer
+from tests.support.tls import TLSPeer
 
 DATA = bytes(range(256)) * 4096
 

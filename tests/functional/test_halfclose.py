@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 
-from tests.functional.service import (
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     receiveAll,

@@ -11,9 +11,10 @@ import textwrap
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional.kernel import waitForCut, waitUntil
-from tests.functional.service import (
+from tests import ROOT
+from tests.support import programs
+from tests.support.kernel import waitForCut, waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     needs,
@@ -24,7 +25,7 @@ from tests.functional.service import (
     stopCounts,
 )
 
-RECIPE = Path(__file__).parents[2] / "docs" / "haproxy.rst"
+RECIPE = ROOT / "docs" / "haproxy.rst"
 LOOP = 50
 
 # A health check must end within ``inter``, which a busy machine has to keep; ``fall`` of them must fail, and

@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from tests.ci import onlyInCI
-from tests.functional.service import ServiceTestCase
+from tests.support.ci import onlyInCI
+from tests.support.service import ServiceTestCase
 
 skip = onlyInCI("each of these tests runs over the direct path, too")
 

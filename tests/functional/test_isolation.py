@@ -8,11 +8,11 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
-from tests.functional.failing_service import BUG
-from tests.functional.kernel import descriptors, waitUntil
-from tests.functional.service import (
+from tests import SUPPORT
+from tests.support.failing_service import BUG
+from tests.support.kernel import descriptors, waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     reactorName,
@@ -195,7 +195,7 @@ class FailingProtocolTests(StormTestCase):
 
     def test_onlyItsOwnConnection(self) -> None:
         """Ten peers meet the bug: their connections end, each with one report, and nothing else does."""
-        script = Path(__file__).with_name("failing_service.py")
+        script = SUPPORT / "failing_service.py"
         command = (sys.executable, str(script), "--reactor", reactorName())
         self._start(command=command)
         for _ in range(10):

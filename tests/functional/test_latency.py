@@ -16,13 +16,13 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from echo_app import EchoService
-from tests import programs
-from tests.ci import onlyInCI
-from tests.functional.floods import DATAGRAMS, FLOOD, LARGEST, MANY
-from tests.functional.kernel import fairClock
-from tests.functional.service import ServiceTestCase
 from tests.functional.test_backpressure import Offer
 from tests.functional.test_stop import AbortTestCase
+from tests.support import programs
+from tests.support.ci import onlyInCI
+from tests.support.floods import DATAGRAMS, FLOOD, LARGEST, MANY
+from tests.support.kernel import fairClock
+from tests.support.service import ServiceTestCase
 
 skip = onlyInCI("it judges milliseconds, which needs the machine for itself")
 

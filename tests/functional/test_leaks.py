@@ -9,16 +9,15 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests import programs
-from tests.ci import onlyInCI
-from tests.functional.service import reactorName, together
-from tests.leaks import VARIABLE
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+from tests.support import programs
+from tests.support.ci import onlyInCI
+from tests.support.leaks import VARIABLE
+from tests.support.service import reactorName, together
 
 # This project's own, with less patience.
 CONFTEST = """
-from tests import leaks
+from tests.support import leaks
 from tests.conftest import *
 
 leaks.ENDING = 0.5

@@ -9,8 +9,8 @@ import threading
 import time
 
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import Namespace, processorShare
-from tests.functional.service import AT_ONCE, PATIENCE, ServiceTestCase, needs, reactorName, together
+from tests.support.kernel import Namespace, processorShare
+from tests.support.service import AT_ONCE, PATIENCE, ServiceTestCase, needs, reactorName, together
 
 CROWD = 200
 

@@ -23,9 +23,9 @@ from zope.interface import directlyProvides
 
 from echo_app.testing.memory import connectedPair
 from echo_app.testing.memorysocket import MemorySocket
-from tests.functional.service import reactorName
-from tests.properties import Phase, given, settings
-from tests.test_memory import Flood, Peer
+from tests.support.properties import Phase, given, settings
+from tests.support.service import reactorName
+from tests.unit.testing.test_memory import Flood, Peer
 
 if reactorName() != "epoll":
     skip = "it has a reactor of its own: the tests' reactor does not matter"

@@ -18,18 +18,18 @@ from twisted.internet.interfaces import IReactorTCP, IReactorUDP
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.protocols.wire import Chargen, Discard
 
-from echo_app.probe import halfclose, latereader
-from echo_app.probe.findings import Result, Status
-from echo_app.probe.ping import Pings, ping
-from echo_app.probe.smallwrites import BODY, HEAD
-from echo_app.probe.targets import TLSOptions, parseTarget
-from tests import programs
-from tests.certificates import Authority
-from tests.functional.crooked import StreamRelay, StreamVices
-from tests.functional.kernel import waitUntil
-from tests.functional.probing import STREAM, Hurried, context, examined, statuses
-from tests.functional.service import PATIENCE, ServiceTestCase, needs
+from echo_app.probe.checks import halfclose, latereader
+from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.smallwrites import BODY, HEAD
+from echo_app.probe.cli.ping import Pings, ping
+from echo_app.targets import TLSOptions, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
+from tests.support import programs
+from tests.support.certificates import Authority
+from tests.support.crooked import StreamRelay, StreamVices
+from tests.support.kernel import waitUntil
+from tests.support.probing import STREAM, Hurried, context, examined, statuses
+from tests.support.service import PATIENCE, ServiceTestCase, needs
 
 
 class TextbookEcho(Protocol):

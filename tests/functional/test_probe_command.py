@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional import warm
-from tests.functional.service import PATIENCE, ServiceTestCase
-from tests.programs import LONGEST
+from tests.support import programs, warm
+from tests.support.programs import LONGEST
+from tests.support.service import PATIENCE, ServiceTestCase
 
 PROBE = (sys.executable, "-m", "echo_app.probe")
 

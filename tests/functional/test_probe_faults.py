@@ -8,17 +8,17 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from echo_app.probe import halfclose
-from echo_app.probe.checks import Context, Settings
-from echo_app.probe.findings import Result, Status
-from echo_app.probe.idle import Idle
-from echo_app.probe.patience import together
-from echo_app.probe.ping import Pings, ping
-from echo_app.probe.targets import TLSOptions, parseTarget
-from echo_app.probe.udp import UDP
+from echo_app.probe.checks import halfclose
+from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.idle import Idle
+from echo_app.probe.checks.udp import UDP
+from echo_app.probe.cli.ping import Pings, ping
+from echo_app.probe.net.timeouts import together
+from echo_app.targets import TLSOptions, parseTarget
 from echo_app.testing import EchoProcess
-from tests.functional.probing import STREAM, Hurried, context, examined, statusOf
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll, startSending
+from tests.support.probing import STREAM, Hurried, context, examined, statusOf
+from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, startSending
 
 # How many times faster than usual silence is waited for: it is still longer than pauses of this machine.
 PACE = 5.0

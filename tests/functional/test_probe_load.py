@@ -14,13 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from echo_app.probe.load.histogram import Histogram
-from echo_app.probe.load.results import Settings
-from echo_app.probe.targets import TLSOptions
-from tests import programs
-from tests.certificates import Authority
-from tests.functional.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
-from tests.functional.loading import (
+from echo_app.probe.results.histogram import Histogram
+from echo_app.probe.results.results import Settings
+from echo_app.targets import TLSOptions
+from tests.support import programs
+from tests.support.certificates import Authority
+from tests.support.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
+from tests.support.loading import (
     Peer,
     Said,
     answeredAtLeast,
@@ -30,7 +30,7 @@ from tests.functional.loading import (
     load,
     total,
 )
-from tests.functional.service import PATIENCE, ServiceTestCase, readAndReset, receiveAll, reset
+from tests.support.service import PATIENCE, ServiceTestCase, readAndReset, receiveAll, reset
 
 
 def echo(sock: socket.socket, size: int) -> None:

@@ -12,21 +12,21 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.load.crew import LoadFailed
-from echo_app.probe.load.results import Results, Run, Settings
-from echo_app.probe.load.running import Running
-from echo_app.probe.targets import parseTarget
+from echo_app.probe.load.run import Running
+from echo_app.probe.load.workers import LoadFailed
+from echo_app.probe.results.results import Results, Run, Settings
+from echo_app.targets import parseTarget
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional import warm
-from tests.functional.service import PATIENCE, ServiceTestCase
-from tests.programs import LONGEST
-from tests.test_probe_load_tally import times
+from tests import SUPPORT
+from tests.support import programs, warm
+from tests.support.programs import LONGEST
+from tests.support.service import PATIENCE, ServiceTestCase
+from tests.unit.probe.load.test_totals import times
 
 LOAD = (sys.executable, "-m", "echo_app.probe", "load")
 SHORT = ("-d", "500ms", "--warmup", "0")
 EVERYTHING = ("--port", "0", "--tls", "0", "--listen", "unix:echo.sock", "--udp", "0", "--udp-rate", "0")
-FAKE = str(Path(__file__).parent.parent / "loadworker.py")
+FAKE = str(SUPPORT / "loadworker.py")
 
 
 class CommandTests(ServiceTestCase):

@@ -17,18 +17,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
-from echo_app.probe.burst import Burst, retransmitsOf
-from echo_app.probe.checks import Check, Context, Settings
-from echo_app.probe.datagrams import Source, ask
-from echo_app.probe.findings import Result, Status
-from echo_app.probe.handshake import ENDS, TLS
-from echo_app.probe.idle import Idle
-from echo_app.probe.patience import pause, together
-from echo_app.probe.peer import Peer
-from echo_app.probe.targets import TLSOptions, parseTarget
-from echo_app.probe.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
-from tests.certificates import Authority
-from tests.functional.crooked import (
+from echo_app.probe.checks.burst import Burst, retransmitsOf
+from echo_app.probe.checks.check import Check, Context, Settings
+from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.handshake import ENDS, TLS
+from echo_app.probe.checks.idle import Idle
+from echo_app.probe.checks.peer import Peer
+from echo_app.probe.checks.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
+from echo_app.probe.net.datagrams import Source, ask
+from echo_app.probe.net.timeouts import pause, together
+from echo_app.targets import TLSOptions, parseTarget
+from tests.functional.test_haproxy import HAProxyTestCase
+from tests.support.certificates import Authority
+from tests.support.crooked import (
     Address,
     DatagramRelay,
     DatagramVices,
@@ -42,8 +43,7 @@ from tests.functional.crooked import (
     injected,
     swapped,
 )
-from tests.functional.service import PATIENCE, ServiceTestCase, receiveAll
-from tests.functional.test_haproxy import HAProxyTestCase
+from tests.support.service import PATIENCE, ServiceTestCase, receiveAll
 
 # How much faster than usual datagrams are sent, on a path within this machine.
 PACE = 8.0

@@ -17,11 +17,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
-from echo_app.probe.stream import CannotConnect, Stream, connect
-from echo_app.probe.targets import TLSOptions, parseTarget
-from echo_app.probe.wire import End
-from tests.certificates import Authority
-from tests.functional.service import ENDLESS, PATIENCE, readAndReset, receiveAll
+from echo_app.probe.net.stream import CannotConnect, Stream, connect
+from echo_app.probe.net.wire import End
+from echo_app.targets import TLSOptions, parseTarget
+from tests.support.certificates import Authority
+from tests.support.service import ENDLESS, PATIENCE, readAndReset, receiveAll
 
 Serve = Callable[[socket.socket], object]
 

@@ -8,9 +8,9 @@ import unittest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests import programs
-from tests.functional.kernel import waitUntil
 from tests.functional.test_testing import hasEnded
+from tests.support import programs
+from tests.support.kernel import waitUntil
 
 # Forks a child that never ends, says its number, and ends if it is told to.
 FORKING = """

@@ -24,12 +24,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from echo_app.limits import Limits
+from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import ProxyEndpoint
-from echo_app.service import EchoService
+from echo_app.service.echoservice import EchoService
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import waitForCut, waitUntil
-from tests.functional.service import (
+from tests.functional.test_backpressure import KIBI, OFFER, PER_PEER, WARM, Offer, residentBytes
+from tests.support.kernel import waitForCut, waitUntil
+from tests.support.service import (
     AT_ONCE,
     PATIENCE,
     ServiceTestCase,
@@ -38,8 +39,7 @@ from tests.functional.service import (
     startSending,
     stopCounts,
 )
-from tests.functional.test_backpressure import KIBI, OFFER, PER_PEER, WARM, Offer, residentBytes
-from tests.functional.tls import TLSPeer
+from tests.support.tls import TLSPeer
 
 LOOP = 100
 CROWD = 100

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests import programs
-from tests.ci import onlyInCI
-from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, reactorName, together
 from tests.functional.test_testing import processesIn
+from tests.support import programs
+from tests.support.ci import onlyInCI
+from tests.support.kernel import waitUntil
+from tests.support.service import PATIENCE, reactorName, together
 
 # As the README has it, and what goes wrong with tests, all in one project.
 TESTS = """

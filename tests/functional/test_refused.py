@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests import programs
-from tests.functional import warm
-from tests.functional.service import COMMANDS, PATIENCE, ServiceTestCase
+from tests.support import programs, warm
+from tests.support.service import COMMANDS, PATIENCE, ServiceTestCase
 
 Start = Callable[[tuple[str, ...]], CompletedProcess[str]]
 

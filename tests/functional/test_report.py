@@ -11,13 +11,12 @@ from random import Random
 from typing import Any
 from xml.etree import ElementTree
 
-from echo_app.probe.load.page import page
-from echo_app.probe.load.results import Results
-from tests import programs
-from tests.ci import onlyInCI
-from tests.functional import warm
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, reactorName
-from tests.loads import makeResults, makeRun, stalling, steady
+from echo_app.probe.report.page import page
+from echo_app.probe.results.results import Results
+from tests.support import programs, warm
+from tests.support.ci import onlyInCI
+from tests.support.loads import makeResults, makeRun, stalling, steady
+from tests.support.service import PATIENCE, ServiceTestCase, needs, reactorName
 
 if reactorName() != "epoll":
     skip = "a browser is a process of its own: the tests' reactor does not matter"

@@ -16,11 +16,12 @@ import redis
 
 from echo_app.responders.builtin import PATTERN
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.certificates import Authority
-from tests.functional import warm
-from tests.functional.kernel import Namespace, descriptors, waitUntil
-from tests.functional.service import (
+from tests import ROOT, SUPPORT
+from tests.functional.test_backpressure import KIBI, PER_PEER, residentBytes
+from tests.support import programs, warm
+from tests.support.certificates import Authority
+from tests.support.kernel import Namespace, descriptors, waitUntil
+from tests.support.service import (
     COMMANDS,
     ENDLESS,
     PATIENCE,
@@ -32,10 +33,8 @@ from tests.functional.service import (
     sendAndEnd,
     stopCounts,
 )
-from tests.functional.test_backpressure import KIBI, PER_PEER, residentBytes
 
-HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 
 # Bytes that a peer may cost that never reads its answers: the longest line, one read, and what the transport
 # holds before it pauses are 256 KiB, and the allocator adds to them.
@@ -47,7 +46,7 @@ class BesideResponders(WarmEchoProcess):
     """A service that is started in a folder with responders in it."""
 
     def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        for module in (HERE / "own_responders.py", EXAMPLES / "redis_like.py"):
+        for module in (SUPPORT / "own_responders.py", EXAMPLES / "redis_like.py"):
             shutil.copy(module, self.folder)
         return super()._launch(command, stdin, log)
 
@@ -279,7 +278,7 @@ class OwnTests(ClientTestCase):
         """A name of nothing ends the command with one line, and status 1."""
         for name in ("os:none", "none:none", "echoes"):
             command = (*COMMANDS["twistd -n"], "--responder", name)
-            done = warm.run(command, str(HERE), PATIENCE)
+            done = warm.run(command, str(SUPPORT), PATIENCE)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertRegex(done.stderr, rf"\Aecho: --responder '{name}': .*\n\Z")
 

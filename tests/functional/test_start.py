@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional.kernel import waitUntil
-from tests.functional.service import COMMANDS, ServiceTestCase, receiveAll, sendAndEnd
+from tests.support import programs
+from tests.support.kernel import waitUntil
+from tests.support.service import COMMANDS, ServiceTestCase, receiveAll, sendAndEnd
 
 
 class StartTests(ServiceTestCase):
@@ -55,7 +55,7 @@ class StartTests(ServiceTestCase):
         """The log has one line of ours for each listener, one for the start, and one for the stop."""
         server = self.serve("--port", "0", "--udp", "0", "--interface", "0.0.0.0")
         server.stop()
-        ours = re.findall(r"echo_app\.\w+#info\] (.*)", server.log())
+        ours = re.findall(r"echo_app\.[\w.]+#info\] (.*)", server.log())
         self.assertEqual(
             [re.sub(r"\d+", "N", line) for line in ours[:-1]],
             [

@@ -12,9 +12,9 @@ from itertools import cycle
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
-from tests.functional import warm
-from tests.functional.kernel import waitForCut, waitUntil
-from tests.functional.service import (
+from tests.support import warm
+from tests.support.kernel import waitForCut, waitUntil
+from tests.support.service import (
     AT_ONCE,
     COMMANDS,
     PATIENCE,
@@ -33,7 +33,7 @@ import os, signal, socket
 from contextlib import suppress
 from twisted.application.service import Application
 from twisted.internet import reactor
-from echo_app.tap import Options, makeService
+from echo_app.cli.tap import Options, makeService
 
 options = Options()
 options.parseOptions(["--port", "0", "--drain-timeout", "60"])

@@ -14,18 +14,16 @@ import time
 from pathlib import Path
 
 from echo_app.testing import EchoProcess, EchoProcessError
-from tests import programs
-from tests.functional import warm
-from tests.functional.kernel import waitUntil
-from tests.functional.service import (
+from tests import ROOT
+from tests.support import programs, warm
+from tests.support.kernel import waitUntil
+from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     reactorName,
     receiveAll,
     sendAndEnd,
 )
-
-ROOT = Path(__file__).parents[2]
 
 # A test's own process: it starts a service in $TMPDIR, says so, and waits for what is done to it.
 USER = """

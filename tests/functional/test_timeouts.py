@@ -14,9 +14,9 @@ from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
 
 from echo_app.testing import EchoProcess
-from tests.ci import onlyInCI
-from tests.functional.kernel import Namespace, descriptors, run, serverSide, waitForCut, waitUntil
-from tests.functional.service import (
+from tests.support.ci import onlyInCI
+from tests.support.kernel import Namespace, descriptors, run, serverSide, waitForCut, waitUntil
+from tests.support.service import (
     ServiceTestCase,
     fill,
     receiveAll,

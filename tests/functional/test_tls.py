@@ -9,9 +9,9 @@ import subprocess
 import threading
 
 from echo_app.testing import EchoProcess
-from tests import programs
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, stopCounts
-from tests.functional.tls import VERSIONS, TLSPeer, clientContext
+from tests.support import programs
+from tests.support.service import PATIENCE, ServiceTestCase, needs, stopCounts
+from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
 LOOP = 20
 

@@ -13,10 +13,10 @@ from tlslite.api import HandshakeSettings, TLSConnection  # type: ignore[import-
 from tlslite.constants import KeyUpdateMessageType  # type: ignore[import-untyped]
 from tlslite.errors import BaseTLSException  # type: ignore[import-untyped]
 
-from tests import programs
-from tests.functional.kernel import descriptors, waitForCut, waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, needs, stopCounts
-from tests.functional.tls import TLSPeer
+from tests.support import programs
+from tests.support.kernel import descriptors, waitForCut, waitUntil
+from tests.support.service import PATIENCE, ServiceTestCase, needs, stopCounts
+from tests.support.tls import TLSPeer
 
 # Seconds from a peer's offence to the end of its connection: many for a busy machine, few beside the default.
 SOON = 10.0

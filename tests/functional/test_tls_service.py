@@ -11,10 +11,10 @@ import threading
 import time
 
 from echo_app.testing import EchoProcess
-from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase, stopCounts
 from tests.functional.test_backpressure import residentBytes
-from tests.functional.tls import VERSIONS, TLSPeer, clientContext
+from tests.support.kernel import waitUntil
+from tests.support.service import PATIENCE, ServiceTestCase, stopCounts
+from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
 # Never-readers at one time, and what one of them may cost (the contract's own figure).
 PEERS = 8

@@ -14,11 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from echo_app.testing import EchoProcess, EchoProcessError
-from tests import programs
-from tests.certificates import Authority, Key, ellipticKey, rsaKey
-from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE, ServiceTestCase
-from tests.functional.tls import VERSIONS, TLSPeer, clientContext
+from tests.support import programs
+from tests.support.certificates import Authority, Key, ellipticKey, rsaKey
+from tests.support.kernel import waitUntil
+from tests.support.service import PATIENCE, ServiceTestCase
+from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
 # The Python of an environment that has sslyze; CI makes one.
 SSLYZE = "ECHO_APP_TEST_SSLYZE"

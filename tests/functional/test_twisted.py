@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests import programs
-from tests.ci import RUNS_ALL
-from tests.functional.service import reactorName
+from tests import ROOT
+from tests.support import programs
+from tests.support.ci import RUNS_ALL
+from tests.support.service import reactorName
 
 if reactorName() != "epoll":
     skip = "the suite chooses its reactors itself: the tests' own does not matter"
@@ -33,11 +33,11 @@ class TwistedSuiteTests(TestCase):
         """Every test of Twisted's that applies passes, in CI on four reactors, and they are not few."""
         command = [sys.executable, "-m", "twisted.trial", "--temp-directory", "suite"]
         done = programs.run(
-            *(*command, "tests.functional.twisted_suite"),
+            *(*command, "tests.support.twisted_suite"),
             text=True,
             timeout=PATIENCE,
             # Where these tests are found, not where they run.
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         self.assertEqual(done.returncode, 0, done.stdout)
         successes = re.search(r"successes=(\d+)", done.stdout)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional import warm
-from tests.functional.kernel import waitUntil
-from tests.functional.service import PATIENCE
 from tests.functional.test_testing import hasEnded
+from tests.support import warm
+from tests.support.kernel import waitUntil
+from tests.support.service import PATIENCE
 
 
 class WarmProcessTests(SynchronousTestCase):

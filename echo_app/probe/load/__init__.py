@@ -1,1 +1,1 @@
-"""``echo-probe load``: many round trips, and what they tell without fooling anybody."""
+"""The generator of load: worker processes, their connections, and what they measure."""

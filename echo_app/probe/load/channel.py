@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from echo_app.probe.load.pattern import CHUNK
-from echo_app.probe.tls import handshakeReason
+from echo_app.probe.net.tls import handshakeReason
 
 # Bytes of a record (RFC 8446, section 5.1).
 _RECORD = 1 << 14

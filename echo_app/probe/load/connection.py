@@ -25,7 +25,7 @@ from echo_app.probe.load.loop import IN
 from echo_app.probe.load.schedule import scheduleOf, sizesOf
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.share import Share
+    from echo_app.probe.load.generator import Share
 
 # Seconds between two attempts to connect: none before the second, then these, doubled up to the last.
 PAUSE, LONGEST_PAUSE = 0.05, 1.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from echo_app.probe.difference import agreeing
 from echo_app.probe.load.channel import Channel, kindOf
 from echo_app.probe.load.connection import Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
+from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.share import Share
+    from echo_app.probe.load.generator import Share
 
 # Bytes of the number: no datagram has fewer.
 HEADER = 8

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from echo_app.probe.load.channel import Channel, Encrypted, Plain, kindOf
 from echo_app.probe.load.loop import IN, OUT, Loop
-from echo_app.probe.targets import BadTarget, Target
-from echo_app.probe.tls import contextOf
+from echo_app.probe.net.tls import contextOf
+from echo_app.targets import BadTarget, Target
 
 # Answers that come in a pause of this process are kept, as are those of a burst (socket(7)).
 _RECEIVE_BUFFER = 1 << 20

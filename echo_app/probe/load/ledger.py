@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
-from echo_app.probe.load.histogram import Histogram
-from echo_app.probe.load.results import DIFFERENCES
+from echo_app.probe.results.histogram import Histogram
+from echo_app.probe.results.results import DIFFERENCES
 
 # Bits of a time that are kept, as HdrHistogram does with three digits: what is counted here is counted
 # there in the same place.

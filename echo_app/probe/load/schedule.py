@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count, repeat
 from random import Random
 
-from echo_app.probe.load.results import Settings
+from echo_app.probe.results.results import Settings
 
 # Sizes that are drawn at once: drawn one by one they cost several times as much.
 DRAWN = 256

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from echo_app.probe.difference import agreeing
 from echo_app.probe.load.channel import Channel, kindOf
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
+from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.share import Share
+    from echo_app.probe.load.generator import Share
 
 # When it was due, where it ends in the stream, when it was sent, its second, its size in bytes.
 Message = tuple[float, int, float, Second, int]

@@ -1,6 +1,6 @@
 """The process that generates a load, or its share of it: ``python -m echo_app.probe.load.worker``.
 
-:mod:`echo_app.probe.load.orders` says how it is talked to.
+:mod:`echo_app.probe.load.workerprotocol` says how it is talked to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ def main() -> None:
     """Runs until it is done."""
     # First: what is imported takes a third of a second, in which Ctrl-C would be answered by a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from echo_app.probe.load.orders import obey
+    from echo_app.probe.load.workerprotocol import obey
 
     obey()
 

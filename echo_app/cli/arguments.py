@@ -1,0 +1,120 @@
+"""From what is typed on the command line to values; what is wrong is said in one line.
+
+Each function takes an option's text, and raises ``ValueError`` with what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from twisted.python.usage import UsageError
+
+from echo_app.accesslog.file import STANDARD_OUTPUT
+from echo_app.faults.kinds import SIZE
+from echo_app.transport.sockets import Keepalive
+from echo_app.udp.protocol import BROADCAST
+
+
+def portNumber(text: str) -> int:
+    """Returns a TCP or UDP port, 0 for any free one."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
+        raise ValueError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def interfaceAddress(text: str) -> str:
+    """Returns the literal of an address that one host may have."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("not an IPv4 or IPv6 address") from None
+    if address.is_multicast or address == BROADCAST:
+        raise ValueError("an address of many hosts; an interface has one of its own")
+    return text
+
+
+def wholeNumber(text: str) -> int:
+    """Returns a whole number, 0 or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError("not a whole number, 0 or more")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """Returns a number, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not (isfinite(value) and value >= 0):
+        raise ValueError("not a number, 0 or more")
+    return value
+
+
+def positiveNumber(text: str) -> float:
+    """Returns a number above 0."""
+    value = number(text)
+    if not value:
+        raise ValueError("not a number, more than 0")
+    return value
+
+
+def byteCount(text: str) -> int:
+    """Returns a number of bytes above 0, with or without a unit."""
+    try:
+        count = int(SIZE.parse(text + "B" if text.isdecimal() else text))
+    except ValueError:
+        count = 0
+    if not count:
+        raise ValueError(f"not {SIZE.what}")
+    return count
+
+
+def keepaliveOf(text: str) -> Keepalive | None:
+    """Returns what ``60,10,6`` means, and None for 0."""
+    if text == "0":
+        return None
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise ValueError("not three numbers IDLE,INTERVAL,COUNT, nor 0")
+    return Keepalive(*map(wholeNumber, parts))
+
+
+def filePath(text: str) -> str:
+    """Returns the absolute path of a file that can be written."""
+    path = os.path.abspath(text)
+    if not text or os.path.isdir(path):
+        raise ValueError("not a file's name")
+    folder = os.path.dirname(path)
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise ValueError("its directory can't be written to")
+    return path
+
+
+def logPath(text: str) -> str:
+    """Returns the absolute path of a file that is appended to, and ``-`` as it is."""
+    path = os.path.abspath(text)
+    if not text or os.path.isdir(path):
+        raise ValueError("neither a file's name nor -")
+    return text if text == STANDARD_OUTPUT else path
+
+
+def named(option: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Returns the parser of a value, with errors that name the option and the value."""
+
+    def coerce(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise UsageError(f"--{option} {text!r}: {error}") from None
+
+    return coerce
+
+
+def row(option: str, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
+    """Returns an option's row in ``optParameters``, with errors that name the option and the value."""
+    return [option, None, default, doc, named(option, parse)]

@@ -1,0 +1,121 @@
+"""The command line of ``twistd echo`` and ``twist echo``: from its options to a service that listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+
+from echo_app.cli.options import Options
+from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
+from echo_app.connections.limits import Limits
+from echo_app.proxy.gate import LOOPBACK, ProxyEndpoint
+from echo_app.service.echoservice import EchoService
+from echo_app.service.endpoints import BadDescription, NamedEndpoint, endpointFromDescription
+from echo_app.service.listeners import BACKLOG
+from echo_app.text import reasonOf
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.udp.port import DatagramEndpoint
+
+# What a plugin of twistd's is looked in for.
+__all__ = ["Options", "makeService"]
+
+
+def makeService(options: Options, reactor: Any = None) -> EchoService:
+    """Returns the service that the options ask for, which listens already.
+
+    Listening comes before the fork, the pid file and the log, so that a failure is the command's own.
+    The first SIGTERM or SIGINT stops the service as ever, a second one aborts what the stop waits for.
+
+    :param reactor: None is the global one.
+    :raise SystemExit: with one line that says what can't be opened.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    try:
+        service = _makeService(options, reactor)
+    except UsageError as error:
+        raise SystemExit(f"echo: {error}") from None
+    failures: list[Failure] = []
+    listening = service.listen().addErrback(failures.append)
+    if failures or not listening.called:
+        # What was opened closes, and socket files go, in the reactor's next turn.
+        reactor.iterate(0)
+        raise SystemExit(f"echo: {_reasonFor(failures)}")
+    abortOnSecondSignal(reactor, service)
+    files = ("certificate", "client-ca", "fault-file", "access-log")
+    if any(options[option] for option in files) or options.hasPasswordFile():
+        reloadOnHangup(reactor, service)
+    return service
+
+
+def _reasonFor(failures: list[Failure]) -> str:
+    """Says what the user typed, and why it can't be opened."""
+    if not failures:
+        return "an endpoint of --listen does not listen at once"
+    error = failures[0].value
+    assert isinstance(error, CannotListenError)
+    # A stream endpoint has a name; what has an interface is a datagram endpoint.
+    name = error.port if error.interface is None else f"--udp {error.port} on {error.interface}"
+    return f"{name}: {reasonOf(error)}"
+
+
+def _makeService(options: Options, reactor: Any) -> EchoService:
+    return EchoService(
+        reactor,
+        list(_endpoints(options, reactor)),
+        [
+            DatagramEndpoint(reactor, port, interface)
+            for port in options["udp-ports"]
+            for interface in options["interfaces"]
+        ],
+        limits=Limits(
+            maxConnections=options["max-connections"] or None,
+            maxConnectionsPerPeer=options["max-connections-per-peer"] or None,
+            idleTimeout=options["idle-timeout"] or None,
+            stallTimeout=options["stall-timeout"] or None,
+            drainTimeout=options["drain-timeout"],
+        ),
+        keepalive=options["keepalive"],
+        direct=not options["no-direct"],
+        datagramRate=options["udp-rate"] or None,
+        descriptorLimit=raiseDescriptorLimit(reactor),
+        access=options.access(),
+        portal=options.portal(),
+        logConnections=bool(options["log-connections"]),
+        readyFile=options["ready-file"],
+        responder=options["responder"],
+        responderTimeout=options["responder-timeout"] or None,
+        faults=options.faultPlan(),
+        faultPreamble=bool(options["fault-preamble"]),
+        accessLog=options["access-log"],
+    )
+
+
+def _endpoints(options: Options, reactor: Any) -> Iterator[IStreamServerEndpoint]:
+    yield from _tcp(options, reactor, "port", options["ports"])
+    if options["tls-ports"]:
+        tls = options.serverTLS(reactor)
+        for endpoint in _tcp(options, reactor, "tls", options["tls-ports"]):
+            yield TLSEndpoint(tls, endpoint)
+    for description in options["endpoints"]:
+        name = f"--listen {description!r}"
+        try:
+            yield NamedEndpoint(name, endpointFromDescription(reactor, description))
+        except BadDescription as error:
+            raise UsageError(f"{name}: {error}") from None
+
+
+def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[NamedEndpoint]:
+    for port in ports:
+        for interface in options["interfaces"]:
+            kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+            endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
+            if options["proxy-protocol"]:
+                endpoint = ProxyEndpoint(endpoint, reactor, options["trusted-proxies"] or LOOPBACK)
+            yield NamedEndpoint(f"--{option} {port} on {interface}", endpoint)

@@ -1,0 +1,232 @@
+"""What is counted of connections, and held against the limits.
+
+The rules of :class:`ConnectionCounts`: a connection is in `open` from ``opened`` to ``closed``, and both
+are called exactly once for it, or from ``entered`` to ``left``; `perPeer` never holds a zero; a peer is
+refused before its connection is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.logger import Logger
+
+from echo_app.addresses import describe, peerKey
+from echo_app.connections.limits import Limits
+from echo_app.connections.record import noteEnd, recordOf
+from echo_app.text import escaped
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from echo_app.access.networks import Access
+    from echo_app.accesslog.transports import UnknownTransports
+    from echo_app.interfaces import Counted
+
+log = Logger()
+
+# Descriptors that stay free for what is not a connection: the peer that is being refused, log files
+# that are rotated, the resolver. Twisted itself keeps one in reserve for the same reason.
+RESERVED_DESCRIPTORS = 16
+
+# Seconds between two lines about the same kind of event: an attack must not fill the disk.
+LOG_INTERVAL = 60.0
+
+
+class Tally:
+    """Counts events by their reason, with one log line a minute at most.
+
+    :param what: the line's subject, such as ``refused peers``.
+    :param seconds: returns what time it is, in seconds.
+
+    :ivar last: the reason that was counted last.
+    """
+
+    def __init__(self, what: str, seconds: Callable[[], float] = monotonic) -> None:
+        self.byReason: Counter[str] = Counter()
+        self.last = ""
+        self._what = what
+        self._seconds = seconds
+        self._nextLine = -inf
+
+    def add(self, reason: str, detail: str = "") -> None:
+        """Counts one event; the first one is logged at once, and the sum at most once a minute.
+
+        :param detail: what a line that comes of this event says of it besides; it is escaped.
+        """
+        self.byReason[reason] += 1
+        self.last = reason
+        now = self._seconds()
+        if now >= self._nextLine:
+            self._nextLine = now + LOG_INTERVAL
+            last = f" (the last one: {escaped(detail)})" if detail else ""
+            log.warn("{what}: {counts}{last}", what=self._what, counts=str(self), last=last)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{n} {reason}" for reason, n in sorted(self.byReason.items())) or "0"
+
+
+class ConnectionCounts:
+    """Holds one or several listeners' connections to their limits, together.
+
+    :param limits: the caps.
+    :param seconds: returns what time it is, in seconds: what log lines are spaced by.
+    :param descriptorLimit: the number that the process's descriptors stay below; a connection whose
+        descriptor comes within 16 of it is refused. None is no such limit.
+    :param access: the networks whose peers may connect; None is all.
+    :param logConnections: log each connection's beginning and end, at debug level.
+    :param unknown: records connections whose transport has no record; None where nothing is recorded.
+
+    :ivar admitted: the number of the connection that was admitted last, until that is counted in here.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        seconds: Callable[[], float] = monotonic,
+        *,
+        descriptorLimit: int | None = None,
+        access: Access | None = None,
+        logConnections: bool = False,
+        unknown: UnknownTransports | None = None,
+    ) -> None:
+        self.limits = limits
+        self.open: dict[Counted, str | None] = {}
+        self.perPeer: Counter[str] = Counter()
+        self.accepted = 0
+        self.admitted: int | None = None
+        self.aborted = 0
+        self.lost = 0
+        self.refused = Tally("refused peers", seconds)
+        self.timedOut = Tally("timed out connections", seconds)
+        self._access = access
+        self._waiting: list[Deferred[None]] = []
+        self._logConnections = logConnections
+        self._unknown = unknown
+        self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
+
+    def admits(self, address: object) -> bool:
+        """Says whether a peer at this address may connect now; counts it as refused if not.
+
+        :param address: None while it is not known: then only the cap on all is looked at.
+        """
+        if self._access is not None and address is not None and not self._access.permits(address):
+            return self._refuse("denied", describe(address))
+        limits = self.limits
+        if limits.maxConnections is not None and len(self.open) >= limits.maxConnections:
+            return self._refuse("max-connections")
+        key = self._keyOf(address)
+        if key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
+            return self._refuse("max-connections-per-peer")
+        return True
+
+    def entered(self, protocol: Counted, peer: object = None) -> bool:
+        """Counts a connection that is not served yet, such as one in a gate.
+
+        :param peer: the address that it counts under; None while it is not known.
+        :return: whether its descriptor leaves enough for everything else.
+        """
+        fileno = getattr(protocol.transport, "fileno", None)
+        highest = self._highestDescriptor
+        number, self.admitted = self.admitted, None
+        if highest is not None and fileno is not None and fileno() >= highest:
+            noteEnd(protocol.transport, "limit", "descriptors")
+            return self._refuse("descriptors")
+        if self._unknown is not None:
+            self._unknown.began(protocol.transport)
+        record = recordOf(protocol.transport)
+        if record is not None and number is not None:
+            record.number = number
+        key = self.open[protocol] = self._keyOf(peer)
+        if key is not None:
+            self.perPeer[key] += 1
+        return True
+
+    def left(self, protocol: Counted) -> None:
+        """Forgets a connection that ended before it was served; a second call is harmless."""
+        if protocol in self.open:
+            self._forget(protocol)
+            self._tellIfEmpty()
+
+    @contextmanager
+    def handingOver(self, protocol: Counted) -> Iterator[None]:
+        """Forgets a connection that goes on under another protocol, which is counted in here."""
+        self._forget(protocol)
+        try:
+            yield
+        finally:
+            self._tellIfEmpty()
+
+    def opened(self, protocol: Counted) -> bool:
+        """Counts a connection; says whether its descriptor leaves enough for everything else."""
+        # A transport makes an address whenever it is asked for one.
+        isCapped = self.limits.maxConnectionsPerPeer is not None
+        if not self.entered(protocol, protocol.transport.getPeer() if isCapped else None):
+            return False
+        self.accepted += 1
+        if self._logConnections:
+            log.debug("connection from {peer}", peer=describe(protocol.transport.getPeer()))
+        return True
+
+    def loggedIn(self, peer: object, user: str) -> None:
+        """Notes who a peer is, before its connection is served."""
+        if self._logConnections:
+            log.debug("{peer} logged in as {user}", peer=describe(peer), user=escaped(user))
+
+    def closed(self, protocol: Counted, reason: Failure) -> None:
+        """Counts a connection's end, and as lost one that ended with an error not of our making."""
+        self._forget(protocol)
+        if self._unknown is not None:
+            self._unknown.ended(protocol.transport, reason)
+        # Failure.check() compares names, which takes seven times as long.
+        self.lost += not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
+        if self._logConnections:
+            log.debug(
+                "connection from {peer} ended: {reason}",
+                peer=describe(protocol.transport.getPeer()),
+                reason=escaped(reason.getErrorMessage()),
+            )
+        self._tellIfEmpty()
+
+    def whenEmpty(self) -> Deferred[None]:
+        """Returns a Deferred that fires when no connection is open; it does not fail."""
+        if not self.open:
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._waiting.append(deferred)
+        return deferred
+
+    def cut(self, reason: str) -> None:
+        """Counts a connection that is cut off because it did not move."""
+        self.timedOut.add(reason)
+
+    def _keyOf(self, address: object) -> str | None:
+        """Returns what is counted for a peer; None where no cap by peer applies."""
+        if self.limits.maxConnectionsPerPeer is None:
+            return None
+        return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
+
+    def _forget(self, protocol: Counted) -> None:
+        key = self.open.pop(protocol)
+        if key is not None:
+            self.perPeer[key] -= 1
+            if not self.perPeer[key]:
+                del self.perPeer[key]
+
+    def _tellIfEmpty(self) -> None:
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def _refuse(self, reason: str, detail: str = "") -> bool:
+        self.refused.add(reason, detail)
+        return False

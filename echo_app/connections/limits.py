@@ -1,0 +1,40 @@
+"""The caps and time-outs, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Seconds that a peer may go on sending after our end of stream, whatever that is the end of: an echo, a
+# refusal, TLS, or all of them at a stop. To close with unread input is a reset (RFC 1122, 4.2.2.13), which
+# destroys what is still under way to the peer; so it is read and forgotten, until the peer's own end or for
+# that long: a few round trips on any path, and not much for a stop to wait.
+LINGER = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one service allows.
+
+    :param maxConnections: connections open at one time; None is no cap.
+    :param maxConnectionsPerPeer: the same for one IPv4 address or one IPv6 /64; None is no cap.
+    :param idleTimeout: seconds without a byte in either direction until a connection is closed;
+        None is never.
+    :param stallTimeout: seconds without any of the unsent bytes leaving until a connection is reset;
+        None is never. Under 30 seconds it may cut slow peers with large buffers.
+    :param drainTimeout: seconds that a stop waits for busy connections; 0 is not at all.
+    :raise ValueError: on a number out of its range.
+    """
+
+    maxConnections: int | None = None
+    maxConnectionsPerPeer: int | None = None
+    idleTimeout: float | None = None
+    stallTimeout: float | None = 300.0
+    drainTimeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("maxConnections", "maxConnectionsPerPeer", "idleTimeout", "stallTimeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is more than 0, or None: {value!r}")
+        if not self.drainTimeout >= 0:
+            raise ValueError(f"drainTimeout is 0 or more: {self.drainTimeout!r}")

@@ -1,0 +1,101 @@
+"""What is known of one connection, from its accept to its end, besides what the kernel counts.
+
+The transport at the bottom of a connection carries its :class:`ConnectionRecord`, if an access log is asked
+for: it is there before any gate, layer or protocol, and outlives them all. Whoever learns something that
+the log should say finds the record with :func:`recordOf`, from the transport that it has, and notes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from echo_app.transport.layer import downFrom
+
+# Why a connection ended. What nobody says is seen at its end: the peer's FIN, its reset, that the kernel gave
+# it up, an error, and otherwise that our side closed it.
+ENDS = (
+    "fin",
+    "reset",
+    "timeout",
+    "closed",
+    "error",
+    "idle",
+    "stall",
+    "drain",
+    "limit",
+    "denied",
+    "header",
+    "preamble",
+    "auth",
+    "tls",
+    "fault",
+    "responder",
+)
+
+
+class PlainCounts(Protocol):
+    """Counts the bytes of a stream where the kernel's counts are another stream's.
+
+    :ivar received: bytes from the peer.
+    :ivar sent: bytes to the peer.
+    """
+
+    received: int
+    sent: int
+
+
+@dataclass(slots=True, eq=False)
+class ConnectionRecord:
+    """One connection.
+
+    :param start: when, in seconds since the epoch.
+    :param began: the same on a clock that is never set.
+    :param number: its number in the order of admission; None for one that was refused.
+    :param user: who logged in.
+    :param faults: the texts of the faults that were chosen for it; set as a whole.
+    :param ended: why it ended, one of :data:`ENDS`; set by :meth:`end`.
+    :param detail: what is to be said of that besides, such as which limit.
+    :param prefix: bytes that gates took off the stream's beginning: a header, a login line, a preamble.
+    :param greeting: bytes that gates sent before the stream, such as the answer to a login.
+    :param plain: counts the bytes inside our TLS; None without it.
+    :param isPeerEnded: the peer ended its stream, inside TLS or without, and before we ended ours.
+    """
+
+    start: float
+    began: float
+    number: int | None = None
+    user: str | None = None
+    faults: Sequence[str] = ()
+    ended: str | None = None
+    detail: str = ""
+    prefix: int = 0
+    greeting: int = 0
+    plain: PlainCounts | None = None
+    isPeerEnded: bool = False
+
+    def end(self, why: str, detail: str = "") -> None:
+        """Says why the connection ends; the first to say so counts, since what follows follows from it.
+
+        :param why: one of :data:`ENDS`.
+        :param detail: what is to be said besides; it is escaped when it is written.
+        """
+        if self.ended is None:
+            self.ended, self.detail = why, detail
+
+
+def recordOf(transport: object) -> ConnectionRecord | None:
+    """Returns the record of the connection that a transport is a part of; None if it is not recorded."""
+    for each in downFrom(transport):
+        record = getattr(each, "record", None)
+        if isinstance(record, ConnectionRecord):
+            return record
+    return None
+
+
+def noteEnd(transport: object, why: str, detail: str = "") -> None:
+    """Says in a connection's record, if there is one, why it ends."""
+    record = recordOf(transport)
+    if record is not None:
+        record.end(why, detail)

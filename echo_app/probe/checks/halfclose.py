@@ -1,0 +1,120 @@
+"""Does who shuts down its writing side still get everything back, and then the end?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.findings import Cost, Result, Status, passed
+from echo_app.probe.net.stream import SILENCE
+from echo_app.probe.net.wire import End
+from echo_app.probe.results.difference import Difference, firstDifference
+
+# It is a race in many servers, so that once is not enough. Every other try is of the larger size.
+TRIES, THOROUGH_TRIES = 20, 200
+
+# One segment, which FIN is in; and more than a server has read when FIN is sent.
+SMALL, LARGE = 1 << 10, 1 << 18
+
+# Silent tries after which there are no more: each takes as long as the silence does.
+ENOUGH = 2
+
+# Seconds after which no more tries are begun, but one of each size: on a slow path.
+BUDGET = 15.0
+
+ORDERLY = (End.FIN, End.CLOSE_NOTIFY, End.TRUNCATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What came back.
+
+    :param end: how the peer's side ended; None: it did not, in time.
+    :param found: where what came is not what was sent.
+    """
+
+    sent: int
+    came: int
+    end: End | None
+    found: Difference | None = None
+
+    @property
+    def kind(self) -> str:
+        """Returns what is wrong; empty: nothing."""
+        if self.found is not None:
+            return "other bytes"
+        isWhole = self.came == self.sent
+        if self.end is None:
+            return "no end" if isWhole else "silence"
+        if self.end in ORDERLY:
+            return "" if isWhole else "truncation" if self.came else "immediate close"
+        return "reset"
+
+    def __str__(self) -> str:
+        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
+        what = str(self.found or f"{self.came} of {self.sent} B back")
+        return f"{what}, then {then}"
+
+
+_MEANINGS = {
+    "other bytes": "What comes back after a half-close is not what was sent.",
+    "no end": "Clients that read to the end wait for ever.",
+    "silence": "Clients that shut down before reading wait for ever.",
+    "truncation": "Clients that shut down before reading lose part of their answer, and are not told.",
+    "immediate close": "Clients that shut down before reading lose answers.",
+    "reset": "Clients that shut down before reading see a reset, and may lose answers.",
+}
+
+
+class HalfClose:
+    """Sends data and FIN in one segment, and more data and FIN before any of it is read."""
+
+    name = "half-close"
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Datagrams have no end."""
+        return "" if context.target.isStream else "no stream"
+
+    def cost(self, context: Context) -> Cost:
+        """A few round trips each."""
+        tries = triesOf(context)
+        return Cost(tries // 2 * (SMALL + LARGE), tries, tries * 0.5)
+
+    async def run(self, context: Context) -> Result:
+        """One connection after the other, so that no cap on connections is in the way."""
+        tries: list[Try] = []
+        deadline = context.reactor.seconds() + BUDGET * (triesOf(context) / TRIES)
+        while len(tries) < triesOf(context) and sum(each.end is None for each in tries) < ENOUGH:
+            if len(tries) >= 2 and context.reactor.seconds() >= deadline:
+                break
+            tries.append(await self._try(context, LARGE if len(tries) % 2 else SMALL))
+        return judge(tries, isTLS=context.target.kind == "tls")
+
+    async def _try(self, context: Context, size: int) -> Try:
+        data = context.random.randbytes(size)
+        stream = await context.connect()
+        try:
+            stream.halfClose(data)
+            came = await stream.receiveAll()
+        finally:
+            await stream.abort()
+        return Try(size, len(came), stream.end, firstDifference(data, came))
+
+
+def triesOf(context: Context) -> int:
+    """Returns how many tries there are."""
+    return THOROUGH_TRIES if context.settings.isThorough else TRIES
+
+
+def judge(tries: list[Try], isTLS: bool = False) -> Result:
+    """Judges the tries. Over TLS, where few clients go on to read, a finding is a warning."""
+    wrong = [each for each in tries if each.kind]
+    if not wrong:
+        return passed(HalfClose.name, f"{len(tries)} of {len(tries)} whole, then the end")
+    kinds = Counter(each.kind for each in wrong)
+    kind = kinds.most_common(1)[0][0]
+    example = next(each for each in wrong if each.kind == kind)
+    status = Status.WARN if isTLS else Status.FAIL
+    seen = f"{len(wrong)} of {len(tries)}: {example}"
+    return Result(HalfClose.name, status, seen, _MEANINGS[kind], {"tries": len(tries), "kinds": dict(kinds)})

@@ -1,0 +1,206 @@
+"""Does every byte come back, in its place, and nothing else?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed
+from echo_app.probe.net.stream import SILENCE, Stream
+from echo_app.probe.net.wire import CHUNK, End
+from echo_app.probe.results.difference import Difference, firstDifference
+from echo_app.text import binarySize, quoted
+
+# Powers of two, and the edges of segments (of 536, 1448 and 1460 bytes), pages, buffers and TLS records.
+POWERS = tuple(1 << power for power in range(25))
+EDGES = (3, 535, 537, 1447, 1449, 1459, 1461, 4095, 4097, 8191, 8193, 16383, 16385, 65535, 65537, 100_000)
+SIZES = tuple(sorted(POWERS + EDGES))
+
+# The largest of a quick examination; the largest that is awaited alone; all up to it are pipelined.
+QUICK, ALONE = 1 << 20, 1 << 16
+
+# Seconds after which a larger size is not begun, and as many that the next one may still take.
+BUDGET = 15.0
+
+# Bytes around a difference in which what belongs there is looked for.
+_AROUND = 1 << 20
+
+# Seconds in which what comes beside the answers must have come; a longer wait would cost more than it finds.
+_AFTER = 0.2
+
+# Seconds that the clock can tell, at the most.
+_TICK = 1e-6
+
+# What is sent after every byte value, so that services which await a line, or a web browser, answer too.
+_LINES = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What came is too short.
+
+    :param end: how the stream ended; None: it fell silent.
+    """
+
+    came: int
+    sent: int
+    end: End | None
+
+    def __str__(self) -> str:
+        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
+        return f"{self.came or 'nothing'} of {self.sent} B came back, then {then}"
+
+
+class Identity:
+    """Sends every byte value, and random bytes in pieces of many sizes."""
+
+    name = "identity"
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Datagrams have a check of their own."""
+        return "" if context.target.isStream else "no stream"
+
+    def cost(self, context: Context) -> Cost:
+        """All the sizes; the small ones twice."""
+        sizes = sizesFor(context)
+        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), 2, 2 * BUDGET)
+
+    async def run(self, context: Context) -> Result:
+        """Stops at the first difference. A single connection is not taken for all of them."""
+        result = await self._once(context)
+        if not result.isFinal:
+            return result
+        again = await self._once(context)
+        if again.status is Status.PASS:
+            seen = f"{result.seen}; all of it on the next connection"
+            return replace(result, seen=seen, meaning=_SOMETIMES, isFinal=False)
+        return result if again.isFinal else again
+
+    async def _once(self, context: Context) -> Result:
+        stream = await context.connect()
+        try:
+            return await _Exchange(context, stream).run()
+        finally:
+            await stream.abort()
+
+
+class _Exchange:
+    """One connection's worth of pieces.
+
+    :ivar sent: bytes that have come back.
+    """
+
+    def __init__(self, context: Context, stream: Stream) -> None:
+        self._context = context
+        self._stream = stream
+        self.sent = 0
+
+    async def run(self) -> Result:
+        """Small pieces one by one, all of them in a row, and then the larger ones while there is time."""
+        sizes = sizesFor(self._context)
+        small = [each for each in sizes if each <= ALONE]
+        # In no order that somebody else sends: a character generator's is that of the values.
+        every = bytes(self._context.random.sample(range(256), 256))
+        if found := await self._exchange([every + _LINES]):
+            return judge(found, self.sent)
+        clock = self._context.reactor
+        deadline = clock.seconds() + BUDGET
+        done, rate = 0, 0.0
+        for batch in [*([size] for size in small), small, *([size] for size in sizes[len(small) :])]:
+            if clock.seconds() >= deadline:
+                break
+            pieces = [self._context.random.randbytes(size) for size in batch]
+            start = clock.seconds()
+            if found := await self._exchange(pieces):
+                return judge(found, self.sent)
+            rate = sum(batch) / max(clock.seconds() - start, _TICK)
+            done = sizes.index(batch[-1]) + 1
+        if extra := await self._stream.read(_AFTER):
+            return judge(Difference("inserted", 0, len(extra), extra), self.sent)
+        slow = f"; {len(sizes) - done} larger ones would take too long here" if done < len(sizes) else ""
+        seen = (
+            f"{done} sizes, 1 B to {binarySize(sizes[done - 1])}, the last at {binarySize(int(rate))}/s{slow}"
+        )
+        return passed(Identity.name, seen, sizes=sizes[:done], bytes=self.sent, rate=rate)
+
+    async def _exchange(self, pieces: list[bytes]) -> Difference | Shortfall | None:
+        for piece in pieces:
+            self._stream.write(piece)
+        whole = b"".join(pieces)
+        found = await returned(self._stream, whole)
+        if found is None:
+            self.sent += len(whole)
+        return found
+
+
+def sizesFor(context: Context) -> list[int]:
+    """Returns the sizes, in rising order."""
+    return [size for size in SIZES if size <= QUICK or not context.settings.isQuick]
+
+
+async def returned(stream: Stream, sent: bytes, silence: float = SILENCE) -> Difference | Shortfall | None:
+    """Reads as many bytes as were sent, and compares them as they come.
+
+    :return: the first difference; its offset counts from the beginning of `sent`.
+    """
+    position = 0
+    while position < len(sent):
+        chunk = await stream.read(silence, min(CHUNK, len(sent) - position))
+        if not chunk:
+            return Shortfall(position, len(sent), stream.end)
+        if not sent.startswith(chunk, position):
+            more = await stream.receive(2 * CHUNK, _AFTER)
+            return _around(sent, position, chunk + more)
+        position += len(chunk)
+    return None
+
+
+def _around(sent: bytes, position: int, came: bytes) -> Difference | None:
+    begin = max(0, position - _AROUND)
+    found = firstDifference(sent[begin : position + _AROUND], sent[begin:position] + came)
+    return found and replace(found, offset=begin + found.offset)
+
+
+def judge(found: Difference | Shortfall, before: int) -> Result:
+    """Says what was found.
+
+    :param before: bytes that had come back before.
+    """
+    found = fromStart(found, before)
+    if isinstance(found, Shortfall):
+        return _judgeShortfall(found)
+    isEcho = found.offset > 0 or found.kind != "foreign"
+    seen = str(found) if isEcho else "other bytes"
+    if found.kind in ("foreign", "inserted"):
+        seen += f": {quoted(found.found)}"
+    details = {"kind": found.kind, "offset": found.offset, "size": found.size}
+    meaning = _MEANINGS[found.kind] if isEcho else _NO_ECHO
+    return failed(Identity.name, seen, meaning, not isEcho, **details)
+
+
+def _judgeShortfall(found: Shortfall) -> Result:
+    meaning = "Part of what is sent never arrives." if found.came else "Nothing here sends back what it gets."
+    details = {"came": found.came, "sent": found.sent, "end": found.end and found.end.name}
+    return failed(Identity.name, str(found), meaning, isFinal=not found.came, **details)
+
+
+def fromStart(found: Difference | Shortfall, before: int) -> Difference | Shortfall:
+    """Returns the same, counted from the connection's first byte.
+
+    :param before: bytes that had come back before.
+    """
+    if isinstance(found, Shortfall):
+        return replace(found, came=before + found.came, sent=before + found.sent)
+    return replace(found, offset=before + found.offset)
+
+
+_SOMETIMES = "Some connections are made, and not served."
+_NO_ECHO = "This is no echo."
+_MEANINGS = {
+    "changed": "Something on the way changes data, and TCP's checksum does not see it.",
+    "lost": "Something on the way loses data without ending the connection.",
+    "duplicated": "Something on the way sends data twice.",
+    "moved": "Something on the way changes the order of data.",
+    "inserted": "Something on the way adds data of its own.",
+    "foreign": "Something mixes up connections, or changes everything from there on.",
+}

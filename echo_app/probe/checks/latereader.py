@@ -1,0 +1,133 @@
+"""What becomes of a peer that sends and sends, and reads late?"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from fcntl import ioctl
+from struct import unpack
+from termios import FIONREAD, TIOCOUTQ
+from typing import Any
+
+from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.identity import Shortfall, returned
+from echo_app.probe.net.stream import SILENCE, Stream
+from echo_app.probe.net.timeouts import pause
+from echo_app.probe.results.difference import Difference
+from echo_app.text import binarySize
+
+# Somebody who swallows more than this has no bound that an application could meet.
+LIMIT = 64 << 20
+
+# Bytes that are written at a time: as little as one wait is worth.
+PIECE = 1 << 18
+
+# Seconds in which the kernel takes nothing, which is push-back; and of an examination that is quick.
+STALL, QUICK_STALL = 2.0, 0.5
+
+# Seconds that the reader is late after that: longer than time-outs of a few seconds, which cut it off; and,
+# of a thorough examination, longer than the minute that is the default of many proxies.
+LATE, QUICK_LATE, THOROUGH_LATE = 6.0, 0.5, 65.0
+
+# Seconds that filling may take: a slow path is not filled, but read from where it is then.
+FILLING = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How much a path swallowed before anybody read.
+
+    :param swallowed: bytes that our kernel took.
+    :param sending: of these, those that it has still to send, or that no other kernel has acknowledged.
+    :param receiving: of these, those that are back in our kernel, unread.
+    :param isPushedBack: it took no more.
+    """
+
+    swallowed: int
+    sending: int
+    receiving: int
+    isPushedBack: bool
+
+
+class LateReader:
+    """Sends without reading until nothing more is taken, waits, and reads everything."""
+
+    name = "late-reader"
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Datagrams are not pushed back."""
+        return "" if context.target.isStream else "no stream"
+
+    def cost(self, context: Context) -> Cost:
+        """The time to fill, which takes next to none on a fast path, and to wait."""
+        return Cost(LIMIT, 1, 10 + lateness(context.settings))
+
+    async def run(self, context: Context) -> Result:
+        """Everything that was swallowed is read, and compared."""
+        stall = QUICK_STALL if context.settings.isQuick else STALL
+        stream = await context.connect()
+        try:
+            sent, filled = await self._fill(context, stream, stall)
+            if not stream.isCut:
+                await pause(context.reactor, lateness(context.settings))
+            return judge(filled, await returned(stream, sent))
+        finally:
+            await stream.abort()
+
+    async def _fill(self, context: Context, stream: Stream, stall: float) -> tuple[bytes, Filled]:
+        """Writes until the kernel has taken nothing for `stall` seconds; what it has not taken waits on."""
+        sent = bytearray()
+        deadline = context.reactor.seconds() + FILLING
+        isTaking = True
+        while isTaking and len(sent) < LIMIT and context.reactor.seconds() < deadline:
+            piece = context.random.randbytes(PIECE)
+            sent += piece
+            stream.write(piece)
+            isTaking = await stream.drain(stall)
+        swallowed = len(sent) - stream.unsent
+        filled = Filled(swallowed, *_queues(stream.sock), isPushedBack=not isTaking)
+        return bytes(sent), filled
+
+
+def lateness(settings: Settings) -> float:
+    """Returns for how many seconds the reader is late."""
+    return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
+
+
+def _queues(sock: socket.socket) -> tuple[int, int]:
+    """Returns the bytes in the kernel's queues to the peer and from it."""
+    sending, receiving = (unpack("=i", ioctl(sock, which, bytes(4)))[0] for which in (TIOCOUTQ, FIONREAD))
+    return sending, receiving
+
+
+def judge(filled: Filled, found: Difference | Shortfall | None) -> Result:
+    """Judges what was swallowed, and what came of it when it was read late.
+
+    :param found: what was wrong with it.
+    """
+    details: dict[str, Any] = {
+        "swallowed": filled.swallowed,
+        "sending": filled.sending,
+        "receiving": filled.receiving,
+        "pushed back": filled.isPushedBack,
+    }
+    name = LateReader.name
+    if isinstance(found, Shortfall):
+        then = f"nothing for {SILENCE:g} s" if found.end is None else found.end.value
+        seen = f"{binarySize(found.came)} of {binarySize(found.sent)} came back to a late reader, then {then}"
+        loss = "loses data" if found.end else "waits for ever, and so does the far end"
+        return failed(name, seen, f"A peer that pauses before it reads {loss}.", **details)
+    if found is not None:
+        return failed(name, str(found), "A peer that pauses before it reads gets other data.", **details)
+    if filled.isPushedBack:
+        own = binarySize(filled.sending + filled.receiving)
+        return passed(
+            name, f"push-back after {binarySize(filled.swallowed)}, {own} of it in this kernel", **details
+        )
+    seen = f"no push-back within {binarySize(filled.swallowed)}"
+    if filled.swallowed < LIMIT:
+        return passed(name, f"{seen} and {FILLING:g} s; whole", **details)
+    return warned(
+        name, seen, "Something on the way stores without a bound that a slow reader could meet.", **details
+    )

@@ -1,0 +1,92 @@
+"""Who the service thinks we are, where it says so in a first line of JSON."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.findings import Cost, Result, passed, skipped
+from echo_app.probe.net.stream import Stream
+
+# Seconds in which the line begins, and its bytes at the most: it has a few addresses and names.
+SOON, LONGEST = 2.0, 4096
+
+Address = tuple[str, int]
+
+
+def addressOf(text: object) -> Address | None:
+    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for what is neither."""
+    host, _, port = str(text).rpartition(":")
+    try:
+        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
+    except ValueError:
+        return None
+
+
+def described(address: Address) -> str:
+    """Writes an address."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
+    """Returns what the service's first line means.
+
+    :param line: whatever came; empty is nothing.
+    :param own: our end of the connection.
+    :param speaksTLS: our end is TLS.
+    """
+    try:
+        said = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        said = None
+    peer = addressOf(said.get("peer")) if isinstance(said, dict) else None
+    if not isinstance(said, dict) or peer is None:
+        return skipped("peer", "the service does not say")
+    parts = [f"seen as {described(peer)}"]
+    if peer[0] != own[0]:
+        parts.append(f"ours is {described(own)}: a NAT or a proxy is between")
+    elif peer[1] != own[1]:
+        parts.append(f"our port is {own[1]}: a NAT or a proxy is between")
+    else:
+        parts.append("as we are")
+    proxy = addressOf(said.get("proxy"))
+    if proxy is not None:
+        parts.append(f"by word of a proxy at {described(proxy)}")
+    if bool(said.get("tls")) != speaksTLS:
+        parts.append("TLS ends before the service" if speaksTLS else "TLS begins on the way")
+    return passed("peer", ", ".join(parts), peer=described(peer), own=described(own), said=said)
+
+
+class Peer:
+    """A connection on which the service speaks first."""
+
+    name = "peer"
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Is for what has an address."""
+        return "" if context.target.kind in ("tcp", "tls") else "not over TCP"
+
+    def cost(self, context: Context) -> Cost:
+        """A connection."""
+        return Cost(0, 1, SOON)
+
+    async def run(self, context: Context) -> Result:
+        """Listens."""
+        stream = await context.connect()
+        try:
+            own = stream.sock.getsockname()[:2]
+            return judge(await _firstLine(stream), own, context.target.kind == "tls")
+        finally:
+            await stream.abort()
+
+
+async def _firstLine(stream: Stream) -> bytes:
+    line = bytearray()
+    while len(line) < LONGEST and not line.endswith(b"\n"):
+        more = await stream.read(SOON, LONGEST)
+        if not more:
+            break
+        line += more
+    return bytes(line)

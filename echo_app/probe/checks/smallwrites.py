@@ -1,0 +1,222 @@
+"""Whether small writes wait for acknowledgements.
+
+Nagle's algorithm (RFC 896) at the far end holds a small segment back until the one before is acknowledged,
+and a delayed acknowledgement (RFC 1122, 4.2.3.2) here keeps it waiting: 40 ms on Linux, up to 500 by the RFC.
+
+A machine that is late takes as long. So rounds come in pairs that differ in one thing: in one round our
+kernel delays its acknowledgements, and in the other it sends them as soon as an answer is read. Only an
+algorithm that waits for them makes the first kind of round the longer one more often than chance does.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
+from echo_app.probe.checks.identity import Shortfall, fromStart, returned
+from echo_app.probe.net.stream import Stream
+from echo_app.probe.results.difference import Difference
+from echo_app.probe.results.statistics import headsByChance, interval, milliseconds, spread
+
+# Pairs of rounds in a batch, and seconds after which no other batch is begun where they cannot tell.
+PAIRS, BUDGET = 24, 10.0
+
+# Bytes of the first and the second write.
+HEAD, BODY = 4, 60
+
+# Seconds of difference that are a delayed acknowledgement's: 40 ms, less what a timer may be early.
+LAG = 0.035
+
+# Probability at which it is no chance any more that delayed acknowledgements take longer: with 20 of 20 such
+# differences, or 28 of 30. A machine that is late so often has a hundred batches to be wrong in.
+DOUBT = 1e-6
+
+# The share of pairs below which no far end waits: 24 pairs without a difference leave that much possible.
+FEW = 0.14
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rounds, one after the other.
+
+    :param delayed: seconds of the one whose acknowledgements were delayed.
+    :param prompt: seconds of the one whose acknowledgements were not.
+    """
+
+    delayed: float
+    prompt: float
+
+    @property
+    def added(self) -> float:
+        """Seconds that the delay of the acknowledgements adds, or the moment does."""
+        return self.delayed - self.prompt
+
+
+class Broken(Exception):
+    """An answer did not come back as it was sent; :attr:`found` says how.
+
+    :ivar found: counted from the connection's first byte.
+    """
+
+    def __init__(self, found: Difference | Shortfall) -> None:
+        super().__init__(str(found))
+        self.found = found
+
+
+class SmallWrites:
+    """Sends two small pieces, one write each, and awaits both; and then the same in one write."""
+
+    name = "small-writes"
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Datagrams don't wait."""
+        return "" if context.target.isStream else "no stream"
+
+    def cost(self, context: Context) -> Cost:
+        """A round trip each, or 40 ms; one batch, as there are more only if it cannot tell."""
+        rounds = 3 * PAIRS
+        return Cost(rounds * (HEAD + BODY), 2, rounds * 0.1)
+
+    async def run(self, context: Context) -> Result:
+        """Two connections, so that two writes do not shape the acknowledgements of one."""
+        try:
+            batches = await self._inTwoWrites(context)
+            whole, pieces = await self._inOneWrite(context)
+        except Broken as error:
+            return judgeBroken(error.found)
+        return judge(batches, whole, pieces)
+
+    async def _inTwoWrites(self, context: Context) -> list[list[Pair]]:
+        """Sends batches of pairs until they can tell, or there is no more time."""
+        rounds = _Rounds(context, await context.connect())
+        try:
+            deadline = context.reactor.seconds() + BUDGET
+            batches: list[list[Pair]] = []
+            while doWait(batches) is None and (not batches or context.reactor.seconds() < deadline):
+                batches.append([await rounds.pair() for _ in range(PAIRS)])
+            return batches
+        finally:
+            await rounds.stream.abort()
+
+    async def _inOneWrite(self, context: Context) -> tuple[list[float], int]:
+        """Returns the times of rounds, and in how many pieces most of the answers were read."""
+        rounds = _Rounds(context, await context.connect())
+        try:
+            times, pieces = [], []
+            for _ in range(PAIRS):
+                before = rounds.stream.pieces
+                times.append(await rounds.round([HEAD + BODY]))
+                pieces.append(rounds.stream.pieces - before)
+            return times, sorted(pieces)[PAIRS // 2]
+        finally:
+            await rounds.stream.abort()
+
+
+class _Rounds:
+    """The rounds on a connection."""
+
+    def __init__(self, context: Context, stream: Stream) -> None:
+        self.stream = stream
+        self._context = context
+        self._answered = 0
+
+    async def pair(self) -> Pair:
+        """Sends both rounds of a pair, in an order of chance: what is periodic meets either as often."""
+        seconds = {}
+        for isPrompt in self._context.random.sample((False, True), 2):
+            seconds[isPrompt] = await self.round([HEAD, BODY], isPrompt)
+        return Pair(seconds[False], seconds[True])
+
+    async def round(self, sizes: Sequence[int], isPrompt: bool = False) -> float:
+        """Sends pieces of these sizes, one write each, and awaits them; returns the seconds.
+
+        :raise Broken: when something else comes back.
+        """
+        reactor = self._context.reactor
+        pieces = [self._context.random.randbytes(size) for size in sizes]
+        start = reactor.seconds()
+        for piece in pieces:
+            self.stream.write(piece)
+        acknowledge(self.stream.sock, isPrompt)
+        found = await returned(self.stream, b"".join(pieces))
+        if found is not None:
+            raise Broken(fromStart(found, self._answered))
+        self._answered += sum(sizes)
+        return float(reactor.seconds() - start)
+
+
+def acknowledge(sock: socket.socket, isPrompt: bool) -> None:
+    """Has our kernel acknowledge what comes as soon as it is read, or later, as most others do.
+
+    Linux forgets it when something is sent (tcp(7), TCP_QUICKACK), so that it is told after each write.
+    """
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, isPrompt)
+
+
+def judgeBroken(found: Difference | Shortfall) -> Result:
+    """Says what did not come back as it was sent."""
+    meaning = "Small messages get lost or stuck."
+    if isinstance(found, Difference):
+        meaning = "Small messages come back as others."
+    return failed(SmallWrites.name, str(found), meaning)
+
+
+def _counts(batches: Sequence[Sequence[Pair]]) -> tuple[int, int]:
+    """Returns in how many pairs delayed acknowledgements made a round longer, and shorter, by a delay."""
+    added = [pair.added for pairs in batches for pair in pairs]
+    return sum(each >= LAG for each in added), sum(each <= -LAG for each in added)
+
+
+def doWait(batches: Sequence[Sequence[Pair]]) -> bool | None:
+    """Says whether answers wait for acknowledgements; None where the pairs so far cannot tell.
+
+    They do where more pairs differ by a delay than chance explains, which makes as many differ the other way.
+    They do not where so few differ that hardly any can be due to a wait (Wilson interval).
+    """
+    longer, shorter = _counts(batches)
+    if headsByChance(longer, longer + shorter) <= DOUBT:
+        return True
+    return False if interval(longer, sum(map(len, batches)))[1] < FEW else None
+
+
+def judge(batches: Sequence[Sequence[Pair]], whole: Sequence[float], pieces: int = 1) -> Result:
+    """Names the delay where prompt acknowledgements cure it, and says whether one write does, too.
+
+    :param batches: the rounds in two writes.
+    :param whole: seconds of those in one.
+    :param pieces: in which the answers to these mostly came.
+    """
+    pairs = [pair for batch in batches for pair in batch]
+    longer, shorter = _counts(batches)
+    details = {
+        "split": [pair.delayed for pair in pairs],
+        "prompt": [pair.prompt for pair in pairs],
+        "whole": list(whole),
+        "longer": longer,
+        "shorter": shorter,
+        "pieces": pieces,
+    }
+    name = SmallWrites.name
+    answer = doWait(batches)
+    if answer:
+        waits = sorted(pair.added for pair in pairs if pair.added >= LAG)
+        added = milliseconds(waits[len(waits) // 2])
+        seen = f"{longer} of {len(pairs)} wait {added} more where we delay acknowledgements"
+        least = min(pair.prompt for pair in pairs)
+        isCured = sum(each - least >= LAG for each in whole) < len(whole) / 2
+        meaning = "The far end sends without TCP_NODELAY: " + (
+            "write a message in one piece, or set it there." if isCured else "set it there."
+        )
+        return warned(name, seen, meaning, **details)
+    times = spread([pair.delayed for pair in pairs])
+    cut = f", {HEAD + BODY} B in {pieces} pieces" if pieces > 1 else ""
+    if not longer:
+        return passed(name, f"{times}, none waits for an acknowledgement{cut}", **details)
+    late = f"{longer} of {len(pairs)} late with delayed acknowledgements, {shorter} with prompt ones"
+    if answer is None:
+        return skipped(name, f"{times}, too unsteady to tell who waits: {late}{cut}", **details)
+    return passed(name, f"{times}, hardly any waits: {late}{cut}", **details)

@@ -1,0 +1,251 @@
+"""What a path does to datagrams: loss, order, size, and single source ports."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from echo_app.probe.checks.check import Context, lackOfDescriptors
+from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
+from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.results.statistics import interval, spread
+from echo_app.targets import Target
+
+# Datagrams of the main question, their bytes, and the seconds between two. A voice call is as dense.
+COUNT, QUICK_COUNT, SIZE, INTERVAL = 1000, 200, 64, 0.01
+
+# The share that may be lost, and how many times in a row it has to be more. On a path that loses exactly as
+# much, one round in forty would say so, and three in a row one time in fifty thousand.
+TOLERATED, ROUNDS = 0.01, 3
+
+# Sizes of which the largest that comes back is looked for: around what fits into IPv6's smallest packet, and
+# into one of Ethernet with and without tunnels, and up to the largest there is.
+SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST_DATAGRAM)
+
+# Tries of each size. A large datagram is lost with each of its fragments: of 45 at 1 %, every third time.
+TRIES = 4
+
+# Sizes that are tried between the largest that comes back and the next one, and how often it is looked
+# between: enough to tell every size from its neighbour. Seconds between two, for the sake of slow links.
+BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
+
+# Source ports, datagrams from each in a round, and seconds between two. All ports take their turns,
+# so that a short outage takes a few from every port rather than all from one.
+PORTS, QUICK_PORTS, PER_PORT, PORT_INTERVAL = 64, 4, 10, 0.005
+
+# What a finding means.
+CUT = "Larger datagrams lose their end, and nobody tells."
+CORRUPT = "An application needs checksums of its own on this path."
+BAD_PORTS = (
+    "One of several parallel ways loses everything: some clients reach nobody, and others see nothing."
+)
+LOSSY = "Applications must send again, or do without what is lost."
+SILENT = "Nothing that is sent over UDP arrives, or no answer returns."
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What became of datagrams from many source ports.
+
+    :param silent: those that lost everything, in every round.
+    :param lost: datagrams lost by the others.
+    :param sent: datagrams sent from the others.
+    """
+
+    silent: tuple[int, ...] = ()
+    lost: int = 0
+    sent: int = 0
+
+    @classmethod
+    def of(cls, numbers: Sequence[int], rounds: Sequence[Sequence[Exchange]]) -> Ports:
+        """Sums up rounds of exchanges, one of each port in the order of their numbers."""
+        byPort = list(zip(numbers, zip(*rounds, strict=True), strict=True))
+        silent = [port for port, each in byPort if all(exchange.isSilent for exchange in each)]
+        others = [exchange for port, each in byPort if port not in silent for exchange in each]
+        return cls(tuple(silent), *_sum(others))
+
+    @property
+    def areBad(self) -> bool:
+        """Says whether the silent ones are so because of what they are: the others hardly lose anything."""
+        return bool(self.silent) and self.sent * TOLERATED > max(self.lost, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of everything that was asked.
+
+    :param rounds: of the main question.
+    :param largest: bytes of the largest datagram that came back; 0 is not asked.
+    :param unfragmented: bytes of the largest datagram that leaves this machine in one packet.
+    :param others: the exchanges about sizes and ports, for what was wrong in them.
+    """
+
+    rounds: Sequence[Exchange]
+    largest: int = 0
+    unfragmented: int = 0
+    ports: Ports = Ports()
+    others: Sequence[Exchange] = ()
+
+
+def tooMany(lost: int, sent: int) -> bool:
+    """Says whether more than what is tolerated is lost, as far as so many datagrams can tell."""
+    return interval(lost, sent)[0] > TOLERATED
+
+
+def judge(seen: Seen) -> Result:
+    """Returns what that means."""
+    everything = [*seen.rounds, *seen.others]
+    differing = [sizes for exchange in everything for sizes in exchange.differing.values()]
+    strange = sum(exchange.strange for exchange in everything)
+    lost, sent = _sum(seen.rounds)
+    silent = seen.ports.silent
+    what = describe(seen)
+    details: dict[str, Any] = {
+        "sent": sent,
+        "lost": lost,
+        "largest": seen.largest,
+        "silentPorts": list(silent),
+    }
+    if differing:
+        went, came = differing[0]
+        how = f"{went} B came back " + (f"as {came} B" if went != came else "altered")
+        meaning = CUT if all(came < went for went, came in differing) else CORRUPT
+        return failed("udp", f"{len(differing)} answers differ: {how}", meaning, **details)
+    if strange:
+        return failed("udp", f"{strange} answers to nothing that was asked", CORRUPT, **details)
+    if seen.ports.areBad:
+        ports = ", ".join(map(str, silent))
+        return failed("udp", f"{len(silent)} of {PORTS} source ports dead: {ports}", BAD_PORTS, **details)
+    if len(seen.rounds) == ROUNDS and all(tooMany(*_sum([each])) for each in seen.rounds):
+        low, high = (f"{end * 100:.1f}" for end in interval(lost, sent))
+        return warned("udp", f"{low} to {high} % lost: {what}", LOSSY, **details)
+    return passed("udp", what, **details)
+
+
+def _sum(exchanges: Iterable[Exchange]) -> tuple[int, int]:
+    """Returns how many datagrams were lost, and how many were sent."""
+    counts = [(exchange.lost, len(exchange.sent)) for exchange in exchanges]
+    return sum(lost for lost, _ in counts), sum(sent for _, sent in counts)
+
+
+def describe(seen: Seen) -> str:
+    """Says what was seen, in a few words."""
+    times = [time for exchange in seen.rounds for time in exchange.roundTrips.values()]
+    lost, sent = _sum(seen.rounds)
+    parts = [spread(times)] if times else []
+    parts.append(f"{lost} of {sent} lost")
+    for word, count in (
+        ("doubled", sum(exchange.duplicates for exchange in seen.rounds)),
+        ("out of order", sum(exchange.reordered for exchange in seen.rounds)),
+    ):
+        if count:
+            parts.append(f"{count} {word}")
+    if seen.largest:
+        parts.append(f"up to {seen.largest} B" + _fragments(seen))
+    if seen.ports.sent >= PORTS * PER_PORT:
+        parts.append(f"{PORTS} source ports")
+    return ", ".join(parts)
+
+
+def _fragments(seen: Seen) -> str:
+    if seen.largest > seen.unfragmented:
+        return " in fragments"
+    return " and no fragments" if seen.unfragmented < LARGEST_DATAGRAM else ""
+
+
+class UDP:
+    """A thousand datagrams, a hundred a second; then large ones, and ones from many source ports.
+
+    :param source: what makes a source, of a reactor, a target, and chance.
+    :param pace: how many times faster everything is, waiting included; for paths that are known.
+    """
+
+    name = "udp"
+
+    def __init__(self, source: Callable[[Any, Target, Random], Source] = Source, pace: float = 1.0) -> None:
+        self._source = source
+        self._pace = pace
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Is for UDP targets, and needs a descriptor for each source port."""
+        return lackOfDescriptors(_extent(context)[1]) if context.target.kind == "udp" else "not asked for"
+
+    def cost(self, context: Context) -> Cost:
+        """Everything once; what is asked again is asked because something is wrong."""
+        count, ports = _extent(context)
+        return (
+            Cost(ports * PER_PORT * SIZE, ports, ports * PER_PORT * PORT_INTERVAL)
+            + Cost(count * SIZE, 0, count * INTERVAL)
+            + Cost(sum(SIZES) * TRIES, 0, len(SIZES) * TRIES * SIZE_INTERVAL)
+        )
+
+    async def run(self, context: Context) -> Result:
+        """Asks from many source ports, and then from one that was answered."""
+        _, ports = _extent(context)
+        opened: list[Source] = []
+        try:
+            for _ in range(ports):
+                source = self._source(context.reactor, context.target, context.random)
+                source.open()
+                opened.append(source)
+            return await self._examine(context, opened)
+        except CannotConnect as error:
+            return failed(self.name, f"nothing can be sent: {error}", SILENT)
+        finally:
+            for source in opened:
+                source.close()
+
+    async def _examine(self, context: Context, sources: Sequence[Source]) -> Result:
+        byPort = [await self._ask(context, sources, [SIZE] * PER_PORT, PORT_INTERVAL)]
+        heard = [source for source, each in zip(sources, byPort[0], strict=True) if not each.isSilent]
+        if not heard and any(each.strange for each in byPort[0]):
+            return judge(Seen((), others=byPort[0]))
+        if not heard:
+            refused = ": refused" if any(source.refusals for source in sources) else ""
+            return failed(self.name, f"no answer to {len(sources) * PER_PORT} datagrams{refused}", SILENT)
+        rounds = await self._rounds(context, heard[0])
+        largest, exchanges = await self._sizes(context, heard[0])
+        if len(heard) < len(sources):
+            byPort.append(await self._ask(context, sources, [SIZE] * PER_PORT, PORT_INTERVAL))
+        ports = Ports.of([source.port for source in sources], byPort)
+        others = [*exchanges, *itertools.chain(*byPort)]
+        return judge(Seen(rounds, largest, heard[0].unfragmented, ports, others))
+
+    async def _rounds(self, context: Context, source: Source) -> list[Exchange]:
+        """Asks the main question, until one round is good or all are bad."""
+        count, _ = _extent(context)
+        rounds: list[Exchange] = []
+        while len(rounds) < ROUNDS:
+            rounds += await self._ask(context, [source], [SIZE] * count, INTERVAL)
+            if not tooMany(rounds[-1].lost, count):
+                break
+        return rounds
+
+    async def _sizes(self, context: Context, source: Source) -> tuple[int, list[Exchange]]:
+        """Returns the largest size that comes back, and the exchanges about it."""
+        sizes: Sequence[int] = SIZES
+        low, high = SIZE, LARGEST_DATAGRAM + 1
+        exchanges: list[Exchange] = []
+        for _ in range(1 if context.settings.isQuick else 1 + ZOOMS):
+            exchanges += await self._ask(context, [source], [*sizes] * TRIES, SIZE_INTERVAL)
+            low = max([low, *exchanges[-1].answeredSizes()])
+            high = min((size for size in sizes if size > low), default=high)
+            step = max(1, (high - low) // (BETWEEN + 1))
+            sizes = range(low + step, high, step)
+            if not sizes:
+                break
+        return low, exchanges
+
+    async def _ask(
+        self, context: Context, sources: Sequence[Source], sizes: Sequence[int], interval: float
+    ) -> list[Exchange]:
+        return await ask(context.reactor, sources, sizes, interval / self._pace, SILENCE / self._pace)
+
+
+def _extent(context: Context) -> tuple[int, int]:
+    """Returns how many datagrams the main question has, and how many source ports are used."""
+    return (QUICK_COUNT, QUICK_PORTS) if context.settings.isQuick else (COUNT, PORTS)

@@ -1,0 +1,176 @@
+"""What every command of ``echo-probe`` is given: values from texts, and the options that all of them have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from getopt import GetoptError, gnu_getopt
+from pathlib import Path
+from typing import Any
+
+from twisted.python.usage import Options as BaseOptions
+from twisted.python.usage import UsageError
+
+from echo_app import __version__
+from echo_app.probe.net.tls import contextOf
+from echo_app.targets import BadTarget, Target, TLSOptions, isName, parseTarget
+
+
+def positiveNumber(text: str) -> float:
+    """Returns a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise ValueError("not a number, more than 0")
+    return value
+
+
+def wholeNumber(text: str) -> int:
+    """Returns a whole number above 0."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ValueError("not a whole number, more than 0")
+    return int(text)
+
+
+def serverName(text: str) -> str:
+    """Returns a host's name."""
+    if not isName(text):
+        raise ValueError("no host's name")
+    return text
+
+
+def protocolNames(text: str) -> tuple[str, ...]:
+    """Returns names for ALPN, in a list with commas (RFC 7301, 3.1)."""
+    names = tuple(text.split(","))
+    if not all(name.isascii() and 0 < len(name) < 256 for name in names):
+        raise ValueError("not names with commas between them, of up to 255 letters")
+    return names
+
+
+def writablePath(text: str) -> Path:
+    """Returns the path of a file that can be written, for all that is known before it is."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise ValueError("there is no such folder")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError("can't be written")
+    return path
+
+
+def row(option: str, short: str | None, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
+    """Returns a row of ``optParameters``, whose errors name the option and the value."""
+
+    def coerce(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise UsageError(f"--{option} {text!r}: {error}") from None
+
+    return [option, short, default, doc, coerce]
+
+
+class ProbeOptions(BaseOptions):
+    """The options of every command."""
+
+    synopsis: str
+
+    def getSynopsis(self) -> str:
+        """Returns the first line of the help."""
+        return f"Usage: echo-probe {self.synopsis}"
+
+    def opt_version(self) -> None:
+        """Display the version of echo_app and exit."""
+        print(f"echo-probe {__version__}")
+        raise SystemExit(0)
+
+
+class CommandOptions(ProbeOptions):
+    """The options of every command that is given some texts, before, between and after its options.
+
+    :ivar texts: what is no option.
+    """
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parses options wherever they stand."""
+        try:
+            found, texts = gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            raise UsageError(str(error)) from None
+        hasValue = {f"--{each[:-1]}" for each in self.longOpt if each.endswith("=")}
+        first = [f"{name}={value}" if name in hasValue else f"{name}{value}" for name, value in found]
+        super().parseOptions([*first, "--", *texts])
+
+    def parseArgs(self, *texts: str) -> None:
+        """Takes the texts."""
+        self.texts = list(texts)
+
+
+class TargetOptions(CommandOptions):
+    """The options of every command that talks to targets.
+
+    :ivar targets: what is looked at.
+    """
+
+    longdesc = (
+        "A target is HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:///PATH, "
+        "or a Twisted client endpoint description; an IPv6 address is in brackets."
+    )
+    optFlags = [
+        ["insecure", None, "TLS: believe every certificate."],
+        ["strict", None, "Warnings are findings."],
+    ]
+    optParameters = [
+        row("ca", None, None, "TLS: PEM file with whom the certificate must lead to.", str),
+        row("cert", None, None, "TLS: PEM file of our own certificate.", str),
+        row("key", None, None, "TLS: PEM file of its key. [default: the certificate's file]", str),
+        row("sni", None, None, "TLS: whom the certificate must name. [default: the host]", serverName),
+        row("alpn", None, None, "TLS: protocols to offer, such as h2,http/1.1.", protocolNames),
+        row("seed", None, None, "Number that all chance follows from, to repeat a run.", wholeNumber),
+    ]
+    targets: list[Target]
+
+    def postOptions(self) -> None:
+        """Reads the targets, when it is known how they speak TLS."""
+        if not self.texts:
+            raise UsageError("no target, such as 127.0.0.1:8080")
+        self.targets = [self.target(text) for text in self.texts]
+        if all(target.kind != "tls" for target in self.targets):
+            for option in ("ca", "cert", "key", "sni", "alpn", "insecure"):
+                if self[option]:
+                    raise UsageError(f"--{option}: there is no tls:// that it applies to")
+
+    def target(self, text: str) -> Target:
+        """Returns the target that is written like this.
+
+        :raise UsageError: when it is none.
+        """
+        isInsecure = bool(self["insecure"])
+        tls = TLSOptions(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], self["alpn"] or ())
+        try:
+            target = parseTarget(text, tls)
+        except BadTarget as error:
+            raise UsageError(f"{text!r}: {error}") from None
+        if target.kind == "tls":
+            self._checkFiles(tls)
+        return target
+
+    def _checkFiles(self, tls: TLSOptions) -> None:
+        for option in ("ca", "cert", "key"):
+            if self[option] is not None:
+                try:
+                    open(self[option], "rb").close()
+                except OSError as error:
+                    raise UsageError(f"--{option} {self[option]!r}: {error.strerror}") from None
+        if self["key"] is not None and self["cert"] is None:
+            raise UsageError(f"--key {self['key']!r}: there is no --cert that it belongs to")
+        try:
+            contextOf(TLSOptions(tls.authority))
+        except OSError:
+            raise UsageError(f"--ca {self['ca']!r}: no usable certificate in PEM form") from None
+        try:
+            contextOf(tls)
+        except OSError:
+            files = f"--cert {self['cert']!r}" + (f" --key {self['key']!r}" if self["key"] else "")
+            raise UsageError(f"{files}: no usable certificate with its key, in PEM form") from None

@@ -1,0 +1,246 @@
+"""``echo-probe``: what its commands do, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.examination import againstBaseline, costOf, examine
+from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.cli.arguments import TargetOptions
+from echo_app.probe.cli.compare import CompareOptions, runCompare
+from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
+from echo_app.probe.cli.loadsession import Session
+from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from echo_app.probe.cli.ping import ping
+from echo_app.probe.cli.reportfile import writeReport
+from echo_app.probe.load.workers import LoadFailed
+from echo_app.probe.report.examination import Examination
+from echo_app.probe.report.remarks import remarksOfRuns
+from echo_app.probe.report.summary import summary
+from echo_app.probe.results.analysis import isGood
+from echo_app.probe.results.results import Results
+from echo_app.targets import BadTarget, Target
+from echo_app.text import escaped
+
+# 130 is what a shell says of a command that SIGINT ended.
+GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(line: str) -> None:
+    """Prints a line, now."""
+    print(line, flush=True)
+
+
+def complain(line: str) -> None:
+    """Prints a line, now, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+async def runPing(reactor: Any, options: PingOptions) -> int:
+    """Pings; returns the exit status."""
+    return _status(options, await ping(reactor, options.targets, options.pings, Random(options["seed"]), say))
+
+
+async def runCheck(reactor: Any, options: CheckOptions) -> int:
+    """Examines the target, and the direct route before it; returns the exit status."""
+    seed = options["seed"] or secrets.randbelow(1 << 32) + 1
+    direct: list[Examination] = []
+    for baseline in options.targets[1:]:
+        direct = [await _examine(reactor, options, baseline, seed, [])]
+    examination = await _examine(reactor, options, options.targets[0], seed, direct)
+    if options["json"]:
+        route = {"baseline": direct[0].data()} if direct else {}
+        say(json.dumps(examination.data() | route, indent=2))
+    return _status(options, [each.status for each in examination.results])
+
+
+async def _examine(
+    reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Sequence[Examination]
+) -> Examination:
+    context = Context(reactor, target, options.settings, Random(seed))
+    quietly = options["json"]
+    examination = Examination(
+        context, costOf(context, options.checks), seed, (lambda line: None) if quietly else say
+    )
+    known: dict[str, Result] = {each.name: each for one in direct for each in one.results}
+
+    def found(result: Result) -> None:
+        examination.found(againstBaseline(result, known))
+
+    try:
+        await examine(context, options.checks, found)
+    except CancelledError:
+        examination.end("interrupted: ")
+        raise
+    examination.end()
+    return examination
+
+
+async def runLoad(reactor: Any, options: LoadOptions) -> int:
+    """Measures; says what there is also when it was interrupted or failed; returns the exit status."""
+    raiseDescriptorLimit()
+    session = Session(reactor, options, complain)
+    ended = GOOD
+    try:
+        await session.run()
+    except CancelledError:
+        ended = INTERRUPTED
+        if not session.results.runs:
+            complain("interrupted before anything was measured")
+    except LoadFailed as error:
+        complain(_printable(str(error)))
+        ended = NOT_STARTED
+    results = session.results
+    if results.runs and not _publish(options, results):
+        return NOT_STARTED
+    isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
+    return ended or (FINDING if isWarned or not all(map(isGood, results.runs)) else GOOD)
+
+
+def _publish(options: LoadOptions, results: Results) -> bool:
+    """Says what a load gave, and writes what is asked for; returns whether it could be written."""
+    path = options["json"]
+    for line in summary(results):
+        (complain if path == "-" else say)(line)
+    written = True
+    if path == "-":
+        say(results.toJson())
+    elif path:
+        written = _written("json", path, lambda: Path(path).write_text(results.toJson() + "\n"))
+    if report := options["report"]:
+        written &= _written("report", report, lambda: writeReport(report, [results]))
+    return written
+
+
+def _written(option: str, path: object, write: Callable[[], object]) -> bool:
+    """Writes a file; says when that fails, and returns whether it did not."""
+    try:
+        write()
+    except OSError as error:
+        complain(_printable(f"--{option} {str(path)!r}: {error.strerror}"))
+        return False
+    return True
+
+
+def _status(options: TargetOptions, statuses: Collection[Status]) -> int:
+    bad = {Status.FAIL, Status.WARN} if options["strict"] else {Status.FAIL}
+    return FINDING if bad & set(statuses) else GOOD
+
+
+def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
+    """Runs the reactor until some work is done; Ctrl-C cancels it, and waits for what it still has to say.
+
+    So does SIGTERM. A second one cancels it again.
+
+    :param work: a coroutine function that returns an exit status.
+    """
+    statuses: list[int] = []
+    done: Deferred[None] = Deferred()
+    handlers: dict[int, Any] = {}
+
+    def start() -> None:
+        running = Deferred.fromCoroutine(work(reactor))
+        reactor.addSystemEventTrigger("before", "shutdown", cancel, running)
+        running.addErrback(_statusOf).addCallback(statuses.append).addBoth(stop)
+
+    def cancel(running: Deferred[Any]) -> Deferred[None]:
+        for number in (signal.SIGINT, signal.SIGTERM) if not done.called else ():
+            handlers[number] = signal.signal(
+                number, lambda number, frame: reactor.callFromThread(running.cancel)
+            )
+        running.cancel()
+        return done
+
+    def stop(result: object) -> None:
+        done.callback(None)
+        # Under Ctrl-C it is stopping already.
+        with suppress(ReactorNotRunning):
+            reactor.stop()
+
+    reactor.callWhenRunning(start)
+    try:
+        reactor.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return statuses[0]
+
+
+def _statusOf(failure: Failure) -> int:
+    """Returns the status of work that ended with an exception."""
+    if failure.check(CancelledError):
+        return INTERRUPTED
+    if failure.check(BrokenPipeError):
+        return _nobodyReads()
+    failure.printTraceback(sys.stderr)
+    return NOT_STARTED
+
+
+def _nobodyReads() -> int:
+    """Does what is to be done when nobody reads on, as under head; returns the status."""
+    # What is printed at the exit would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return GOOD
+
+
+def _notStarted(reason: str) -> SystemExit:
+    """Says why; returns the end."""
+    complain(_printable(reason))
+    return SystemExit(NOT_STARTED)
+
+
+def _printable(reason: str) -> str:
+    """Returns a reason as a line, with nothing in it that a terminal would act upon."""
+    return f"echo-probe: {escaped(reason)}"
+
+
+def _compared(options: CompareOptions) -> int:
+    """Compares; returns the exit status."""
+    report, results, names = options["report"], options.results, options.texts
+    written = report is None or _written("report", report, lambda: writeReport(report, results, names))
+    try:
+        isWorse = runCompare(options, say)
+    except BrokenPipeError:
+        return _nobodyReads()
+    if not written:
+        return NOT_STARTED
+    return FINDING if isWorse and options["fail-if-worse"] else GOOD
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command.
+
+    :raise SystemExit: 0 good, 1 a finding, 2 could not start.
+    """
+    options = Options()
+    try:
+        options.parseOptions(arguments)
+    except UsageError as error:
+        raise _notStarted(str(error)) from None
+    if isinstance(options.subOptions, CompareOptions):
+        raise SystemExit(_compared(options.subOptions))
+    from twisted.internet import reactor
+
+    for target in options.subOptions.targets:
+        try:
+            target.endpoint(reactor, 1)
+        except BadTarget as error:
+            raise _notStarted(f"{target.text!r}: {error}") from None
+    command: Any = {"ping": runPing, "check": runCheck, "load": runLoad}[str(options.subCommand)]
+    raise SystemExit(runUntilDone(reactor, partial(command, options=options.subOptions)))

@@ -1,0 +1,138 @@
+"""``echo-probe compare``: results side by side, and whether they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+
+from echo_app.probe.cli.arguments import CommandOptions
+from echo_app.probe.cli.extra import checkExtra
+from echo_app.probe.cli.reportfile import REPORT
+from echo_app.probe.report.remarks import remarks
+from echo_app.probe.report.summary import describe
+from echo_app.probe.results.comparison import ENOUGH, Verdict, comparison, difference, unlike
+from echo_app.probe.results.figures import FIGURES, Subject, subjects, summary
+from echo_app.probe.results.results import Results
+from echo_app.text import escaped, plural
+
+# Columns of a figure's name, of a subject's key, and of a figure and its spread.
+_NAME, _KEY, _FIGURE, _SPREAD = 16, 3, 12, 26
+
+
+class CompareOptions(CommandOptions):
+    """The options of ``compare``.
+
+    :ivar results: what is in the files.
+    :ivar subjects: what is compared; the first is what the others are compared to.
+    """
+
+    synopsis = "compare FILE.json... [options]"
+    longdesc = (
+        "A FILE is what echo-probe load --json wrote. All are compared to the first one; the targets of "
+        "one file are compared with each other too. A difference within the spread between repeats is none."
+    )
+    optFlags = [
+        ["json", None, "Print the whole as JSON instead."],
+        ["fail-if-worse", None, "Exit with 1 when a figure is worse than the first one's."],
+    ]
+    optParameters = [REPORT]
+    results: list[Results]
+    subjects: list[Subject]
+
+    def postOptions(self) -> None:
+        """Reads the files, and checks that they can be compared."""
+        checkExtra()
+        if not self.texts:
+            raise UsageError("no file, such as echo-probe load --json wrote")
+        self.results = [_read(text) for text in self.texts]
+        for text, each in zip(self.texts, self.results, strict=True):
+            if found := unlike(self.results[0].settings, each.settings):
+                name, one, other = found
+                raise UsageError(
+                    f"{name} is {other} in {text!r} and {one} in {self.texts[0]!r}: they can't be compared"
+                )
+        self.subjects = subjects(self.results, self.texts)
+        if self["fail-if-worse"]:
+            self._checkRepeats()
+
+    def _checkRepeats(self) -> None:
+        """Makes sure that something that is worse would be found."""
+        if len(self.subjects) < 2:
+            raise UsageError(f"--fail-if-worse: {self.texts[0]!r} is alone")
+        for each in self.subjects:
+            complete = [run for run in each.runs if not run.isInterrupted]
+            if len(complete) < ENOUGH:
+                raise UsageError(
+                    f"--fail-if-worse: {each.name}: a difference is certain from {ENOUGH} repeats on, "
+                    f"not of {len(complete)}"
+                )
+
+
+def _read(text: str) -> Results:
+    try:
+        results = Results.fromJson(Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{text!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{text!r}: no JSON") from None
+    except ValueError as error:
+        raise UsageError(f"{text!r}: {error}") from None
+    if not results.runs:
+        raise UsageError(f"{text!r}: there is no run in it")
+    return results
+
+
+def runCompare(options: CompareOptions, say: Callable[[str], None]) -> bool:
+    """Says what there is to say.
+
+    :param say: is called with each line.
+    :return: whether a figure is worse than the first one's.
+    """
+    if options["json"]:
+        say(json.dumps(comparison(options.subjects), indent=1))
+    else:
+        for line in lines(options.subjects):
+            say(line)
+    first, *others = options.subjects
+    found = (difference(figure, first, each) for figure in FIGURES for each in others)
+    return any(each is not None and each.word == "worse" for each in found)
+
+
+def lines(compared: Sequence[Subject]) -> Iterator[str]:
+    """Says every figure of every subject, and what it comes to."""
+    first, *others = compared
+    yield escaped(describe(first.results.settings))
+    for each in compared:
+        yield f"{each.key:{_KEY}}{each.name}, {plural(len(each.runs), 'repeat')}"
+    for figure in FIGURES:
+        if not any(each.values(figure) for each in compared):
+            continue
+        name = figure.name
+        for each in compared:
+            said, spread = summary(figure, each.values(figure))
+            differs = None if each is first else difference(figure, first, each)
+            line = f"{name:{_NAME}}{each.key:{_KEY}}{said:{_FIGURE}}{spread:{_SPREAD}}{differs or ''}"
+            yield line.rstrip()
+            name = ""
+    yield from (_conclusion(first, each) for each in others)
+    yield from remarks(compared)
+
+
+def _conclusion(first: Subject, other: Subject) -> str:
+    """Says in which figures one is worse or better than the first."""
+    found = [(figure.name, difference(figure, first, other)) for figure in FIGURES if figure.isBetter]
+    differences = [(name, each) for name, each in found if each is not None]
+    parts = [
+        f"{word} than {first.key} in {', '.join(names)}"
+        for word in ("worse", "better")
+        if (names := [name for name, each in differences if each.word == word])
+    ]
+    unknown = [name for name, each in differences if each.verdict is Verdict.UNKNOWN]
+    if len(unknown) == len(differences):
+        return f"{other.key}: too few repeats to tell; {ENOUGH} of each are needed (echo-probe load --repeat)"
+    parts = parts or [f"no difference to {first.key}"]
+    parts += [f"it can't be told of {', '.join(unknown)}"] if unknown else []
+    return f"{other.key}: {'; '.join(parts)}"

@@ -1,0 +1,191 @@
+"""What is typed after ``echo-probe load``."""
+
+from __future__ import annotations
+
+import re
+import resource
+from collections.abc import Sequence
+from math import ceil, isfinite
+
+from twisted.python.usage import UsageError
+
+from echo_app.probe.checks.check import RESERVE
+from echo_app.probe.cli.arguments import TargetOptions, positiveNumber, row, wholeNumber, writablePath
+from echo_app.probe.cli.extra import checkExtra
+from echo_app.probe.cli.ping import NUMBER
+from echo_app.probe.cli.reportfile import REPORT
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.probe.results.results import INFLIGHT, Settings
+from echo_app.text import binarySize
+
+# The largest message over a stream: what is larger measures the path's bandwidth, as any download does.
+LARGEST = 1 << 24
+
+# Messages a second that no machine sends from here: more is a typing error.
+FASTEST = 1e7
+
+# Seconds of the longest run, 30 days, and of the longest wait, which is what a histogram can count.
+LONGEST, LONGEST_WAIT = 30 * 86400.0, 3600.0
+
+ARRIVALS = ("poisson", "uniform")
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+
+
+def pauseOf(text: str) -> float:
+    """Returns the seconds of a time such as ``10``, ``500ms``, ``10s``, ``5m`` or ``2h``; 0 is none."""
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(ms|s|m|h|)", text, re.ASCII)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else -1.0
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError("not a time such as 10, 500ms, 30s, 5m or 2h, of up to 30 days")
+    return seconds
+
+
+def durationOf(text: str) -> float:
+    """Returns the seconds of a time, more than 0."""
+    seconds = pauseOf(text)
+    if not seconds:
+        raise ValueError("no time at all")
+    return seconds
+
+
+def waitOf(text: str) -> float:
+    """Returns the seconds of a time, more than 0, up to an hour."""
+    seconds = durationOf(text)
+    if seconds > LONGEST_WAIT:
+        raise ValueError("more than an hour")
+    return seconds
+
+
+def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
+    """Returns sizes and their weights: ``1KiB``, or a mix such as ``64,1KiB:3,16KiB``."""
+    mix: dict[int, float] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,9})(B|KiB|MiB|)(?::(.+))?", part, re.ASCII)
+        size = int(match[1]) * _SIZES[match[2]] if match else 0
+        if match is None or not 0 < size <= LARGEST:
+            raise ValueError(
+                f"{part!r} is no size such as 64, 1KiB or 64,1KiB:3, of up to {binarySize(LARGEST)}"
+            )
+        if size in mix:
+            raise ValueError(f"{size} bytes twice")
+        try:
+            mix[size] = positiveNumber(match[3] or "1")
+        except ValueError:
+            raise ValueError(f"the weight {match[3]!r} is no number, more than 0") from None
+    return tuple(mix.items())
+
+
+def rateOf(text: str) -> float:
+    """Returns messages a second."""
+    rate = positiveNumber(text)
+    if not (isfinite(rate) and rate <= FASTEST):
+        raise ValueError(f"more than {FASTEST:,.0f} a second")
+    return rate
+
+
+def arrivalsOf(text: str) -> str:
+    """Returns the name of a kind of arrivals."""
+    if text not in ARRIVALS:
+        raise ValueError(f"neither {' nor '.join(ARRIVALS)}")
+    return text
+
+
+def fileOf(text: str) -> str:
+    """Returns the path of a file that can be written, for all that is known before it is."""
+    if text != "-":
+        writablePath(text)
+    return text
+
+
+class LoadOptions(TargetOptions):
+    """The options of ``load``.
+
+    :ivar settings: what is asked for, of all processes together.
+    :ivar typed: as it was.
+    """
+
+    synopsis = "load TARGET... [options]"
+    longdesc = (
+        "A target is HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:///PATH; "
+        "an IPv6 address is in brackets."
+    )
+    optParameters = [
+        row("connections", "c", 1, "Connections at one time; for UDP, source ports.", wholeNumber),
+        row("size", "s", None, "Bytes, or a mix with weights: 64,1KiB:3,16KiB. [default: 1KiB]", sizesOf),
+        row("rate", "r", None, "Messages a second, over all connections. [default: when answered]", rateOf),
+        row("arrivals", None, None, "With --rate: poisson or uniform. [default: poisson]", arrivalsOf),
+        row(
+            "max-inflight",
+            None,
+            None,
+            f"Messages that a connection has under way. [default: 1; with --rate {INFLIGHT}]",
+            wholeNumber,
+        ),
+        row("per-connection", None, None, "Messages until a connection is made anew.", wholeNumber),
+        row("duration", "d", 10.0, "Time that is measured: 10, 30s, 5m, 2h.", durationOf),
+        row("warmup", None, 1.0, "Time before that.", pauseOf),
+        row("wait", "W", 10.0, "Time until one is not answered any more.", waitOf),
+        row("processes", None, 1, "Processes that share the connections.", wholeNumber),
+        row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
+        row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
+        REPORT,
+    ]
+    settings: Settings
+    typed: tuple[str, ...] = ()
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Keeps what was typed, and parses it."""
+        self.typed = tuple(options or ())
+        super().parseOptions(options)
+
+    def postOptions(self) -> None:
+        """Checks what depends on each other."""
+        checkExtra()
+        self["size"] = self["size"] or Settings().sizes
+        super().postOptions()
+        for target in self.targets:
+            if target.kind == "endpoint":
+                raise UsageError(f"{target.text!r}: a load takes tcp://, tls://, udp:// and unix:// alone")
+        rate = self["rate"]
+        if self["arrivals"] and not rate:
+            raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
+        self._checkDatagrams()
+        self._checkProcesses()
+        self.settings = Settings(
+            sizes=self["size"],
+            connections=self["connections"],
+            rate=rate,
+            arrivals=(self["arrivals"] or ARRIVALS[0]) if rate else "",
+            maxInflight=self["max-inflight"] or (INFLIGHT if rate else 1),
+            perConnection=self["per-connection"],
+            duration=self["duration"],
+            warmup=self["warmup"],
+            wait=self["wait"],
+            processes=self["processes"],
+        )
+
+    def _checkDatagrams(self) -> None:
+        if all(target.isStream for target in self.targets):
+            return
+        for size, _ in self["size"]:
+            if not NUMBER <= size <= LARGEST_DATAGRAM:
+                raise UsageError(f"--size '{size}': not from {NUMBER} to {LARGEST_DATAGRAM}, as over UDP")
+
+    def _checkProcesses(self) -> None:
+        connections, processes = self["connections"], self["processes"]
+        if processes > connections:
+            raise UsageError(f"--processes '{processes}': more than there are connections ({connections})")
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and ceil(connections / processes) + RESERVE > limit:
+            raise UsageError(
+                f"--connections '{connections}': {limit} descriptors a process (ulimit -Hn) are not enough; "
+                "use more --processes"
+            )
+
+
+def raiseDescriptorLimit() -> None:
+    """Raises the soft limit to the hard one, which the workers inherit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,93 @@
+"""The commands of ``echo-probe`` and their options, as values; a wrong one is one line."""
+
+from __future__ import annotations
+
+from twisted.python.usage import UsageError
+
+from echo_app.probe.checks.check import Settings
+from echo_app.probe.checks.examination import CHECKS
+from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.cli.compare import CompareOptions
+from echo_app.probe.cli.loadoptions import LoadOptions
+from echo_app.probe.cli.ping import NUMBER, Pings
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+
+# The largest ping over a stream.
+LARGEST = 1 << 20
+
+
+def checkNames(text: str) -> tuple[str, ...]:
+    """Returns the names of checks in a list with commas."""
+    names, known = text.split(","), [check.name for check in CHECKS]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no check {name!r}; there are {', '.join(known)}")
+    return tuple(names)
+
+
+class PingOptions(TargetOptions):
+    """The options of ``ping``."""
+
+    synopsis = "ping TARGET... [options]"
+    optParameters = [
+        row("count", "c", None, "How many. [default: until Ctrl-C]", wholeNumber),
+        row("interval", "i", 1.0, "Seconds between two.", positiveNumber),
+        row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", wholeNumber),
+        row("wait", "W", 10.0, "Seconds until one is not answered any more.", positiveNumber),
+    ]
+
+    def postOptions(self) -> None:
+        """Checks what depends on each other."""
+        super().postOptions()
+        size, isStream = self["size"], all(target.isStream for target in self.targets)
+        largest = LARGEST if isStream else LARGEST_DATAGRAM
+        if not NUMBER <= size <= largest:
+            raise UsageError(f"--size '{size}': not from {NUMBER} to {largest}")
+        self.pings = Pings(self["count"], self["interval"], size, self["wait"])
+
+
+class CheckOptions(TargetOptions):
+    """The options of ``check``; of its targets the second one is the direct route, if there is one."""
+
+    synopsis = "check TARGET [options]"
+    optFlags = [
+        ["quick", None, "A few seconds at the most."],
+        ["thorough", None, "Some minutes: longer waits and more tries."],
+        ["json", None, "Print the whole as JSON, at the end."],
+    ]
+    optParameters = [
+        row("only", None, None, "The checks to run, such as identity,half-close.", checkNames),
+        row("idle", None, 0, "Seconds up to which idle connections are watched.", positiveNumber),
+        row(
+            "baseline", None, None, "Target of the direct route: what fails there too is not the path's.", str
+        ),
+    ]
+
+    def postOptions(self) -> None:
+        """Checks what depends on each other."""
+        if len(self.texts) > 1:
+            raise UsageError(f"{self.texts[1]!r}: check takes one target")
+        if self.texts and self["baseline"]:
+            self.texts.append(self["baseline"])
+        super().postOptions()
+        if self["quick"] and self["thorough"]:
+            raise UsageError("--quick and --thorough exclude each other")
+        self.settings = Settings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
+        self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
+
+
+class Options(ProbeOptions):
+    """The command line."""
+
+    synopsis = "COMMAND TARGET [options]"
+    subCommands = [
+        ["ping", None, PingOptions, "Round trips, a line each."],
+        ["check", None, CheckOptions, "What does this path do to bytes, connections and time?"],
+        ["load", None, LoadOptions, "Many round trips: rates, latencies and errors."],
+        ["compare", None, CompareOptions, "Results of loads, side by side: do they differ?"],
+    ]
+
+    def postOptions(self) -> None:
+        """Needs a command."""
+        if self.subCommand is None:
+            raise UsageError("no command; there are ping, check, load and compare")

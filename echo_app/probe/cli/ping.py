@@ -1,0 +1,282 @@
+"""Round trips, a line each, until somebody has seen enough."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue, maybeDeferred
+from twisted.internet.error import MessageLengthError
+from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
+
+from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.reach import addressesOf
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.probe.net.stream import CannotConnect, Stream, connect
+from echo_app.probe.net.timeouts import pause
+from echo_app.probe.results.difference import firstDifference
+from echo_app.probe.results.statistics import jitter, milliseconds, percentiles
+from echo_app.targets import Target
+
+# Bytes of a datagram's number; a stream's order is number enough.
+NUMBER = 8
+
+# Seconds between two looks whether the last datagrams are answered.
+_LOOK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pings:
+    """What is sent.
+
+    :param count: how many; None is until it is cancelled.
+    :param interval: seconds between two.
+    :param size: bytes of each.
+    :param wait: seconds until one is not answered any more.
+    """
+
+    count: int | None = None
+    interval: float = 1.0
+    size: int = 56
+    wait: float = 10.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of the pings to one target.
+
+    :ivar times: seconds of each round trip, in the order of the answers.
+    :ivar unanswered: timed out on a stream, lost on UDP, or never sent because there was no connection.
+    """
+
+    sent: int = 0
+    unanswered: int = 0
+    corrupt: int = 0
+    reordered: int = 0
+    duplicated: int = 0
+    times: array[float] = field(default_factory=lambda: array("d"))
+
+    def status(self, isStream: bool) -> Status:
+        """Judges: on UDP some loss is a warning, as is another order."""
+        if self.corrupt or (self.unanswered and (isStream or not self.times)):
+            return Status.FAIL
+        return Status.WARN if self.unanswered or self.reordered or self.duplicated else Status.PASS
+
+    def lines(self, target: Target) -> list[str]:
+        """Sums it up."""
+        missing = "timed out" if target.isStream else "lost"
+        counts = [f"{self.sent} sent", f"{len(self.times)} answered", f"{self.unanswered} {missing}"]
+        counts += [f"{self.corrupt} corrupt", f"{self.reordered} reordered"]
+        counts += [f"{self.duplicated} duplicated"] if self.duplicated else []
+        said = [f"--- {target}", ", ".join(counts)]
+        if self.times:
+            least, most = min(self.times), max(self.times)
+            average = sum(self.times) / len(self.times)
+            parts = [f"min {milliseconds(least)}", f"avg {milliseconds(average)}"]
+            parts += [f"p{rank:g} {milliseconds(each)}" for rank, each in percentiles(self.times).items()]
+            parts.append(f"max {milliseconds(most)}")
+            moved = jitter(self.times)
+            parts += [] if moved is None else [f"jitter {milliseconds(moved)}"]
+            said.append(", ".join(parts))
+        return said
+
+
+class Ping:
+    """Pings one target.
+
+    :param reactor: an ``IReactorTime``, ``IReactorFDSet`` and ``IReactorUDP``.
+    :param say: is called with each line.
+    """
+
+    def __init__(
+        self, reactor: Any, target: Target, pings: Pings, random: Random, say: Callable[[str], None]
+    ) -> None:
+        self._reactor = reactor
+        self._target = target
+        self._pings = pings
+        self._random = random
+        self._say = say
+        self.tally = Tally()
+
+    async def run(self) -> None:
+        """Pings, until it has done so often enough; cancelling it closes what is open."""
+        raise NotImplementedError
+
+    async def _due(self, start: float, number: int) -> None:
+        """Waits until a ping is due. The schedule does not drift; what is late is sent at once."""
+        late = start + (number - 1) * self._pings.interval - self._reactor.seconds()
+        if late > 0:
+            await pause(self._reactor, late)
+
+    def _answered(self, number: int, sentAt: float) -> None:
+        spent = self._reactor.seconds() - sentAt
+        self.tally.times.append(spent)
+        self._say(f"{self._target}: {self._pings.size} bytes, number {number}, {milliseconds(spent)}")
+
+    def _missed(self, number: int, why: str) -> None:
+        self.tally.unanswered += 1
+        self._say(f"{self._target}: number {number}: {why}")
+
+    def _numbers(self) -> Iterable[int]:
+        return count(1) if self._pings.count is None else range(1, self._pings.count + 1)
+
+
+class StreamPing(Ping):
+    """Pings over one connection; when it ends or falls silent, over another one."""
+
+    _stream: Stream | None = None
+
+    async def run(self) -> None:
+        """One coroutine sends by the clock, and another one reads."""
+        self._sent: DeferredQueue[tuple[int, bytes, float, Stream] | None] = DeferredQueue()
+        reading = Deferred.fromCoroutine(self._read())
+        try:
+            await self._send()
+            await reading
+        finally:
+            reading.cancel()
+            reading.addErrback(lambda failure: failure.trap(CancelledError))
+            if self._stream is not None:
+                await self._stream.abort()
+
+    async def _send(self) -> None:
+        start = self._reactor.seconds()
+        for number in self._numbers():
+            await self._due(start, number)
+            self.tally.sent += 1
+            try:
+                stream = self._stream = self._stream or await connect(
+                    self._reactor, self._target, self._pings.wait
+                )
+            except CannotConnect as error:
+                self._missed(number, f"no connection: {error}")
+                continue
+            data = self._random.randbytes(self._pings.size)
+            now = self._reactor.seconds()
+            stream.write(data)
+            self._sent.put((number, data, now, stream))
+        self._sent.put(None)
+
+    async def _read(self) -> None:
+        while (sent := await self._sent.get()) is not None:
+            number, data, at, stream = sent
+            if stream is not self._stream:
+                self._missed(number, "its connection was given up")
+                continue
+            came = await stream.receive(len(data), self._pings.wait)
+            if came == data:
+                self._answered(number, at)
+                continue
+            if found := firstDifference(data, came):
+                self.tally.corrupt += 1
+                self._say(f"{self._target}: number {number}: {found}")
+            else:
+                self._missed(
+                    number, stream.end.value if stream.end else f"nothing for {self._pings.wait:g} s"
+                )
+            self._stream = None
+            await stream.abort()
+
+
+class DatagramPing(Ping, DatagramProtocol):
+    """Pings with datagrams, from one port; each carries its number."""
+
+    transport: Any = None
+    _isDone = False
+
+    async def run(self) -> None:
+        """Waits, after the last one, for those that are under way."""
+        self._waiting: dict[int, tuple[bytes, float]] = {}
+        self._last = 0
+        addresses = await addressesOf(self._reactor, self._target.host)
+        if not addresses:
+            self._say(f"{self._target}: the name does not resolve")
+            return
+        self._address = addresses[0]
+        try:
+            await self._send()
+        finally:
+            self._forget()
+            self._isDone = True
+            if self.transport is not None:
+                await maybeDeferred(self.transport.stopListening)
+
+    async def _send(self) -> None:
+        start = self._reactor.seconds()
+        for number in self._numbers():
+            await self._due(start, number)
+            self._forget()
+            self.tally.sent += 1
+            data = number.to_bytes(NUMBER, "big") + self._random.randbytes(self._pings.size - NUMBER)
+            self._waiting[number] = data, self._reactor.seconds()
+            try:
+                if self.transport is None:
+                    self._open()
+                self.transport.write(data)
+            except (OSError, MessageLengthError) as error:
+                self._say(f"{self._target}: number {number}: not sent: {error}")
+        deadline = self._reactor.seconds() + self._pings.wait
+        while self._waiting and self._reactor.seconds() < deadline:
+            await pause(self._reactor, min(_LOOK, self._pings.wait))
+
+    def _forget(self) -> None:
+        """Gives up what is not answered in time."""
+        tooLate = self._reactor.seconds() - self._pings.wait
+        for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
+            del self._waiting[number]
+            self._missed(number, f"nothing for {self._pings.wait:g} s")
+
+    def _open(self) -> None:
+        """Opens a port; the reactor closes it when an ICMP message comes."""
+        self._reactor.listenUDP(0, self, "::" if ":" in self._address else "", LARGEST_DATAGRAM)
+        self.transport.connect(self._address, self._target.port)
+
+    def stopProtocol(self) -> None:
+        """The port is closed. If not by us: the target's host says that nobody listens (RFC 792)."""
+        if not self._isDone:
+            self._say(f"{self._target}: refused")
+
+    def datagramReceived(self, data: bytes, address: Any) -> None:
+        """An answer, or something else."""
+        number = int.from_bytes(data[:NUMBER], "big")
+        if number not in self._waiting:
+            isOld = 0 < number <= self.tally.sent
+            self.tally.duplicated += isOld
+            self.tally.corrupt += not isOld
+            self._say(f"{self._target}: " + (f"number {number} again" if isOld else "other bytes"))
+            return
+        sent, at = self._waiting.pop(number)
+        if data != sent:
+            found = firstDifference(sent, data)
+            self.tally.corrupt += 1
+            self._say(f"{self._target}: number {number}: {found or f'{len(data)} of {len(sent)} bytes'}")
+            return
+        self.tally.reordered += number < self._last
+        self._last = max(number, self._last)
+        self._answered(number, at)
+
+
+async def ping(
+    reactor: Any, targets: Sequence[Target], pings: Pings, random: Random, say: Callable[[str], None]
+) -> list[Status]:
+    """Pings all targets at the same time, until it is done or cancelled, and sums up.
+
+    :return: how they came out.
+    """
+    runs = [
+        (StreamPing if target.isStream else DatagramPing)(reactor, target, pings, random, say)
+        for target in targets
+    ]
+    running = [Deferred.fromCoroutine(each.run()) for each in runs]
+    for _, result in await DeferredList(running, consumeErrors=True):
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            result.raiseException()
+    for target, run in zip(targets, runs, strict=True):
+        for line in run.tally.lines(target):
+            say(line)
+    return [run.tally.status(target.isStream) for target, run in zip(targets, runs, strict=True)]

@@ -1,0 +1,175 @@
+"""A worker's share of a load: its connections, from the first attempt to the last end, and what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import Any
+
+from echo_app.probe.load.connection import Connection
+from echo_app.probe.load.datagrams import DatagramConnection
+from echo_app.probe.load.dial import Address
+from echo_app.probe.load.ledger import Ledger, Second
+from echo_app.probe.load.loop import Loop
+from echo_app.probe.load.stream import StreamConnection
+from echo_app.probe.results.results import Settings
+
+# Connections that are begun together, at first: fewer than any listening queue holds.
+TOGETHER = 100
+
+# Seconds between two steps of a report, and between two looks whether there is one.
+STEP, LOOK = 0.001, 0.02
+
+# Seconds that what is under way may still take after a stop, and the ends of the streams at the end.
+GRACE = 1.0
+
+
+class Share:
+    """What one worker does.
+
+    :param seed: of all workers.
+    :param index: of this one.
+    :param say: takes what is said, as JSON.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        address: Address,
+        settings: Settings,
+        seed: int,
+        index: int,
+        say: Callable[[dict[str, Any]], object],
+    ) -> None:
+        self.loop = loop
+        self.address = address
+        self.settings = settings
+        self.seed = seed
+        self.index = index
+        self.ledger = Ledger()
+        self._say = say
+        self._streams = count(index, settings.processes)
+        kind = StreamConnection if address.target.isStream else DatagramConnection
+        self._connections: list[Connection] = [kind(self, number) for number in range(settings.connections)]
+        self._toOpen = iter(self._connections)
+        self._untried = set(self._connections)
+        self._failed: list[Connection] = []
+        self._connecting: Second | None = Second()
+        self._deadline = float("inf")
+        self._lines: Iterator[float] = iter(())
+
+    def connect(self) -> None:
+        """Connects, and says when every connection is there, or was tried."""
+        for connection in islice(self._toOpen, TOGETHER):
+            connection.open()
+
+    def nextStream(self) -> int:
+        """Returns a number that no other stream of the load has."""
+        return next(self._streams)
+
+    def connected(self, connection: Connection, seconds: float) -> None:
+        """A connection is there."""
+        second = self._connecting or self.ledger.second(self.loop.clock())
+        second.connects.record(seconds)
+        self._tried(connection)
+
+    def connectFailed(self, connection: Connection, kind: str) -> None:
+        """A connection is not there."""
+        second = self._connecting or self.ledger.second(self.loop.clock())
+        second.errors[kind] += 1
+        if self._connecting is None:
+            connection.openLater()
+        else:
+            self._failed.append(connection)
+            self._tried(connection)
+
+    def _tried(self, connection: Connection) -> None:
+        """While all are tried for the first time, goes on with the next; none is tried twice."""
+        if self._connecting is None:
+            return
+        self._untried.discard(connection)
+        for another in islice(self._toOpen, 1):
+            another.open()
+        # What was opened may have failed at once, and may have been the last.
+        if not self._untried and self._connecting is not None:
+            made, self._connecting = self._connecting, None
+            self._allTried("".join(made.connects.encoded()), dict(made.errors))
+
+    def _allTried(self, connects: str, errors: dict[str, int]) -> None:
+        failed, self._failed = self._failed, []
+        if connects:
+            for connection in failed:
+                connection.openLater()
+            self._say({"ready": {"connects": connects, "errors": errors}})
+        elif self.address.isLast:
+            self._leave({"failed": ", ".join(errors)})
+        else:
+            self.address.next()
+            self._toOpen = iter(self._connections)
+            self._untried, self._connecting = set(self._connections), Second()
+            self.connect()
+
+    def begin(self, moment: float) -> None:
+        """Begins the warm-up at a moment of CLOCK_MONOTONIC."""
+        start = moment + self.settings.warmup
+        self.ledger.begin(start, start + self.settings.duration)
+        self._lines = self._report()
+        for connection in self._connections:
+            connection.begin(moment)
+        self.loop.at(moment, self._tell)
+
+    def stop(self) -> None:
+        """Sends no more; what is under way may be answered for a little while."""
+        now = self.loop.clock()
+        self.ledger.end = min(self.ledger.end, now)
+        self._deadline = min(self._deadline, now + GRACE)
+        if self._connecting is not None or self.ledger.count == 0:
+            self._connecting = None
+            self._leave({"done": True})
+
+    def _leave(self, last: dict[str, Any]) -> None:
+        """Says the last thing, and ends everything."""
+        for connection in self._connections:
+            connection.leave()
+        self._say(last)
+        self.loop.stop()
+
+    def _tell(self, moment: float) -> float | None:
+        """Reports what there is to report."""
+        self._now = moment
+        pause = next(self._lines, None)
+        return None if pause is None else max(moment, self.loop.clock() - STEP) + pause
+
+    def _report(self) -> Iterator[float]:
+        """Says a line for each second, and the last; yields the seconds to its next step."""
+        number = 0
+        while number < self.ledger.count:
+            while not self._isOver(number):
+                yield LOOK
+            if number == self.ledger.count - 1:
+                yield from self._finish()
+            data: dict[str, Any] = {"second": number}
+            for part in self.ledger.take(number).data():
+                data |= part
+                yield STEP
+            data["differences"], self.ledger.differences = self.ledger.differences, []
+            self._say(data)
+            number += 1
+        self._leave({"done": True})
+
+    def _isOver(self, number: int) -> bool:
+        """Says whether everything that was due in a second is answered or given up."""
+        if self._now >= self._deadline:
+            return True
+        end = min(self.ledger.start + number + 1, self.ledger.end)
+        if self._now < end or self.ledger.isPending(number):
+            return False
+        return not any(each.isBehind(end) for each in self._connections)
+
+    def _finish(self) -> Iterator[float]:
+        """Ends every connection, and sees that nothing comes but the ends of the streams."""
+        deadline = self._now + GRACE
+        for connection in self._connections:
+            connection.finish()
+        while self._now < deadline and not all(each.isFinished for each in self._connections):
+            yield LOOK

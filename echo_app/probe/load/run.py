@@ -1,0 +1,143 @@
+"""One run: from the first connection to the last answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IDelayedCall
+
+from echo_app.probe.load.totals import Tally
+from echo_app.probe.load.workers import WORKER, Crew, LoadFailed
+from echo_app.probe.net.timeouts import NothingCame, within
+from echo_app.probe.results.results import Run, Settings
+from echo_app.targets import Target
+
+# Seconds from the moment that all are ready until the load begins: enough for all of them to be told.
+LEAD = 0.2
+
+# Seconds that a worker may take for something, beyond what it takes at the most: on a busy machine.
+GRACE = 30.0
+
+# Seconds that a worker may take to say what there is, when it is interrupted.
+FAREWELL = 10.0
+
+# Connections that a worker makes in a second at the least, TLS handshakes included.
+SLOWEST = 50
+
+
+def shares(settings: Settings) -> list[Settings]:
+    """Returns what each worker's part is: connections as evenly as can be, and the rate like them."""
+    each, more = divmod(settings.connections, settings.processes)
+    return [_share(settings, each + (index < more)) for index in range(settings.processes)]
+
+
+def _share(settings: Settings, connections: int) -> Settings:
+    rate = settings.rate and settings.rate * connections / settings.connections
+    return replace(settings, connections=connections, rate=rate)
+
+
+def orders(target: Target, settings: Settings, seed: int) -> list[Mapping[str, Any]]:
+    """Returns what each worker is told."""
+    common = {"target": target.text, "tls": asdict(target.tls), "seed": seed}
+    return [
+        {**common, "settings": asdict(share), "index": index} for index, share in enumerate(shares(settings))
+    ]
+
+
+class Running:
+    """A run, while it goes on; what it looks like is for others to show.
+
+    :param clock: seconds that go on evenly, the same for all processes.
+    :ivar tally: what was measured so far.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        command: Sequence[str] = WORKER,
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._command = command
+        self._start: float | None = None
+        self._timer: IDelayedCall | None = None
+        self._watched: tuple[float, list[float]] = (0.0, [])
+        self.target = target
+        self.settings = settings
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.tally = Tally(Run(target.text, now), settings)
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds since the measured part began, negative in the warm-up; None before."""
+        return None if self._start is None else self._clock() - self._start
+
+    async def measure(self, seed: int) -> Run:
+        """Measures. Cancelling it ends the run early, and it returns what there is; doing so again gives up.
+
+        :raise LoadFailed: when there is no result.
+        :raise CancelledError: when it was given up, or nothing was measured.
+        """
+        crew = Crew(self._reactor, self.tally)
+        try:
+            crew.spawn(orders(self.target, self.settings, seed), self._command)
+            await self._begin(crew)
+            try:
+                return await self._end(crew)
+            except CancelledError:
+                return await self._interrupt(crew)
+        except NothingCame as error:
+            raise LoadFailed(f"a worker did not answer within {error.seconds:.0f} s") from error
+        finally:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            await crew.kill()
+
+    async def _begin(self, crew: Crew) -> None:
+        patience = GRACE + self.settings.wait + self.settings.connections / SLOWEST
+        await within(self._reactor, patience, crew.wait(lambda worker: worker.isReady))
+        at = self._clock() + LEAD
+        self._start = at + self.settings.warmup
+        crew.tell(f"start {at!r}")
+        self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, crew)
+
+    def _watch(self, crew: Crew) -> None:
+        """Sees, from the beginning of the measured part to its end, how busy the workers are."""
+        self._watched = self._clock(), crew.spent()
+        self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, crew)
+
+    def _seeBusy(self, crew: Crew) -> None:
+        since, before = self._watched
+        if not before:
+            return
+        shares = [after - each for each, after in zip(before, crew.spent(), strict=True)]
+        self.tally.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
+
+    async def _end(self, crew: Crew) -> Run:
+        settings = self.settings
+        # The last message may wait until it is sent, and then for its answer.
+        patience = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
+        await within(self._reactor, patience, crew.wait(lambda worker: worker.isGone))
+        return self.tally.end(settings.duration)
+
+    async def _interrupt(self, crew: Crew) -> Run:
+        elapsed = self.elapsed or 0.0
+        if elapsed <= 0:
+            raise CancelledError
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+            self._seeBusy(crew)
+        crew.tell("stop")
+        with suppress(LoadFailed, NothingCame):
+            await within(self._reactor, FAREWELL, crew.wait(lambda worker: worker.isDone))
+        self.tally.run.isInterrupted = True
+        return self.tally.end(elapsed)

@@ -1,0 +1,118 @@
+"""What all workers of a run measured, added up, in memory that does not grow with the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Any
+
+from echo_app.probe.results.histogram import Histogram
+from echo_app.probe.results.results import DIFFERENCES, Interval, Run, Settings
+
+# The most intervals of a run: more than a picture has columns for. An interval is a whole number of seconds.
+INTERVALS = 600
+
+_COUNTS = ("due", "sent", "answered", "bytes")
+_HISTOGRAMS = ("latency", "lateness", "connects")
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is known of an interval so far."""
+
+    lines: int = 0
+    answered: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Tally:
+    """The sum of a run.
+
+    The latencies of an interval are kept until all workers have reported it: then its percentiles are known,
+    which is all that is wanted. Workers report at most some seconds apart, so that there are few at a time.
+
+    :param run: what is added to.
+    :param workers: how many report.
+    """
+
+    def __init__(self, run: Run, settings: Settings) -> None:
+        self.run = run
+        self._duration = settings.duration
+        self._length = ceil(ceil(settings.duration) / INTERVALS)
+        self._reported = [0] * settings.processes
+        self._parts: dict[int, _Part] = {}
+        self._answered: Counter[int] = Counter()
+        self.rate: float | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many there were so far."""
+        return sum(self.run.errors.values())
+
+    def connected(self, data: Mapping[str, Any]) -> None:
+        """Adds what a worker saw when it connected."""
+        self._add({"connects": data.get("connects", ""), "errors": data.get("errors", {})})
+
+    def second(self, worker: int, data: Mapping[str, Any]) -> None:
+        """Adds a second that a worker measured.
+
+        :raise ValueError: or another exception, when it makes no sense.
+        """
+        number = data["second"]
+        if number != self._reported[worker] or number >= self._duration:
+            raise ValueError(f"second {number} after {self._reported[worker]}")
+        self._reported[worker] += 1
+        self._add(data)
+        self._answered[number] += data["answered"]
+        if min(self._reported) > number:
+            self.rate = self._answered.pop(number) / min(1.0, self._duration - number)
+        self._addToPart(number // self._length, data)
+
+    def _add(self, data: Mapping[str, Any]) -> None:
+        for name in _COUNTS:
+            setattr(self.run, name, getattr(self.run, name) + data.get(name, 0))
+        for name in _HISTOGRAMS:
+            if data.get(name):
+                getattr(self.run, name).add(data[name])
+        for kind, count in data.get("errors", {}).items():
+            self.run.errors[kind] = self.run.errors.get(kind, 0) + count
+        self.run.differences = [*self.run.differences, *data.get("differences", ())][:DIFFERENCES]
+
+    def _addToPart(self, index: int, data: Mapping[str, Any]) -> None:
+        part = self._parts.setdefault(index, _Part())
+        part.lines += 1
+        part.answered += data["answered"]
+        part.errors.update(data.get("errors", {}))
+        if data.get("latency"):
+            part.latency.add(data["latency"])
+        if part.lines == self._length * len(self._reported):
+            self._close(index)
+
+    def _close(self, index: int) -> None:
+        part = self._parts.pop(index)
+        start = index * self._length
+        seconds = min(float(self._length), self._duration - start)
+        interval = Interval(
+            start, seconds, part.answered, part.latency.percentiles(), part.latency.most, dict(part.errors)
+        )
+        self.run.intervals.append(interval)
+
+    def end(self, seconds: float) -> Run:
+        """Returns the sum.
+
+        :param seconds: that were measured.
+        """
+        # Workers that were interrupted have heard of it a little later.
+        seconds = max(seconds, max(self._reported) - 1 + 0.001)
+        self.run.seconds = self._duration = min(seconds, self._duration)
+        for index in list(self._parts):
+            self._close(index)
+        ordered = sorted(self.run.intervals, key=lambda interval: interval.start)
+        # One that was closed before may have been meant to be longer.
+        self.run.intervals = [
+            replace(each, seconds=min(each.seconds, self._duration - each.start)) for each in ordered
+        ]
+        return self.run

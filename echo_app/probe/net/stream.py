@@ -1,0 +1,237 @@
+"""What a check talks through: a stream with bounded waits, that says how it ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+    TimeoutError,
+    UserError,
+)
+from twisted.internet.protocol import Factory
+
+from echo_app.probe.net.timeouts import NothingCame, pause, within
+from echo_app.probe.net.tls import TLSWire, contextOf, handshakeReason
+from echo_app.probe.net.wire import CHUNK, End, Guest, Wire
+from echo_app.targets import Target
+
+# Seconds until a connection must be there: four SYNs (RFC 6298: at 0, 1, 3 and 7 s) are tried by then.
+CONNECT_TIMEOUT = 10.0
+
+# Seconds without a byte until a peer is called silent, unless a check says otherwise: three times what
+# Linux and others wait at first for a lost segment, or 25 times the longest round trip on earth.
+SILENCE = 10.0
+
+
+class CannotConnect(Exception):
+    """There is no connection; the text says why, in a few words."""
+
+
+class Duplex(Protocol):
+    """A :class:`~echo_app.probe.net.wire.Wire`, or TLS on top of one."""
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket."""
+
+    @property
+    def end(self) -> End | None:
+        """How the peer's side ended."""
+
+    @property
+    def isCut(self) -> bool:
+        """Nothing can be sent any more."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+
+    def read(self, size: int = CHUNK) -> Deferred[bytes]:
+        """Fires with some bytes; none is the end."""
+
+    def write(self, data: bytes, last: bool = False) -> None:
+        """Sends, and then ends our side if it is the last."""
+
+    def drained(self) -> Deferred[None]:
+        """Fires when everything is in the kernel, or the connection is gone."""
+
+    def close(self) -> Deferred[None]:
+        """Closes."""
+
+    def abort(self) -> Deferred[None]:
+        """Resets."""
+
+
+class Stream:
+    """A connection, as checks see it.
+
+    Waits end after `silence` seconds without a byte, not after that many in all; a check as a whole is
+    bounded by whoever runs it.
+
+    :param clock: an ``IReactorTime``.
+    :ivar pieces: how often something was read.
+    :ivar sock: for options and ``TCP_INFO``; to be looked at, not to be read, written or closed.
+    """
+
+    def __init__(self, clock: Any, duplex: Duplex) -> None:
+        self._clock = clock
+        self._duplex = duplex
+        self.pieces = 0
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket, until :meth:`close` or :meth:`abort`."""
+        return self._duplex.sock
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """What Python calls the TLS connection; None without TLS."""
+        return self._duplex.tls if isinstance(self._duplex, TLSWire) else None
+
+    @property
+    def end(self) -> End | None:
+        """How the peer's side ended; None while it is open, as far as somebody has read."""
+        return self._duplex.end
+
+    @property
+    def isCut(self) -> bool:
+        """Nothing can be sent any more, by the peer's doing or ours."""
+        return self._duplex.isCut
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return self._duplex.unsent
+
+    def write(self, data: bytes) -> None:
+        """Sends, at once if the kernel takes it."""
+        self._duplex.write(data)
+
+    def halfClose(self, data: bytes = b"") -> None:
+        """Sends this and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
+        self._duplex.write(data, True)
+
+    async def drain(self, silence: float = SILENCE) -> bool:
+        """Waits until the kernel has taken everything; returns False if it stopped taking, or is cut.
+
+        :param silence: seconds in which it takes nothing.
+        """
+        while self.unsent and not self.isCut:
+            before = self.unsent
+            try:
+                await within(self._clock, silence, self._duplex.drained())
+            except NothingCame:
+                if self.unsent >= before:
+                    return False
+        return not self.isCut
+
+    async def read(self, silence: float = SILENCE, size: int = CHUNK) -> bytes:
+        """Returns some bytes, `size` at the most; none at the end, or after that many silent seconds.
+
+        :attr:`end` tells which of the two: it is None after a silence.
+        """
+        try:
+            data = await within(self._clock, silence, self._duplex.read(size))
+        except NothingCame:
+            return b""
+        self.pieces += bool(data)
+        return data
+
+    async def receive(self, size: int, silence: float = SILENCE) -> bytes:
+        """Returns that many bytes; fewer at the end, or after that many silent seconds."""
+        received = bytearray()
+        while len(received) < size:
+            chunk = await self.read(silence, min(CHUNK, size - len(received)))
+            if not chunk:
+                break
+            received += chunk
+        return bytes(received)
+
+    async def receiveAll(self, silence: float = SILENCE, limit: int = 1 << 26) -> bytes:
+        """Returns what comes until the end, or until that many silent seconds, or that many bytes."""
+        received = bytearray()
+        while len(received) < limit and (chunk := await self.read(silence)):
+            received += chunk
+        return bytes(received)
+
+    def close(self) -> Deferred[None]:
+        """Closes; fires when the descriptor is free."""
+        return self._duplex.close()
+
+    def abort(self) -> Deferred[None]:
+        """Resets; fires when the descriptor is free."""
+        return self._duplex.abort()
+
+
+async def connect(
+    reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None
+) -> Stream:
+    """Connects, and does the TLS handshake where there is one.
+
+    :param timeout: seconds for the connection, and as many for the handshake.
+    :param bindAddress: our address, an IP literal; None is the kernel's choice.
+    :raise CannotConnect: when there is no connection.
+    """
+    factory = Factory.forProtocol(lambda: Guest(reactor))
+    # The endpoint's own time-out is not the one that says so.
+    waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
+    try:
+        guest: Any = await within(reactor, timeout, waiting)
+    except (CancelledError, ConnectingCancelledError):
+        raise CancelledError from None
+    except Exception as error:
+        raise CannotConnect(connectReason(error)) from error
+    if guest.wire is None:
+        await guest.gone
+        raise CannotConnect("such an endpoint has no socket of its own; TLS is written tls://HOST:PORT")
+    duplex: Duplex = guest.wire
+    try:
+        # In this turn of the reactor the transport may still be told that its connection can be written to.
+        await pause(reactor, 0)
+        if guest.gone.called:
+            raise CannotConnect("reset at once")
+        if target.kind == "tls":
+            duplex = await _encrypted(reactor, guest.wire, target, timeout)
+    except BaseException:
+        await guest.wire.abort()
+        raise
+    return Stream(reactor, duplex)
+
+
+async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSWire:
+    tls = TLSWire(wire, contextOf(target.tls), target.serverName)
+    try:
+        await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
+    except (NothingCame, OSError) as error:
+        reason = "TLS: no answer" if isinstance(error, NothingCame) else handshakeReason(error)
+        raise CannotConnect(reason) from error
+    return tls
+
+
+def connectReason(error: BaseException) -> str:
+    """Returns, in a few words, why there is no connection."""
+    if isinstance(error, NothingCame):
+        return f"no answer within {error.seconds:g} s"
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    number = error.osError if isinstance(error, ConnectError) else None
+    return os.strerror(number).lower() if isinstance(number, int) else str(error) or type(error).__name__
+
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "refused"),
+    (NoRouteError, "no route"),
+    (TimeoutError, "no answer"),
+    (DNSLookupError, "the name does not resolve"),
+    (UserError, "not an address to connect to"),
+)

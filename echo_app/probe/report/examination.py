@@ -1,0 +1,113 @@
+"""What an examination prints, for people and as data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from echo_app import __version__
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.findings import Cost, Result, Status
+from echo_app.text import binarySize
+
+# Columns of the status and of the name.
+_STATUS, _NAME = 6, 14
+
+_ORDER = (Status.FAIL, Status.WARN, Status.PASS, Status.SKIP)
+
+
+def costLine(context: Context, cost: Cost) -> str:
+    """Says what will be spent."""
+    seconds = f"{cost.seconds:.0f} s"
+    return f"{context.target}; at most {binarySize(cost.bytes)}, {cost.connections} connections, {seconds}"
+
+
+def lines(result: Result) -> list[str]:
+    """Says a result, with what it means below."""
+    name = f"{result.name:{_NAME - 2}}  "
+    first = f"{result.status.value:{_STATUS}}{name}{result.seen}"
+    return [first, " " * (_STATUS + _NAME) + result.meaning] if result.meaning else [first]
+
+
+def skipLines(results: Sequence[Result]) -> list[str]:
+    """Says what was skipped without a finding: all that have one reason in one line."""
+    names: dict[str, list[str]] = {}
+    for each in results:
+        if isQuiet(each):
+            names.setdefault(each.seen, []).append(each.name)
+    return [
+        line for seen, each in names.items() for line in lines(Result(", ".join(each), Status.SKIP, seen))
+    ]
+
+
+def isQuiet(result: Result) -> bool:
+    """Says whether a result is nothing but a check that was not run."""
+    return result.status is Status.SKIP and not result.meaning
+
+
+def countLine(results: Sequence[Result], seconds: float) -> str:
+    """Says how many results there are of each status."""
+    counts = Counter(each.status for each in results)
+    said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
+    return f"{', '.join(said) or 'nothing done'} in {seconds:.0f} s"
+
+
+class Examination:
+    """What is known of an examination, said line by line while it goes on.
+
+    :param say: is called with each line.
+    :ivar results: so far.
+    """
+
+    def __init__(self, context: Context, cost: Cost, seed: int, say: Callable[[str], None]) -> None:
+        self._context = context
+        self._cost = cost
+        self._seed = seed
+        self._say = say
+        self._start = context.reactor.seconds()
+        self._seconds = 0.0
+        self.results: list[Result] = []
+        say(costLine(context, cost))
+
+    def found(self, result: Result) -> None:
+        """Says a result; what was only skipped is said at the end."""
+        self.results.append(result)
+        if not isQuiet(result):
+            for line in lines(result):
+                self._say(line)
+
+    def end(self, how: str = "") -> None:
+        """Sums it up.
+
+        :param how: said before the sum.
+        """
+        self._seconds = self._context.reactor.seconds() - self._start
+        for line in [*skipLines(self.results), how + countLine(self.results, self._seconds)]:
+            self._say(line)
+
+    def data(self) -> dict[str, object]:
+        """Returns all of it as what JSON can say."""
+        settings = self._context.settings
+        return {
+            "version": __version__,
+            "target": str(self._context.target),
+            "settings": {"quick": settings.isQuick, "thorough": settings.isThorough, "idle": settings.idle},
+            "seed": self._seed,
+            "cost": {
+                "bytes": self._cost.bytes,
+                "connections": self._cost.connections,
+                "seconds": self._cost.seconds,
+            },
+            "results": [_dataOf(each) for each in self.results],
+            "seconds": round(self._seconds, 3),
+        }
+
+
+def _dataOf(result: Result) -> dict[str, object]:
+    return {
+        "name": result.name,
+        "status": result.status.name.lower(),
+        "seen": result.seen,
+        "meaning": result.meaning,
+        "details": dict(result.details),
+    }

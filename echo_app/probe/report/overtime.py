@@ -1,0 +1,258 @@
+"""The pictures of what happened when.
+
+Repeats stand side by side; where nothing was measured there is a gap.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil
+
+from twisted.web.template import Tag
+
+from echo_app.probe.report.scales import Linear, Logarithmic, Tick
+from echo_app.probe.report.svg import (
+    SECOND,
+    THIRD,
+    Picture,
+    apart,
+    bar,
+    element,
+    frame,
+    label,
+    path,
+    polyline,
+    rule,
+    shade,
+    step,
+    stretched,
+)
+from echo_app.probe.results.figures import Subject, kindOf, perSecond, whole
+from echo_app.probe.results.results import Interval
+from echo_app.probe.results.statistics import milliseconds
+from echo_app.text import escaped
+
+# What is drawn of the latencies: a rank, and its line. The longest ones are dots.
+_RANKS = ((50.0, "dash0"), (99.0, "dash1"))
+
+# Pixels: the heights of the pictures, and what is between two rows and two labels.
+_HEIGHT, _ROW, _BETWEEN, _LABEL = 200.0, 52.0, 34.0, 14.0
+
+# Kinds of errors that have rows of their own; a peer may think of more.
+_KINDS = 7
+
+# Numbers below a picture, over all repeats.
+_NUMBERS = 12
+
+# Repeats up to which there is room for the word on a narrow screen; and for each one's numbers.
+_SPELT, _ROOMY = 4, 6
+
+# The share of a repeat that is all of it: its last interval may end a little early.
+_WHOLE = 0.98
+
+# From how many seconds on, a unit of so many seconds, and its name.
+_UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
+
+
+class Timeline:
+    """Where a moment stands: the repeats at a subject, one beside the other, each as long as it should be."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._runs = subject.runs
+        ends = [each.start + each.seconds for run in self._runs for each in run.intervals]
+        self._span = max([subject.results.settings.duration, *ends])
+        self._isCrowded = len(self._runs) > _ROOMY
+        _, self._unit, self._unitName = next(each for each in _UNITS if self._span >= each[0])
+
+    def at(self, repeat: int, seconds: float) -> float:
+        """Returns where some seconds after a repeat's beginning stand."""
+        return (repeat + min(seconds / self._span, 1.0)) / len(self._runs)
+
+    def intervals(self) -> Iterator[tuple[float, float, Interval, bool]]:
+        """Yields where each interval begins and ends, and whether it is the first one of its repeat."""
+        for repeat, run in enumerate(self._runs):
+            for number, each in enumerate(run.intervals):
+                yield (
+                    self.at(repeat, each.start),
+                    self.at(repeat, each.start + each.seconds),
+                    each,
+                    not number,
+                )
+
+    def steps(self, value: Callable[[Interval], float | None], down: Callable[[float], float]) -> str:
+        """Describes a line that is level within each interval, and is not where there is no value."""
+        drawn, isBroken = [], True
+        for start, end, each, isFirst in self.intervals():
+            found = value(each)
+            if found is not None:
+                drawn.append(step(start, end, down(found), isBroken or isFirst))
+            isBroken = found is None
+        return "".join(drawn)
+
+    def ticks(self) -> list[Tick]:
+        """Returns the numbers below, which begin again with each repeat."""
+        count = len(self._runs)
+        found = Linear(self._span / self._unit).ticks(max(1, _NUMBERS // count))
+        return [
+            Tick((repeat + tick.at) / count, "" if self._isCrowded else tick.text, bool(number % 2))
+            for repeat in range(count)
+            for number, tick in enumerate(found)
+            # There the next one begins.
+            if tick.at < 0.95 or repeat == count - 1
+        ]
+
+    def marks(self, height: float) -> list[Tag]:
+        """Returns what divides the repeats and names them, and a shade where one of them ended too early."""
+        count = len(self._runs)
+        drawn = []
+        for n, run in enumerate(self._runs):
+            end = max((each.start + each.seconds for each in run.intervals), default=0.0)
+            if end < self._span * _WHOLE:
+                drawn.append(shade((self.at(n, end), self.at(n, self._span)), height))
+        if count > 1:
+            drawn += [rule((n / count, n / count), (0, height), "edge") for n in range(1, count)]
+            every = ceil(count / _NUMBERS)
+            for n in range(0, count, every):
+                words = element("tspan", "repeat ", class_="word" if count <= _SPELT else "minor")
+                number = element("tspan", "" if self._isCrowded else words, str(n + 1))
+                isMinor = self._isCrowded and n // every % 2
+                kind = "strong minor" if isMinor else "strong"
+                drawn.append(label(number, (n + 0.5) / count, height + SECOND, "middle", class_=kind))
+        return drawn
+
+    def axis(self, height: float) -> Tag:
+        """Returns what the numbers below are."""
+        which, down = ("each repeat", THIRD) if len(self._runs) > 1 else ("the measured part", SECOND)
+        words = f"{self._unitName} since {which} began"
+        if self._isCrowded:
+            words = f"repeats, of {self._span / self._unit:.3g} {self._unitName} each"
+        return label(words, 1, height + down, "end")
+
+
+def latencyOverTime(subjects: Sequence[Subject]) -> list[Picture]:
+    """Draws p50, p99 and the longest latency of each interval; a picture for each subject, on one scale."""
+    every = [each for subject in subjects for run in subject.runs for each in run.intervals]
+    scale = Logarithmic.of(seconds for each in every for seconds in (*each.percentiles.values(), each.most))
+    return [_latency(subject, n, scale) for n, subject in enumerate(subjects)]
+
+
+def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
+    timeline, colour = Timeline(subject), kindOf(index).split()[-1]
+
+    def down(seconds: float) -> float:
+        return _HEIGHT * (1 - scale.at(seconds))
+
+    paths, ends = [], []
+    for rank, dash in _RANKS:
+
+        def value(interval: Interval, rank: float = rank) -> float | None:
+            return interval.percentiles.get(rank)
+
+        paths.append(path(timeline.steps(value, down), f"line {dash} {colour}"))
+        ends += [(f"p{rank:g}", end, y) for end, y in _last(timeline, value, down)]
+    longest = [(start, end, down(each.most)) for start, end, each, _ in timeline.intervals() if each.most]
+    dots = "".join(f"{polyline([((start + end) / 2, y)])}h0" for start, end, y in longest)
+    paths.append(path(dots, f"line dots {colour}"))
+    ends += [("max", end, y) for end, y in _last(timeline, lambda each: each.most or None, down)]
+    downs = apart([y for _, _, y in ends], _LABEL, _HEIGHT)
+    labels = [
+        label(words, x, y + 4, dx=5, class_=f"key {colour}")
+        for (words, x, _), y in zip(ends, downs, strict=True)
+    ]
+    grid = frame(timeline.ticks(), scale.ticks(), _HEIGHT, "latency, on a logarithmic axis")
+    return Picture(
+        f"Latency over time: {subject.name}",
+        _saidOfLatency(subject),
+        _HEIGHT,
+        [*grid, *timeline.marks(_HEIGHT), timeline.axis(_HEIGHT), stretched(_HEIGHT, *paths), *labels],
+    )
+
+
+def _last(
+    timeline: Timeline, value: Callable[[Interval], float | None], down: Callable[[float], float]
+) -> list[tuple[float, float]]:
+    """Returns where a line ends, if there is one."""
+    ends = [
+        (end, down(found)) for _, end, each, _ in timeline.intervals() if (found := value(each)) is not None
+    ]
+    return ends[-1:]
+
+
+def _saidOfLatency(subject: Subject) -> str:
+    every = [each for run in subject.runs for each in run.intervals]
+    if not any(each.most for each in every):
+        return "Nothing was answered."
+    slowest = max(every, key=lambda each: each.most)
+    medians = [each.percentiles[50] for each in every if 50 in each.percentiles]
+    between = (
+        f"Medians from {milliseconds(min(medians))} to {milliseconds(max(medians))}. " if medians else ""
+    )
+    longest = f"The longest is {milliseconds(slowest.most)}, {slowest.start:g} s after its repeat began."
+    return between + longest
+
+
+def answersAndErrors(subjects: Sequence[Subject]) -> list[Picture]:
+    """Draws answers a second, and below them a row for each kind of error; a picture for each subject."""
+    rates = [_rate(each) for subject in subjects for run in subject.runs for each in run.intervals]
+    return [_rows(subject, n, max(rates, default=0.0)) for n, subject in enumerate(subjects)]
+
+
+def _rate(interval: Interval) -> float:
+    return interval.answered / interval.seconds if interval.seconds else 0.0
+
+
+def _rows(subject: Subject, index: int, fastest: float) -> Picture:
+    timeline, colour = Timeline(subject), kindOf(index).split()[-1]
+    kinds = _errorKinds(subject)
+    height = _ROW * (1 + len(kinds)) + _BETWEEN * len(kinds)
+    scale = Linear(fastest)
+    line = timeline.steps(_rate, lambda value: _ROW * (1 - scale.at(value)))
+    drawn = [
+        *frame([], scale.ticks(2), _ROW, "answers a second"),
+        stretched(_ROW, path(line, f"line dash0 {colour}")),
+    ]
+    for number, (kind, names) in enumerate(kinds.items(), 1):
+        drawn += _errorRow(timeline, f"{kind}, a second", names, number * (_ROW + _BETWEEN))
+    below = [rule((tick.at, tick.at), (0, height)) for tick in timeline.ticks()]
+    numbers = frame(timeline.ticks(), [], 0, y=height)
+    return Picture(
+        f"Answers and errors over time: {subject.name}",
+        f"{perSecond(fastest)} at most in an interval. {_saidOfErrors(subject)}",
+        height,
+        [*below, *timeline.marks(height), *drawn, *numbers, timeline.axis(height)],
+    )
+
+
+def _errorRow(timeline: Timeline, title: str, kinds: Sequence[str], y: float) -> list[Tag]:
+    counted = [
+        (start, end, sum(each.errors.get(kind, 0) for kind in kinds) / (each.seconds or 1))
+        for start, end, each, _ in timeline.intervals()
+    ]
+    scale = Linear(max((value for _, _, value in counted), default=0.0))
+    bars = [bar(start, end, _ROW * (1 - scale.at(value)), _ROW) for start, end, value in counted if value]
+    return [*frame([], scale.ticks(2), _ROW, title, y), stretched(_ROW, path("".join(bars), "bars bad"), y=y)]
+
+
+def _errorKinds(subject: Subject) -> dict[str, list[str]]:
+    """Returns the kinds of error in the intervals, the most frequent first, by what they are called here."""
+    counts: Counter[str] = Counter()
+    for run in subject.runs:
+        for each in run.intervals:
+            counts.update(each.errors)
+    kinds = [kind for kind, count in counts.most_common() if count]
+    named = {escaped(kind): [kind] for kind in kinds[:_KINDS]}
+    return named | ({"other kinds": kinds[_KINDS:]} if len(kinds) > _KINDS else {})
+
+
+def errorCounts(subject: Subject) -> Counter[str]:
+    """Returns how many errors there were of each kind, of all repeats together; their names are escaped."""
+    counts: Counter[str] = Counter()
+    for run in subject.runs:
+        counts.update({escaped(kind): count for kind, count in run.errors.items() if count})
+    return counts
+
+
+def _saidOfErrors(subject: Subject) -> str:
+    said = (f"{whole(count)} {kind}" for kind, count in errorCounts(subject).most_common())
+    return f"Errors: {', '.join(said) or 'none'}."

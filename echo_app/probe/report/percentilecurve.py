@@ -1,0 +1,66 @@
+"""The picture of a latency at every percentile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from echo_app.probe.report.scales import Logarithmic, Nines
+from echo_app.probe.report.svg import SECOND, Picture, Point, apart, frame, label, path, polyline, stretched
+from echo_app.probe.results.figures import Subject, kindOf, middle
+from echo_app.probe.results.results import Run
+from echo_app.probe.results.statistics import ABOVE, milliseconds
+
+# Points of a curve for each nine: closer than the eye sees.
+_DENSITY = 100
+
+# Pixels of the picture's height, and between two letters.
+_HEIGHT, _LETTER = 300.0, 15.0
+
+
+def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
+    """Draws it as far as ten answers stand above, with a line for each repeat.
+
+    :return: None when there are too few answers.
+    """
+    curves = [[curve for run in each.runs if (curve := _curve(run))] for each in subjects]
+    every = [curve for each in curves for curve in each]
+    if not every:
+        return None
+    across = Nines(max(rank for curve in every for rank in curve))
+    down = Logarithmic.of(seconds for curve in every for seconds in curve.values())
+
+    def points(curve: dict[float, float]) -> list[Point]:
+        return [(across.at(rank), _HEIGHT * (1 - down.at(value))) for rank, value in curve.items()]
+
+    lines = [[points(curve) for curve in each] for each in curves]
+    paths = [path(polyline(line), f"line {kindOf(n)}") for n, each in enumerate(lines) for line in each]
+    ends = {n: max(line[-1] for line in each) for n, each in enumerate(lines) if each}
+    downs = apart([y for _, y in ends.values()], _LETTER, _HEIGHT)
+    letters = [
+        label(subjects[n].key, ends[n][0], y + 4, dx=6, class_=f"key {kindOf(n)}")
+        for n, y in zip(ends, downs, strict=True)
+    ]
+    axis = label("percentile of the answers", 1, _HEIGHT + SECOND, "end")
+    grid = frame(across.ticks(), down.ticks(), _HEIGHT, "latency, on a logarithmic axis")
+    description = " ".join(_said(each) for each in subjects)
+    return Picture(
+        "Latency by percentile", description, _HEIGHT, [*grid, axis, stretched(_HEIGHT, *paths), *letters]
+    )
+
+
+def _curve(run: Run) -> dict[float, float]:
+    """Returns times by rank; nothing when there is no median yet."""
+    if run.latency.percentile(50) is None:
+        return {}
+    last = math.log10(len(run.latency) / ABOVE)
+    return run.latency.percentiles(
+        [100 - 100 * 10 ** (-n / _DENSITY) for n in range(int(last * _DENSITY) + 1)]
+    )
+
+
+def _said(subject: Subject) -> str:
+    repeats = [run.latency.percentiles() for run in subject.runs]
+    shared = [rank for rank in repeats[0] if all(rank in each for each in repeats)]
+    said = (f"p{rank:g} {milliseconds(middle([each[rank] for each in repeats]))}" for rank in shared)
+    return f"{subject.key}, {subject.name}: {', '.join(said) or 'too few answers'}."

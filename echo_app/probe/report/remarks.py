@@ -1,0 +1,87 @@
+"""What must be known before figures are believed, in sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from math import sqrt
+
+from echo_app.probe.results.analysis import DEVIATIONS, EXACT, growth
+from echo_app.probe.results.figures import Subject
+from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.statistics import milliseconds
+from echo_app.text import escaped, plural
+
+# The share of its time below which a probe that is late is not so for its own work.
+IDLE = 0.5
+
+
+def remarks(subjects: Sequence[Subject]) -> list[str]:
+    """Returns what the figures do not say for themselves; nothing is the usual case."""
+    said = [f"{each.key}: {line}" for each in subjects for line in _ofSubject(each)]
+    sources = {each.source: each for each in subjects}
+    first, *others = sources.values()
+    return said + [line for each in others for line in _otherMachine(first, each)]
+
+
+def _ofSubject(subject: Subject) -> Iterator[str]:
+    yield from (escaped(line.strip()) for line in remarksOfRuns(subject.runs, subject.results.settings))
+    interrupted = sum(run.isInterrupted for run in subject.runs)
+    if 0 < interrupted < len(subject.runs):
+        yield f"{plural(interrupted, 'interrupted repeat')} left out of the figures"
+    if any(run.differences for run in subject.runs):
+        yield "bytes came back that were not sent"
+    if not any(run.answered for run in subject.runs):
+        yield "nothing was answered"
+
+
+def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
+    one, two = first.results.machine, other.results.machine
+    different = [part for part in one | two if one.get(part) != two.get(part)]
+    for part in different[:1]:
+        values = escaped(f"{part} is {one.get(part)} and {two.get(part)}")
+        yield f"{first.source} and {other.source} are from different machines: {values}"
+
+
+def remarksOfRuns(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
+    """Says what the figures do not say for themselves: what went otherwise than was asked for, and why."""
+    for each in runs:
+        if each.isInterrupted:
+            yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
+    yield from (missed for each in runs if (missed := _missed(each, settings)))
+    late = [each for each in runs if each.isProbeLate]
+    if late:
+        lateness = max(each.lateness.percentile(99) or 0.0 for each in late)
+        busy = max(each.busy for each in late)
+        yield (
+            f"the probe was the bottleneck ({busy:.0%} busy, p99 {milliseconds(lateness)} late): "
+            "the latencies are partly its own"
+        )
+        yield f"  {_advice(settings, busy)}"
+
+
+def _missed(run: Run, settings: Settings) -> str:
+    """Says that the rate was not the one that was asked for; nothing if it was."""
+    if settings.rate is None or run.isInterrupted:
+        return ""
+    expected = settings.rate * run.seconds
+    if not expected:
+        return ""
+    chance = DEVIATIONS / sqrt(expected) if settings.arrivals == "poisson" else 1 / expected
+    who = "the probe" if run.isProbeLate else "the service, or the path to it,"
+    slope, missing = growth(run), 1 - run.sent / expected
+    if slope > EXACT:
+        return f"{who} was too slow: latencies grew by {slope:.2g} s a second, and would have gone on to"
+    if missing > max(EXACT, chance):
+        return f"{who} was too slow: {missing:.1%} of the messages that were asked for were not sent"
+    return ""
+
+
+def _advice(settings: Settings, busy: float) -> str:
+    if busy < IDLE:
+        return "other programs keep this machine from waking it in time: try a quieter one"
+    cores = len(os.sched_getaffinity(0))
+    advice = ["fewer --connections" if settings.rate is None else "a lower --rate"]
+    if settings.processes < min(cores, settings.connections):
+        advice.insert(0, f"more --processes (now {settings.processes}, with {cores} cores)")
+    return f"try {', or '.join(advice)}"

@@ -1,0 +1,131 @@
+"""What a load says at its end, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from echo_app.probe.report.remarks import remarksOfRuns
+from echo_app.probe.results.analysis import rateOf
+from echo_app.probe.results.histogram import Histogram
+from echo_app.probe.results.results import INFLIGHT, Results, Run, Settings
+from echo_app.probe.results.statistics import milliseconds
+from echo_app.text import binarySize, escaped, plural
+
+# Columns of a line's name, and of each figure in a table.
+_NAME, _FIGURE = 11, 10
+
+# Percentiles that repeats are compared by.
+_MAIN = (50.0, 99.0, 99.9)
+
+
+def summary(results: Results) -> Iterator[str]:
+    """Says what was asked for, and what came of it at each target."""
+    yield describe(results.settings)
+    for target in results.targets():
+        runs = results.runsAt(target)
+        yield target
+        yield from _single(runs[0], results.settings) if len(runs) == 1 else _repeated(runs, results.settings)
+        yield _line("errors", _errors(runs))
+        for difference in [line for run in runs for line in run.differences]:
+            yield _line("wrong", escaped(difference))
+        yield from (f"  {remark}" for remark in remarksOfRuns(runs, results.settings))
+
+
+def describe(settings: Settings) -> str:
+    """Says what was asked for."""
+    parts = [
+        "closed loop"
+        if settings.rate is None
+        else f"open loop of {_rate(settings.rate)} ({settings.arrivals})"
+    ]
+    parts += [plural(settings.connections, "connection"), _sizes(settings)]
+    if settings.maxInflight != (1 if settings.rate is None else INFLIGHT):
+        parts.append(f"up to {settings.maxInflight:,} under way on each")
+    if settings.perConnection is not None:
+        parts.append(f"{plural(settings.perConnection, 'message')} on each")
+    if settings.processes > 1:
+        parts.append(f"{settings.processes} processes")
+    before = f"after {settings.warmup:g} s of warm-up" if settings.warmup else "without a warm-up"
+    return f"{', '.join(parts)}; {settings.duration:g} s {before}"
+
+
+def figures(run: Run, settings: Settings) -> str:
+    """Says the main figures of a run in a line."""
+    stated = run.latency.percentiles()
+    parts = [_rate(rateOf(run, settings))]
+    parts += [f"p{rank:g} {milliseconds(stated[rank])}" for rank in (50.0, 99.0) if rank in stated]
+    parts += [f"max {milliseconds(run.latency.most)}"] if run.answered else []
+    return ", ".join([*parts, plural(sum(run.errors.values()), "error")])
+
+
+def _sizes(settings: Settings) -> str:
+    total = sum(weight for _, weight in settings.sizes) or 1.0
+    if len(settings.sizes) == 1:
+        return binarySize(settings.sizes[0][0])
+    return " + ".join(f"{weight / total:.0%} {binarySize(size)}" for size, weight in settings.sizes)
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:{_NAME}}{text}".rstrip()
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return _line(name, "".join(f"{cell:>{_FIGURE}}" for cell in cells))
+
+
+def _single(run: Run, settings: Settings) -> Iterator[str]:
+    late = f" of {run.due:,} that were due" if run.due != run.sent else ""
+    yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}")
+    rate = rateOf(run, settings)
+    throughput = binarySize(round(rate * run.bytes / run.answered)) if run.answered else "0 B"
+    yield _line("answered", f"{run.answered:,}, {_rate(rate)}, {throughput}/s each way")
+    stated = run.latency.percentiles()
+    if run.answered:
+        yield _row("latency", [*(f"p{rank:g}" for rank in stated), "max"])
+        yield _row("", [milliseconds(each) for each in (*stated.values(), run.latency.most)])
+    if run.connects:
+        yield _line("connects", _spread(run.connects))
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
+
+
+def _spread(times: Histogram) -> str:
+    stated = times.percentiles()
+    parts = [f"p{rank:g} {milliseconds(stated[rank])}" for rank in (50.0, 99.0) if rank in stated]
+    return ", ".join([f"{len(times):,}", *parts, f"max {milliseconds(times.most)}"])
+
+
+def _repeated(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
+    """A row a repeat, and how far apart they are."""
+    ranks = [rank for rank in _MAIN if all(run.latency.percentile(rank) is not None for run in runs)]
+    rows = [
+        [rateOf(run, settings), *(run.latency.percentile(rank) or 0.0 for rank in ranks), run.latency.most]
+        for run in runs
+    ]
+    yield _row("", ["answered", *(f"p{rank:g}" for rank in ranks), "max", "errors"])
+    for number, (row, run) in enumerate(zip(rows, runs, strict=True), 1):
+        yield _row(f"{number}", [*_cells(row), f"{sum(run.errors.values()):,}"])
+    spread: Sequence[tuple[str, Callable[[list[float]], float]]] = (("lowest", min), ("highest", max))
+    for name, choose in spread:
+        yield _row(name, _cells([choose(list(column)) for column in zip(*rows, strict=True)]))
+
+
+def _cells(row: Sequence[float]) -> list[str]:
+    return [_rate(row[0]), *map(milliseconds, row[1:])]
+
+
+def _errors(runs: Sequence[Run]) -> str:
+    kinds: Counter[str] = Counter()
+    for run in runs:
+        kinds.update(run.errors)
+    if not kinds:
+        return "none"
+    said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    parts = [each for run in runs for each in run.intervals if each.errors]
+    if not parts:
+        return said
+    first, last = min(each.start for each in parts), max(each.start + each.seconds for each in parts)
+    return f"{said}; between {first:g} s and {last:g} s"

@@ -1,0 +1,132 @@
+"""What runs are compared by: the figures of a run, and whose runs they are."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+from echo_app.probe.results.analysis import rateOf
+from echo_app.probe.results.results import Results, Run, Settings
+from echo_app.probe.results.statistics import milliseconds
+from echo_app.text import escaped
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a run.
+
+    :param name: a few words.
+    :param of: returns it, of a run that was asked for like this; None where it can't be stated.
+    :param text: says it, with its unit.
+    :param isBetter: says which of two is better: ``lower``, ``higher``, or empty for neither.
+    """
+
+    name: str
+    of: Callable[[Run, Settings], float | None]
+    text: Callable[[float], str]
+    isBetter: str = ""
+
+
+# Colours of the style sheet, and kinds of dashes.
+_COLOURS, _DASHES = 6, 4
+
+
+def kindOf(index: int) -> str:
+    """Returns the classes of a subject's lines, by its place: dashes and a colour, never a colour alone."""
+    return f"dash{index % _DASHES} colour{index % _COLOURS}"
+
+
+def whole(value: float) -> str:
+    """Says a count: ``12,345``; of one between two others, a half."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
+def perSecond(value: float) -> str:
+    """Says a rate to four digits: ``12,340/s``, ``9.876/s``."""
+    decimals = next((n for n, limit in ((3, 10), (2, 100), (1, 1000)) if value < limit), 0)
+    return f"{value:,.{decimals}f}/s"
+
+
+def _latency(rank: float) -> Figure:
+    return Figure(f"p{rank:g}", lambda run, _: run.latency.percentile(rank), milliseconds, "lower")
+
+
+FIGURES = (
+    Figure("rate", rateOf, perSecond, "higher"),
+    *(_latency(rank) for rank in (50, 90, 99, 99.9)),
+    Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
+    Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),
+    Figure("connects", lambda run, _: float(len(run.connects)), whole),
+    Figure("connect p50", lambda run, _: run.connects.percentile(50), milliseconds, "lower"),
+    Figure(
+        "connect max", lambda run, _: run.connects.most if len(run.connects) else None, milliseconds, "lower"
+    ),
+    Figure("probe late p99", lambda run, _: run.lateness.percentile(99), milliseconds),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is compared with others: the repeats at one target in one result.
+
+    :param key: a letter that it is called by, in tables and pictures.
+    :param name: what it is, in words; escaped.
+    :param source: the name of the result, such as a file's; escaped.
+    """
+
+    key: str
+    name: str
+    source: str
+    results: Results
+    runs: Sequence[Run]
+
+    @property
+    def counted(self) -> Sequence[Run]:
+        """The repeats that count.
+
+        Interrupted ones are left out where there are others: in less time there is less to happen.
+        """
+        return [run for run in self.runs if not run.isInterrupted] or self.runs
+
+    def values(self, figure: Figure) -> list[float]:
+        """Returns a figure of each repeat that can state it."""
+        values = (figure.of(run, self.results.settings) for run in self.counted)
+        return [value for value in values if value is not None]
+
+
+def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subject]:
+    """Returns what there is to compare, in order, each under a name that tells it from the others.
+
+    :param names: of the results; without them they are numbered.
+    """
+    names = [escaped(name) for name in names] or [f"result {n}" for n in range(1, len(results) + 1)]
+    pairs = [
+        (name, each, target) for name, each in zip(names, results, strict=True) for target in each.targets()
+    ]
+    isOneTarget = len({target for _, _, target in pairs}) == 1
+    found = []
+    for index, (name, each, target) in enumerate(pairs):
+        words = [name] if len(results) > 1 else []
+        if not (words and isOneTarget):
+            words.append(escaped(target))
+        key = ascii_uppercase[index] if index < len(ascii_uppercase) else str(index + 1)
+        found.append(Subject(key, ": ".join(words), name, each, each.runsAt(target)))
+    return found
+
+
+def middle(values: Sequence[float]) -> float:
+    """Returns the median: the repeat in the middle, or what is halfway between two."""
+    return statistics.median(values)
+
+
+def summary(figure: Figure, values: Sequence[float]) -> tuple[str, str]:
+    """Says the figure of all repeats: the median, and its spread from the lowest to the highest.
+
+    :return: two texts; the second one is empty where there is no spread.
+    """
+    if not values:
+        return "-", ""
+    low, high = figure.text(min(values)), figure.text(max(values))
+    return figure.text(middle(values)), f"{low} to {high}" if len(values) > 1 and low != high else ""

@@ -1,0 +1,314 @@
+"""From settings to a service: the one place where the parts meet.
+
+The states of :class:`EchoService`: closed; listening, from ``listen()`` on, which opens everything once;
+running, from ``startService`` on; draining, from ``stopService`` until its Deferred fires; closed again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echo_app import __version__
+from echo_app.access.login import Logins
+from echo_app.accesslog.file import AccessLog
+from echo_app.accesslog.recorder import Recorder
+from echo_app.accesslog.transports import UnknownTransports
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.drain import Drain
+from echo_app.connections.limits import Limits
+from echo_app.connections.timeouts import TimeoutSweep
+from echo_app.faults.misbehaviour import Misbehaviour
+from echo_app.faults.plan import FaultPlan
+from echo_app.responders.answers import TIMEOUT
+from echo_app.responders.named import makeResponder
+from echo_app.service.listeners import Listeners
+from echo_app.service.readyfile import ReadyFile
+from echo_app.service.shared import Shared
+from echo_app.service.snapshot import Snapshot, logAtStop
+from echo_app.stream.protocol import EchoFactory
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.transport.sockets import Keepalive
+from echo_app.udp.port import DatagramEndpoint
+from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
+
+if TYPE_CHECKING:
+    from twisted.cred.portal import Portal
+    from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.access.networks import Access
+    from echo_app.faults.spec import Fault
+    from echo_app.interfaces import IResponder
+
+log = Logger()
+
+
+class EchoService(Service):
+    """Echoes on any number of endpoints, and holds all of them together to one set of limits.
+
+    ``listen()`` may be called first, to be told of failure; otherwise starting the service does it.
+    It can be started again after it was stopped.
+
+    :param reactor: what time is.
+    :param endpoints: where streams are taken.
+    :param datagramEndpoints: where datagrams are taken.
+    :param factory: makes the protocols; an :class:`EchoFactory` or a subclass. Its `connections` are
+        replaced by the service's, and its `protocol` where there is a responder.
+    :param responder: answers in place of the echo: a name, as for ``--responder``, or a function, or what
+        provides ``IResponder``.
+    :param responderTimeout: seconds that its answer may take; None is no limit.
+    :param limits: the caps and time-outs.
+    :param keepalive: set on TCP listeners for their connections; None leaves it off.
+    :param direct: take the direct path (:mod:`echo_app.transport.direct`) where it applies.
+    :param datagramRate: answers a second to one UDP source; None is no limit and no loop breaker.
+    :param descriptorLimit: the number that the process's descriptors stay below; None is no such limit.
+    :param access: the networks whose peers may connect, and whose datagrams are answered; None is all.
+    :param portal: who may talk: each stream begins with a login (:mod:`echo_app.access.login`); None is
+        everybody.
+    :param logConnections: log each connection's beginning and end, at debug level.
+    :param readyFile: the path of a file that is there, complete, while the service runs: a line for
+        each listener, such as ``tcp 127.0.0.1:8080``.
+    :param faults: what goes wrong on purpose; None is nothing.
+    :param faultPreamble: let a connection's first line choose what goes wrong with it.
+    :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
+        each source of datagrams and minute; ``-`` is standard output.
+    :raise ValueError: on a responder that is none, and on a portal that checks no passwords, or is to check
+        datagrams, which have no login.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoints: Sequence[IStreamServerEndpoint] = (),
+        datagramEndpoints: Sequence[DatagramEndpoint] = (),
+        *,
+        factory: EchoFactory | None = None,
+        limits: Limits | None = None,
+        keepalive: Keepalive | None = Keepalive(),
+        direct: bool = True,
+        datagramRate: float | None = RATE,
+        descriptorLimit: int | None = None,
+        access: Access | None = None,
+        portal: Portal | None = None,
+        logConnections: bool = False,
+        readyFile: str | None = None,
+        responder: str | IResponder | Callable[[Any], Any] = "echo",
+        responderTimeout: float | None = TIMEOUT,
+        faults: FaultPlan | None = None,
+        faultPreamble: bool = False,
+        accessLog: str | None = None,
+    ) -> None:
+        if portal is not None and datagramEndpoints:
+            raise ValueError("a portal is not for datagrams, which have no login")
+        self._reactor = reactor
+        self._endpoints = tuple(endpoints)
+        self._datagramEndpoints = tuple(datagramEndpoints)
+        self._tls = {each.tls for each in self._endpoints if isinstance(each, TLSEndpoint)}
+        self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
+        recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
+        self._connections = ConnectionCounts(
+            Limits() if limits is None else limits,
+            reactor.seconds,
+            descriptorLimit=descriptorLimit,
+            access=access,
+            logConnections=logConnections,
+            unknown=None if recorder is None else UnknownTransports(recorder),
+        )
+        self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
+        self._responder = makeResponder(responder, reactor, responderTimeout)
+        hasFaults = faults is not None or faultPreamble
+        self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
+        self._logins = None if portal is None else Logins(portal, self._connections, reactor)
+        self._factory = EchoFactory() if factory is None else factory
+        self._prepareFactory(isEcho=responder == "echo")
+        self._listeners = Listeners(keepalive, direct, recorder)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
+        self._sweep = TimeoutSweep(self._connections, reactor)
+        self._isOpen = self._isAborting = False
+        self._drain: Drain | None = None
+        self._opening = Shared(self._open)
+        self._closing = Shared(self._close)
+
+    def getHosts(self) -> list[IAddress]:
+        """Returns where it listens: the addresses that were really bound, in the order asked for."""
+        return self._listeners.getHosts()
+
+    def reload(self) -> None:
+        """Reads certificates, passwords and faults again, for peers to come, and opens the access log again.
+
+        What can't be used is logged, and changes nothing.
+        """
+        for each in (*self._tls, self._logins, self._faults):
+            if each is not None:
+                each.reload()
+        if self._accessLog is not None:
+            self._accessLog.reopen()
+
+    def setFaults(self, faults: Iterable[Fault]) -> None:
+        """Replaces all faults, for connections to come, where a ``connections`` of 1 is the next one.
+
+        Who is connected already, in the kernel's queue too, keeps what there was. Datagrams, and ``refuse``,
+        have the new ones at once.
+
+        :raise ValueError: when the service was made without faults, or there are too many.
+        """
+        if self._faults is None:
+            raise ValueError("the service was made without faults")
+        self._listeners.acceptQueued()
+        self._faults.set(faults, self._factory.admitted)
+
+    def snapshot(self) -> Snapshot:
+        """Returns what was counted since the service was made."""
+        connections = self._connections
+        return Snapshot(
+            open=len(connections.open),
+            accepted=connections.accepted,
+            refused=dict(connections.refused.byReason),
+            timedOut=dict(connections.timedOut.byReason),
+            aborted=connections.aborted,
+            lost=connections.lost,
+            failed=dict(sum((tls.failures.byReason for tls in self._tls), Counter())),
+            truncated=sum(tls.truncated for tls in self._tls),
+            answered=self._rules.answered,
+            dropped=dict(self._rules.dropped.byReason),
+            unanswered=dict(self._responder.unanswered),
+        )
+
+    def listen(self) -> Deferred[None]:
+        """Opens every listener, once.
+
+        :return: fires when all are open. Fails with ``CannotListenError`` if one can't be: what was
+            opened before it is closed in the reactor's next turn. Cancelling it changes nothing.
+        """
+        return succeed(None) if self._isOpen else self._opening.run()
+
+    def privilegedStartService(self) -> None:
+        """Listens, before privileges are shed.
+
+        :raise CannotListenError: when that is known at once.
+        """
+        self._listenNow()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Listens, if it does not yet, and begins to time connections out.
+
+        :raise CannotListenError: when that is known at once.
+        """
+        self._listenNow(self._announce)
+        super().startService()
+        self._sweep.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Accepts what the kernel has queued, stops listening, and drains the connections.
+
+        :return: fires when every connection has ended, ``drainTimeout`` seconds later at the most; does
+            not fail. Cancelling it changes nothing.
+        """
+        super().stopService()
+        return self._closing.run()
+
+    def abort(self) -> None:
+        """Aborts the connections that a stop waits for; before a stop, those that it would wait for.
+
+        A second signal may be there before the stop that the first one asked for has begun.
+        """
+        self._isAborting = True
+        if self._drain is not None:
+            self._drain.abort()
+
+    def _prepareFactory(self, isEcho: bool) -> None:
+        """Has the factory count its connections, answer them, and put before them what comes first.
+
+        :param isEcho: its own protocol stays.
+        """
+        self._factory.connections = self._connections
+        if not isEcho:
+            self._factory.protocol = self._responder.stream
+        if self._faults is not None:
+            self._faults.wrap(self._factory)
+        if self._logins is not None:
+            self._factory.wrap(self._logins.wrap)
+
+    def _announce(self) -> None:
+        log.info("echo_app {version} started", version=__version__)
+        if self._readyFile is not None:
+            self._readyFile.write(self._listeners.named())
+
+    def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
+        """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
+        failures: list[Failure] = []
+        later = False
+
+        def failed(failure: Failure) -> None:
+            if later:
+                log.critical("{reason}", reason=failure.getErrorMessage())
+            else:
+                failures.append(failure)
+
+        self.listen().addCallback(lambda _: opened()).addErrback(failed)
+        later = True
+        for failure in failures:
+            failure.raiseException()
+
+    async def _open(self) -> None:
+        # A file that a killed service left behind would speak for this one.
+        self._removeReadyFile()
+        if self._accessLog is not None:
+            self._accessLog.open()
+        datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
+        if self._faults is not None:
+            datagrams = self._faults.before(datagrams)
+        try:
+            await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
+        except CannotListenError:
+            self._closeAccessLog()
+            raise
+        self._isOpen = True
+        if self._faults is not None:
+            self._faults.begin(self._listeners)
+
+    def _closeAccessLog(self) -> None:
+        if self._accessLog is not None:
+            self._accessLog.close()
+
+    def _removeReadyFile(self) -> None:
+        if self._readyFile is not None:
+            self._readyFile.remove()
+
+    async def _close(self) -> None:
+        # Once, unless it is started and stopped again while it drains.
+        while await self._isToBeClosed():
+            self._isOpen = False
+            self._removeReadyFile()
+            self._drain = Drain(self._connections, self._reactor)
+            if self._isAborting:
+                self._drain.abort()
+            if self._faults is not None:
+                self._faults.end()
+            self._listeners.acceptQueued()
+            await self._listeners.close()
+            await self._drain.run()
+            self._closeAccessLog()
+            self._drain = None
+            self._isAborting = False
+            logAtStop(self.snapshot(), bool(self._tls))
+        if not self.running:
+            self._sweep.stop()
+
+    async def _isToBeClosed(self) -> bool:
+        """Says whether it is open and stopped; waits for an opening that is under way."""
+        if self._opening.isRunning:
+            with suppress(CannotListenError):
+                await self.listen()
+        return self._isOpen and not self.running

@@ -1,0 +1,226 @@
+"""What a service listens on: opened all together or not at all, prepared for exact echoes, and closed.
+
+The states of :class:`Listeners`: closed; opening, while ``open()`` runs; open, until ``close()``. A failure
+to open closes what was opened before it.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from traceback import clear_frames
+from typing import Any
+
+from twisted.internet import unix
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReadDescriptor,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+
+from echo_app.accesslog.datagrams import RecordedDatagrams
+from echo_app.accesslog.recorder import Recorder
+from echo_app.accesslog.transports import recordConnections
+from echo_app.addresses import describe, isWildcardHost, transportName
+from echo_app.proxy.gate import ProxyGateFactory
+from echo_app.stream.protocol import EchoFactory
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.transport.direct import direct
+from echo_app.transport.sockets import CountingUNIXServer, Keepalive, setConnectionOptions
+from echo_app.udp.port import DatagramEndpoint, DatagramPort
+from echo_app.udp.protocol import EchoDatagramProtocol
+
+log = Logger()
+
+# Connections that the kernel may hold for us until they are accepted.
+BACKLOG = 1024
+
+
+class Listeners:
+    """The listening ports of a service.
+
+    :param keepalive: set on TCP ports for their connections; None leaves it off.
+    :param isDirect: take the direct path for their connections, where it applies.
+    :param recorder: writes down what their connections were; None is nobody.
+    """
+
+    def __init__(self, keepalive: Keepalive | None, isDirect: bool, recorder: Recorder | None = None) -> None:
+        self._keepalive = keepalive
+        self._isDirect = isDirect
+        self._recorder = recorder
+        self._asked: tuple[object, ...] = ()
+        self._ports: list[IListeningPort] = []
+        self._suspended: list[Any] = []
+
+    def getHosts(self) -> list[IAddress]:
+        """Returns the addresses that were really bound, in the order asked for."""
+        return [port.getHost() for port in self._ports]
+
+    def named(self) -> list[tuple[str, IAddress]]:
+        """Returns what each listener is called in logs and in the ready file, and its address."""
+        return [
+            (_nameOf(asked, host), host) for asked, host in zip(self._asked, self.getHosts(), strict=True)
+        ]
+
+    async def open(
+        self,
+        endpoints: Sequence[IStreamServerEndpoint],
+        factory: EchoFactory,
+        datagramEndpoints: Sequence[DatagramEndpoint],
+        datagramProtocol: Callable[[], EchoDatagramProtocol],
+    ) -> None:
+        """Opens everything, and logs each listener.
+
+        :param factory: makes the protocols of connections.
+        :param datagramProtocol: makes the protocol of a UDP port.
+        :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
+            turn.
+        """
+        self._asked = (*endpoints, *datagramEndpoints)
+        asked: object = None
+        try:
+            for asked in endpoints:
+                port = await maybeDeferred(asked.listen, factory)
+                self._ports.append(port)
+                self._prepare(port)
+                if self._recorder is not None:
+                    host = port.getHost()
+                    recordConnections(port, self._recorder, _nameOf(asked, host), describe(host))
+                _countPending(port, factory)
+            for asked in datagramEndpoints:
+                protocol = datagramProtocol()
+                if self._recorder is not None:
+                    protocol = RecordedDatagrams(protocol, self._recorder)
+                self._ports.append(asked.listen(protocol))
+        except Exception as error:
+            self.close()
+            _closeSockets(error)
+            if isinstance(error, CannotListenError):
+                raise
+            raise CannotListenError(None, repr(asked), error) from error
+        for (name, host), port in zip(self.named(), self._ports, strict=True):
+            _logListener(name, host, _gateOf(port) is not None)
+
+    def acceptQueued(self) -> None:
+        """Accepts the connections that wait in the kernel: closing a listener would reset them."""
+        for port in self._ports:
+            if port not in self._suspended:
+                _acceptQueued(port)
+
+    def suspend(self) -> None:
+        """Has the kernel refuse connections to TCP ports, which stay bound; those that wait are accepted.
+
+        UNIX sockets can't listen again (unix(7) does not say so, Linux does), and go on.
+        """
+        for port in self._ports if not self._suspended else ():
+            if _isTCP(port):
+                _acceptQueued(port)
+                _stopListening(port)
+                self._suspended.append(port)
+
+    def resume(self) -> None:
+        """Ends what :meth:`suspend` began; harmless if nothing did."""
+        suspended, self._suspended = self._suspended, []
+        for port in suspended:
+            try:
+                port.socket.listen(BACKLOG)
+            except OSError as error:
+                log.error(
+                    "not listening on {address} again: {reason}",
+                    address=describe(port.getHost()),
+                    reason=error.strerror,
+                )
+            else:
+                port.startReading()
+
+    def close(self) -> Deferred[Any]:
+        """Stops listening.
+
+        :return: fires when every port is closed; does not fail.
+        """
+        ports, self._ports = self._ports, []
+        self._suspended.clear()
+        closings = [maybeDeferred(port.stopListening) for port in ports]
+        for closing in closings:
+            closing.addErrback(lambda failure: log.failure("closing a listener", failure))
+        return DeferredList(closings)
+
+    def _prepare(self, port: Any) -> None:
+        """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
+        sock = getattr(port, "socket", None)
+        if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+            setConnectionOptions(sock, self._keepalive)
+        if getattr(port, "transport", None) is unix.Server:
+            port.transport = CountingUNIXServer
+        if self._isDirect:
+            direct(port)
+
+
+def _nameOf(asked: object, host: IAddress) -> str:
+    """Returns what a listener is called in logs."""
+    return "tls" if isinstance(asked, TLSEndpoint) else transportName(host)
+
+
+def _gateOf(port: object) -> ProxyGateFactory | None:
+    """Returns what waits for a header on the port's connections, if anything does."""
+    factory = getattr(port, "factory", None)
+    return factory if isinstance(factory, ProxyGateFactory) else None
+
+
+def _countPending(port: object, factory: EchoFactory) -> None:
+    """Counts connections whose header is pending among the others, whatever lies between gate and factory."""
+    gate = _gateOf(port)
+    if gate is not None and factory.connections is not None:
+        gate.connections = factory.connections
+
+
+def _closeSockets(error: BaseException | None) -> None:
+    """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+def _isTCP(port: object) -> bool:
+    sock = getattr(port, "socket", None)
+    if not isinstance(sock, socket.socket) or not IReadDescriptor.providedBy(port):
+        return False
+    return sock.type == socket.SOCK_STREAM and sock.family != socket.AF_UNIX
+
+
+def _stopListening(port: Any) -> None:
+    """Ends the state of listening, and nothing else (Linux; shutdown(2) of POSIX leaves it open)."""
+    port.stopReading()
+    port.socket.shutdown(socket.SHUT_RD)
+    with suppress(OSError):
+        # A port that the kernel chose would be another one after the next listen(). Any other is bound.
+        port.socket.bind(port.socket.getsockname())
+
+
+def _acceptQueued(port: Any) -> None:
+    if not IReadDescriptor.providedBy(port):
+        return
+    poll = select.poll()
+    poll.register(port.fileno(), select.POLLIN)
+    for _ in range(1 if isinstance(port, DatagramPort) else BACKLOG):
+        if not poll.poll(0):
+            return
+        port.doRead()
+
+
+def _logListener(name: str, host: IAddress, isProxied: bool) -> None:
+    everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
+    log.info(
+        "listening on {address} ({transport}{header}){everywhere}",
+        address=describe(host),
+        transport=name,
+        header=", PROXY protocol" if isProxied else "",
+        everywhere=", on every interface" if everywhere else "",
+    )

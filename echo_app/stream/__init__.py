@@ -1,0 +1,1 @@
+"""The echo over a stream: protocol and factory."""

@@ -1,0 +1,191 @@
+"""What the kernel is told, and what it knows, of a connection.
+
+Linux counts the bytes of a TCP connection (``TCP_INFO``) and of every queue (``SIOCINQ``, ``SIOCOUTQ``),
+so that the path of a byte needs no counter of ours. It counts none for UNIX sockets: there the
+transport does.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fcntl import ioctl
+from termios import FIONREAD, TIOCOUTQ
+from typing import Any
+
+from twisted.internet import unix
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.python.failure import Failure
+
+from echo_app.interfaces import ITLSTransport
+from echo_app.transport.layer import bottomOf, downFrom
+
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
+# bytes of flags, 24 words of 4 and 2 of 8. They are there since Linux 4.1.
+_TCP_INFO = struct.Struct("=120xQQ")
+_INT = struct.Struct("=i")
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """TCP keepalive (RFC 9293, 3.8.4): when a silent peer is asked whether it is there.
+
+    :param idle: seconds of silence until the first probe.
+    :param interval: seconds between probes.
+    :param count: probes without an answer until the connection is given up.
+    :raise ValueError: on a number that Linux refuses.
+    """
+
+    idle: int = 60
+    interval: int = 10
+    count: int = 6
+
+    def __post_init__(self) -> None:
+        # tcp(7): MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT of the kernel.
+        for name, most in (("idle", 32767), ("interval", 32767), ("count", 127)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"keepalive {name} is 1 to {most}: {getattr(self, name)!r}")
+
+    def __str__(self) -> str:
+        return f"{self.idle},{self.interval},{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a connection has come; what differs between two of them has moved.
+
+    :param received: bytes from the peer, those in the kernel's queue included.
+    :param sent: bytes to the peer that it has acknowledged.
+    :param owed: bytes in the kernel's queue to the peer. While it has room, nothing waits in ours.
+    :param unread: bytes in the kernel's queue from the peer.
+    :param held: bytes that a layer of ours holds back on purpose.
+    """
+
+    received: int
+    sent: int
+    owed: int
+    unread: int
+    held: int = 0
+
+
+class CountingUNIXServer(unix.Server):
+    """A UNIX transport that counts what moves: the bytes that it reads, and those that it writes."""
+
+    received = 0
+    written = 0
+
+    def _dataReceived(self, data: bytes | None) -> Any:
+        # Twisted's own seam between what it read and the protocol: reading has no other one by bytes.
+        self.received += len(data or b"")
+        return super()._dataReceived(data)
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """Writes, and counts the bytes."""
+        result = super().writeSomeData(data)
+        if isinstance(result, int) and result > 0:
+            self.written += result
+        return result
+
+
+def socketOf(transport: object) -> socket.socket | None:
+    """Returns the socket below a transport, through TLS and wrapping protocols; None if there is none."""
+    for each in downFrom(transport):
+        getHandle = getattr(each, "getHandle", None)
+        handle = getHandle() if getHandle is not None else None
+        if isinstance(handle, socket.socket):
+            return handle
+    return None
+
+
+def descriptorOf(transport: object) -> Any:
+    """Returns what a reactor reads and writes below a transport; None if there is no such thing."""
+    return next((each for each in downFrom(transport) if isinstance(each, FileDescriptor)), None)
+
+
+def canHalfClose(transport: object) -> bool:
+    """Says whether the transport's two sides end independently; those of Twisted's own TLS do not."""
+    return ITLSTransport.providedBy(transport) or not ISSLTransport.providedBy(transport)
+
+
+def reset(transport: ITCPTransport) -> None:
+    """Resets a connection now, so that its descriptor is free for the next one.
+
+    ``abortConnection`` does so in the reactor's next turn; but one turn may accept a hundred connections.
+    It has to do over Twisted's TLS, which goes on to its handshake with whatever its protocol has made of it.
+    """
+    descriptor = descriptorOf(transport)
+    if descriptor is None or not canHalfClose(transport):
+        transport.abortConnection()
+    else:
+        descriptor.connectionLost(Failure(ConnectionAborted()))
+
+
+def whenLost(transport: object, function: Callable[[], object]) -> None:
+    """Calls a function once, when a connection has ended, whatever its protocol is by then.
+
+    It is an attribute of the instance, at the bottom of what transports there are: see the PROXY gate's.
+    """
+    bottom = bottomOf(transport)
+    connectionLost = bottom.connectionLost
+
+    def lost(reason: Failure) -> None:
+        # Twisted's may be called twice, and nothing refers to itself any more.
+        vars(bottom).pop("connectionLost", None)
+        try:
+            connectionLost(reason)
+        finally:
+            function()
+
+    bottom.connectionLost = lost
+
+
+def keepUrgentDataInline(transport: object) -> None:
+    """Makes urgent data (RFC 6093) bytes like the others, in their place, instead of losing them.
+
+    It is set on each connection because UNIX sockets, unlike TCP ones, do not inherit it from the
+    listening socket, and because a bare protocol's listener does not have it.
+    """
+    sock = socketOf(transport)
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+
+def setConnectionOptions(listening: socket.socket, keepalive: Keepalive | None) -> None:
+    """Sets on a listening TCP socket what its connections inherit (on Linux).
+
+    SO_OOBINLINE, because urgent bytes that come before a connection is accepted are lost otherwise.
+    TCP_NODELAY, because an echo that waits for an acknowledgement measures Nagle's algorithm instead
+    of the path.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive.idle)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keepalive.interval)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keepalive.count)
+
+
+def progressOf(transport: object) -> Progress | None:
+    """Asks the kernel how far a connection has come; None if its transport has no socket (any more)."""
+    sock = socketOf(transport)
+    if sock is None or sock.fileno() < 0:
+        return None
+    if sock.family == socket.AF_UNIX:
+        counting = descriptorOf(transport)
+        received, sent = getattr(counting, "received", 0), getattr(counting, "written", 0)
+    else:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        sent, received = _TCP_INFO.unpack(info)
+    held = sum(getattr(each, "held", 0) for each in downFrom(transport))
+    return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), held)
+
+
+def queued(sock: socket.socket, request: int) -> int:
+    """Returns the bytes in one of the kernel's queues: ``FIONREAD`` is the peer's, ``TIOCOUTQ`` is ours."""
+    (queued,) = _INT.unpack(ioctl(sock, request, bytes(_INT.size)))
+    return int(queued)

@@ -1,0 +1,1 @@
+"""The echo over UDP: protocol, rules and port."""

@@ -1,0 +1,127 @@
+"""Connections that move as a test says."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IAddress
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.cli import tap
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.record import ConnectionRecord
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.sockets import Progress
+
+
+def withoutSignals(case: SynchronousTestCase) -> list[str]:
+    """Keeps ``makeService`` from a test's signals; returns a list that gets the names of what it calls."""
+    called: list[str] = []
+    for name in ("abortOnSecondSignal", "reloadOnHangup"):
+        case.patch(tap, name, lambda *_, name=name: called.append(name))
+    return called
+
+
+class FakeConnection:
+    """An ``EchoProtocol`` and its transport, as far as limits, time-outs and a drain look at them.
+
+    :ivar progress: what the kernel would say of it; None is a transport without a socket.
+    :ivar done: what was asked of it, in order.
+    :ivar record: what an access log will say of it.
+    """
+
+    def __init__(self, counts: ConnectionCounts, host: str = "192.0.2.1") -> None:
+        self.progress: Progress | None = Progress(0, 0, 0, 0)
+        self.done: list[str] = []
+        self.pending = 0
+        self.record = ConnectionRecord(0.0, 0.0)
+        self.transport = self
+        self._counts = counts
+        self._host = host
+
+    @property
+    def protocol(self) -> EchoProtocol:
+        """Itself, to a type checker."""
+        return cast(EchoProtocol, self)
+
+    def open(self) -> FakeConnection:
+        """Is counted as open."""
+        self._counts.opened(self.protocol)
+        return self
+
+    def end(self, why: type[Exception] = ConnectionDone) -> None:
+        """Is counted as closed."""
+        self._counts.closed(self.protocol, Failure(why()))
+
+    def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0, held: int = 0) -> None:
+        """Sets what the kernel says, totals and queues, and what layers do."""
+        self.progress = Progress(received, sent, owed, unread, held)
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The peer's address."""
+        return (IPv6Address if ":" in self._host else IPv4Address)("TCP", self._host, 4242)
+
+    def finish(self) -> None:
+        """The protocol's."""
+        self.done.append("finish")
+
+    def abortConnection(self) -> None:
+        """The transport's; it ends at once."""
+        self.done.append("abort")
+        self.end(ConnectionAborted)
+
+    def unregisterProducer(self) -> None:
+        """The transport's."""
+        self.done.append("unregister")
+
+    def loseWriteConnection(self) -> None:
+        """The transport's."""
+        self.done.append("end of stream")
+
+
+def progressOf(transport: FakeConnection) -> Progress | None:
+    """Stands in for ``echo_app.transport.sockets.progressOf``."""
+    return transport.progress
+
+
+PROXY = IPv4Address("TCP", "127.0.0.1", 40_000)
+
+
+class Transport(StringTransport):
+    """A transport as a reactor has it: it has a protocol, and an end at once when it is aborted.
+
+    :ivar ended: whether the protocol was told of its end.
+    :ivar isHalfClosed: our side was ended.
+    """
+
+    protocol: Any
+
+    def __init__(self, peer: IAddress = PROXY, number: int = 7) -> None:
+        super().__init__(peerAddress=peer)
+        self._number = number
+        self.ended = self.isHalfClosed = False
+
+    def fileno(self) -> int:
+        return self._number
+
+    def loseWriteConnection(self) -> None:
+        """Half-closes; the connection goes on until the peer's end."""
+        self.isHalfClosed = True
+
+    def abortConnection(self) -> None:
+        super().abortConnection()
+        self.end(ConnectionDone())
+
+    def end(self, error: Exception) -> None:
+        """Ends."""
+        if not self.ended:
+            self.ended = self.disconnected = True
+            self.connectionLost(Failure(error))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """What a reactor calls at the end."""
+        self.protocol.connectionLost(reason)

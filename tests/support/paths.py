@@ -1,0 +1,171 @@
+"""Paths for the probe's checks, whose time is a Clock's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.checks.check import Settings
+from echo_app.probe.net.datagrams import Source
+from echo_app.probe.net.timeouts import pause
+from echo_app.probe.net.wire import End
+from echo_app.targets import Target
+
+T = TypeVar("T")
+
+TCP = Target("192.0.2.1:7", "tcp", "192.0.2.1", 7)
+UDP = Target("udp://192.0.2.1:7", "udp", "192.0.2.1", 7)
+
+# Seconds on the clock in which every check is done, in a test.
+LIMIT = 10_000.0
+
+
+def result(clock: Clock, work: Coroutine[Any, Any, T], step: float = 0.005) -> T:
+    """Lets time pass, in steps of some seconds, until something is done; returns what it came to."""
+    done = Deferred.fromCoroutine(work)
+    while not done.called and clock.seconds() < LIMIT:
+        clock.advance(step)
+    return SynchronousTestCase().successResultOf(done)
+
+
+def datagramPath(answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]]) -> Any:
+    """Returns what makes sources on a path.
+
+    :param answers: says what comes back for a datagram, each with the seconds that it takes.
+    """
+    numbers = iter(range(40_001, 65_536))
+
+    def make(reactor: Any, target: Target, random: Random) -> FakeSource:
+        return FakeSource(reactor, target, random, answers, next(numbers))
+
+    return make
+
+
+class FakeSource(Source):
+    """A source whose datagrams go nowhere but into a function.
+
+    :ivar isOpen: is not closed.
+    """
+
+    unfragmented = 1472
+    port = 0
+    isOpen = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        random: Random,
+        answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]],
+        number: int,
+    ) -> None:
+        super().__init__(reactor, target, random)
+        self._answers = answers
+        self.port = number
+
+    def open(self) -> None:
+        self.isOpen = True
+
+    def close(self) -> None:
+        self.isOpen = False
+
+    def _transmit(self, data: bytes) -> None:
+        for seconds, answer in self._answers(self, data):
+            self._reactor.callLater(seconds, self._arrive, answer)
+
+    def _arrive(self, answer: bytes) -> None:
+        if self.isOpen:
+            self.received(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPath:
+    """A path that echoes, until a connection is idle for too long.
+
+    :param idle: seconds after which it drops one; None is never.
+    :param end: what the client sees of it then; None is nothing.
+    :param isTold: the client sees it at once, rather than when it says something.
+    :param isMute: nothing is ever answered.
+    :param greeting: what is sent first, unasked.
+    :param late: seconds after which what has come is read.
+    """
+
+    idle: float | None = None
+    end: End | None = End.FIN
+    isTold: bool = True
+    isMute: bool = False
+    greeting: bytes = b""
+    late: float = 0.0
+
+
+class FakeStream:
+    """A connection on such a path, with what the checks use of a stream."""
+
+    def __init__(self, clock: Clock, path: StreamPath) -> None:
+        self._clock = clock
+        self._path = path
+        self._moved = clock.seconds()
+        self._unread = bytearray(path.greeting)
+        self.end: End | None = None
+        self.isClosed = False
+
+    def write(self, data: bytes) -> None:
+        if self._isDropped():
+            self.end = self._path.end
+        elif not self._path.isMute:
+            self._unread += data
+        self._moved = self._clock.seconds()
+
+    async def read(self, silence: float, size: int = 1 << 16) -> bytes:
+        if self._unread or self.end is not None:
+            await pause(self._clock, self._path.late)
+            data = bytes(self._unread[:size])
+            del self._unread[:size]
+            return data
+        left = silence
+        if self._path.idle is not None and self._path.isTold and self._path.end is not None:
+            left = min(silence, max(0.0, self._moved + self._path.idle - self._clock.seconds()))
+        await pause(self._clock, left)
+        if left < silence:
+            self.end = self._path.end
+        return b""
+
+    async def receive(self, size: int, silence: float) -> bytes:
+        return await self.read(silence, size)
+
+    def abort(self) -> Deferred[None]:
+        self.isClosed = True
+        return succeed(None)
+
+    def _isDropped(self) -> bool:
+        return self._path.idle is not None and self._clock.seconds() >= self._moved + self._path.idle
+
+
+class PathContext:
+    """What a check asks of its context, with connections that lead over a path.
+
+    :param path: the path, or a function of the connection's number, from 0.
+    :ivar streams: all that there were.
+    """
+
+    target = TCP
+
+    def __init__(
+        self, clock: Clock, path: Callable[[int], StreamPath] | StreamPath, settings: Settings = Settings()
+    ) -> None:
+        self.reactor = clock
+        self.settings = settings
+        self.random = Random(8862)
+        self.streams: list[FakeStream] = []
+        self._path = path
+
+    async def connect(self) -> FakeStream:
+        path = self._path if isinstance(self._path, StreamPath) else self._path(len(self.streams))
+        self.streams.append(FakeStream(self.reactor, path))
+        return self.streams[-1]

@@ -1,0 +1,602 @@
+"""A login before the echo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from hypothesis import strategies as st
+from twisted.cred.checkers import AllowAnonymousAccess
+from twisted.cred.error import LoginDenied, UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides, implementer
+from zope.interface.verify import verifyObject
+
+from echo_app.access import login as auth
+from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
+from echo_app.access.login import CHECKING, KEPT, PATIENCE, PENALTY, LoginGate, Logins
+from echo_app.access.loginline import LONGEST, parseLogin
+from echo_app.connections import gate as gates
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.limits import LINGER, Limits
+from echo_app.connections.refusal import Refusal
+from echo_app.interfaces import IEchoUser, ITLSTransport
+from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.tls import certificates
+from tests.support import fakes
+from tests.support.properties import given
+
+RIGHT = b"login alice secret\n"
+WRONG = b"login alice wrong\n"
+DENIED = b"error: wrong user or password\n"
+UNREAD = b"error: the first line is: login USER PASSWORD\n"
+UNCHECKED = b"error: no login can be checked now\n"
+
+
+class Transport(fakes.Transport):
+    """A transport whose two sides end by themselves, and that delivers nothing while it is paused.
+
+    :ivar isWriteEnded: our end of stream was sent.
+    """
+
+    isWriteEnded = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[bytes] = []
+
+    def loseWriteConnection(self) -> None:
+        self.isWriteEnded = True
+
+    def deliver(self, data: bytes) -> None:
+        """The peer sent this."""
+        self.waiting.append(data)
+        while self.waiting and self.producerState == "producing" and not self.disconnected:
+            self.protocol.dataReceived(self.waiting.pop(0))
+
+    def resumeProducing(self) -> None:
+        if not self.disconnecting:
+            super().resumeProducing()
+
+
+class FakePortal:
+    """Answers as a test says.
+
+    :ivar answers: what comes next, one for each login.
+    :ivar asked: the credentials, as they came.
+    :ivar left: how often somebody logged out.
+    """
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[Any] = []
+        self.left = 0
+
+    def avatar(self) -> tuple[object, object, object]:
+        """Returns what a portal returns for a right login."""
+        return IEchoUser, EchoUser("alice"), self.leave
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def listCredentialsInterfaces(self) -> object:
+        return portalFor([PasswordChecker([])]).listCredentialsInterfaces()
+
+    def login(self, credentials: Any, mind: object, *interfaces: object) -> Any:
+        assert (mind, interfaces) == (None, (IEchoUser,))
+        self.asked.append(credentials)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class LoginTestCase(SynchronousTestCase):
+    """With time, transports and counts of memory."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.begin(portalFor([PasswordChecker([(b"alice", b"secret")])]))
+
+    def begin(self, portal: Any, **limits: Any) -> None:
+        """Has logins checked by this portal from now on."""
+        self.counts = ConnectionCounts(Limits(**limits), self.clock.seconds, logConnections=True)
+        self.factory = EchoFactory(self.counts)
+        self.logins = Logins(cast(Portal, portal), self.counts, self.clock)
+        self.factory.wrap(self.logins.wrap)
+
+    def beginSlow(self) -> tuple[FakePortal, Deferred[Any], list[object]]:
+        """Has them checked later; returns the portal, its answer, and what was cancelled."""
+        cancelled: list[object] = []
+        answer: Deferred[Any] = Deferred(cancelled.append)
+        portal = FakePortal(answer)
+        self.begin(portal)
+        return portal, answer, cancelled
+
+    def connect(self, data: bytes = b"", transport: Transport | None = None) -> Transport:
+        """Connects a peer that sends data; returns the transport."""
+        transport = Transport() if transport is None else transport
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        if data:
+            transport.deliver(data)
+        return transport
+
+    def assertRefused(self, transport: Transport, answer: bytes, **reasons: int) -> None:
+        """Checks that the answer comes after the penalty, for these reasons so far, and the end after it."""
+        self.clock.advance(PENALTY - 0.001)
+        self.assertEqual((transport.value(), transport.isWriteEnded), (b"", False))
+        self.clock.advance(0.001)
+        self.assertEqual(transport.value(), answer)
+        self.assertTrue(transport.isWriteEnded or transport.disconnecting)
+        self.assertReasons(**reasons)
+        transport.end(ConnectionDone())
+        self.assertNothingLeft()
+
+    def assertReasons(self, **reasons: int) -> None:
+        """Checks what was refused so far."""
+        found = {name.replace("_", "-"): number for name, number in reasons.items()}
+        self.assertEqual(self.counts.refused.byReason, found)
+
+    def assertNothingLeft(self) -> None:
+        """Checks that no connection, no login and no timer is left."""
+        self.assertEqual((self.counts.open, self.counts.perPeer), ({}, {}))
+        self.assertEqual((self.logins.underWay, self.clock.getDelayedCalls()), (0, []))
+
+
+class RightTests(LoginTestCase):
+    def test_interfaces(self) -> None:
+        """A protocol that hears of half-closes and handshakes."""
+        gate = self.factory.buildProtocol(None)
+        for interface in (IProtocol, IHalfCloseableProtocol, IHandshakeListener):
+            verifyObject(interface, gate)
+
+    def test_gone(self) -> None:
+        """The gate is out of the way after the login, and nothing of it is left."""
+        transport = self.connect()
+        self.assertEqual((transport.value(), self.counts.accepted), (b"", 0))
+        transport.deliver(RIGHT)
+        self.assertIs(type(transport.protocol), EchoProtocol)
+        self.assertEqual((transport.value(), self.counts.accepted), (b"ok\n", 1))
+        self.assertEqual((self.logins.underWay, self.clock.getDelayedCalls()), (0, []))
+        transport.end(ConnectionDone())
+        self.assertNothingLeft()
+        self.assertReasons()
+
+    def test_rest(self) -> None:
+        """What came with the line is the echo's, after the answer."""
+        self.assertEqual(self.connect(RIGHT + b"hello").value(), b"ok\nhello")
+        self.assertEqual(self.connect(b"login alice secret\r\n\nhello").value(), b"ok\n\nhello")
+
+    @given(st.binary(max_size=50), st.data())
+    def test_pieces(self, rest: bytes, draw: st.DataObject) -> None:
+        """However the stream is cut, all of it comes back, in order."""
+        stream = RIGHT + rest
+        cuts = draw.draw(st.lists(st.integers(0, len(stream)), max_size=len(stream)))
+        transport = self.connect()
+        for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(stream)], strict=True):
+            if begin < end:
+                transport.deliver(stream[begin:end])
+        self.assertEqual(transport.value(), b"ok\n" + rest)
+        transport.end(ConnectionDone())
+        self.assertNothingLeft()
+
+    def test_user(self) -> None:
+        """Who it is, is noted with what a terminal could act upon escaped."""
+        portal = FakePortal(succeed((IEchoUser, EchoUser("al\x1b[2Jice"), lambda: None)))
+        self.begin(portal)
+        with capturedLogs() as events:
+            self.connect(RIGHT)
+        self.assertEqual([event["user"] for event in events if "user" in event], ["al\\x1b[2Jice"])
+
+    def test_caps(self) -> None:
+        """Who has not logged in yet counts, under its peer too, once."""
+        self.begin(portalFor([PasswordChecker([(b"alice", b"secret")])]), maxConnectionsPerPeer=2)
+        pending, _ = self.connect(), self.connect(RIGHT)
+        self.assertTrue(self.connect().disconnected)
+        self.assertReasons(max_connections_per_peer=1)
+        pending.end(ConnectionLost())
+        self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+
+    def test_brokenProtocol(self) -> None:
+        """A protocol that fails when it is connected has its own connection closed, and is logged."""
+
+        class Broken(EchoProtocol):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                raise ZeroDivisionError
+
+        self.factory.protocol = Broken
+        with capturedLogs() as events:
+            transport = self.connect(RIGHT)
+        self.assertTrue(transport.disconnected)
+        self.assertEqual(len([event for event in events if "log_failure" in event]), 1)
+        self.flushLoggedErrors(ZeroDivisionError)
+
+
+class WrongTests(LoginTestCase):
+    def test_wrong(self) -> None:
+        """A wrong user and a wrong password are answered alike, a second later, and then closed."""
+        self.assertRefused(self.connect(WRONG + b"hello"), DENIED, login=1)
+        self.assertRefused(self.connect(b"login carol secret\n"), DENIED, login=2)
+
+    def test_noLine(self) -> None:
+        """What is no line is told what one is, at once when it can't become one."""
+        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(LONGEST, b"x")), 1):
+            self.assertRefused(self.connect(data), UNREAD, bad_login=number)
+
+    def test_notRead(self) -> None:
+        """A peer that floods is not read until the answer; then what comes is forgotten, for a second."""
+        transport = self.connect(WRONG)
+        self.assertEqual(transport.producerState, "paused")
+        transport.deliver(RIGHT)
+        self.clock.advance(PENALTY)
+        self.assertEqual(transport.producerState, "producing")
+        transport.deliver(RIGHT)
+        self.assertEqual((transport.value(), transport.isWriteEnded), (DENIED, True))
+        self.clock.advance(LINGER - 0.001)
+        self.assertFalse(transport.disconnecting)
+        self.clock.advance(0.001)
+        self.assertTrue(transport.disconnecting)
+
+    def test_peerEnds(self) -> None:
+        """The peer's own end after the answer closes the connection."""
+        transport = self.connect(WRONG)
+        self.clock.advance(PENALTY)
+        transport.protocol.readConnectionLost()
+        self.assertTrue(transport.disconnecting)
+
+    def test_halfClosed(self) -> None:
+        """A peer that half-closed, within its line or after it, has its answer."""
+        transport = self.connect(RIGHT[:-1])
+        transport.protocol.readConnectionLost()
+        self.assertRefused(transport, UNREAD, bad_login=1)
+        transport = self.connect(b"hello")
+        transport.protocol.readConnectionLost()
+        self.assertRefused(transport, UNREAD, bad_login=2)
+
+    def test_noTraffic(self) -> None:
+        """Who connects and ends without a byte, as health checks do, is not refused."""
+        transport = self.connect()
+        transport.protocol.readConnectionLost()
+        self.assertTrue(transport.disconnecting)
+        self.assertReasons()
+
+    def test_leaves(self) -> None:
+        """Who leaves during the penalty leaves nothing behind."""
+        self.connect(WRONG).end(ConnectionLost())
+        self.assertNothingLeft()
+
+    def test_log(self) -> None:
+        """One line names the peer and the user, escaped, and no password; a thousand are one line."""
+        with capturedLogs() as events:
+            self.connect("login \u202ealice hunter2\n".encode())
+            for _ in range(100):
+                self.connect(b"login hunter2\n")
+        [line] = [event for event in events if event["log_level"].name == "warn"]
+        self.assertEqual(line["last"], " (the last one: 127.0.0.1:40000 failed to log in as '\\u202ealice')")
+        self.assertNotIn("hunter2", repr(events))
+
+    def test_noPasswordOfNoLine(self) -> None:
+        """What is no line may be a password, and is not logged."""
+        with capturedLogs() as events:
+            self.connect(b"hunter2\n")
+        self.assertNotIn("hunter2", repr(events))
+
+    def test_tooMany(self) -> None:
+        """Lines that are too many at one time are reset without being looked at."""
+        self.patch(auth, "UNDER_WAY", 2)
+        waiting = [self.connect(WRONG), self.connect(b"hello")]
+        for data in (RIGHT, WRONG, b"hello"):
+            late = self.connect(data)
+            self.assertTrue(late.disconnected)
+            self.assertEqual(late.value(), b"")
+        self.assertReasons(login=1, bad_login=1, too_many_logins=3)
+        waiting[0].end(ConnectionLost())
+        self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+        self.clock.advance(PENALTY)
+        self.assertEqual(self.logins.underWay, 0)
+
+    def test_twistedsTLS(self) -> None:
+        """Over a transport whose sides can't end by themselves, the end is a close, and a reset in time."""
+        self.patch(gates, "canHalfClose", lambda transport: False)
+        transport = self.connect(WRONG)
+        self.clock.advance(PENALTY)
+        self.assertEqual((transport.value(), transport.disconnecting), (DENIED, True))
+        self.clock.advance(LINGER)
+        self.assertTrue(transport.disconnected)
+
+
+class TimeTests(LoginTestCase):
+    def test_silence(self) -> None:
+        """Who sends no line in time is reset."""
+        silent, slow = self.connect(), self.connect()
+        self.clock.advance(PATIENCE - 0.001)
+        slow.deliver(RIGHT[:-1])
+        self.clock.advance(0.001)
+        self.assertEqual((silent.disconnected, slow.disconnected), (True, False))
+        self.clock.advance(PATIENCE - 0.001)
+        self.assertTrue(slow.disconnected)
+        self.assertEqual(self.counts.timedOut.byReason, {"auth": 2})
+        self.assertNothingLeft()
+
+    def test_finish(self) -> None:
+        """What a drain and an idle time-out call closes it; a login under way is an answer that is owed."""
+        transport = self.connect(RIGHT[:3])
+        self.assertEqual(transport.protocol.pending, 0)
+        transport.protocol.finish()
+        self.assertTrue(transport.disconnecting)
+        transport = self.connect(WRONG)
+        self.assertEqual(transport.protocol.pending, 1)
+        self.clock.advance(PENALTY)
+        self.assertEqual(transport.protocol.pending, 0)
+
+
+class LaterTests(LoginTestCase):
+    """A portal that answers later, or never."""
+
+    def test_later(self) -> None:
+        """What comes meanwhile is kept, and is the echo's after the answer; so is the end of the stream."""
+        portal, answer, _ = self.beginSlow()
+        transport = self.connect(RIGHT + b"one ")
+        transport.deliver(b"two")
+        transport.protocol.readConnectionLost()
+        self.assertEqual(transport.value(), b"")
+        answer.callback(portal.avatar())
+        self.assertEqual(transport.value(), b"ok\none two")
+        self.assertTrue(transport.disconnecting)
+        self.assertIsNone(transport.producer)
+
+    def test_flood(self) -> None:
+        """A peer that goes on sending is not read any more, and loses nothing of it."""
+        portal, answer, _ = self.beginSlow()
+        transport = self.connect(RIGHT)
+        chunk = bytes(KEPT // 4)
+        for _ in range(10):
+            transport.deliver(chunk)
+        self.assertEqual(transport.producerState, "paused")
+        self.assertLess(len(transport.protocol.received), 2 * KEPT)
+        answer.callback(portal.avatar())
+        transport.deliver(b"end")
+        self.assertEqual(transport.value(), b"ok\n" + 10 * chunk + b"end")
+
+    def test_handedInOnResuming(self) -> None:
+        """What a transport passes on, and its peer's end, when it is resumed come after what was kept."""
+
+        class Holding(Transport):
+            def resumeProducing(self) -> None:
+                super().resumeProducing()
+                self.deliver(b"")
+                self.protocol.readConnectionLost()
+
+        portal, answer, _ = self.beginSlow()
+        transport = self.connect(RIGHT, Holding())
+        for byte in b"abc":
+            transport.deliver(bytes([byte]) * (KEPT - 1))
+        answer.callback(portal.avatar())
+        self.assertEqual(transport.value(), b"ok\n" + b"".join(bytes([b]) * (KEPT - 1) for b in b"abc"))
+        self.assertTrue(transport.disconnecting)
+
+    def test_endForAnyProtocol(self) -> None:
+        """A protocol that does not hear of half-closes is closed at the peer's end."""
+        portal, answer, _ = self.beginSlow()
+        self.factory.protocol = cast(Any, Protocol)
+        transport = self.connect(RIGHT)
+        transport.protocol.readConnectionLost()
+        answer.callback(portal.avatar())
+        self.assertTrue(transport.disconnecting)
+
+    def test_denied(self) -> None:
+        """The second runs from the line, so that it does not tell how long a check took."""
+        for passed, left in ((0.4, 0.6), (5.0, 0.0)):
+            _, answer, _ = self.beginSlow()
+            transport = self.connect(WRONG)
+            self.clock.advance(passed)
+            answer.errback(UnauthorizedLogin())
+            self.clock.advance(max(0.0, left - 0.001))
+            self.assertEqual(transport.value(), b"" if left else DENIED)
+            self.clock.advance(0.002)
+            self.assertEqual(transport.value(), DENIED)
+            transport.end(ConnectionDone())
+
+    def test_never(self) -> None:
+        """A check that takes too long is cancelled, and said to the peer and in the log."""
+        _, _, cancelled = self.beginSlow()
+        transport = self.connect(RIGHT)
+        self.clock.advance(CHECKING)
+        self.assertEqual(len(cancelled), 1)
+        self.clock.advance(0)
+        self.assertEqual((transport.value(), transport.isWriteEnded), (UNCHECKED, True))
+        self.assertReasons(checker=1)
+        transport.end(ConnectionDone())
+        self.assertNothingLeft()
+
+    def test_leaves(self) -> None:
+        """A peer that leaves has its check cancelled."""
+        _, _, cancelled = self.beginSlow()
+        self.connect(RIGHT).end(ConnectionLost())
+        self.assertEqual(len(cancelled), 1)
+        self.assertNothingLeft()
+        self.assertReasons()
+
+    def test_leavesTooLate(self) -> None:
+        """One that can't be cancelled, and is right all the same, is logged out at once."""
+        portal = FakePortal()
+        answer: Deferred[Any] = Deferred(lambda it: it.callback(portal.avatar()))
+        portal.answers.append(answer)
+        self.begin(portal)
+        self.connect(RIGHT).end(ConnectionLost())
+        self.assertEqual(portal.left, 1)
+        self.assertNothingLeft()
+
+
+class FailingTests(LoginTestCase):
+    """A checker that fails, and one that is none."""
+
+    def test_fails(self) -> None:
+        """It is one line in the log, without the error's text, and the peer is told."""
+        for number, error in enumerate((ZeroDivisionError("hunter2"), ValueError("hunter2")), 1):
+            self.begin(FakePortal(error if number == 1 else fail(error)))
+            with capturedLogs() as events:
+                transport = self.connect(b"login alice hunter2\n")
+            [line] = [event for event in events if event["log_level"].name == "warn"]
+            self.assertIn(f"could not be checked: {type(error).__name__}", line["last"])
+            self.assertNotIn("hunter2", repr(events))
+            self.assertRefused(transport, UNCHECKED, checker=1)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_denied(self) -> None:
+        """A realm that denies a login is no failure of the checker."""
+        self.begin(FakePortal(fail(LoginDenied())))
+        self.assertRefused(self.connect(RIGHT), DENIED, login=1)
+
+    def test_noAvatar(self) -> None:
+        """What is no avatar is a failure of the checker too."""
+        for answer in (None, succeed(None), succeed((IEchoUser, None, None))):
+            self.begin(FakePortal(answer))
+            self.assertRefused(self.connect(RIGHT), UNCHECKED, checker=1)
+
+    def test_noCheckerForPasswords(self) -> None:
+        """A portal that checks no passwords is refused when the service is made."""
+        portal = Portal(EchoRealm(), [AllowAnonymousAccess()])
+        self.assertRaises(ValueError, Logins, portal, self.counts, self.clock)
+
+
+class ReloadTests(LoginTestCase):
+    def test_reload(self) -> None:
+        """Files of passwords are read again, in a portal of one's own too; others are left alone."""
+        path: str = self.mktemp()
+        for portal in (
+            lambda: portalFor([PasswordFile(path)]),
+            lambda: Portal(EchoRealm(), [PasswordFile(path)]),
+        ):
+            Path(path).write_text("alice:other\n")
+            self.begin(portal())
+            Path(path).write_text("alice:secret\n")
+            self.logins.reload()
+            self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+        self.begin(FakePortal())
+        self.logins.reload()
+
+
+class LogoutTests(LoginTestCase):
+    def test_once(self) -> None:
+        """It is called once, when the connection ends, however often that is said."""
+        portal = FakePortal()
+        portal.answers.append(succeed(portal.avatar()))
+        self.begin(portal)
+        transport = self.connect(RIGHT)
+        self.assertEqual(portal.left, 0)
+        for _ in range(2):
+            transport.end(ConnectionDone())
+            transport.ended = False
+            self.counts.open[transport.protocol] = None
+        self.assertEqual(portal.left, 1)
+
+    def test_refusedBehind(self) -> None:
+        """It is called too when the connection is refused behind the gate."""
+        portal = FakePortal()
+        portal.answers.append(succeed(portal.avatar()))
+        self.begin(portal)
+        self.factory = EchoFactory(self.counts)
+        self.factory.wrap(lambda _build: lambda _address, _number: Refusal())
+        self.factory.wrap(self.logins.wrap)
+        transport = self.connect(RIGHT)
+        self.assertTrue(transport.disconnected)
+        self.assertEqual(portal.left, 1)
+
+    def test_fails(self) -> None:
+        """One that fails is logged, and changes nothing."""
+
+        def leave() -> None:
+            raise ZeroDivisionError
+
+        self.begin(FakePortal(succeed((IEchoUser, EchoUser("alice"), leave))))
+        self.connect(RIGHT).end(ConnectionDone())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertNothingLeft()
+
+
+class CertificateTests(LoginTestCase):
+    def shake(self, certificate: object, *interfaces: Any) -> Transport:
+        """Connects a peer over TLS; returns the transport after the handshake."""
+        transport = Transport()
+        transport.getPeerCertificate = lambda: certificate  # type: ignore[attr-defined]
+        directlyProvides(transport, *interfaces)
+        self.connect(transport=transport)
+        transport.protocol.handshakeCompleted()
+        return transport
+
+    def test_login(self) -> None:
+        """A verified certificate is a login: nothing is read or said before the echo."""
+        self.patch(certificates, "subjectName", lambda certificate: f"name of {certificate}")
+        with capturedLogs() as events:
+            transport = self.shake("it", ITLSTransport)
+        self.assertEqual([event["user"] for event in events if "user" in event], ["name of it"])
+        transport.deliver(WRONG)
+        self.assertEqual(transport.value(), WRONG)
+        transport.end(ConnectionDone())
+        self.assertNothingLeft()
+
+    def test_none(self) -> None:
+        """Without one, or over a TLS that may not verify it, there is a line as ever."""
+        for transport in (self.shake(None, ITLSTransport), self.shake("it")):
+            transport.deliver(RIGHT)
+            self.assertEqual(transport.value(), b"ok\n")
+
+    def test_listener(self) -> None:
+        """A protocol behind the gate is told of the handshake, before its first bytes."""
+        seen: list[object] = []
+
+        @implementer(IHandshakeListener)
+        class Listening(EchoProtocol):
+            def handshakeCompleted(self) -> None:
+                seen.append("shaken")
+
+            def dataReceived(self, data: bytes) -> None:
+                seen.append(data)
+
+        self.factory.protocol = Listening
+        self.shake(None).deliver(RIGHT + b"hello")
+        self.assertEqual(seen, ["shaken", b"hello"])
+
+
+class AnythingTests(LoginTestCase):
+    @given(
+        st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"login ", b"alice secret", b"\r\n"])),
+        st.booleans(),
+        st.sampled_from(["right", "later", "wrong", "never"]),
+    )
+    def test_anything(self, pieces: list[bytes], isEnded: bool, kind: str) -> None:
+        """Any bytes in any pieces, a half-close, any portal: there is an end, and nothing is left."""
+        portal = FakePortal()
+        later: Deferred[Any] = Deferred()
+        portal.answers.append({"right": portal.avatar(), "wrong": LoginDenied()}.get(kind, later))
+        self.begin(portal)
+        transport = self.connect()
+        for piece in pieces:
+            if not transport.disconnected:
+                transport.deliver(piece)
+        isGate = isinstance(transport.protocol, LoginGate)
+        if isEnded and not transport.waiting and not transport.disconnecting:
+            transport.protocol.readConnectionLost()
+        if kind == "later" and portal.asked:
+            later.callback(portal.avatar())
+        self.clock.pump([PENALTY] * 200)
+        if isGate and isinstance(transport.protocol, LoginGate):
+            self.assertTrue(transport.disconnecting or transport.disconnected)
+            self.assertIn(transport.value(), (b"", DENIED, UNREAD, UNCHECKED))
+        else:
+            stream = b"".join(pieces)
+            found = parseLogin(stream)
+            self.assertEqual(transport.value(), b"ok\n" + stream[found[1] if found else 0 :])
+        transport.end(ConnectionDone())
+        self.assertNothingLeft()
+        self.assertEqual(portal.left, not isinstance(transport.protocol, LoginGate))

@@ -1,0 +1,123 @@
+"""What is typed."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import redirect_stdout
+from io import StringIO
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app import __version__
+from echo_app.cli.options import Options
+from echo_app.transport.sockets import Keepalive
+from tests import ROOT
+
+README = ROOT / "README.rst"
+
+
+def parsed(*arguments: str) -> Options:
+    """Returns the options of a command line."""
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+class OptionsTests(SynchronousTestCase):
+    def refusal(self, *arguments: str) -> str:
+        """Returns the one line that a wrong command line ends with."""
+        error = self.assertRaises(SystemExit, parsed, *arguments)
+        self.assertRegex(str(error.code), r"\Aecho: .*\Z")
+        return str(error.code)
+
+    def test_defaults(self) -> None:
+        """Without arguments: 127.0.0.1:8080, no UDP, no caps, and time-outs that are safe."""
+        options = parsed()
+        self.assertEqual(
+            {name: options[name] for name in ("ports", "interfaces", "endpoints", "udp-ports")},
+            {"ports": [8080], "interfaces": ["127.0.0.1"], "endpoints": [], "udp-ports": []},
+        )
+        self.assertEqual((options["idle-timeout"], options["stall-timeout"]), (0, 300))
+        self.assertEqual((options["drain-timeout"], options["udp-rate"]), (5, 1000))
+        self.assertEqual(str(options["keepalive"]), "60,10,6")
+
+    def test_repeatable(self) -> None:
+        """Listeners can be asked for more than once, and by their short names."""
+        options = parsed(
+            *("-p", "0", "--port", "65535", "-u", "1", "--udp", "2"),
+            *("-i", "::1", "--interface", "192.0.2.1", "-l", "tcp:1", "--listen", "unix:x"),
+        )
+        self.assertEqual(options["ports"], [0, 65535])
+        self.assertEqual(options["udp-ports"], [1, 2])
+        self.assertEqual(options["interfaces"], ["::1", "192.0.2.1"])
+        self.assertEqual(options["endpoints"], ["tcp:1", "unix:x"])
+
+    def test_nothingElseAskedFor(self) -> None:
+        """8080 is there only when no other listener was asked for."""
+        for arguments in (["--udp", "1"], ["--listen", "tcp:1"]):
+            self.assertEqual(parsed(*arguments)["ports"], [])
+        self.assertEqual(parsed("--interface", "::1")["ports"], [8080])
+
+    def test_interfaceWithoutUse(self) -> None:
+        """--interface without anything that it applies to is an error."""
+        self.assertIn("--interface '::1'", self.refusal("--interface", "::1", "--listen", "tcp:1"))
+
+    def test_proxyProtocol(self) -> None:
+        """--proxy-protocol needs a --port, which is there by default, and --trust-proxy needs it."""
+        self.assertEqual((parsed()["proxy-protocol"], parsed("--proxy-protocol")["proxy-protocol"]), (0, 1))
+        options = parsed("--proxy-protocol", "--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1")
+        self.assertEqual([str(each) for each in options["trusted-proxies"]], ["10.0.0.0/8", "::1/128"])
+        self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--listen", "tcp:1"))
+        self.assertIn("--trust-proxy '::1/128': ", self.refusal("--trust-proxy", "::1"))
+
+    def test_values(self) -> None:
+        """A value that an option can't have is named, with the option and the reason."""
+        folder = self.mktemp()
+        os.mkdir(folder)
+        for option, values in {
+            "port": ("-1", "65536", "abc", "", "1.5", "٣"),
+            "udp": ("-1", "65536", "abc", ""),
+            "interface": ("localhost", "", "1.2.3", "224.0.0.1", "ff02::1", "255.255.255.255"),
+            "trust-proxy": ("", "localhost", "10.0.0.1/8", "10.0.0.0/33", "::1/129"),
+            "max-connections": ("-1", "x", "", "1e3"),
+            "max-connections-per-peer": ("-1",),
+            "idle-timeout": ("-1", "nan", "inf", "x", ""),
+            "stall-timeout": ("-1",),
+            "drain-timeout": ("nan",),
+            "udp-rate": ("-0.5",),
+            "responder": ("", "ecoh", "echo_none:x", "os:none", "os:name"),
+            "responder-timeout": ("-1", "x"),
+            "keepalive": ("1", "1,2", "a,b,c", "0,1,1", "1,1,128", "40000,1,1", ""),
+            "ready-file": ("", folder, folder + "/none/ready"),
+        }.items():
+            for value in values:
+                self.assertIn(f"--{option} {value!r}: ", self.refusal(f"--{option}={value}"))
+
+    def test_usage(self) -> None:
+        """Options that do not exist, values that are missing, and arguments that nobody asked for."""
+        self.assertIn("--frob", self.refusal("--frob"))
+        self.assertIn("requires argument", self.refusal("--port"))
+        self.assertIn("'stray'", self.refusal("stray"))
+
+    def test_keepalive(self) -> None:
+        """Three numbers, or 0 for none."""
+        self.assertEqual(parsed("--keepalive", "7,8,9")["keepalive"], Keepalive(7, 8, 9))
+        self.assertIs(parsed("--keepalive", "0")["keepalive"], None)
+
+    def test_version(self) -> None:
+        """--version says ours."""
+        with redirect_stdout(StringIO()) as printed:
+            self.assertEqual(self.assertRaises(SystemExit, parsed, "--version").code, 0)
+        self.assertEqual(printed.getvalue(), f"echo_app {__version__}\n")
+
+    def test_help(self) -> None:
+        """The help fits 80 columns."""
+        self.assertLessEqual(max(map(len, str(Options()).splitlines())), 80)
+
+    def test_table(self) -> None:
+        """The README's table has every option of the help, but for help, and no other one."""
+        offered = set(re.findall(r"^ .{5}(--[a-z-]+)", str(Options()), re.M))
+        _, table, _ = re.split(r"^=+ =+$", README.read_text(), flags=re.M)
+        described = set(re.findall(r"^``(?:-\w``, ``)?(--[a-z-]+)", table, re.M))
+        self.assertEqual(described, offered - {"--help", "--help-auth", "--help-auth-type"})

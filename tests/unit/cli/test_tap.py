@@ -1,0 +1,171 @@
+"""The service that comes of what is typed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echo_app.cli import tap
+from echo_app.cli.tap import Options, makeService
+from echo_app.connections.limits import Limits
+from echo_app.proxy.gate import ProxyGate, ProxyGateFactory
+from echo_app.service.echoservice import EchoService
+from echo_app.stream.protocol import EchoFactory
+from echo_app.transport.sockets import Keepalive
+from tests.support.fakes import withoutSignals
+from tests.unit.cli.test_options import parsed
+from tests.unit.service.test_echoservice import FakePort
+from twisted import plugins
+
+
+class PluginTests(SynchronousTestCase):
+    def test_found(self) -> None:
+        """The plugin is found, and its module has what twistd looks for."""
+        echo: Any
+        (echo,) = (each for each in getPlugins(IServiceMaker, plugins) if each.tapname == "echo")
+        self.assertEqual(
+            (echo.module, echo.options, echo.makeService), ("echo_app.cli.tap", Options, makeService)
+        )
+
+
+class MakeServiceTests(TestCase):
+    def setUp(self) -> None:
+        withoutSignals(self)
+
+    def make(self, *arguments: str, reactor: Any = reactor) -> EchoService:
+        """Makes a service on the real reactor; it is stopped at the test's end."""
+        service = makeService(parsed(*arguments), reactor)
+        self.addCleanup(service.stopService)
+        return service
+
+    def test_listens(self) -> None:
+        """What is returned listens already: on each port at each interface, and on each endpoint."""
+        service = self.make(
+            *("--port", "0", "--udp", "0", "--interface", "127.0.0.1", "--interface", "::1"),
+            *("--listen", "tcp:0:interface=127.0.0.2"),
+        )
+        hosts = [(type(host).__name__, host.type, host.host) for host in service.getHosts()]  # type: ignore[attr-defined]
+        self.assertEqual(
+            hosts,
+            [
+                ("IPv4Address", "TCP", "127.0.0.1"),
+                ("IPv6Address", "TCP", "::1"),
+                ("IPv4Address", "TCP", "127.0.0.2"),
+                ("IPv4Address", "UDP", "127.0.0.1"),
+                ("IPv6Address", "UDP", "::1"),
+            ],
+        )
+
+    def test_gates(self) -> None:
+        """With --proxy-protocol there is a gate before each port's protocols, and no other's."""
+        listened: list[object] = []
+
+        class Endpoint:
+            def __init__(self, *arguments: object) -> None:
+                pass
+
+            def listen(self, factory: object) -> Deferred[Any]:
+                listened.append(factory)
+                return succeed(FakePort())
+
+        for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint", "endpointFromDescription"):
+            self.patch(tap, name, Endpoint)
+        self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
+        self.assertEqual([type(each) for each in listened], [ProxyGateFactory, ProxyGateFactory, EchoFactory])
+        self.make("--proxy-protocol", "--port", "1", "--trust-proxy", "192.0.2.0/24")
+        for factory, hosts in ((listened[0], ["127.0.0.1"]), (listened[-1], ["192.0.2.1"])):
+            assert isinstance(factory, ProxyGateFactory)
+            trusted = [
+                host
+                for host in ("127.0.0.1", "192.0.2.1")
+                if isinstance(factory.buildProtocol(IPv4Address("TCP", host, 1)), ProxyGate)
+            ]
+            self.assertEqual(trusted, hosts)
+
+    def test_globalReactor(self) -> None:
+        """Without a reactor it is the global one."""
+        service = makeService(parsed("--port", "0"))
+        self.addCleanup(service.stopService)
+        self.assertEqual(len(service.getHosts()), 1)
+
+    def test_settings(self) -> None:
+        """Every setting arrives; 0 is None where it means never, or no cap."""
+        made: dict[str, Any] = {}
+
+        class Recorded(EchoService):
+            def __init__(self, *arguments: Any, **settings: Any) -> None:
+                made.update(settings)
+                super().__init__(*arguments, **settings)
+
+        self.patch(tap, "EchoService", Recorded)
+        self.make("--port", "0", "--stall-timeout", "0", "--udp-rate", "0", "--keepalive", "0")
+        self.assertEqual(made["limits"], Limits(stallTimeout=None))
+        self.assertEqual((made["datagramRate"], made["keepalive"]), (None, None))
+        self.assertEqual((made["responder"], made["responderTimeout"]), ("echo", 30))
+        self.make("--port", "0", "--responder", "os:fsencode", "--responder-timeout", "0")
+        self.assertEqual((made["responder"], made["responderTimeout"]), (os.fsencode, None))
+        ready = str(Path(self.mktemp()).absolute())
+        self.make(
+            *("--port", "0", "--max-connections", "7", "--max-connections-per-peer", "2"),
+            *("--idle-timeout", "1.5", "--stall-timeout", "40", "--drain-timeout", "0"),
+            *("--udp-rate", "3", "--keepalive", "1,2,3", "--ready-file", ready, "--log-connections"),
+        )
+        self.assertEqual(
+            made["limits"],
+            Limits(
+                maxConnections=7,
+                maxConnectionsPerPeer=2,
+                idleTimeout=1.5,
+                stallTimeout=40,
+                drainTimeout=0,
+            ),
+        )
+        self.assertEqual((made["datagramRate"], made["keepalive"]), (3, Keepalive(1, 2, 3)))
+        self.assertEqual((made["readyFile"], made["logConnections"]), (ready, True))
+
+    async def test_taken(self) -> None:
+        """What can't be opened is named by what was typed, and what was opened before it closes."""
+        turns: list[float] = []
+        self.patch(reactor, "iterate", turns.append)
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            port, udpPort = taken.getsockname()[1], udp.getsockname()[1]
+            for arguments, reason in (
+                ([f"--port={port}"], f"--port {port} on 127.0.0.1: Address already in use"),
+                ([f"--udp={udpPort}"], f"--udp {udpPort} on 127.0.0.1: Address already in use"),
+                ([f"--listen=tcp:{port}:interface=127.0.0.1"], "Address already in use"),
+                (["--listen=frob:1"], "--listen 'frob:1': Unknown endpoint type: 'frob'"),
+                (["--listen=tcp:70000"], "--listen 'tcp:70000': "),
+            ):
+                command = parsed(f"--listen=unix:{folder}/s", *arguments)
+                error = self.assertRaises(SystemExit, makeService, command, reactor)
+                self.assertRegex(str(error.code), r"\Aecho: .*\Z")
+                self.assertIn(reason, str(error.code))
+                # The turn, which is not to be had within another one.
+                await deferLater(reactor, 0)
+                self.assertEqual(os.listdir(folder), [])
+        self.assertEqual(turns, [0, 0, 0, 0])
+
+    def test_notAtOnce(self) -> None:
+        """An endpoint that does not listen at once would be a half-started service."""
+
+        class Later:
+            def listen(self, factory: object) -> Deferred[object]:
+                return Deferred()
+
+        self.patch(tap, "endpointFromDescription", lambda *_: Later())
+        self.patch(reactor, "iterate", lambda delay: None)
+        error = self.assertRaises(SystemExit, makeService, parsed("--listen", "x"), reactor)
+        self.assertIn("does not listen at once", str(error.code))

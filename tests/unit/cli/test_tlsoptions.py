@@ -1,0 +1,170 @@
+"""TLS on the command line, and in a service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from echo_app.cli import process
+from echo_app.cli.tap import Options, makeService
+from echo_app.service.echoservice import EchoService
+from echo_app.service.snapshot import Snapshot
+from echo_app.tls import server
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.tls.server import ServerTLS
+from tests.support.certificates import Authority
+from tests.support.fakes import withoutSignals
+
+
+def parsed(*arguments: str) -> Options:
+    """Returns a command line's options."""
+    options = Options()
+    options.parseOptions(arguments)
+    return options
+
+
+class OptionsTests(SynchronousTestCase):
+    def refusal(self, *arguments: str) -> str:
+        """Returns the line that a wrong command line ends with."""
+        return str(self.assertRaises(SystemExit, parsed, *arguments).code)
+
+    def test_ports(self) -> None:
+        """--tls is repeatable, and a listener like any other: 8080 is not there beside it."""
+        options = parsed("--tls", "0", "--tls", "8443", "--interface", "::1")
+        self.assertEqual((options["tls-ports"], options["ports"]), ([0, 8443], []))
+        self.assertEqual(options["handshake-timeout"], 30)
+
+    def test_values(self) -> None:
+        """A value that an option can't have is named, with the option and the reason."""
+        for option, values in {
+            "tls": ("-1", "65536", "abc", ""),
+            "handshake-timeout": ("0", "-1", "nan", "inf", "x", ""),
+        }.items():
+            for value in values:
+                self.assertIn(f"--{option} {value!r}: ", self.refusal(f"--{option}={value}"))
+
+    def test_withoutUse(self) -> None:
+        """Files without a --tls, and a key without a certificate, apply to nothing."""
+        for option in ("certificate", "key", "client-ca"):
+            self.assertIn(
+                f"--{option} 'x': there is no --tls", self.refusal(f"--{option}", "x", "--port", "0")
+            )
+        self.assertIn("--key 'x': there is no --certificate", self.refusal("--key", "x", "--tls", "0"))
+
+
+class MakeServiceTests(TestCase):
+    def setUp(self) -> None:
+        self.called = withoutSignals(self)
+
+    def make(self, *arguments: str) -> EchoService:
+        """Makes a service on the real reactor; it is stopped at the test's end."""
+        service = makeService(parsed(*arguments), reactor)
+        self.addCleanup(service.stopService)
+        return service
+
+    def test_listens(self) -> None:
+        """Each port listens at each interface, beside the others, in the order of the help."""
+        service = self.make(
+            *("--port", "0", "--tls", "0", "-i", "127.0.0.1", "-i", "::1", "-l", "tcp:0:interface=127.0.0.2")
+        )
+        hosts = [host.host for host in service.getHosts()]  # type: ignore[attr-defined]
+        self.assertEqual(hosts, ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.2"])
+        self.assertEqual(self.called, ["abortOnSecondSignal"])
+
+    def test_settings(self) -> None:
+        """Every setting arrives, once for all ports; SIGHUP is heard when there are files."""
+        made: list[tuple[Any, ...]] = []
+
+        class Recorded(ServerTLS):
+            def __init__(self, *arguments: Any, handshakeTimeout: float) -> None:
+                made.append((*arguments[1:], handshakeTimeout))
+                super().__init__(*arguments, handshakeTimeout=handshakeTimeout)
+
+        self.patch(server, "ServerTLS", Recorded)
+        self.make("--tls", "0", "--tls", "0")
+        authority = Authority(Path(self.mktemp()))
+        certificate, key = (os.path.relpath(path) for path in authority.issue("server"))
+        self.make(
+            *("--tls", "0", "--certificate", certificate, "--key", key),
+            *("--client-ca", authority.path, "--handshake-timeout", "1.5"),
+        )
+        paths = (os.path.abspath(certificate), os.path.abspath(key), authority.path)
+        self.assertEqual(made, [(None, None, None, 30), (*paths, 1.5)])
+        self.assertEqual(self.called[1:], ["abortOnSecondSignal", "reloadOnHangup"])
+
+    def test_wrongFile(self) -> None:
+        """A file that can't be used ends the command with its option, its name as typed, and the reason."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "junk.pem").write_text("junk")
+        junk = os.path.relpath(folder / "junk.pem")
+        for option in ("certificate", "client-ca"):
+            error = self.assertRaises(
+                SystemExit, makeService, parsed("--tls", "0", f"--{option}", junk), reactor
+            )
+            line = f"echo: --{option} {junk!r}: no usable certificate in PEM form"
+            self.assertEqual(error.code, line)
+
+
+class HangupTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        self.reloads = 0
+
+    def callFromThread(self, function: Callable[[], None]) -> None:
+        """The reactor's."""
+        function()
+
+    def reload(self) -> None:
+        """The service's."""
+        self.reloads += 1
+
+    def test_hangup(self) -> None:
+        """SIGHUP, each time, has the service read its files again."""
+        process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(self.reloads, 2)
+
+    def test_otherThread(self) -> None:
+        """Off the main thread, where Python allows no handlers, there is none."""
+        before = signal.getsignal(signal.SIGHUP)
+        thread = threading.Thread(target=process.reloadOnHangup, args=(self, self))
+        thread.start()
+        thread.join()
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
+
+
+class ServiceTests(SynchronousTestCase):
+    def test_snapshot(self) -> None:
+        """The counts of several certificates are added up."""
+        one, two = ServerTLS(Clock()), ServerTLS(Clock())
+        endpoint = TCP4ServerEndpoint(reactor, 0)
+        service = EchoService(Clock(), [TLSEndpoint(each, endpoint) for each in (one, one, two)])
+        one.failures.add("http-request")
+        two.failures.add("http-request")
+        two.failures.add("handshake-timeout")
+        one.truncated, two.truncated = 2, 1
+        self.assertEqual(
+            service.snapshot(), Snapshot(failed={"http-request": 2, "handshake-timeout": 1}, truncated=3)
+        )
+
+    def test_reload(self) -> None:
+        """Each certificate is read again, once."""
+        authority = Authority(Path(self.mktemp()))
+        tls = ServerTLS(Clock(), *authority.issue("server"))
+        endpoint = TCP4ServerEndpoint(reactor, 0)
+        service = EchoService(Clock(), [TLSEndpoint(tls, endpoint)] * 2)
+        reloads: list[None] = []
+        tls.reload = lambda: reloads.append(None)  # type: ignore[method-assign]
+        service.reload()
+        self.assertEqual(len(reloads), 1)

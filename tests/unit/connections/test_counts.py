@@ -1,0 +1,155 @@
+"""What is counted of connections, and held against the limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.access.networks import Access
+from echo_app.connections.counts import ConnectionCounts, Tally
+from echo_app.connections.limits import Limits
+from tests.support.fakes import FakeConnection
+
+
+class TallyTests(SynchronousTestCase):
+    def test_oneLineAMinute(self) -> None:
+        """The first event is logged at once, the next ones as a sum, once a minute at most."""
+        clock = Clock()
+        tally = Tally("refused peers", clock.seconds)
+        with capturedLogs() as events:
+            for _ in range(600):
+                tally.add("descriptors")
+                tally.add("max-connections")
+                clock.advance(0.2)
+        self.assertEqual(
+            [event["counts"] for event in events],
+            ["1 descriptors", "301 descriptors, 300 max-connections"],
+        )
+        self.assertEqual(tally.byReason, {"descriptors": 600, "max-connections": 600})
+
+    def test_detail(self) -> None:
+        """A line says of the last event what is known of it, escaped."""
+        clock = Clock()
+        tally = Tally("refused peers", clock.seconds)
+        with capturedLogs() as events:
+            tally.add("x", "a\x1bb")
+            clock.advance(60)
+            tally.add("y")
+        self.assertEqual([event["last"] for event in events], [" (the last one: a\\x1bb)", ""])
+
+    def test_nothing(self) -> None:
+        """A tally of nothing reads as such."""
+        self.assertEqual(str(Tally("x")), "0")
+
+
+class ConnectionCountsTests(SynchronousTestCase):
+    def counts(self, descriptorLimit: int | None = None, **limits: Any) -> ConnectionCounts:
+        """Returns counts that are held to these limits."""
+        return ConnectionCounts(Limits(**limits), Clock().seconds, descriptorLimit=descriptorLimit)
+
+    def test_cap(self) -> None:
+        """Over the cap a peer is refused, and counted as such; an end makes room."""
+        counts = self.counts(maxConnections=2)
+        first, _ = (FakeConnection(counts).open() for _ in range(2))
+        address = first.getPeer()
+        self.assertFalse(counts.admits(address))
+        self.assertEqual(counts.refused.byReason, {"max-connections": 1})
+        first.end()
+        self.assertTrue(counts.admits(address))
+        self.assertEqual((len(counts.open), counts.accepted), (1, 2))
+
+    def test_capByPeer(self) -> None:
+        """Peers are counted by IPv4 address, mapped or not, and by IPv6 /64; UNIX peers are not."""
+        counts = self.counts(maxConnectionsPerPeer=1)
+        four = FakeConnection(counts, "192.0.2.1").open()
+        FakeConnection(counts, "2001:db8::1").open()
+        for host, admitted in (
+            (IPv4Address("TCP", "192.0.2.1", 1), False),
+            (IPv6Address("TCP", "::ffff:192.0.2.1", 1), False),
+            (IPv4Address("TCP", "192.0.2.2", 1), True),
+            (IPv6Address("TCP", "2001:db8::2", 1), False),
+            (IPv6Address("TCP", "2001:db8:0:1::1", 1), True),
+            (UNIXAddress(b"/x"), True),
+        ):
+            self.assertEqual(counts.admits(host), admitted, host)
+        self.assertEqual(counts.refused.byReason, {"max-connections-per-peer": 3})
+        four.end()
+        self.assertTrue(counts.admits(four.getPeer()))
+        self.assertEqual(list(counts.perPeer), ["2001:db8::/64"])
+
+    def test_oneOfTwo(self) -> None:
+        """When one of a peer's two connections ends, the other one still counts."""
+        counts = self.counts(maxConnectionsPerPeer=2)
+        first, second = (FakeConnection(counts, "192.0.2.1").open() for _ in range(2))
+        first.end()
+        self.assertEqual(counts.perPeer, {"192.0.2.1": 1})
+        second.end()
+        self.assertEqual(counts.perPeer, {})
+
+    def test_descriptors(self) -> None:
+        """A connection whose descriptor is one of the last sixteen is refused."""
+        counts = self.counts(descriptorLimit=64)
+        for fileno, served in ((47, True), (48, False)):
+            connection = FakeConnection(counts)
+            connection.fileno = lambda fileno=fileno: fileno  # type: ignore[attr-defined]
+            self.assertEqual(counts.opened(connection.protocol), served)
+        self.assertEqual(counts.refused.byReason, {"descriptors": 1})
+        self.assertEqual((len(counts.open), counts.accepted), (1, 1))
+
+    def test_lost(self) -> None:
+        """An end with an error is counted as lost, unless the error is of our making."""
+        counts = self.counts()
+        for why in (ConnectionDone, ConnectionAborted, ConnectionLost):
+            FakeConnection(counts).open().end(why)
+        self.assertEqual((counts.accepted, counts.lost, counts.open), (3, 1, {}))
+
+    def test_whenEmpty(self) -> None:
+        """Whoever waits for the last connection's end is told, and one who comes late at once."""
+        counts = self.counts()
+        first, second = (FakeConnection(counts).open() for _ in range(2))
+        waiting = [counts.whenEmpty(), counts.whenEmpty()]
+        first.end()
+        self.assertNoResult(waiting[0])
+        second.end()
+        for each in (*waiting, counts.whenEmpty()):
+            self.successResultOf(each)
+
+    def test_log(self) -> None:
+        """A connection's beginning and end are logged if that was asked for, the peer as a field."""
+        counts = ConnectionCounts(Limits(), Clock().seconds, logConnections=True)
+        with capturedLogs() as events:
+            FakeConnection(counts).open().end()
+            FakeConnection(self.counts()).open().end()
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.debug] * 2)
+        self.assertEqual({event["peer"] for event in events}, {"192.0.2.1:4242"})
+        self.assertIn("cleanly", events[1]["reason"])
+
+
+class AccessTests(SynchronousTestCase):
+    def test_denied(self) -> None:
+        """A peer that may not come is refused before any cap, with its address in the log."""
+        access = Access(deny=["192.0.2.0/24"])
+        counts = ConnectionCounts(Limits(maxConnections=1), access=access)
+        FakeConnection(counts, "198.51.100.1").open()
+        with capturedLogs() as events:
+            self.assertFalse(counts.admits(IPv6Address("TCP", "::ffff:192.0.2.1", 1)))
+        self.assertEqual(counts.refused.byReason, {"denied": 1})
+        self.assertEqual([event["last"] for event in events], [" (the last one: 192.0.2.1:1)"])
+
+    def test_unknown(self) -> None:
+        """One whose address is not known yet is judged later."""
+        counts = ConnectionCounts(Limits(), access=Access(allow=["192.0.2.1"]))
+        self.assertTrue(counts.admits(None))
+
+    def test_user(self) -> None:
+        """Who a peer is, is logged where connections are, escaped."""
+        for isAsked in (False, True):
+            counts = ConnectionCounts(Limits(), logConnections=isAsked)
+            with capturedLogs() as events:
+                counts.loggedIn(IPv4Address("TCP", "192.0.2.1", 1), "a\x1bb")
+            self.assertEqual([event["user"] for event in events], ["a\\x1bb"] if isAsked else [])

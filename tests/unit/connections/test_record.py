@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.connections import drain, timeouts
+from echo_app.connections.counts import ConnectionCounts
+from echo_app.connections.drain import Drain
+from echo_app.connections.limits import Limits
+from echo_app.connections.record import ConnectionRecord, noteEnd, recordOf
+from echo_app.connections.timeouts import TimeoutSweep
+from echo_app.proxy.gate import PATIENCE, ProxyGateFactory
+from echo_app.stream.protocol import EchoFactory
+from tests.support import fakes
+
+
+class RecordTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.record = ConnectionRecord(0.0, 0.0)
+
+    def test_found(self) -> None:
+        """A record is found from any transport above the one that carries it."""
+        bottom = SimpleNamespace(record=self.record)
+        top = SimpleNamespace(transport=SimpleNamespace(transport=bottom))
+        self.assertIs(recordOf(top), self.record)
+        self.assertIs(recordOf(bottom), self.record)
+
+    def test_notRecorded(self) -> None:
+        """There is none where nothing is recorded, nor where an attribute happens to have the name."""
+        for transport in (None, object(), SimpleNamespace(transport=SimpleNamespace(record="a record"))):
+            self.assertIsNone(recordOf(transport))
+            noteEnd(transport, "idle")
+
+    def test_firstEnd(self) -> None:
+        """The first to say why a connection ends is believed."""
+        noteEnd(SimpleNamespace(record=self.record), "limit", "descriptors")
+        self.record.end("reset")
+        self.assertEqual((self.record.ended, self.record.detail), ("limit", "descriptors"))
+
+
+class SweptTests(SynchronousTestCase):
+    """What cuts connections off, or ends them, says so."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        for module in (timeouts, drain):
+            self.patch(module, "progressOf", fakes.progressOf)
+
+    def counts(self, **limits: float) -> ConnectionCounts:
+        return ConnectionCounts(Limits(**limits), self.clock.seconds)  # type: ignore[arg-type]
+
+    def test_timeOuts(self) -> None:
+        """Idle and stalled connections are told apart; one that moves has no reason."""
+        counts = self.counts(idleTimeout=3, stallTimeout=3)
+        idle, stalled, busy = (fakes.FakeConnection(counts).open() for _ in range(3))
+        sweep = TimeoutSweep(counts, self.clock)
+        sweep.start()
+        for second in range(6):
+            if "abort" not in stalled.done:
+                stalled.move(received=second, owed=1)
+            busy.move(received=second)
+            self.clock.advance(1)
+        sweep.stop()
+        self.assertEqual([each.record.ended for each in (idle, stalled, busy)], ["idle", "stall", None])
+
+    def test_drain(self) -> None:
+        """A drain ends quiet ones and busy ones."""
+        counts = self.counts(drainTimeout=3)
+        quiet, busy = (fakes.FakeConnection(counts).open() for _ in range(2))
+        busy.move(owed=1)
+        Drain(counts, self.clock).run()
+        self.clock.pump([0.1] * 20)
+        self.assertEqual([each.record.ended for each in (quiet, busy)], ["drain", None])
+        quiet.end()
+        self.clock.pump([0.1] * 20)
+        self.assertEqual(busy.record.ended, "drain")
+
+
+class AdmittedTests(SynchronousTestCase):
+    """What a factory and its gates know of a connection."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        limits = Limits(maxConnections=1)
+        self.counts = ConnectionCounts(limits, self.clock.seconds, descriptorLimit=100)
+        self.factory = EchoFactory(self.counts)
+        self.gates = ProxyGateFactory(self.factory, self.clock)
+
+    def connect(self, factory: Any, number: int = 7) -> tuple[Any, ConnectionRecord]:
+        """Returns a connection's transport, and its record."""
+        transport: Any = fakes.Transport(number=number)
+        transport.record = ConnectionRecord(0.0, 0.0)
+        transport.protocol = factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        return transport, transport.record
+
+    def test_number(self) -> None:
+        """Connections are numbered as they are admitted; one that is refused has no number, and a reason."""
+        first, record = self.connect(self.factory)
+        _, refused = self.connect(self.factory)
+        first.protocol.connectionLost()
+        _, short = self.connect(self.factory, 99)
+        _, last = self.connect(self.factory)
+        self.assertEqual([each.number for each in (record, refused, short, last)], [1, None, None, 3])
+        self.assertEqual((refused.ended, refused.detail), ("limit", "max-connections"))
+        self.assertEqual((short.ended, short.detail), ("limit", "descriptors"))
+        self.assertIsNone(last.ended)
+
+    def test_gate(self) -> None:
+        """Behind a gate it is numbered when it is handed over, and what the gate read is known."""
+        header = b"PROXY TCP4 192.0.2.1 127.0.0.1 4242 8080\r\n"
+        transport, record = self.connect(self.gates)
+        self.assertIsNone(record.number)
+        transport.protocol.dataReceived(header + b"rest")
+        self.assertEqual((record.number, record.prefix, record.ended), (1, len(header), None))
+
+    def test_gateEnds(self) -> None:
+        """A gate that closes says which one it was, and why."""
+        transport, record = self.connect(self.gates)
+        transport.protocol.dataReceived(b"P")
+        self.clock.advance(PATIENCE)
+        self.assertEqual((record.number, record.ended, record.detail), (None, "header", "timeout"))
+        transport, record = self.connect(self.gates)
+        transport.protocol.dataReceived(b"junk")
+        self.assertEqual((record.ended, bool(record.detail)), ("header", True))
+        _, record = self.connect(ProxyGateFactory(self.factory, self.clock, ["192.0.2.1"]))
+        self.assertEqual((record.ended, record.detail), ("denied", "untrusted-proxy"))

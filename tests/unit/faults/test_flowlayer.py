@@ -1,0 +1,338 @@
+"""A layer of flows is a whole transport to the protocol above, and holds no more than it may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, ISSLTransport
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+from zope.interface.verify import verifyObject
+
+from echo_app.faults.faulty import Faulty
+from echo_app.faults.spec import parseFault
+from echo_app.faults.valves import TURN
+from echo_app.interfaces import IStreamTransport, ITLSTransport
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.sockets import canHalfClose
+from tests.support.faulty import Above, Connection, Wire, sizes
+
+
+class Producer:
+    """Notes what it is told.
+
+    :param size: bytes that it writes each time that it is asked; None is a streaming one, which writes none.
+    """
+
+    def __init__(self, transport: Any, size: int | None = None) -> None:
+        self.told: list[str] = []
+        self._transport = transport
+        self._size = size
+
+    def pauseProducing(self) -> None:
+        """Is to wait."""
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        """Is to go on."""
+        self.told.append("resume")
+        if self._size is not None:
+            self._transport.write(bytes(self._size))
+
+    def stopProducing(self) -> None:
+        """Is not needed any more."""
+        self.told.append("stop")
+
+
+class BrokenProtocol(Protocol):
+    """Fails at the first byte."""
+
+    def dataReceived(self, data: bytes) -> None:
+        raise RuntimeError("broken")
+
+
+class EndTests(SynchronousTestCase):
+    def test_interfaces(self) -> None:
+        """It has all that a stream's transport has, and knows when it is half-closed."""
+        layer = Connection("latency=1s").below
+        for interface in (IStreamTransport, IProtocol, IHalfCloseableProtocol):
+            self.assertTrue(verifyObject(interface, layer))
+        self.assertTrue(verifyObject(IPushProducer, layer._in))
+
+    def test_input(self) -> None:
+        """The peer's end comes behind what it sent, as late."""
+        connection = Connection("latency=1s,direction=in")
+        connection.below.dataReceived(b"last")
+        connection.below.readConnectionLost()
+        self.assertEqual(connection.above.told, [])
+        connection.clock.advance(1)
+        self.assertEqual(connection.above.received, b"last")
+        self.assertEqual(connection.above.told, ["end of input"])
+
+    def test_echo(self) -> None:
+        """A half-closed peer gets all of its echo, and then our end; only then is the connection closed."""
+        connection = Connection("latency=1s", "chop=3", protocol=EchoProtocol())
+        connection.below.dataReceived(b"0123456789")
+        connection.below.readConnectionLost()
+        self.assertNotIn("close", connection.wire.done)
+        connection.run(1.1)
+        self.assertEqual(connection.wire.written, b"0123456789")
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_output(self) -> None:
+        """Our end comes behind what was written, and input still passes."""
+        connection = Connection("latency=1s")
+        connection.transport.write(b"last")
+        connection.transport.loseWriteConnection()
+        connection.transport.write(b"too late")
+        self.assertNotIn("end", connection.wire.done)
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.pieces, [(1, b"last")])
+        self.assertEqual(connection.wire.done, ["end"])
+        connection.below.writeConnectionLost()
+        connection.below.dataReceived(b"more")
+        self.assertEqual(connection.above.told, ["end of output"])
+        self.assertEqual(connection.above.received, b"more")
+        connection.transport.loseConnection()
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_close(self) -> None:
+        """A close flushes, and nothing is received any more; a producer is waited for."""
+        connection = Connection("latency=1s")
+        producer = Producer(connection.transport)
+        connection.transport.registerProducer(producer, True)
+        connection.transport.write(b"first")
+        connection.transport.loseConnection()
+        connection.clock.advance(1)
+        connection.transport.write(b"second")
+        connection.transport.unregisterProducer()
+        connection.below.dataReceived(b"too late")
+        self.assertTrue(connection.transport.disconnecting)
+        self.assertEqual(connection.wire.done, ["pause"])
+        self.assertNotIn("close", connection.wire.done)
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.written, b"firstsecond")
+        self.assertEqual(connection.wire.done[-1], "close")
+        self.assertEqual(connection.above.received, b"")
+
+    def test_closeWhileEnding(self) -> None:
+        """A close that comes while our end is under way closes when that has passed."""
+        connection = Connection("latency=1s")
+        connection.transport.write(b"last")
+        connection.transport.loseWriteConnection()
+        connection.transport.loseConnection()
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.written, b"last")
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_plainProtocol(self) -> None:
+        """A protocol that knows no half-close is closed at the peer's end, when what it wrote has passed."""
+        protocol = Protocol()
+        connection = Connection("latency=1s", protocol=protocol)
+        connection.transport.write(b"last")
+        connection.below.readConnectionLost()
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.written, b"last")
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_abort(self) -> None:
+        """An abort forgets what is held, at once, and leaves no timer."""
+        connection = Connection("latency=1s", "reset,after=10s")
+        connection.transport.write(b"held")
+        connection.below.dataReceived(b"x")
+        connection.transport.abortConnection()
+        self.assertEqual(connection.wire.done[-1], "abort")
+        self.assertEqual(connection.below.held, 0)
+        self.assertEqual(connection.clock.getDelayedCalls(), [])
+
+    def test_lost(self) -> None:
+        """The end of the connection tells the producer, then the protocol, and leaves no timer."""
+        specs = "latency=1s", "stall,for=1s", "reset,after=10s", "close,after=20s"
+        connection = Connection(*specs)
+        producer = Producer(connection.transport)
+        connection.transport.registerProducer(producer, True)
+        connection.transport.write(b"held")
+        connection.below.dataReceived(b"held")
+        connection.lose()
+        self.assertEqual(producer.told, ["stop"])
+        self.assertEqual(connection.above.told, ["lost"])
+        self.assertEqual(connection.clock.getDelayedCalls(), [])
+
+    def test_stop(self) -> None:
+        """``stopProducing`` is a close, as with every transport."""
+        connection = Connection("latency=1s")
+        connection.transport.stopProducing()
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_brokenProtocol(self) -> None:
+        """A protocol that fails, be it in a timer, ends its own connection, with one line in the log."""
+        connection = Connection("latency=1s,direction=in", protocol=BrokenProtocol())
+        connection.below.dataReceived(b"x")
+        connection.clock.advance(1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(connection.wire.done[-1], "abort")
+
+
+class BoundTests(SynchronousTestCase):
+    def test_cap(self) -> None:
+        """At the cap reading stops, and it goes on below it."""
+        connection = Connection("latency=1s,direction=in", cap=1000)
+        connection.below.dataReceived(bytes(500))
+        connection.clock.advance(0.5)
+        self.assertEqual(connection.wire.done, [])
+        connection.below.dataReceived(bytes(500))
+        self.assertEqual(connection.wire.done, ["pause"])
+        self.assertEqual(connection.below.held, 1000)
+        connection.clock.advance(0.5)
+        self.assertEqual(connection.wire.done, ["pause", "resume"])
+
+    def test_echo(self) -> None:
+        """An echo's bytes count once, wherever they are held: throughput is the cap by the latency."""
+        connection = Connection("latency=1s", protocol=EchoProtocol(), cap=100_000)
+        for _ in range(9):
+            connection.below.dataReceived(bytes(10_000))
+        self.assertEqual(connection.wire.done, [])
+        connection.below.dataReceived(bytes(10_000))
+        self.assertEqual(connection.wire.done, ["pause"])
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.done, ["pause", "resume"])
+        self.assertEqual(len(connection.wire.written), 100_000)
+
+    def test_bothDirections(self) -> None:
+        """What both directions hold counts together, and an answer's own bytes pause nobody else."""
+        connection = Connection("latency=1s", "latency=1s,direction=in", cap=100_000)
+        connection.transport.write(bytes(60_000))
+        connection.below.dataReceived(bytes(30_000))
+        self.assertEqual(connection.wire.done, [])
+        connection.below.dataReceived(bytes(10_000))
+        self.assertEqual(connection.wire.done, ["pause"])
+
+    def test_singleBytes(self) -> None:
+        """Bytes that come one by one take no more memory than others: what is noted of them counts."""
+        connection = Connection("latency=1s,direction=in", cap=100_000)
+        count = 0
+        while not connection.wire.done:
+            connection.below.dataReceived(b"x")
+            connection.clock.advance(1e-6)
+            count += 1
+        self.assertLess(count, 1001)
+
+    def test_streamingProducer(self) -> None:
+        """A streaming producer is paused at the cap, and while the transport below is full."""
+        connection = Connection("latency=1s", cap=1000)
+        producer = Producer(connection.transport)
+        connection.transport.registerProducer(producer, True)
+        connection.transport.write(bytes(1000))
+        self.assertEqual(producer.told, ["pause"])
+        connection.clock.advance(1)
+        self.assertEqual(producer.told, ["pause", "resume"])
+        connection.wire.producer.pauseProducing()
+        self.assertEqual(producer.told, ["pause", "resume", "pause"])
+        connection.wire.producer.resumeProducing()
+        self.assertEqual(producer.told, ["pause", "resume", "pause", "resume"])
+
+    def test_pullProducer(self) -> None:
+        """A pull producer is asked once a turn of the reactor, as long as there is room."""
+        connection = Connection("latency=1s", cap=1000)
+        producer = Producer(connection.transport, 300)
+        connection.transport.registerProducer(producer, False)
+        self.assertEqual(producer.told, [])
+        connection.run(0.5)
+        # What is noted of three pieces counts, too.
+        self.assertEqual(producer.told, ["resume"] * 3)
+        connection.run(0.6)
+        self.assertEqual(producer.told, ["resume"] * 6)
+        connection.transport.unregisterProducer()
+        connection.transport.loseConnection()
+        connection.run(3)
+        self.assertEqual(len(connection.wire.written), 300 * len(producer.told))
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_pullWithoutHolding(self) -> None:
+        """Where nothing is held back, a pull producer does not take the reactor for itself either."""
+        connection = Connection("corrupt=0.1")
+        producer = Producer(connection.transport, 10)
+        connection.transport.registerProducer(producer, False)
+        connection.clock.advance(TURN)
+        self.assertEqual(producer.told, ["resume"])
+
+    def test_secondProducer(self) -> None:
+        """There is one producer at a time."""
+        connection = Connection("latency=1s")
+        connection.transport.registerProducer(Producer(None), True)
+        self.assertRaises(RuntimeError, connection.transport.registerProducer, Producer(None), True)
+
+    def test_pieces(self) -> None:
+        """However much is due at one time, whoever takes it is given no more at once than by a transport."""
+        connection = Connection("latency=1s", "latency=1s,direction=in")
+        connection.below.dataReceived(bytes(1_000_000))
+        connection.transport.write(bytes(1_000_000))
+        connection.clock.advance(1)
+        for pieces in (connection.above.pieces, connection.wire.pieces):
+            self.assertEqual((sum(sizes(pieces)), max(sizes(pieces))), (1_000_000, 128 * 1024))
+
+    def test_neverRead(self) -> None:
+        """While the transport below is full, an echo stops reading at once, whatever the cap."""
+        connection = Connection("corrupt=0.1", protocol=EchoProtocol())
+        connection.below.dataReceived(bytes(1000))
+        connection.wire.producer.pauseProducing()
+        self.assertEqual(connection.wire.done, ["pause"])
+        connection.below.dataReceived(bytes(1000))
+        self.assertEqual(len(connection.wire.written), 1000)
+        connection.wire.producer.resumeProducing()
+        self.assertEqual(connection.wire.done, ["pause", "resume"])
+        self.assertEqual(len(connection.wire.written), 2000)
+
+    def test_pausedProtocol(self) -> None:
+        """A protocol that pauses gets nothing, not even the end, and reading stops, until it goes on."""
+        connection = Connection("latency=1ms,direction=in")
+        connection.transport.pauseProducing()
+        connection.below.dataReceived(b"x")
+        connection.below.readConnectionLost()
+        connection.clock.advance(1)
+        self.assertEqual((connection.above.received, connection.above.told), (b"", []))
+        self.assertEqual(connection.wire.done, ["pause"])
+        connection.transport.resumeProducing()
+        self.assertEqual((connection.above.received, connection.above.told), (b"x", ["end of input"]))
+
+    def test_afterTheEnd(self) -> None:
+        """After the peer's end reading is not resumed: a transport would tell of the end again."""
+        connection = Connection("latency=1s,direction=in", cap=10)
+        connection.below.dataReceived(bytes(10))
+        connection.below.readConnectionLost()
+        connection.clock.advance(1)
+        self.assertEqual(connection.wire.done, ["pause"])
+
+
+class LayerTests(SynchronousTestCase):
+    def test_addresses(self) -> None:
+        """Addresses, and what else a transport has, are those of the one below."""
+        connection = Connection("latency=1s")
+        self.assertEqual(connection.transport.getPeer(), connection.wire.getPeer())
+        connection.wire.anything = 42  # type: ignore[attr-defined]
+        self.assertEqual(connection.transport.anything, 42)
+        self.assertRaises(AttributeError, lambda: connection.transport.nothing)
+
+    def tls(self, interface: Any) -> Any:
+        """Returns a layer over TLS of a kind."""
+        connection = Connection("latency=1s")
+        wire = Wire(connection.clock)
+        directlyProvides(wire, interface)
+        faults = [parseFault("latency=1s")]
+        above = Above(connection.clock)
+        layer: Any = Faulty(lambda _address, _number: above, connection.clock, lambda: faults, 0)(None, 1)
+        layer.makeConnection(wire)
+        return layer
+
+    def test_tls(self) -> None:
+        """Over TLS it is a TLS transport, of the kind that is below, with the two ends that that one has."""
+        ours, twisteds = self.tls(ITLSTransport), self.tls(ISSLTransport)
+        self.assertTrue(ISSLTransport.providedBy(ours) and canHalfClose(ours))
+        self.assertTrue(ISSLTransport.providedBy(twisteds) and not canHalfClose(twisteds))
+        for layer in (ours, twisteds):
+            layer.loseWriteConnection()
+            layer._clock.advance(1)
+        self.assertEqual(ours.transport.done, ["end"])
+        self.assertEqual(twisteds.transport.done, ["close"])

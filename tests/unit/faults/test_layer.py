@@ -1,0 +1,276 @@
+"""What ends a connection, or one side of it, on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.connections.limits import LINGER
+from echo_app.faults import layer as faultlayer
+from echo_app.faults.layer import FIRST_LOOK, LAST_LOOK
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.sockets import Progress
+from tests.support.faulty import Above, Connection
+
+DATA = bytes(range(100))
+
+
+class ResetTests(SynchronousTestCase):
+    def acknowledge(self, *progress: Progress | None) -> None:
+        """Has the kernel say this, one after the other, and the last one from then on."""
+        rest = list(progress)
+        look = mock.Mock(side_effect=lambda _transport: rest.pop(0) if len(rest) > 1 else rest[0])
+        self.patch(faultlayer, "progressOf", look)
+
+    def test_atOnce(self) -> None:
+        """Without ``after`` it comes at once, and the protocol was connected."""
+        connection = Connection("reset")
+        self.assertEqual(connection.wire.done, ["abort"])
+        connection.below.dataReceived(b"x")
+        connection.lose()
+        self.assertEqual((connection.above.received, connection.above.told), (b"", ["lost"]))
+
+    def test_afterSeconds(self) -> None:
+        """After seconds it comes then, whatever is held or unacknowledged."""
+        connection = Connection("reset,after=5s", "latency=1min")
+        connection.transport.write(DATA)
+        connection.run(4.9)
+        self.assertEqual(connection.wire.done, [])
+        connection.run(0.2)
+        self.assertEqual(connection.wire.done, ["abort"])
+        self.assertEqual(connection.wire.pieces, [])
+
+    def test_afterBytes(self) -> None:
+        """After bytes it comes when those are acknowledged, and not one more is sent."""
+        self.acknowledge(Progress(0, 0, 10, 0), Progress(0, 3, 7, 0), Progress(0, 10, 0, 0))
+        connection = Connection("reset,after=10B", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertNotIn("abort", connection.wire.done)
+        connection.below.dataReceived(DATA)
+        connection.run(FIRST_LOOK + 2 * FIRST_LOOK + 4 * FIRST_LOOK)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done[-1], "abort")
+
+    def test_unsent(self) -> None:
+        """What the transport did not send yet is waited for: once is not enough that nothing is owed."""
+        self.acknowledge(Progress(0, 0, 0, 0), Progress(0, 10, 0, 0))
+        connection = Connection("reset,after=10B", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.run(FIRST_LOOK)
+        self.assertNotIn("abort", connection.wire.done)
+        connection.run(2 * FIRST_LOOK)
+        self.assertEqual(connection.wire.done[-1], "abort")
+
+    def test_neverAcknowledged(self) -> None:
+        """A peer that does not read is looked at a few times a second; nothing outlives the connection."""
+        self.acknowledge(Progress(0, 0, 10, 0))
+        connection = Connection("reset,after=10B", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.run(100)
+        self.assertNotIn("abort", connection.wire.done)
+        looks = faultlayer.progressOf.call_count  # type: ignore[attr-defined]
+        self.assertLess(looks, 100 / LAST_LOOK + 10)
+        connection.lose()
+        self.assertEqual(connection.clock.getDelayedCalls(), [])
+
+    def test_in(self) -> None:
+        """Counted in input, all of it up to there is answered first, however late."""
+        self.acknowledge(None)
+        connection = Connection("reset,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.run(0.9)
+        self.assertNotIn("abort", connection.wire.done)
+        connection.run(0.2)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done[-1], "abort")
+
+    def test_lostAtOnce(self) -> None:
+        """A connection that is refused while the protocol is connected has no fault after that."""
+
+        class Refused(Protocol):
+            def connectionMade(self) -> None:
+                connectionLost: Any = self.transport
+                connectionLost.connectionLost(None)
+
+            def connectionLost(self, reason: Any = None) -> None:
+                pass
+
+        connection = Connection("reset,after=5s", "close", "blackhole,after=1s", protocol=Refused())
+        self.assertEqual(connection.wire.done, [])
+        self.assertEqual(connection.clock.getDelayedCalls(), [])
+
+
+class CloseTests(SynchronousTestCase):
+    def test_afterBytes(self) -> None:
+        """The peer gets so many bytes and our end; what it sends is read and forgotten until its own end."""
+        connection = Connection("close,after=10B", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.below.dataReceived(DATA)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done, ["end"])
+        connection.below.readConnectionLost()
+        self.assertEqual(connection.wire.done, ["end", "close"])
+
+    def test_deafPeer(self) -> None:
+        """A peer that goes on is closed a second later."""
+        connection = Connection("close")
+        self.assertEqual(connection.wire.done, ["end"])
+        connection.run(LINGER)
+        self.assertEqual(connection.wire.done, ["end", "close"])
+        connection.lose()
+        self.assertEqual(connection.clock.getDelayedCalls(), [])
+
+    def test_in(self) -> None:
+        """Counted in input, all of it up to there is answered first, also to a peer that has ended."""
+        connection = Connection("close,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.below.readConnectionLost()
+        connection.run(0.9)
+        self.assertNotIn("close", connection.wire.done)
+        connection.run(0.2)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_afterSeconds(self) -> None:
+        """After seconds nothing more passes, in either direction."""
+        connection = Connection("close,after=1s", "latency=2s", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.run(1.5)
+        self.assertEqual(connection.wire.done, ["end"])
+        connection.run(5)
+        self.assertEqual(connection.wire.written, b"")
+
+    def test_ended(self) -> None:
+        """Where our side had ended already, it does not again."""
+        connection = Connection("close,after=1s", "half-close,after=500ms")
+        connection.transport.loseWriteConnection()
+        connection.run(1.5)
+        self.assertEqual(connection.wire.done, ["end"])
+
+    def test_finish(self) -> None:
+        """A stop that finishes the protocol meanwhile closes the connection at once."""
+        protocol = EchoProtocol()
+        connection = Connection("close", protocol=protocol)
+        protocol.finish()
+        self.assertEqual(connection.wire.done[-1], "close")
+
+
+class HalfCloseTests(SynchronousTestCase):
+    def test_afterBytes(self) -> None:
+        """The peer gets so many bytes and our end; the protocol goes on to read, and ends as ever."""
+        connection = Connection("half-close,after=10B")
+        connection.transport.registerProducer(connection.transport, True)
+        connection.transport.write(DATA)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done, ["end"])
+        connection.transport.write(DATA)
+        connection.below.dataReceived(DATA)
+        connection.below.readConnectionLost()
+        self.assertEqual(connection.above.received, DATA)
+        self.assertEqual(connection.above.told, ["end of input"])
+        connection.transport.unregisterProducer()
+        connection.transport.loseConnection()
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done, ["end", "close"])
+
+    def test_paused(self) -> None:
+        """A protocol that waited for the transport below reads on, though that will say nothing any more."""
+        connection = Connection("half-close,after=1s", protocol=EchoProtocol())
+        connection.wire.producer.pauseProducing()
+        connection.run(1)
+        self.assertEqual(connection.wire.done, ["pause", "end", "resume"])
+
+    def test_otherProducer(self) -> None:
+        """Any other producer is paused: it would write into nothing for ever."""
+        connection = Connection("half-close,after=1s")
+        producer = mock.Mock()
+        connection.transport.registerProducer(producer, True)
+        connection.run(1)
+        producer.pauseProducing.assert_called_once_with()
+        connection.run(100)
+        producer.resumeProducing.assert_not_called()
+
+    def test_thenReset(self) -> None:
+        """Of several, each comes at its own time."""
+        connection = Connection("reset,after=2s", "half-close,after=1s", "blackhole")
+        connection.run(1)
+        self.assertEqual(connection.wire.done, ["end"])
+        connection.run(1)
+        self.assertEqual(connection.wire.done, ["end", "abort"])
+
+
+class AtOnceTests(SynchronousTestCase):
+    def test_greeting(self) -> None:
+        """What a protocol says as soon as it is connected comes too late for a fault that is there before."""
+
+        class Greeting(Above):
+            transport: Any
+
+            def connectionMade(self) -> None:
+                self.transport.write(b"welcome")
+
+        for spec in ("half-close", "close", "reset", "blackhole", "close,direction=in"):
+            connection = Connection(spec, protocol=Greeting(Clock()))
+            connection.run(10)
+            self.assertEqual(connection.wire.written, b"", spec)
+        late = Connection("close,after=5B", protocol=Greeting(Clock()))
+        self.assertEqual(late.wire.written, b"welco")
+
+
+class BlackholeTests(SynchronousTestCase):
+    def test_never(self) -> None:
+        """What comes is read and forgotten, the end too, and what is written goes nowhere."""
+        connection = Connection("blackhole")
+        connection.below.dataReceived(DATA)
+        connection.below.readConnectionLost()
+        connection.transport.write(DATA)
+        connection.run(1000)
+        self.assertEqual((connection.above.pieces, connection.above.told), ([], []))
+        self.assertEqual((connection.wire.pieces, connection.wire.done), ([], []))
+        self.assertEqual(connection.below.held, 0)
+
+    def test_afterBytes(self) -> None:
+        """So many bytes of input are answered, and nothing after them."""
+        connection = Connection("blackhole,after=10B", "latency=1s", protocol=EchoProtocol())
+        connection.below.dataReceived(DATA)
+        connection.below.dataReceived(DATA)
+        connection.below.readConnectionLost()
+        connection.run(1000)
+        self.assertEqual(connection.wire.written, DATA[:10])
+        self.assertEqual(connection.wire.done, [])
+
+    def test_finish(self) -> None:
+        """Limits and a stop, which finish the protocol, close it."""
+        protocol = EchoProtocol()
+        connection = Connection("blackhole", protocol=protocol)
+        protocol.finish()
+        self.assertEqual(connection.wire.done[-1], "close")
+
+    def test_pausedBefore(self) -> None:
+        """It reads although the protocol wanted nothing."""
+        connection = Connection("blackhole,after=1s", protocol=EchoProtocol())
+        connection.wire.producer.pauseProducing()
+        connection.run(1)
+        self.assertEqual(connection.wire.done, ["pause", "resume"])
+
+    def test_tls(self) -> None:
+        """Over TLS it is the TCP connection that is not answered: TLS is told of nothing but the end."""
+        connection = Connection("blackhole,after=1s")
+        protocol = Above(connection.clock)
+        descriptor: Any = FileDescriptor(mock.Mock())
+        descriptor.protocol = protocol
+        connection.wire.transport = descriptor  # type: ignore[attr-defined]
+        connection.run(1)
+        hole = descriptor.protocol
+        hole.dataReceived(b"hello")
+        hole.readConnectionLost()
+        self.assertEqual((protocol.received, protocol.told), (b"", []))
+        hole.writeConnectionLost()
+        hole.connectionLost(None)
+        self.assertEqual(protocol.told, ["end of output", "lost"])

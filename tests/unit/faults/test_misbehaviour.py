@@ -1,0 +1,139 @@
+"""A plan of faults in a service: where it is put, when its times count, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.faults.layer import FaultLayer
+from echo_app.faults.plan import MOST, FaultPlan
+from echo_app.faults.preamble import PreambleGate
+from echo_app.faults.spec import BadSpec, parseFault
+from echo_app.service.echoservice import EchoService
+from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from tests.support.fakes import Transport
+from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
+
+
+class MisbehaviourTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.factory = EchoFactory()
+        self.path = Path(self.mktemp()).absolute()
+
+    def serve(self, *specs: str, **settings: Any) -> EchoService:
+        """Returns a service that was started, with these faults beside those of a file."""
+        self.path.touch()
+        plan = FaultPlan(map(parseFault, specs), seed=1, path=str(self.path))
+        endpoint = FakeEndpoint(FakePort())
+        service = EchoService(self.clock, [endpoint], factory=self.factory, faults=plan, **settings)
+        service.startService()
+        return service
+
+    def connect(self, data: bytes = b"") -> Any:
+        """Returns a transport of a connection that such data has come from."""
+        transport: Any = Transport()
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        if data:
+            transport.protocol.dataReceived(data)
+        return transport
+
+    def times(self) -> list[float]:
+        """Returns when something is to happen, apart from the sweep of the time-outs."""
+        calls: Any = self.clock.getDelayedCalls()
+        return [call.getTime() for call in calls if "TimeoutSweep" not in call.func.__qualname__]
+
+    def test_none(self) -> None:
+        """Without a plan the protocol of a connection is the plain one."""
+        EchoService(self.clock, factory=self.factory)
+        self.assertIs(type(self.factory.buildProtocol(None)), EchoProtocol)
+
+    def test_some(self) -> None:
+        """A connection that no fault applies to has the plain protocol, and another one a layer before it."""
+        self.serve("corrupt=1,connections=2")
+        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        transport = self.connect(b"hello")
+        self.assertIsInstance(transport.protocol, FaultLayer)
+        self.assertEqual(len(transport.value()), 5)
+        self.assertNotEqual(transport.value(), b"hello")
+
+    def test_set(self) -> None:
+        """Other faults are there for connections to come, whose numbers count from then, until a reload."""
+        service = self.serve("corrupt=1")
+        first = self.connect()
+        service.setFaults([parseFault("corrupt=1,connections=2")])
+        for transport in (first, self.connect(), self.connect()):
+            transport.protocol.dataReceived(b"hello")
+            self.assertEqual(transport.value() == b"hello", transport.protocol.__class__ is EchoProtocol)
+        self.assertIsInstance(first.protocol, FaultLayer)
+        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.path.write_text("corrupt=1,connections=5")
+        service.reload()
+        self.assertIsInstance(self.connect().protocol, FaultLayer)
+
+    def test_setTooMany(self) -> None:
+        """Too many are refused, and so are any where the service was made without; nothing has changed."""
+        service = self.serve("corrupt=1")
+        self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MOST + 1))
+        self.assertEqual(len(self.connect(b"hello").value()), 5)
+        self.assertRaises(ValueError, EchoService(self.clock).setFaults, [])
+
+    def test_setRefuse(self) -> None:
+        """Times of listeners begin anew."""
+        service = self.serve("refuse,after=5s")
+        self.clock.advance(1)
+        service.setFaults([parseFault("refuse,after=3s")])
+        self.assertEqual(self.times(), [4])
+
+    def test_preamble(self) -> None:
+        """What a connection chooses is there instead of the plan's faults, and the number stays its own."""
+        self.serve("corrupt=1,connections=2", faultPreamble=True)
+        first, second, third = (self.connect(line) for line in (b"!fault corrupt=1\n", b"", b"!fault\n"))
+        self.assertIsInstance(second.protocol, PreambleGate)
+        for transport in (first, second, third):
+            transport.protocol.dataReceived(b"hello")
+        self.assertNotEqual(first.value(), b"hello")
+        self.assertNotEqual(second.value(), b"hello")
+        self.assertEqual(third.value(), b"hello")
+        self.assertIs(type(third.protocol), EchoProtocol)
+
+    def test_preambleAlone(self) -> None:
+        """The preamble needs no plan."""
+        EchoService(self.clock, factory=self.factory, faultPreamble=True)
+        transport = self.connect(b"!fault truncate=5B\n")
+        self.assertIn(b"!fault error", transport.value())
+        self.assertEqual(self.connect(b"hello").value(), b"hello")
+
+    def test_cap(self) -> None:
+        """What is held back for a connection is bounded as the plan says."""
+        plan = FaultPlan([parseFault("latency=1s")], cap=1000)
+        EchoService(self.clock, factory=self.factory, faults=plan)
+        transport = self.connect()
+        transport.protocol.dataReceived(bytes(500))
+        self.assertEqual(transport.producerState, "producing")
+        transport.protocol.dataReceived(bytes(500))
+        self.assertEqual(transport.producerState, "paused")
+
+    def test_times(self) -> None:
+        """Listeners are refused by times from the start on, and from each reading; not after a stop."""
+        service = self.serve("refuse,after=5s")
+        self.assertEqual(self.times(), [5])
+        self.clock.advance(1)
+        service.reload()
+        self.assertEqual(self.times(), [6])
+        self.path.write_text("refuse,after=2s")
+        service.reload()
+        self.assertEqual(self.times(), [3])
+        self.path.write_text("junk")
+        service.reload()
+        self.assertEqual(self.times(), [3])
+        service.stopService()
+        self.assertEqual(self.times(), [])
+        service.reload()
+        self.assertEqual(self.times(), [])
+        service.startService()
+        self.assertEqual(self.times(), [3])

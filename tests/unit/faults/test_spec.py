@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import contextlib
+from time import perf_counter
+from typing import Any
+
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.faults.kinds import KINDS
+from echo_app.faults.spec import LONGEST, BadSpec, Fault, parseFault
+from tests.support.properties import given
+
+TIMES = st.floats(0, 86400) | st.integers(0, 86400) | st.integers(0, 86_400_000).map(lambda n: n / 1000)
+SPANS = st.floats(0.001, 86400)
+SIZES = st.integers(0, 1 << 40)
+PROBABILITIES = st.floats(0, 1)
+
+
+@st.composite
+def ranges(draw: st.DrawFn, isOpen: bool = False) -> tuple[int, int | None]:
+    first = draw(st.integers(1, 10**9 - 1))
+    return first, draw(st.integers(first, 10**9 - 1) | (st.none() if isOpen else st.nothing()))
+
+
+AMOUNTS = {
+    "latency": TIMES,
+    "bandwidth": st.floats(1, 1 << 40),
+    "truncate": SIZES,
+} | {name: PROBABILITIES for name in ("corrupt", "loss", "duplicate", "reorder")}
+
+
+@st.composite
+def faults(draw: st.DrawFn) -> Fault:
+    """Any fault that makes sense."""
+    name = draw(st.sampled_from(sorted(KINDS)))
+    values: dict[str, Any] = {"name": name}
+    if name in AMOUNTS:
+        values["amount"] = draw(AMOUNTS[name])
+    duration = draw(SPANS)
+    others = {
+        "sizes": ranges(),
+        "jitter": st.floats(0, values.get("amount", 0)),
+        "gap": TIMES,
+        "direction": st.sampled_from(["in", "out"]),
+        "probability": PROBABILITIES,
+        "connections": ranges(isOpen=True),
+        "afterBytes": SIZES,
+        "afterSeconds": TIMES,
+        "duration": st.just(duration),
+        "period": st.floats(duration, 86400),
+    }
+    for field in KINDS[name].fields.keys() & others.keys():
+        if field == "sizes" or draw(st.booleans()):
+            values[field] = draw(others[field])
+    if "afterBytes" in values:
+        values.pop("afterSeconds", None)
+    if "duration" not in values:
+        values.pop("period", None)
+    return Fault(**values)
+
+
+class FaultTests(SynchronousTestCase):
+    def parsed(self, text: str, **values: Any) -> None:
+        fault = parseFault(text)
+        self.assertEqual(fault, Fault(**values))
+        self.assertEqual(str(fault), text)
+
+    def test_values(self) -> None:
+        """The specs of the documentation mean what they say, and are canonical."""
+        self.parsed("latency=50ms", name="latency", amount=0.05)
+        self.parsed("latency=50ms,jitter=10ms", name="latency", amount=0.05, jitter=0.01)
+        self.parsed("bandwidth=1MiB/s,direction=in", name="bandwidth", amount=1 << 20, direction="in")
+        self.parsed("chop=1-7,gap=5ms", name="chop", sizes=(1, 7), gap=0.005)
+        self.parsed("chop=5", name="chop", sizes=(5, 5))
+        self.parsed("corrupt=1e-6,after=64KiB", name="corrupt", amount=1e-6, afterBytes=65536)
+        self.parsed("stall,for=1s,every=5s", name="stall", duration=1, period=5)
+        self.parsed("reset,connections=1-2,after=10KiB", name="reset", afterBytes=10240, connections=(1, 2))
+        self.parsed("close,connections=3-,after=90s", name="close", afterSeconds=90, connections=(3, None))
+        self.parsed("loss=1%", name="loss", amount=0.01)
+        self.parsed("truncate=100B,probability=5%", name="truncate", amount=100, probability=0.05)
+
+    def test_anyOrder(self) -> None:
+        """Keys come in any order, and values in any unit."""
+        self.assertEqual(str(parseFault("stall,every=0.1min,for=1000ms")), "stall,for=1s,every=6s")
+
+    @given(faults())
+    def test_roundTrip(self, fault: Fault) -> None:
+        """The text of a fault is a spec of it, and short enough to be one."""
+        self.assertEqual(parseFault(str(fault)), fault)
+
+    @given(
+        st.text(max_size=2 * LONGEST)
+        | st.from_regex(r"[a-z-]{3,9}(=[0-9.a-zA-Z%/-]{1,9})?(,[a-z=0-9-]{1,9})*")
+    )
+    def test_anyText(self, text: str) -> None:
+        """Any text is a fault, or is refused with one printable line of bounded length."""
+        try:
+            fault = parseFault(text)
+        except BadSpec as error:
+            self.assertTrue(str(error).isprintable())
+            self.assertLess(len(str(error)), 600)
+        else:
+            self.assertEqual(parseFault(str(fault)), fault)
+
+    def test_places(self) -> None:
+        """An error says where it is and what is allowed there."""
+        for text, place, allowed in (
+            ("latncy=5ms", 1, "latency, bandwidth"),
+            ("", 1, "latency, bandwidth"),
+            ("latency", 1, "needs a value: a time"),
+            ("latency=5", 9, "ms"),
+            ("latency= 5ms", 9, "ms"),
+            ("stall=5s", 1, "takes no value"),
+            ("stall,jitter=5ms", 7, "direction, probability, connections, after, for, every"),
+            ("stall,for=1s,for=2s", 14, "before"),
+            ("stall,for", 7, "needs a value"),
+            ("stall,for=0s", 11, "from 1ms"),
+            ("reset,after=9x", 13, "bytes"),
+            ("loss=1%,after=9B", 15, "time"),
+            ("loss=101%", 6, "from 0 to 1"),
+            ("chop=7-1", 6, "such as 5 or 1-7"),
+            ("chop=1-", 6, "such as 5 or 1-7"),
+            ("stall,connections=0-1", 19, "from 1 on"),
+            ("stall,direction=up", 17, "'in'"),
+            ("truncate=1.5B", 10, "whole number of bytes"),
+            ("bandwidth=0B/s", 11, "from 1 B/s"),
+        ):
+            with self.subTest(text):
+                error = self.assertRaises(BadSpec, parseFault, text)
+                self.assertTrue(str(error).startswith(f"at {place}, "), str(error))
+                self.assertIn(allowed, str(error))
+
+    def test_contradictions(self) -> None:
+        """Values that contradict each other are an error at the one that could be changed."""
+        for text, place in (
+            ("latency=5ms,jitter=6ms", 13),
+            ("stall,every=5s", 7),
+            ("stall,every=5s,for=6s", 16),
+        ):
+            error = self.assertRaises(BadSpec, parseFault, text)
+            self.assertTrue(str(error).startswith(f"at {place}: "), str(error))
+
+    def test_madeWrong(self) -> None:
+        """A fault can't be made of values that no spec has."""
+        wrong: tuple[dict[str, Any], ...] = (
+            {"name": "thunder"},
+            {"name": "chop"},
+            {"name": "bandwidth"},
+            {"name": "stall", "amount": 1},
+            {"name": "stall", "jitter": 1},
+            {"name": "loss", "amount": float("nan")},
+            {"name": "latency", "amount": float("inf")},
+            {"name": "latency", "amount": "soon"},
+            {"name": "stall", "connections": (2, 1)},
+            {"name": "stall", "afterBytes": 1, "afterSeconds": 1},
+        )
+        for values in wrong:
+            with self.subTest(values):
+                self.assertRaises(BadSpec, Fault, **values)
+
+    def test_whereItApplies(self) -> None:
+        """A fault of datagrams has neither a direction nor a connection nor an offset."""
+        for text, isForStreams, isForDatagrams in (
+            ("latency=5ms", True, True),
+            ("latency=5ms,direction=in", True, False),
+            ("corrupt=1%,after=5s", True, True),
+            ("corrupt=1%,after=5B", True, False),
+            ("stall", True, False),
+            ("stall,connections=1", True, False),
+            ("loss=1%", False, True),
+        ):
+            fault = parseFault(text)
+            self.assertEqual((fault.isForStreams, fault.isForDatagrams), (isForStreams, isForDatagrams), text)
+
+    def test_quick(self) -> None:
+        """No text takes long, however it is made."""
+        texts = (
+            "latency=" + "9" * 248,
+            "latency=1e999s",
+            "latency=1e-999s",
+            "," * LONGEST,
+            "chop=" + "1-" * 100,
+        )
+        start = perf_counter()
+        for text in texts:
+            with contextlib.suppress(BadSpec):
+                parseFault(text)
+        self.assertLess(perf_counter() - start, 2)

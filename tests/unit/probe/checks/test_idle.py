@@ -1,0 +1,140 @@
+"""When an idle connection is called dropped, on paths whose time is a Clock's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.idle import STEP, STRAY, Bracket, Fate, Idle, Rung, bracket, inner
+from echo_app.probe.net.wire import End
+from echo_app.targets import Target
+from tests.support import paths
+from tests.support.paths import PathContext, StreamPath
+
+QUIET = Settings(idle=900)
+
+
+class BracketTests(SynchronousTestCase):
+    def test_alive(self) -> None:
+        """Where the oldest one is alive, nothing is dropped for its age."""
+        rungs = [Rung(5, Fate.SILENT, 5), Rung(10, Fate.ALIVE, 10)]
+        self.assertIsNone(bracket(rungs))
+        self.assertIsNone(bracket([]))
+
+    def test_between(self) -> None:
+        """It is between the oldest that is alive and the next one."""
+        rungs = [Rung(30, Fate.SILENT, 30), Rung(5, Fate.ALIVE, 5), Rung(10, Fate.FORGOTTEN, 10)]
+        self.assertEqual(bracket(rungs), Bracket(5, 10, Fate.FORGOTTEN))
+
+    def test_told(self) -> None:
+        """Connections that tell of their end tell when it was."""
+        rungs = [Rung(5, Fate.ALIVE, 5), Rung(10, Fate.ENDED, 7.1), Rung(30, Fate.RESET, 7)]
+        self.assertEqual(bracket(rungs), Bracket(5, 7, Fate.RESET))
+
+    def test_toldInTime(self) -> None:
+        """One that was spoken to while its FIN was under way is no sign that nobody tells."""
+        rungs = [Rung(0.99, Fate.REFUSED, 0.99), Rung(2.7, Fate.ENDED, 1.01)]
+        self.assertEqual(bracket(rungs), Bracket(0, 1.01, Fate.ENDED))
+        rungs = [Rung(60, Fate.FORGOTTEN, 60), Rung(120, Fate.ENDED, 70)]
+        self.assertEqual(bracket(rungs), Bracket(0, 60, Fate.FORGOTTEN))
+
+    def test_none(self) -> None:
+        """None may be alive at all."""
+        self.assertEqual(bracket([Rung(5, Fate.SILENT, 5)]), Bracket(0, 5, Fate.SILENT))
+
+    def test_inner(self) -> None:
+        """The second ladder has steps of a tenth at the most, and ends where the first one was gone."""
+        for alive, gone in ((10, 30), (300, 350), (0, 5), (119, 120)):
+            ages = inner(Bracket(alive, gone, Fate.SILENT))
+            self.assertEqual(ages[-1], gone)
+            steps = [b / a for a, b in zip([alive or gone / 10, *ages], ages, strict=False)]
+            self.assertTrue(all(1 < step <= STEP + 1e-9 for step in steps), ages)
+
+
+class PathTests(SynchronousTestCase):
+    def look(self, path: Any, settings: Settings = QUIET, **more: Any) -> tuple[Result, PathContext]:
+        """Runs the check over a path; returns what it found, and the context."""
+        clock = Clock()
+        context: Any = PathContext(clock, path, settings)
+        result = paths.result(clock, Idle(**more).run(context), step=0.05)
+        self.assertTrue(all(stream.isClosed for stream in context.streams))
+        return result, context
+
+    def test_good(self) -> None:
+        """A path that drops nothing passes, with the age that was reached, after one ladder."""
+        result, context = self.look(StreamPath())
+        self.assertIs(result.status, Status.PASS)
+        self.assertEqual(result.seen, "alive at 900 s")
+        self.assertEqual(len(context.streams), 11)
+
+    def test_limit(self) -> None:
+        """No connection is older than it was told, and that age is looked at."""
+        result, context = self.look(StreamPath(), Settings(idle=90))
+        self.assertEqual(result.seen, "alive at 90 s")
+        self.assertEqual(len(context.streams), 5)
+
+    def test_told(self) -> None:
+        """An end, and a reset, are found with their age."""
+        for end, word in ((End.FIN, "FIN"), (End.RST, "RST"), (End.CLOSE_NOTIFY, "FIN")):
+            for seconds in (4.0, 33.0, 300.0, 640.0):
+                result, _ = self.look(StreamPath(seconds, end))
+                self.assertIs(result.status, Status.WARN)
+                self.assertIn(word, result.seen)
+                self.assertLess(abs(float(str(result.details["gone"])) - seconds), 0.2)
+
+    def test_lateMachine(self) -> None:
+        """Where an answer is read long after it came, an age is still none that is too low."""
+        result, _ = self.look(StreamPath(33.0, late=1.0))
+        self.assertGreaterEqual(float(str(result.details["gone"])), 33.0)
+
+    def test_silent(self) -> None:
+        """What nobody tells of is found within a tenth, and the age that is safe is safe."""
+        for path, fate in ((None, Fate.SILENT), (End.RST, Fate.FORGOTTEN), (End.FIN, Fate.REFUSED)):
+            for seconds in (0.8, 3.0, 33.0, 290.0, 349.0, 640.0):
+                result, _ = self.look(StreamPath(seconds, path, isTold=False))
+                self.assertIs(result.status, Status.WARN)
+                self.assertIn(fate.value, result.seen)
+                gone, safe = (float(str(result.details[key])) for key in ("gone", "safe"))
+                self.assertTrue(safe < seconds <= gone, result.seen)
+                self.assertLess(gone / seconds, 1.1 + 0.01)
+
+    def test_once(self) -> None:
+        """What happens to all connections at a time, and not again, is not called an idle time-out."""
+        result, _ = self.look(lambda number: StreamPath(70 if number < 11 else None))
+        self.assertIs(result.status, Status.WARN)
+        self.assertEqual(result.meaning, STRAY)
+
+    def test_otherAge(self) -> None:
+        """Neither is what happens at another age the next time."""
+        result, _ = self.look(lambda number: StreamPath(70 if number < 11 else 40))
+        self.assertEqual(result.meaning, STRAY)
+
+    def test_stray(self) -> None:
+        """Nor is one lost connection among older ones that are alive."""
+        result, _ = self.look(lambda number: StreamPath(20 if number == 3 else None, None))
+        self.assertIs(result.status, Status.WARN)
+        self.assertEqual(result.meaning, STRAY)
+
+    def test_unfit(self) -> None:
+        """A service that does not echo, and one that speaks by itself, say nothing about idle ones."""
+        for path in (StreamPath(isMute=True), StreamPath(greeting=b"220 ready\r\n" * 2)):
+            result, _ = self.look(path)
+            self.assertIs(result.status, Status.SKIP, path)
+
+    def test_cost(self) -> None:
+        """It spends no more than it says, whatever it finds."""
+        for seconds in (3.0, 15.0, 33.0, 640.0):
+            _, context = self.look(StreamPath(seconds, None))
+            cost = Idle().cost(context)  # type: ignore[arg-type]
+            self.assertLessEqual(len(context.streams), cost.connections)
+
+    def test_asked(self) -> None:
+        """It is for streams, and waits only if it is told how long."""
+        udp = Context(None, Target("udp://a:7", "udp", "a", 7), QUIET)
+        self.assertTrue(Idle().reasonToSkip(udp))
+        self.assertTrue(Idle().reasonToSkip(Context(None, paths.TCP)))
+        self.assertFalse(Idle().reasonToSkip(Context(None, paths.TCP, QUIET)))

@@ -1,0 +1,69 @@
+"""What is concluded from what a service says of us."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.peer import addressOf, judge
+
+OWN = ("192.0.2.1", 4711)
+
+
+def line(**said: object) -> bytes:
+    """Returns what a service says."""
+    return json.dumps({"peer": "192.0.2.1:4711", "proxy": None, "tls": None, **said}).encode() + b"\n"
+
+
+class AddressTests(SynchronousTestCase):
+    def test_read(self) -> None:
+        """Addresses of both families are read, and nothing else is."""
+        self.assertEqual(addressOf("192.0.2.1:7"), ("192.0.2.1", 7))
+        self.assertEqual(addressOf("[2001:db8::0:1]:7"), ("2001:db8::1", 7))
+        for text in ("\x1b[2J:7", "192.0.2.1", "192.0.2.1:x", "", None, 7, "/run/echo.sock"):
+            self.assertIsNone(addressOf(text), text)
+
+
+class JudgeTests(SynchronousTestCase):
+    def test_same(self) -> None:
+        """The service may see us as we are."""
+        result = judge(line(), OWN, speaksTLS=False)
+        self.assertIs(result.status, Status.PASS)
+        self.assertEqual(result.seen, "seen as 192.0.2.1:4711, as we are")
+
+    def test_translated(self) -> None:
+        """Another address, or another port, is somebody's doing; it is said, and no finding."""
+        for peer in ("203.0.113.9:4711", "192.0.2.1:60001", "[2001:db8::1]:4711"):
+            result = judge(line(peer=peer), OWN, speaksTLS=False)
+            self.assertIs(result.status, Status.PASS)
+            self.assertIn(f"seen as {peer}, our", result.seen)
+            self.assertIn("a NAT or a proxy", result.seen)
+
+    def test_proxy(self) -> None:
+        """A proxy that spoke for us is named."""
+        self.assertIn("proxy at 10.0.0.2:55", judge(line(proxy="10.0.0.2:55"), OWN, False).seen)
+
+    def test_tls(self) -> None:
+        """TLS that is only on one side of the path is told."""
+        self.assertIn("TLS ends before the service", judge(line(), OWN, True).seen)
+        self.assertIn("TLS begins on the way", judge(line(tls={"version": "TLSv1.3"}), OWN, False).seen)
+        self.assertNotIn("TLS", judge(line(tls={"version": "TLSv1.3"}), OWN, True).seen)
+
+    def test_silent(self) -> None:
+        """Whatever else is said first says nothing about us."""
+        for said in (
+            *(
+                b"",
+                b"220 ready\r\n",
+                b"[]\n",
+                b"{}\n",
+                b"7\n",
+                b'{"peer": 7}\n',
+                b"\xff\n",
+                b"[" * 4095 + b"\n",
+            ),
+            *(line()[:-1], line(peer="\x1b[2J:80")),
+        ):
+            self.assertIs(judge(said, OWN, False).status, Status.SKIP, said[:30])

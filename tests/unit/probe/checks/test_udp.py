@@ -1,0 +1,226 @@
+"""What is concluded about datagrams, on paths whose fault is known and whose time is a Clock's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.udp import CORRUPT, COUNT, CUT, PORTS, ROUNDS, UDP, Ports, tooMany
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Exchange
+from tests.support import paths
+from tests.support.paths import FakeSource
+
+Answers = Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
+
+
+def examined(answers: Answers, isQuick: bool = False) -> Result:
+    """Runs the check over a path; returns what it found."""
+    clock = Clock()
+    context = Context(clock, paths.UDP, Settings(isQuick=isQuick), Random(1))
+    return paths.result(clock, UDP(paths.datagramPath(answers)).run(context))
+
+
+def lossy(loss: float, seed: int = 1) -> Answers:
+    """Returns what comes back over 50 ms, 10 ms more or less, with some loss."""
+    chance = Random(seed)
+
+    def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+        return [] if chance.random() < loss else [(chance.uniform(0.04, 0.06), data)]
+
+    return answers
+
+
+class ExchangeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.exchange = Exchange()
+        for n in range(3):
+            number = bytes([n]) * 8
+            self.exchange.sent[number] = number + b"rest"
+            self.exchange.sentAt[number] = float(n)
+        self.questions = list(self.exchange.sent.values())
+
+    def test_answered(self) -> None:
+        """An answer counts once, with its round trip; what comes again is a duplicate."""
+        self.exchange.answered(self.questions[0], 0.5)
+        self.exchange.answered(self.questions[0], 0.7)
+        self.assertEqual(list(self.exchange.roundTrips.values()), [0.5])
+        self.assertEqual((self.exchange.lost, self.exchange.duplicates, self.exchange.reordered), (2, 1, 0))
+
+    def test_reordered(self) -> None:
+        """Each answer that comes after one to a later datagram is out of order."""
+        for n in (2, 0, 1):
+            self.exchange.answered(self.questions[n], 3.0)
+        self.assertEqual(self.exchange.reordered, 2)
+
+    def test_differing(self) -> None:
+        """An answer with other bytes is no loss, and no answer."""
+        self.exchange.answered(self.questions[1][:-1], 3.0)
+        self.assertEqual(list(self.exchange.differing.values()), [(12, 11)])
+        self.assertEqual((self.exchange.lost, len(self.exchange.roundTrips)), (2, 0))
+        self.assertFalse(self.exchange.isSilent)
+
+    def test_unknown(self) -> None:
+        """An answer to what was not asked here answers nothing."""
+        self.exchange.answered(b"x" * 12, 3.0)
+        self.assertTrue(self.exchange.isSilent)
+
+
+class ThresholdTests(SynchronousTestCase):
+    def test_loss(self) -> None:
+        """The lower end of the interval decides: 16 of 1000 may be one per cent by chance, and 17 not."""
+        self.assertEqual([tooMany(lost, COUNT) for lost in (10, 16, 17, 18)], [False, False, True, True])
+
+    def test_ports(self) -> None:
+        """Silent ports are bad only if the others lose less than a hundredth."""
+        self.assertTrue(Ports((4711,), 12, 1260).areBad)
+        self.assertFalse(Ports((4711,), 13, 1260).areBad)
+        self.assertFalse(Ports((4711,), 0, 0).areBad)
+        self.assertFalse(Ports((), 0, 1280).areBad)
+        # Too few to know.
+        self.assertFalse(Ports((4711,), 0, 60).areBad)
+
+
+class PathTests(SynchronousTestCase):
+    def test_good(self) -> None:
+        """A path that changes nothing passes; what was seen is said."""
+        result = examined(lambda source, data: [(0.005, data)])
+        self.assertIs(result.status, Status.PASS)
+        self.assertIn("p50 5.00 ms", result.seen)
+        self.assertIn(f"0 of {COUNT} lost", result.seen)
+        self.assertIn(f"up to {LARGEST_DATAGRAM} B in fragments", result.seen)
+        self.assertIn(f"{PORTS} source ports", result.seen)
+
+    def test_quick(self) -> None:
+        """A quick look says nothing about source ports."""
+        result = examined(lambda source, data: [(0.002, data)], isQuick=True)
+        self.assertIs(result.status, Status.PASS)
+        self.assertNotIn("source ports", result.seen)
+
+    def test_tolerated(self) -> None:
+        """Loss of a hundredth is no finding, with delays that differ; overtaking is said."""
+        for seed in range(10):
+            result = examined(lossy(0.01, seed), isQuick=True)
+            self.assertIs(result.status, Status.PASS, result.seen)
+            self.assertIn("out of order", result.seen)
+
+    def test_loss(self) -> None:
+        """Loss of a twentieth is one, when it was seen in every round."""
+        result = examined(lossy(0.05))
+        self.assertIs(result.status, Status.WARN)
+        self.assertEqual(result.details["sent"], ROUNDS * COUNT)
+
+    def test_recovered(self) -> None:
+        """Loss of a twentieth that ends before the last round is none."""
+        chance = Random(1)
+
+        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+            isLossy = 5 < source.exchange.sentAt[data[:8]] < 28
+            return [] if isLossy and chance.random() < 0.05 else [(0.002, data)]
+
+        result = examined(answers)
+        self.assertEqual(result.details["sent"], ROUNDS * COUNT)
+        self.assertIs(result.status, Status.PASS, result.seen)
+
+    def test_outage(self) -> None:
+        """A second in which everything is lost is no finding."""
+
+        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+            return [] if 6 < source.exchange.sentAt[data[:8]] < 7 else [(0.002, data)]
+
+        result = examined(answers)
+        self.assertIs(result.status, Status.PASS, result.seen)
+
+    def test_silent(self) -> None:
+        """Where nothing comes back, few datagrams are sent."""
+        sent = []
+        result = examined(lambda source, data: sent.append(data) or [])  # type: ignore[func-returns-value]
+        self.assertIs(result.status, Status.FAIL)
+        self.assertLess(len(sent), COUNT)
+
+    def test_duplicates(self) -> None:
+        """What comes twice is said."""
+        result = examined(lambda source, data: [(0.002, data), (0.003, data)], isQuick=True)
+        self.assertIs(result.status, Status.PASS)
+        self.assertIn("200 doubled", result.seen)
+
+    def test_largest(self) -> None:
+        """The largest datagram that comes back is found to the byte."""
+        for largest, fragments in ((1472, " and no fragments"), (1433, " and no fragments"), (20_000, " in")):
+
+            def answers(source: FakeSource, data: bytes, most: int = largest) -> list[tuple[float, bytes]]:
+                return [(0.002, data)] if len(data) <= most else []
+
+            result = examined(answers)
+            self.assertIs(result.status, Status.PASS)
+            self.assertIn(f"up to {largest} B{fragments}", result.seen)
+
+    def test_truncated(self) -> None:
+        """An answer that is cut off is a failure, with what came of what."""
+        result = examined(lambda source, data: [(0.002, data[:512])], isQuick=True)
+        self.assertIs(result.status, Status.FAIL)
+        self.assertIn("1232 B came back as 512 B", result.seen)
+        self.assertEqual(result.meaning, CUT)
+
+    def test_truncatedNumber(self) -> None:
+        """One of which not even the number is left is not taken for an answer to nothing."""
+        result = examined(lambda source, data: [(0.002, data[:4])], isQuick=True)
+        self.assertIs(result.status, Status.FAIL)
+        self.assertIn("64 B came back as 4 B", result.seen)
+        self.assertEqual(result.meaning, CUT)
+
+    def test_corrupt(self) -> None:
+        """So is one with other bytes."""
+        result = examined(lambda source, data: [(0.002, data[:-1] + b"?")], isQuick=True)
+        self.assertIs(result.status, Status.FAIL)
+        self.assertIn("64 B came back altered", result.seen)
+        self.assertEqual(result.meaning, CORRUPT)
+
+    def test_strange(self) -> None:
+        """So is an answer to nothing."""
+        result = examined(lambda source, data: [(0.002, data), (0.002, b"?" * 64)], isQuick=True)
+        self.assertIs(result.status, Status.FAIL)
+        self.assertIn("nothing that was asked", result.seen)
+
+    def test_other(self) -> None:
+        """Nothing but answers to nothing is no silence."""
+        result = examined(lambda source, data: [(0.002, b"?" * 512)])
+        self.assertIs(result.status, Status.FAIL)
+        self.assertIn("640 answers to nothing that was asked", result.seen)
+
+    def test_late(self) -> None:
+        """An answer that comes when it is no longer awaited is not strange, and nothing goes wrong."""
+        result = examined(lambda source, data: [(0.002 if data[8] % 16 else 3.2, data)], isQuick=True)
+        self.assertIs(result.status, Status.PASS, result.seen)
+
+    def test_ports(self) -> None:
+        """Source ports that lose everything are named; the main question is not asked from one of them."""
+        result = examined(lambda source, data: [(0.002, data)] * (source.port % 8 != 1))
+        self.assertIs(result.status, Status.FAIL)
+        self.assertEqual(result.details["silentPorts"], list(range(40_001, 40_065, 8)))
+        self.assertEqual(result.details["lost"], 0)
+
+    def test_portsOnce(self) -> None:
+        """A port that is silent in one round is none of them."""
+        result = examined(
+            lambda source, data: [(0.002, data)] * (source.port != 40_001 or source._reactor.seconds() > 5)
+        )
+        self.assertIs(result.status, Status.PASS, result.seen)
+
+    def test_closed(self) -> None:
+        """Every socket is closed in the end, and when it is cancelled."""
+        opened: list[FakeSource] = []
+        make = paths.datagramPath(lambda source, data: [])
+        clock = Clock()
+
+        def remembered(*arguments: object) -> FakeSource:
+            opened.append(make(*arguments))
+            return opened[-1]
+
+        context = Context(clock, paths.UDP, Settings(), Random(1))
+        paths.result(clock, UDP(remembered).run(context))
+        self.assertEqual((len(opened), [source for source in opened if source.isOpen]), (PORTS, []))

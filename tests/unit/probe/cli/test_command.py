@@ -1,0 +1,204 @@
+"""What the commands of ``echo-probe`` do with a reactor, until they are done."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.cli import command
+from echo_app.probe.cli.command import (
+    FINDING,
+    GOOD,
+    INTERRUPTED,
+    NOT_STARTED,
+    runCheck,
+    runPing,
+    runUntilDone,
+)
+from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+
+
+class FakeReactor(Clock):
+    """A reactor that runs what it is told to, and then what a test does to it."""
+
+    def __init__(self, then: Callable[[FakeReactor], object] = lambda reactor: None) -> None:
+        super().__init__()
+        self._then = then
+        self._first: list[Callable[[], object]] = []
+        self._last: list[Callable[[], object]] = []
+        self._isRunning = False
+        self.waitsFor: list[Deferred[object]] = []
+
+    def callWhenRunning(self, call: Callable[..., object], *arguments: object) -> None:
+        self._first.append(lambda: call(*arguments))
+
+    def addSystemEventTrigger(
+        self, phase: str, event: str, call: Callable[..., object], *arguments: object
+    ) -> None:
+        self._last.append(lambda: call(*arguments))
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        call()
+
+    def run(self) -> None:
+        self._isRunning = True
+        for each in self._first:
+            each()
+        self._then(self)
+
+    def stop(self) -> None:
+        if not self._isRunning:
+            raise ReactorNotRunning
+        self._isRunning = False
+        self.waitsFor = [maybeDeferred(each) for each in self._last]
+
+
+class RunTests(SynchronousTestCase):
+    def run_(self, work: Callable[[Any], Any], reactor: FakeReactor) -> int:
+        status = runUntilDone(reactor, work)
+        self.assertFalse(reactor._isRunning)
+        for each in reactor.waitsFor:
+            self.successResultOf(each)
+        return status
+
+    def test_done(self) -> None:
+        """The status is the work's, and the reactor is stopped."""
+
+        async def work(reactor: object) -> int:
+            return FINDING
+
+        self.assertEqual(self.run_(work, FakeReactor()), FINDING)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C cancels the work, and the reactor waits for what it still has to do."""
+        never: Deferred[None] = Deferred()
+        done: list[str] = []
+
+        async def work(reactor: object) -> int:
+            try:
+                await never
+            finally:
+                done.append("said")
+            return GOOD
+
+        self.assertEqual(self.run_(work, FakeReactor(FakeReactor.stop)), INTERRUPTED)
+        self.assertEqual(done, ["said"])
+
+    def test_interruptedTwice(self) -> None:
+        """A second Ctrl-C cancels what the first one left to be done; then it is Python's again."""
+        before = signal.getsignal(signal.SIGINT)
+        never: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def work(reactor: object) -> int:
+            try:
+                await never[0]
+            except CancelledError:
+                await never[1]
+            return GOOD
+
+        def twice(reactor: FakeReactor) -> None:
+            reactor.stop()
+            signal.raise_signal(signal.SIGINT)
+
+        self.assertEqual(self.run_(work, FakeReactor(twice)), INTERRUPTED)
+        self.assertIs(signal.getsignal(signal.SIGINT), before)
+
+    def test_bug(self) -> None:
+        """A mistake of ours is a traceback, and no finding."""
+        output = io.StringIO()
+        self.patch(sys, "stderr", output)
+
+        async def work(reactor: object) -> int:
+            raise ZeroDivisionError
+
+        self.assertEqual(self.run_(work, FakeReactor()), NOT_STARTED)
+        self.assertIn("ZeroDivisionError", output.getvalue())
+
+    def test_nobodyReads(self) -> None:
+        """Whoever stops reading the output has seen enough: nothing more is written to him."""
+        read, write = os.pipe()
+        os.close(read)
+        with open(write, "w") as output:
+            self.patch(sys, "stdout", output)
+
+            async def work(reactor: object) -> int:
+                command.say("nobody reads this")
+                return FINDING
+
+            self.assertEqual(self.run_(work, FakeReactor()), GOOD)
+            output.write("nor this")
+
+
+class FakeCheck:
+    """Finds what a test says."""
+
+    def __init__(self, result: Result) -> None:
+        self.name = result.name
+        self._result = result
+
+    def reasonToSkip(self, context: Context) -> str:
+        return ""
+
+    def cost(self, context: Context) -> Cost:
+        return Cost(1, 1, 1)
+
+    async def run(self, context: Context) -> Result:
+        return self._result
+
+
+class CommandTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.said: list[str] = []
+        self.patch(command, "say", self.said.append)
+
+    def check(self, result: Result, *arguments: str) -> int:
+        """Runs ``check`` with a check that finds this; returns the status."""
+        options = Options()
+        options.parseOptions(["check", "127.0.0.1:7", "--seed", "3", *arguments])
+        assert isinstance(options.subOptions, CheckOptions)
+        options.subOptions.checks = [FakeCheck(result)]
+        return self.successResultOf(Deferred.fromCoroutine(runCheck(FakeReactor(), options.subOptions)))
+
+    def test_status(self) -> None:
+        """A failure is a finding, and a warning is one for who is strict."""
+        self.assertEqual(self.check(passed("a", "good")), GOOD)
+        self.assertEqual(self.check(failed("a", "bad", "It is bad.")), FINDING)
+        self.assertEqual(self.check(warned("a", "odd", "It is odd.")), GOOD)
+        self.assertEqual(self.check(warned("a", "odd", "It is odd."), "--strict"), FINDING)
+
+    def test_baseline(self) -> None:
+        """What the direct route shows too is no finding, and both are said."""
+        self.assertEqual(self.check(failed("a", "bad", "It is bad."), "--baseline", "127.0.0.2:7"), GOOD)
+        targets = [line for line in self.said if "at most" in line]
+        self.assertEqual([each.partition(";")[0] for each in targets], ["tcp 127.0.0.2:7", "tcp 127.0.0.1:7"])
+
+    def test_json(self) -> None:
+        """As data it is one text, with the direct route inside."""
+        self.check(passed("a", "good"), "--json", "--baseline", "127.0.0.2:7")
+        data = json.loads("".join(self.said))
+        self.assertEqual((data["target"], data["seed"]), ("tcp 127.0.0.1:7", 3))
+        self.assertEqual(data["baseline"]["target"], "tcp 127.0.0.2:7")
+
+    def test_ping(self) -> None:
+        """Pings that nobody answers are a finding."""
+        options = Options()
+        options.parseOptions(["ping", "udp://127.0.0.1:7", "-c", "1"])
+        assert isinstance(options.subOptions, PingOptions)
+        reactor = FakeReactor()
+        reactor.listenUDP = lambda *arguments: (_ for _ in ()).throw(OSError("no network"))  # type: ignore[attr-defined]
+        status = Deferred.fromCoroutine(runPing(reactor, options.subOptions))
+        reactor.pump([0.05] * 250)
+        self.assertEqual(self.successResultOf(status), FINDING)
+        self.assertIn("1 sent, 0 answered, 1 lost, 0 corrupt, 0 reordered", self.said)

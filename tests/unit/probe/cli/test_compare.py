@@ -1,0 +1,181 @@
+"""``echo-probe compare``: what it reads, says and refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.cli import command
+from echo_app.probe.results.results import Results
+from tests.support.loads import makeResults, makeRun, steady
+
+
+def repeated(median: float = 0.0002, count: int = 5, target: str = "127.0.0.1:8080") -> Results:
+    """Returns repeats that take turns being a little faster and slower."""
+    random = Random(1)
+    runs = [
+        makeRun(random, steady(median * (1 + n % 2 / 20)), target, seconds=1, rate=1500) for n in range(count)
+    ]
+    return makeResults(*runs, duration=1.0, rate=1500.0)
+
+
+class CompareTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.said: list[str] = []
+        self.errors = io.StringIO()
+        self.patch(command, "say", self.said.append)
+        self.patch(sys, "stderr", self.errors)
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def file(self, name: str, results: Results | str) -> str:
+        """Writes a file; returns its path."""
+        path = self.folder / name
+        path.write_text(results if isinstance(results, str) else results.toJson())
+        return str(path)
+
+    def compare(self, *arguments: str) -> int:
+        """Runs the command; returns its status."""
+        with self.assertRaises(SystemExit) as caught:
+            command.main(["compare", *arguments])
+        return int(str(caught.exception.code))
+
+    def refused(self, *arguments: str) -> str:
+        """Returns the line with which it is refused."""
+        self.assertEqual(self.compare(*arguments), 2)
+        self.assertEqual(self.said, [])
+        line = self.errors.getvalue()
+        self.errors.truncate(0)
+        self.errors.seek(0)
+        self.assertEqual(line.count("\n"), 1)
+        self.assertTrue(line.startswith("echo-probe: "), line)
+        return line.strip()
+
+    def test_same(self) -> None:
+        """Of the same thing twice there is no difference."""
+        one = self.file("one.json", repeated())
+        self.assertEqual(self.compare(one, one), 0)
+        self.assertEqual(self.said[-1], "B: no difference to A")
+        self.assertEqual(self.said[1], f"A  {one}, 5 repeats")
+
+    def test_worse(self) -> None:
+        """What is worse is said, and is status 1 for who asked for that."""
+        one, two = self.file("one.json", repeated()), self.file("two.json", repeated(0.0004))
+        self.assertEqual(self.compare(one, two), 0)
+        self.assertIn("B: worse than A in p50, p90, p99", self.said[-1])
+        line = next(each for each in self.said if each.startswith("p50"))
+        self.assertRegex(line, r"^p50 +A  0\.\d+ ms +0\.\d+ ms to 0\.\d+ ms$")
+        self.assertRegex(self.said[self.said.index(line) + 1], r"^ +B .* (x\d|\+\d+ %).* worse$")
+        self.assertEqual(self.compare(one, two, "--fail-if-worse"), 1)
+        self.assertEqual(self.compare(two, one, "--fail-if-worse"), 0)
+        self.assertIn("B: better than A in p50, p90, p99", self.said[-1])
+
+    def test_targets(self) -> None:
+        """The targets of one file are compared with each other."""
+        results = repeated()
+        results.runs += repeated(0.0004, target="tls://b:1").runs
+        self.compare(self.file("one.json", results))
+        self.assertEqual(self.said[1:3], ["A  127.0.0.1:8080, 5 repeats", "B  tls://b:1, 5 repeats"])
+        self.assertIn("worse than A", self.said[-1])
+
+    def test_tooFew(self) -> None:
+        """Of one repeat nothing can be said, and that is said; it can't be what a job depends on."""
+        one, two = self.file("one.json", repeated(count=1)), self.file("two.json", repeated(0.0004))
+        self.assertEqual(self.compare(one, two), 0)
+        self.assertIn("B: too few repeats to tell; 3 of each are needed", self.said[-1])
+        self.said.clear()
+        self.assertIn("is certain from 3 repeats on, not of 1", self.refused(one, two, "--fail-if-worse"))
+        self.assertIn("is alone", self.refused(two, "--fail-if-worse"))
+
+    def test_notStated(self) -> None:
+        """What can't be told of one figure is said beside what can be told of the others."""
+        one, other = repeated(), repeated()
+        other.runs[4] = makeRun(Random(1), steady(), seconds=1, rate=900)
+        self.compare(self.file("one.json", one), self.file("two.json", other))
+        self.assertIn("B: no difference to A; it can't be told of p99", self.said)
+
+    def test_remarks(self) -> None:
+        """What must be known of a run, or of its machine, comes last."""
+        other = repeated()
+        other.runs[0].isInterrupted = True
+        other.machine = {**other.machine, "Kernel": "Linux\x1b[2J"}
+        self.compare(self.file("one.json", repeated()), self.file("two.json", other))
+        self.assertIn("B: interrupted after 1.0 s of 1 s", self.said)
+        self.assertIn("B: 1 interrupted repeat left out of the figures", self.said)
+        self.assertIn("Kernel is Linux 6.1.0, x86_64 and Linux\\x1b[2J", self.said[-1])
+
+    def test_json(self) -> None:
+        """As data it is one text, with every repeat's value."""
+        one, two = self.file("one.json", repeated()), self.file("two.json", repeated(0.0004))
+        self.compare(one, two, "--json")
+        data = json.loads("".join(self.said))
+        self.assertEqual([each["source"] for each in data["subjects"]], [one, two])
+        (p50,) = (each for each in data["figures"] if each["name"] == "p50")
+        self.assertEqual([len(values) for values in p50["values"].values()], [5, 5])
+        self.assertEqual(
+            (p50["differences"]["B"]["verdict"], p50["differences"]["B"]["is"]), ("higher", "worse")
+        )
+
+    def test_report(self) -> None:
+        """It writes the page, too."""
+        one = self.file("one.json", repeated())
+        path = self.folder / "page.html"
+        self.assertEqual(self.compare(one, one, "--report", str(path)), 0)
+        self.assertIn("<h2>Latency by percentile</h2>", path.read_text())
+
+    def test_unlike(self) -> None:
+        """Unlike settings are refused by one line that names the setting and both values."""
+        other = repeated()
+        other.settings = makeResults(duration=1.0, rate=20.0).settings
+        one, two = self.file("one.json", repeated()), self.file("two.json", other)
+        self.assertIn(f"rate is 20 in '{two}' and 1,500 in '{one}'", self.refused(one, two))
+
+    def test_files(self) -> None:
+        """A file that is missing, empty, something else or damaged is one line."""
+        whole = json.loads(repeated(count=1).toJson())
+        whole["runs"][0]["seconds"] = "long"
+        (self.folder / "binary").write_bytes(b"\xff\xfe")
+        for name, text, reason in (
+            ("a", "", "no JSON"),
+            ("nested", "[" * 100_000, "no JSON"),
+            ("b", "[]", "not written by echo-probe load --json"),
+            ("c", json.dumps(whole), "damaged: runs[0].seconds is 'long'"),
+            ("d", makeResults().toJson(), "there is no run in it"),
+        ):
+            self.assertIn(reason, self.refused(self.file(name, text)))
+        self.assertIn("No such file or directory", self.refused("nothing\x1b.json"))
+        self.assertIn("Is a directory", self.refused(str(self.folder)))
+        self.assertIn("no JSON", self.refused(str(self.folder / "binary")))
+
+    def test_arguments(self) -> None:
+        """No file, an unknown option, and a report that can't be written are one line."""
+        one = self.file("one.json", repeated(count=1))
+        self.assertIn("no file, such as", self.refused())
+        self.assertIn("--nonsense", self.refused(one, "--nonsense"))
+        self.assertIn("there is no such folder", self.refused(one, "--report", "/nowhere/page.html"))
+        self.assertIn("can't be written", self.refused(one, "--report", str(self.folder)))
+
+    def test_reportFails(self) -> None:
+        """A disk that is full is one line."""
+        one = self.file("one.json", repeated(count=1))
+        self.assertEqual(self.compare(one, "--report", "/dev/full"), 2)
+        self.assertEqual(
+            self.errors.getvalue(), "echo-probe: --report '/dev/full': No space left on device\n"
+        )
+
+    def test_nobodyReads(self) -> None:
+        """Whoever stops reading the output, as ``head`` does, has seen enough."""
+        read, write = os.pipe()
+        os.close(read)
+        one = self.file("one.json", repeated(count=1))
+        with open(write, "w") as output:
+            self.patch(sys, "stdout", output)
+            self.patch(command, "say", lambda line: print(line, file=output, flush=True))
+            self.assertEqual(self.compare(one), 0)
+        self.assertEqual(self.errors.getvalue(), "")

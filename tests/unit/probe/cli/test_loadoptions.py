@@ -1,0 +1,115 @@
+"""What is typed after ``echo-probe load``."""
+
+from __future__ import annotations
+
+import io
+import resource
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.cli.command import NOT_STARTED, main
+from echo_app.probe.cli.loadoptions import LoadOptions
+from echo_app.probe.cli.options import Options
+from echo_app.probe.results.results import Settings
+
+
+def load(*arguments: str) -> LoadOptions:
+    options = Options()
+    options.parseOptions(["load", *arguments])
+    assert isinstance(options.subOptions, LoadOptions)
+    return options.subOptions
+
+
+class GoodTests(SynchronousTestCase):
+    def test_default(self) -> None:
+        """Without any option it is one connection, and a closed loop."""
+        options = load("a:1", "tls://b:2", "--insecure")
+        self.assertEqual(options.settings, Settings())
+        self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "tls b:2"])
+        self.assertEqual(options.typed, ("a:1", "tls://b:2", "--insecure"))
+
+    def test_everything(self) -> None:
+        """Every option, in its long form or its short one, before and behind the target."""
+        options = load(
+            *("-c", "20", "-s", "64,1KiB:3,16KiB:0.5", "-r", "2000", "a:1", "--arrivals", "uniform"),
+            *("--max-inflight", "5", "--per-connection", "100", "-d", "5m", "--warmup", "0", "-W", "500ms"),
+            *("--processes", "3", "--repeat", "4", "--seed", "7", "--json", "-"),
+        )
+        sizes = ((64, 1.0), (1024, 3.0), (16384, 0.5))
+        self.assertEqual(options.settings, Settings(sizes, 20, 2000.0, "uniform", 5, 100, 300.0, 0.0, 0.5, 3))
+        self.assertEqual((options["repeat"], options["seed"], options["json"]), (4, 7, "-"))
+
+    def test_openLoop(self) -> None:
+        """A rate makes an open loop: arrivals by chance, and many messages under way."""
+        settings = load("a:1", "-r", "0.5").settings
+        self.assertEqual((settings.rate, settings.arrivals, settings.maxInflight), (0.5, "poisson", 1000))
+
+    def test_times(self) -> None:
+        """Times are seconds, or say what they are."""
+        for text, seconds in (
+            ("10", 10),
+            ("1.5", 1.5),
+            ("250ms", 0.25),
+            ("10s", 10),
+            ("5m", 300),
+            ("2h", 7200),
+        ):
+            self.assertEqual(load("a:1", "-d", text).settings.duration, seconds)
+
+
+class WrongTests(SynchronousTestCase):
+    def test_oneLine(self) -> None:
+        """A wrong value is status 2 and one line that names it."""
+        for arguments, part in (
+            ([], "no target"),
+            (["a"], "'a'"),
+            (["tcp:a:1"], "'tcp:a:1': a load takes tcp://"),
+            (["a:1", "-c", "0"], "--connections '0'"),
+            (["a:1", "-c", "2000000000"], "--connections '2000000000': "),
+            (["a:1", "-s", "0"], "--size '0'"),
+            (["a:1", "-s", "17MiB"], "--size '17MiB'"),
+            (["a:1", "-s", "1KB"], "--size '1KB'"),
+            (["a:1", "-s", "64:0"], "--size '64:0': the weight '0'"),
+            (["a:1", "-s", "64:nan"], "the weight 'nan'"),
+            (["a:1", "-s", "64,"], "--size '64,'"),
+            (["a:1", "-s", "1KiB,1024"], "1024 bytes twice"),
+            (["udp://a:1", "-s", "64KiB"], "--size '65536': not from 8 to 65507"),
+            (["a:1", "udp://a:1", "-s", "7"], "--size '7': not from 8"),
+            (["a:1", "-r", "0"], "--rate '0'"),
+            (["a:1", "-r", "1e8"], "--rate '1e8'"),
+            (["a:1", "--arrivals", "uniform"], "--arrivals 'uniform': there is no --rate"),
+            (["a:1", "-r", "1", "--arrivals", "x"], "--arrivals 'x'"),
+            (["a:1", "--max-inflight", "-1"], "--max-inflight '-1'"),
+            (["a:1", "--per-connection", "x"], "--per-connection 'x'"),
+            (["a:1", "-d", "0"], "--duration '0'"),
+            (["a:1", "-d", "5d"], "--duration '5d'"),
+            (["a:1", "-d", "31536000"], "--duration '31536000'"),
+            (["a:1", "--warmup", "-1"], "--warmup '-1'"),
+            (["a:1", "-W", "61m"], "--wait '61m': more than an hour"),
+            (["a:1", "--processes", "2"], "--processes '2': more than there are connections (1)"),
+            (["a:1", "--repeat", "0"], "--repeat '0'"),
+            (["a:1", "--json", "/nosuch/x.json"], "--json '/nosuch/x.json': there is no such folder"),
+            (["a:1", "--json", "/"], "--json '/': can't be written"),
+            (["a:1", "--nosuch\x1b[2J"], r"--nosuch\x1b[2J"),
+        ):
+            output = io.StringIO()
+            self.patch(sys, "stderr", output)
+            self.assertEqual(self.assertRaises(SystemExit, main, ["load", *arguments]).code, NOT_STARTED)
+            line = output.getvalue()
+            self.assertTrue(line.startswith("echo-probe: ") and line.count("\n") == 1, line)
+            self.assertIn(part, line)
+
+    def test_descriptors(self) -> None:
+        """The connections of one process need a descriptor each; more processes have more of them."""
+        self.patch(resource, "getrlimit", lambda kind: (100, 1024))
+        load("a:1", "-c", "992")
+        load("a:1", "-c", "1984", "--processes", "2")
+        self.assertRaisesRegex(Exception, "--connections '993': 1024 descriptors", load, "a:1", "-c", "993")
+
+    def test_fileThatIsThere(self) -> None:
+        """A file that is there is written over."""
+        path = Path(self.mktemp())
+        path.write_text("x")
+        self.assertEqual(load("a:1", "--json", str(path))["json"], str(path))

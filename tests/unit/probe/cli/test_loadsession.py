@@ -1,0 +1,165 @@
+"""The runs of one command, and what it makes of them."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.cli import command
+from echo_app.probe.cli.command import FINDING, GOOD, INTERRUPTED, NOT_STARTED, runLoad
+from echo_app.probe.cli.loadoptions import LoadOptions
+from echo_app.probe.cli.loadsession import Session
+from echo_app.probe.load.run import Running
+from echo_app.probe.load.workers import LoadFailed
+from echo_app.probe.results.results import Results, Run
+
+
+def good(target: str, seed: int) -> Run:
+    run = Run(target, "", 10.0, 10, 10, 10, 10240)
+    run.latency.record(0.001)
+    return run
+
+
+class SessionTestCase(SynchronousTestCase):
+    """Sessions whose runs come from a function of the target and the seed."""
+
+    measure: Callable[[str, int], Run] = staticmethod(good)
+
+    def setUp(self) -> None:
+        self.measured: list[tuple[str, int]] = []
+        self.errors: list[str] = []
+        self.output: list[str] = []
+        self.patch(sys, "stderr", io.StringIO())
+        self.patch(command, "complain", self.errors.append)
+        self.patch(command, "say", self.output.append)
+        self.patch(command, "raiseDescriptorLimit", lambda: None)
+        test = self
+
+        async def measure(running: Running, seed: int) -> Run:
+            test.measured.append((running.target.text, seed))
+            return test.measure(running.target.text, seed)
+
+        self.patch(Running, "measure", measure)
+
+    def options(self, *arguments: str) -> LoadOptions:
+        options = LoadOptions()
+        options.parseOptions(arguments)
+        return options
+
+    def status(self, *arguments: str) -> int:
+        """Runs the command; returns its status."""
+        clock: Any = Clock()
+        status = self.successResultOf(Deferred.fromCoroutine(runLoad(clock, self.options(*arguments))))
+        self.assertEqual(clock.getDelayedCalls(), [])
+        return status
+
+
+class OrderTests(SessionTestCase):
+    def test_turns(self) -> None:
+        """Targets take turns; in a repeat they have the same seed, and the next one has another."""
+        self.assertEqual(self.status("a:1", "udp://b:2", "--repeat", "2", "--seed", "5"), GOOD)
+        turns = [("a:1", 5), ("udp://b:2", 5), ("a:1", 6), ("udp://b:2", 6)]
+        self.assertEqual(self.measured, turns)
+        self.assertEqual([line.partition(":")[0] for line in self.errors], ["tcp a", "udp b"] * 2)
+
+    def test_command(self) -> None:
+        """The command line is kept, and whoever types it gets the same messages."""
+        session = Session(Clock(), self.options("a:1", "--json", "a b"), self.errors.append)
+        words = shlex.split(session.results.command)
+        self.assertEqual(words[:-1], ["echo-probe", "load", "a:1", "--json", "a b", "--seed"])
+        self.successResultOf(Deferred.fromCoroutine(session.run()))
+        self.assertEqual(self.measured, [("a:1", int(words[-1]))])
+        session = Session(Clock(), self.options("a:1", "--seed=7"), self.errors.append)
+        self.assertEqual(session.results.command, "echo-probe load a:1 --seed=7")
+
+
+class StatusTests(SessionTestCase):
+    def run_(self, measure: Callable[[str, int], Run], *arguments: str) -> int:
+        self.measure = measure
+        return self.status("a:1", "b:1", "--repeat", "2", "--seed", "1", *arguments)
+
+    def test_bad(self) -> None:
+        """Errors and other bytes are a finding, in any of the runs."""
+        for field, value in (("errors", {"reset": 1}), ("differences", ["x"])):
+
+            def measure(target: str, seed: int, field: str = field, value: object = value) -> Run:
+                run = good(target, seed)
+                if (target, seed) == ("b:1", 1):
+                    setattr(run, field, value)
+                return run
+
+            self.assertEqual(self.run_(measure), FINDING)
+
+    def test_strict(self) -> None:
+        """A remark is a finding for who is strict."""
+
+        def busy(target: str, seed: int) -> Run:
+            run = good(target, seed)
+            run.busy = 1.0
+            return run
+
+        self.assertEqual(self.run_(busy), GOOD)
+        self.assertEqual(self.run_(busy, "--strict"), FINDING)
+
+    def test_interrupted(self) -> None:
+        """What was measured until then is said, and nothing is begun."""
+
+        def measure(target: str, seed: int) -> Run:
+            run = good(target, seed)
+            run.isInterrupted = target == "b:1"
+            return run
+
+        self.assertEqual(self.run_(measure), INTERRUPTED)
+        self.assertEqual(len(self.measured), 2)
+        self.assertIn("  interrupted after 10.0 s of 10 s", self.output)
+
+    def test_nothingMeasured(self) -> None:
+        """Without any run there is no result."""
+
+        def measure(target: str, seed: int) -> Run:
+            raise CancelledError
+
+        self.assertEqual(self.run_(measure), INTERRUPTED)
+        self.assertEqual((self.output, self.errors), ([], ["interrupted before anything was measured"]))
+
+    def test_failed(self) -> None:
+        """A run that fails ends it, with a line that names the target, and what was measured before."""
+
+        def measure(target: str, seed: int) -> Run:
+            if target == "b:1":
+                raise LoadFailed("no\x1b[2J")
+            return good(target, seed)
+
+        self.assertEqual(self.run_(measure), NOT_STARTED)
+        self.assertEqual(self.errors[-1], r"echo-probe: 'b:1': no\x1b[2J")
+        self.assertIn("a:1", self.output)
+
+
+class JsonTests(SessionTestCase):
+    def test_file(self) -> None:
+        """It is written to a file, beside the text."""
+        path = self.mktemp()
+        self.assertEqual(self.status("a:1", "--json", path), GOOD)
+        self.assertEqual(Results.fromJson(Path(path).read_text()).targets(), ["a:1"])
+        self.assertIn("a:1", self.output)
+
+    def test_standardOutput(self) -> None:
+        """On standard output it is alone."""
+        self.assertEqual(self.status("a:1", "--json", "-"), GOOD)
+        (text,) = self.output
+        self.assertEqual(Results.fromJson(text).targets(), ["a:1"])
+        self.assertIn("a:1", self.errors)
+
+    def test_full(self) -> None:
+        """A file that can't be written is one line and status 2; the text was said."""
+        self.assertEqual(self.status("a:1", "--json", "/dev/full"), NOT_STARTED)
+        self.assertEqual(self.errors, ["echo-probe: --json '/dev/full': No space left on device"])
+        self.assertIn("a:1", self.output)

@@ -1,0 +1,112 @@
+"""The command line of ``echo-probe``: what is typed becomes values, or one line."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app import __version__
+from echo_app.probe.checks.check import Settings
+from echo_app.probe.cli.command import NOT_STARTED, main
+from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from echo_app.probe.cli.ping import Pings
+from tests.support.certificates import Authority
+
+
+def parsed(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(arguments)
+    return options
+
+
+class GoodTests(SynchronousTestCase):
+    def ping(self, *arguments: str) -> PingOptions:
+        options = parsed("ping", *arguments).subOptions
+        assert isinstance(options, PingOptions)
+        return options
+
+    def check(self, *arguments: str) -> CheckOptions:
+        options = parsed("check", *arguments).subOptions
+        assert isinstance(options, CheckOptions)
+        return options
+
+    def test_ping(self) -> None:
+        """Several targets, with options before, between and behind them."""
+        options = self.ping("-c", "3", "a:1", "-i", "0.2", "udp://b:2", "--size=100", "-W1")
+        self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "udp b:2"])
+        self.assertEqual(options.pings, Pings(3, 0.2, 100, 1.0))
+        self.assertEqual(self.ping("a:1").pings, Pings())
+
+    def test_check(self) -> None:
+        """What is asked for, in the order of the checks."""
+        options = self.check("a:1", "--quick", "--only", "half-close,identity", "--baseline", "b:1")
+        self.assertEqual(options.settings, Settings(isQuick=True))
+        self.assertEqual([check.name for check in options.checks], ["identity", "half-close"])
+        self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "tcp b:1"])
+        self.assertEqual(
+            self.check("a:1", "--thorough", "--idle", "60").settings, Settings(False, True, 60.0)
+        )
+
+    def test_tls(self) -> None:
+        """How TLS is spoken is part of the targets."""
+        certificate, key = Authority(Path(self.mktemp())).issue("client")
+        authority = str(Path(certificate).parent / "authority.pem")
+        options = self.check(
+            *("tls://a:1", "--ca", authority, "--cert", certificate, "--key", key),
+            *("--sni", "b", "--alpn", "h2,http/1.1"),
+        )
+        tls = options.targets[0].tls
+        self.assertEqual((tls.authority, tls.certificate, tls.key), (authority, certificate, key))
+        self.assertEqual((options.targets[0].serverName, tls.protocols), ("b", ("h2", "http/1.1")))
+
+    def test_version(self) -> None:
+        """The version is the distribution's, under every command."""
+        for arguments in (["--version"], ["ping", "--version"], ["check", "--version"]):
+            output = io.StringIO()
+            self.patch(sys, "stdout", output)
+            self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 0)
+            self.assertEqual(output.getvalue(), f"echo-probe {__version__}\n")
+
+
+class WrongTests(SynchronousTestCase):
+    def test_oneLine(self) -> None:
+        """A wrong command line is status 2 and one line, which says what is wrong, escaped."""
+        here = str(Path(__file__))
+        for arguments, part in (
+            ([], "no command"),
+            (["nosuch"], "nosuch"),
+            (["ping"], "no target"),
+            (["ping", "a"], "'a'"),
+            (["ping", "a:1", "-c", "0"], "--count '0'"),
+            (["ping", "a:1", "-i", "nan"], "--interval 'nan'"),
+            (["ping", "a:1", "-s", "7"], "--size '7'"),
+            (["ping", "udp://a:1", "-s", "65508"], "--size '65508'"),
+            (["check"], "no target"),
+            (["check", "a:1", "b:1"], "'b:1'"),
+            (["check", "a:1", "--quick", "--thorough"], "--thorough"),
+            (["check", "a:1", "--only", "nosuch"], "--only 'nosuch'"),
+            (["check", "a:1", "--baseline", "b"], "'b'"),
+            (["check", "a:1", "--nosuch\x1b[2J"], r"--nosuch\x1b[2J"),
+            (["check", "a:1", "--insecure"], "--insecure"),
+            (["check", "tls://a:1", "--ca", "/nosuch"], "--ca '/nosuch': No such file"),
+            (["check", "tls://a:1", "--ca", here], f"--ca '{here}'"),
+            (["check", "tls://a:1", "--cert", here], f"--cert '{here}'"),
+            (["check", "tls://a:1", "--key", here], f"--key '{here}'"),
+            (["check", "tls://a:1", "--alpn", ","], "--alpn ','"),
+            (["check", "tls://a:1", "--sni", ".b"], "--sni '.b'"),
+        ):
+            output = io.StringIO()
+            self.patch(sys, "stderr", output)
+            self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, NOT_STARTED)
+            line = output.getvalue()
+            self.assertTrue(line.startswith("echo-probe: ") and line.count("\n") == 1, line)
+            self.assertIn(part, line)
+            self.assertTrue(line.rstrip("\n").isprintable(), line)
+
+    def test_usageError(self) -> None:
+        """It is an error of the usual kind to who parses for himself."""
+        self.assertRaises(UsageError, parsed, "ping")

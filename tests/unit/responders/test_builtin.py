@@ -1,0 +1,185 @@
+"""The responders that own their stream, and what they do with datagrams."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPullProducer
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from echo_app.responders.builtin import (
+    PATTERN,
+    ChargenDatagramProtocol,
+    ChargenProtocol,
+    DiscardDatagramProtocol,
+    DiscardProtocol,
+    PeerDatagramProtocol,
+    PeerProtocol,
+)
+from echo_app.udp.protocol import DatagramRules, EchoDatagramProtocol
+from tests.unit.responders.test_answering import FAR, NEAR, FakePort, PeerTransport
+
+
+class DiscardTests(SynchronousTestCase):
+    def test_stream(self) -> None:
+        """Nothing comes back, and the end does."""
+        protocol, transport = DiscardProtocol(), StringTransport()
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"hello")
+        self.assertEqual((transport.value(), transport.disconnecting), (b"", False))
+        protocol.readConnectionLost()
+        self.assertTrue(transport.disconnecting)
+
+
+class ChargenTests(SynchronousTestCase):
+    def test_pattern(self) -> None:
+        """Lines have 72 printable characters in a row, each line beginning one further on (RFC 864)."""
+        lines = PATTERN.split(b"\r\n")
+        self.assertEqual(lines.pop(), b"")
+        self.assertEqual({len(line) for line in lines}, {72})
+        self.assertTrue(lines[0].startswith(b' !"#') and lines[1].startswith(b'!"#$'))
+        for line, following in zip(lines, [*lines[1:], lines[0]], strict=True):
+            self.assertEqual(line[1:], following[:-1])
+        self.assertEqual(set(b"".join(lines)), set(range(32, 127)))
+
+    def test_bounded(self) -> None:
+        """It writes when it is asked for more, and not more at one time than a transport holds anyway."""
+        protocol, transport = ChargenProtocol(), StringTransport()
+        protocol.makeConnection(transport)
+        verifyObject(IPullProducer, protocol)
+        self.assertEqual((transport.producer, transport.streaming), (protocol, False))
+        self.assertEqual(transport.value(), b"")
+        protocol.resumeProducing()
+        self.assertEqual(transport.value(), PATTERN)
+        self.assertLessEqual(len(PATTERN), 1 << 16)
+
+    def test_ends(self) -> None:
+        """Neither what is sent nor a half-close ends it; a stop does."""
+        protocol, transport = ChargenProtocol(), StringTransport()
+        protocol.makeConnection(transport)
+        verifyObject(IHalfCloseableProtocol, protocol)
+        protocol.dataReceived(b"stop")
+        protocol.readConnectionLost()
+        self.assertEqual((transport.producer, transport.disconnecting), (protocol, False))
+        protocol.finish()
+        self.assertEqual((transport.producer, transport.disconnecting), (None, True))
+
+
+class SocketTransport(StringTransport):
+    """A transport over a real socket."""
+
+    def __init__(self, sock: socket.socket, peer: object) -> None:
+        super().__init__(IPv4Address("TCP", "192.0.2.9", 8080), peer)
+        self._sock = sock
+
+    def getHandle(self) -> socket.socket:
+        return self._sock
+
+
+class PeerTests(SynchronousTestCase):
+    def line(self, peer: object, family: int | None = None, connected: bool = True) -> dict[str, Any]:
+        """Returns what a peer at an address is told, whose socket is of some family."""
+        transport = StringTransport(IPv4Address("TCP", "192.0.2.9", 8080), peer)
+        if family is not None:
+            transport = SocketTransport(self.socket(family, connected), peer)
+        protocol = PeerProtocol()
+        protocol.makeConnection(transport)
+        told, end, rest = transport.value().partition(b"\n")
+        self.assertEqual((end, rest), (b"\n", b""))
+        protocol.dataReceived(b"hello")
+        self.assertTrue(transport.value().endswith(b"\nhello"))
+        facts: dict[str, Any] = json.loads(told)
+        self.assertEqual(list(facts), ["transport", "peer", "host", "proxy", "tls"])
+        return facts
+
+    def socket(self, family: int, connected: bool) -> socket.socket:
+        if family == socket.AF_UNIX:
+            ours, theirs = socket.socketpair()
+            self.addCleanup(theirs.close)
+        else:
+            listening = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(listening.close)
+            ours = socket.socket()
+            if connected:
+                ours.connect(listening.getsockname())
+                self.proxy = f"127.0.0.1:{listening.getsockname()[1]}"
+        self.addCleanup(ours.close)
+        return ours
+
+    def test_direct(self) -> None:
+        """Without a proxy there are both addresses, and no source behind them."""
+        facts = self.line(IPv6Address("TCP", "2001:db8::1", 4242))
+        self.assertEqual(facts["peer"], "[2001:db8::1]:4242")
+        self.assertEqual((facts["host"], facts["transport"]), ("192.0.2.9:8080", "tcp"))
+        self.assertEqual((facts["proxy"], facts["tls"]), (None, None))
+        self.assertEqual(self.line(UNIXAddress(None), socket.AF_UNIX)["proxy"], None)
+
+    def test_proxy(self) -> None:
+        """Behind a proxy its own address is the socket's."""
+        client = IPv4Address("TCP", "192.0.2.1", 4242)
+        facts = self.line(client, socket.AF_INET)
+        self.assertEqual((facts["peer"], facts["proxy"]), ("192.0.2.1:4242", self.proxy))
+        self.assertEqual(self.line(client, socket.AF_UNIX)["proxy"], "unnamed")
+
+    def test_gone(self) -> None:
+        """A peer that has gone already is no error."""
+        self.assertIsNone(self.line(IPv4Address("TCP", "192.0.2.1", 1), socket.AF_INET, False)["proxy"])
+
+    def test_escaped(self) -> None:
+        """A name that a peer chose can't act on a terminal, nor end the line."""
+        protocol, transport = PeerProtocol(), StringTransport(peerAddress=UNIXAddress(b"/\x1b[2J\n"))
+        protocol.makeConnection(transport)
+        self.assertTrue(transport.value().decode()[:-1].isprintable())
+
+    def test_interfaces(self) -> None:
+        """It is told of a handshake, and half-closes."""
+        verifyObject(IHandshakeListener, PeerProtocol())
+        verifyObject(IHalfCloseableProtocol, PeerProtocol())
+
+    def test_once(self) -> None:
+        """The line comes once, before the first echo, if nobody tells it of a handshake."""
+        protocol, transport = PeerProtocol(), PeerTransport()
+        protocol.makeConnection(transport)
+        protocol.handshakeCompleted()
+        self.assertEqual(transport.value().count(b"\n"), 1)
+
+
+class DatagramTests(SynchronousTestCase):
+    def answers(self, kind: type[EchoDatagramProtocol], *asked: tuple[bytes, tuple[str, int]]) -> list[bytes]:
+        """Returns what datagrams are answered."""
+        protocol = kind(DatagramRules(None))
+        port: Any = FakePort()
+        protocol.makeConnection(port)
+        for datagram, address in asked:
+            protocol.datagramReceived(datagram, address)
+        self.dropped = protocol.rules.dropped.byReason
+        return [datagram for datagram, _ in port.sent]
+
+    def test_discard(self) -> None:
+        """Nothing is answered, and nothing counts as dropped."""
+        self.assertEqual(self.answers(DiscardDatagramProtocol, (b"hello", NEAR)), [])
+        self.assertEqual(self.dropped, {})
+
+    def test_chargen(self) -> None:
+        """On loopback it is 512 characters, and otherwise no more than what was asked with."""
+        asked = ((b"", NEAR), (b"", FAR), (bytes(100), FAR), (bytes(1000), FAR))
+        found = self.answers(ChargenDatagramProtocol, *asked)
+        self.assertEqual([len(each) for each in found], [512, 0, 100, 512])
+        self.assertTrue(all(PATTERN.startswith(each) for each in found))
+
+    def test_peer(self) -> None:
+        """It is a line of JSON, where that is no longer than the question."""
+        found = self.answers(PeerDatagramProtocol, (b"", NEAR), (b"", FAR), (bytes(200), FAR))
+        self.assertEqual([json.loads(each)["peer"] for each in found], ["127.0.0.1:4242", "192.0.2.1:4242"])
+        self.assertEqual(self.dropped, {"longer-answer": 1})
+
+    def test_guards(self) -> None:
+        """What the rules do not admit is not answered."""
+        for kind in (ChargenDatagramProtocol, PeerDatagramProtocol):
+            self.assertEqual(self.answers(kind, (bytes(200), ("192.0.2.1", 7))), [])
+            self.assertEqual(self.dropped, {"server-port": 1})

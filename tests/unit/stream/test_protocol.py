@@ -1,0 +1,553 @@
+"""A stream, echoed: by itself, and held to limits by its factory."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyClass, verifyObject
+
+from echo_app.connections.counts import RESERVED_DESCRIPTORS, ConnectionCounts
+from echo_app.connections.limits import Limits
+from echo_app.connections.refusal import Refusal
+from echo_app.stream.protocol import Build, EchoFactory, EchoProtocol
+from echo_app.testing.memory import connectedTransport
+from echo_app.testing.memorysocket import CAPACITY
+
+ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)
+
+# What Twisted's transports hold before they pause their producer.
+HIGH_WATER = 64 * 1024
+
+# Contract 2.3.
+MOST_HELD = 256 * 1024
+
+
+class DescriptorTransport(StringTransport):
+    """A transport with a file descriptor."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+
+class ShoutingProtocol(EchoProtocol):
+    """Sends back in capitals."""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data.upper())
+
+
+class HeldFactory(Factory):
+    """Makes EchoProtocols, and measures what they hold.
+
+    :param size: bytes that the peer sends.
+    :ivar isHeldUp: fires when reading pauses, or when everything is received.
+    :ivar held: bytes received that the kernel has not taken back yet.
+    :ivar mostHeld: the most of them at one time.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.isHeldUp: Deferred[None] = Deferred()
+        self.held = self.mostHeld = 0
+        self._size = size
+        self._received = 0
+
+    def buildProtocol(self, addr: object) -> EchoProtocol:
+        protocol = HeldProtocol()
+        protocol.factory = self
+        return protocol
+
+    def count(self, received: int) -> None:
+        self._received += received
+        self.held += received
+        self.mostHeld = max(self.mostHeld, self.held)
+        if self._received == self._size:
+            self.holdUp()
+
+    def holdUp(self) -> None:
+        if not self.isHeldUp.called:
+            self.isHeldUp.callback(None)
+
+
+class HeldProtocol(EchoProtocol):
+    """An EchoProtocol whose transport tells the factory when it pauses, and what it sends."""
+
+    factory: Any
+    transport: Any
+
+    def connectionMade(self) -> None:
+        pause, writeSome = self.transport.pauseProducing, self.transport.writeSomeData
+
+        def pauseProducing() -> None:
+            pause()
+            self.factory.holdUp()
+
+        def writeSomeData(data: bytes) -> Any:
+            written = writeSome(data)
+            self.factory.held -= written if isinstance(written, int) else 0
+            return written
+
+        self.transport.pauseProducing = pauseProducing
+        self.transport.writeSomeData = writeSomeData
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.factory.count(len(data))
+        super().dataReceived(data)
+
+
+class Peer(Protocol):
+    """A client that keeps what it receives.
+
+    :ivar ended: fires with why the connection ended.
+    """
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.ended: Deferred[BaseException] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        assert reason.value is not None
+        self.ended.callback(reason.value or ConnectionDone())
+
+
+def connected(protocol: Protocol, transport: StringTransport | None = None) -> Any:
+    """Connects a protocol to a transport of memory, which is returned."""
+    transport = StringTransport() if transport is None else transport
+    protocol.makeConnection(transport)
+    return transport
+
+
+class InterfaceTests(SynchronousTestCase):
+    def test_protocol(self) -> None:
+        """EchoProtocol is a protocol that hears of half-closes."""
+        for interface in (IProtocol, IHalfCloseableProtocol):
+            verifyClass(interface, EchoProtocol)
+            verifyObject(interface, EchoProtocol())
+
+    def test_subclass(self) -> None:
+        """So is a subclass."""
+        verifyObject(IHalfCloseableProtocol, ShoutingProtocol())
+
+    def test_refusal(self) -> None:
+        """What resets a refused peer is a protocol."""
+        verifyObject(IProtocol, Refusal())
+
+    def test_factory(self) -> None:
+        """EchoFactory is a factory."""
+        verifyObject(IProtocolFactory, EchoFactory())
+
+
+class EchoProtocolTests(SynchronousTestCase):
+    """By itself, under a plain factory, on a transport of memory."""
+
+    def setUp(self) -> None:
+        protocol = Factory.forProtocol(EchoProtocol).buildProtocol(ADDRESS)
+        assert isinstance(protocol, EchoProtocol)
+        self.protocol = protocol
+        self.transport = connectedTransport(self.protocol)
+        self.peer = self.transport.farEnd
+
+    def drain(self) -> bytes:
+        """Has the peer read to the end of the stream; returns what it has read."""
+        data = b""
+        self.transport.flush()
+        while chunk := self.peer.recv():
+            data += chunk
+            self.transport.flush()
+        return data
+
+    def test_noBanner(self) -> None:
+        """A connection begins with nothing written."""
+        self.transport.flush()
+        self.assertRaises(BlockingIOError, self.peer.recv)
+
+    def test_echo(self) -> None:
+        """Every byte value comes back, in order, and nothing else."""
+        everyByte = bytes(range(256))
+        for data in (everyByte, b"\r\n\0", everyByte[::-1]):
+            self.peer.send(data)
+            self.transport.deliver()
+        self.protocol.dataReceived(b"")
+        self.peer.shutdown()
+        self.assertEqual(self.drain(), everyByte + b"\r\n\0" + everyByte[::-1])
+
+    def test_producer(self) -> None:
+        """The transport is its own streaming producer."""
+        self.assertIs(self.transport.producer, self.transport)
+        self.assertIs(self.transport.streamingProducer, True)
+
+    def test_backpressure(self) -> None:
+        """Reading pauses while more than the high-water mark is unsent, and resumes when it is sent."""
+        # The kernel takes the first one.
+        for size, isReading in ((CAPACITY, True), (HIGH_WATER, True), (1, False)):
+            self.peer.send(bytes(size))
+            self.transport.flush()
+            self.assertEqual(self.transport.isReading, isReading)
+        self.assertEqual(self.transport.unsent, HIGH_WATER + 1)
+        for isReading in (False, True):
+            self.peer.recv()
+            self.transport.flush()
+            self.assertEqual(self.transport.isReading, isReading)
+
+    def test_readConnectionLost(self) -> None:
+        """At the peer's half-close what is unsent is flushed first, and only then it closes."""
+        data = os.urandom(CAPACITY + HIGH_WATER)
+        for begin in (0, CAPACITY):
+            self.peer.send(data[begin : begin + CAPACITY])
+            self.transport.flush()
+        self.peer.shutdown()
+        self.transport.flush()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertTrue(self.transport.connected)
+        self.assertTrue(self.drain() == data)
+        self.assertFalse(self.transport.connected)
+
+    def test_oneSegment(self) -> None:
+        """So it is when data and the end of the stream come at once."""
+        self.peer.send(b"last words")
+        self.peer.shutdown()
+        self.assertEqual(self.drain(), b"last words")
+
+    def test_finish(self) -> None:
+        """finish() does the same, whenever somebody asks for it, also while reading is paused."""
+        self.protocol.dataReceived(b"x" * 3 * HIGH_WATER)
+        self.assertFalse(self.transport.isReading)
+        self.protocol.finish()
+        self.transport.flush()
+        self.assertTrue(self.transport.connected)
+        self.assertEqual(self.drain(), b"x" * 3 * HIGH_WATER)
+        self.assertFalse(self.transport.connected)
+
+    def test_finishIsWhatReadConnectionLostDoes(self) -> None:
+        """A subclass that overrides finish() decides what a half-close does."""
+
+        class LastWordProtocol(EchoProtocol):
+            def finish(self) -> None:
+                self.transport.write(b"bye")
+                super().finish()
+
+        self.transport = connectedTransport(LastWordProtocol())
+        self.peer = self.transport.farEnd
+        self.peer.shutdown()
+        self.assertEqual(self.drain(), b"bye")
+
+    def test_writeConnectionLost(self) -> None:
+        """That our own side is closed leaves the transport as it is."""
+        self.transport.loseWriteConnection()
+        self.transport.flush()
+        self.assertEqual(self.peer.recv(), b"")
+        self.assertTrue(self.transport.isReading)
+        self.assertIs(self.transport.producer, self.transport)
+
+    def test_connectionLost(self) -> None:
+        """The end of a connection that nobody counts is harmless."""
+        self.peer.reset()
+        self.transport.flush()
+        self.assertFalse(self.transport.connected)
+        self.assertIsNone(self.protocol.connections)
+
+    def test_neverRebinds(self) -> None:
+        """dataReceived stays the class's own method, through a connection's whole life."""
+        for event in (lambda: self.peer.send(b"x"), self.peer.shutdown, self.drain):
+            event()
+            self.transport.flush()
+            self.assertEqual(self.protocol.dataReceived, EchoProtocol.dataReceived.__get__(self.protocol))
+        self.assertFalse(self.transport.connected)
+
+    def test_subclass(self) -> None:
+        """A subclass answers otherwise by overriding dataReceived."""
+        transport = connectedTransport(ShoutingProtocol())
+        transport.farEnd.send(b"quiet")
+        transport.flush()
+        self.assertEqual(transport.farEnd.recv(), b"QUIET")
+
+
+class EchoFactoryTests(SynchronousTestCase):
+    """With and without limits, on transports of memory."""
+
+    def setUp(self) -> None:
+        self.counts = ConnectionCounts(Limits(maxConnections=2))
+        self.factory = EchoFactory(self.counts)
+
+    def build(self, factory: Factory | None = None) -> Any:
+        return (factory or self.factory).buildProtocol(ADDRESS)
+
+    def test_withoutCounts(self) -> None:
+        """Without counts it makes as many protocols as are asked for, which nobody counts."""
+        factory = EchoFactory()
+        for _ in range(100):
+            protocol = self.build(factory)
+            connected(protocol)
+            self.assertIs(type(protocol), EchoProtocol)
+            self.assertIsNone(protocol.connections)
+            self.assertIs(protocol.factory, factory)
+
+    def test_withCounts(self) -> None:
+        """With counts a connection is open from connectionMade to connectionLost."""
+        protocol = self.build()
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (0, 0))
+        connected(protocol)
+        self.assertEqual(list(self.counts.open), [protocol])
+        self.assertEqual(self.counts.accepted, 1)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 1, 0))
+
+    def test_wrap(self) -> None:
+        """What is wrapped around protocols has the admitted connections' numbers; the last is outermost."""
+        seen: list[object] = []
+
+        def wrapper(name: str) -> Callable[[Build], Build]:
+            def wrap(build: Build) -> Build:
+                def built(address: IAddress | None, number: int) -> IProtocol:
+                    seen.append((name, address, number))
+                    return build(address, number)
+
+                return built
+
+            return wrap
+
+        self.factory.wrap(wrapper("inner"))
+        self.factory.wrap(wrapper("outer"))
+        for _ in range(2):
+            protocol = self.build()
+            self.assertIs(type(protocol), EchoProtocol)
+            connected(protocol)
+        self.assertIsInstance(self.build(), Refusal)
+        self.assertEqual(seen, [(name, ADDRESS, number) for number in (1, 2) for name in ("outer", "inner")])
+
+    def test_lost(self) -> None:
+        """An end with an error is counted as lost; a clean one, or our own reset, is not."""
+        for error, lost in ((ConnectionDone(), 0), (ConnectionAborted(), 0), (ConnectionLost(), 1)):
+            protocol = self.build()
+            connected(protocol)
+            protocol.connectionLost(Failure(error))
+            self.assertEqual(self.counts.lost, lost)
+
+    def test_shared(self) -> None:
+        """Two factories with the same counts are held to one limit together."""
+        other = EchoFactory(self.counts)
+        connected(self.build())
+        connected(self.build(other))
+        self.assertIsInstance(self.build(), Refusal)
+        self.assertIsInstance(self.build(other), Refusal)
+        self.assertEqual(self.counts.refused.byReason, {"max-connections": 2})
+
+    def test_refused(self) -> None:
+        """A refused peer's connection is reset at once, and nothing else is done to it."""
+        for _ in range(2):
+            connected(self.build())
+        transport = connected(self.build())
+        self.assertTrue(transport.disconnected)
+        self.assertIsNone(transport.producer)
+        self.assertEqual(transport.value(), b"")
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (2, 2))
+
+    def test_roomAgain(self) -> None:
+        """When a connection ends, the next peer is served."""
+        protocols = [self.build(), self.build()]
+        for protocol in protocols:
+            connected(protocol)
+        protocols[0].connectionLost(connectionDone)
+        self.assertIsInstance(self.build(), EchoProtocol)
+
+    def test_subclass(self) -> None:
+        """A factory subclass's protocol is made, and counted."""
+
+        class ShoutingFactory(EchoFactory):
+            protocol = ShoutingProtocol
+
+        protocol = self.build(ShoutingFactory(self.counts))
+        transport = connected(protocol)
+        protocol.dataReceived(b"quiet")
+        self.assertEqual(transport.value(), b"QUIET")
+        self.assertEqual(list(self.counts.open), [protocol])
+
+    def test_otherProtocol(self) -> None:
+        """A protocol that is no EchoProtocol is passed on untouched."""
+
+        class OtherFactory(EchoFactory):
+            protocol = Protocol  # type: ignore[assignment]
+
+        protocol = self.build(OtherFactory(self.counts))
+        self.assertIs(type(protocol), Protocol)
+        self.assertEqual(set(vars(protocol)), {"factory"})
+
+    def test_descriptors(self) -> None:
+        """A connection whose descriptor comes near the limit is reset, and never counts as open."""
+        self.factory.connections = self.counts = ConnectionCounts(Limits(), descriptorLimit=100)
+        protocol = self.build()
+        transport = connected(protocol, DescriptorTransport(100 - RESERVED_DESCRIPTORS))
+        self.assertTrue(transport.disconnected)
+        protocol.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
+        self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 0, 0))
+
+    def test_descriptorBelow(self) -> None:
+        """A connection with the last descriptor that is free for it is served."""
+        self.factory.connections = self.counts = ConnectionCounts(Limits(), descriptorLimit=100)
+        transport = connected(self.build(), DescriptorTransport(99 - RESERVED_DESCRIPTORS))
+        self.assertFalse(transport.disconnected)
+        self.assertEqual(len(self.counts.open), 1)
+
+
+class LoopbackTests(TestCase):
+    """On the reactor's own transports, over TCP and UNIX sockets."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.counts = ConnectionCounts(Limits(maxConnections=2))
+
+    def listen(self, factory: Factory, kind: str = "tcp") -> Any:
+        """Listens until the test's end; returns the endpoint to connect to."""
+        if kind == "tcp":
+            port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+            endpoint: object = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
+        else:
+            path = self.mktemp()
+            port = self.reactor.listenUNIX(path, factory)
+            endpoint = UNIXClientEndpoint(self.reactor, path)
+        self.addCleanup(port.stopListening)
+        return endpoint
+
+    async def connect(self, endpoint: Any) -> Any:
+        """Returns a connected peer; it is cut off at the test's end if it still is there."""
+        peer: Any = await connectProtocol(endpoint, Peer())
+
+        def end() -> Deferred[BaseException] | None:
+            if peer.ended.called:
+                return None
+            peer.transport.abortConnection()
+            ended: Deferred[BaseException] = peer.ended
+            return ended
+
+        self.addCleanup(end)
+        return peer
+
+    async def test_oneSegment(self) -> None:
+        """Data and the end of the stream in one segment come back whole, and then our end comes."""
+        for kind in ("tcp", "unix"):
+            endpoint = self.listen(Factory.forProtocol(EchoProtocol), kind)
+            for _ in range(20):
+                peer = await self.connect(endpoint)
+                handle = peer.transport.getHandle()
+                handle.send(b"last words", socket.MSG_MORE)
+                handle.shutdown(socket.SHUT_WR)
+                self.assertIsInstance(await peer.ended, ConnectionDone)
+                self.assertEqual(bytes(peer.received), b"last words", kind)
+
+    async def test_lateReader(self) -> None:
+        """A peer that reads late gets everything, and meanwhile at most 256 KiB are held for it."""
+        size = 16 * 1024 * 1024
+        for kind in ("tcp", "unix"):
+            factory = HeldFactory(size)
+            peer = await self.connect(self.listen(factory, kind))
+            peer.transport.pauseProducing()
+            data = os.urandom(1 << 20) * (size >> 20)
+            peer.transport.write(data)
+            peer.transport.loseWriteConnection()
+            await factory.isHeldUp
+            peer.transport.resumeProducing()
+            self.assertIsInstance(await peer.ended, ConnectionDone)
+            self.assertTrue(bytes(peer.received) == data, kind)
+            self.assertEqual(factory.held, 0)
+            self.assertLessEqual(factory.mostHeld, MOST_HELD, kind)
+
+    async def test_urgentData(self) -> None:
+        """Urgent bytes come back in their place."""
+        peer = await self.connect(self.listen(Factory.forProtocol(EchoProtocol)))
+        handle = peer.transport.getHandle()
+        handle.send(b"before ")
+        handle.send(b"!", socket.MSG_OOB)
+        handle.send(b" after")
+        handle.shutdown(socket.SHUT_WR)
+        await peer.ended
+        self.assertEqual(bytes(peer.received), b"before ! after")
+
+    async def test_finishTwice(self) -> None:
+        """Whoever finishes a connection that is finishing already changes nothing."""
+
+        class HastyProtocol(EchoProtocol):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                self.finish()
+                self.finish()
+
+        peer = await self.connect(self.listen(Factory.forProtocol(HastyProtocol)))
+        peer.transport.write(b"x")
+        self.assertIsInstance(await peer.ended, ConnectionDone)
+        self.assertEqual(bytes(peer.received), b"x")
+
+    async def test_refused(self) -> None:
+        """A refused peer sees a reset, and those that are served go on."""
+        endpoint = self.listen(EchoFactory(self.counts))
+        served = await self.connect(endpoint)
+        served.transport.write(b"first")
+        other = await self.connect(endpoint)
+        other.transport.loseWriteConnection()
+        self.assertIsInstance(await other.ended, ConnectionDone)
+        self.counts.limits = Limits(maxConnections=1)
+        # The reset is there before the reactor that both run on looks at the peer again.
+        with self.assertRaises(ConnectError):
+            await self.connect(endpoint)
+        served.transport.write(b" second")
+        served.transport.loseWriteConnection()
+        await served.ended
+        self.assertEqual(bytes(served.received), b"first second")
+        await self.counts.whenEmpty()
+        self.assertEqual((self.counts.accepted, self.counts.lost), (2, 0))
+
+    async def test_refusedDescriptor(self) -> None:
+        """A peer for whom no descriptor is left sees a reset, and no count of open ones moves."""
+        self.counts = ConnectionCounts(Limits(maxConnectionsPerPeer=5), descriptorLimit=0)
+        with self.assertRaises(ConnectError):
+            await self.connect(self.listen(EchoFactory(self.counts)))
+        self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
+        self.assertEqual((self.counts.open, dict(self.counts.perPeer)), ({}, {}))
+
+    async def test_exception(self) -> None:
+        """A mistake in dataReceived ends that connection alone, and the counts come back to zero."""
+
+        class FaultyFactory(EchoFactory):
+            class protocol(EchoProtocol):
+                def dataReceived(self, data: bytes) -> None:
+                    if data == b"fault":
+                        raise RuntimeError("ours")
+                    super().dataReceived(data)
+
+        self.counts = ConnectionCounts(Limits(maxConnectionsPerPeer=5))
+        endpoint = self.listen(FaultyFactory(self.counts))
+        peer = await self.connect(endpoint)
+        other = await self.connect(endpoint)
+        peer.transport.write(b"fault")
+        await peer.ended
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        other.transport.write(b"fine")
+        other.transport.loseWriteConnection()
+        await other.ended
+        self.assertEqual(bytes(other.received), b"fine")
+        await self.counts.whenEmpty()
+        self.assertEqual((self.counts.open, dict(self.counts.perPeer)), ({}, {}))
+        self.assertEqual((self.counts.accepted, self.counts.lost), (2, 1))

@@ -1,0 +1,211 @@
+"""What a test and its service say to each other, and how the one takes the other's words."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.accesslog import file as accesslog
+from echo_app.accesslog.recorder import FIELDS
+from echo_app.faults.spec import Fault
+from echo_app.testing import child
+from echo_app.testing.control import Control, ControlError
+from echo_app.testing.records import Record
+from echo_app.testing.spoken import SpokenOptions, SpokenService
+
+
+class ControlTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.control = Control()
+        self.theirs = self.control.theirs.dup()
+        self.theirs.settimeout(10)
+        self.addCleanup(self.theirs.close)
+        self.addCleanup(self.control.close)
+        self.control.theirs.close()
+
+    def test_begin(self) -> None:
+        """At first the service is told where the test imports from, and what it is to be."""
+        self.patch(sys, "path", ["", "/somewhere", Path("/elsewhere")])
+        self.control.begin({"faults": True})
+        said = json.loads(self.theirs.recv(10000))
+        self.assertEqual(said["path"], [os.getcwd(), "/somewhere", "/elsewhere"])
+        self.assertEqual(said["settings"], {"faults": True})
+
+    def test_ask(self) -> None:
+        """A question is a line, and so is its answer, in whatever pieces."""
+        self.theirs.sendall(b'{"one": 1}\n{"tw')
+        self.assertEqual(self.control.ask({"faults": []}, 10), {"one": 1})
+        self.theirs.sendall(b'o": 2}\n')
+        self.assertEqual(self.control.ask({"faults": []}, 10), {"two": 2})
+        self.assertEqual(self.theirs.recv(100), b'{"faults": []}\n' * 2)
+
+    def test_silence(self) -> None:
+        """Who says nothing, or is gone, has not answered."""
+        error = self.assertRaises(ControlError, self.control.listen, 0.01)
+        self.assertEqual(str(error), "no answer within 0.01 s")
+        self.theirs.close()
+        error = self.assertRaises(ControlError, self.control.listen, 10)
+        self.assertEqual(str(error), "it has ended")
+        self.assertRaises(ControlError, self.control.ask, {}, 10)
+
+    def test_reset(self) -> None:
+        """A service that is killed with something unread is gone, too."""
+        self.control.begin({})
+        self.theirs.close()
+        self.assertRaises(ControlError, self.control.listen, 10)
+
+
+class ChildTests(SynchronousTestCase):
+    def test_plain(self) -> None:
+        """Where there is TLS, or somebody else's code, or may be, OpenSSL is not hidden."""
+        for options in ((), ("--port", "0", "--udp", "0"), ("--responder", "lines"), ("--log-connections",)):
+            self.assertTrue(child._isPlain(options), options)
+        for options in (("--tls", "0"), ("--tls=0",), ("-lssl:0",), ("--listen", "x"), ("--auth", "x")):
+            self.assertFalse(child._isPlain(options), options)
+        self.assertFalse(child._isPlain(("--responder", "package.module:name")))
+
+    def test_withoutOpenSSL(self) -> None:
+        """It is hidden for a while, unless it is there already."""
+        modules = {name: module for name, module in sys.modules.items() if name != "OpenSSL"}
+        with mock.patch.object(sys, "modules", modules):
+            with child._withoutOpenSSL():
+                self.assertIsNone(modules["OpenSSL"])
+            self.assertNotIn("OpenSSL", modules)
+        with child._withoutOpenSSL():
+            self.assertIsNotNone(sys.modules.get("OpenSSL", sys))
+
+    def test_lines(self) -> None:
+        """What is said comes line by line; at its end the folder goes, and then the process."""
+        ended: list[str] = []
+        self.patch(child, "_end", self._raise(ended))
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(b'{"one": 1}\n{"two": 2}\n')
+            lines = child._lines(theirs.fileno(), "folder")
+            self.assertEqual([next(lines), next(lines)], [{"one": 1}, {"two": 2}])
+            ours.close()
+            self.assertRaises(SystemExit, next, lines)
+        self.assertEqual(ended, ["folder"])
+
+    def _raise(self, ended: list[str]) -> Any:
+        def end(folder: str) -> None:
+            ended.append(folder)
+            raise SystemExit
+
+        return end
+
+    def test_starter(self) -> None:
+        """Who made the sockets is watched; where that can't be, it is not, and who is gone is gone."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            for error, isSeen in ((ProcessLookupError, True), (OSError, False)):
+                with mock.patch.object(os, "pidfd_open", side_effect=error):
+                    descriptor = child._starter(theirs.fileno())
+                self.assertEqual(descriptor is not None, isSeen)
+                if descriptor is not None:
+                    os.close(descriptor)
+
+    def test_end(self) -> None:
+        """The end takes the folder along."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "log").touch()
+        with mock.patch.object(os, "_exit") as leave:
+            child._end(str(folder))
+        leave.assert_called_once_with(1)
+        self.assertFalse(folder.exists())
+
+    def test_say(self) -> None:
+        """What is said to nobody is lost."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            child._say(theirs.fileno(), {"one": 1})
+            self.assertEqual(ours.recv(100), b'{"one": 1}\n')
+            ours.close()
+            child._say(theirs.fileno(), {"two": 2})
+
+
+class FakeService:
+    """A service that knows its faults, and has more of them than it may, or none."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def setFaults(self, faults: list[Fault]) -> None:
+        if len(faults) > 2:
+            raise ValueError("too many")
+        self.faults = faults
+
+
+class SpokenTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(accesslog, "DELAY", accesslog.DELAY)
+        self.said: list[dict[str, Any]] = []
+
+    def options(self, *arguments: str, **settings: Any) -> SpokenOptions:
+        options = SpokenOptions(settings)
+        options.parseOptions(arguments)
+        return options
+
+    def test_port(self) -> None:
+        """Without a listener the port is any free one; with one there is no other."""
+        self.assertEqual(self.options("--idle-timeout", "3")["ports"], [0])
+        self.assertEqual(self.options("--udp", "0")["ports"], [])
+
+    def test_plan(self) -> None:
+        """Where faults may change there is a plan of none; where they may not, there is none."""
+        plan = self.options(faults=True).faultPlan()
+        assert plan is not None
+        self.assertEqual(plan.faults, ())
+        self.assertIsNone(self.options().faultPlan())
+        plan = self.options("--fault", "stall", faults=True).faultPlan()
+        assert plan is not None
+        self.assertEqual(list(map(str, plan.faults)), ["stall"])
+
+    def test_certificate(self) -> None:
+        """What clients verify is written where it is asked for, unless somebody has a certificate."""
+        ca = Path(self.mktemp())
+        options = self.options("--tls", "0", ca=str(ca))
+        self.assertIn("BEGIN CERTIFICATE", ca.read_text())
+        self.assertIn("PRIVATE KEY", Path(options["certificate"]).read_text())
+        self.assertEqual(self.options("--tls", "0", "--certificate", "own", ca="x")["certificate"], "own")
+        self.assertFalse(Path("x").exists())
+
+    def test_faults(self) -> None:
+        """Faults are set when they mean something here; otherwise the answer is the reason."""
+        service: Any = SpokenService({"faults": True}, self.said.append)
+        service._options.parseOptions([])
+        service._service = FakeService()
+        service._reactor = mock.Mock(callFromThread=lambda call, *arguments: call(*arguments))
+        for specs in (["latency=50ms", "stall"], ["nonsense"], ["loss=1%"], ["stall"] * 3, []):
+            service.obey({"faults": specs})
+        self.assertEqual(
+            self.said,
+            [
+                {},
+                {"error": mock.ANY},
+                {"error": "--fault 'loss=1%': there is no --udp that it applies to"},
+                {"error": "too many"},
+                {},
+            ],
+        )
+        self.assertEqual(service._service.faults, [])
+        self.assertRaises(UsageError, service._options.faultsOf, ["nonsense"])
+
+
+class RecordTests(SynchronousTestCase):
+    def test_fields(self) -> None:
+        """A record has the fields of the access log, all of them, in their order."""
+        self.assertEqual(tuple(Record.__dataclass_fields__), FIELDS)
+
+    def test_repr(self) -> None:
+        """It shows what there is."""
+        self.assertEqual(repr(Record(number=1, ended="fin")), "Record(number=1, ended='fin')")

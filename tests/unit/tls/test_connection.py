@@ -1,0 +1,556 @@
+"""A TLS connection is a whole transport to the protocol above it, and a good protocol to the one below."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    INegotiated,
+    IProtocol,
+    ISSLTransport,
+    ISystemHandle,
+)
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from echo_app.connections.limits import LINGER
+from echo_app.connections.record import ConnectionRecord
+from echo_app.interfaces import ITLSTransport
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.tls.connection import TLSConnection
+from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
+from echo_app.tls.server import ServerTLS
+from echo_app.tls.session import BrokenSession
+from echo_app.tls.waiting import BUFFER
+from tests.support.tls import VERSIONS, clientContext
+
+LATER = 2 * LINGER
+
+
+class Wire:
+    """The transport below: what is written, and what is asked of it, in order."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.done: list[str] = []
+        self.producer: Any = None
+
+    def write(self, data: bytes) -> None:
+        """Keeps it."""
+        self.written += data
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Asks one that pulls at once."""
+        self.producer = producer
+        self.done.append(f"register {streaming}")
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Forgets it."""
+        self.producer = None
+        self.done.append("unregister")
+
+    def getPeer(self) -> IPv4Address:
+        """Some address."""
+        return IPv4Address("TCP", "192.0.2.1", 4242)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *arguments: self.done.append(name + "".join(f" {each}" for each in arguments))
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
+class Above(Protocol):
+    """The protocol above: what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def connectionMade(self) -> None:
+        """Is connected."""
+        self.told.append("made")
+
+    def handshakeCompleted(self) -> None:
+        """Is handshaken."""
+        self.told.append("shaken")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Has data."""
+        self.told.append(data)
+
+    def readConnectionLost(self) -> None:
+        """Has no more."""
+        self.told.append("peer's end")
+
+    def writeConnectionLost(self) -> None:
+        """Can say no more."""
+        self.told.append("our end")
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
+        """Is no longer connected."""
+        self.told.append(reason.type)
+
+
+class Producer:
+    """What it is asked to do, in order."""
+
+    def __init__(self, write: Any = None) -> None:
+        self.asked: list[str] = []
+        self._write = write
+
+    def pauseProducing(self) -> None:
+        """Pauses."""
+        self.asked.append("pause")
+
+    def resumeProducing(self) -> None:
+        """Goes on."""
+        self.asked.append("resume")
+        if self._write is not None:
+            self._write(b"produced")
+
+    def stopProducing(self) -> None:
+        """Stops."""
+        self.asked.append("stop")
+
+
+class TLSTestCase(SynchronousTestCase):
+    """A connection between a wire and a protocol above, and a client at the other end of the wire."""
+
+    protocol: type[Protocol] = Above
+    version: ssl.TLSVersion | None = None
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.server = ServerTLS(self.clock)
+        self.above: Any = self.protocol()
+        self.connection = TLSConnection(self.server, self.above)
+        self.wire = Wire()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = clientContext(self.version).wrap_bio(self.incoming, self.outgoing)
+        self.connection.makeConnection(self.wire)  # type: ignore[arg-type]
+
+    def shake(self) -> None:
+        """Does the handshake; what was done until then is forgotten."""
+        for _ in range(3):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.client.do_handshake()
+            self.send(self.outgoing.read())
+        self.wire.done.clear()
+
+    def send(self, data: bytes) -> None:
+        """Has bytes come to the connection, and the client take what it says to them."""
+        if data:
+            self.connection.dataReceived(data)
+        self.incoming.write(self.wire.written)
+        self.wire.written = b""
+
+    def sealed(self, data: bytes) -> bytes:
+        """Returns the client's records for this."""
+        self.client.write(data)
+        return self.outgoing.read()
+
+    def ended(self) -> bytes:
+        """Returns the client's ``close_notify``."""
+        with contextlib.suppress(ssl.SSLError):
+            self.client.unwrap()
+        return self.outgoing.read()
+
+    def received(self) -> bytes:
+        """Returns what the client has until now; ``b"END"`` stands for ``close_notify``."""
+        self.incoming.write(self.wire.written)
+        self.wire.written = b""
+        received = b""
+        try:
+            while piece := self.client.read(1 << 16):
+                received += piece
+        except ssl.SSLWantReadError:
+            return received
+        except ssl.SSLZeroReturnError:
+            pass
+        return received + b"END"
+
+    def failed(self) -> dict[str, int]:
+        """Returns what was counted."""
+        return dict(self.server.failures.byReason)
+
+
+class TransportTests(TLSTestCase):
+    """What it is to the protocol above."""
+
+    def test_interfaces(self) -> None:
+        """It is everything that it says."""
+        for interface in (
+            *(IProtocol, IHalfCloseableProtocol, ITLSTransport, ISSLTransport, INegotiated, ISystemHandle),
+        ):
+            verifyObject(interface, self.connection)
+
+    def test_connectedAtOnce(self) -> None:
+        """The protocol above is connected before the handshake, and told when it is complete."""
+        self.assertEqual(self.above.told, ["made"])
+        self.assertEqual(self.connection.getPeer().host, "192.0.2.1")
+        self.assertIs(self.connection.getHandle(), None)
+        self.assertIs(self.connection.getPeerCertificate(), None)
+        self.shake()
+        self.assertEqual(self.above.told, ["made", "shaken"])
+        self.assertEqual(self.connection.getHandle().version(), "TLSv1.3")  # type: ignore[union-attr]
+        self.assertIs(self.connection.getPeerCertificate(), None)
+        self.assertIs(self.connection.negotiatedProtocol, None)
+
+    def test_delegates(self) -> None:
+        """What is asked about the connection below is answered from there."""
+        self.connection.setTcpNoDelay(True)
+        self.connection.setTcpKeepAlive(False)
+        self.assertEqual(self.wire.done, ["setTcpNoDelay True", "setTcpKeepAlive False"])
+        for ask in ("getHost", "fileno", "getTcpNoDelay", "getTcpKeepAlive"):
+            setattr(self.wire, ask, lambda: 7)
+            self.assertEqual(int(getattr(self.connection, ask)()), 7 if ask in ("getHost", "fileno") else 1)
+
+    def test_write(self) -> None:
+        """What is written before the handshake goes out after it, in order."""
+        self.connection.write(b"one ")
+        self.assertEqual(self.wire.written, b"")
+        self.shake()
+        self.connection.writeSequence([b"two ", b"three"])
+        self.connection.write(b"")
+        self.assertEqual(self.received(), b"one two three")
+
+    def test_writeWhenShaken(self) -> None:
+        """What is written when the handshake is complete comes after what waited for it."""
+
+        def handshakeCompleted() -> None:
+            self.connection.write(b"two")
+            self.connection.loseConnection()
+
+        self.above.handshakeCompleted = handshakeCompleted
+        self.connection.write(b"one ")
+        self.shake()
+        self.assertEqual(self.received(), b"one twoEND")
+
+    def test_noTimer(self) -> None:
+        """After the handshake nothing is left in the reactor."""
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.shake()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_pause(self) -> None:
+        """Who pauses is told nothing until it goes on; then it is told everything, in order."""
+        self.shake()
+        self.connection.pauseProducing()
+        self.send(self.sealed(b"one "))
+        self.send(self.sealed(b"two") + self.ended())
+        self.assertEqual(self.above.told, ["made", "shaken"])
+        self.connection.resumeProducing()
+        self.assertEqual(self.above.told, ["made", "shaken", b"one two", "peer's end"])
+        self.connection.pauseProducing()
+        self.connection.resumeProducing()
+        self.assertEqual(self.above.told[3:], ["peer's end"])
+        self.assertEqual(self.wire.done, ["pauseProducing", "resumeProducing"] * 2)
+
+    def test_pauseBeforeHandshake(self) -> None:
+        """Who pauses before the handshake does not hold it up."""
+        self.connection.pauseProducing()
+        for _ in range(2):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.client.do_handshake()
+            self.send(self.outgoing.read() + (self.sealed(b"early") if self.client.version() else b""))
+        self.assertEqual(self.above.told, ["made", "shaken"])
+        self.assertEqual(self.wire.done, ["pauseProducing"])
+        self.connection.resumeProducing()
+        self.assertEqual(self.above.told[2:], [b"early"])
+
+    def test_peerEnds(self) -> None:
+        """After the peer's end the protocol writes on, and closes when it wants to."""
+        for version in VERSIONS:
+            self.version = version
+            self.setUp()
+            self.shake()
+            self.send(self.sealed(b"data") + self.ended())
+            self.assertEqual(self.above.told[2:], [b"data", "peer's end"])
+            self.connection.write(b"echo")
+            self.connection.loseConnection()
+            self.assertEqual(self.received(), b"echoEND")
+            self.assertEqual(self.wire.done, ["loseConnection"])
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_recordedEnd(self) -> None:
+        """A record knows of the peer's end, by ``close_notify`` or by FIN, if it came before ours."""
+        for isByFIN in (False, True):
+            for isOursFirst in (False, True):
+                self.setUp()
+                self.shake()
+                self.wire.record = record = ConnectionRecord(0.0, 0.0)  # type: ignore[attr-defined]
+                if isOursFirst:
+                    self.connection.loseWriteConnection()
+                if isByFIN:
+                    self.connection.readConnectionLost()
+                else:
+                    self.send(self.ended())
+                self.assertEqual(record.isPeerEnded, not isOursFirst)
+
+    def test_plainProtocol(self) -> None:
+        """A protocol without half-close is closed at the peer's end."""
+        self.protocol = Protocol
+        self.setUp()
+        self.shake()
+        self.connection.write(b"last")
+        self.send(self.ended())
+        self.assertEqual(self.wire.done, ["loseConnection"])
+
+    def test_loseWriteConnection(self) -> None:
+        """Our end goes out, then the wire's; the peer goes on, and loseConnection waits for nothing."""
+        for version in VERSIONS:
+            self.version = version
+            self.setUp()
+            self.shake()
+            self.connection.write(b"last")
+            self.connection.loseWriteConnection()
+            self.assertEqual(self.wire.done, ["loseWriteConnection"])
+            self.connection.writeConnectionLost()
+            self.assertEqual(self.received(), b"lastEND")
+            self.connection.write(b"too late")
+            self.send(self.sealed(b"one"))
+            self.send(self.sealed(b"two") + self.ended())
+            self.assertEqual(self.above.told[2:], ["our end", b"one", b"two", "peer's end"])
+            self.connection.loseWriteConnection()
+            self.connection.loseConnection()
+            self.assertEqual(self.wire.done, ["loseWriteConnection", "loseConnection"])
+            self.assertEqual(self.wire.written, b"")
+
+    def test_loseConnection(self) -> None:
+        """Our end goes out, what comes is forgotten, and the peer's end closes the connection."""
+        self.shake()
+        self.connection.write(b"last")
+        self.connection.loseConnection()
+        self.assertTrue(self.connection.disconnecting)
+        self.assertEqual(self.wire.done, ["loseWriteConnection", "resumeProducing"])
+        self.assertEqual(self.received(), b"lastEND")
+        self.send(b"junk")
+        self.connection.writeConnectionLost()
+        self.connection.readConnectionLost()
+        self.assertEqual(self.wire.done[2:], ["loseConnection"])
+        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.above.told[2:], [ConnectionDone])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_loseConnectionIgnored(self) -> None:
+        """A peer that does not answer our end is waited for a second from when it was sent."""
+        self.shake()
+        self.connection.loseConnection()
+        self.clock.advance(LATER)
+        self.connection.writeConnectionLost()
+        self.clock.advance(LINGER - 0.1)
+        self.assertEqual(self.wire.done, ["loseWriteConnection", "resumeProducing"])
+        self.clock.advance(0.2)
+        self.assertEqual(self.wire.done[2:], ["loseConnection"])
+
+    def test_loseConnectionBeforeHandshake(self) -> None:
+        """Before the handshake there is no end to say; what was written waits for it."""
+        self.connection.loseWriteConnection()
+        self.assertEqual(self.wire.done, [])
+        self.connection.loseConnection()
+        self.assertEqual(self.wire.done, ["loseConnection"])
+        self.setUp()
+        self.connection.write(b"last")
+        self.connection.loseConnection()
+        self.assertEqual(self.wire.done, [])
+        self.shake()
+        self.assertEqual(self.received(), b"lastEND")
+
+    def test_abortConnection(self) -> None:
+        """Nothing more is told but the end, nothing is said."""
+        self.shake()
+        self.connection.abortConnection()
+        self.send(self.sealed(b"data"))
+        self.connection.write(b"data")
+        self.assertEqual(self.wire.done, ["abortConnection"])
+        self.assertEqual(self.received(), b"")
+        self.connection.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.above.told[2:], [ConnectionAborted])
+
+    def test_abortWhenShaken(self) -> None:
+        """A protocol that aborts when the handshake is complete is not told of data that came with it."""
+        self.above.handshakeCompleted = lambda: self.connection.abortConnection()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        self.send(self.outgoing.read())
+        self.client.do_handshake()
+        self.send(self.outgoing.read() + self.sealed(b"early") + self.ended())
+        self.assertEqual(self.above.told, ["made"])
+        self.assertEqual(self.wire.done, ["abortConnection"])
+
+    def test_abortWhileReceiving(self) -> None:
+        """A protocol that aborts in the midst of a batch is not told of the rest."""
+        self.shake()
+        self.above.dataReceived = lambda data: self.connection.abortConnection()
+        self.send(self.sealed(b"data") + self.ended())
+        self.assertEqual(self.above.told, ["made", "shaken"])
+
+
+class ProducerTests(TLSTestCase):
+    """Producers are the wire's, once the handshake is complete."""
+
+    def test_streaming(self) -> None:
+        """The wire tells it when to pause; it is waited for before a close."""
+        self.shake()
+        producer = Producer()
+        self.connection.registerProducer(producer, True)
+        self.assertIs(self.wire.producer, producer)
+        self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
+        self.connection.loseConnection()
+        self.assertEqual(self.wire.done, ["register True"])
+        self.connection.write(b"last")
+        self.connection.unregisterProducer()
+        self.connection.unregisterProducer()
+        self.assertEqual(self.received(), b"lastEND")
+        self.assertEqual(
+            self.wire.done, ["register True", "unregister", "loseWriteConnection", "resumeProducing"]
+        )
+
+    def test_streamingBeforeHandshake(self) -> None:
+        """What is written before the handshake is bounded: its producer is paused, and resumed after it."""
+        producer = Producer()
+        self.connection.registerProducer(producer, True)
+        self.connection.write(bytes(BUFFER))
+        self.assertEqual(producer.asked, [])
+        self.connection.write(b"x")
+        self.connection.write(b"x")
+        self.assertEqual(producer.asked, ["pause"])
+        self.shake()
+        self.assertEqual(producer.asked, ["pause", "resume"])
+        self.assertIs(self.wire.producer, producer)
+        self.assertEqual(len(self.received()), BUFFER + 2)
+
+    def test_pull(self) -> None:
+        """One that pulls is first asked after the handshake."""
+        producer = Producer(self.connection.write)
+        self.connection.registerProducer(producer, False)
+        self.assertEqual(producer.asked, [])
+        self.shake()
+        self.assertEqual(producer.asked, ["resume"])
+        self.assertEqual(self.received(), b"produced")
+
+    def test_unregisteredBeforeHandshake(self) -> None:
+        """One that has left before the handshake is never the wire's."""
+        self.connection.registerProducer(Producer(), True)
+        self.connection.unregisterProducer()
+        self.shake()
+        self.assertIs(self.wire.producer, None)
+
+    def test_stopped(self) -> None:
+        """At the connection's end a producer is stopped once: by the wire, or by us if it knows of none."""
+        producer = Producer()
+        self.connection.registerProducer(producer, True)
+        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(producer.asked, ["stop"])
+        self.connection.registerProducer(producer, True)
+        self.assertEqual(producer.asked, ["stop", "stop"])
+        self.setUp()
+        self.shake()
+        producer = Producer()
+        self.connection.registerProducer(producer, True)
+        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(producer.asked, [])
+
+    def test_itself(self) -> None:
+        """The connection is its own producer under an echo: its end is an end, whatever waits."""
+        self.protocol = EchoProtocol
+        self.setUp()
+        self.shake()
+        self.wire.producer.pauseProducing()
+        self.send(self.sealed(b"data") + self.ended())
+        self.assertEqual(self.received(), b"")
+        self.wire.done.clear()
+        self.connection.resumeProducing()
+        self.assertEqual(self.received(), b"dataEND")
+        self.assertEqual(self.wire.done, ["resumeProducing", "unregister", "loseConnection"])
+
+
+class WrongTests(TLSTestCase):
+    """Peers that break the rules, and connections that break."""
+
+    def test_handshakeTimeout(self) -> None:
+        """A handshake that is not complete in time is reset, and counted."""
+        self.send(b"\x16")
+        self.clock.advance(HANDSHAKE_TIMEOUT)
+        self.assertEqual(self.wire.done, ["abortConnection"])
+        self.assertEqual(self.failed(), {"handshake-timeout": 1})
+        self.connection.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.above.told, ["made", ConnectionAborted])
+
+    def test_junk(self) -> None:
+        """A broken record is answered by an alert and the wire's end; the peer is waited for a second."""
+        self.shake()
+        self.connection.registerProducer(self.connection, True)
+        self.wire.done.clear()
+        self.connection.dataReceived(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.assertTrue(self.wire.written)
+        self.assertEqual(self.wire.done, ["unregister", "loseWriteConnection", "resumeProducing"])
+        self.connection.dataReceived(b"more")
+        self.connection.write(b"never")
+        self.clock.advance(LINGER)
+        self.assertEqual(self.wire.done[3:], ["abortConnection"])
+        self.connection.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.above.told[2:], [BrokenSession])
+        self.assertEqual(self.failed(), {"decryption-failed-or-bad-record-mac": 1})
+
+    def test_junkAnswered(self) -> None:
+        """A peer that leaves at the alert is not waited for."""
+        self.connection.dataReceived(b"GET / HTTP/1.0\r\n")
+        self.connection.writeConnectionLost()
+        self.connection.readConnectionLost()
+        self.assertEqual(self.wire.done[-1], "loseConnection")
+        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.failed(), {"http-request": 1})
+
+    def test_truncated(self) -> None:
+        """A FIN without close_notify is the peer's end, and counted."""
+        self.shake()
+        self.connection.readConnectionLost()
+        self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 1))
+        self.connection.loseConnection()
+        self.assertEqual(self.wire.done, ["loseConnection"])
+        self.setUp()
+        self.shake()
+        self.send(self.ended())
+        self.connection.readConnectionLost()
+        self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 0))
+
+    def test_leftInHandshake(self) -> None:
+        """Who leaves in the midst of a handshake is counted, who said nothing is not."""
+        self.connection.readConnectionLost()
+        self.assertEqual((self.wire.done, self.failed()), (["loseConnection"], {}))
+        self.setUp()
+        self.send(b"\x16\x03")
+        self.connection.readConnectionLost()
+        self.assertEqual((self.wire.done, self.failed()), (["loseConnection"], {"unfinished-handshake": 1}))
+
+    def test_lost(self) -> None:
+        """When the wire breaks the protocol above is told why, and nothing is left."""
+        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.above.told, ["made", ConnectionLost])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused(self) -> None:
+        """A protocol that resets the connection as soon as it is made leaves nothing behind."""
+
+        class Refusing(Protocol):
+            def connectionMade(self) -> None:
+                connection.connectionLost(Failure(ConnectionAborted()))
+
+        self.connection.connectionLost(Failure(ConnectionDone()))
+        connection = TLSConnection(self.server, Refusing())
+        connection.makeConnection(self.wire)  # type: ignore[arg-type]
+        self.assertEqual(self.clock.getDelayedCalls(), [])

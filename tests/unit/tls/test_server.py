@@ -1,0 +1,168 @@
+"""What a server's TLS connections share, and what puts TLS around factories and endpoints."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any, cast
+
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from echo_app.stream.protocol import EchoProtocol
+from echo_app.tls import server as tlsserver
+from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
+from echo_app.tls.endpoint import TLSEndpoint
+from echo_app.tls.server import ServerTLS, TLSFactory
+from tests.support.certificates import Authority
+from tests.support.service import PATIENCE
+from tests.support.tls import TLSPeer
+
+
+class ServerTLSTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.events: list[LogEvent] = []
+        observer = cast(ILogObserver, self.events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.authority = Authority(Path(self.mktemp()))
+
+    def said(self) -> list[object]:
+        """Returns the fields that this room has logged since it was asked before."""
+        ours = [each for each in self.events if each.get("log_namespace") == "echo_app.tls.server"]
+        self.events.clear()
+        return [each.get("fingerprint", each.get("reason")) for each in ours]
+
+    def test_throwAway(self) -> None:
+        """Without a certificate there is one, whose fingerprint is logged, and nothing to reload."""
+        tls = ServerTLS(Clock())
+        self.assertFalse(tls.isReloadable)
+        (fingerprint,) = self.said()
+        self.assertEqual(len(str(fingerprint)), 95)
+        before = tls.contextFor([])
+        tls.reload()
+        self.assertIs(tls.contextFor([]), before)
+
+    def test_reload(self) -> None:
+        """Renewed files are used from then on."""
+        tls = ServerTLS(Clock(), *self.authority.issue("server"))
+        self.assertEqual(self.said(), [])
+        before = tls.contextFor([])
+        self.authority.issue("server")
+        tls.reload()
+        self.assertIsNot(tls.contextFor([]), before)
+        self.assertEqual(len(self.said()), 1)
+
+    def test_reloadUnusable(self) -> None:
+        """Files that can't be used change nothing, and their name is escaped in the log."""
+        certificate, key = self.authority.issue("ser\x1bver")
+        tls = ServerTLS(Clock(), certificate, key)
+        before = tls.contextFor([])
+        Path(certificate).write_text("junk")
+        tls.reload()
+        self.assertIs(tls.contextFor([]), before)
+        (reason,) = self.said()
+        self.assertIn("ser\\x1bver.pem: no usable certificate", str(reason))
+
+    def test_reloadClientCA(self) -> None:
+        """An authority for clients can be reloaded under a throw-away certificate, which stays."""
+        made: list[bytes] = []
+
+        def recorded(identity: bytes, *more: str | None) -> dict[int, SSLContext]:
+            made.append(identity)
+            return contexts(identity, *more)
+
+        self.patch(tlsserver, "contexts", recorded)
+        tls = ServerTLS(Clock(), clientCA=self.authority.path)
+        self.assertTrue(tls.isReloadable)
+        tls.reload()
+        self.assertEqual(len(made), 2)
+        self.assertEqual(made[0], made[1])
+
+    def test_refusedByOpenSSL(self) -> None:
+        """What OpenSSL does not take, such as too short a key, is the certificate's fault."""
+        self.patch(tlsserver, "readIdentity", lambda *paths: b"junk")
+        paths = self.authority.issue("server")
+        error = self.assertRaises(BadCredentials, ServerTLS, Clock(), *paths)
+        self.assertEqual((error.setting, error.path), ("certificate", paths[0]))
+
+    def test_contextFor(self) -> None:
+        """The first group that is spoken decides; P-256 is for who offers none of them."""
+        tls = ServerTLS(Clock())
+        byGroup = {group: tls.contextFor([group]) for group in GROUPS}
+        self.assertEqual(len(set(byGroup.values())), len(GROUPS))
+        self.assertIs(tls.contextFor([4588, 24, 29]), byGroup[24])
+        for unknown in ([], [30, 25]):
+            self.assertIs(tls.contextFor(unknown), byGroup[DEFAULT_GROUP])
+
+    def test_wrong(self) -> None:
+        """A key without a certificate, and a time that is none."""
+        self.assertRaises(BadCredentials, ServerTLS, Clock(), None, "key.pem")
+        self.assertRaises(ValueError, ServerTLS, Clock(), handshakeTimeout=0)
+
+
+class FactoryTests(SynchronousTestCase):
+    def test_interfaces(self) -> None:
+        """They are what Twisted asks for."""
+        tls = ServerTLS(Clock())
+        verifyObject(IProtocolFactory, tls.wrap(Factory()))
+        verifyObject(IStreamServerEndpoint, TLSEndpoint(tls, TCP4ServerEndpoint(reactor, 0)))
+
+    def test_wraps(self) -> None:
+        """Starts, stops and refusals are the wrapped factory's."""
+        factory = Factory.forProtocol(Protocol)
+        wrapped = TLSFactory(ServerTLS(Clock()), factory)
+        wrapped.doStart()
+        self.assertEqual(factory.numPorts, 1)
+        wrapped.doStop()
+        self.assertEqual(factory.numPorts, 0)
+        address = IPv4Address("TCP", "192.0.2.1", 1)
+        self.assertIsNot(wrapped.buildProtocol(address), None)
+        factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        self.assertIs(wrapped.buildProtocol(address), None)
+
+
+class EndpointTests(TestCase):
+    """A bare protocol, on endpoints of any kind."""
+
+    timeout = 60
+
+    async def _check(self, endpoint: IStreamServerEndpoint, family: str) -> None:
+        lost: Deferred[None] = Deferred()
+
+        class Told(EchoProtocol):
+            def connectionLost(self, reason: object = None) -> None:
+                lost.callback(None)
+
+        port = await TLSEndpoint(ServerTLS(reactor), endpoint).listen(Factory.forProtocol(Told))
+        self.addCleanup(port.stopListening)
+        host: Any = port.getHost()
+
+        def client() -> tuple[bytes, bool]:
+            with socket.socket(getattr(socket, family)) as sock:
+                sock.settimeout(PATIENCE)
+                sock.connect(host.name if family == "AF_UNIX" else (host.host, host.port))
+                peer = TLSPeer(sock).shake()
+                sock.sendall(peer.sealed(b"x" * 100_000) + peer.end())
+                return peer.receiveAll(), peer.isEnded
+
+        self.assertEqual(await deferToThread(client), (b"x" * 100_000, True))
+        await lost
+
+    async def test_tcp(self) -> None:
+        """TCP."""
+        await self._check(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), "AF_INET")
+
+    async def test_unix(self) -> None:
+        """A UNIX socket."""
+        await self._check(UNIXServerEndpoint(reactor, self.mktemp()), "AF_UNIX")
