@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import BadSpec, Fault, parseFault
     from echo_app.interfaces import IEchoUser, IResponder
-    from echo_app.proxy.gate import ProxyEndpoint, ProxyGateFactory
+    from echo_app.proxy.gate import ProxyHeaders
     from echo_app.responders.framing import BadRequest, Framing
     from echo_app.service.echoservice import EchoService
+    from echo_app.service.listeners import Listener
+    from echo_app.stack.stack import Stack
     from echo_app.stream.protocol import EchoFactory, EchoProtocol
-    from echo_app.tls.endpoint import TLSEndpoint
     from echo_app.tls.server import ServerTLS
     from echo_app.transport.sockets import Keepalive
     from echo_app.udp.port import DatagramEndpoint
@@ -45,11 +46,11 @@ __all__ = [
     "IResponder",
     "Keepalive",
     "Limits",
+    "Listener",
     "Options",
-    "ProxyEndpoint",
-    "ProxyGateFactory",
+    "ProxyHeaders",
     "ServerTLS",
-    "TLSEndpoint",
+    "Stack",
     "makeService",
     "parseFault",
 ]
@@ -70,11 +71,11 @@ _MODULES = {
     "IResponder": "interfaces",
     "Keepalive": "transport.sockets",
     "Limits": "connections.limits",
+    "Listener": "service.listeners",
     "Options": "cli.options",
-    "ProxyEndpoint": "proxy.gate",
-    "ProxyGateFactory": "proxy.gate",
+    "ProxyHeaders": "proxy.gate",
     "ServerTLS": "tls.server",
-    "TLSEndpoint": "tls.endpoint",
+    "Stack": "stack.stack",
     "makeService": "cli.tap",
     "parseFault": "faults.spec",
 }

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
-from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IProtocol,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
 from zope.interface import Attribute, Interface
+
+# Builds the layers of an accepted connection, from the peer's address, and returns the lowest one. None is a
+# refusal.
+Accept: TypeAlias = Callable[[IAddress | None], IProtocol | None]
+
+# The same for an admitted connection, which has a number: 1, 2, 3 and so on, in the order of admission.
+Build: TypeAlias = Callable[[IAddress | None, int], IProtocol | None]
 
 
 class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
@@ -26,10 +41,12 @@ class Counted(Protocol):
     """What limits, time-outs and a drain ask of a connection's protocol.
 
     :ivar pending: answers that are under way, and are owed though nothing of them is written yet.
+    :ivar number: the connection's number; None where it has none yet, or nothing records it.
     """
 
     transport: IStreamTransport
     pending: int
+    number: int | None
 
     def finish(self) -> None:
         """Closes the connection when everything that was written is sent."""

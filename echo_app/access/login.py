@@ -33,11 +33,10 @@ from twisted.python.failure import Failure
 from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.gate import Gate, endReading
-from echo_app.connections.record import noteEnd, recordOf
-from echo_app.interfaces import IEchoUser, ITLSTransport
-from echo_app.stream.protocol import Build
+from echo_app.connections.record import Ending, recordOf
+from echo_app.connections.registry import ConnectionRegistry
+from echo_app.interfaces import Accept, Build, IEchoUser, ITLSTransport
 from echo_app.transport.sockets import reset, whenLost
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Logins:
     :ivar underWay: lines that are read and not answered.
     """
 
-    def __init__(self, portal: Portal, connections: ConnectionCounts, clock: IReactorTime) -> None:
+    def __init__(self, portal: Portal, connections: ConnectionRegistry, clock: IReactorTime) -> None:
         if IUsernamePassword not in portal.listCredentialsInterfaces():
             raise ValueError("the portal has no checker for an IUsernamePassword")
         self.portal = portal
@@ -85,9 +84,15 @@ class Logins:
         self.clock = clock
         self.underWay = 0
 
-    def wrap(self, build: Build) -> Build:
-        """Puts a gate before what `build` makes; for ``EchoFactory.wrap``."""
-        return lambda _address, number: LoginGate(lambda peer: build(peer, number), self)
+    def layer(self, build: Build) -> Build:
+        """Puts a login gate below the layers that `build` makes."""
+
+        def buildGate(_address: IAddress | None, number: int) -> IProtocol:
+            gate = LoginGate(lambda peer: build(peer, number), self)
+            gate.number = number
+            return gate
+
+        return buildGate
 
     def reload(self) -> None:
         """Has the checkers of ours that read files read them again."""
@@ -111,10 +116,10 @@ class LoginGate(Gate):
     :param logins: the portal, and what the gates have in common.
     """
 
-    name = "auth"
+    ending = Ending.AUTH
     silence = patience = PATIENCE
 
-    def __init__(self, build: Callable[[IAddress], IProtocol | None], logins: Logins) -> None:
+    def __init__(self, build: Accept, logins: Logins) -> None:
         super().__init__(build, logins.connections, logins.clock)
         self._logins = logins
         self._state = _State.READING
@@ -185,8 +190,7 @@ class LoginGate(Gate):
     def _isTaken(self) -> bool:
         """Counts a login as under way; resets its connection if it is one too many."""
         if self._logins.underWay >= UNDER_WAY:
-            self.connections.refused.add("too-many-logins")
-            noteEnd(self.transport, self.name, "too-many-logins")
+            self.connections.refuse(self.transport, self.ending, "too-many-logins")
             reset(self.transport)
             return False
         self._logins.underWay += 1
@@ -249,8 +253,8 @@ class LoginGate(Gate):
             self._refuse("bad-login", "sent no login line", "the first line is: login USER PASSWORD")
 
     def _refuse(self, reason: str, what: str, answer: str) -> None:
-        self.connections.refused.add(reason, f"{describe(self.transport.getPeer())} {what}")
-        noteEnd(self.transport, self.name, reason)
+        line = f"{describe(self.transport.getPeer())} {what}"
+        self.connections.refuse(self.transport, self.ending, reason, line=line)
         self._state = _State.REFUSED
         self.received.clear()
         self._pause()

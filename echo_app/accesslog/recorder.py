@@ -91,7 +91,7 @@ class Recorder:
             "user": record.user,
             "start": start.replace("+00:00", "Z"),
             "seconds": round(self._elapsed() - record.began, 6),
-            "ended": record.ended,
+            "ended": record.ended and record.ended.value,
             "detail": record.detail or None,
             "faults": list(record.faults) or None,
         }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import suppress
-from functools import partial
 from termios import FIONREAD
 from typing import Any, ClassVar
 
@@ -22,7 +21,7 @@ from twisted.python.failure import Failure
 
 from echo_app.accesslog.recorder import Recorder, Values
 from echo_app.addresses import describe, transportName
-from echo_app.connections.record import ConnectionRecord, recordOf
+from echo_app.connections.record import ConnectionRecord, Ending, recordOf
 from echo_app.tls.facts import tlsFactsOf
 from echo_app.transport.layer import bottomOf
 from echo_app.transport.sockets import queued
@@ -172,15 +171,15 @@ def _tlsValues(transport: object) -> Values:
 def _end(record: ConnectionRecord, reason: Failure, error: int | None) -> None:
     """Says why a connection ended, if nobody has."""
     if isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-        record.end("fin" if record.isPeerEnded else "closed")
+        record.end(Ending.FIN if record.isPeerEnded else Ending.CLOSED)
     elif _isLost(reason):
         if error in (None, 0, *_RESETS):
-            record.end("reset")
+            record.end(Ending.RESET)
         else:
-            record.end("timeout", errno.errorcode.get(error, str(error)))
+            record.end(Ending.TIMEOUT, errno.errorcode.get(error, str(error)))
     else:
         assert reason.type is not None
-        record.end("error", reason.type.__name__)
+        record.end(Ending.ERROR, reason.type.__name__)
 
 
 def _isLost(reason: Failure) -> bool:
@@ -188,18 +187,11 @@ def _isLost(reason: Failure) -> bool:
     return isinstance(reason.value, ConnectionLost) and not isinstance(reason.value, ConnectionAborted)
 
 
-def recordConnections(port: Any, recorder: Recorder, name: str, address: str) -> bool:
-    """Records the connections that a listening port accepts from now on.
+def recordedTransport(kind: type, recorder: Recorder, name: str, address: str) -> type:
+    """Returns a class of transports that record their connections, derived from another class.
 
-    :param port: what an endpoint's ``listen`` returned; after ``direct(port)``, if that is called.
-    :param name: what the listener is called, such as ``tcp``.
+    :param name: the listener's name, such as ``tcp``.
     :param address: where it listens.
-    :return: whether it applies: the port must make a transport of Twisted's for each connection.
     """
-    made = getattr(port, "transport", None)
-    kind, more = (made.func, made.keywords) if isinstance(made, partial) else (made, {})
-    if not (isinstance(kind, type) and issubclass(kind, tcp.Server)):
-        return False
     members = {"recorder": recorder, "listener": {"transport": name, "listener": address}}
-    port.transport = partial(type(f"Recorded{kind.__name__}", (_Recorded, kind), members), **more)
-    return True
+    return type(f"Recorded{kind.__name__}", (_Recorded, kind), members)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -14,12 +15,11 @@ from twisted.python.usage import UsageError
 from echo_app.cli.options import Options
 from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.connections.limits import Limits
-from echo_app.proxy.gate import LOOPBACK, ProxyEndpoint
+from echo_app.proxy.gate import LOOPBACK, ProxyHeaders
 from echo_app.service.echoservice import EchoService
 from echo_app.service.endpoints import BadDescription, NamedEndpoint, endpointFromDescription
-from echo_app.service.listeners import BACKLOG
+from echo_app.service.listeners import BACKLOG, Listener
 from echo_app.text import reasonOf
-from echo_app.tls.endpoint import TLSEndpoint
 from echo_app.udp.port import DatagramEndpoint
 
 # What a plugin of twistd's is looked in for.
@@ -68,7 +68,7 @@ def _reasonFor(failures: list[Failure]) -> str:
 def _makeService(options: Options, reactor: Any) -> EchoService:
     return EchoService(
         reactor,
-        list(_endpoints(options, reactor)),
+        list(_listeners(options, reactor)),
         [
             DatagramEndpoint(reactor, port, interface)
             for port in options["udp-ports"]
@@ -97,25 +97,25 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
     )
 
 
-def _endpoints(options: Options, reactor: Any) -> Iterator[IStreamServerEndpoint]:
+def _listeners(options: Options, reactor: Any) -> Iterator[Listener]:
     yield from _tcp(options, reactor, "port", options["ports"])
     if options["tls-ports"]:
         tls = options.serverTLS(reactor)
-        for endpoint in _tcp(options, reactor, "tls", options["tls-ports"]):
-            yield TLSEndpoint(tls, endpoint)
+        for listener in _tcp(options, reactor, "tls", options["tls-ports"]):
+            yield replace(listener, tls=tls)
     for description in options["endpoints"]:
         name = f"--listen {description!r}"
         try:
-            yield NamedEndpoint(name, endpointFromDescription(reactor, description))
+            yield Listener(NamedEndpoint(name, endpointFromDescription(reactor, description)))
         except BadDescription as error:
             raise UsageError(f"{name}: {error}") from None
 
 
-def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[NamedEndpoint]:
+def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[Listener]:
+    isProxied = options["proxy-protocol"]
+    proxy = ProxyHeaders(reactor, options["trusted-proxies"] or LOOPBACK) if isProxied else None
     for port in ports:
         for interface in options["interfaces"]:
             kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
             endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
-            if options["proxy-protocol"]:
-                endpoint = ProxyEndpoint(endpoint, reactor, options["trusted-proxies"] or LOOPBACK)
-            yield NamedEndpoint(f"--{option} {port} on {interface}", endpoint)
+            yield Listener(NamedEndpoint(f"--{option} {port} on {interface}", endpoint), proxy=proxy)

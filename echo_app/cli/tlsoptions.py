@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.usage import Options, UsageError
 
 from echo_app.cli.arguments import named, portNumber, positiveNumber, row
-from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
+from echo_app.connections.limits import HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
     from echo_app.tls.server import ServerTLS

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.limits import LINGER
-from echo_app.connections.record import noteEnd
+from echo_app.connections.record import Ending, noteEnd
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.transport.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Drain:
     :param clock: what time is.
     """
 
-    def __init__(self, connections: ConnectionCounts, clock: IReactorTime) -> None:
+    def __init__(self, connections: ConnectionRegistry, clock: IReactorTime) -> None:
         self._connections = connections
         self._clock = clock
         self._deadline = clock.seconds() + connections.limits.drainTimeout
@@ -116,7 +116,7 @@ class Drain:
 
     def _end(self, protocol: Counted, seen: _Draining) -> None:
         """Sends our end of stream; the peer's own, or the next look, closes the connection."""
-        noteEnd(protocol.transport, "drain")
+        noteEnd(protocol.transport, Ending.DRAIN)
         if not canHalfClose(protocol.transport):
             # It would shut down the TCP connection below Twisted's TLS: a truncation.
             self._close(protocol, seen)
@@ -131,6 +131,4 @@ class Drain:
     def _abort(self, protocol: Counted) -> None:
         if protocol not in self._aborted:
             self._aborted.add(protocol)
-            self._connections.aborted += 1
-            noteEnd(protocol.transport, "drain")
-            protocol.transport.abortConnection()
+            self._connections.abort(protocol.transport)

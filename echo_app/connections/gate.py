@@ -19,11 +19,11 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.limits import LINGER
-from echo_app.connections.record import noteEnd, recordOf
+from echo_app.connections.record import Ending, recordOf
 from echo_app.connections.refusal import Refusal
-from echo_app.interfaces import IStreamTransport
+from echo_app.connections.registry import ConnectionRegistry
+from echo_app.interfaces import Accept, IStreamTransport
 from echo_app.transport.sockets import canHalfClose, reset
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Gate(Protocol):
     :param build: makes the next protocol, from the peer's address; None resets the connection.
     :param connections: what the connection is counted in meanwhile.
     :param clock: what time is.
-    :cvar name: what it waits for, in the counts of what timed out.
+    :cvar ending: the ending of a connection that the gate ends.
     :cvar silence: seconds until the first byte; None is no limit.
     :cvar patience: seconds from the first byte until it has handed over.
     :ivar received: what came so far; bounding it is the subclass's business.
@@ -48,14 +48,15 @@ class Gate(Protocol):
 
     transport: IStreamTransport
     pending = 0
-    name: str
+    number: int | None = None
+    ending: Ending
     silence: float | None = None
     patience: float
 
     def __init__(
         self,
-        build: Callable[[IAddress], IProtocol | None],
-        connections: ConnectionCounts,
+        build: Accept,
+        connections: ConnectionRegistry,
         clock: IReactorTime,
     ) -> None:
         self.received = bytearray()
@@ -75,8 +76,7 @@ class Gate(Protocol):
 
     def expired(self) -> None:
         """The time is over."""
-        self.connections.cut(self.name)
-        noteEnd(self.transport, self.name, "timeout")
+        self.connections.timeOut(self.transport, self.ending, "timeout")
         reset(self.transport)
 
     def pendingPeer(self) -> IAddress | None:

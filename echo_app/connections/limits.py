@@ -10,6 +10,9 @@ from dataclasses import dataclass
 # that long: a few round trips on any path, and not much for a stop to wait.
 LINGER = 1.0
 
+# Seconds until a TLS handshake must be complete.
+HANDSHAKE_TIMEOUT = 30.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

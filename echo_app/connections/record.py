@@ -9,30 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from echo_app.transport.layer import downFrom
 
-# Why a connection ended. What nobody says is seen at its end: the peer's FIN, its reset, that the kernel gave
-# it up, an error, and otherwise that our side closed it.
-ENDS = (
-    "fin",
-    "reset",
-    "timeout",
-    "closed",
-    "error",
-    "idle",
-    "stall",
-    "drain",
-    "limit",
-    "denied",
-    "header",
-    "preamble",
-    "auth",
-    "tls",
-    "fault",
-    "responder",
-)
+
+class Ending(Enum):
+    """Why a connection ended; the value is the word in the access log.
+
+    The transport's end shows the first five. The part that ends the connection notes the others.
+    """
+
+    FIN = "fin"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    CLOSED = "closed"
+    ERROR = "error"
+    IDLE = "idle"
+    STALL = "stall"
+    DRAIN = "drain"
+    LIMIT = "limit"
+    DENIED = "denied"
+    HEADER = "header"
+    PREAMBLE = "preamble"
+    AUTH = "auth"
+    TLS = "tls"
+    FAULT = "fault"
+    RESPONDER = "responder"
 
 
 class PlainCounts(Protocol):
@@ -55,7 +59,7 @@ class ConnectionRecord:
     :param number: its number in the order of admission; None for one that was refused.
     :param user: who logged in.
     :param faults: the texts of the faults that were chosen for it; set as a whole.
-    :param ended: why it ended, one of :data:`ENDS`; set by :meth:`end`.
+    :param ended: why it ended; set by :meth:`end`.
     :param detail: what is to be said of that besides, such as which limit.
     :param prefix: bytes that gates took off the stream's beginning: a header, a login line, a preamble.
     :param greeting: bytes that gates sent before the stream, such as the answer to a login.
@@ -68,21 +72,20 @@ class ConnectionRecord:
     number: int | None = None
     user: str | None = None
     faults: Sequence[str] = ()
-    ended: str | None = None
+    ended: Ending | None = None
     detail: str = ""
     prefix: int = 0
     greeting: int = 0
     plain: PlainCounts | None = None
     isPeerEnded: bool = False
 
-    def end(self, why: str, detail: str = "") -> None:
-        """Says why the connection ends; the first to say so counts, since what follows follows from it.
+    def end(self, ending: Ending, detail: str = "") -> None:
+        """Notes why the connection ends; only the first call counts, since later events follow from it.
 
-        :param why: one of :data:`ENDS`.
-        :param detail: what is to be said besides; it is escaped when it is written.
+        :param detail: more about the ending; it is escaped when it is written.
         """
         if self.ended is None:
-            self.ended, self.detail = why, detail
+            self.ended, self.detail = ending, detail
 
 
 def recordOf(transport: object) -> ConnectionRecord | None:
@@ -94,8 +97,8 @@ def recordOf(transport: object) -> ConnectionRecord | None:
     return None
 
 
-def noteEnd(transport: object, why: str, detail: str = "") -> None:
-    """Says in a connection's record, if there is one, why it ends."""
+def noteEnd(transport: object, ending: Ending, detail: str = "") -> None:
+    """Notes in a connection's record, if there is one, why it ends."""
     record = recordOf(transport)
     if record is not None:
-        record.end(why, detail)
+        record.end(ending, detail)

@@ -1,4 +1,4 @@
-"""Connections that are refused."""
+"""Refused connections."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import cast
 from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import Protocol
 
-from echo_app.connections.record import noteEnd
+from echo_app.connections.record import Ending, noteEnd
 from echo_app.interfaces import IStreamTransport
 from echo_app.transport.sockets import reset
 
 
 class Refusal(Protocol):
-    """Resets its connection at once, so that nobody takes a refusal for an empty echo.
+    """Resets its connection at once, so that the peer does not take the refusal for an empty echo.
 
     It stands where ``buildProtocol`` could return None, which over ``ssl:`` and ``haproxy:`` leaves
     the peer connected.
 
-    :param reason: why, as it is counted.
+    :param ending: the reason.
+    :param detail: more about it.
     """
 
-    def __init__(self, reason: str = "") -> None:
-        self._reason = reason
+    def __init__(self, ending: Ending = Ending.DENIED, detail: str = "") -> None:
+        self.ending = ending
+        self.detail = detail
 
     def makeConnection(self, transport: ITransport) -> None:
         """Resets the connection."""
-        isLimit = self._reason.startswith("max-")
-        noteEnd(transport, "limit" if isLimit else "denied", self._reason.removeprefix("denied"))
+        noteEnd(transport, self.ending, self.detail)
         reset(cast(IStreamTransport, transport))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from echo_app.connections.counts import ConnectionCounts
-from echo_app.connections.record import noteEnd
+from echo_app.connections.record import Ending
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.transport.sockets import Progress, progressOf
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TimeoutSweep:
     :param clock: what time is.
     """
 
-    def __init__(self, connections: ConnectionCounts, clock: IReactorTime) -> None:
+    def __init__(self, connections: ConnectionRegistry, clock: IReactorTime) -> None:
         self._connections = connections
         self._clock = clock
         self._seen: dict[Counted, tuple[Progress, float, float]] = {}
@@ -94,13 +94,12 @@ class TimeoutSweep:
             self._seen[protocol] = (progress, movedAt, paidAt)
         limits = self._connections.limits
         if limits.stallTimeout is not None and progress.owed and now - paidAt >= limits.stallTimeout:
-            self._cut(protocol, "stall", progress)
+            self._cut(protocol, Ending.STALL, progress)
         elif limits.idleTimeout is not None and now - movedAt >= limits.idleTimeout:
-            self._cut(protocol, "idle", progress)
+            self._cut(protocol, Ending.IDLE, progress)
 
-    def _cut(self, protocol: Counted, reason: str, progress: Progress) -> None:
-        self._connections.cut(reason)
-        noteEnd(protocol.transport, reason)
+    def _cut(self, protocol: Counted, ending: Ending, progress: Progress) -> None:
+        self._connections.timeOut(protocol.transport, ending)
         if progress.owed or progress.unread:
             protocol.transport.abortConnection()
         else:

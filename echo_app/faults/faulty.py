@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.faults.spec import Fault
-    from echo_app.stream.protocol import Build
+    from echo_app.interfaces import Build
 
 
 class Faulty:
     """Makes the protocols of connections, some of them with faults; a ``Build`` itself.
-
-    ``factory.wrap(lambda build: Faulty(build, reactor, faults, seed))`` is how a factory has it.
 
     :param build: makes the plain protocols.
     :param clock: what time is.
@@ -55,9 +53,11 @@ class Faulty:
         self._cap = cap
         self._since = since
 
-    def __call__(self, address: IAddress | None, number: int) -> IProtocol:
+    def __call__(self, address: IAddress | None, number: int) -> IProtocol | None:
         """Returns the protocol of the connection from this address, with this number."""
         protocol = self._build(address, number)
+        if protocol is None:
+            return None
         chosen = list(self._choose(number - self._since(), self._faults()))
         return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
 

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.connections.limits import LINGER
-from echo_app.connections.record import noteEnd, recordOf
+from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.faults.draws import Draws
 from echo_app.faults.flowlayer import CAP, FlowLayer
 from echo_app.faults.valves import Bandwidth, Chop, Corrupt, Latency, Stall, Valve, Window
@@ -130,7 +130,7 @@ class FaultLayer(FlowLayer):
             self._vanish()
             return
         if fault.name != "half-close":
-            noteEnd(self.transport, "fault", str(fault))
+            noteEnd(self.transport, Ending.FAULT, str(fault))
         if fault.name == "reset" and not fault.afterBytes:
             self.abortConnection()
             return

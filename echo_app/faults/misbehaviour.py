@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress
@@ -16,10 +15,11 @@ from echo_app.faults.refusing import Refusing
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime
 
+    from echo_app.connections.registry import ConnectionRegistry
     from echo_app.faults.plan import FaultPlan
     from echo_app.faults.spec import Fault
+    from echo_app.interfaces import Build
     from echo_app.service.listeners import Listeners
-    from echo_app.stream.protocol import Build, EchoFactory
     from echo_app.udp.protocol import EchoDatagramProtocol
 
 
@@ -38,9 +38,9 @@ class Misbehaviour:
         self._isChosen = isChosen
         self._refusing: Refusing | None = None
 
-    def wrap(self, factory: EchoFactory) -> None:
-        """Puts what goes wrong before the protocols of a factory that has its counts."""
-        factory.wrap(partial(self._choose, factory) if self._isChosen else self._faulty)
+    def layer(self, build: Build, connections: ConnectionRegistry) -> Build:
+        """Puts the faults, and the gate of their preamble, below the layers that `build` makes."""
+        return self._choosing(build, connections) if self._isChosen else self._faulty(build)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
         """Returns what makes protocols with these faults; None is those of the plan."""
@@ -54,18 +54,15 @@ class Misbehaviour:
             lambda: plan.since,
         )
 
-    def _choose(self, factory: EchoFactory, build: Build) -> Build:
-        """Returns what makes gates before the protocols."""
-
-        def made(_address: IAddress | None, number: int) -> IProtocol:
-            assert factory.connections is not None
-            return PreambleGate(
-                lambda peer, faults: self._faulty(build, faults)(peer, number),
-                factory.connections,
-                self._clock,
+    def _choosing(self, build: Build, connections: ConnectionRegistry) -> Build:
+        def buildGate(_address: IAddress | None, number: int) -> IProtocol:
+            gate = PreambleGate(
+                lambda peer, faults: self._faulty(build, faults)(peer, number), connections, self._clock
             )
+            gate.number = number
+            return gate
 
-        return made
+        return buildGate
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns what makes the protocols of UDP ports, with what goes wrong before those made so far."""

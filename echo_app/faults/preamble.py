@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.addresses import describe
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.gate import Gate, endReading
-from echo_app.connections.record import noteEnd
+from echo_app.connections.record import Ending
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.faults.plan import MOST
 from echo_app.faults.spec import BadSpec, Fault, parseFault
 
@@ -35,17 +35,17 @@ _NAME = b"!fault"
 _BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
 
 # Makes the next protocol, from the peer's address and the faults that it chose; None is no choice.
-FaultyBuild: TypeAlias = "Callable[[IAddress | None, tuple[Fault, ...] | None], IProtocol]"
+FaultyBuild: TypeAlias = "Callable[[IAddress | None, tuple[Fault, ...] | None], IProtocol | None]"
 
 
 class PreambleGate(Gate):
     """Reads the preamble, if there is one, and hands the connection over with the faults that it chooses."""
 
-    name = "preamble"
+    ending = Ending.PREAMBLE
     # To cover a retransmission (RFC 6298, 2.1: a second at first).
     patience = 3.0
 
-    def __init__(self, build: FaultyBuild, connections: ConnectionCounts, clock: IReactorTime) -> None:
+    def __init__(self, build: FaultyBuild, connections: ConnectionRegistry, clock: IReactorTime) -> None:
         super().__init__(lambda peer: build(peer, None), connections, clock)
         self._buildFaulty = build
 
@@ -97,8 +97,8 @@ class PreambleGate(Gate):
 
     def _refuse(self, why: str) -> None:
         peer = describe(self.transport.getPeer())
-        self.connections.refused.add("bad-preamble", f"{peer} sent !fault: {why}")
-        noteEnd(self.transport, self.name, why)
+        line = f"{peer} sent !fault: {why}"
+        self.connections.refuse(self.transport, self.ending, "bad-preamble", why, line)
         self.dismiss(f"!fault error: {why}\n".encode())
 
 

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
 from echo_app.connections.limits import LINGER
-from echo_app.connections.record import noteEnd
+from echo_app.connections.record import Ending, noteEnd
 from echo_app.responders.answers import Answer, Answers
 from echo_app.responders.framing import INCOMPLETE, Requests
 from echo_app.stream.protocol import EchoProtocol
@@ -180,7 +180,7 @@ class AnsweringProtocol(EchoProtocol):
         """Ends the stream to the peer, whose own end, or a second, ends the connection."""
         self._stop()
         transport = self.transport
-        noteEnd(transport, "responder")
+        noteEnd(transport, Ending.RESPONDER)
         transport.unregisterProducer()
         if not self._isEnded:
             # What comes now is read and forgotten: a close with unread input would be a reset.

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import describe
-from echo_app.connections.counts import Tally
+from echo_app.connections.registry import ReasonCounter
 from echo_app.responders.framing import BadRequest, Framing, lines
 from echo_app.text import escaped
 
@@ -79,7 +79,7 @@ class Answers:
     ) -> None:
         self.framing = framingOf(responder)
         self.clock = clock
-        self.unanswered = Tally("requests without an answer", clock.seconds)
+        self.unanswered = ReasonCounter("requests without an answer", clock.seconds)
         self._responder: Callable[[Any], Any] = responder
         self._timeout = timeout
         self._most = most

@@ -1,4 +1,4 @@
-"""From settings to a service: the one place where the parts meet.
+"""The echo service: it puts the parts together, listens, and stops.
 
 The states of :class:`EchoService`: closed; listening, from ``listen()`` on, which opens everything once;
 running, from ``startService`` on; draining, from ``stopService`` until its Deferred fires; closed again.
@@ -16,6 +16,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -24,20 +25,20 @@ from echo_app.access.login import Logins
 from echo_app.accesslog.file import AccessLog
 from echo_app.accesslog.recorder import Recorder
 from echo_app.accesslog.transports import UnknownTransports
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.drain import Drain
 from echo_app.connections.limits import Limits
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import TimeoutSweep
 from echo_app.faults.misbehaviour import Misbehaviour
 from echo_app.faults.plan import FaultPlan
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
-from echo_app.service.listeners import Listeners
+from echo_app.service.listeners import Listener, Listeners
 from echo_app.service.readyfile import ReadyFile
 from echo_app.service.shared import Shared
 from echo_app.service.snapshot import Snapshot, logAtStop
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
-from echo_app.tls.endpoint import TLSEndpoint
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
@@ -60,10 +61,10 @@ class EchoService(Service):
     It can be started again after it was stopped.
 
     :param reactor: what time is.
-    :param endpoints: where streams are taken.
+    :param endpoints: where it listens for streams; a :class:`~echo_app.service.listeners.Listener` adds TLS
+        or the PROXY protocol.
     :param datagramEndpoints: where datagrams are taken.
-    :param factory: makes the protocols; an :class:`EchoFactory` or a subclass. Its `connections` are
-        replaced by the service's, and its `protocol` where there is a responder.
+    :param factory: makes the protocols; None is an :class:`EchoFactory`. A responder replaces its `protocol`.
     :param responder: answers in place of the echo: a name, as for ``--responder``, or a function, or what
         provides ``IResponder``.
     :param responderTimeout: seconds that its answer may take; None is no limit.
@@ -89,10 +90,10 @@ class EchoService(Service):
     def __init__(
         self,
         reactor: IReactorTime,
-        endpoints: Sequence[IStreamServerEndpoint] = (),
+        endpoints: Sequence[IStreamServerEndpoint | Listener] = (),
         datagramEndpoints: Sequence[DatagramEndpoint] = (),
         *,
-        factory: EchoFactory | None = None,
+        factory: Factory | None = None,
         limits: Limits | None = None,
         keepalive: Keepalive | None = Keepalive(),
         direct: bool = True,
@@ -111,12 +112,12 @@ class EchoService(Service):
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
         self._reactor = reactor
-        self._endpoints = tuple(endpoints)
+        self._asked = [each if isinstance(each, Listener) else Listener(each) for each in endpoints]
         self._datagramEndpoints = tuple(datagramEndpoints)
-        self._tls = {each.tls for each in self._endpoints if isinstance(each, TLSEndpoint)}
+        self._tls = {each.tls for each in self._asked if each.tls is not None}
         self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
         recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
-        self._connections = ConnectionCounts(
+        self._connections = ConnectionRegistry(
             Limits() if limits is None else limits,
             reactor.seconds,
             descriptorLimit=descriptorLimit,
@@ -130,7 +131,8 @@ class EchoService(Service):
         self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, self._connections, reactor)
         self._factory = EchoFactory() if factory is None else factory
-        self._prepareFactory(isEcho=responder == "echo")
+        if responder != "echo":
+            self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
         self._sweep = TimeoutSweep(self._connections, reactor)
@@ -165,7 +167,7 @@ class EchoService(Service):
         if self._faults is None:
             raise ValueError("the service was made without faults")
         self._listeners.acceptQueued()
-        self._faults.set(faults, self._factory.admitted)
+        self._faults.set(faults, self._connections.admitted)
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
@@ -227,18 +229,15 @@ class EchoService(Service):
         if self._drain is not None:
             self._drain.abort()
 
-    def _prepareFactory(self, isEcho: bool) -> None:
-        """Has the factory count its connections, answer them, and put before them what comes first.
-
-        :param isEcho: its own protocol stays.
-        """
-        self._factory.connections = self._connections
-        if not isEcho:
-            self._factory.protocol = self._responder.stream
-        if self._faults is not None:
-            self._faults.wrap(self._factory)
-        if self._logins is not None:
-            self._factory.wrap(self._logins.wrap)
+    def _stackOf(self, listener: Listener) -> Stack:
+        return Stack(
+            self._factory,
+            self._connections,
+            proxy=listener.proxy,
+            tls=listener.tls,
+            logins=self._logins,
+            faults=self._faults,
+        )
 
     def _announce(self) -> None:
         log.info("echo_app {version} started", version=__version__)
@@ -270,7 +269,7 @@ class EchoService(Service):
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
         try:
-            await self._listeners.open(self._endpoints, self._factory, self._datagramEndpoints, datagrams)
+            await self._listeners.open(self._asked, self._stackOf, self._datagramEndpoints, datagrams)
         except CannotListenError:
             self._closeAccessLog()
             raise

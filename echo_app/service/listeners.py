@@ -1,4 +1,4 @@
-"""What a service listens on: opened all together or not at all, prepared for exact echoes, and closed.
+"""The listeners of a service: opened all together or not at all, prepared for exact echoes, and closed.
 
 The states of :class:`Listeners`: closed; opening, while ``open()`` runs; open, until ``close()``. A failure
 to open closes what was opened before it.
@@ -10,16 +10,17 @@ import select
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from traceback import clear_frames
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet import unix
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    IProtocolFactory,
     IReadDescriptor,
     IStreamServerEndpoint,
 )
@@ -27,20 +28,35 @@ from twisted.logger import Logger
 
 from echo_app.accesslog.datagrams import RecordedDatagrams
 from echo_app.accesslog.recorder import Recorder
-from echo_app.accesslog.transports import recordConnections
+from echo_app.accesslog.transports import recordedTransport
 from echo_app.addresses import describe, isWildcardHost, transportName
-from echo_app.proxy.gate import ProxyGateFactory
-from echo_app.stream.protocol import EchoFactory
-from echo_app.tls.endpoint import TLSEndpoint
-from echo_app.transport.direct import direct
-from echo_app.transport.sockets import CountingUNIXServer, Keepalive, setConnectionOptions
+from echo_app.transport.direct import setTransport
+from echo_app.transport.sockets import Keepalive, setConnectionOptions
 from echo_app.udp.port import DatagramEndpoint, DatagramPort
 from echo_app.udp.protocol import EchoDatagramProtocol
+
+if TYPE_CHECKING:
+    from echo_app.proxy.gate import ProxyHeaders
+    from echo_app.tls.server import ServerTLS
 
 log = Logger()
 
 # Connections that the kernel may hold for us until they are accepted.
 BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listener of a service: an endpoint, and the layers that only its connections have.
+
+    :param endpoint: where it listens.
+    :param tls: its connections use TLS; None is no TLS.
+    :param proxy: its connections begin with a header of the PROXY protocol, before TLS; None is no header.
+    """
+
+    endpoint: IStreamServerEndpoint
+    tls: ServerTLS | None = None
+    proxy: ProxyHeaders | None = None
 
 
 class Listeners:
@@ -71,29 +87,26 @@ class Listeners:
 
     async def open(
         self,
-        endpoints: Sequence[IStreamServerEndpoint],
-        factory: EchoFactory,
+        listeners: Sequence[Listener],
+        stackOf: Callable[[Listener], IProtocolFactory],
         datagramEndpoints: Sequence[DatagramEndpoint],
         datagramProtocol: Callable[[], EchoDatagramProtocol],
     ) -> None:
         """Opens everything, and logs each listener.
 
-        :param factory: makes the protocols of connections.
+        :param stackOf: returns the factory of a listener's connections.
         :param datagramProtocol: makes the protocol of a UDP port.
         :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
             turn.
         """
-        self._asked = (*endpoints, *datagramEndpoints)
+        self._asked = (*listeners, *datagramEndpoints)
         asked: object = None
         try:
-            for asked in endpoints:
-                port = await maybeDeferred(asked.listen, factory)
+            for listener in listeners:
+                asked = listener.endpoint
+                port = await maybeDeferred(listener.endpoint.listen, stackOf(listener))
                 self._ports.append(port)
-                self._prepare(port)
-                if self._recorder is not None:
-                    host = port.getHost()
-                    recordConnections(port, self._recorder, _nameOf(asked, host), describe(host))
-                _countPending(port, factory)
+                self._prepare(port, listener)
             for asked in datagramEndpoints:
                 protocol = datagramProtocol()
                 if self._recorder is not None:
@@ -105,8 +118,8 @@ class Listeners:
             if isinstance(error, CannotListenError):
                 raise
             raise CannotListenError(None, repr(asked), error) from error
-        for (name, host), port in zip(self.named(), self._ports, strict=True):
-            _logListener(name, host, _gateOf(port) is not None)
+        for each, (name, host) in zip(self._asked, self.named(), strict=True):
+            _logListener(name, host, isinstance(each, Listener) and each.proxy is not None)
 
     def acceptQueued(self) -> None:
         """Accepts the connections that wait in the kernel: closing a listener would reset them."""
@@ -152,33 +165,24 @@ class Listeners:
             closing.addErrback(lambda failure: log.failure("closing a listener", failure))
         return DeferredList(closings)
 
-    def _prepare(self, port: Any) -> None:
+    def _prepare(self, port: Any, listener: Listener) -> None:
         """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
         sock = getattr(port, "socket", None)
         if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
             setConnectionOptions(sock, self._keepalive)
-        if getattr(port, "transport", None) is unix.Server:
-            port.transport = CountingUNIXServer
-        if self._isDirect:
-            direct(port)
+        host = port.getHost()
+
+        def derive(kind: type) -> type:
+            if self._recorder is None:
+                return kind
+            return recordedTransport(kind, self._recorder, _nameOf(listener, host), describe(host))
+
+        setTransport(port, isDirect=self._isDirect, derive=derive)
 
 
 def _nameOf(asked: object, host: IAddress) -> str:
-    """Returns what a listener is called in logs."""
-    return "tls" if isinstance(asked, TLSEndpoint) else transportName(host)
-
-
-def _gateOf(port: object) -> ProxyGateFactory | None:
-    """Returns what waits for a header on the port's connections, if anything does."""
-    factory = getattr(port, "factory", None)
-    return factory if isinstance(factory, ProxyGateFactory) else None
-
-
-def _countPending(port: object, factory: EchoFactory) -> None:
-    """Counts connections whose header is pending among the others, whatever lies between gate and factory."""
-    gate = _gateOf(port)
-    if gate is not None and factory.connections is not None:
-        gate.connections = factory.connections
+    """Returns the name of a listener in logs."""
+    return "tls" if isinstance(asked, Listener) and asked.tls is not None else transportName(host)
 
 
 def _closeSockets(error: BaseException | None) -> None:

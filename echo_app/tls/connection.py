@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.connections.limits import LINGER
-from echo_app.connections.record import noteEnd, recordOf
+from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
@@ -136,7 +136,7 @@ class TLSConnection(Layer):
             # Who looks whether the port is open has done no wrong.
             if not self._session.isUntouched:
                 self._server.failures.add("unfinished-handshake")
-                noteEnd(self.transport, "tls", "unfinished-handshake")
+                noteEnd(self.transport, Ending.TLS, "unfinished-handshake")
             self._finish()
             self.transport.loseConnection()
         elif not self._isPeerEnded:
@@ -288,7 +288,7 @@ class TLSConnection(Layer):
     def _fail(self, reason: str, error: Exception) -> None:
         """Ends a connection that has gone wrong, in bounded time."""
         self._server.failures.add(reason)
-        noteEnd(self.transport, "tls", reason)
+        noteEnd(self.transport, Ending.TLS, reason)
         self._reason = Failure(error)
         if self._session.outgoing.pending:
             self.transport.write(self._session.outgoing.read())
@@ -309,7 +309,7 @@ class TLSConnection(Layer):
 
     def _shakingTooLong(self) -> None:
         self._server.failures.add("handshake-timeout")
-        noteEnd(self.transport, "tls", "handshake-timeout")
+        noteEnd(self.transport, Ending.TLS, "handshake-timeout")
         self._reason = Failure(ConnectionAborted())
         self.abortConnection()
 

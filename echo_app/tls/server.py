@@ -1,15 +1,14 @@
-"""A server's TLS: what all its connections share, and what puts it around factories."""
+"""A server's TLS: certificate and counts, which its connections share, and the layer of a connection."""
 
 from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.logger import Logger
-from zope.interface import implementer
 
-from echo_app.connections.counts import Tally
+from echo_app.connections.limits import HANDSHAKE_TIMEOUT
+from echo_app.connections.registry import ReasonCounter
 from echo_app.text import escaped
 from echo_app.tls.certificates import (
     DEFAULT_GROUP,
@@ -21,10 +20,11 @@ from echo_app.tls.certificates import (
     throwAway,
 )
 from echo_app.tls.connection import TLSConnection
-from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+
+    from echo_app.interfaces import Accept
 
 log = Logger()
 
@@ -60,7 +60,7 @@ class ServerTLS:
             raise ValueError(f"handshakeTimeout is more than 0: {handshakeTimeout!r}")
         self.clock = reactor
         self.handshakeTimeout = handshakeTimeout
-        self.failures = Tally("failed TLS connections", reactor.seconds)
+        self.failures = ReasonCounter("failed TLS connections", reactor.seconds)
         self.truncated = 0
         self._paths = certificate, key, clientCA
         self._throwAway = throwAway() if certificate is None else None
@@ -92,9 +92,14 @@ class ServerTLS:
         found = (group for group in groups if group in self._contexts)
         return self._contexts[next(found, DEFAULT_GROUP)]
 
-    def wrap(self, factory: IProtocolFactory) -> IProtocolFactory:
-        """Returns a factory that any endpoint can listen with: `factory`'s protocols, over TLS."""
-        return TLSFactory(self, factory)
+    def layer(self, accept: Accept) -> Accept:
+        """Puts TLS below the layers that `accept` makes."""
+
+        def acceptTLS(address: IAddress | None) -> IProtocol | None:
+            protocol = accept(address)
+            return None if protocol is None else TLSConnection(self, protocol)
+
+        return acceptTLS
 
     def _load(self) -> dict[int, ssl.SSLContext]:
         certificate, key, clientCA = self._paths
@@ -108,31 +113,3 @@ class ServerTLS:
         except ssl.SSLError as error:
             reason = (error.reason or "not usable").lower().replace("_", " ")
             raise BadCredentials("certificate", certificate or "", reason) from error
-
-
-@implementer(IProtocolFactory)
-class TLSFactory:
-    """Makes the protocols of a factory, over TLS.
-
-    :param tls: the certificate.
-    :param factory: any factory.
-    """
-
-    noisy = False
-
-    def __init__(self, tls: ServerTLS, factory: IProtocolFactory) -> None:
-        self._tls = tls
-        self._factory = factory
-
-    def doStart(self) -> None:
-        """A port listens with it."""
-        self._factory.doStart()
-
-    def doStop(self) -> None:
-        """A port does no longer."""
-        self._factory.doStop()
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """Returns a connection's TLS around its protocol; None where the factory makes none."""
-        protocol = self._factory.buildProtocol(addr)
-        return None if protocol is None else TLSConnection(self._tls, protocol)

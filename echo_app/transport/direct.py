@@ -9,6 +9,7 @@ are used. :func:`direct` puts it below the connections of a listening port, whic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import ENOBUFS
 from functools import partial
 from typing import Any
@@ -174,24 +175,35 @@ class DirectUNIXServer(_DirectTransport, CountingUNIXServer):
     """The direct path over a UNIX socket."""
 
 
-_TRANSPORTS: dict[object, type[_DirectTransport]] = {
-    tcp.Server: DirectServer,
-    unix.Server: DirectUNIXServer,
-    CountingUNIXServer: DirectUNIXServer,
-}
+# By the transports that a port of Twisted's makes: those on the direct path, and those on Twisted's own.
+_DIRECT: dict[object, type[_DirectTransport]] = {tcp.Server: DirectServer, unix.Server: DirectUNIXServer}
+_COUNTING: dict[object, type[tcp.Server]] = {tcp.Server: tcp.Server, unix.Server: CountingUNIXServer}
 
 
 def direct(port: Any) -> bool:
     """Puts the direct path below the connections that a listening port accepts from now on.
 
-    :param port: what ``listenTCP``, ``listenUNIX`` or an endpoint's ``listen`` returned.
+    :param port: the port that ``listenTCP``, ``listenUNIX`` or an endpoint's ``listen`` returned.
     :return: whether it applies: there must be epoll, and the port's transports must be Twisted's own.
     """
-    kind = _TRANSPORTS.get(getattr(port, "transport", None))
-    if kind is None or not HAS_EPOLL:
+    return HAS_EPOLL and getattr(port, "transport", None) in _DIRECT and setTransport(port, isDirect=True)
+
+
+def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = lambda kind: kind) -> bool:
+    """Chooses the class of the transports of the connections that a listening port accepts from now on, once.
+
+    :param isDirect: they take the direct path, where there is epoll.
+    :param derive: returns the class to use, derived from the one that was chosen.
+    :return: whether it applies: the port's transports must be Twisted's own.
+    """
+    made = getattr(port, "transport", None)
+    if made not in _COUNTING:
         return False
+    if not (isDirect and HAS_EPOLL):
+        port.transport = derive(_COUNTING[made])
+        return True
     poller = NestedPoller(port.reactor)
-    port.transport = partial(kind, poller=poller)
+    port.transport = partial(derive(_DIRECT[made]), poller=poller)
     _move(port, poller)
     isTwisteds = type(port) is tcp.Port
     if isTwisteds:

@@ -15,7 +15,7 @@ from twisted.internet.udp import Port
 from twisted.logger import Logger
 
 from echo_app.addresses import isWildcardHost
-from echo_app.connections.counts import Tally
+from echo_app.connections.registry import ReasonCounter
 from echo_app.udp.protocol import EchoDatagramProtocol
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class DatagramPort(Port):
         protocol: DatagramProtocol,
         interface: str,
         reactor: object,
-        dropped: Tally,
+        dropped: ReasonCounter,
     ) -> None:
         super().__init__(port, protocol, interface, LARGEST, reactor)
         self._dropped = dropped

@@ -25,7 +25,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from echo_app.addresses import peerKey, unmapped
-from echo_app.connections.counts import Tally
+from echo_app.connections.registry import ReasonCounter
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IUDPTransport
@@ -100,7 +100,7 @@ class DatagramRules:
     ) -> None:
         self.ownPorts: Counter[int] = Counter()
         self.answered = 0
-        self.dropped = Tally("dropped datagrams", seconds)
+        self.dropped = ReasonCounter("dropped datagrams", seconds)
         self._rate = rate
         self._seconds = seconds
         self._chance = chance

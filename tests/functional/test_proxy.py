@@ -25,8 +25,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from echo_app.connections.limits import Limits
-from echo_app.proxy.gate import ProxyEndpoint
+from echo_app.proxy.gate import ProxyHeaders
 from echo_app.service.echoservice import EchoService
+from echo_app.service.listeners import Listener
 from echo_app.testing import EchoProcess
 from tests.functional.test_backpressure import KIBI, OFFER, PER_PEER, WARM, Offer, residentBytes
 from tests.support.kernel import waitForCut, waitUntil
@@ -389,7 +390,7 @@ class EndpointTests(TestCase):
         clock: Any = reactor
         service = EchoService(
             clock,
-            [ProxyEndpoint(endpoint, clock)],
+            [Listener(endpoint, proxy=ProxyHeaders(clock))],
             limits=Limits(maxConnections=1, maxConnectionsPerPeer=1),
         )
         service.startService()

@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.cli import tap
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.record import ConnectionRecord
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Progress
 
@@ -34,10 +34,11 @@ class FakeConnection:
     :ivar record: what an access log will say of it.
     """
 
-    def __init__(self, counts: ConnectionCounts, host: str = "192.0.2.1") -> None:
+    def __init__(self, counts: ConnectionRegistry, host: str = "192.0.2.1") -> None:
         self.progress: Progress | None = Progress(0, 0, 0, 0)
         self.done: list[str] = []
         self.pending = 0
+        self.number: int | None = None
         self.record = ConnectionRecord(0.0, 0.0)
         self.transport = self
         self._counts = counts

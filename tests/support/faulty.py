@@ -132,7 +132,8 @@ class Connection:
         self.above = Above(self.clock) if protocol is None else protocol
         faults = [parseFault(spec) for spec in specs]
         build = Faulty(lambda _address, _number: self.above, self.clock, lambda: faults, seed, cap)
-        self.below: Any = build(None, number)
+        below: Any = build(None, number)
+        self.below = below
         self.below.makeConnection(transport)
 
     @property

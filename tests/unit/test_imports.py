@@ -30,6 +30,7 @@ PACKAGES = (
     "faults",
     "responders",
     "accesslog",
+    "stack",
     "service",
     "cli",
     "testing",

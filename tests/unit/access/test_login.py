@@ -24,10 +24,11 @@ from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, Passw
 from echo_app.access.login import CHECKING, KEPT, PATIENCE, PENALTY, LoginGate, Logins
 from echo_app.access.loginline import LONGEST, parseLogin
 from echo_app.connections import gate as gates
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.limits import LINGER, Limits
 from echo_app.connections.refusal import Refusal
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.interfaces import IEchoUser, ITLSTransport
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.tls import certificates
 from tests.support import fakes
@@ -107,10 +108,10 @@ class LoginTestCase(SynchronousTestCase):
 
     def begin(self, portal: Any, **limits: Any) -> None:
         """Has logins checked by this portal from now on."""
-        self.counts = ConnectionCounts(Limits(**limits), self.clock.seconds, logConnections=True)
-        self.factory = EchoFactory(self.counts)
+        self.counts = ConnectionRegistry(Limits(**limits), self.clock.seconds, logConnections=True)
         self.logins = Logins(cast(Portal, portal), self.counts, self.clock)
-        self.factory.wrap(self.logins.wrap)
+        self.top = EchoFactory()
+        self.factory = Stack(self.top, self.counts, logins=self.logins)
 
     def beginSlow(self) -> tuple[FakePortal, Deferred[Any], list[object]]:
         """Has them checked later; returns the portal, its answer, and what was cancelled."""
@@ -213,7 +214,7 @@ class RightTests(LoginTestCase):
                 super().connectionMade()
                 raise ZeroDivisionError
 
-        self.factory.protocol = Broken
+        self.top.protocol = Broken
         with capturedLogs() as events:
             transport = self.connect(RIGHT)
         self.assertTrue(transport.disconnected)
@@ -387,7 +388,7 @@ class LaterTests(LoginTestCase):
     def test_endForAnyProtocol(self) -> None:
         """A protocol that does not hear of half-closes is closed at the peer's end."""
         portal, answer, _ = self.beginSlow()
-        self.factory.protocol = cast(Any, Protocol)
+        self.top.protocol = cast(Any, Protocol)
         transport = self.connect(RIGHT)
         transport.protocol.readConnectionLost()
         answer.callback(portal.avatar())
@@ -505,9 +506,8 @@ class LogoutTests(LoginTestCase):
         portal = FakePortal()
         portal.answers.append(succeed(portal.avatar()))
         self.begin(portal)
-        self.factory = EchoFactory(self.counts)
-        self.factory.wrap(lambda _build: lambda _address, _number: Refusal())
-        self.factory.wrap(self.logins.wrap)
+        refusing = [lambda _build: lambda _address, _number: Refusal()]
+        self.factory = Stack(EchoFactory(), self.counts, logins=self.logins, layers=refusing)
         transport = self.connect(RIGHT)
         self.assertTrue(transport.disconnected)
         self.assertEqual(portal.left, 1)
@@ -563,7 +563,7 @@ class CertificateTests(LoginTestCase):
             def dataReceived(self, data: bytes) -> None:
                 seen.append(data)
 
-        self.factory.protocol = Listening
+        self.top.protocol = Listening
         self.shake(None).deliver(RIGHT + b"hello")
         self.assertEqual(seen, ["shaken", b"hello"])
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.accesslog.file import AccessLog
 from echo_app.accesslog.recorder import FIELDS, LONGEST, Recorder, lineOf
-from echo_app.connections.record import ENDS
+from echo_app.connections.record import Ending
 from tests import ROOT
 
 DOCUMENT = ROOT / "docs" / "access-log.rst"
@@ -59,7 +59,7 @@ class RecorderTests(SynchronousTestCase):
         clock.rightNow -= 3600
         elapsed.advance(1.5)
         record.user, record.faults = "someone", ["latency=50ms"]
-        record.end("stall")
+        record.end(Ending.STALL)
         recorder.write(record, {"bytes_in": 7})
         expected = {
             "user": "someone",
@@ -85,4 +85,4 @@ class DocumentTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         """So has the table of reasons."""
-        self.assertEqual(self.table("Why it ended"), list(ENDS))
+        self.assertEqual(self.table("Why it ended"), [each.value for each in Ending])

@@ -11,6 +11,7 @@ from twisted.application.service import IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -18,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echo_app.cli import tap
 from echo_app.cli.tap import Options, makeService
 from echo_app.connections.limits import Limits
-from echo_app.proxy.gate import ProxyGate, ProxyGateFactory
+from echo_app.proxy.gate import ProxyGate
 from echo_app.service.echoservice import EchoService
-from echo_app.stream.protocol import EchoFactory
+from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Keepalive
 from tests.support.fakes import withoutSignals
 from tests.unit.cli.test_options import parsed
@@ -68,23 +69,23 @@ class MakeServiceTests(TestCase):
 
     def test_gates(self) -> None:
         """With --proxy-protocol there is a gate before each port's protocols, and no other's."""
-        listened: list[object] = []
+        listened: list[Any] = []
 
         class Endpoint:
             def __init__(self, *arguments: object) -> None:
                 pass
 
-            def listen(self, factory: object) -> Deferred[Any]:
+            def listen(self, factory: IProtocolFactory) -> Deferred[Any]:
                 listened.append(factory)
                 return succeed(FakePort())
 
         for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint", "endpointFromDescription"):
             self.patch(tap, name, Endpoint)
         self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
-        self.assertEqual([type(each) for each in listened], [ProxyGateFactory, ProxyGateFactory, EchoFactory])
+        built = [each.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1)) for each in listened]
+        self.assertEqual([type(each) for each in built], [ProxyGate, ProxyGate, EchoProtocol])
         self.make("--proxy-protocol", "--port", "1", "--trust-proxy", "192.0.2.0/24")
         for factory, hosts in ((listened[0], ["127.0.0.1"]), (listened[-1], ["192.0.2.1"])):
-            assert isinstance(factory, ProxyGateFactory)
             trusted = [
                 host
                 for host in ("127.0.0.1", "192.0.2.1")

@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from echo_app.cli import process
 from echo_app.cli.tap import Options, makeService
 from echo_app.service.echoservice import EchoService
+from echo_app.service.listeners import Listener
 from echo_app.service.snapshot import Snapshot
 from echo_app.tls import server
-from echo_app.tls.endpoint import TLSEndpoint
 from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
 from tests.support.fakes import withoutSignals
@@ -149,7 +149,7 @@ class ServiceTests(SynchronousTestCase):
         """The counts of several certificates are added up."""
         one, two = ServerTLS(Clock()), ServerTLS(Clock())
         endpoint = TCP4ServerEndpoint(reactor, 0)
-        service = EchoService(Clock(), [TLSEndpoint(each, endpoint) for each in (one, one, two)])
+        service = EchoService(Clock(), [Listener(endpoint, each) for each in (one, one, two)])
         one.failures.add("http-request")
         two.failures.add("http-request")
         two.failures.add("handshake-timeout")
@@ -163,7 +163,7 @@ class ServiceTests(SynchronousTestCase):
         authority = Authority(Path(self.mktemp()))
         tls = ServerTLS(Clock(), *authority.issue("server"))
         endpoint = TCP4ServerEndpoint(reactor, 0)
-        service = EchoService(Clock(), [TLSEndpoint(tls, endpoint)] * 2)
+        service = EchoService(Clock(), [Listener(endpoint, tls)] * 2)
         reloads: list[None] = []
         tls.reload = lambda: reloads.append(None)  # type: ignore[method-assign]
         service.reload()

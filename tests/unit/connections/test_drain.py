@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from echo_app.connections import drain
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.drain import Drain
 from echo_app.connections.limits import Limits
+from echo_app.connections.registry import ConnectionRegistry
 from tests.support import fakes
 
 ENDED = ["unregister", "end of stream"]
@@ -21,7 +21,7 @@ class DrainTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(drain, "progressOf", fakes.progressOf)
         self.clock = Clock()
-        self.counts = ConnectionCounts(Limits(drainTimeout=5), self.clock.seconds)
+        self.counts = ConnectionRegistry(Limits(drainTimeout=5), self.clock.seconds)
 
     def run_(self) -> Deferred[None]:
         """Starts a drain of what is open."""

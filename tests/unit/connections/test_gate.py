@@ -7,10 +7,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.gate import Gate
 from echo_app.connections.limits import Limits
-from echo_app.stream.protocol import Build, EchoFactory, EchoProtocol
+from echo_app.connections.record import Ending
+from echo_app.connections.registry import ConnectionRegistry
+from echo_app.interfaces import Build
+from echo_app.stack.stack import Stack
+from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.testing.memory import CLIENT, MemoryTransport, connectedTransport
 from echo_app.testing.memorysocket import CAPACITY
 from echo_app.transport.sockets import reset
@@ -19,7 +22,7 @@ from echo_app.transport.sockets import reset
 class WordGate(Gate):
     """Passes a connection on after a line that says so."""
 
-    name = "word"
+    ending = Ending.HEADER
     patience = 3.0
 
     def prefixReceived(self) -> None:
@@ -36,11 +39,9 @@ class WordGate(Gate):
 class GateTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.counts = ConnectionCounts(Limits(maxConnectionsPerPeer=2), self.clock.seconds)
-        self.factory = EchoFactory(self.counts)
+        self.counts = ConnectionRegistry(Limits(maxConnectionsPerPeer=2), self.clock.seconds)
         self.numbers: list[int] = []
-        self.factory.wrap(self.gate)
-        self.factory.wrap(self.gate)
+        self.factory = Stack(EchoFactory(), self.counts, layers=[self.gate, self.gate])
 
     def gate(self, build: Build) -> Build:
         """Puts a gate before what was there."""
@@ -100,7 +101,7 @@ class GateTests(SynchronousTestCase):
         self.assertFalse(transport.disconnected)
         self.clock.advance(0.2)
         self.assertTrue(transport.disconnected)
-        self.assertEqual(self.counts.timedOut.byReason, {"word": 1})
+        self.assertEqual(self.counts.timedOut.byReason, {"header": 1})
         self.assertEqual((self.counts.open, self.clock.getDelayedCalls()), ({}, []))
 
     def test_ended(self) -> None:

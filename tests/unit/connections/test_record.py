@@ -7,12 +7,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.connections import drain, timeouts
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.drain import Drain
 from echo_app.connections.limits import Limits
-from echo_app.connections.record import ConnectionRecord, noteEnd, recordOf
+from echo_app.connections.record import ConnectionRecord, Ending, noteEnd, recordOf
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import TimeoutSweep
-from echo_app.proxy.gate import PATIENCE, ProxyGateFactory
+from echo_app.proxy.gate import LOOPBACK, PATIENCE, ProxyHeaders
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
 from tests.support import fakes
 
@@ -32,13 +33,13 @@ class RecordTests(SynchronousTestCase):
         """There is none where nothing is recorded, nor where an attribute happens to have the name."""
         for transport in (None, object(), SimpleNamespace(transport=SimpleNamespace(record="a record"))):
             self.assertIsNone(recordOf(transport))
-            noteEnd(transport, "idle")
+            noteEnd(transport, Ending.IDLE)
 
     def test_firstEnd(self) -> None:
         """The first to say why a connection ends is believed."""
-        noteEnd(SimpleNamespace(record=self.record), "limit", "descriptors")
-        self.record.end("reset")
-        self.assertEqual((self.record.ended, self.record.detail), ("limit", "descriptors"))
+        noteEnd(SimpleNamespace(record=self.record), Ending.LIMIT, "descriptors")
+        self.record.end(Ending.RESET)
+        self.assertEqual((self.record.ended, self.record.detail), (Ending.LIMIT, "descriptors"))
 
 
 class SweptTests(SynchronousTestCase):
@@ -49,8 +50,8 @@ class SweptTests(SynchronousTestCase):
         for module in (timeouts, drain):
             self.patch(module, "progressOf", fakes.progressOf)
 
-    def counts(self, **limits: float) -> ConnectionCounts:
-        return ConnectionCounts(Limits(**limits), self.clock.seconds)  # type: ignore[arg-type]
+    def counts(self, **limits: float) -> ConnectionRegistry:
+        return ConnectionRegistry(Limits(**limits), self.clock.seconds)  # type: ignore[arg-type]
 
     def test_timeOuts(self) -> None:
         """Idle and stalled connections are told apart; one that moves has no reason."""
@@ -64,7 +65,9 @@ class SweptTests(SynchronousTestCase):
             busy.move(received=second)
             self.clock.advance(1)
         sweep.stop()
-        self.assertEqual([each.record.ended for each in (idle, stalled, busy)], ["idle", "stall", None])
+        self.assertEqual(
+            [each.record.ended for each in (idle, stalled, busy)], [Ending.IDLE, Ending.STALL, None]
+        )
 
     def test_drain(self) -> None:
         """A drain ends quiet ones and busy ones."""
@@ -73,10 +76,10 @@ class SweptTests(SynchronousTestCase):
         busy.move(owed=1)
         Drain(counts, self.clock).run()
         self.clock.pump([0.1] * 20)
-        self.assertEqual([each.record.ended for each in (quiet, busy)], ["drain", None])
+        self.assertEqual([each.record.ended for each in (quiet, busy)], [Ending.DRAIN, None])
         quiet.end()
         self.clock.pump([0.1] * 20)
-        self.assertEqual(busy.record.ended, "drain")
+        self.assertEqual(busy.record.ended, Ending.DRAIN)
 
 
 class AdmittedTests(SynchronousTestCase):
@@ -85,9 +88,13 @@ class AdmittedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         limits = Limits(maxConnections=1)
-        self.counts = ConnectionCounts(limits, self.clock.seconds, descriptorLimit=100)
-        self.factory = EchoFactory(self.counts)
-        self.gates = ProxyGateFactory(self.factory, self.clock)
+        self.counts = ConnectionRegistry(limits, self.clock.seconds, descriptorLimit=100)
+        self.factory = Stack(EchoFactory(), self.counts)
+        self.gates = self.behindProxy()
+
+    def behindProxy(self, *trusted: str) -> Stack:
+        proxy = ProxyHeaders(self.clock, trusted or LOOPBACK)
+        return Stack(EchoFactory(), self.counts, proxy=proxy)
 
     def connect(self, factory: Any, number: int = 7) -> tuple[Any, ConnectionRecord]:
         """Returns a connection's transport, and its record."""
@@ -105,8 +112,8 @@ class AdmittedTests(SynchronousTestCase):
         _, short = self.connect(self.factory, 99)
         _, last = self.connect(self.factory)
         self.assertEqual([each.number for each in (record, refused, short, last)], [1, None, None, 3])
-        self.assertEqual((refused.ended, refused.detail), ("limit", "max-connections"))
-        self.assertEqual((short.ended, short.detail), ("limit", "descriptors"))
+        self.assertEqual((refused.ended, refused.detail), (Ending.LIMIT, "max-connections"))
+        self.assertEqual((short.ended, short.detail), (Ending.LIMIT, "descriptors"))
         self.assertIsNone(last.ended)
 
     def test_gate(self) -> None:
@@ -122,9 +129,9 @@ class AdmittedTests(SynchronousTestCase):
         transport, record = self.connect(self.gates)
         transport.protocol.dataReceived(b"P")
         self.clock.advance(PATIENCE)
-        self.assertEqual((record.number, record.ended, record.detail), (None, "header", "timeout"))
+        self.assertEqual((record.number, record.ended, record.detail), (None, Ending.HEADER, "timeout"))
         transport, record = self.connect(self.gates)
         transport.protocol.dataReceived(b"junk")
-        self.assertEqual((record.ended, bool(record.detail)), ("header", True))
-        _, record = self.connect(ProxyGateFactory(self.factory, self.clock, ["192.0.2.1"]))
-        self.assertEqual((record.ended, record.detail), ("denied", "untrusted-proxy"))
+        self.assertEqual((record.ended, bool(record.detail)), (Ending.HEADER, True))
+        _, record = self.connect(self.behindProxy("192.0.2.1"))
+        self.assertEqual((record.ended, record.detail), (Ending.DENIED, "untrusted-proxy"))

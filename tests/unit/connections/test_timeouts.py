@@ -6,8 +6,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.connections import timeouts
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.limits import Limits
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import BATCH, INTERVAL, TimeoutSweep
 from tests.support import fakes
 
@@ -17,9 +17,9 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.patch(timeouts, "progressOf", fakes.progressOf)
         self.clock = Clock()
 
-    def sweep(self, idle: float | None = None, stall: float | None = None) -> ConnectionCounts:
+    def sweep(self, idle: float | None = None, stall: float | None = None) -> ConnectionRegistry:
         """Starts a sweep; returns its counts."""
-        counts = ConnectionCounts(Limits(idleTimeout=idle, stallTimeout=stall), self.clock.seconds)
+        counts = ConnectionRegistry(Limits(idleTimeout=idle, stallTimeout=stall), self.clock.seconds)
         self.sweeper = TimeoutSweep(counts, self.clock)
         self.sweeper.start()
         return counts

@@ -14,6 +14,7 @@ from echo_app.faults.faulty import Faulty
 from echo_app.faults.layer import FaultLayer
 from echo_app.faults.spec import Fault, parseFault
 from echo_app.faults.valves import TICK, TURN
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from tests.support.fakes import Transport
 from tests.support.faulty import Connection, gaps, sizes
@@ -41,8 +42,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_plain(self) -> None:
         """A connection without faults has the plain protocol on the plain transport, with nothing between."""
-        factory = EchoFactory()
-        factory.wrap(lambda build: Faulty(build, Clock(), lambda: [], 0))
+        factory = Stack(EchoFactory(), layers=[lambda build: Faulty(build, Clock(), lambda: [], 0)])
         transport = Transport()
         protocol: Any = factory.buildProtocol(transport.getPeer())
         protocol.makeConnection(transport)

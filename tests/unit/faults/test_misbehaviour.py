@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +14,7 @@ from echo_app.faults.plan import MOST, FaultPlan
 from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.spec import BadSpec, parseFault
 from echo_app.service.echoservice import EchoService
-from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.stream.protocol import EchoProtocol
 from tests.support.fakes import Transport
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
@@ -21,16 +22,20 @@ from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 class MisbehaviourTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.factory = EchoFactory()
         self.path = Path(self.mktemp()).absolute()
 
     def serve(self, *specs: str, **settings: Any) -> EchoService:
         """Returns a service that was started, with these faults beside those of a file."""
         self.path.touch()
         plan = FaultPlan(map(parseFault, specs), seed=1, path=str(self.path))
+        return self.start(faults=plan, **settings)
+
+    def start(self, **settings: Any) -> EchoService:
+        """Returns a service that was started."""
         endpoint = FakeEndpoint(FakePort())
-        service = EchoService(self.clock, [endpoint], factory=self.factory, faults=plan, **settings)
+        service = EchoService(self.clock, [endpoint], **settings)
         service.startService()
+        self.factory, _ = endpoint.calls[0]
         return service
 
     def connect(self, data: bytes = b"") -> Any:
@@ -49,8 +54,8 @@ class MisbehaviourTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """Without a plan the protocol of a connection is the plain one."""
-        EchoService(self.clock, factory=self.factory)
-        self.assertIs(type(self.factory.buildProtocol(None)), EchoProtocol)
+        self.start()
+        self.assertIs(type(self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))), EchoProtocol)
 
     def test_some(self) -> None:
         """A connection that no fault applies to has the plain protocol, and another one a layer before it."""
@@ -103,7 +108,7 @@ class MisbehaviourTests(SynchronousTestCase):
 
     def test_preambleAlone(self) -> None:
         """The preamble needs no plan."""
-        EchoService(self.clock, factory=self.factory, faultPreamble=True)
+        self.start(faultPreamble=True)
         transport = self.connect(b"!fault truncate=5B\n")
         self.assertIn(b"!fault error", transport.value())
         self.assertEqual(self.connect(b"hello").value(), b"hello")
@@ -111,7 +116,7 @@ class MisbehaviourTests(SynchronousTestCase):
     def test_cap(self) -> None:
         """What is held back for a connection is bounded as the plan says."""
         plan = FaultPlan([parseFault("latency=1s")], cap=1000)
-        EchoService(self.clock, factory=self.factory, faults=plan)
+        self.start(faults=plan)
         transport = self.connect()
         transport.protocol.dataReceived(bytes(500))
         self.assertEqual(transport.producerState, "producing")

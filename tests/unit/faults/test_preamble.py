@@ -9,8 +9,8 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.limits import Limits
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.faults.preamble import LONGEST_LINE, PreambleGate
 from echo_app.faults.spec import Fault, parseFault
 from echo_app.stream.protocol import EchoProtocol
@@ -27,7 +27,7 @@ class PreambleGateTests(SynchronousTestCase):
     def start(self) -> None:
         """Opens a connection to a gate."""
         self.clock = Clock()
-        self.counts = ConnectionCounts(Limits(), self.clock.seconds)
+        self.counts = ConnectionRegistry(Limits(), self.clock.seconds)
         self.chosen: list[tuple[Fault, ...] | None] = []
         self.echo: type[Protocol] = EchoProtocol
         self.transport: Any = Transport()

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app.faults.refusing import Refusing
 from echo_app.faults.spec import parseFault
-from echo_app.service.listeners import Listeners
+from echo_app.service.listeners import Listener, Listeners
 from echo_app.stream.protocol import EchoFactory
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import DatagramRules, EchoDatagramProtocol
@@ -107,7 +107,12 @@ class ListenersTests(TestCase):
         )
         datagrams = (DatagramEndpoint(cast(Any, reactor), 0, "127.0.0.1"),)
         rules = DatagramRules(None, lambda: 0)
-        await listeners.open(endpoints, EchoFactory(), datagrams, lambda: EchoDatagramProtocol(rules))
+        await listeners.open(
+            [Listener(each) for each in endpoints],
+            lambda _listener: EchoFactory(),
+            datagrams,
+            lambda: EchoDatagramProtocol(rules),
+        )
         return listeners, listeners.getHosts()
 
     def connect(self, address: Any) -> socket.socket:

@@ -8,30 +8,27 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IProtocol,
     IProtocolFactory,
-    IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from echo_app.addresses import networkOf
-from echo_app.connections.counts import RESERVED_DESCRIPTORS, ConnectionCounts
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
-from echo_app.proxy.gate import PATIENCE, SILENCE, ProxyEndpoint, ProxyGate, ProxyGateFactory
+from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
+from echo_app.proxy.gate import LOOPBACK, PATIENCE, SILENCE, ProxyGate, ProxyHeaders
 from echo_app.proxy.header import LONGEST_HEADER
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from tests.support.fakes import PROXY, Transport
 from tests.support.properties import given
@@ -63,8 +60,7 @@ class RecordingFactory(EchoFactory):
 
     protocol = RecordingProtocol
 
-    def __init__(self, connections: ConnectionCounts | None = None) -> None:
-        super().__init__(connections)
+    def __init__(self) -> None:
         self.addresses: list[object] = []
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
@@ -81,9 +77,15 @@ class GateTestCase(SynchronousTestCase):
 
     def limit(self, descriptorLimit: int | None = None, **limits: Any) -> None:
         """Sets other limits."""
-        self.counts = ConnectionCounts(Limits(**limits), self.clock.seconds, descriptorLimit=descriptorLimit)
-        self.wrapped = RecordingFactory(self.counts)
-        self.factory = ProxyGateFactory(self.wrapped, self.clock)
+        self.counts = ConnectionRegistry(
+            Limits(**limits), self.clock.seconds, descriptorLimit=descriptorLimit
+        )
+        self.wrapped = RecordingFactory()
+        self.factory = self.behindProxy(self.wrapped)
+
+    def behindProxy(self, factory: IProtocolFactory, *trusted: Any) -> Stack:
+        """Returns a stack with a gate for the header."""
+        return Stack(factory, self.counts, proxy=ProxyHeaders(self.clock, trusted or LOOPBACK))
 
     def connect(self, data: bytes = b"", transport: Transport | None = None) -> Transport:
         """Connects a peer that sends data; returns the transport."""
@@ -111,14 +113,11 @@ class GateTestCase(SynchronousTestCase):
 
 class InterfaceTests(GateTestCase):
     def test_interfaces(self) -> None:
-        """A protocol that hears of half-closes, a factory, and an endpoint."""
+        """The gate is a protocol that hears of half-closes."""
         gate = self.factory.buildProtocol(PROXY)
         for interface in (IProtocol, IHalfCloseableProtocol):
             verifyClass(interface, ProxyGate)
             verifyObject(interface, gate)
-        verifyObject(IProtocolFactory, self.factory)
-        endpoint = TCP4ServerEndpoint(MemoryReactorClock(), 8080)
-        verifyObject(IStreamServerEndpoint, ProxyEndpoint(endpoint, self.clock))
 
 
 class HandOverTests(GateTestCase):
@@ -200,26 +199,18 @@ class HandOverTests(GateTestCase):
 
     def test_chain(self) -> None:
         """Gates can follow one another: the last header says who it is."""
-        self.factory = ProxyGateFactory(
-            ProxyGateFactory(self.wrapped, self.clock, [networkOf("192.0.2.1")]), self.clock
-        )
+        inner = self.behindProxy(self.wrapped, networkOf("192.0.2.1"))
+        self.factory = Stack(inner, proxy=ProxyHeaders(self.clock))
         transport = self.connect(LINE + b"PROXY TCP4 198.51.100.1 192.0.2.1 7 8\r\n" + b"hello")
         self.assertEqual(self.wrapped.addresses, [IPv4Address("TCP", "198.51.100.1", 7)])
         self.assertEqual(transport.value(), b"hello")
 
     def test_anyFactory(self) -> None:
-        """Without counts in the factory behind it, the gate has its own."""
-        self.factory = ProxyGateFactory(Factory.forProtocol(EchoProtocol), self.clock)
+        """Without a registry the stack has its own."""
+        self.factory = Stack(Factory.forProtocol(EchoProtocol), proxy=ProxyHeaders(self.clock))
         transport = self.connect(LINE + b"hello")
         self.assertEqual(transport.value(), b"hello")
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_connections(self) -> None:
-        """Pending connections are counted where the factory behind the gate counts, or where it is told."""
-        self.assertIs(self.factory.connections, self.counts)
-        for factory in (EchoFactory(), EchoFactory(ConnectionCounts(Limits()))):
-            made = ProxyGateFactory(factory, self.clock, connections=self.counts)
-            self.assertIs(made.connections, self.counts)
 
     def test_noProtocol(self) -> None:
         """A factory that makes none has its connection reset."""
@@ -228,7 +219,7 @@ class HandOverTests(GateTestCase):
             def buildProtocol(self, addr: object) -> None:
                 return None
 
-        self.factory = ProxyGateFactory(Closed(), self.clock)
+        self.factory = self.behindProxy(Closed())
         self.assertTrue(self.connect(LINE + b"hello").disconnected)
 
     def test_closesAtOnce(self) -> None:
@@ -242,7 +233,7 @@ class HandOverTests(GateTestCase):
             def dataReceived(self, data: bytes) -> None:
                 received.append(data)
 
-        self.factory = ProxyGateFactory(Factory.forProtocol(Brief), self.clock)
+        self.factory = self.behindProxy(Factory.forProtocol(Brief))
         self.connect(LINE + b"hello")
         self.assertEqual(received, [])
 
@@ -253,7 +244,7 @@ class HandOverTests(GateTestCase):
             def buildProtocol(self, addr: object) -> IProtocol | None:  # type: ignore[override]
                 raise ZeroDivisionError
 
-        self.factory = ProxyGateFactory(Broken(self.counts), self.clock)
+        self.factory = self.behindProxy(Broken())
         transport = self.connect()
         self.assertRaises(ZeroDivisionError, transport.protocol.dataReceived, LINE)
         transport.end(ConnectionLost())
@@ -267,18 +258,6 @@ class HandOverTests(GateTestCase):
         self.factory.doStart()
         self.factory.doStop()
         self.assertEqual(calls, ["start", "stop"])
-
-    def test_endpoint(self) -> None:
-        """An endpoint of any kind gets a gate before a factory."""
-
-        class Endpoint:
-            def listen(self, factory: object) -> Deferred[Any]:
-                return succeed(factory)
-
-        endpoint: Any = Endpoint()
-        made: Any = self.successResultOf(ProxyEndpoint(endpoint, self.clock).listen(self.wrapped))
-        self.assertIsInstance(made, ProxyGateFactory)
-        self.assertIs(made.connections, self.counts)
 
 
 class BadHeaderTests(GateTestCase):
@@ -390,7 +369,7 @@ class TimeoutTests(GateTestCase):
 class TrustTests(GateTestCase):
     def trust(self, *networks: str) -> None:
         """Names who may send a header."""
-        self.factory = ProxyGateFactory(self.wrapped, self.clock, [networkOf(each) for each in networks])
+        self.factory = self.behindProxy(self.wrapped, *(networkOf(each) for each in networks))
 
     def isTrusted(self, address: IAddress) -> bool:
         return isinstance(self.factory.buildProtocol(address), ProxyGate)
@@ -424,11 +403,9 @@ class TrustTests(GateTestCase):
 
     def test_text(self) -> None:
         """Networks may be given as text; what is none is an error at once."""
-        self.factory = ProxyGateFactory(self.wrapped, self.clock, ["192.0.2.0/24"])
+        self.factory = self.behindProxy(self.wrapped, "192.0.2.0/24")
         self.assertTrue(self.isTrusted(IPv4Address("TCP", "192.0.2.1", 1)))
-        self.assertRaises(ValueError, ProxyGateFactory, self.wrapped, self.clock, ["192.0.2.1/24"])
-        endpoint = TCP4ServerEndpoint(MemoryReactorClock(), 8080)
-        self.assertRaises(ValueError, ProxyEndpoint, endpoint, self.clock, "::1")
+        self.assertRaises(ValueError, ProxyHeaders, self.clock, ["192.0.2.1/24"])
 
     def test_refused(self) -> None:
         """A peer that is not trusted is reset before it is read from, and said, once a minute."""

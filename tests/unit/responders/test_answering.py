@@ -19,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.limits import LINGER, Limits
+from echo_app.connections.registry import ConnectionRegistry
 from echo_app.responders.answering import (
     MOST,
     MOST_DATAGRAMS,
@@ -350,7 +350,7 @@ class EndTests(AnsweringTestCase):
         """A peer that leaves cancels what is under way, and frees its room."""
         answers = Answers(self.later, self.clock, most=2)
         protocol, transport = self.connect(answers)
-        protocol.connections = ConnectionCounts(Limits())
+        protocol.connections = ConnectionRegistry(Limits())
         protocol.connections.opened(protocol)
         protocol.dataReceived(b"a\nb\n")
         protocol.connectionLost(Failure(ConnectionLost()))

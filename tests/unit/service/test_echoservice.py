@@ -18,7 +18,6 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent, LogLevel, capturedLogs
@@ -32,9 +31,10 @@ from echo_app.access.checkers import checkerOf, portalFor
 from echo_app.access.networks import Access
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
-from echo_app.proxy.gate import ProxyGateFactory
+from echo_app.proxy.gate import ProxyHeaders
 from echo_app.responders.answering import AnsweringProtocol
 from echo_app.service.echoservice import EchoService
+from echo_app.service.listeners import Listener
 from echo_app.service.snapshot import Snapshot
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.transport.sockets import CountingUNIXServer, Keepalive
@@ -250,16 +250,16 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
 
     def test_factory(self) -> None:
-        """The user's factory is what the endpoint gets, with the service's counts in place of its own."""
+        """The user's factory makes the protocols, which the service counts."""
         endpoint = FakeEndpoint(succeed(self.port))
         factory = ShoutingFactory()
         service = self.service(endpoint, factory=factory, limits=Limits(maxConnections=1))
         service.startService()
-        self.assertIs(endpoint.calls[0][0], factory)
-        protocol, transport = self.connect(factory)
+        stack, _ = endpoint.calls[0]
+        protocol, transport = self.connect(stack)
         protocol.dataReceived(b"quiet")
         self.assertEqual(transport.value(), b"QUIET")
-        self.assertTrue(self.connect(factory)[1].disconnected)
+        self.assertTrue(self.connect(stack)[1].disconnected)
         self.assertEqual(service.snapshot(), Snapshot(open=1, accepted=1, refused={"max-connections": 1}))
 
     def test_responder(self) -> None:
@@ -655,21 +655,21 @@ class ListenerLogTests(MemoryTestCase):
             self.assertEqual(self._logged(host), (address, transport, "", LogLevel.info))
 
     def test_pending(self) -> None:
-        """A gate counts its connections with the service's, whatever lies between it and the factory."""
-        port: Any = FakePort()
-        port.factory = gate = ProxyGateFactory(Factory(), self.reactor, ["192.168.1.1"])
-        service = self.service(FakeEndpoint(succeed(port)), limits=Limits(maxConnections=1))
+        """A gate counts its connections with the service's."""
+        endpoint = FakeEndpoint(succeed(FakePort()))
+        listener = Listener(endpoint, proxy=ProxyHeaders(self.reactor, ["192.168.1.1"]))
+        service = self.service(listener, limits=Limits(maxConnections=1))
         service.startService()
-        _, transport = self.connect(gate)
+        stack, _ = endpoint.calls[0]
+        _, transport = self.connect(stack)
         self.assertEqual(service.snapshot().open, 1)
-        self.assertIsInstance(gate.buildProtocol(transport.getPeer()), Refusal)
+        self.assertIsInstance(stack.buildProtocol(transport.getPeer()), Refusal)
 
     def test_header(self) -> None:
         """One whose connections begin with a header is logged as such."""
-        port: Any = FakePort()
-        port.factory = ProxyGateFactory(EchoFactory(), self.reactor)
+        proxied = Listener(FakeEndpoint(succeed(FakePort())), proxy=ProxyHeaders(self.reactor))
         with capturedLogs() as events:
-            self.service(FakeEndpoint(succeed(port)), FakeEndpoint(succeed(self.port))).startService()
+            self.service(proxied, FakeEndpoint(succeed(self.port))).startService()
         self.assertEqual(
             named(events, "address", "header"),
             [("127.0.0.1:8080", ", PROXY protocol"), ("127.0.0.1:8080", "")],

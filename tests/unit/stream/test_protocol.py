@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, IProtocolFactory
+from twisted.internet.error import ConnectError, ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyClass, verifyObject
 
-from echo_app.connections.counts import RESERVED_DESCRIPTORS, ConnectionCounts
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
-from echo_app.stream.protocol import Build, EchoFactory, EchoProtocol
+from echo_app.connections.registry import ConnectionRegistry
+from echo_app.stack.stack import Stack
+from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.testing.memory import connectedTransport
 from echo_app.testing.memorysocket import CAPACITY
 
@@ -281,134 +281,6 @@ class EchoProtocolTests(SynchronousTestCase):
         self.assertEqual(transport.farEnd.recv(), b"QUIET")
 
 
-class EchoFactoryTests(SynchronousTestCase):
-    """With and without limits, on transports of memory."""
-
-    def setUp(self) -> None:
-        self.counts = ConnectionCounts(Limits(maxConnections=2))
-        self.factory = EchoFactory(self.counts)
-
-    def build(self, factory: Factory | None = None) -> Any:
-        return (factory or self.factory).buildProtocol(ADDRESS)
-
-    def test_withoutCounts(self) -> None:
-        """Without counts it makes as many protocols as are asked for, which nobody counts."""
-        factory = EchoFactory()
-        for _ in range(100):
-            protocol = self.build(factory)
-            connected(protocol)
-            self.assertIs(type(protocol), EchoProtocol)
-            self.assertIsNone(protocol.connections)
-            self.assertIs(protocol.factory, factory)
-
-    def test_withCounts(self) -> None:
-        """With counts a connection is open from connectionMade to connectionLost."""
-        protocol = self.build()
-        self.assertEqual((len(self.counts.open), self.counts.accepted), (0, 0))
-        connected(protocol)
-        self.assertEqual(list(self.counts.open), [protocol])
-        self.assertEqual(self.counts.accepted, 1)
-        protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 1, 0))
-
-    def test_wrap(self) -> None:
-        """What is wrapped around protocols has the admitted connections' numbers; the last is outermost."""
-        seen: list[object] = []
-
-        def wrapper(name: str) -> Callable[[Build], Build]:
-            def wrap(build: Build) -> Build:
-                def built(address: IAddress | None, number: int) -> IProtocol:
-                    seen.append((name, address, number))
-                    return build(address, number)
-
-                return built
-
-            return wrap
-
-        self.factory.wrap(wrapper("inner"))
-        self.factory.wrap(wrapper("outer"))
-        for _ in range(2):
-            protocol = self.build()
-            self.assertIs(type(protocol), EchoProtocol)
-            connected(protocol)
-        self.assertIsInstance(self.build(), Refusal)
-        self.assertEqual(seen, [(name, ADDRESS, number) for number in (1, 2) for name in ("outer", "inner")])
-
-    def test_lost(self) -> None:
-        """An end with an error is counted as lost; a clean one, or our own reset, is not."""
-        for error, lost in ((ConnectionDone(), 0), (ConnectionAborted(), 0), (ConnectionLost(), 1)):
-            protocol = self.build()
-            connected(protocol)
-            protocol.connectionLost(Failure(error))
-            self.assertEqual(self.counts.lost, lost)
-
-    def test_shared(self) -> None:
-        """Two factories with the same counts are held to one limit together."""
-        other = EchoFactory(self.counts)
-        connected(self.build())
-        connected(self.build(other))
-        self.assertIsInstance(self.build(), Refusal)
-        self.assertIsInstance(self.build(other), Refusal)
-        self.assertEqual(self.counts.refused.byReason, {"max-connections": 2})
-
-    def test_refused(self) -> None:
-        """A refused peer's connection is reset at once, and nothing else is done to it."""
-        for _ in range(2):
-            connected(self.build())
-        transport = connected(self.build())
-        self.assertTrue(transport.disconnected)
-        self.assertIsNone(transport.producer)
-        self.assertEqual(transport.value(), b"")
-        self.assertEqual((len(self.counts.open), self.counts.accepted), (2, 2))
-
-    def test_roomAgain(self) -> None:
-        """When a connection ends, the next peer is served."""
-        protocols = [self.build(), self.build()]
-        for protocol in protocols:
-            connected(protocol)
-        protocols[0].connectionLost(connectionDone)
-        self.assertIsInstance(self.build(), EchoProtocol)
-
-    def test_subclass(self) -> None:
-        """A factory subclass's protocol is made, and counted."""
-
-        class ShoutingFactory(EchoFactory):
-            protocol = ShoutingProtocol
-
-        protocol = self.build(ShoutingFactory(self.counts))
-        transport = connected(protocol)
-        protocol.dataReceived(b"quiet")
-        self.assertEqual(transport.value(), b"QUIET")
-        self.assertEqual(list(self.counts.open), [protocol])
-
-    def test_otherProtocol(self) -> None:
-        """A protocol that is no EchoProtocol is passed on untouched."""
-
-        class OtherFactory(EchoFactory):
-            protocol = Protocol  # type: ignore[assignment]
-
-        protocol = self.build(OtherFactory(self.counts))
-        self.assertIs(type(protocol), Protocol)
-        self.assertEqual(set(vars(protocol)), {"factory"})
-
-    def test_descriptors(self) -> None:
-        """A connection whose descriptor comes near the limit is reset, and never counts as open."""
-        self.factory.connections = self.counts = ConnectionCounts(Limits(), descriptorLimit=100)
-        protocol = self.build()
-        transport = connected(protocol, DescriptorTransport(100 - RESERVED_DESCRIPTORS))
-        self.assertTrue(transport.disconnected)
-        protocol.connectionLost(Failure(ConnectionAborted()))
-        self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
-        self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 0, 0))
-
-    def test_descriptorBelow(self) -> None:
-        """A connection with the last descriptor that is free for it is served."""
-        self.factory.connections = self.counts = ConnectionCounts(Limits(), descriptorLimit=100)
-        transport = connected(self.build(), DescriptorTransport(99 - RESERVED_DESCRIPTORS))
-        self.assertFalse(transport.disconnected)
-        self.assertEqual(len(self.counts.open), 1)
-
-
 class LoopbackTests(TestCase):
     """On the reactor's own transports, over TCP and UNIX sockets."""
 
@@ -418,9 +290,9 @@ class LoopbackTests(TestCase):
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
-        self.counts = ConnectionCounts(Limits(maxConnections=2))
+        self.counts = ConnectionRegistry(Limits(maxConnections=2))
 
-    def listen(self, factory: Factory, kind: str = "tcp") -> Any:
+    def listen(self, factory: Any, kind: str = "tcp") -> Any:
         """Listens until the test's end; returns the endpoint to connect to."""
         if kind == "tcp":
             port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -502,7 +374,7 @@ class LoopbackTests(TestCase):
 
     async def test_refused(self) -> None:
         """A refused peer sees a reset, and those that are served go on."""
-        endpoint = self.listen(EchoFactory(self.counts))
+        endpoint = self.listen(Stack(EchoFactory(), self.counts))
         served = await self.connect(endpoint)
         served.transport.write(b"first")
         other = await self.connect(endpoint)
@@ -521,9 +393,9 @@ class LoopbackTests(TestCase):
 
     async def test_refusedDescriptor(self) -> None:
         """A peer for whom no descriptor is left sees a reset, and no count of open ones moves."""
-        self.counts = ConnectionCounts(Limits(maxConnectionsPerPeer=5), descriptorLimit=0)
+        self.counts = ConnectionRegistry(Limits(maxConnectionsPerPeer=5), descriptorLimit=0)
         with self.assertRaises(ConnectError):
-            await self.connect(self.listen(EchoFactory(self.counts)))
+            await self.connect(self.listen(Stack(EchoFactory(), self.counts)))
         self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
         self.assertEqual((self.counts.open, dict(self.counts.perPeer)), ({}, {}))
 
@@ -537,8 +409,8 @@ class LoopbackTests(TestCase):
                         raise RuntimeError("ours")
                     super().dataReceived(data)
 
-        self.counts = ConnectionCounts(Limits(maxConnectionsPerPeer=5))
-        endpoint = self.listen(FaultyFactory(self.counts))
+        self.counts = ConnectionRegistry(Limits(maxConnectionsPerPeer=5))
+        endpoint = self.listen(Stack(FaultyFactory(), self.counts))
         peer = await self.connect(endpoint)
         other = await self.connect(endpoint)
         peer.transport.write(b"fault")

@@ -23,12 +23,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echo_app.connections.limits import LINGER
+from echo_app.connections.limits import HANDSHAKE_TIMEOUT, LINGER
 from echo_app.connections.record import ConnectionRecord
 from echo_app.interfaces import ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.tls.connection import TLSConnection
-from echo_app.tls.endpoint import HANDSHAKE_TIMEOUT
 from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.tls.waiting import BUFFER

@@ -11,19 +11,19 @@ from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
-from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface.verify import verifyObject
 
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.tls import server as tlsserver
 from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
-from echo_app.tls.endpoint import TLSEndpoint
-from echo_app.tls.server import ServerTLS, TLSFactory
+from echo_app.tls.connection import TLSConnection
+from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
 from tests.support.service import PATIENCE
 from tests.support.tls import TLSPeer
@@ -111,25 +111,12 @@ class ServerTLSTests(SynchronousTestCase):
         self.assertRaises(ValueError, ServerTLS, Clock(), handshakeTimeout=0)
 
 
-class FactoryTests(SynchronousTestCase):
-    def test_interfaces(self) -> None:
-        """They are what Twisted asks for."""
-        tls = ServerTLS(Clock())
-        verifyObject(IProtocolFactory, tls.wrap(Factory()))
-        verifyObject(IStreamServerEndpoint, TLSEndpoint(tls, TCP4ServerEndpoint(reactor, 0)))
-
-    def test_wraps(self) -> None:
-        """Starts, stops and refusals are the wrapped factory's."""
-        factory = Factory.forProtocol(Protocol)
-        wrapped = TLSFactory(ServerTLS(Clock()), factory)
-        wrapped.doStart()
-        self.assertEqual(factory.numPorts, 1)
-        wrapped.doStop()
-        self.assertEqual(factory.numPorts, 0)
-        address = IPv4Address("TCP", "192.0.2.1", 1)
-        self.assertIsNot(wrapped.buildProtocol(address), None)
-        factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
-        self.assertIs(wrapped.buildProtocol(address), None)
+class LayerTests(SynchronousTestCase):
+    def test_layer(self) -> None:
+        """TLS is put below a protocol; where there is none there is no TLS."""
+        tls, address = ServerTLS(Clock()), IPv4Address("TCP", "192.0.2.1", 1)
+        self.assertIsInstance(tls.layer(lambda _address: Protocol())(address), TLSConnection)
+        self.assertIsNone(tls.layer(lambda _address: None)(address))
 
 
 class EndpointTests(TestCase):
@@ -144,7 +131,7 @@ class EndpointTests(TestCase):
             def connectionLost(self, reason: object = None) -> None:
                 lost.callback(None)
 
-        port = await TLSEndpoint(ServerTLS(reactor), endpoint).listen(Factory.forProtocol(Told))
+        port = await endpoint.listen(Stack(Factory.forProtocol(Told), tls=ServerTLS(reactor)))
         self.addCleanup(port.stopListening)
         host: Any = port.getHost()
 

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app.connections.counts import Tally
+from echo_app.connections.registry import ReasonCounter
 from echo_app.udp import port as datagramport
 from echo_app.udp.port import BATCH, DatagramEndpoint, DatagramPort, replyControl
 from echo_app.udp.protocol import EchoDatagramProtocol
@@ -43,7 +43,7 @@ class DatagramPortTests(SynchronousTestCase):
     """A port on loopback whose reactor is the test: it reads when it is told to."""
 
     def setUp(self) -> None:
-        self.dropped = Tally("dropped datagrams", Clock().seconds)
+        self.dropped = ReasonCounter("dropped datagrams", Clock().seconds)
         self.reactor: Any = MemoryReactorClock()
 
     def listen(self, protocol: DatagramProtocol, interface: str = "127.0.0.1") -> DatagramPort:

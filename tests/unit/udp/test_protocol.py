@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.networks import Access
-from echo_app.connections.counts import LOG_INTERVAL
+from echo_app.connections.registry import LOG_INTERVAL
 from echo_app.udp.protocol import (
     LOSS,
     PATIENCE,

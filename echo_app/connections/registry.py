@@ -1,6 +1,6 @@
-"""What is counted of connections, and held against the limits.
+"""The registry of connections: admission, caps, numbers, and counts of how connections ended.
 
-The rules of :class:`ConnectionCounts`: a connection is in `open` from ``opened`` to ``closed``, and both
+The rules of :class:`ConnectionRegistry`: a connection is in `open` from ``opened`` to ``closed``, and both
 are called exactly once for it, or from ``entered`` to ``left``; `perPeer` never holds a zero; a peer is
 refused before its connection is counted.
 """
@@ -21,7 +21,8 @@ from twisted.logger import Logger
 
 from echo_app.addresses import describe, peerKey
 from echo_app.connections.limits import Limits
-from echo_app.connections.record import noteEnd, recordOf
+from echo_app.connections.record import Ending, noteEnd, recordOf
+from echo_app.connections.refusal import Refusal
 from echo_app.text import escaped
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from echo_app.access.networks import Access
     from echo_app.accesslog.transports import UnknownTransports
-    from echo_app.interfaces import Counted
+    from echo_app.interfaces import Counted, IStreamTransport
 
 log = Logger()
 
@@ -41,18 +42,15 @@ RESERVED_DESCRIPTORS = 16
 LOG_INTERVAL = 60.0
 
 
-class Tally:
+class ReasonCounter:
     """Counts events by their reason, with one log line a minute at most.
 
     :param what: the line's subject, such as ``refused peers``.
     :param seconds: returns what time it is, in seconds.
-
-    :ivar last: the reason that was counted last.
     """
 
     def __init__(self, what: str, seconds: Callable[[], float] = monotonic) -> None:
         self.byReason: Counter[str] = Counter()
-        self.last = ""
         self._what = what
         self._seconds = seconds
         self._nextLine = -inf
@@ -63,7 +61,6 @@ class Tally:
         :param detail: what a line that comes of this event says of it besides; it is escaped.
         """
         self.byReason[reason] += 1
-        self.last = reason
         now = self._seconds()
         if now >= self._nextLine:
             self._nextLine = now + LOG_INTERVAL
@@ -74,8 +71,8 @@ class Tally:
         return ", ".join(f"{n} {reason}" for reason, n in sorted(self.byReason.items())) or "0"
 
 
-class ConnectionCounts:
-    """Holds one or several listeners' connections to their limits, together.
+class ConnectionRegistry:
+    """The open connections of one or several listeners, held to common limits.
 
     :param limits: the caps.
     :param seconds: returns what time it is, in seconds: what log lines are spaced by.
@@ -85,7 +82,7 @@ class ConnectionCounts:
     :param logConnections: log each connection's beginning and end, at debug level.
     :param unknown: records connections whose transport has no record; None where nothing is recorded.
 
-    :ivar admitted: the number of the connection that was admitted last, until that is counted in here.
+    :ivar admitted: the number of the connection that was admitted last.
     """
 
     def __init__(
@@ -102,31 +99,58 @@ class ConnectionCounts:
         self.open: dict[Counted, str | None] = {}
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
-        self.admitted: int | None = None
+        self.admitted = 0
         self.aborted = 0
         self.lost = 0
-        self.refused = Tally("refused peers", seconds)
-        self.timedOut = Tally("timed out connections", seconds)
+        self.refused = ReasonCounter("refused peers", seconds)
+        self.timedOut = ReasonCounter("timed out connections", seconds)
         self._access = access
         self._waiting: list[Deferred[None]] = []
         self._logConnections = logConnections
         self._unknown = unknown
         self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
-    def admits(self, address: object) -> bool:
-        """Says whether a peer at this address may connect now; counts it as refused if not.
+    def admit(self, address: object) -> int | Refusal:
+        """Admits a peer's connection and numbers it, or refuses and counts it.
 
-        :param address: None while it is not known: then only the cap on all is looked at.
+        :return: the connection's number, from 1 in the order of admission; or the refusal, with its reason.
+        """
+        refusal = self.refusalOf(address)
+        if refusal is not None:
+            return refusal
+        self.admitted += 1
+        return self.admitted
+
+    def refusalOf(self, address: object) -> Refusal | None:
+        """Returns the refusal of a peer, which is counted; None where the peer may connect now.
+
+        :param address: None while it is not known: then only the cap on all connections applies.
         """
         if self._access is not None and address is not None and not self._access.permits(address):
-            return self._refuse("denied", describe(address))
+            self.refused.add("denied", describe(address))
+            return Refusal(Ending.DENIED)
         limits = self.limits
-        if limits.maxConnections is not None and len(self.open) >= limits.maxConnections:
-            return self._refuse("max-connections")
         key = self._keyOf(address)
-        if key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
-            return self._refuse("max-connections-per-peer")
-        return True
+        if limits.maxConnections is not None and len(self.open) >= limits.maxConnections:
+            reason = "max-connections"
+        elif key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
+            reason = "max-connections-per-peer"
+        else:
+            return None
+        self.refused.add(reason)
+        return Refusal(Ending.LIMIT, reason)
+
+    def refuse(
+        self, transport: object, ending: Ending, reason: str, detail: str = "", line: str = ""
+    ) -> None:
+        """Counts and notes the refusal of a connection that has a transport already.
+
+        :param reason: the reason that is counted.
+        :param detail: more about it, for the record; the reason where there is none.
+        :param line: a text about this connection for the log.
+        """
+        self.refused.add(reason, line)
+        noteEnd(transport, ending, detail or reason)
 
     def entered(self, protocol: Counted, peer: object = None) -> bool:
         """Counts a connection that is not served yet, such as one in a gate.
@@ -136,15 +160,16 @@ class ConnectionCounts:
         """
         fileno = getattr(protocol.transport, "fileno", None)
         highest = self._highestDescriptor
-        number, self.admitted = self.admitted, None
         if highest is not None and fileno is not None and fileno() >= highest:
-            noteEnd(protocol.transport, "limit", "descriptors")
-            return self._refuse("descriptors")
+            self.refuse(protocol.transport, Ending.LIMIT, "descriptors")
+            return False
         if self._unknown is not None:
             self._unknown.began(protocol.transport)
         record = recordOf(protocol.transport)
-        if record is not None and number is not None:
-            record.number = number
+        if record is not None and protocol.number is not None:
+            record.number = protocol.number
+        # Only the record keeps it: an idle connection costs no number.
+        protocol.number = None
         key = self.open[protocol] = self._keyOf(peer)
         if key is not None:
             self.perPeer[key] += 1
@@ -204,9 +229,16 @@ class ConnectionCounts:
         self._waiting.append(deferred)
         return deferred
 
-    def cut(self, reason: str) -> None:
-        """Counts a connection that is cut off because it did not move."""
-        self.timedOut.add(reason)
+    def timeOut(self, transport: object, ending: Ending, detail: str = "") -> None:
+        """Counts and notes that a connection timed out."""
+        self.timedOut.add(ending.value)
+        noteEnd(transport, ending, detail)
+
+    def abort(self, transport: IStreamTransport) -> None:
+        """Aborts a connection that did not end in time, counts and notes it."""
+        self.aborted += 1
+        noteEnd(transport, Ending.DRAIN)
+        transport.abortConnection()
 
     def _keyOf(self, address: object) -> str | None:
         """Returns what is counted for a peer; None where no cap by peer applies."""
@@ -226,7 +258,3 @@ class ConnectionCounts:
             waiting, self._waiting = self._waiting, []
             for deferred in waiting:
                 deferred.callback(None)
-
-    def _refuse(self, reason: str, detail: str = "") -> bool:
-        self.refused.add(reason, detail)
-        return False

@@ -11,8 +11,8 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.networks import Access
-from echo_app.connections.counts import ConnectionCounts, Tally
 from echo_app.connections.limits import Limits
+from echo_app.connections.registry import ConnectionRegistry, ReasonCounter
 from tests.support.fakes import FakeConnection
 
 
@@ -20,7 +20,7 @@ class TallyTests(SynchronousTestCase):
     def test_oneLineAMinute(self) -> None:
         """The first event is logged at once, the next ones as a sum, once a minute at most."""
         clock = Clock()
-        tally = Tally("refused peers", clock.seconds)
+        tally = ReasonCounter("refused peers", clock.seconds)
         with capturedLogs() as events:
             for _ in range(600):
                 tally.add("descriptors")
@@ -35,7 +35,7 @@ class TallyTests(SynchronousTestCase):
     def test_detail(self) -> None:
         """A line says of the last event what is known of it, escaped."""
         clock = Clock()
-        tally = Tally("refused peers", clock.seconds)
+        tally = ReasonCounter("refused peers", clock.seconds)
         with capturedLogs() as events:
             tally.add("x", "a\x1bb")
             clock.advance(60)
@@ -44,23 +44,23 @@ class TallyTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """A tally of nothing reads as such."""
-        self.assertEqual(str(Tally("x")), "0")
+        self.assertEqual(str(ReasonCounter("x")), "0")
 
 
-class ConnectionCountsTests(SynchronousTestCase):
-    def counts(self, descriptorLimit: int | None = None, **limits: Any) -> ConnectionCounts:
+class ConnectionRegistryTests(SynchronousTestCase):
+    def counts(self, descriptorLimit: int | None = None, **limits: Any) -> ConnectionRegistry:
         """Returns counts that are held to these limits."""
-        return ConnectionCounts(Limits(**limits), Clock().seconds, descriptorLimit=descriptorLimit)
+        return ConnectionRegistry(Limits(**limits), Clock().seconds, descriptorLimit=descriptorLimit)
 
     def test_cap(self) -> None:
         """Over the cap a peer is refused, and counted as such; an end makes room."""
         counts = self.counts(maxConnections=2)
         first, _ = (FakeConnection(counts).open() for _ in range(2))
         address = first.getPeer()
-        self.assertFalse(counts.admits(address))
+        self.assertIsNotNone(counts.refusalOf(address))
         self.assertEqual(counts.refused.byReason, {"max-connections": 1})
         first.end()
-        self.assertTrue(counts.admits(address))
+        self.assertIsNone(counts.refusalOf(address))
         self.assertEqual((len(counts.open), counts.accepted), (1, 2))
 
     def test_capByPeer(self) -> None:
@@ -76,10 +76,10 @@ class ConnectionCountsTests(SynchronousTestCase):
             (IPv6Address("TCP", "2001:db8:0:1::1", 1), True),
             (UNIXAddress(b"/x"), True),
         ):
-            self.assertEqual(counts.admits(host), admitted, host)
+            self.assertEqual(counts.refusalOf(host) is None, admitted, host)
         self.assertEqual(counts.refused.byReason, {"max-connections-per-peer": 3})
         four.end()
-        self.assertTrue(counts.admits(four.getPeer()))
+        self.assertIsNone(counts.refusalOf(four.getPeer()))
         self.assertEqual(list(counts.perPeer), ["2001:db8::/64"])
 
     def test_oneOfTwo(self) -> None:
@@ -121,7 +121,7 @@ class ConnectionCountsTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """A connection's beginning and end are logged if that was asked for, the peer as a field."""
-        counts = ConnectionCounts(Limits(), Clock().seconds, logConnections=True)
+        counts = ConnectionRegistry(Limits(), Clock().seconds, logConnections=True)
         with capturedLogs() as events:
             FakeConnection(counts).open().end()
             FakeConnection(self.counts()).open().end()
@@ -134,22 +134,22 @@ class AccessTests(SynchronousTestCase):
     def test_denied(self) -> None:
         """A peer that may not come is refused before any cap, with its address in the log."""
         access = Access(deny=["192.0.2.0/24"])
-        counts = ConnectionCounts(Limits(maxConnections=1), access=access)
+        counts = ConnectionRegistry(Limits(maxConnections=1), access=access)
         FakeConnection(counts, "198.51.100.1").open()
         with capturedLogs() as events:
-            self.assertFalse(counts.admits(IPv6Address("TCP", "::ffff:192.0.2.1", 1)))
+            self.assertIsNotNone(counts.refusalOf(IPv6Address("TCP", "::ffff:192.0.2.1", 1)))
         self.assertEqual(counts.refused.byReason, {"denied": 1})
         self.assertEqual([event["last"] for event in events], [" (the last one: 192.0.2.1:1)"])
 
     def test_unknown(self) -> None:
         """One whose address is not known yet is judged later."""
-        counts = ConnectionCounts(Limits(), access=Access(allow=["192.0.2.1"]))
-        self.assertTrue(counts.admits(None))
+        counts = ConnectionRegistry(Limits(), access=Access(allow=["192.0.2.1"]))
+        self.assertIsNone(counts.refusalOf(None))
 
     def test_user(self) -> None:
         """Who a peer is, is logged where connections are, escaped."""
         for isAsked in (False, True):
-            counts = ConnectionCounts(Limits(), logConnections=isAsked)
+            counts = ConnectionRegistry(Limits(), logConnections=isAsked)
             with capturedLogs() as events:
                 counts.loggedIn(IPv4Address("TCP", "192.0.2.1", 1), "a\x1bb")
             self.assertEqual([event["user"] for event in events], ["a\\x1bb"] if isAsked else [])

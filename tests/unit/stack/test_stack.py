@@ -1,0 +1,159 @@
+"""The stack of a connection: admission, the order of layers, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from echo_app.connections.limits import Limits
+from echo_app.connections.refusal import Refusal
+from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
+from echo_app.interfaces import Build
+from echo_app.stack.stack import Stack
+from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from tests.unit.stream.test_protocol import ADDRESS, DescriptorTransport, ShoutingProtocol, connected
+
+
+class InterfaceTests(SynchronousTestCase):
+    def test_factory(self) -> None:
+        """A stack is a factory, which starts and stops the one above it."""
+        factory = EchoFactory()
+        stack = Stack(factory)
+        verifyObject(IProtocolFactory, stack)
+        stack.doStart()
+        self.assertEqual(factory.numPorts, 1)
+        stack.doStop()
+        self.assertEqual(factory.numPorts, 0)
+
+
+class StackTests(SynchronousTestCase):
+    """With and without limits, on transports of memory."""
+
+    def setUp(self) -> None:
+        self.counts = ConnectionRegistry(Limits(maxConnections=2))
+        self.stack = Stack(EchoFactory(), self.counts)
+
+    def build(self, stack: Stack | None = None) -> Any:
+        return (stack or self.stack).buildProtocol(ADDRESS)
+
+    def test_withoutRegistry(self) -> None:
+        """Without a registry it admits as many connections as come, and counts them."""
+        stack = Stack(EchoFactory())
+        for _ in range(100):
+            connected(self.build(stack))
+        self.assertEqual(stack.connections.accepted, 100)
+
+    def test_withCounts(self) -> None:
+        """With counts a connection is open from connectionMade to connectionLost."""
+        protocol = self.build()
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (0, 0))
+        connected(protocol)
+        self.assertEqual(list(self.counts.open), [protocol])
+        self.assertEqual(self.counts.accepted, 1)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 1, 0))
+
+    def test_layers(self) -> None:
+        """Layers of one's own have the admitted connections' numbers; the last one is the lowest."""
+        seen: list[object] = []
+
+        def layer(name: str) -> Callable[[Build], Build]:
+            def put(build: Build) -> Build:
+                def built(address: IAddress | None, number: int) -> IProtocol | None:
+                    seen.append((name, address, number))
+                    return build(address, number)
+
+                return built
+
+            return put
+
+        stack = Stack(EchoFactory(), self.counts, layers=[layer("upper"), layer("lower")])
+        for _ in range(2):
+            protocol = self.build(stack)
+            self.assertIs(type(protocol), EchoProtocol)
+            connected(protocol)
+        self.assertIsInstance(self.build(stack), Refusal)
+        self.assertEqual(seen, [(name, ADDRESS, number) for number in (1, 2) for name in ("lower", "upper")])
+
+    def test_lost(self) -> None:
+        """An end with an error is counted as lost; a clean one, or our own reset, is not."""
+        for error, lost in ((ConnectionDone(), 0), (ConnectionAborted(), 0), (ConnectionLost(), 1)):
+            protocol = self.build()
+            connected(protocol)
+            protocol.connectionLost(Failure(error))
+            self.assertEqual(self.counts.lost, lost)
+
+    def test_shared(self) -> None:
+        """Two factories with the same counts are held to one limit together."""
+        other = Stack(EchoFactory(), self.counts)
+        connected(self.build())
+        connected(self.build(other))
+        self.assertIsInstance(self.build(), Refusal)
+        self.assertIsInstance(self.build(other), Refusal)
+        self.assertEqual(self.counts.refused.byReason, {"max-connections": 2})
+
+    def test_refused(self) -> None:
+        """A refused peer's connection is reset at once, and nothing else is done to it."""
+        for _ in range(2):
+            connected(self.build())
+        transport = connected(self.build())
+        self.assertTrue(transport.disconnected)
+        self.assertIsNone(transport.producer)
+        self.assertEqual(transport.value(), b"")
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (2, 2))
+
+    def test_roomAgain(self) -> None:
+        """When a connection ends, the next peer is served."""
+        protocols = [self.build(), self.build()]
+        for protocol in protocols:
+            connected(protocol)
+        protocols[0].connectionLost(connectionDone)
+        self.assertIsInstance(self.build(), EchoProtocol)
+
+    def test_subclass(self) -> None:
+        """A factory subclass's protocol is made, and counted."""
+
+        class ShoutingFactory(EchoFactory):
+            protocol = ShoutingProtocol
+
+        protocol = self.build(Stack(ShoutingFactory(), self.counts))
+        transport = connected(protocol)
+        protocol.dataReceived(b"quiet")
+        self.assertEqual(transport.value(), b"QUIET")
+        self.assertEqual(list(self.counts.open), [protocol])
+
+    def test_otherProtocol(self) -> None:
+        """A protocol that is no EchoProtocol is passed on untouched."""
+
+        class OtherFactory(EchoFactory):
+            protocol = Protocol  # type: ignore[assignment]
+
+        protocol = self.build(Stack(OtherFactory(), self.counts))
+        self.assertIs(type(protocol), Protocol)
+        self.assertEqual(set(vars(protocol)), {"factory"})
+
+    def test_descriptors(self) -> None:
+        """A connection whose descriptor comes near the limit is reset, and never counts as open."""
+        self.counts = ConnectionRegistry(Limits(), descriptorLimit=100)
+        self.stack = Stack(EchoFactory(), self.counts)
+        protocol = self.build()
+        transport = connected(protocol, DescriptorTransport(100 - RESERVED_DESCRIPTORS))
+        self.assertTrue(transport.disconnected)
+        protocol.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
+        self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 0, 0))
+
+    def test_descriptorBelow(self) -> None:
+        """A connection with the last descriptor that is free for it is served."""
+        self.counts = ConnectionRegistry(Limits(), descriptorLimit=100)
+        self.stack = Stack(EchoFactory(), self.counts)
+        transport = connected(self.build(), DescriptorTransport(99 - RESERVED_DESCRIPTORS))
+        self.assertFalse(transport.disconnected)
+        self.assertEqual(len(self.counts.open), 1)
