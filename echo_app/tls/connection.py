@@ -1,10 +1,15 @@
 """TLS that is exact at the end of a stream, around any protocol, on any stream transport.
 
 :class:`TLSConnection` stands between a transport and a protocol, and is a whole transport to that
-protocol. Its states: shaking hands, when what is written waits; open; ended by us (our ``close_notify`` is
-out), while the peer may go on; ended by the peer (its ``close_notify``, or its FIN), while we may; and
-done, when nothing is passed on any more and only the end of the connection below is waited for.
-What is below is closed for writing when our ``close_notify`` is flushed, never before.
+protocol. Its phases, of which each leads to a later one only:
+
+- ``SHAKING``: written data waits for the handshake.
+- ``OPEN``: data goes both ways, until our end.
+- ``ENDED``: our ``close_notify`` is out; the peer may go on.
+- ``DONE``: no data is passed on any more; the end of the connection below is to come.
+
+The peer ends its side by ``close_notify`` or FIN, in any phase. The transport below is closed for writing
+when our ``close_notify`` is flushed, never before.
 
 What carries TLS, and why, is said in :mod:`echo_app.tls.session`.
 """
@@ -13,6 +18,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import crypto
@@ -42,6 +48,13 @@ if TYPE_CHECKING:
     from echo_app.tls.server import ServerTLS
 
 
+class _Phase(Enum):
+    SHAKING = auto()
+    OPEN = auto()
+    ENDED = auto()
+    DONE = auto()
+
+
 @implementer(IHalfCloseableProtocol, IProtocol, ITLSTransport, INegotiated, ISystemHandle)
 class TLSConnection(Layer):
     """One connection: a protocol to the transport below it, a transport to the protocol above it.
@@ -59,12 +72,11 @@ class TLSConnection(Layer):
 
     __slots__ = (
         "_below",
-        "_isDone",
         "_isEndOwed",
         "_isEnding",
-        "_isOpen",
         "_isPaused",
         "_isPeerEnded",
+        "_phase",
         "_producer",
         "_reason",
         "_server",
@@ -86,12 +98,11 @@ class TLSConnection(Layer):
         # Plain text that waits for the protocol above to read on.
         self._unread = b""
         self._producer: Any = None
-        self._isOpen = False
+        self._phase = _Phase.SHAKING
         self._isPaused = False
         self._isEnding = False
         self._isPeerEnded = False
         self._isEndOwed = False
-        self._isDone = False
 
     def makeConnection(self, transport: ITransport) -> None:
         """Begins to wait for the handshake, and connects the protocol above."""
@@ -106,7 +117,7 @@ class TLSConnection(Layer):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypts what is complete, and passes it on in one piece."""
-        if self._isDone or self._isPeerEnded:
+        if self._phase is _Phase.DONE or self._isPeerEnded:
             return
         session = self._session
         waiting = self._waiting
@@ -117,12 +128,12 @@ class TLSConnection(Layer):
             return
         if session.outgoing.pending:
             self.transport.write(session.outgoing.read())
-        if waiting is not None and not session.isShaking:
+        if waiting is not None and self._phase is _Phase.SHAKING and not session.isShaking:
             self._shaken(waiting)
         if plain:
             if self._isPaused:
                 self._unread += plain
-            elif not self._isDone:
+            elif self._phase is not _Phase.DONE:
                 self.protocol.dataReceived(plain)
         if session.isPeerEnded:
             self._endPeer()
@@ -130,7 +141,7 @@ class TLSConnection(Layer):
     def readConnectionLost(self) -> None:
         """The peer's FIN: without a ``close_notify`` it is taken for a half-close, and counted."""
         self._notePeerEnded()
-        if self._isDone:
+        if self._phase is _Phase.DONE:
             self.transport.loseConnection()
         elif self._session.isShaking:
             # Who looks whether the port is open has done no wrong.
@@ -145,7 +156,7 @@ class TLSConnection(Layer):
 
     def writeConnectionLost(self) -> None:
         """Everything is sent, and our FIN."""
-        if self._isDone:
+        if self._phase is _Phase.DONE:
             self._startTimer(LINGER, self.transport.loseConnection)
         elif IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
@@ -163,12 +174,12 @@ class TLSConnection(Layer):
         """Encrypts and sends; it waits for the handshake, and after our end it is too late."""
         if not data:
             return
-        if self._isOpen:
+        if self._phase is _Phase.OPEN:
             try:
                 self.transport.write(self._session.encrypt(data))
             except ssl.SSLError as error:
                 self._fail("unusable", error)
-        elif self._waiting is not None and not self._isDone:
+        elif self._phase is _Phase.SHAKING and self._waiting is not None:
             self._waiting.write(data)
 
     def loseConnection(self) -> None:
@@ -191,7 +202,7 @@ class TLSConnection(Layer):
         """Lets the producer be told when to go on; one that pulls is first asked after the handshake."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
-        if self._isDone:
+        if self._phase is _Phase.DONE:
             producer.stopProducing()
             return
         self._producer = producer
@@ -237,7 +248,7 @@ class TLSConnection(Layer):
     def _shaken(self, waiting: Waiting) -> None:
         """The handshake is complete: what has waited for it goes out."""
         self._stopTimer()
-        self._isOpen = True
+        self._phase = _Phase.OPEN
         self._waiting, self._below = None, self.transport
         self.write(waiting.unsent)
         waiting.handOver(self.transport)
@@ -250,7 +261,7 @@ class TLSConnection(Layer):
         self._notePeerEnded()
         self._isPeerEnded = True
         self._isEndOwed = self._isPaused
-        if self._isPaused or self._isDone:
+        if self._isPaused or self._phase is _Phase.DONE:
             return
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
@@ -259,31 +270,36 @@ class TLSConnection(Layer):
 
     def _notePeerEnded(self) -> None:
         record = recordOf(self.transport)
-        if record is not None and not (self._isDone or self._isEnding or self.disconnecting):
+        if record is not None and not self._isOurEnd():
             record.isPeerEnded = True
 
+    def _isOurEnd(self) -> bool:
+        """Says whether we have ended our side, or are about to."""
+        return self._phase is _Phase.DONE or self._isEnding or self.disconnecting
+
     def _end(self) -> None:
-        """Ends our side, or the connection, as far as that is asked for and nothing is in the way."""
-        if self._isDone or self._producer is not None or not (self._isEnding or self.disconnecting):
+        """Ends our side, or the connection, as far as that is asked for and no producer is in the way."""
+        if self._phase is _Phase.DONE or self._producer is not None or not self._isOurEnd():
             return
         if self._waiting is not None:
-            # Without keys there is nothing to say, and nobody yet to say it to.
+            # Without keys nothing can be said, and there is no peer yet to say it to.
             if self.disconnecting and not self._waiting.unsent:
                 self._finish()
                 self.transport.loseConnection()
             return
-        wasOpen, self._isOpen = self._isOpen, False
+        wasOpen, self._phase = self._phase is _Phase.OPEN, _Phase.ENDED
         if wasOpen:
             self.transport.write(self._session.end())
         if self.disconnecting and (self._isPeerEnded or not wasOpen):
             self._finish()
             self.transport.loseConnection()
-        elif wasOpen:
-            self._isDone = self.disconnecting
+        elif wasOpen and self.disconnecting:
+            self._phase = _Phase.DONE
             self.transport.loseWriteConnection()
-            if self._isDone:
-                # What comes now is read and forgotten: a close with unread input would be a reset.
-                self.transport.resumeProducing()
+            # Input is read and forgotten from now on: a close with unread input would be a reset.
+            self.transport.resumeProducing()
+        elif wasOpen:
+            self.transport.loseWriteConnection()
 
     def _fail(self, reason: str, error: Exception) -> None:
         """Ends a connection that has gone wrong, in bounded time."""
@@ -300,7 +316,7 @@ class TLSConnection(Layer):
 
     def _finish(self) -> None:
         """Passes nothing on any more, in either direction."""
-        self._isDone, self._isOpen = True, False
+        self._phase = _Phase.DONE
         self._unread = b""
         producer, self._producer = self._producer, None
         if producer is not None:
