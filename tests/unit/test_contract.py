@@ -19,7 +19,7 @@ UNTESTED = 4
 @cache
 def _tests(path: str) -> set[str]:
     """Returns the tests that a file defines, as ``TestClass.test_name``."""
-    found = set()
+    found: set[str] = set()
     for node in ast.parse((ROOT / path).read_text()).body:
         if isinstance(node, ast.ClassDef):
             functions = (
@@ -54,7 +54,7 @@ class ContractTests(SynchronousTestCase):
 
     def test_cited(self) -> None:
         """Every clause that a test cites exists."""
-        cited = set()
+        cited: set[int] = set()
         for path in (ROOT / "tests").rglob("test_*.py"):
             for numbers in re.findall(r"contract\.rst, ([\d, ]+\d)", path.read_text()):
                 cited.update(map(int, numbers.split(", ")))
