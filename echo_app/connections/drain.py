@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Seconds between two looks: five of them make out a quiet second.
 INTERVAL = 0.2
 
-# Seconds without input after which nothing more is expected (the contract's own figure).
+# Seconds without input after which nothing more is expected (docs/dev/contract.rst, 7).
 QUIET = 1.0
 
 

@@ -1,4 +1,4 @@
-"""A login before the echo, by real clients: the contract holds behind it."""
+"""A login before the echo, by real clients: docs/dev/contract.rst holds behind it."""
 
 from __future__ import annotations
 

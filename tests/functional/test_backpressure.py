@@ -1,4 +1,4 @@
-"""A peer that does not read costs next to nothing, and takes nothing from the others: contract 2.3, 2.4."""
+"""A peer that does not read has a bounded cost, and delays no other: docs/dev/contract.rst, 3, 4."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KIBI = 1024
 OFFER = 1 << 30
 WARM = 32 << 20
 
-# Never-readers at one time, and what one of them may cost (the contract's own figure).
+# Never-readers at one time, and what one of them may cost (docs/dev/contract.rst, 3).
 PEERS = 8
 PER_PEER = 256 * KIBI
 

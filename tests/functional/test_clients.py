@@ -1,4 +1,4 @@
-"""Other people's clients get their bytes back, from a shell pipeline: contract 2.2."""
+"""Other people's clients get their bytes back, from a shell pipeline: docs/dev/contract.rst, 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datagrams, answered once, from where they were sent to, and never a weapon: contract 2.8."""
+"""Datagrams get one answer, from the address asked, and start no loop: docs/dev/contract.rst, 8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of listener that the command line names, with real clients: contract 2.1, 2.5, 2.6, 2.9."""
+"""Every kind of listener of the command line, with real clients: docs/dev/contract.rst, 1, 5, 6, 9."""
 
 from __future__ import annotations
 

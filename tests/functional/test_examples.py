@@ -88,7 +88,7 @@ class ExampleTests(ServiceTestCase):
         self._stop()
 
     def test_clientLibrary(self) -> None:
-        """The client library is reset, tries again, and times out, as the README shows it."""
+        """The client library is reset, tries again, and times out, as docs/quickstart.rst shows it."""
         for spec, retries, expected in (
             ("reset,connections=1-2", "0", ["ConnectionError", "ConnectionError", "three"]),
             ("reset,connections=1-2", "3", ["one", "two", "three"]),

@@ -1,4 +1,4 @@
-"""Nothing is lost when a peer ends its stream: contract 2.2, and identity, 2.1."""
+"""Nothing is lost when a peer ends its stream: docs/dev/contract.rst, 1, 2."""
 
 from __future__ import annotations
 

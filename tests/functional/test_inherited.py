@@ -1,4 +1,4 @@
-"""The contract over Twisted's own path: the direct one is an optimization, and no dialect.
+"""docs/dev/contract.rst over Twisted's own path: the direct path changes the cost, not the behaviour.
 
 Each class of these modules runs again here, with ``--no-direct``.
 """

@@ -1,4 +1,4 @@
-"""Whatever one peer does, it does to itself: contract 2.4. And urgent bytes are bytes: 2.2."""
+"""No peer affects another, and urgent bytes are ordinary bytes: docs/dev/contract.rst, 4, 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waits beside a flood, in milliseconds: contract 2.4, 2.8. In turns of the reactor: ``test_fairness``."""
+"""Waits beside a flood, in milliseconds: docs/dev/contract.rst, 4, 8. In turns: ``test_fairness``."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.support.service import ServiceTestCase
 
 skip = onlyInCI("it judges milliseconds, which needs the machine for itself")
 
-# The figures of the contract: 100 pings a second, 99 of a hundred of them within 20 ms.
+# docs/dev/contract.rst, 4: 100 pings a second, 99 of a hundred of them within 20 ms.
 PING_EVERY = 0.01
 PINGS = 200
 P99 = 0.020
 ROUNDS = 10
 
-# Seconds that a stream may wait beside a flood of datagrams (the contract's own figure).
+# Seconds that a stream may wait beside a flood of datagrams (docs/dev/contract.rst, 8).
 SOON = 0.05
 DATAGRAM_ROUNDS = 5
 

@@ -1,4 +1,4 @@
-"""Caps, descriptors that run out, and what a refused peer sees: contract 2.5."""
+"""Caps, descriptors that run out, and refused peers: docs/dev/contract.rst, 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams behind a PROXY header, with the header sent by the test itself: the contract holds for them."""
+"""Streams behind a PROXY header that the test sends: docs/dev/contract.rst holds for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can't listen says why in one line, and leaves nothing: contract 2.6."""
+"""A listener that can't open says why in one line, and leaves nothing: docs/dev/contract.rst, 6."""
 
 from __future__ import annotations
 

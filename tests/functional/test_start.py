@@ -1,4 +1,4 @@
-"""Everything that was asked for listens, and says so: contract 2.6 and 2.9."""
+"""Everything that was asked for listens, and says so: docs/dev/contract.rst, 6, 9."""
 
 from __future__ import annotations
 

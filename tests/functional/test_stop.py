@@ -1,4 +1,4 @@
-"""A stop loses nothing, and does not wait for nothing: contract 2.7."""
+"""A stop loses nothing, and does not wait for nothing: docs/dev/contract.rst, 7."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A time-out cuts off what does not move, and who is merely slow stays: contract 2.5."""
+"""A time-out cuts off what does not move, and slow peers stay: docs/dev/contract.rst, 5."""
 
 from __future__ import annotations
 

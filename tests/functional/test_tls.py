@@ -1,4 +1,4 @@
-"""Over TLS nothing is lost at the end of a stream: contract 2.2, with both of its ends."""
+"""Over TLS nothing is lost at either end of a stream: docs/dev/contract.rst, 2."""
 
 from __future__ import annotations
 

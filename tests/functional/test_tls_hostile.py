@@ -1,4 +1,4 @@
-"""Peers that break TLS's rules close their own connection, soon, with one line in the log: contract 2.4."""
+"""Peers that break TLS's rules close their own connection, with one log line: docs/dev/contract.rst, 4."""
 
 from __future__ import annotations
 

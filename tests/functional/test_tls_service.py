@@ -16,7 +16,7 @@ from tests.support.kernel import waitUntil
 from tests.support.service import PATIENCE, ServiceTestCase, stopCounts
 from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
-# Never-readers at one time, and what one of them may cost (the contract's own figure).
+# Never-readers at one time, and what one of them may cost (docs/dev/contract.rst, 3).
 PEERS = 8
 PER_PEER = 1 << 20
 

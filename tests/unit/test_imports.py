@@ -12,6 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import echo_app
+from tests import ROOT
 from tests.support import programs
 
 # From the top. A module imports, at run time, from its own package and from those before it.
@@ -50,6 +51,7 @@ PROBE_PACKAGES = (
     "probe.__main__",
 )
 
+ARCHITECTURE = ROOT / "docs" / "dev" / "architecture.rst"
 FOLDER = Path(echo_app.__file__).parent
 MODULES = {
     ".".join(path.relative_to(FOLDER).with_suffix("").parts): path
@@ -92,6 +94,11 @@ class DirectionTests(SynchronousTestCase):
     def test_everyPackageHasItsPlace(self) -> None:
         """A package that is new is placed in the order first."""
         self.assertEqual({*map(_packageOf, MODULES)}, {*PACKAGES, *PROBE_PACKAGES})
+
+    def test_documented(self) -> None:
+        """The page on the architecture lists the service's packages in the same order."""
+        _, table, _ = re.split(r"^=+ =+$", ARCHITECTURE.read_text(), flags=re.M)
+        self.assertEqual(tuple(re.findall(r"^\w+", table, re.M)), PACKAGES)
 
     def test_direction(self) -> None:
         """No module imports from a package below its own, and the probe nothing from the service's."""

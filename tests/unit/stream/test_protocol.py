@@ -30,7 +30,7 @@ ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)
 # What Twisted's transports hold before they pause their producer.
 HIGH_WATER = 64 * 1024
 
-# Contract 2.3.
+# Bytes, of docs/dev/contract.rst, 3.
 MOST_HELD = 256 * 1024
 
 

@@ -54,7 +54,7 @@ class RulesTestCase(SynchronousTestCase):
 
 
 class AddressTests(RulesTestCase):
-    """Who is not a client, by port and by address (contract 2.8)."""
+    """Sources that are not clients, by port and by address (docs/dev/contract.rst, 8)."""
 
     def _refused(self, reason: str, *sources: tuple[str, int]) -> None:
         for source in sources:
