@@ -1,4 +1,4 @@
-"""The options, their help and their completion."""
+"""The options, their help, their completion and their reference."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from echo_app.cli.settings import SETTINGS
 from echo_app.connections.limits import Limits
 from echo_app.responders.named import NAMES
 from echo_app.transport.sockets import Keepalive
+from tests import ROOT
+from tests.unit.cli.reference import reference
 
 
 def parsed(*arguments: str) -> Options:
@@ -161,3 +163,7 @@ class OptionsTests(SynchronousTestCase):
         ):
             (line,) = (each for each in lines if each.startswith(start))
             self.assertTrue(line.endswith(end), line)
+
+    def test_reference(self) -> None:
+        """The document has each option with its default and effect, and no other one."""
+        self.assertEqual((ROOT / "docs/options.rst").read_text(), reference(), "run tests.unit.cli.reference")
