@@ -17,10 +17,10 @@ from zope.interface import Attribute, Interface
 
 # Builds the layers of an accepted connection, from the peer's address, and returns the lowest one. None is a
 # refusal.
-Accept: TypeAlias = Callable[[IAddress | None], IProtocol | None]
+Accept: TypeAlias = "Callable[[IAddress | None], IProtocol | None]"
 
 # The same for an admitted connection, which has a number: 1, 2, 3 and so on, in the order of admission.
-Build: TypeAlias = Callable[[IAddress | None, int], IProtocol | None]
+Build: TypeAlias = "Callable[[IAddress | None, int], IProtocol | None]"
 
 
 class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):

@@ -1,6 +1,6 @@
-"""From what is typed on the command line to values; what is wrong is said in one line.
+"""Parsers of the values of options.
 
-Each function takes an option's text, and raises ``ValueError`` with what is wrong with it.
+Each takes the text that was typed, and raises ``ValueError`` with the reason why it is wrong.
 """
 
 from __future__ import annotations
@@ -9,9 +9,6 @@ import ipaddress
 import os
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
-
-from twisted.python.usage import UsageError
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.faults.kinds import SIZE
@@ -103,18 +100,6 @@ def logPath(text: str) -> str:
     return text if text == STANDARD_OUTPUT else path
 
 
-def named(option: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Returns the parser of a value, with errors that name the option and the value."""
-
-    def coerce(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise UsageError(f"--{option} {text!r}: {error}") from None
-
-    return coerce
-
-
-def row(option: str, default: object, doc: str, parse: Callable[[str], Any]) -> list[Any]:
-    """Returns an option's row in ``optParameters``, with errors that name the option and the value."""
-    return [option, None, default, doc, named(option, parse)]
+def noneForZero(parse: Callable[[str], float]) -> Callable[[str], float | None]:
+    """Returns the parser of a limit, for which 0 is None."""
+    return lambda text: parse(text) or None

@@ -2,168 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
 
+from twisted.python.usage import CompleteFiles, CompleteList, Completer, Completions, UsageError
 from twisted.python.usage import Options as BaseOptions
-from twisted.python.usage import UsageError
 
 from echo_app import __version__
 from echo_app.accesslog.file import STANDARD_OUTPUT
-from echo_app.addresses import networkOf
 from echo_app.cli.accessoptions import AccessOptions
-from echo_app.cli.arguments import (
-    filePath,
-    interfaceAddress,
-    keepaliveOf,
-    logPath,
-    named,
-    number,
-    portNumber,
-    row,
-    wholeNumber,
-)
 from echo_app.cli.faultoptions import FaultOptions
-from echo_app.cli.tlsoptions import TLSOptions
-from echo_app.responders.answers import TIMEOUT
-from echo_app.responders.named import NAMES, responderOf
+from echo_app.cli.setting import Setting, helpText
+from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
+from echo_app.cli.tlsoptions import ServerTLSOptions
 from echo_app.text import escaped
-from echo_app.transport.sockets import Keepalive
-from echo_app.udp.protocol import RATE
 
-DEFAULT_PORT = 8080
-DEFAULT_INTERFACE = "127.0.0.1"
+_FLAGS = [each for each in SETTINGS.values() if each.value is None]
+_REPEATABLE = [each for each in SETTINGS.values() if each.isRepeatable]
+_PARAMETERS = [each for each in SETTINGS.values() if each.value and not each.isRepeatable]
 
 
-class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
-    """The options of ``twistd echo``, as typed; a wrong one ends the process with one line."""
+def _completer(setting: Setting) -> Completer:
+    """Returns the completion of a setting's value."""
+    if setting.value == "FILE":
+        return CompleteFiles(descr=setting.value)
+    return CompleteList(setting.choices) if setting.choices else Completer(descr=setting.value)
+
+
+class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
+    """Parses the options of ``twistd echo``; a wrong one ends the process with one line.
+
+    Each option has its value under its name, and a repeatable one the list of its values.
+    """
 
     synopsis = "[options]"
-    # Where it listens when nothing else is asked for.
+    # The port when no other listener is asked for; a subclass may have another.
     defaultPort = DEFAULT_PORT
     longdesc = (
         "Sends back every byte that a peer sends: exactly, in order, nothing lost. "
-        "Listens on 127.0.0.1:8080 unless told otherwise."
+        f"Listens on {DEFAULT_INTERFACE}:{DEFAULT_PORT} unless told otherwise."
     )
-    optFlags = [
-        ["no-direct", None, "Take Twisted's own path for every byte: for comparison and debugging."],
-        [
-            "proxy-protocol",
-            None,
-            "Each connection to --port and --tls begins with a header of the PROXY protocol, version 1 or 2.",
-        ],
-        ["log-connections", None, "Log each connection's beginning and end, at debug level."],
-    ]
+    optFlags = [[each.name, each.short, each.description] for each in _FLAGS]
     optParameters = [
-        row(
-            "udp-rate",
-            RATE,
-            "Answers a second to one UDP source; 0: no limit, no loop breaker.",
-            number,
-        ),
-        row(
-            "max-connections",
-            None,
-            "Connections open at one time; 0: no cap. [default: what the descriptor limit allows]",
-            wholeNumber,
-        ),
-        row(
-            "max-connections-per-peer",
-            0,
-            "Connections of one IPv4 address or IPv6 /64 at one time; 0: no cap.",
-            wholeNumber,
-        ),
-        row(
-            "idle-timeout",
-            0,
-            "Seconds without a byte in either direction until a connection is closed; 0: never.",
-            number,
-        ),
-        row(
-            "stall-timeout",
-            300,
-            "Seconds without any unsent byte leaving until a connection is reset; "
-            "0: never. Under 30 it may cut slow peers with large buffers.",
-            number,
-        ),
-        row(
-            "keepalive",
-            Keepalive(),
-            "TCP keepalive: seconds of silence until the first probe, seconds "
-            "between probes, and how many; 0: off.",
-            keepaliveOf,
-        ),
-        row(
-            "drain-timeout",
-            5,
-            "Seconds that a stop waits for busy connections; 0: not at all.",
-            number,
-        ),
-        row(
-            "responder",
-            "echo",
-            f"What answers: {', '.join(NAMES)}, or a function of your own, package.module:name.",
-            responderOf,
-        ),
-        row(
-            "responder-timeout",
-            TIMEOUT,
-            "Seconds that an answer of a function of your own may take until its connection is closed; "
-            "0: no limit.",
-            number,
-        ),
-        row(
-            "ready-file",
-            None,
-            "When everything listens, write here a line for each listener, such as "
-            "'tcp 127.0.0.1:8080'; removed at stop.",
-            filePath,
-        ),
-        row(
-            "access-log",
-            None,
-            "Append here a line of JSON when a connection ends, and for each UDP source and minute; "
-            "-: standard output. Opened again at SIGHUP.",
-            logPath,
-        ),
+        [each.name, each.short, each.default, each.description, each.parse] for each in _PARAMETERS
     ]
+    compData = Completions(
+        multiUse=[each.name for each in _REPEATABLE],
+        optActions={each.name: _completer(each) for each in _REPEATABLE + _PARAMETERS},
+    )
 
     def __init__(self) -> None:
         super().__init__()
-        self["ports"] = []
-        self["interfaces"] = []
-        self["endpoints"] = []
-        self["udp-ports"] = []
-        self["trusted-proxies"] = []
-
-    def opt_port(self, text: str) -> None:
-        """TCP port, 0: any free one. Repeatable. [default: 8080 when nothing else is asked for]"""
-        self["ports"].append(named("port", portNumber)(text))
-
-    def opt_interface(self, text: str) -> None:
-        """IPv4 or IPv6 address where --port, --tls and --udp bind. Repeatable. [default: 127.0.0.1]"""
-        self["interfaces"].append(named("interface", interfaceAddress)(text))
-
-    def opt_listen(self, text: str) -> None:
-        """Twisted server endpoint description, such as tcp6:8080 or unix:/run/echo. Repeatable."""
-        self["endpoints"].append(text)
-
-    def opt_udp(self, text: str) -> None:
-        """UDP port, 0: any free one. Repeatable."""
-        self["udp-ports"].append(named("udp", portNumber)(text))
-
-    def opt_trust_proxy(self, text: str) -> None:
-        """Network or address whose peers may send a PROXY header. Repeatable. [default: loopback]"""
-        self["trusted-proxies"].append(named("trust-proxy", networkOf)(text))
+        self.update({each.name: [] for each in _REPEATABLE})
 
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
         print(f"echo_app {__version__}")
         raise SystemExit(0)
 
-    opt_p = opt_port
-    opt_i = opt_interface
-    opt_l = opt_listen
-    opt_u = opt_udp
+    def groups(self) -> dict[str, Sequence[Setting]]:
+        """Returns all options by group; the last one has those that Twisted adds, such as ``--help``."""
+        added = [
+            Setting(name, " ".join(self.docs[name].split()), value="TYPE" if hasValue else None)
+            for name, hasValue, _ in (each.partition("=") for each in sorted(self.longOpt))
+            if name not in SETTINGS
+        ]
+        return {**GROUPS, "Information": added}
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Returns the help, for the terminal's width."""
+        width = width or shutil.get_terminal_size().columns
+        return f"\n{textwrap.fill(self.longdesc, width)}\n{helpText(self.groups(), width)}"
 
     def parseArgs(self, *arguments: str) -> None:
         """Takes no arguments."""
@@ -172,19 +82,19 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
 
     def postOptions(self) -> None:
         """Fills in the defaults that depend on each other."""
-        bound = self["ports"] or self["tls-ports"] or self["udp-ports"]
-        if not (bound or self["endpoints"]):
-            bound = self["ports"] = [self.defaultPort]
-        if self["interfaces"] and not bound:
+        bound = self["port"] or self["tls"] or self["udp"]
+        if not (bound or self["listen"]):
+            bound = self["port"] = [self.defaultPort]
+        if self["interface"] and not bound:
             reason = "there is no --port, --tls or --udp to bind"
-            raise UsageError(f"--interface {self['interfaces'][0]!r}: {reason}")
-        if self["proxy-protocol"] and not (self["ports"] or self["tls-ports"]):
+            raise UsageError(f"--interface {self['interface'][0]!r}: {reason}")
+        if self["proxy-protocol"] and not (self["port"] or self["tls"]):
             raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
-        if self["trusted-proxies"] and not self["proxy-protocol"]:
-            raise UsageError(f"--trust-proxy '{self['trusted-proxies'][0]}': there is no --proxy-protocol")
+        if self["trust-proxy"] and not self["proxy-protocol"]:
+            raise UsageError(f"--trust-proxy '{self['trust-proxy'][0]}': there is no --proxy-protocol")
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
             raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
-        self["interfaces"] = self["interfaces"] or [DEFAULT_INTERFACE]
+        self["interface"] = self["interface"] or [DEFAULT_INTERFACE]
         self.checkTLS()
         self.checkLogins()
         self.checkFaults()
@@ -200,6 +110,23 @@ class Options(TLSOptions, AccessOptions, FaultOptions, BaseOptions):
             raise SystemExit(f"echo: {escaped(str(error))}") from None
 
 
+def _collector(setting: Setting) -> Callable[[Options, str], None]:
+    """Returns the method that adds a value to a repeatable option's list."""
+
+    def collect(self: Options, text: str) -> None:
+        self[setting.name].append(setting.parse(text))
+
+    collect.__doc__ = setting.description
+    return collect
+
+
+# Twisted keeps only the last value of an option, unless the class has a method of its name.
+for _each in _REPEATABLE:
+    _method = _collector(_each)
+    for _name in filter(None, (_each.name.replace("-", "_"), _each.short)):
+        setattr(Options, f"opt_{_name}", _method)
+
+
 def _isDaemon(command: BaseOptions | None) -> bool:
-    """Says whether the command will fork: twistd does, unless told otherwise, and twist does not."""
+    """Tests whether the command will fork: twistd does, unless told otherwise, and twist does not."""
     return command is not None and not (command.get("nodaemon", True) or command.get("debug"))

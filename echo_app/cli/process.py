@@ -1,4 +1,4 @@
-"""What the command line does to its process, and a service never does: limits and signals."""
+"""Descriptor limit and signals of the process, which the command line sets and a service never does."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from echo_app.service.listeners import BACKLOG, Listener
 from echo_app.text import reasonOf
 from echo_app.udp.port import DatagramEndpoint
 
-# What a plugin of twistd's is looked in for.
+# The names that twistd looks for in a plugin's module.
 __all__ = ["Options", "makeService"]
 
 
@@ -44,7 +44,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     failures: list[Failure] = []
     listening = service.listen().addErrback(failures.append)
     if failures or not listening.called:
-        # What was opened closes, and socket files go, in the reactor's next turn.
+        # The listeners that are open close, and socket files go, in the reactor's next turn.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     abortOnSecondSignal(reactor, service)
@@ -55,7 +55,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
 
 
 def _reasonFor(failures: list[Failure]) -> str:
-    """Says what the user typed, and why it can't be opened."""
+    """Returns the option that can't be opened, as it was typed, and the reason."""
     if not failures:
         return "an endpoint of --listen does not listen at once"
     error = failures[0].value
@@ -71,26 +71,26 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         list(_listeners(options, reactor)),
         [
             DatagramEndpoint(reactor, port, interface)
-            for port in options["udp-ports"]
-            for interface in options["interfaces"]
+            for port in options["udp"]
+            for interface in options["interface"]
         ],
         limits=Limits(
-            maxConnections=options["max-connections"] or None,
-            maxConnectionsPerPeer=options["max-connections-per-peer"] or None,
-            idleTimeout=options["idle-timeout"] or None,
-            stallTimeout=options["stall-timeout"] or None,
+            maxConnections=options["max-connections"],
+            maxConnectionsPerPeer=options["max-connections-per-peer"],
+            idleTimeout=options["idle-timeout"],
+            stallTimeout=options["stall-timeout"],
             drainTimeout=options["drain-timeout"],
         ),
         keepalive=options["keepalive"],
         direct=not options["no-direct"],
-        datagramRate=options["udp-rate"] or None,
+        datagramRate=options["udp-rate"],
         descriptorLimit=raiseDescriptorLimit(reactor),
         access=options.access(),
         portal=options.portal(),
         logConnections=bool(options["log-connections"]),
         readyFile=options["ready-file"],
         responder=options["responder"],
-        responderTimeout=options["responder-timeout"] or None,
+        responderTimeout=options["responder-timeout"],
         faults=options.faultPlan(),
         faultPreamble=bool(options["fault-preamble"]),
         accessLog=options["access-log"],
@@ -98,12 +98,12 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
 
 
 def _listeners(options: Options, reactor: Any) -> Iterator[Listener]:
-    yield from _tcp(options, reactor, "port", options["ports"])
-    if options["tls-ports"]:
+    yield from _tcp(options, reactor, "port", options["port"])
+    if options["tls"]:
         tls = options.serverTLS(reactor)
-        for listener in _tcp(options, reactor, "tls", options["tls-ports"]):
+        for listener in _tcp(options, reactor, "tls", options["tls"]):
             yield replace(listener, tls=tls)
-    for description in options["endpoints"]:
+    for description in options["listen"]:
         name = f"--listen {description!r}"
         try:
             yield Listener(NamedEndpoint(name, endpointFromDescription(reactor, description)))
@@ -113,9 +113,9 @@ def _listeners(options: Options, reactor: Any) -> Iterator[Listener]:
 
 def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[Listener]:
     isProxied = options["proxy-protocol"]
-    proxy = ProxyHeaders(reactor, options["trusted-proxies"] or LOOPBACK) if isProxied else None
+    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
     for port in ports:
-        for interface in options["interfaces"]:
+        for interface in options["interface"]:
             kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
             endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
             yield Listener(NamedEndpoint(f"--{option} {port} on {interface}", endpoint), proxy=proxy)

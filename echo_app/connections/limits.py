@@ -11,12 +11,12 @@ from dataclasses import dataclass
 LINGER = 1.0
 
 # Seconds until a TLS handshake must be complete.
-HANDSHAKE_TIMEOUT = 30.0
+HANDSHAKE_TIMEOUT = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one service allows.
+    """Limits the connections of one service, their silence, and its stop.
 
     :param maxConnections: connections open at one time; None is no cap.
     :param maxConnectionsPerPeer: the same for one IPv4 address or one IPv6 /64; None is no cap.
@@ -31,8 +31,8 @@ class Limits:
     maxConnections: int | None = None
     maxConnectionsPerPeer: int | None = None
     idleTimeout: float | None = None
-    stallTimeout: float | None = 300.0
-    drainTimeout: float = 5.0
+    stallTimeout: float | None = 300
+    drainTimeout: float = 5
 
     def __post_init__(self) -> None:
         for name in ("maxConnections", "maxConnectionsPerPeer", "idleTimeout", "stallTimeout"):

@@ -15,11 +15,11 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from echo_app.accesslog import file as accesslog
-from echo_app.cli.arguments import named
 from echo_app.cli.options import Options
+from echo_app.cli.settings import SETTINGS
 from echo_app.cli.tap import makeService
 from echo_app.faults.plan import FaultPlan
-from echo_app.faults.spec import Fault, parseFault
+from echo_app.faults.spec import Fault
 from echo_app.service.echoservice import EchoService
 
 
@@ -57,7 +57,7 @@ class SpokenOptions(Options):
 
         :raise UsageError: when one of them is none, or has nothing here to apply to.
         """
-        faults = [named("fault", parseFault)(spec) for spec in specs]
+        faults = [SETTINGS["fault"].parse(spec) for spec in specs]
         self.checkApplies(faults)
         return faults
 

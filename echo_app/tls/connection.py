@@ -133,7 +133,7 @@ class TLSConnection(Layer):
         if plain:
             if self._isPaused:
                 self._unread += plain
-            elif self._phase is not _Phase.DONE:
+            elif self._passesOn():
                 self.protocol.dataReceived(plain)
         if session.isPeerEnded:
             self._endPeer()
@@ -272,6 +272,10 @@ class TLSConnection(Layer):
         record = recordOf(self.transport)
         if record is not None and not self._isOurEnd():
             record.isPeerEnded = True
+
+    def _passesOn(self) -> bool:
+        """Says whether data is passed on, also where a callback may have ended that."""
+        return self._phase is not _Phase.DONE
 
     def _isOurEnd(self) -> bool:
         """Says whether we have ended our side, or are about to."""

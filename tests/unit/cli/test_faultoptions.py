@@ -28,7 +28,7 @@ class OptionsTests(SynchronousTestCase):
     def test_faults(self) -> None:
         """Faults can be asked for more than once, and keep their order."""
         options = parsed("--fault", "stall", "--fault", "latency=50ms")
-        self.assertEqual(list(map(str, options["faults"])), ["stall", "latency=50ms"])
+        self.assertEqual(list(map(str, options["fault"])), ["stall", "latency=50ms"])
 
     def test_wrong(self) -> None:
         """A wrong spec, seed or size is refused with its option, as typed."""

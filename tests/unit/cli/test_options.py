@@ -1,20 +1,24 @@
-"""What is typed."""
+"""The options, their help, their completion and their reference."""
 
 from __future__ import annotations
 
 import os
 import re
 from contextlib import redirect_stdout
-from io import StringIO
+from dataclasses import fields
+from io import BytesIO, StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import __version__
 from echo_app.cli.options import Options
+from echo_app.cli.setting import Setting, helpText
+from echo_app.cli.settings import SETTINGS
+from echo_app.connections.limits import Limits
+from echo_app.responders.named import NAMES
 from echo_app.transport.sockets import Keepalive
 from tests import ROOT
-
-README = ROOT / "README.rst"
+from tests.unit.cli.reference import reference
 
 
 def parsed(*arguments: str) -> Options:
@@ -35,10 +39,10 @@ class OptionsTests(SynchronousTestCase):
         """Without arguments: 127.0.0.1:8080, no UDP, no caps, and time-outs that are safe."""
         options = parsed()
         self.assertEqual(
-            {name: options[name] for name in ("ports", "interfaces", "endpoints", "udp-ports")},
-            {"ports": [8080], "interfaces": ["127.0.0.1"], "endpoints": [], "udp-ports": []},
+            {name: options[name] for name in ("port", "interface", "listen", "udp")},
+            {"port": [8080], "interface": ["127.0.0.1"], "listen": [], "udp": []},
         )
-        self.assertEqual((options["idle-timeout"], options["stall-timeout"]), (0, 300))
+        self.assertEqual((options["idle-timeout"], options["stall-timeout"]), (None, 300))
         self.assertEqual((options["drain-timeout"], options["udp-rate"]), (5, 1000))
         self.assertEqual(str(options["keepalive"]), "60,10,6")
 
@@ -48,16 +52,16 @@ class OptionsTests(SynchronousTestCase):
             *("-p", "0", "--port", "65535", "-u", "1", "--udp", "2"),
             *("-i", "::1", "--interface", "192.0.2.1", "-l", "tcp:1", "--listen", "unix:x"),
         )
-        self.assertEqual(options["ports"], [0, 65535])
-        self.assertEqual(options["udp-ports"], [1, 2])
-        self.assertEqual(options["interfaces"], ["::1", "192.0.2.1"])
-        self.assertEqual(options["endpoints"], ["tcp:1", "unix:x"])
+        self.assertEqual(options["port"], [0, 65535])
+        self.assertEqual(options["udp"], [1, 2])
+        self.assertEqual(options["interface"], ["::1", "192.0.2.1"])
+        self.assertEqual(options["listen"], ["tcp:1", "unix:x"])
 
     def test_nothingElseAskedFor(self) -> None:
         """8080 is there only when no other listener was asked for."""
         for arguments in (["--udp", "1"], ["--listen", "tcp:1"]):
-            self.assertEqual(parsed(*arguments)["ports"], [])
-        self.assertEqual(parsed("--interface", "::1")["ports"], [8080])
+            self.assertEqual(parsed(*arguments)["port"], [])
+        self.assertEqual(parsed("--interface", "::1")["port"], [8080])
 
     def test_interfaceWithoutUse(self) -> None:
         """--interface without anything that it applies to is an error."""
@@ -67,7 +71,7 @@ class OptionsTests(SynchronousTestCase):
         """--proxy-protocol needs a --port, which is there by default, and --trust-proxy needs it."""
         self.assertEqual((parsed()["proxy-protocol"], parsed("--proxy-protocol")["proxy-protocol"]), (0, 1))
         options = parsed("--proxy-protocol", "--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1")
-        self.assertEqual([str(each) for each in options["trusted-proxies"]], ["10.0.0.0/8", "::1/128"])
+        self.assertEqual([str(each) for each in options["trust-proxy"]], ["10.0.0.0/8", "::1/128"])
         self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--listen", "tcp:1"))
         self.assertIn("--trust-proxy '::1/128': ", self.refusal("--trust-proxy", "::1"))
 
@@ -95,7 +99,7 @@ class OptionsTests(SynchronousTestCase):
                 self.assertIn(f"--{option} {value!r}: ", self.refusal(f"--{option}={value}"))
 
     def test_usage(self) -> None:
-        """Options that do not exist, values that are missing, and arguments that nobody asked for."""
+        """Options that do not exist, missing values, and arguments are refused."""
         self.assertIn("--frob", self.refusal("--frob"))
         self.assertIn("requires argument", self.refusal("--port"))
         self.assertIn("'stray'", self.refusal("stray"))
@@ -112,12 +116,54 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(printed.getvalue(), f"echo_app {__version__}\n")
 
     def test_help(self) -> None:
-        """The help fits 80 columns."""
-        self.assertLessEqual(max(map(len, str(Options()).splitlines())), 80)
+        """The help has each option once, within the terminal's width, narrow or wide."""
+        for width in (1, 60, 80, 120):
+            self.patch(os, "environ", {**os.environ, "COLUMNS": str(width)})
+            text = str(Options())
+            self.assertLessEqual(max(map(len, text.splitlines())), max(width, 60))
+            options = re.findall(r"^  (?:-\w,|   ) --([a-z-]+)", text, re.M)
+            added = ["help", "help-auth", "help-auth-type", "version"]
+            self.assertEqual(options, [*SETTINGS, *added])
 
-    def test_table(self) -> None:
-        """The README's table has every option of the help, but for help, and no other one."""
-        offered = set(re.findall(r"^ .{5}(--[a-z-]+)", str(Options()), re.M))
-        _, table, _ = re.split(r"^=+ =+$", README.read_text(), flags=re.M)
-        described = set(re.findall(r"^``(?:-\w``, ``)?(--[a-z-]+)", table, re.M))
-        self.assertEqual(described, offered - {"--help", "--help-auth", "--help-auth-type"})
+    def test_helpText(self) -> None:
+        """A setting's line has its short form, its value, the meaning of 0, and its default."""
+        one = Setting("one", "Text.", short="o", value="N", default=5, zero="off")
+        two = Setting("two-with-a-long-name", "Text.", value="SECONDS", isRepeatable=True, zero="any")
+        self.assertEqual(
+            helpText({"Group": [one, two]}, 80).splitlines(),
+            [
+                "",
+                "Group:",
+                "  -o, --one N               Text. 0: off. [default: 5]",
+                "      --two-with-a-long-name SECONDS",
+                "                            Text. 0: any. Repeatable.",
+            ],
+        )
+
+    def test_limits(self) -> None:
+        """The defaults of the limits are those of ``Limits``."""
+        options, limits = parsed(), Limits()
+        for field in fields(limits):
+            name = re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", field.name)
+            self.assertEqual(options[name], getattr(limits, field.name), name)
+
+    def test_completion(self) -> None:
+        """The shell completes repeatable options again, files where one is meant, and responders."""
+        options = Options()
+        with BytesIO() as file:
+            options._shellCompFile = file
+            self.assertRaises(SystemExit, options.parseOptions, ["--", "--_shell-completion", "zsh:2"])
+            lines = file.getvalue().decode().splitlines()
+        for start, end in (
+            ("'*-p[", ":N:' \\"),
+            ("'*--port=[", ":N:' \\"),
+            ("'--access-log=[", '_files -g "*"\' \\'),
+            ("'--responder=[", f":({' '.join(NAMES)})' \\"),
+            ("'--auth-cleartext[", "]' \\"),
+        ):
+            (line,) = (each for each in lines if each.startswith(start))
+            self.assertTrue(line.endswith(end), line)
+
+    def test_reference(self) -> None:
+        """The document has each option with its default and effect, and no other one."""
+        self.assertEqual((ROOT / "docs/options.rst").read_text(), reference(), "run tests.unit.cli.reference")

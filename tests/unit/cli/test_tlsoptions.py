@@ -40,7 +40,7 @@ class OptionsTests(SynchronousTestCase):
     def test_ports(self) -> None:
         """--tls is repeatable, and a listener like any other: 8080 is not there beside it."""
         options = parsed("--tls", "0", "--tls", "8443", "--interface", "::1")
-        self.assertEqual((options["tls-ports"], options["ports"]), ([0, 8443], []))
+        self.assertEqual((options["tls"], options["port"]), ([0, 8443], []))
         self.assertEqual(options["handshake-timeout"], 30)
 
     def test_values(self) -> None:

@@ -157,8 +157,8 @@ class SpokenTests(SynchronousTestCase):
 
     def test_port(self) -> None:
         """Without a listener the port is any free one; with one there is no other."""
-        self.assertEqual(self.options("--idle-timeout", "3")["ports"], [0])
-        self.assertEqual(self.options("--udp", "0")["ports"], [])
+        self.assertEqual(self.options("--idle-timeout", "3")["port"], [0])
+        self.assertEqual(self.options("--udp", "0")["port"], [])
 
     def test_plan(self) -> None:
         """Where faults may change there is a plan of none; where they may not, there is none."""
