@@ -1,1 +1,1 @@
-"""The access log: a line for each connection, and where lines go."""
+"""The access log: the fields of its entries, the writers of entries, and the file."""

@@ -1,8 +1,8 @@
-"""Datagrams that are recorded: a line for each source and minute.
+"""Counts datagrams, and writes an entry of the access log for each source and minute.
 
-There is no connection that could end, so that what a source sent and got is summed up from its first datagram
-on, and written a minute after the first one of any source. How many sources are told apart is bounded, since
-they are easily forged; the others are one.
+UDP has no connection whose end could write an entry. Therefore each source has sums. All sums are written a
+minute after the first datagram of any source. A source address is easily forged, so the number of sources
+with sums of their own is bounded. All other sources share one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from echo_app.udp.protocol import EchoDatagramProtocol
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-# Seconds that are summed up.
+# Seconds from the first datagram to the entries.
 PERIOD = 60.0
 
-# Sources that are told apart in that time on one port: half a megabyte of memory, and of lines.
+# Sources with sums of their own, on one port and in one period: half a megabyte of memory, and of entries.
 SOURCES = 1024
 
-# What the others are called together.
+# The ``peer`` of the sums that all other sources share.
 OTHERS = "others"
 
 
 @dataclass(slots=True)
 class _Sums:
+    """Has the counts of one source in one period."""
+
     record: ConnectionRecord
     datagramsIn: int = 0
     datagramsOut: int = 0
@@ -41,10 +43,10 @@ class _Sums:
 
 
 class RecordedDatagrams(EchoDatagramProtocol):
-    """Stands between a port and the protocol of its datagrams, and counts them both ways.
+    """Counts the datagrams between a port and its protocol, in both directions.
 
-    :param protocol: what answers; this is its transport.
-    :param recorder: writes down what was counted.
+    :param protocol: answers the datagrams; this object is its transport.
+    :param recorder: writes the entries.
     """
 
     def __init__(self, protocol: EchoDatagramProtocol, recorder: Recorder) -> None:
@@ -57,18 +59,18 @@ class RecordedDatagrams(EchoDatagramProtocol):
         self._asking = ("", 0)
 
     def startProtocol(self) -> None:
-        """Begins, with the protocol."""
+        """Starts the protocol."""
         host: Any = self.transport.getHost()
         self._listener = hostPort(host.host, host.port)
         self._protocol.makeConnection(cast(Any, self))
 
     def stopProtocol(self) -> None:
-        """Ends the protocol, and writes what was counted."""
+        """Stops the protocol, and writes the entries."""
         self._protocol.doStop()
         self._write()
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Counts a datagram, and passes it on."""
+        """Counts a datagram, and passes it to the protocol."""
         sums = self._of(addr)
         sums.datagramsIn += 1
         sums.bytesIn += len(datagram)
@@ -78,13 +80,13 @@ class RecordedDatagrams(EchoDatagramProtocol):
     def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Sends an answer, and counts it.
 
-        :raise OSError: when it can't be sent.
+        :raise OSError: when the kernel does not take the answer.
         """
         self.transport.write(datagram, addr)
         self._sent(datagram, addr)
 
     def replying(self) -> Callable[[bytes], None]:
-        """Returns what answers the datagram that is with the protocol now, also later, and counts that."""
+        """Returns a function that answers the current datagram, now or later, and counts the answer."""
         port: Any = self.transport
         addr, reply = self._asking, port.replying()
 
@@ -104,7 +106,7 @@ class RecordedDatagrams(EchoDatagramProtocol):
         sums.bytesOut += len(datagram)
 
     def __getattr__(self, name: str) -> Any:
-        """Answers for the port, as the protocol's transport."""
+        """Returns an attribute of the port, for the protocol whose transport this is."""
         return getattr(self.transport, name)
 
     def _of(self, addr: tuple[str, int]) -> _Sums:

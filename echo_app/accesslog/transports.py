@@ -1,8 +1,9 @@
-"""Connections that are recorded, at no cost on the path of a byte.
+"""Transports that write an entry of the access log at the end of their connection.
 
-The transport that a listener makes for each connection is Twisted's, or the direct path's, with a record and
-with its end overridden: before the socket is closed, the kernel is asked what went over it. A UNIX socket's
-transport counts for itself, and our TLS what is inside of it.
+A listener makes a transport for each connection: Twisted's, or that of the direct path. The subclass in this
+module adds a record and overrides only the end, so the path of a byte costs nothing more. Before the
+transport closes the socket, it asks the kernel for its counts. A UNIX socket's transport counts its bytes
+itself, and the service's own TLS counts the bytes inside TLS.
 """
 
 from __future__ import annotations
@@ -19,25 +20,28 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from echo_app.accesslog.fields import readerOf
 from echo_app.accesslog.recorder import Recorder, Values
 from echo_app.addresses import describe, transportName
 from echo_app.connections.record import ConnectionRecord, Ending, recordOf
-from echo_app.tls.facts import tlsFactsOf
+from echo_app.tls.facts import TLSFacts, tlsFactsOf
 from echo_app.transport.layer import bottomOf
 from echo_app.transport.sockets import queued
 from echo_app.transport.tcpinfo import TCPInfo
 
 log = Logger()
 
-# What a reset by the peer is to whoever reads, or writes.
+# Errors of a read and of a write after a reset by the peer.
 _RESETS = (errno.ECONNRESET, errno.EPIPE)
+
+_tcpValues, _tlsFactsValues = readerOf(TCPInfo), readerOf(TLSFacts)
 
 
 class _Recorded(tcp.Server):
-    """The end of any stream transport, and what is known of it then; a class for each listener.
+    """Writes the entry of a stream connection at its end. Each listener has a subclass.
 
-    :cvar recorder: writes it down.
-    :cvar listener: what the listener is called, and where it listens.
+    :cvar recorder: makes the record and writes the entry.
+    :cvar listener: the values of ``transport`` and ``listener``.
     """
 
     recorder: ClassVar[Recorder]
@@ -52,19 +56,19 @@ class _Recorded(tcp.Server):
     def readConnectionLost(self, reason: Failure) -> None:
         """Notes that the peer's end of stream was read."""
         self._isEndRead = True
-        # What that means inside of our TLS is known there.
+        # Inside the service's own TLS, the end of the stream is close_notify, which the TLS layer notes.
         if self.record is not None and self.record.plain is None and not self.disconnecting:
             self.record.isPeerEnded = True
         super().readConnectionLost(reason)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Writes the record, and closes the socket."""
+        """Writes the entry, and closes the socket."""
         record = self.record
         if record is not None:
             try:
                 self._write(record, reason)
             except Exception:
-                log.failure("a connection's record is not written")
+                log.failure("the access log's entry of a connection is not written")
             self.record = None
         super().connectionLost(reason)
 
@@ -91,29 +95,19 @@ class _Recorded(tcp.Server):
     def _askKernel(
         self, values: Values, record: ConnectionRecord, sock: socket.socket, isLost: bool
     ) -> int | None:
-        """Adds what the kernel knows; returns the connection's first error, 0 for none, None if unknown."""
+        """Adds the kernel's values; returns the connection's first error, 0 for none, None if unknown."""
         info = TCPInfo.of(sock)
         error: int | None = getattr(self, "error", 0) or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        # Twisted's own path keeps it to itself.
+        # Twisted's own transport reads the error and does not keep it.
         error = None if isLost and not error else error
         received = info.streamIn(self._isEndRead, error)
         sent, unacknowledged = info.streamOut(self._writeDisconnected)
         self._count(values, record, received, sent)
-        values.update(
-            bytes_unread=info.unread,
-            bytes_unacknowledged=unacknowledged,
-            rtt_us=info.rtt,
-            rttvar_us=info.rttvar,
-            retransmits=info.retransmits,
-            lost=info.lost,
-            delivery_rate=info.deliveryRate,
-            segments_in=info.segmentsIn,
-            segments_out=info.segmentsOut,
-        )
+        values.update(_tcpValues(info), bytes_unacknowledged=unacknowledged)
         return error
 
     def _count(self, values: Values, record: ConnectionRecord, received: int, sent: int) -> None:
-        """Adds the bytes of the stream, and those of the connection below it where they are others."""
+        """Adds the byte counts of the stream, and over TLS those of the connection below TLS."""
         plain = record.plain
         isTLS = plain is not None or ISSLTransport.providedBy(self.protocol)
         if isTLS:
@@ -125,22 +119,22 @@ class _Recorded(tcp.Server):
 
 
 class UnknownTransports:
-    """Records connections that no transport of ours is below: whose, when, and why they ended.
+    """Writes entries, without byte counts, for connections over a transport of another make.
 
-    :param recorder: writes it down.
+    :param recorder: makes the records and writes the entries.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
     def began(self, transport: Any) -> None:
-        """Gives a connection a record if it has none, and its transport takes one."""
+        """Gives a connection a record, if it has none and its transport has room for one."""
         if recordOf(transport) is None:
             with suppress(AttributeError):
                 bottomOf(transport).record = self._recorder.begin()
 
     def ended(self, transport: Any, reason: Failure) -> None:
-        """Writes that record; any other one is written by now."""
+        """Writes the entry of a connection that still has a record: no transport of ours wrote one."""
         record = recordOf(transport)
         if record is not None:
             host = transport.getHost()
@@ -158,18 +152,11 @@ class UnknownTransports:
 
 def _tlsValues(transport: object) -> Values:
     facts = tlsFactsOf(transport)
-    if facts is None:
-        return {}
-    return {
-        "tls_version": facts.version,
-        "tls_cipher": facts.cipher,
-        "tls_alpn": facts.protocol,
-        "tls_subject": facts.subject,
-    }
+    return {} if facts is None else _tlsFactsValues(facts)
 
 
 def _end(record: ConnectionRecord, reason: Failure, error: int | None) -> None:
-    """Says why a connection ended, if nobody has."""
+    """Notes why a connection ended, unless the record has a reason already."""
     if isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
         record.end(Ending.FIN if record.isPeerEnded else Ending.CLOSED)
     elif _isLost(reason):
@@ -183,15 +170,16 @@ def _end(record: ConnectionRecord, reason: Failure, error: int | None) -> None:
 
 
 def _isLost(reason: Failure) -> bool:
-    """Says whether a connection ended by an error; an abort, which Twisted takes for one, is ours."""
+    """Says whether an error ended a connection; an abort by the service is a ConnectionLost, but no error."""
     return isinstance(reason.value, ConnectionLost) and not isinstance(reason.value, ConnectionAborted)
 
 
 def recordedTransport(kind: type, recorder: Recorder, name: str, address: str) -> type:
-    """Returns a class of transports that record their connections, derived from another class.
+    """Returns a subclass of a class of transports, which writes an entry at the end of each connection.
 
+    :param recorder: makes the records and writes the entries.
     :param name: the listener's name, such as ``tcp``.
-    :param address: where it listens.
+    :param address: the address where the port listens.
     """
     members = {"recorder": recorder, "listener": {"transport": name, "listener": address}}
     return type(f"Recorded{kind.__name__}", (_Recorded, kind), members)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -117,7 +116,7 @@ class EchoServer(EchoProcess):
             # Before it listens there may be no file.
             with suppress(FileNotFoundError):
                 lines = (self.folder / "access.log").read_bytes().splitlines(keepends=True)
-                self._records = [Record(**json.loads(line)) for line in lines if line.endswith(b"\n")]
+                self._records = [Record.fromLine(line) for line in lines if line.endswith(b"\n")]
         return list(self._records)
 
     def waitForRecords(self, count: int, timeout: float = 20.0) -> list[Record]:

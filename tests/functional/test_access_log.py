@@ -13,7 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from echo_app.accesslog.recorder import FIELDS
+from echo_app.accesslog.fields import FIELDS
 from echo_app.testing import EchoProcess
 from tests.functional.test_limits import serviceCommand
 from tests.functional.test_proxy import block, line

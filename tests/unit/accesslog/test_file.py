@@ -85,11 +85,11 @@ class FileTests(AccessLogTestCase):
         self.assertLessEqual(max(written), CHUNK)
 
     def test_cannotOpen(self) -> None:
-        """What can't be opened is an error of the caller's, and so is a FIFO that nobody reads."""
+        """A path that cannot be opened is an error for the caller, and so is a FIFO without a reader."""
         os.mkfifo(self.path)
         for path, reason in (
             ("none/access.log", "No such file"),
-            (str(self.path), "A FIFO that nobody reads"),
+            (str(self.path), "A FIFO without a reader"),
         ):
             error = self.assertRaises(CannotListenError, AccessLog(path, self.clock).open)
             self.assertEqual(error.port, f"--access-log {path!r}")

@@ -14,11 +14,9 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.accesslog import file as accesslog
-from echo_app.accesslog.recorder import FIELDS
 from echo_app.faults.spec import Fault
 from echo_app.testing import child
 from echo_app.testing.control import Control, ControlError
-from echo_app.testing.records import Record
 from echo_app.testing.spoken import SpokenOptions, SpokenService
 
 
@@ -199,13 +197,3 @@ class SpokenTests(SynchronousTestCase):
         )
         self.assertEqual(service._service.faults, [])
         self.assertRaises(UsageError, service._options.faultsOf, ["nonsense"])
-
-
-class RecordTests(SynchronousTestCase):
-    def test_fields(self) -> None:
-        """A record has the fields of the access log, all of them, in their order."""
-        self.assertEqual(tuple(Record.__dataclass_fields__), FIELDS)
-
-    def test_repr(self) -> None:
-        """It shows what there is."""
-        self.assertEqual(repr(Record(number=1, ended="fin")), "Record(number=1, ended='fin')")
