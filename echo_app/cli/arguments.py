@@ -14,7 +14,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
-from echo_app.faults.kinds import SIZE
+from echo_app.faults.formats import SIZE
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.protocol import BROADCAST
 

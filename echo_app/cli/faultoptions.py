@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from twisted.python.usage import Options, UsageError
 
 from echo_app.cli.arguments import byteCount, named, row, wholeNumber
+from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
-from echo_app.faults.spec import BadSpec, Fault, parseFault
+from echo_app.faults.spec import parseFault
 
 
 class FaultOptions(Options):

@@ -1,8 +1,8 @@
-"""What faults leave to chance, drawn so that it can be had again.
+"""The random numbers of faults: the same seed draws the same ones again.
 
 A draw depends on the seed, the fault, the connection's number, the direction and the byte's offset in the
-stream, never on how reads happened to fall. What is drawn for one byte is computed from its offset; what
-is drawn in a row, such as the distances between corrupt bytes, is drawn in the order of the offsets. Only
+stream, never on how reads happened to fall. A number for one byte is computed from its offset; a row of
+numbers, such as the distances between corrupt bytes, is drawn in the order of the offsets. Only
 ``random.Random.random`` is used for that: of its methods, Python promises for this one alone that a seed
 means the same numbers in every version.
 """
@@ -19,10 +19,10 @@ _NEVER = 1 << 62
 
 
 class Draws:
-    """All that one fault draws in one place.
+    """Draws the numbers of one fault in one place.
 
     :param seed: what the user chose, or was told.
-    :param place: what tells this place from the others: the fault, a connection's number, a direction.
+    :param place: distinguishes this place from others: the fault, a connection's number, a direction.
     """
 
     __slots__ = ("_key",)

@@ -11,8 +11,9 @@ from secrets import randbits
 
 from twisted.logger import Logger
 
+from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.flowlayer import CAP
-from echo_app.faults.spec import BadSpec, Fault, parseFault
+from echo_app.faults.spec import parseFault
 
 log = Logger()
 
@@ -27,7 +28,7 @@ _SEED_BITS = 32
 
 
 class FaultPlan:
-    """What goes wrong on purpose; it may change while the service runs.
+    """Holds the faults of a service and their seed; they may change while the service runs.
 
     :param faults: the faults that stay.
     :param seed: what is drawn depends on; None draws one.

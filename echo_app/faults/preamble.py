@@ -22,8 +22,9 @@ from echo_app.addresses import describe
 from echo_app.connections.counts import ConnectionCounts
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import noteEnd
+from echo_app.faults.fault import BadSpec, Fault, StreamFault
 from echo_app.faults.plan import MOST
-from echo_app.faults.spec import BadSpec, Fault, parseFault
+from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -120,7 +121,7 @@ def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
 
 def _own(fault: Fault) -> Fault:
     """Returns a fault that one connection may have for itself."""
-    if not fault.isForStreams or fault.name == "refuse":
+    if not isinstance(fault, StreamFault):
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
     if fault.connections is not None:
         raise BadSpec("'connections' is not for a connection to choose")

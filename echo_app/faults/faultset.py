@@ -11,24 +11,24 @@ from twisted.internet.interfaces import IAddress
 from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.preamble import PreambleGate
-from echo_app.faults.refusing import Refusing
+from echo_app.faults.refuse import ListenerSuspension
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime
 
+    from echo_app.faults.fault import Fault
     from echo_app.faults.plan import FaultPlan
-    from echo_app.faults.spec import Fault
     from echo_app.service.listeners import Listeners
     from echo_app.stream.protocol import Build, EchoFactory
     from echo_app.udp.protocol import EchoDatagramProtocol
 
 
-class Misbehaviour:
-    """Puts a plan into a service: a layer before its protocols, a gate before that one, and the rest.
+class FaultSet:
+    """Applies a plan to a service: to its connections, their first lines, its datagrams and its listeners.
 
-    :param plan: what goes wrong.
-    :param clock: what time is.
-    :param isChosen: whether a connection's first line may choose what goes wrong with it.
+    :param plan: the faults.
+    :param clock: tells the time.
+    :param isChosen: whether a connection's first line may choose its faults.
     """
 
     def __init__(self, plan: FaultPlan, clock: IReactorTime, isChosen: bool) -> None:
@@ -36,10 +36,10 @@ class Misbehaviour:
         self._plan = plan
         self._clock = clock
         self._isChosen = isChosen
-        self._refusing: Refusing | None = None
+        self._suspension: ListenerSuspension | None = None
 
     def wrap(self, factory: EchoFactory) -> None:
-        """Puts what goes wrong before the protocols of a factory that has its counts."""
+        """Puts faults before the protocols of a factory that has its counts."""
         factory.wrap(partial(self._choose, factory) if self._isChosen else self._faulty)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
@@ -68,19 +68,19 @@ class Misbehaviour:
         return made
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
-        """Returns what makes the protocols of UDP ports, with what goes wrong before those made so far."""
+        """Returns what makes the protocols of UDP ports, with faults before those made so far."""
         return lambda: FaultyDatagrams(make(), self._datagrams)
 
     def begin(self, listeners: Listeners) -> None:
         """Listens with faults: from now on their times count."""
-        self._refusing = Refusing(self._clock, listeners)
+        self._suspension = ListenerSuspension(self._clock, listeners)
         self._start()
 
     def end(self) -> None:
         """Stops listening."""
-        if self._refusing is not None:
-            self._refusing.end()
-            self._refusing = None
+        if self._suspension is not None:
+            self._suspension.end()
+            self._suspension = None
 
     def reload(self) -> None:
         """Reads the fault file again; the connections to come, datagrams and listeners have its faults."""
@@ -98,7 +98,7 @@ class Misbehaviour:
 
     def _start(self) -> None:
         self._datagrams.begin()
-        if self._refusing is not None:
-            self._refusing.begin(self._plan.faults)
-        # Who reads that may count on it.
+        if self._suspension is not None:
+            self._suspension.begin(self._plan.faults)
+        # A reader of the log may rely on it: all of them apply now.
         self._plan.announce()
