@@ -30,7 +30,10 @@ class Shaper:
         self.draws = draws
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
-        """Returns the changed bytes, as many as these; they follow those of the last call."""
+        """Returns the changed bytes, as many as these; they follow those of the last call.
+
+        The window may begin between two of them: it is asked for each byte that changes.
+        """
         raise NotImplementedError
 
     def delay(self, offset: int, now: float) -> float:
