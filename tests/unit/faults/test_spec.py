@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.faults import formats
 from echo_app.faults.bandwidth import Bandwidth
 from echo_app.faults.chop import Chop
 from echo_app.faults.datagramonly import Loss
@@ -29,43 +30,37 @@ def ranges(draw: st.DrawFn, isOpen: bool = False) -> tuple[int, int | None]:
     return first, draw(st.integers(first, 10**9 - 1) | (st.none() if isOpen else st.nothing()))
 
 
-AMOUNTS = {
-    "latency": TIMES,
-    "bandwidth": st.floats(1, 1 << 40),
-    "truncate": SIZES,
-    "corrupt": PROBABILITIES,
+# A value of each format, by its description.
+VALUES = {
+    formats.TIME.what: TIMES,
+    formats.SPAN.what: SPANS,
+    formats.RATE.what: st.floats(1, 1 << 40),
+    formats.SIZE.what: SIZES,
+    formats.PROBABILITY.what: PROBABILITIES,
+    formats.PIECES.what: ranges(),
+    formats.CONNECTIONS.what: ranges(isOpen=True),
+    formats.DIRECTION.what: st.sampled_from(["in", "out"]),
 }
 
 
 @st.composite
 def faults(draw: st.DrawFn) -> Fault:
     """Any fault that makes sense."""
-    name = draw(st.sampled_from(sorted(FAULTS)))
-    values: dict[str, Any] = {}
-    if name in AMOUNTS:
-        values["amount"] = draw(AMOUNTS[name])
-    values |= {"probability": draw(PROBABILITIES)} if name in ("loss", "duplicate", "reorder") else {}
-    duration = draw(SPANS)
-    others = {
-        "sizes": ranges(),
-        "jitter": st.floats(0, values.get("amount", 0)),
-        "gap": TIMES,
-        "direction": st.sampled_from(["in", "out"]),
-        "probability": PROBABILITIES,
-        "connections": ranges(isOpen=True),
-        "afterBytes": SIZES,
-        "afterSeconds": TIMES,
-        "duration": st.just(duration),
-        "period": st.floats(duration, 86400),
+    kind = FAULTS[draw(st.sampled_from(sorted(FAULTS)))]
+    values: dict[str, Any] = {
+        field: draw(VALUES[how.what])
+        for field, (key, how) in kind.formatsOf().items()
+        if not key or draw(st.booleans())
     }
-    for field in FAULTS[name].formatsOf().keys() & others.keys():
-        if field == "sizes" or draw(st.booleans()):
-            values[field] = draw(others[field])
+    if "jitter" in values:
+        values["jitter"] = min(values["jitter"], values["amount"])
     if "afterBytes" in values:
         values.pop("afterSeconds", None)
     if "duration" not in values:
         values.pop("period", None)
-    return FAULTS[name](**values)
+    elif "period" in values:
+        values["period"] = max(values["period"], values["duration"])
+    return kind(**values)
 
 
 class FaultTests(SynchronousTestCase):
