@@ -70,7 +70,7 @@ def byteCount(text: str) -> int:
     except ValueError:
         count = 0
     if not count:
-        raise ValueError(f"not {SIZE.what}")
+        raise ValueError(f"not {SIZE.description}")
     return count
 
 

@@ -80,7 +80,7 @@ class Blackhole(EndingFault):
     takes = ("probability", "connections", "afterBytes", "afterSeconds")
 
     def begin(self, layer: FaultLayer) -> None:
-        """Discards input and output, also what TLS would answer; limits and a drain end the connection."""
+        """Discards input and output, also answers of TLS; limits and a drain end the connection."""
         descriptor = descriptorOf(layer.transport)
         if descriptor is not None and descriptor is not layer.transport:
             descriptor.protocol = _Discard(descriptor.protocol)

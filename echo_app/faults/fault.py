@@ -155,7 +155,7 @@ class Fault:
             try:
                 how.write(given)
             except (ValueError, TypeError, OverflowError):
-                raise BadSpec(f"{each} is {how.what}, not {given!r}", key) from None
+                raise BadSpec(f"{each} is {how.description}, not {given!r}", key) from None
         for key, isWrong, reason in self.contradictions():
             if isWrong:
                 raise BadSpec(reason, key)

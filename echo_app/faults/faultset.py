@@ -43,7 +43,7 @@ class FaultSet:
         factory.wrap(partial(self._choose, factory) if self._isChosen else self._faulty)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
-        """Returns what makes protocols with these faults; None is those of the plan."""
+        """Returns a function that makes protocols with these faults; None is those of the plan."""
         plan = self._plan
         return Faulty(
             build,
@@ -55,7 +55,7 @@ class FaultSet:
         )
 
     def _choose(self, factory: EchoFactory, build: Build) -> Build:
-        """Returns what makes gates before the protocols."""
+        """Returns a function that makes gates before the protocols."""
 
         def made(_address: IAddress | None, number: int) -> IProtocol:
             assert factory.connections is not None
@@ -68,7 +68,7 @@ class FaultSet:
         return made
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
-        """Returns what makes the protocols of UDP ports, with faults before those made so far."""
+        """Returns a function that makes the protocols of UDP ports, with faults before those of `make`."""
         return lambda: FaultyDatagrams(make(), self._datagrams)
 
     def begin(self, listeners: Listeners) -> None:

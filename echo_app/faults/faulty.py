@@ -1,8 +1,8 @@
 """Faults for some connections, and nothing at all in the way of the others.
 
-:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by what is drawn for
-it. A connection without faults gets the plain protocol, on the plain transport. The layer of the others is in
-:mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
+:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by a number drawn
+for it. A connection without faults gets the plain protocol, on the plain transport. The layer of the others
+is in :mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Faulty:
     :param clock: tells the time.
     :param faults: returns those that there are when a connection is made; those of datagrams, and
         ``refuse``, are left out.
-    :param seed: what is left to chance depends on it, and is the same with the same one.
+    :param seed: the same one draws the same random numbers.
     :param cap: bytes that are held back for one connection until reading from its peer stops.
     :param since: returns the number of the last connection before the faults: theirs count from there.
     """

@@ -44,7 +44,7 @@ STAGES = (Stage.CHANGE, Stage.DELAY, Stage.STALL, Stage.RATE, Stage.SEGMENT)
 
 
 class Intake(IntEnum):
-    """The states of what comes into a flow; they only go on, from one to a later one."""
+    """The states of the input of a flow; they only go on, from one to a later one."""
 
     OPEN = 1
     # Bytes are discarded; the end is still awaited.
@@ -61,9 +61,9 @@ class Flow:
     :param shapers: the faults.
     :param edges: further offsets that no piece reaches over; `reached` is told of them.
     :param deliver: takes a piece.
-    :param finished: the end of the stream has passed.
-    :param reached: an edge was passed.
-    :param changed: what is held, or whether it stands still, may have changed.
+    :param finished: is called when the end of the stream has passed.
+    :param reached: is called with an edge that was passed.
+    :param changed: is called when the held bytes, or a stall, may have changed.
 
     :ivar isPaused: nothing passes, because the end behind it takes no more for now.
     :ivar isStalled: nothing passes, because of a ``stall``.
@@ -131,11 +131,11 @@ class Flow:
             self._pass()
 
     def seal(self) -> None:
-        """Takes nothing in any more but the end; what is held passes."""
+        """Takes nothing in any more but the end; held bytes still pass."""
         self.intake = max(self.intake, Intake.SEALED)
 
     def close(self) -> None:
-        """Forgets what is held: nothing passes any more."""
+        """Forgets the held bytes: nothing passes any more."""
         self.intake = Intake.ENDED
         self.isPaused = self.isStalled = False
         self._endDue = None
@@ -184,7 +184,7 @@ class Flow:
         self._ready = end
 
     def _pass(self) -> None:
-        """Passes on what may, unless a call that is pending, or the caller, does so."""
+        """Passes on the bytes that may pass, unless a call that is pending, or the caller, does so."""
         if self._call is None and not self._isPassing:
             self._isPassing = True
             try:
@@ -200,7 +200,7 @@ class Flow:
         self._pass()
 
     def _passOn(self) -> float:
-        """Passes on what may; returns when there may be more, inf if that is not up to time."""
+        """Passes on the bytes that may pass; returns when more may, inf if time does not decide that."""
         while not self.isPaused:
             now = self._clock.seconds()
             while self._arrivals and self._arrivals[0][0] <= now + _ROUNDING:

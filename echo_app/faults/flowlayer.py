@@ -5,7 +5,7 @@ direct path's, or our TLS, it is a protocol.
 
 The rules: reading from the peer stops while the protocol wants no more, while input is stalled, and while
 both flows together hold as much as is allowed. The protocol's producer is paused while the transport below
-is full, and while the output alone holds that much. The end of each side passes behind what is held.
+is full, and while the output alone holds that much. The end of each side passes behind the held bytes.
 No call outlives the connection.
 """
 
@@ -48,7 +48,7 @@ class Phase(Enum):
 
 
 class Input(Enum):
-    """The states of what the peer sends: PASSED and DISCARDED may alternate, ENDED is the last one."""
+    """The states of the input from the peer: PASSED and DISCARDED may alternate, ENDED is the last one."""
 
     PASSED = auto()
     DISCARDED = auto()

@@ -27,7 +27,7 @@ class Format(Protocol):
     """Parses and writes the values of a key."""
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Describes such a value, with examples, for errors."""
 
     def parse(self, text: str) -> Any:
@@ -41,7 +41,7 @@ class Format(Protocol):
 class _Quantity:
     """A number and a unit; values are in the first one."""
 
-    what: str
+    description: str
     units: Mapping[str, Fraction]
     least: Fraction
     most: Fraction
@@ -72,7 +72,7 @@ class _Quantity:
 class _Range:
     """Whole numbers from A to B, written ``A-B``; ``A`` alone is A to A, and ``A-`` has no end."""
 
-    what: str
+    description: str
     isOpen: bool = False
 
     def parse(self, text: str) -> tuple[int, int | None]:
@@ -99,7 +99,7 @@ class _Range:
 class _Choice:
     """One of a few words."""
 
-    what: str
+    description: str
     words: tuple[str, ...]
 
     def parse(self, text: str) -> str:
@@ -110,9 +110,11 @@ class _Choice:
     write = parse
 
 
-def _quantity(what: str, units: dict[str, Any], least: Any, most: Any, isWhole: bool = False) -> _Quantity:
+def _quantity(
+    description: str, units: dict[str, Any], least: Any, most: Any, isWhole: bool = False
+) -> _Quantity:
     sizes = {unit: Fraction(size) for unit, size in units.items()}
-    return _Quantity(what, sizes, Fraction(least), Fraction(most), isWhole)
+    return _Quantity(description, sizes, Fraction(least), Fraction(most), isWhole)
 
 
 _TIMES = {"s": 1, "ms": "1/1000", "min": 60}

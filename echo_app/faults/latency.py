@@ -41,7 +41,7 @@ class Latency(ShapingFault, DatagramFault):
     jitter: float = key("jitter", TIME, 0)
 
     def contradictions(self) -> Iterator[tuple[str, bool, str]]:
-        """Yields what contradicts: the delay is never less than 0."""
+        """Yields the contradictions: a jitter over the latency would make a delay negative."""
         yield "jitter", self.jitter > self.amount, "'jitter' is at most the latency"
         yield from super().contradictions()
 

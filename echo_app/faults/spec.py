@@ -18,7 +18,7 @@ from echo_app.faults.registry import FAULTS
 # Characters of one spec; the longest sensible one has about 100. It bounds the parser's work.
 LONGEST = 256
 
-# What an error repeats of a wrong part, in characters.
+# Characters of a wrong part that an error repeats.
 _SHOWN = 40
 
 
@@ -62,15 +62,15 @@ def _parts(text: str) -> Iterator[tuple[int, str, str | None]]:
 
 
 def _parse(kind: type[Fault], place: int, key: str, word: str, value: str | None) -> tuple[str, Any]:
-    """Returns the field that a part sets, and its value; the word is what stands for the key."""
+    """Returns the field that a part sets, and its value; the word stands for the key in errors."""
     formats = {field: how for field, (each, how) in kind.formatsOf().items() if each == key}
-    what = ", or ".join(how.what for how in formats.values())
+    wanted = ", or ".join(how.description for how in formats.values())
     if value is None:
-        raise _at(place, word, f"needs a value: {what}")
+        raise _at(place, word, f"needs a value: {wanted}")
     for field, how in formats.items():
         with suppress(ValueError):
             return field, how.parse(value)
-    raise _at(place + len(word) + 1, value, f"is not {what}")
+    raise _at(place + len(word) + 1, value, f"is not {wanted}")
 
 
 def _at(place: int, part: str, reason: str) -> BadSpec:

@@ -32,14 +32,14 @@ def ranges(draw: st.DrawFn, isOpen: bool = False) -> tuple[int, int | None]:
 
 # A value of each format, by its description.
 VALUES = {
-    formats.TIME.what: TIMES,
-    formats.SPAN.what: SPANS,
-    formats.RATE.what: st.floats(1, 1 << 40),
-    formats.SIZE.what: SIZES,
-    formats.PROBABILITY.what: PROBABILITIES,
-    formats.PIECES.what: ranges(),
-    formats.CONNECTIONS.what: ranges(isOpen=True),
-    formats.DIRECTION.what: st.sampled_from(["in", "out"]),
+    formats.TIME.description: TIMES,
+    formats.SPAN.description: SPANS,
+    formats.RATE.description: st.floats(1, 1 << 40),
+    formats.SIZE.description: SIZES,
+    formats.PROBABILITY.description: PROBABILITIES,
+    formats.PIECES.description: ranges(),
+    formats.CONNECTIONS.description: ranges(isOpen=True),
+    formats.DIRECTION.description: st.sampled_from(["in", "out"]),
 }
 
 
@@ -48,7 +48,7 @@ def faults(draw: st.DrawFn) -> Fault:
     """Any fault that makes sense."""
     kind = FAULTS[draw(st.sampled_from(sorted(FAULTS)))]
     values: dict[str, Any] = {
-        field: draw(VALUES[how.what])
+        field: draw(VALUES[how.description])
         for field, (key, how) in kind.formatsOf().items()
         if not key or draw(st.booleans())
     }
