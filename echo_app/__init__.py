@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from echo_app.cli.options import Options
     from echo_app.cli.tap import makeService
     from echo_app.connections.limits import Limits
+    from echo_app.faults.fault import BadSpec, Fault
     from echo_app.faults.plan import FaultPlan
-    from echo_app.faults.spec import BadSpec, Fault, parseFault
+    from echo_app.faults.spec import parseFault
     from echo_app.interfaces import IEchoUser, IResponder
     from echo_app.proxy.gate import ProxyHeaders
     from echo_app.responders.framing import BadRequest, Framing
@@ -58,13 +59,13 @@ __all__ = [
 _MODULES = {
     "Access": "access.networks",
     "BadRequest": "responders.framing",
-    "BadSpec": "faults.spec",
+    "BadSpec": "faults.fault",
     "DatagramEndpoint": "udp.port",
     "EchoDatagramProtocol": "udp.protocol",
     "EchoFactory": "stream.protocol",
     "EchoProtocol": "stream.protocol",
     "EchoService": "service.echoservice",
-    "Fault": "faults.spec",
+    "Fault": "faults.fault",
     "FaultPlan": "faults.plan",
     "Framing": "responders.framing",
     "IEchoUser": "interfaces",

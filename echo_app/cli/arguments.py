@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import isfinite
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
-from echo_app.faults.kinds import SIZE
+from echo_app.faults.formats import SIZE
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.protocol import BROADCAST
 
@@ -67,7 +67,7 @@ def byteCount(text: str) -> int:
     except ValueError:
         count = 0
     if not count:
-        raise ValueError(f"not {SIZE.what}")
+        raise ValueError(f"not {SIZE.description}")
     return count
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from twisted.python.usage import Options, UsageError
 
+from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
-from echo_app.faults.spec import BadSpec, Fault
 
 
 class FaultOptions(Options):

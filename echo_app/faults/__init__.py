@@ -1,1 +1,1 @@
-"""How to misbehave on purpose."""
+"""Faults: errors of connections, datagrams and listeners that a service makes on purpose."""

@@ -1,15 +1,15 @@
-"""Answers that go wrong on purpose, over UDP.
+"""The faults of datagrams: answers over UDP pass them.
 
-A datagram is received, judged by the rules and answered as ever; its answer then passes the faults, in this
-order: ``loss``, ``corrupt``, ``truncate``, ``duplicate``, ``latency``, ``reorder``. A second copy has to be
-admitted by the rules as a second question would be, so that nobody gets more out of a service with faults.
+A datagram is received, judged by the rules and answered as ever; its answer then passes the faults, in the
+order of their stages. A second copy has to be admitted by the rules as a second question would be, so that a
+peer gets no more out of a service with faults.
 
-The answers that reach this point are numbered over all ports of the service, from 1 on; what is drawn for
-one depends on the seed, the fault and that number. ``after``, ``for`` and ``every`` count from when the
+The answers that reach this point are numbered over all ports of the service, from 1 on; the draws for one
+depend on the seed, the fault and that number. ``after``, ``for`` and ``every`` count from when the
 faults were read.
 
 The rules of :class:`DatagramFaults`: each answer in `_held` has a call, `_bytes` are theirs, and both are
-bounded: what is too much is dropped and counted. In `_behind` are those that wait for the next answer to
+bounded: more than that is dropped and counted. In `_behind` are those that wait for the next answer to
 the same place. A port that closes takes its answers with it.
 """
 
@@ -21,28 +21,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from echo_app.faults.draws import Corruption, Draws
-from echo_app.faults.valves import Window
+from echo_app.faults.draws import Draws
+from echo_app.faults.fault import DatagramFault
+from echo_app.faults.window import Window
 from echo_app.udp.protocol import UNSENDABLE, EchoDatagramProtocol
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
+    from echo_app.faults.fault import Fault
     from echo_app.faults.plan import FaultPlan
-    from echo_app.faults.spec import Fault
     from echo_app.udp.port import DatagramPort
-
-ORDER = ("loss", "corrupt", "truncate", "duplicate", "latency", "reorder")
-
-# Those whose value is the probability that they apply to a datagram.
-_CHANCES = ("loss", "duplicate", "reorder")
 
 # Answers that are held back at one time, and their bytes: four seconds of small ones at the default rate.
 MOST_HELD = 4096
 MOST_BYTES = 4 * 1024 * 1024
 
-# Seconds that an answer waits for the next one to go first. Who waits for each answer before it asks again
-# would wait for ever.
+# Seconds that an answer waits for the next one to go first. A client that waits for each answer before it
+# asks again would wait for ever.
 REORDER_WAIT = 0.5
 
 
@@ -53,7 +49,8 @@ class Answer:
     :param port: where it was written.
     :param addr: where it goes.
     :param send: sends a datagram there, from the address that was asked.
-    :param datagram: what it is, as yet.
+    :param datagram: its bytes, as the faults so far have made them.
+    :ivar copies: how often it is sent; 0 once it is lost.
     """
 
     port: FaultyDatagrams
@@ -66,12 +63,12 @@ class Answer:
 
     @property
     def place(self) -> object:
-        """What the next answer has to have in common with it, to overtake it."""
+        """Port and address: an answer is overtaken by the next one with the same."""
         return self.port, self.addr
 
     @property
     def shape(self) -> object:
-        """What a fault changes of it, as long as it is on its way."""
+        """The part that faults change; a change means that a fault took effect."""
         return self.datagram, self.copies, self.delay
 
     def note(self, kind: str) -> None:
@@ -84,6 +81,7 @@ class Answer:
 
     def lose(self, reason: str) -> None:
         """Is not sent, though it was counted."""
+        self.copies = 0
         rules = self.port.rules
         rules.answered -= 1
         rules.dropped.add(reason)
@@ -99,42 +97,30 @@ class Answer:
 
 
 class _Active:
-    """A fault that applies now, and what it draws."""
+    """A fault that applies now, with its window and its draws."""
 
-    def __init__(self, fault: Fault, began: float, seed: int, occurrence: int) -> None:
-        self.fault = fault
+    def __init__(self, fault: DatagramFault, began: float, seed: int, occurrence: int) -> None:
+        self.name = fault.name
         self._window = Window(fault, began)
-        self._draws = partial(Draws, seed, "datagram", fault, occurrence)
+        self._draws = partial(Draws, seed, "datagram", str(fault), occurrence)
         self._chance = self._draws("applies")
-        self._jitter = self._draws("jitter")
-        self._probability = fault.amount if fault.name in _CHANCES else fault.probability
+        self._probability = fault.probability
+        self._fault = fault
 
-    def applies(self, number: int, now: float) -> bool:
-        """Says whether it applies to the answer with this number."""
-        return self._window.isOn(0, now) and self._chance.at(number) < self._probability
-
-    def change(self, answer: Answer, number: int) -> None:
-        """Applies to an answer."""
-        fault = self.fault
-        match fault.name:
-            case "corrupt":
-                corruption = Corruption(fault.amount, self._draws(number))
-                answer.datagram = corruption.apply(answer.datagram, 0, lambda _: True)
-            case "truncate":
-                answer.datagram = answer.datagram[: int(fault.amount)]
-            case "duplicate":
-                answer.duplicate()
-            case "latency":
-                answer.delay += fault.amount + fault.jitter * (2 * self._jitter.at(number) - 1)
-            case "reorder":
-                answer.isReordered = True
+    def apply(self, answer: Answer, number: int, now: float) -> None:
+        """Applies to the answer with this number, if it is on and the answer is drawn."""
+        if self._window.isOn(0, now) and self._chance.at(number) < self._probability:
+            before = answer.shape
+            self._fault.changeAnswer(answer, number, self._draws)
+            if answer.shape != before:
+                answer.note(self.name)
 
 
 class DatagramFaults:
-    """What goes wrong with the answers of all ports of a service.
+    """Applies faults to the answers of all ports of a service.
 
     :param plan: the faults and their seed.
-    :param clock: what time is.
+    :param clock: tells the time.
     """
 
     def __init__(self, plan: FaultPlan, clock: IReactorTime) -> None:
@@ -149,11 +135,12 @@ class DatagramFaults:
 
     def begin(self) -> None:
         """Takes the plan's faults as they are now; their time begins."""
-        faults = [fault for fault in self._plan.faults if fault.isForDatagrams]
+        faults = self._plan.faults
+        applying = [each for each in faults if isinstance(each, DatagramFault) and each.isForDatagrams]
         seen: Counter[Fault] = Counter()
         now = self._clock.seconds()
         self._active = []
-        for fault in sorted(faults, key=lambda each: ORDER.index(each.name)):
+        for fault in sorted(applying, key=lambda each: each.stage):
             self._active.append(_Active(fault, now, self._plan.seed, seen[fault]))
             seen[fault] += 1
 
@@ -162,15 +149,9 @@ class DatagramFaults:
         self._number += 1
         now = self._clock.seconds()
         for active in self._active:
-            if active.applies(self._number, now):
-                name, before = active.fault.name, answer.shape
-                if name == "loss":
-                    answer.note(name)
-                    answer.lose("fault-loss")
-                    return
-                active.change(answer, self._number)
-                if answer.shape != before:
-                    answer.note(name)
+            active.apply(answer, self._number, now)
+            if not answer.copies:
+                return
         if answer.delay > 0:
             self._hold(answer, answer.delay, self._arrive)
         else:
@@ -218,10 +199,10 @@ class DatagramFaults:
 
 
 class FaultyDatagrams(EchoDatagramProtocol):
-    """Stands between a port and the protocol that answers: what that one writes passes the faults.
+    """Stands between a port and the protocol that answers, and passes its answers through the faults.
 
-    :param protocol: what answers.
-    :param faults: what goes wrong.
+    :param protocol: answers.
+    :param faults: the faults.
 
     :ivar note: is told of a fault that took effect on an answer to an address, by its kind.
     """
@@ -241,7 +222,7 @@ class FaultyDatagrams(EchoDatagramProtocol):
         self._protocol.makeConnection(cast(Any, self))
 
     def stopProtocol(self) -> None:
-        """Stops the protocol; what was not sent yet is dropped."""
+        """Stops the protocol; answers that were not sent yet are dropped."""
         self._faults.forget(self)
         self._protocol.doStop()
 
@@ -255,9 +236,9 @@ class FaultyDatagrams(EchoDatagramProtocol):
         return cast("IAddress", self.transport.getHost())
 
     def replying(self) -> Callable[[bytes], None]:
-        """Returns what takes answers to the question that is with the protocol now, also later.
+        """Returns a function that takes answers to the question that is with the protocol now, also later.
 
-        It raises no error; what can't be sent is counted.
+        It raises no error; an answer that can't be sent is counted.
         """
         return partial(self._take, self.transport.replying(), self._source)
 

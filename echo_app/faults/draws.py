@@ -1,8 +1,8 @@
-"""What faults leave to chance, drawn so that it can be had again.
+"""The random numbers of faults: the same seed draws the same ones again.
 
 A draw depends on the seed, the fault, the connection's number, the direction and the byte's offset in the
-stream, never on how reads happened to fall. What is drawn for one byte is computed from its offset; what
-is drawn in a row, such as the distances between corrupt bytes, is drawn in the order of the offsets. Only
+stream, never on how reads happened to fall. A number for one byte is computed from its offset; a row of
+numbers, such as the distances between corrupt bytes, is drawn in the order of the offsets. Only
 ``random.Random.random`` is used for that: of its methods, Python promises for this one alone that a seed
 means the same numbers in every version.
 """
@@ -19,10 +19,10 @@ _NEVER = 1 << 62
 
 
 class Draws:
-    """All that one fault draws in one place.
+    """Draws the numbers of one fault in one place.
 
-    :param seed: what the user chose, or was told.
-    :param place: what tells this place from the others: the fault, a connection's number, a direction.
+    :param seed: the seed of the service.
+    :param place: distinguishes this place from others: the fault, a connection's number, a direction.
     """
 
     __slots__ = ("_key",)
@@ -31,7 +31,7 @@ class Draws:
         self._key = blake2b("\n".join(map(str, (seed, *place))).encode(), digest_size=32).digest()
 
     def at(self, offset: int) -> float:
-        """Returns what is drawn for an offset: a number from 0 up to 1, always the same one."""
+        """Returns the number of an offset, from 0 up to 1, always the same one."""
         digest = blake2b(offset.to_bytes(8, "big"), key=self._key, digest_size=8).digest()
         # 53 bits, as many as a float has: with all 64 it could become 1.
         return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
@@ -45,7 +45,7 @@ class Corruption:
     """Replaces each byte by another one with the same probability, independently.
 
     One number is drawn for a corrupt byte's distance from the one before (which is distributed
-    geometrically), and one for what becomes of it: a byte that stays whole costs nothing.
+    geometrically), and one for its new value: a byte that stays whole costs nothing.
 
     :param probability: of a byte to be replaced.
     :param draws: the fault's own.

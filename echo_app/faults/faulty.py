@@ -1,8 +1,8 @@
-"""How to misbehave on purpose: faults for some connections, and nothing at all in the way of the others.
+"""Faults for some connections, and nothing at all in the way of the others.
 
-:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by what is drawn for
-it. A connection without faults gets the plain protocol, on the plain transport. What the faults do is in
-:mod:`echo_app.faults.layer`, and what they leave to chance in :mod:`echo_app.faults.draws`.
+:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by a number drawn
+for it. A connection without faults gets the plain protocol, on the plain transport. The layer of the others
+is in :mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.faults.draws import Draws
+from echo_app.faults.fault import Fault, StreamFault
 from echo_app.faults.flowlayer import CAP
-from echo_app.faults.layer import NAMES, Chosen, FaultLayer
+from echo_app.faults.layer import Chosen, FaultLayer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.faults.spec import Fault
     from echo_app.interfaces import Build
 
 
@@ -29,10 +29,10 @@ class Faulty:
     """Makes the protocols of connections, some of them with faults; a ``Build`` itself.
 
     :param build: makes the plain protocols.
-    :param clock: what time is.
+    :param clock: tells the time.
     :param faults: returns those that there are when a connection is made; those of datagrams, and
         ``refuse``, are left out.
-    :param seed: what is left to chance depends on it, and is the same with the same one.
+    :param seed: the same one draws the same random numbers.
     :param cap: bytes that are held back for one connection until reading from its peer stops.
     :param since: returns the number of the last connection before the faults: theirs count from there.
     """
@@ -66,7 +66,7 @@ class Faulty:
         seen: Counter[Fault] = Counter()
         for fault in faults:
             seen[fault] += 1
-            if fault.name in NAMES and _isFor(fault, number):
+            if isinstance(fault, StreamFault) and fault.appliesTo(number):
                 draws = partial(Draws, self._seed, _text(fault), seen[fault], number)
                 if fault.probability >= 1 or draws("whether").at(0) < fault.probability:
                     yield fault, draws
@@ -74,10 +74,3 @@ class Faulty:
 
 # A fault's text takes longer to find than all that a connection with it costs.
 _text = lru_cache(maxsize=256)(str)
-
-
-def _isFor(fault: Fault, number: int) -> bool:
-    if fault.connections is None:
-        return True
-    first, last = fault.connections
-    return first <= number and (last is None or number <= last)

@@ -1,12 +1,12 @@
-"""One direction of a connection with faults: what comes in at one end goes out at the other, late or changed.
+"""One direction of a connection with faults: bytes come in at one end and go out at the other.
 
-A byte passes, in this order: ``corrupt``, which changes it where it comes in; ``latency``, which sets the
-earliest time that it goes out at; ``stall``, ``bandwidth`` and ``chop``, which all have to let it go. Bytes
+A byte passes the stages in this order: CHANGE, where it comes in; DELAY, which sets the earliest time that it
+goes out at; STALL, RATE and SEGMENT, which all have to let it go. Bytes
 never overtake each other, and the end of the stream passes behind the last of them.
 
 The rules of :class:`Flow`: bytes up to `_passed` are gone, those up to `_ready` wait for nothing but the
 last three, and for those up to `_fed` the time is not there yet; `_arrivals` says when it is. One call is
-pending at the most, for when the first byte may pass: what comes behind it can't pass earlier. Times are
+pending at the most, for when the first byte may pass: those behind it can't pass earlier. Times are
 those of a schedule, and not of timers: a timer that comes late makes nothing slower in the end. No piece
 that passes reaches over an edge, where by the count of bytes some fault begins.
 """
@@ -15,67 +15,82 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from echo_app.faults.valves import Bandwidth, Chop, Corrupt, Latency, Pacing, Stall, Valve
+from echo_app.faults.fault import Stage
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-# Bytes of a piece at the most, as of one read of the direct path: whoever takes it may stop the next one.
+    from echo_app.faults.shaper import Shaper
+
+# Bytes of a piece at the most, as of one read of the direct path: its receiver may stop the next one.
 _MOST = 128 * 1024
 
-# Bytes that a note of an arrival takes: who sends single bytes fills the memory with those.
+# Bytes that a note of an arrival takes: a peer that sends single bytes fills the memory with those.
 _NOTE = 100
 
 # Seconds that a time may be off by rounding.
 _ROUNDING = 1e-9
 
 
+# The stages of a flow, in their order.
+STAGES = (Stage.CHANGE, Stage.DELAY, Stage.STALL, Stage.RATE, Stage.SEGMENT)
+
+
+class Intake(IntEnum):
+    """The states of the input of a flow; they only go on, from one to a later one."""
+
+    OPEN = 1
+    # Bytes are discarded; the end is still awaited.
+    SEALED = 2
+    # The end is in, or the flow is closed.
+    ENDED = 3
+
+
 @implementer(IPushProducer)
 class Flow:
-    """Passes bytes on, as faults have it.
+    """Passes the bytes of one direction on, as faults have it.
 
-    :param clock: what time is.
-    :param valves: the faults.
+    :param clock: tells the time.
+    :param shapers: the faults.
     :param edges: further offsets that no piece reaches over; `reached` is told of them.
     :param deliver: takes a piece.
-    :param finished: the end of the stream has passed.
-    :param reached: an edge was passed.
-    :param changed: what is held, or whether it stands still, may have changed.
+    :param finished: is called when the end of the stream has passed.
+    :param reached: is called with an edge that was passed.
+    :param changed: is called when the held bytes, or a stall, may have changed.
 
-    :ivar isPaused: nothing passes, because who is behind it does not want more.
+    :ivar isPaused: nothing passes, because the end behind it takes no more for now.
     :ivar isStalled: nothing passes, because of a ``stall``.
-    :ivar isSealed: nothing comes in any more.
-    :ivar isEnded: nor does its end.
+    :ivar intake: whether bytes and their end still come in.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        valves: Iterable[Valve],
+        shapers: Iterable[Shaper],
         edges: Iterable[int],
         deliver: Callable[[bytes], object],
         finished: Callable[[], object],
         reached: Callable[[int], object],
         changed: Callable[[], object],
     ) -> None:
-        valves = tuple(valves)
-        self.isPaused = self.isStalled = self.isSealed = self.isEnded = False
+        shapers = tuple(shapers)
+        self.isPaused = self.isStalled = False
+        self.intake = Intake.OPEN
         self._clock = clock
         self._deliver, self._finished, self._reached, self._changed = deliver, finished, reached, changed
-        self._corrupt = [each for each in valves if isinstance(each, Corrupt)]
-        self._latency = [each for each in valves if isinstance(each, Latency)]
-        self._stall = [each for each in valves if isinstance(each, Stall)]
-        self._bandwidth = [each for each in valves if isinstance(each, Bandwidth)]
-        self._chop = [each for each in valves if isinstance(each, Chop)]
-        starts = {each.window.start for each in valves}
+        self._changes, self._delays, self._stalls, self._rates, self._segments = (
+            [each for each in shapers if each.fault.stage is stage] for stage in STAGES
+        )
+        starts = {each.window.start for each in shapers}
         self._edges = deque(sorted({*edges, *starts} - {0}))
-        self._latencyEdges = deque(sorted({each.window.start for each in self._latency} - {0}))
+        self._delayEdges = deque(sorted({each.window.start for each in self._delays} - {0}))
         self._bytes = bytearray()
         self._passed = self._ready = self._fed = 0
         self._arrivals: deque[tuple[float, int]] = deque()
@@ -96,11 +111,11 @@ class Flow:
 
     def feed(self, data: bytes) -> None:
         """Takes bytes in; it may pass them on at once."""
-        if self.isSealed:
+        if self.intake is not Intake.OPEN:
             return
         now = self._clock.seconds()
-        for corrupt in self._corrupt:
-            data = corrupt.apply(data, self._fed, now)
+        for shaper in self._changes:
+            data = shaper.change(data, self._fed, now)
         self._bytes += data
         end = self._fed + len(data)
         while self._fed < end:
@@ -109,19 +124,19 @@ class Flow:
 
     def end(self) -> None:
         """Takes the end of the stream in."""
-        if not self.isEnded:
-            self.isSealed = self.isEnded = True
+        if self.intake is not Intake.ENDED:
+            self.intake = Intake.ENDED
             now = self._clock.seconds()
             self._endDue = now + self._delay(now)
             self._pass()
 
     def seal(self) -> None:
-        """Takes nothing in any more but the end; what is held passes."""
-        self.isSealed = True
+        """Takes nothing in any more but the end; held bytes still pass."""
+        self.intake = max(self.intake, Intake.SEALED)
 
     def close(self) -> None:
-        """Forgets what is held: nothing passes any more."""
-        self.isSealed = self.isEnded = True
+        """Forgets the held bytes: nothing passes any more."""
+        self.intake = Intake.ENDED
         self.isPaused = self.isStalled = False
         self._endDue = None
         self._bytes.clear()
@@ -148,10 +163,10 @@ class Flow:
 
     def _arrive(self, end: int, now: float) -> None:
         """Notes when the next bytes in, up to an edge, may pass at the earliest."""
-        while self._latencyEdges and self._latencyEdges[0] <= self._fed:
-            self._latencyEdges.popleft()
-        if self._latencyEdges:
-            end = min(end, self._latencyEdges[0])
+        while self._delayEdges and self._delayEdges[0] <= self._fed:
+            self._delayEdges.popleft()
+        if self._delayEdges:
+            end = min(end, self._delayEdges[0])
         due = now + self._delay(now)
         self._fed = end
         if due > now or self._arrivals:
@@ -160,7 +175,7 @@ class Flow:
             self._become(due, end)
 
     def _delay(self, now: float) -> float:
-        return sum(each.delay(self._fed, now) for each in self._latency)
+        return sum(each.delay(self._fed, now) for each in self._delays)
 
     def _become(self, due: float, end: int) -> None:
         """The bytes up to there are ready since then."""
@@ -169,7 +184,7 @@ class Flow:
         self._ready = end
 
     def _pass(self) -> None:
-        """Passes on what may, unless a call that is pending, or the caller, does so."""
+        """Passes on the bytes that may pass, unless a call that is pending, or the caller, does so."""
         if self._call is None and not self._isPassing:
             self._isPassing = True
             try:
@@ -185,7 +200,7 @@ class Flow:
         self._pass()
 
     def _passOn(self) -> float:
-        """Passes on what may; returns when there may be more, inf if that is not up to time."""
+        """Passes on the bytes that may pass; returns when more may, inf if time does not decide that."""
         while not self.isPaused:
             now = self._clock.seconds()
             while self._arrivals and self._arrivals[0][0] <= now + _ROUNDING:
@@ -195,7 +210,7 @@ class Flow:
                 return self._arrivals[0][0]
             if not size and (self._endDue is None or self._endDue > now + _ROUNDING):
                 return self._endDue or inf
-            over = max((each.window.over(self._passed, now) for each in self._stall), default=-inf)
+            over = max((each.window.over(self._passed, now) for each in self._stalls), default=-inf)
             self.isStalled = over > now + _ROUNDING
             if self.isStalled:
                 self._floor = over
@@ -213,12 +228,12 @@ class Flow:
         """Passes a piece, of so many bytes at the most; returns when, if it is too early for it."""
         if self._edges:
             size = min(size, self._edges[0] - self._passed)
-        bandwidth = [each for each in self._bandwidth if each.window.isOn(self._passed, now)]
-        chop = [each for each in self._chop if each.window.isOn(self._passed, now)]
-        on: list[Pacing] = [*bandwidth, *chop]
-        # A piece that is chopped waits for its last byte.
-        limits = [each.most() for each in chop or bandwidth]
-        size = min(size, *(limits if chop else [_MOST, *limits]))
+        rates = [each for each in self._rates if each.window.isOn(self._passed, now)]
+        segments = [each for each in self._segments if each.window.isOn(self._passed, now)]
+        on = [*rates, *segments]
+        # A piece up to a cut waits for its last byte.
+        limits = [each.most() for each in segments or rates]
+        size = min(size, *(limits if segments else [_MOST, *limits]))
         at = max((each.earliest(size, self._floor) for each in on), default=self._floor)
         if at > now + _ROUNDING:
             return at

@@ -5,13 +5,14 @@ direct path's, or our TLS, it is a protocol.
 
 The rules: reading from the peer stops while the protocol wants no more, while input is stalled, and while
 both flows together hold as much as is allowed. The protocol's producer is paused while the transport below
-is full, and while the output alone holds that much. The end of each side passes behind what is held.
+is full, and while the output alone holds that much. The end of each side passes behind the held bytes.
 No call outlives the connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,8 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from echo_app.faults.flow import Flow
-from echo_app.faults.valves import TURN, Valve
+from echo_app.faults.flow import Flow, Intake
+from echo_app.faults.shaper import TURN
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.transport.layer import Layer
 from echo_app.transport.sockets import canHalfClose
@@ -30,39 +31,54 @@ from echo_app.transport.sockets import canHalfClose
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from echo_app.faults.shaper import Shaper
+
 log = Logger()
 
-# Bytes that are held for one connection, unless somebody says otherwise.
+# Bytes that are held for one connection by default.
 CAP = 4 << 20
+
+
+class Phase(Enum):
+    """The phases of our side; they only go on, from one to a later one."""
+
+    OPEN = auto()
+    OUTPUT_CLOSED = auto()
+    OVER = auto()
+
+
+class Input(Enum):
+    """The states of the input from the peer: PASSED and DISCARDED may alternate, ENDED is the last one."""
+
+    PASSED = auto()
+    DISCARDED = auto()
+    ENDED = auto()
 
 
 @implementer(IHalfCloseableProtocol, IProtocol, IStreamTransport)
 class FlowLayer(Layer):
-    """One connection, whose bytes pass through two flows.
+    """Passes the bytes of one connection through two flows.
 
     :param protocol: the one above.
-    :param clock: what time is.
-    :param valves: returns those of a direction, ``in`` or ``out``.
+    :param clock: tells the time.
+    :param shapers: returns those of a direction, ``in`` or ``out``.
     :param edges: returns the offsets of a direction that :meth:`edgeReached` is to be told of.
     :param cap: bytes that are held back until reading from the peer stops.
-
-    :ivar isDeaf: what the peer sends is read and forgotten.
     """
 
     def __init__(
         self,
         protocol: IProtocol,
         clock: IReactorTime,
-        valves: Callable[[str], Iterable[Valve]],
+        shapers: Callable[[str], Iterable[Shaper]],
         edges: Callable[[str], Iterable[int]],
         cap: int = CAP,
     ) -> None:
         super().__init__(protocol)
-        self.isDeaf = False
         self._clock = clock
         self._cap = cap
         self._in, self._out = (
-            Flow(clock, valves(direction), edges(direction), deliver, ended, reached, self._adjust)
+            Flow(clock, shapers(direction), edges(direction), deliver, ended, reached, self._adjust)
             for direction, deliver, ended, reached in (
                 ("in", self._received, self._inputEnded, partial(self.edgeReached, "in")),
                 ("out", self._send, self.outputEnded, partial(self.edgeReached, "out")),
@@ -72,11 +88,12 @@ class FlowLayer(Layer):
         self._producer: Any = None
         self._isStreaming = self._isPulled = False
         self._isProducing = self._isReading = True
-        self._isPeerEnded = self._isOutputClosed = self._isOver = False
+        self._input = Input.PASSED
+        self._phase = Phase.OPEN
 
     def __getattr__(self, name: str) -> Any:
-        """Returns what else the transport below has, such as a certificate."""
-        # What a class provides (zope.interface) is not looked for below it: it would be the transport's.
+        """Returns other attributes of the transport below, such as a certificate."""
+        # The interfaces of a class (zope.interface) are not looked for below it: they are the transport's.
         if name == "transport" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.transport, name)
@@ -100,7 +117,7 @@ class FlowLayer(Layer):
 
     def readConnectionLost(self) -> None:
         """Takes the end of input in."""
-        self._isPeerEnded = True
+        self._input = Input.ENDED
         self._in.end()
 
     def writeConnectionLost(self) -> None:
@@ -125,7 +142,8 @@ class FlowLayer(Layer):
         self.disconnecting = True
         if self._producer is None:
             self._in.close()
-            self.isDeaf = False
+            if self._input is Input.DISCARDED:
+                self._input = Input.PASSED
             self._adjust()
             self._end()
 
@@ -161,15 +179,17 @@ class FlowLayer(Layer):
         self._in.resumeProducing()
 
     def edgeReached(self, direction: str, offset: int) -> None:
-        """So many bytes have passed; a subclass says what then."""
+        """Is called when so many bytes have passed; a subclass overrides it."""
 
     def outputEnded(self) -> None:
         """Everything has passed: ends our side, or the connection."""
-        wasClosed, self._isOutputClosed = self._isOutputClosed, True
+        wasOpen = self._phase is Phase.OPEN
+        if wasOpen:
+            self._phase = Phase.OUTPUT_CLOSED
         self.transport.unregisterProducer()
         if self.disconnecting or not canHalfClose(self.transport):
             self.transport.loseConnection()
-        elif not wasClosed:
+        elif wasOpen:
             self.transport.loseWriteConnection()
 
     def _received(self, data: bytes) -> None:
@@ -193,22 +213,22 @@ class FlowLayer(Layer):
         self.transport.write(data)
 
     def _end(self) -> None:
-        if self._isOutputClosed and self.disconnecting:
+        if self.disconnecting and self._phase is Phase.OUTPUT_CLOSED:
             self.transport.loseConnection()
         else:
             self._out.end()
 
     def _stop(self) -> None:
-        self._isOver = True
+        self._phase = Phase.OVER
         self._in.close()
         self._out.close()
         for call in self._calls:
             call.cancel()
         self._calls.clear()
 
-    def _later(self, seconds: float, function: Callable[[], object]) -> None:
+    def later(self, seconds: float, function: Callable[[], object]) -> None:
         """Calls the function then, unless the connection has ended."""
-        if self._isOver:
+        if self._phase is Phase.OVER:
             return
 
         def run() -> None:
@@ -220,16 +240,16 @@ class FlowLayer(Layer):
 
     def _adjust(self) -> None:
         """Stops reading, and pauses the producer, or goes on, as the flows are."""
-        if self._isOver:
+        if self._phase is Phase.OVER:
             return
-        isReading = self.isDeaf or not (
+        isReading = self._input is Input.DISCARDED or not (
             self._in.isPaused
             or self._in.isStalled
-            or self._in.isEnded
+            or self._in.intake is Intake.ENDED
             or self._in.load + self._out.load >= self._cap
         )
         # After the peer's end a transport that reads on would be told of it again.
-        if isReading != self._isReading and not self._isPeerEnded:
+        if isReading != self._isReading and self._input is not Input.ENDED:
             self._isReading = isReading
             if isReading:
                 self.transport.resumeProducing()
@@ -242,11 +262,11 @@ class FlowLayer(Layer):
         isProducing = not self._out.isPaused and self._out.load < self._cap
         # A producer that writes until it is paused would write into nothing for ever; the protocol that ties
         # its reading to its writing goes on reading.
-        isProducing = isProducing and (producer is self or not self._out.isSealed)
+        isProducing = isProducing and (producer is self or self._out.intake is Intake.OPEN)
         if not self._isStreaming:
             if isProducing and not self._isPulled:
                 self._isPulled = True
-                self._later(TURN, self._pull)
+                self.later(TURN, self._pull)
         elif isProducing != self._isProducing:
             self._isProducing = isProducing
             if isProducing:

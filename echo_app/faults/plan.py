@@ -1,6 +1,6 @@
-"""The faults of a service: those that it was given, those of its fault file, and the seed of what is drawn.
+"""The faults of a service: those of its settings, those of its fault file, and the seed of both.
 
-A fault file has one spec a line. Empty lines, and what follows a ``#``, are comments.
+A fault file has one spec a line. Empty lines, and the text after a ``#``, are comments.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from secrets import randbits
 
 from twisted.logger import Logger
 
+from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.flowlayer import CAP
-from echo_app.faults.spec import BadSpec, Fault, parseFault
+from echo_app.faults.spec import parseFault
 
 log = Logger()
 
@@ -22,15 +23,15 @@ MOST = 32
 # Characters of a fault file: some comment beside each fault.
 LONGEST_FILE = 64 * 1024
 
-# Bits of a seed that nobody chose: enough to be another one each time, few enough to be typed again.
+# Bits of a seed that the service draws: enough to be another one each time, few enough to be typed again.
 _SEED_BITS = 32
 
 
 class FaultPlan:
-    """What goes wrong on purpose; it may change while the service runs.
+    """Holds the faults of a service and their seed; they may change while the service runs.
 
     :param faults: the faults that stay.
-    :param seed: what is drawn depends on; None draws one.
+    :param seed: the seed of their random numbers; None draws one.
     :param path: a fault file, read now, and again by ``reload()``; None is none.
     :param cap: bytes that are held back for one connection before reading from its peer stops.
     :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many.
@@ -55,7 +56,7 @@ class FaultPlan:
         self.since = 0
 
     def reload(self) -> bool:
-        """Reads the fault file again, and says whether it did: what can't be used is logged, and not used."""
+        """Reads the fault file again, and says whether it did: a file that can't be used is logged."""
         if self._path is None:
             return False
         try:
@@ -76,7 +77,7 @@ class FaultPlan:
         self.since = since
 
     def announce(self) -> None:
-        """Logs what applies now."""
+        """Logs the faults that apply now."""
         faults = " ".join(map(str, self.faults)) or "none"
         log.info("faults: {faults} (seed {seed})", faults=faults, seed=self.seed)
 
@@ -113,7 +114,7 @@ def _readFaults(path: str) -> tuple[Fault, ...]:
         if os.path.exists(path) and not os.path.isfile(path):
             # A pipe, for one, would be waited for.
             raise BadSpec("not a file")
-        # What is not UTF-8 is no fault either, and is shown escaped.
+        # Bytes that are not UTF-8 are no fault either, and are shown escaped.
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
             return parseFaults(file.read(LONGEST_FILE + 1))
     except OSError as error:

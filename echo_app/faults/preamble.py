@@ -4,7 +4,7 @@
 
 With it, the specs (:mod:`echo_app.faults.spec`) are the connection's faults instead of the service's; without
 any spec it has none. The line is consumed: the echo begins with the byte after it. A wrong one is answered
-by one line, ``!fault error: `` and what is wrong, and the connection is closed.
+by one line, ``!fault error: `` and the reason, and the connection is closed.
 
 A connection that begins otherwise is no less exact than any other: at the first byte that no preamble has
 there, everything is handed over as it came. A beginning that could still become one, such as ``!fau``,
@@ -22,8 +22,9 @@ from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
 from echo_app.connections.registry import ConnectionRegistry
+from echo_app.faults.fault import BadSpec, Fault, StreamFault
 from echo_app.faults.plan import MOST
-from echo_app.faults.spec import BadSpec, Fault, parseFault
+from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -50,7 +51,7 @@ class PreambleGate(Gate):
         self._buildFaulty = build
 
     def prefixReceived(self) -> None:
-        """Hands over when it is known what there is."""
+        """Hands over when the beginning is known to be a preamble or data."""
         # An echo is owed, though not written yet: a drain waits for it.
         self.pending = 1
         if not self._isPreamble():
@@ -120,7 +121,7 @@ def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
 
 def _own(fault: Fault) -> Fault:
     """Returns a fault that one connection may have for itself."""
-    if not fault.isForStreams or fault.name == "refuse":
+    if not isinstance(fault, StreamFault):
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
     if fault.connections is not None:
         raise BadSpec("'connections' is not for a connection to choose")

@@ -29,7 +29,7 @@ from echo_app.connections.drain import Drain
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import TimeoutSweep
-from echo_app.faults.misbehaviour import Misbehaviour
+from echo_app.faults.faultset import FaultSet
 from echo_app.faults.plan import FaultPlan
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.access.networks import Access
-    from echo_app.faults.spec import Fault
+    from echo_app.faults.fault import Fault
     from echo_app.interfaces import IResponder
 
 log = Logger()
@@ -128,7 +128,7 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
         self._responder = makeResponder(responder, reactor, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        self._faults = Misbehaviour(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
+        self._faults = FaultSet(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, self._connections, reactor)
         self._factory = EchoFactory() if factory is None else factory
         if responder != "echo":

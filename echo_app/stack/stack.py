@@ -20,7 +20,7 @@ from echo_app.stream.protocol import EchoProtocol
 
 if TYPE_CHECKING:
     from echo_app.access.login import Logins
-    from echo_app.faults.misbehaviour import Misbehaviour
+    from echo_app.faults.faultset import FaultSet
     from echo_app.interfaces import Accept, Build
     from echo_app.proxy.gate import ProxyHeaders
     from echo_app.tls.server import ServerTLS
@@ -50,7 +50,7 @@ class Stack:
         proxy: ProxyHeaders | None = None,
         tls: ServerTLS | None = None,
         logins: Logins | None = None,
-        faults: Misbehaviour | None = None,
+        faults: FaultSet | None = None,
         layers: Iterable[Callable[[Build], Build]] = (),
     ) -> None:
         self._factory = factory

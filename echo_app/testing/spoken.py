@@ -18,8 +18,8 @@ from echo_app.accesslog import file as accesslog
 from echo_app.cli.options import Options
 from echo_app.cli.settings import SETTINGS
 from echo_app.cli.tap import makeService
+from echo_app.faults.fault import Fault
 from echo_app.faults.plan import FaultPlan
-from echo_app.faults.spec import Fault
 from echo_app.service.echoservice import EchoService
 
 

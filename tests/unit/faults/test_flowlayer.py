@@ -11,8 +11,8 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echo_app.faults.faulty import Faulty
+from echo_app.faults.shaper import TURN
 from echo_app.faults.spec import parseFault
-from echo_app.faults.valves import TURN
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import canHalfClose

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.connections.limits import LINGER
-from echo_app.faults import layer as faultlayer
-from echo_app.faults.layer import FIRST_LOOK, LAST_LOOK
+from echo_app.faults import endings
+from echo_app.faults.endings import FIRST_LOOK, LAST_LOOK
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Progress
 from tests.support.faulty import Above, Connection
@@ -25,7 +25,7 @@ class ResetTests(SynchronousTestCase):
         """Has the kernel say this, one after the other, and the last one from then on."""
         rest = list(progress)
         look = mock.Mock(side_effect=lambda _transport: rest.pop(0) if len(rest) > 1 else rest[0])
-        self.patch(faultlayer, "progressOf", look)
+        self.patch(endings, "progressOf", look)
 
     def test_atOnce(self) -> None:
         """Without ``after`` it comes at once, and the protocol was connected."""
@@ -74,7 +74,7 @@ class ResetTests(SynchronousTestCase):
         connection.below.dataReceived(DATA)
         connection.run(100)
         self.assertNotIn("abort", connection.wire.done)
-        looks = faultlayer.progressOf.call_count  # type: ignore[attr-defined]
+        looks = endings.progressOf.call_count  # type: ignore[attr-defined]
         self.assertLess(looks, 100 / LAST_LOOK + 10)
         connection.lose()
         self.assertEqual(connection.clock.getDelayedCalls(), [])
@@ -267,10 +267,10 @@ class BlackholeTests(SynchronousTestCase):
         descriptor.protocol = protocol
         connection.wire.transport = descriptor  # type: ignore[attr-defined]
         connection.run(1)
-        hole = descriptor.protocol
-        hole.dataReceived(b"hello")
-        hole.readConnectionLost()
+        discard = descriptor.protocol
+        discard.dataReceived(b"hello")
+        discard.readConnectionLost()
         self.assertEqual((protocol.received, protocol.told), (b"", []))
-        hole.writeConnectionLost()
-        hole.connectionLost(None)
+        discard.writeConnectionLost()
+        discard.connectionLost(None)
         self.assertEqual(protocol.told, ["end of output", "lost"])

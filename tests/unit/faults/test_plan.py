@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.faults.fault import BadSpec
 from echo_app.faults.plan import LONGEST_FILE, MOST, FaultPlan, parseFaults
-from echo_app.faults.spec import BadSpec, Fault, parseFault
+from echo_app.faults.spec import parseFault
+from echo_app.faults.stall import Stall
 from tests.support.properties import given
 
 LATENCY, RESET, LOSS = (parseFault(spec) for spec in ("latency=50ms", "reset,connections=2-3", "loss=1%"))
@@ -113,4 +115,4 @@ class FaultPlanTests(SynchronousTestCase):
 
     def test_tooMany(self) -> None:
         """More faults than one service carries are refused without a file as well."""
-        self.assertRaises(BadSpec, FaultPlan, [Fault(name="stall")] * (MOST + 1))
+        self.assertRaises(BadSpec, FaultPlan, [Stall()] * (MOST + 1))

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
+from echo_app.faults.fault import Fault
 from echo_app.faults.preamble import LONGEST_LINE, PreambleGate
-from echo_app.faults.spec import Fault, parseFault
+from echo_app.faults.spec import parseFault
 from echo_app.stream.protocol import EchoProtocol
 from tests.support.fakes import Transport
 from tests.support.properties import given

@@ -7,8 +7,15 @@ from typing import Any
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.kinds import KINDS
-from echo_app.faults.spec import LONGEST, BadSpec, Fault, parseFault
+from echo_app.faults import formats
+from echo_app.faults.bandwidth import Bandwidth
+from echo_app.faults.chop import Chop
+from echo_app.faults.datagramonly import Loss
+from echo_app.faults.fault import BadSpec, Fault
+from echo_app.faults.latency import Latency
+from echo_app.faults.registry import FAULTS
+from echo_app.faults.spec import LONGEST, parseFault
+from echo_app.faults.stall import Stall
 from tests.support.properties import given
 
 TIMES = st.floats(0, 86400) | st.integers(0, 86400) | st.integers(0, 86_400_000).map(lambda n: n / 1000)
@@ -23,47 +30,43 @@ def ranges(draw: st.DrawFn, isOpen: bool = False) -> tuple[int, int | None]:
     return first, draw(st.integers(first, 10**9 - 1) | (st.none() if isOpen else st.nothing()))
 
 
-AMOUNTS = {
-    "latency": TIMES,
-    "bandwidth": st.floats(1, 1 << 40),
-    "truncate": SIZES,
-} | {name: PROBABILITIES for name in ("corrupt", "loss", "duplicate", "reorder")}
+# A value of each format, by its description.
+VALUES = {
+    formats.TIME.description: TIMES,
+    formats.SPAN.description: SPANS,
+    formats.RATE.description: st.floats(1, 1 << 40),
+    formats.SIZE.description: SIZES,
+    formats.PROBABILITY.description: PROBABILITIES,
+    formats.PIECES.description: ranges(),
+    formats.CONNECTIONS.description: ranges(isOpen=True),
+    formats.DIRECTION.description: st.sampled_from(["in", "out"]),
+}
 
 
 @st.composite
 def faults(draw: st.DrawFn) -> Fault:
     """Any fault that makes sense."""
-    name = draw(st.sampled_from(sorted(KINDS)))
-    values: dict[str, Any] = {"name": name}
-    if name in AMOUNTS:
-        values["amount"] = draw(AMOUNTS[name])
-    duration = draw(SPANS)
-    others = {
-        "sizes": ranges(),
-        "jitter": st.floats(0, values.get("amount", 0)),
-        "gap": TIMES,
-        "direction": st.sampled_from(["in", "out"]),
-        "probability": PROBABILITIES,
-        "connections": ranges(isOpen=True),
-        "afterBytes": SIZES,
-        "afterSeconds": TIMES,
-        "duration": st.just(duration),
-        "period": st.floats(duration, 86400),
+    kind = FAULTS[draw(st.sampled_from(sorted(FAULTS)))]
+    values: dict[str, Any] = {
+        field: draw(VALUES[how.description])
+        for field, (key, how) in kind.formatsOf().items()
+        if not key or draw(st.booleans())
     }
-    for field in KINDS[name].fields.keys() & others.keys():
-        if field == "sizes" or draw(st.booleans()):
-            values[field] = draw(others[field])
+    if "jitter" in values:
+        values["jitter"] = min(values["jitter"], values["amount"])
     if "afterBytes" in values:
         values.pop("afterSeconds", None)
     if "duration" not in values:
         values.pop("period", None)
-    return Fault(**values)
+    elif "period" in values:
+        values["period"] = max(values["period"], values["duration"])
+    return kind(**values)
 
 
 class FaultTests(SynchronousTestCase):
-    def parsed(self, text: str, **values: Any) -> None:
+    def parsed(self, text: str, name: str, **values: Any) -> None:
         fault = parseFault(text)
-        self.assertEqual(fault, Fault(**values))
+        self.assertEqual(fault, FAULTS[name](**values))
         self.assertEqual(str(fault), text)
 
     def test_values(self) -> None:
@@ -77,7 +80,7 @@ class FaultTests(SynchronousTestCase):
         self.parsed("stall,for=1s,every=5s", name="stall", duration=1, period=5)
         self.parsed("reset,connections=1-2,after=10KiB", name="reset", afterBytes=10240, connections=(1, 2))
         self.parsed("close,connections=3-,after=90s", name="close", afterSeconds=90, connections=(3, None))
-        self.parsed("loss=1%", name="loss", amount=0.01)
+        self.parsed("loss=1%", name="loss", probability=0.01)
         self.parsed("truncate=100B,probability=5%", name="truncate", amount=100, probability=0.05)
 
     def test_anyOrder(self) -> None:
@@ -143,21 +146,24 @@ class FaultTests(SynchronousTestCase):
 
     def test_madeWrong(self) -> None:
         """A fault can't be made of values that no spec has."""
-        wrong: tuple[dict[str, Any], ...] = (
-            {"name": "thunder"},
-            {"name": "chop"},
-            {"name": "bandwidth"},
-            {"name": "stall", "amount": 1},
-            {"name": "stall", "jitter": 1},
-            {"name": "loss", "amount": float("nan")},
-            {"name": "latency", "amount": float("inf")},
-            {"name": "latency", "amount": "soon"},
-            {"name": "stall", "connections": (2, 1)},
-            {"name": "stall", "afterBytes": 1, "afterSeconds": 1},
-        )
-        for values in wrong:
-            with self.subTest(values):
-                self.assertRaises(BadSpec, Fault, **values)
+        nan, inf = float("nan"), float("inf")
+        soon: Any = "soon"
+        for make in (
+            lambda: Loss(probability=nan),
+            lambda: Latency(amount=inf),
+            lambda: Latency(amount=soon),
+            lambda: Bandwidth(amount=0),
+            lambda: Stall(connections=(2, 1)),
+            lambda: Stall(afterBytes=1, afterSeconds=1),
+            lambda: Loss(probability=1, direction="in"),
+        ):
+            self.assertRaises(BadSpec, make)
+
+    def test_madeOfOthers(self) -> None:
+        """A fault needs its value, and has no fields of another one."""
+        kinds: list[tuple[Any, dict[str, Any]]] = [(Chop, {}), (Stall, {"amount": 1}), (Stall, {"jitter": 1})]
+        for kind, values in kinds:
+            self.assertRaises(TypeError, kind, **values)
 
     def test_whereItApplies(self) -> None:
         """A fault of datagrams has neither a direction nor a connection nor an offset."""

@@ -14,7 +14,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.accesslog import file as accesslog
-from echo_app.faults.spec import Fault
+from echo_app.faults.fault import Fault
 from echo_app.testing import child
 from echo_app.testing.control import Control, ControlError
 from echo_app.testing.spoken import SpokenOptions, SpokenService

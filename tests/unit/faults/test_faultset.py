@@ -9,17 +9,18 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.faults.fault import BadSpec
 from echo_app.faults.layer import FaultLayer
 from echo_app.faults.plan import MOST, FaultPlan
 from echo_app.faults.preamble import PreambleGate
-from echo_app.faults.spec import BadSpec, parseFault
+from echo_app.faults.spec import parseFault
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
 from tests.support.fakes import Transport
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
 
-class MisbehaviourTests(SynchronousTestCase):
+class FaultSetTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.path = Path(self.mktemp()).absolute()

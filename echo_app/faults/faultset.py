@@ -10,25 +10,25 @@ from twisted.internet.interfaces import IAddress
 from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.preamble import PreambleGate
-from echo_app.faults.refusing import Refusing
+from echo_app.faults.refuse import ListenerSuspension
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime
 
     from echo_app.connections.registry import ConnectionRegistry
+    from echo_app.faults.fault import Fault
     from echo_app.faults.plan import FaultPlan
-    from echo_app.faults.spec import Fault
     from echo_app.interfaces import Build
     from echo_app.service.listeners import Listeners
     from echo_app.udp.protocol import EchoDatagramProtocol
 
 
-class Misbehaviour:
-    """Puts a plan into a service: a layer before its protocols, a gate before that one, and the rest.
+class FaultSet:
+    """Applies a plan to a service: to its connections, their first lines, its datagrams and its listeners.
 
-    :param plan: what goes wrong.
-    :param clock: what time is.
-    :param isChosen: whether a connection's first line may choose what goes wrong with it.
+    :param plan: the faults.
+    :param clock: tells the time.
+    :param isChosen: whether a connection's first line may choose its faults.
     """
 
     def __init__(self, plan: FaultPlan, clock: IReactorTime, isChosen: bool) -> None:
@@ -36,14 +36,14 @@ class Misbehaviour:
         self._plan = plan
         self._clock = clock
         self._isChosen = isChosen
-        self._refusing: Refusing | None = None
+        self._suspension: ListenerSuspension | None = None
 
     def layer(self, build: Build, connections: ConnectionRegistry) -> Build:
         """Puts the faults, and the gate of their preamble, below the layers that `build` makes."""
         return self._choosing(build, connections) if self._isChosen else self._faulty(build)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
-        """Returns what makes protocols with these faults; None is those of the plan."""
+        """Returns a function that makes protocols with these faults; None is those of the plan."""
         plan = self._plan
         return Faulty(
             build,
@@ -65,19 +65,19 @@ class Misbehaviour:
         return buildGate
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
-        """Returns what makes the protocols of UDP ports, with what goes wrong before those made so far."""
+        """Returns a function that makes the protocols of UDP ports, with faults before those of `make`."""
         return lambda: FaultyDatagrams(make(), self._datagrams)
 
     def begin(self, listeners: Listeners) -> None:
         """Listens with faults: from now on their times count."""
-        self._refusing = Refusing(self._clock, listeners)
+        self._suspension = ListenerSuspension(self._clock, listeners)
         self._start()
 
     def end(self) -> None:
         """Stops listening."""
-        if self._refusing is not None:
-            self._refusing.end()
-            self._refusing = None
+        if self._suspension is not None:
+            self._suspension.end()
+            self._suspension = None
 
     def reload(self) -> None:
         """Reads the fault file again; the connections to come, datagrams and listeners have its faults."""
@@ -95,7 +95,7 @@ class Misbehaviour:
 
     def _start(self) -> None:
         self._datagrams.begin()
-        if self._refusing is not None:
-            self._refusing.begin(self._plan.faults)
-        # Who reads that may count on it.
+        if self._suspension is not None:
+            self._suspension.begin(self._plan.faults)
+        # A reader of the log may rely on it: all of them apply now.
         self._plan.announce()

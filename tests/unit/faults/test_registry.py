@@ -1,4 +1,4 @@
-"""The table of faults, and the page that says what is in it."""
+"""The registry of faults, and the page that documents it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.kinds import KINDS
+from echo_app.faults.fault import DatagramFault, StreamFault
+from echo_app.faults.registry import FAULTS
 from echo_app.faults.spec import parseFault
 from tests import ROOT
 
@@ -26,19 +27,24 @@ class PageTests(SynchronousTestCase):
             parseFault(spec).name: (places, " ".join(text.split()))
             for spec, places, text in ENTRY.findall(self.page)
         }
-        self.assertEqual(list(found), list(KINDS))
-        for name, kind in KINDS.items():
-            places = {"streams": kind.isForStreams, "datagrams": kind.isForDatagrams}
-            text = f"{kind.does[0].upper()}{kind.does[1:]}. Keys: {', '.join(kind.keys)}."
-            expected = " and ".join(place for place, applies in places.items() if applies), text
-            self.assertEqual((found[name][0], found[name][1][: len(text)]), expected)
+        self.assertEqual(list(found), list(FAULTS))
+        for name, kind in FAULTS.items():
+            does = str(kind.__doc__).partition("\n")[0]
+            keys = ", ".join(kind.keyNames())
+            isOnlyForDatagrams = issubclass(kind, DatagramFault) and not issubclass(kind, StreamFault)
+            places = {"streams": not isOnlyForDatagrams, "datagrams": issubclass(kind, DatagramFault)}
+            expected = (
+                " and ".join(place for place, isOne in places.items() if isOne),
+                f"{does} Keys: {keys}.",
+            )
+            self.assertEqual((found[name][0], found[name][1][: len(expected[1])]), expected)
 
     def test_keys(self) -> None:
         """The page has each key, with a value that some fault takes."""
         specs = [f"{spec}," for spec, _, _ in ENTRY.findall(self.page)]
-        keys = {key for kind in KINDS.values() for key in kind.keys}
+        keys = {key for kind in FAULTS.values() for key in kind.keyNames()}
         self.assertEqual({key for _, key in KEY.findall(self.page)}, keys)
         for part, key in KEY.findall(self.page):
             beside = ",for=1s" if key == "every" else ""
-            takers = [spec for spec in specs if key in KINDS[parseFault(spec[:-1]).name].keys]
+            takers = [spec for spec in specs if key in parseFault(spec[:-1]).keyNames()]
             parseFault(takers[0] + part + beside)

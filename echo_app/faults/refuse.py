@@ -1,8 +1,7 @@
-"""Connections that are refused for a while: the fault ``refuse``.
+"""The fault ``refuse``: the listening sockets stop listening for a while, and stay bound.
 
-After an accept nobody sees ECONNREFUSED. So the listening sockets stop listening, while they stay bound,
-and listen again. It is for all of a service at once, and so there is no number of a connection in it. The
-time counts from :meth:`Refusing.begin`.
+A connection that was accepted can't be refused any more. The fault applies to all listeners of a service at
+once, so it has no numbers of connections. Its time counts from :meth:`ListenerSuspension.begin`.
 """
 
 from __future__ import annotations
@@ -11,22 +10,30 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
-from echo_app.faults.valves import Window
+from echo_app.faults.fault import TIMED, Fault, Stage
+from echo_app.faults.window import Window
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from echo_app.faults.spec import Fault
     from echo_app.service.listeners import Listeners
 
 # Seconds between two steps, at the least: none of the times that a fault takes is shorter.
 RESOLUTION = 0.001
 
 
-class Refusing:
+class Refuse(Fault):
+    """Refuses connections to TCP listeners."""
+
+    name = "refuse"
+    stage = Stage.LISTEN
+    takes = TIMED
+
+
+class ListenerSuspension:
     """Suspends and resumes a service's listeners, as faults have it.
 
-    :param clock: what time is.
+    :param clock: tells the time.
     :param listeners: the listeners.
     """
 
@@ -37,18 +44,18 @@ class Refusing:
         self._call: IDelayedCall | None = None
 
     def begin(self, faults: Iterable[Fault]) -> None:
-        """Begins with these faults, or again with others; those that are no ``refuse`` are left out."""
-        self._rest()
+        """Begins with the ``refuse`` of these faults, or begins again with others."""
+        self._cancel()
         now = self._clock.seconds()
-        self._windows = [Window(fault, now) for fault in faults if fault.name == "refuse"]
+        self._windows = [Window(fault, now) for fault in faults if isinstance(fault, Refuse)]
         self._step()
 
     def end(self) -> None:
         """Leaves the listeners as they are."""
-        self._rest()
+        self._cancel()
         self._windows.clear()
 
-    def _rest(self) -> None:
+    def _cancel(self) -> None:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app.faults.refusing import Refusing
+from echo_app.faults.refuse import ListenerSuspension
 from echo_app.faults.spec import parseFault
 from echo_app.service.listeners import Listener, Listeners
 from echo_app.stream.protocol import EchoFactory
@@ -38,15 +38,15 @@ class FakeListeners:
         self._tell("resume")
 
 
-class RefusingTests(SynchronousTestCase):
+class ListenerSuspensionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.listeners = FakeListeners(self.clock)
-        self.refusing = Refusing(self.clock, cast(Listeners, self.listeners))
+        self.suspension = ListenerSuspension(self.clock, cast(Listeners, self.listeners))
 
     def begin(self, *specs: str) -> None:
         """Begins with these faults."""
-        self.refusing.begin([parseFault(spec) for spec in specs])
+        self.suspension.begin([parseFault(spec) for spec in specs])
 
     def run10(self) -> list[tuple[float, str]]:
         """Returns what is told in ten seconds."""
@@ -89,7 +89,7 @@ class RefusingTests(SynchronousTestCase):
     def test_end(self) -> None:
         """At its end there is no timer left."""
         self.begin("refuse,after=1s")
-        self.refusing.end()
+        self.suspension.end()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

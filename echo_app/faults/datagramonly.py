@@ -1,0 +1,74 @@
+"""The faults of datagrams alone: ``loss``, ``duplicate``, ``reorder`` and ``truncate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from echo_app.faults.fault import TIMED, DatagramFault, Stage, value
+from echo_app.faults.formats import PROBABILITY, SIZE
+
+if TYPE_CHECKING:
+    from echo_app.faults.datagrams import Answer
+    from echo_app.faults.draws import Draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chance(DatagramFault):
+    """A fault whose value is the probability that it applies to a datagram."""
+
+    takes = TIMED
+
+    probability: float = value(PROBABILITY)
+
+
+class Loss(_Chance):
+    """Drops the answer to a datagram, with that probability."""
+
+    name = "loss"
+    stage = Stage.LOSE
+
+    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+        """Drops an answer."""
+        answer.lose("fault-loss")
+
+
+class Duplicate(_Chance):
+    """Answers a datagram twice, with that probability."""
+
+    name = "duplicate"
+    stage = Stage.DUPLICATE
+
+    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+        """Sends an answer once more."""
+        answer.duplicate()
+
+
+class Reorder(_Chance):
+    """Sends an answer after the next one, with that probability."""
+
+    name = "reorder"
+    stage = Stage.REORDER
+
+    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+        """Lets the next answer overtake this one."""
+        answer.isReordered = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truncate(DatagramFault):
+    """Cuts an answer to that size.
+
+    :param amount: bytes that stay.
+    """
+
+    name = "truncate"
+    stage = Stage.TRUNCATE
+    takes = ("probability", *TIMED)
+
+    amount: int = value(SIZE)
+
+    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+        """Cuts an answer."""
+        answer.datagram = answer.datagram[: self.amount]

@@ -1,0 +1,123 @@
+"""The faults that end a connection or a part of it: ``half-close``, ``close``, ``reset``, ``blackhole``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echo_app.connections.record import Ending, noteEnd
+from echo_app.faults.fault import EndingFault, Stage
+from echo_app.transport.sockets import Progress, descriptorOf, progressOf
+
+if TYPE_CHECKING:
+    from echo_app.faults.layer import FaultLayer
+
+# Seconds between two looks whether everything is acknowledged, at first and at the most: on loopback it is
+# at once, and with a peer that does not read it takes hours.
+FIRST_LOOK, LAST_LOOK = 0.01, 0.2
+
+
+class HalfClose(EndingFault):
+    """Ends our side of the connection."""
+
+    name = "half-close"
+    stage = Stage.HALF_CLOSE
+
+    def begin(self, layer: FaultLayer) -> None:
+        """Ends the output; input still comes."""
+        layer.endOutput(self)
+
+    def outputPassed(self, layer: FaultLayer) -> None:
+        """Ends our side."""
+        layer.closeOutput()
+
+
+class Close(EndingFault):
+    """Closes the connection."""
+
+    name = "close"
+    stage = Stage.CLOSE
+
+    def outputPassed(self, layer: FaultLayer) -> None:
+        """Ends our side, and closes after a linger: a close with unread input would be a reset."""
+        layer.linger()
+
+    def peerEnded(self, layer: FaultLayer) -> None:
+        """Closes the connection: no input is left to linger for."""
+        layer.transport.loseConnection()
+
+
+class Reset(EndingFault):
+    """Resets the connection."""
+
+    name = "reset"
+    stage = Stage.RESET
+
+    def begin(self, layer: FaultLayer) -> None:
+        """Resets the connection at once, or when the bytes of its ``after`` are acknowledged."""
+        if self.afterBytes:
+            super().begin(layer)
+        else:
+            noteEnd(layer.transport, Ending.FAULT, str(self))
+            layer.abortConnection()
+
+    def outputPassed(self, layer: FaultLayer) -> None:
+        """Resets the connection when its output is acknowledged."""
+        _resetWhenAcknowledged(layer)
+
+
+class Blackhole(EndingFault):
+    """Keeps the connection, and never answers."""
+
+    name = "blackhole"
+    stage = Stage.BLACKHOLE
+    directions = ("in",)
+    takes = ("probability", "connections", "afterBytes", "afterSeconds")
+
+    def begin(self, layer: FaultLayer) -> None:
+        """Discards input and output, also answers of TLS; limits and a drain end the connection."""
+        descriptor = descriptorOf(layer.transport)
+        if descriptor is not None and descriptor is not layer.transport:
+            descriptor.protocol = _Discard(descriptor.protocol)
+        layer.discard()
+
+
+def _resetWhenAcknowledged(
+    layer: FaultLayer, before: Progress | None = None, wait: float = FIRST_LOOK
+) -> None:
+    """Resets the connection when its output is acknowledged.
+
+    The size of the transport's buffer is unknown. But while the kernel has room, bytes do not wait there for
+    longer than one turn of the reactor: the kernel's queue is empty then, and nothing has moved.
+    """
+    progress = progressOf(layer.transport)
+    isSame = before is not None and progress is not None and progress.sent == before.sent
+    if progress is None or (isSame and not progress.owed):
+        layer.abortConnection()
+    else:
+        layer.later(wait, partial(_resetWhenAcknowledged, layer, progress, min(2 * wait, LAST_LOOK)))
+
+
+@implementer(IHalfCloseableProtocol)
+class _Discard(Protocol):
+    """Discards the input of a protocol, and tells it of the connection's end alone."""
+
+    def __init__(self, protocol: IProtocol) -> None:
+        self._protocol = protocol
+
+    def readConnectionLost(self) -> None:
+        """Discards the end of input."""
+
+    def writeConnectionLost(self) -> None:
+        """Tells the protocol: it has closed its side."""
+        if IHalfCloseableProtocol.providedBy(self._protocol):
+            self._protocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tells the protocol."""
+        self._protocol.connectionLost(reason)

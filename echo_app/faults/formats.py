@@ -1,0 +1,137 @@
+"""Formats of the values in a fault's spec.
+
+Times are in ms, s or min; sizes in B, kB, MB, KiB or MiB, and rates in those a second (``/s``);
+probabilities are numbers or in %.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+# Exponents of three digits: floats have no more.
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]{1,3})?)([A-Za-z/%]*)")
+_RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
+
+
+def _digits(value: float) -> str:
+    """Returns the shortest digits that mean a number, as specs have them."""
+    digits = repr(value).removesuffix(".0").replace("e+", "e")
+    return re.sub("e(-?)0", r"e\1", digits)
+
+
+class Format(Protocol):
+    """Parses and writes the values of a key."""
+
+    @property
+    def description(self) -> str:
+        """Describes such a value, with examples, for errors."""
+
+    def parse(self, text: str) -> Any:
+        """Returns the value that a text means; raises ``ValueError`` if it means none."""
+
+    def write(self, value: Any) -> str:
+        """Returns the shortest text that means a value; raises ``ValueError`` if none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantity:
+    """A number and a unit; values are in the first one."""
+
+    description: str
+    units: Mapping[str, Fraction]
+    least: Fraction
+    most: Fraction
+    isWhole: bool = False
+
+    def parse(self, text: str) -> float:
+        match = _NUMBER.fullmatch(text)
+        if match is None or match[2] not in self.units:
+            raise ValueError(text)
+        exact = Fraction(match[1]) * self.units[match[2]]
+        if not self.least <= exact <= self.most or (self.isWhole and exact.denominator != 1):
+            raise ValueError(text)
+        return int(exact) if self.isWhole else float(exact)
+
+    def write(self, value: float) -> str:
+        exact = Fraction(value)
+        texts = (_digits(float(exact / size)) + unit for unit, size in self.units.items())
+        return min((text for text in texts if self._means(text, value)), key=len)
+
+    def _means(self, text: str, value: float) -> bool:
+        try:
+            return self.parse(text) == value
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Whole numbers from A to B, written ``A-B``; ``A`` alone is A to A, and ``A-`` has no end."""
+
+    description: str
+    isOpen: bool = False
+
+    def parse(self, text: str) -> tuple[int, int | None]:
+        match = _RANGE.fullmatch(text)
+        if match is None:
+            raise ValueError(text)
+        first = int(match[1])
+        if match[2] and not match[3] and self.isOpen:
+            last = None
+        else:
+            last = int(match[3] or 0) if match[2] else first
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(text)
+        return first, last
+
+    def write(self, value: tuple[int, int | None]) -> str:
+        first, last = value
+        text = str(first) if first == last else f"{first}-{'' if last is None else last}"
+        self.parse(text)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One of a few words."""
+
+    description: str
+    words: tuple[str, ...]
+
+    def parse(self, text: str) -> str:
+        if text not in self.words:
+            raise ValueError(text)
+        return text
+
+    write = parse
+
+
+def _quantity(
+    description: str, units: dict[str, Any], least: Any, most: Any, isWhole: bool = False
+) -> _Quantity:
+    sizes = {unit: Fraction(size) for unit, size in units.items()}
+    return _Quantity(description, sizes, Fraction(least), Fraction(most), isWhole)
+
+
+_TIMES = {"s": 1, "ms": "1/1000", "min": 60}
+_SIZES = {"B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20}
+_DAY = 24 * 60 * 60
+_TIB = 1 << 40
+
+TIME = _quantity("a time up to a day, such as 50ms, 1.5s or 2min", _TIMES, 0, _DAY)
+SPAN = _quantity("a time from 1ms to a day, such as 50ms, 1.5s or 2min", _TIMES, "1/1000", _DAY)
+SIZE = _quantity("a whole number of bytes up to 1 TiB, such as 100B, 64KiB or 1MB", _SIZES, 0, _TIB, True)
+RATE = _quantity(
+    "a rate from 1 B/s to 1 TiB/s, such as 64KiB/s or 1MB/s",
+    {unit + "/s": size for unit, size in _SIZES.items()},
+    1,
+    _TIB,
+)
+PROBABILITY = _quantity("a probability from 0 to 1, such as 1%, 0.01 or 1e-6", {"": 1, "%": "1/100"}, 0, 1)
+PIECES = _Range("a number of bytes, or a range, from 1 on, such as 5 or 1-7")
+CONNECTIONS = _Range("the number of a connection, or a range, from 1 on, such as 3, 1-2 or 4-", isOpen=True)
+DIRECTION = _Choice("'in' (from the peer) or 'out' (to the peer)", ("in", "out"))

@@ -1,0 +1,32 @@
+"""The registry of faults: their classes by name, in the order of errors and documentation."""
+
+from __future__ import annotations
+
+from echo_app.faults.bandwidth import Bandwidth
+from echo_app.faults.chop import Chop
+from echo_app.faults.corrupt import Corrupt
+from echo_app.faults.datagramonly import Duplicate, Loss, Reorder, Truncate
+from echo_app.faults.endings import Blackhole, Close, HalfClose, Reset
+from echo_app.faults.fault import Fault
+from echo_app.faults.latency import Latency
+from echo_app.faults.refuse import Refuse
+from echo_app.faults.stall import Stall
+
+_CLASSES: tuple[type[Fault], ...] = (
+    Latency,
+    Bandwidth,
+    Chop,
+    Corrupt,
+    Stall,
+    Close,
+    HalfClose,
+    Reset,
+    Refuse,
+    Blackhole,
+    Loss,
+    Duplicate,
+    Reorder,
+    Truncate,
+)
+
+FAULTS = {each.name: each for each in _CLASSES}
