@@ -39,11 +39,10 @@ PHASES: list[dict[str, dict[str, int]]] = [
     {
         "readme": {"readme": 1000, "packages": 300, "static": 300},
         "newest": {"newest": 1200},
-        "coverage": {"coverage": 1200},
+        "coverage": {"coverage": 1200, "reactor select": 500},
         "others": {
             "sdist": 500,
             "oldest": 1000,
-            "reactor select": 500,
             "reactor poll": 500,
             "reactor asyncio": 500,
         },
