@@ -1,4 +1,4 @@
-"""How addresses are written, compared and counted: the same everywhere.
+"""Formats of addresses: how they are written, compared and counted.
 
 On a dual-stack socket the kernel presents IPv4 peers as ``::ffff:a.b.c.d`` (RFC 4291, 2.5.5.2). Here
 they are IPv4 peers, in every rule, limit and log line.

@@ -1,4 +1,4 @@
-"""What the parts ask of what they are given."""
+"""Interfaces and types that the packages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked at: from a word on the command line to an endpoint that connects to it."""
+"""Targets of the probe: parses a target, and makes the endpoint that connects to it."""
 
 from __future__ import annotations
 

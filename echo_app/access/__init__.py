@@ -1,1 +1,1 @@
-"""Who may talk: by address, by login, by certificate."""
+"""Access control: rules by network, logins, and certificates of clients."""

@@ -1,4 +1,4 @@
-"""Who users are, through ``twisted.cred``: our own checkers, checkers by description, and a portal for them.
+"""Checkers of credentials for ``twisted.cred``: password files, checkers by description, and a portal.
 
 Our own compare passwords in constant time, at the same cost whether the user exists or not, and keep only
 keyed digests of them. No password is ever in a text that is made here.

@@ -1,4 +1,4 @@
-"""A login before the echo, checked by ``twisted.cred``.
+"""Login gate: a login before the echo, checked by ``twisted.cred``.
 
 What a peer sees:
 

@@ -1,4 +1,4 @@
-"""The line by which a peer logs in: ``login USER PASSWORD``.
+"""Parser of the login line: ``login USER PASSWORD``.
 
 - One space stands between the words. The line ends with LF or CR LF, has 512 bytes at the most with that
   end, and is UTF-8 without control characters.

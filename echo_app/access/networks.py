@@ -1,4 +1,4 @@
-"""Who may connect at all, by address: networks that are allowed, and networks that are denied.
+"""Access rules by network: which addresses may connect.
 
 The most specific network that holds an address decides; one that is both allowed and denied is denied.
 What no network holds is permitted, unless something is allowed: then only that is. So the order in which

@@ -1,1 +1,1 @@
-"""Connections: who is admitted, limits, time-outs, gates before a stream, the drain, and the record."""
+"""Connections: admission and limits, time-outs, gates before a stream, the drain, and the record."""

@@ -1,4 +1,4 @@
-"""What comes before a stream, and then steps aside.
+"""Gate: a protocol that reads a bounded prefix of a stream, decides, and leaves the path.
 
 A gate reads a connection's first bytes, decides, and hands the transport and the bytes left over to the
 next protocol. Twisted's wrapping protocols stay between the two for good: they cost something for each

@@ -1,4 +1,4 @@
-"""The caps and time-outs, as a value."""
+"""Limits of a service: caps and time-outs, as a value."""
 
 from __future__ import annotations
 

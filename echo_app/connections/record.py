@@ -1,4 +1,4 @@
-"""What is known of one connection, from its accept to its end, besides what the kernel counts.
+"""Record of one connection: its facts from the accept to the end, besides the kernel's counts.
 
 The transport at the bottom of a connection carries its :class:`ConnectionRecord`, if an access log is asked
 for: it is there before any gate, layer or protocol, and outlives them all. Whoever learns something that

@@ -1,4 +1,4 @@
-"""Cuts off what does not move.
+"""Time-outs: ends idle connections and resets stalled ones.
 
 One sweep a second over all connections compares what the kernel counts with what it counted before.
 There is no timer by connection, and nothing on the path of a byte. A time-out is therefore exact to a

@@ -1,4 +1,4 @@
-"""The other end of an echo: what does the path to it do to bytes, connections and time?
+"""Probe: the client end, which examines the path to an echo service.
 
 It is the judge of a service, and so shares no code with ours: of ``echo_app`` it imports the version alone.
 

@@ -1,4 +1,4 @@
-"""``python -m echo_app.probe`` is ``echo-probe``."""
+"""``python -m echo_app.probe`` runs ``echo-probe``."""
 
 from echo_app.probe.cli.command import main
 

@@ -1,1 +1,1 @@
-"""The PROXY protocol: who a connection is from, when a proxy forwards it."""
+"""The PROXY protocol: the client's address, as a proxy states it."""

@@ -1,4 +1,4 @@
-"""The header of the PROXY protocol: whose connection it is that a proxy passes on.
+"""Parser of the PROXY protocol's header, versions 1 and 2.
 
 From bytes to a value, without I/O, after HAProxy's specification of 2020-03-05 (proxy-protocol.txt, 2.1
 and 2.2). Nothing is remembered between two calls: whoever has more bytes asks again, with all of them.

@@ -1,1 +1,1 @@
-"""What to answer instead of the same bytes."""
+"""Responders: answers other than the echo."""

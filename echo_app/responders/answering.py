@@ -1,4 +1,4 @@
-"""Streams and datagrams, answered by a responder.
+"""Protocols of responders: streams and datagrams that a responder answers.
 
 The rules of an :class:`AnsweringProtocol`: requests are asked in their order, and answers are sent in it,
 whichever is there first. It reads only while every request that came is asked, and the peer reads: what

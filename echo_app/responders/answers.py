@@ -1,4 +1,4 @@
-"""What a responder makes of requests: answers, now or later, a bounded number of them, in bounded time.
+"""Answers of a responder: in order, bounded in number and in time.
 
 The rules of :class:`Answers`, one object for all connections and ports of a service: an answer is under way
 from when the responder is asked until the Deferred that it gave has fired, and not at all if that had its

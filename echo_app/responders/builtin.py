@@ -1,4 +1,4 @@
-"""The responders that own their stream: what is asked of them does not matter, or is echoed."""
+"""Responders that take the whole stream: ``discard``, ``chargen``, ``peer``."""
 
 from __future__ import annotations
 

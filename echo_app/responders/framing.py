@@ -1,4 +1,4 @@
-"""From a stream's bytes to requests, without I/O: incremental, in linear time, in bounded memory.
+"""Framing: splits a stream into requests, without I/O, in linear time and bounded memory.
 
 A framing says where a request ends. Its `read` is a generator function that reads one request: it yields
 what it needs next, a number of bytes or the bytes that end a piece, is sent that piece, and returns the

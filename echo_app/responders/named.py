@@ -1,4 +1,4 @@
-"""What answers in place of the echo, by its name: one of ours, or ``package.module:name``."""
+"""Responders by name: built-in ones, or ``package.module:name``."""
 
 from __future__ import annotations
 

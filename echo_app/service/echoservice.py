@@ -1,4 +1,4 @@
-"""The echo service: it puts the parts together, listens, and stops.
+"""The echo service: puts the parts together, listens, and stops.
 
 The states of :class:`EchoService`: closed; listening, from ``listen()`` on, which opens everything once;
 running, from ``startService`` on; draining, from ``stopService`` until its Deferred fires; closed again.
@@ -35,7 +35,7 @@ from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
 from echo_app.service.readyfile import ReadyFile
-from echo_app.service.shared import Shared
+from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot, logAtStop
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
@@ -138,8 +138,8 @@ class EchoService(Service):
         self._sweep = TimeoutSweep(self._connections, reactor)
         self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
-        self._opening = Shared(self._open)
-        self._closing = Shared(self._close)
+        self._opening = SharedOperation(self._open)
+        self._closing = SharedOperation(self._close)
 
     def getHosts(self) -> list[IAddress]:
         """Returns where it listens: the addresses that were really bound, in the order asked for."""

@@ -1,4 +1,4 @@
-"""From a server endpoint description to an endpoint, with words for what is wrong with it.
+"""Server endpoints from descriptions, with errors in one line.
 
 A description means what Twisted says it means, with one repair. Twisted's lock file beside a UNIX
 socket names the process that was there before daemonizing, so that the next start takes the path away

@@ -1,4 +1,4 @@
-"""The listeners of a service: opened all together or not at all, prepared for exact echoes, and closed.
+"""Listeners of a service: opened all together or not at all, and closed together.
 
 The states of :class:`Listeners`: closed; opening, while ``open()`` runs; open, until ``close()``. A failure
 to open closes what was opened before it.

@@ -1,4 +1,4 @@
-"""A file that is there, complete, while a service listens: how a script learns where."""
+"""Ready file: lists the listeners, and exists while the service listens."""
 
 from __future__ import annotations
 

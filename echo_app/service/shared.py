@@ -1,4 +1,4 @@
-"""What several callers may ask for at a time, and is done once."""
+"""Operation that runs once at a time, for any number of callers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 
-class Shared:
+class SharedOperation:
     """An operation that runs once at a time, and that any number of callers wait for."""
 
     def __init__(self, operation: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:

@@ -1,4 +1,4 @@
-"""What was counted of a service, as a value."""
+"""Snapshot: the counts of a service at one moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream, echoed.
+"""The echo over a stream: ``EchoProtocol`` and its factory.
 
 :class:`EchoProtocol` is complete by itself: under a plain ``Factory.forProtocol(EchoProtocol)`` it is
 exact, half-closes and has bounded memory. :class:`~echo_app.stack.stack.Stack` adds the limits.

@@ -1,4 +1,4 @@
-"""For other people's tests, and ours: a real service in a process of its own.
+"""Support for test suites: a real service in its own process, and transports in memory.
 
 The public names are resolved when they are first asked for (PEP 562): the service's own process
 asks for none.

@@ -1,4 +1,4 @@
-"""The service's own process: ``twistd`` until its end, or until whoever started it is gone."""
+"""Process of the service under test: ``twistd`` until its end, or until its starter is gone."""
 
 from __future__ import annotations
 

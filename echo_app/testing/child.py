@@ -1,4 +1,4 @@
-"""The service's own process: what an :class:`~echo_app.testing.EchoProcess` starts, and speaks to.
+"""Process of the service under test, which :class:`~echo_app.testing.EchoProcess` starts.
 
 It is run by its path, imports nothing but Python's own until it knows the test's ``sys.path``, and ends when
 whoever started it is gone: when the conversation ends, or the process on its other end, whose children may

@@ -1,4 +1,4 @@
-"""What a test and its service say to each other.
+"""Control connection between a test and its service.
 
 They speak over a pair of sockets, of which the service's end is its standard input: lines of JSON, one
 answer to each question, and a line without a question when the service listens::

@@ -1,4 +1,4 @@
-"""The two ends of a TCP connection, as their kernels have them: in memory.
+"""TCP connection in memory: the two kernels' ends of it.
 
 An end has a socket's methods, as far as Twisted's transports use them, and a test that holds one: it
 never blocks, and what happens at one end is seen at the other at once. Sizes and order are exact.

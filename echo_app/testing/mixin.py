@@ -1,4 +1,4 @@
-"""For ``TestCase`` of trial, and of ``unittest``: a real echo service for a test."""
+"""Mixin for ``TestCase`` of trial and of ``unittest``: a real echo service for a test."""
 
 from __future__ import annotations
 

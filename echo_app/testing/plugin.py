@@ -1,4 +1,4 @@
-"""The plugin of pytest: ``echo_server``, a real echo service for a test.
+"""Plugin of pytest: the fixture ``echo_server``, a real echo service for a test.
 
 It is loaded wherever ``echo_app`` is installed, and so it imports nothing before a test asks for a service.
 """

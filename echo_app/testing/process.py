@@ -1,4 +1,4 @@
-"""A real echo service, in a process of its own, for tests.
+"""A real echo service in a process of its own, for tests.
 
 It needs no reactor and no event loop on the caller's side, so that it serves plain sockets, threads,
 asyncio and Twisted alike::

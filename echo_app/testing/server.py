@@ -1,4 +1,4 @@
-"""A real echo service for one test: its faults may change while it runs, and it tells what has happened."""
+"""A real echo service for one test: its faults may change while it runs, and it has a log of connections."""
 
 from __future__ import annotations
 

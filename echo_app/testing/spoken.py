@@ -1,4 +1,4 @@
-"""The service in a process of its own, and what it does when the test says so."""
+"""Service under test in its process: it takes the test's requests over the control connection."""
 
 from __future__ import annotations
 

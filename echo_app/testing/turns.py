@@ -1,4 +1,4 @@
-"""A reactor's turns, taken by hand, for transports in memory."""
+"""Reactor of the transports in memory: its turns are taken by hand."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""TLS, exact at the end of a stream."""
+"""TLS with two independent ends of the stream."""

@@ -1,4 +1,4 @@
-"""From certificate files, or from nothing, to the contexts of TLS connections.
+"""TLS contexts, from certificate files or from a throw-away certificate.
 
 The contexts are what Mozilla's intermediate profile (version 5.7) asks for: TLS 1.2 with forward secrecy
 and AEAD, TLS 1.3, and three groups for the key exchange. Python 3.11 lets a context have one group alone,

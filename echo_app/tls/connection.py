@@ -1,4 +1,4 @@
-"""TLS that is exact at the end of a stream, around any protocol, on any stream transport.
+"""TLS connection: a layer on any stream transport, exact at both ends of the stream.
 
 :class:`TLSConnection` stands between a transport and a protocol, and is a whole transport to that
 protocol. Its phases, of which each leads to a later one only:

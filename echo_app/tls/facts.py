@@ -1,4 +1,4 @@
-"""What TLS has come to on a connection: over our own listeners, and over Twisted's."""
+"""Facts of a TLS connection: version, cipher, protocol and the client's subject."""
 
 from __future__ import annotations
 

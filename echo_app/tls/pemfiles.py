@@ -1,4 +1,4 @@
-"""Keys and certificates in PEM files: read, compared, and looked at for what can't be used."""
+"""PEM files of keys and certificates: reading, and the reason why one cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TLS shows in the clear (RFC 8446, 5.1 and 4.1.2): its records' bounds, and what a client offers.
+"""TLS records in the clear (RFC 8446, 5.1 and 4.1.2): their bounds, and the groups that a client offers.
 
 Whoever feeds a TLS library record by record knows what each one came to: bytes for the application, or
 nothing. And whoever looks at a ClientHello first may choose by it. Both parsers do no I/O, and judge

@@ -1,4 +1,4 @@
-"""The server's side of one TLS connection, without I/O: records in and out, plain text out and in.
+"""Server's session of one TLS connection, without I/O.
 
 The rules of :class:`Session`: a record is given to OpenSSL when it is there as a whole, and makes at most
 one piece of plain text, so that nothing waits in OpenSSL between two calls, and its buffers, which never

@@ -1,4 +1,4 @@
-"""What is asked of a TLS connection too early, and waits for the handshake."""
+"""Calls on a TLS connection that wait for the handshake."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Sockets: what the kernel knows of them, the direct transports, and the base of a layer on a transport."""
+"""Transports: socket options and counts of the kernel, the direct path, and the base class of layers."""

@@ -1,4 +1,4 @@
-"""What a new connection costs a listening port of Twisted's, without what it does not need.
+"""Acceptor: accepts connections of a TCP port with fewer system calls than Twisted's.
 
 The rules of an :class:`Acceptor`: it does what ``tcp.Port.doRead`` does, in the same order, for as many
 connections at once. What goes wrong with accepting, descriptors that ran out above all, is found again by

@@ -1,4 +1,4 @@
-"""Transports on top of each other: TLS, faults, and whatever else wraps the one that has the socket."""
+"""Layer: a protocol to the transport below, and a transport to the protocol above."""
 
 from __future__ import annotations
 

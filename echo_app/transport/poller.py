@@ -1,4 +1,4 @@
-"""A reactor's helper that polls many descriptors, and is one descriptor to it.
+"""Nested poller: an epoll for many descriptors that is one descriptor to the reactor.
 
 Around every event a Twisted reactor sets up a log context, which costs more than the event. Descriptors of
 a :class:`NestedPoller` are in an epoll of its own (epoll(7) nests), so that it is paid once for a batch.

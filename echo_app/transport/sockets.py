@@ -1,4 +1,4 @@
-"""What the kernel is told, and what it knows, of a connection.
+"""Socket options and the kernel's counts of a connection.
 
 Linux counts the bytes of a TCP connection (``TCP_INFO``) and of every queue (``SIOCINQ``, ``SIOCOUTQ``),
 so that the path of a byte needs no counter of ours. It counts none for UNIX sockets: there the

@@ -1,4 +1,4 @@
-"""What Linux counted on a TCP connection, and how many bytes of the stream that was.
+"""TCP_INFO: the kernel's counts of a TCP connection, and the bytes of its stream.
 
 The kernel counts in sequence numbers, in which an end of stream (FIN) has a place like a byte. Seen on Linux
 6.18: ``tcpi_bytes_received`` counts the peer's FIN as soon as it has come, read or not; ``tcpi_bytes_acked``

@@ -1,4 +1,4 @@
-"""UDP ports that answer from the very address that was asked.
+"""UDP port that answers from the address to which a datagram was sent.
 
 They take datagrams of any size, and leave the reactor its turn under a flood.
 """

@@ -1,4 +1,4 @@
-"""Datagrams, echoed (RFC 862), by a service that can't be made a weapon.
+"""The echo over UDP (RFC 862), with rules against loops, reflection and floods.
 
 UDP sources are easily forged, and an answer that goes to another answering service goes round for ever
 (CERT CA-1996-01, CVE-2024-2169). So three rules decide on each datagram before it is answered: its port

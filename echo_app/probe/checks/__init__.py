@@ -1,1 +1,1 @@
-"""The checks of ``echo-probe check``, each in a module, and what runs them."""
+"""The checks of ``echo-probe check``, each in a module, and the examination that runs them."""

@@ -1,4 +1,4 @@
-"""Whether clients that come together wait for each other: many connections at once, and in quick succession.
+"""Check ``burst``: many connections at once, and in quick succession; do clients wait for each other?
 
 A SYN that is lost is sent again after a second (RFC 6298, 2). The kernel counts that for each connection,
 so that a slow machine is not taken for a lossy path.

@@ -1,4 +1,4 @@
-"""What a check is, and what it is given."""
+"""Interface of a check, and the context that a check gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs checks one after the other, and bounds each of them."""
+"""Examination: runs checks one after the other, and bounds each of them."""
 
 from __future__ import annotations
 

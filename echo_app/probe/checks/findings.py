@@ -1,4 +1,4 @@
-"""What a check found, as a value, and what it may spend to find it."""
+"""Results of checks: status, text, meaning and details; and the cost of a check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does who shuts down its writing side still get everything back, and then the end?"""
+"""Check ``half-close``: a client that shuts down its writing side still gets its whole answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TLS came to: version, cipher, protocol, certificate, and whether an end is told from a cut."""
+"""Check ``tls``: version, cipher, protocol, certificate, and whether the end is distinct from a cut."""
 
 from __future__ import annotations
 

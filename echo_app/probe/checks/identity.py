@@ -1,4 +1,4 @@
-"""Does every byte come back, in its place, and nothing else?"""
+"""Check ``identity``: every byte comes back, in its place, and nothing else."""
 
 from __future__ import annotations
 

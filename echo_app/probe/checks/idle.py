@@ -1,4 +1,4 @@
-"""When an idle connection is dropped, and whether anybody tells.
+"""Check ``idle``: the age at which an idle connection is dropped, and whether its client is told.
 
 A connection is spoken to once, at its own age: one that is spoken to at several ages is not idle. So a ladder
 of connections is opened together, one for each age. Where the older ones turn out to be gone, a second

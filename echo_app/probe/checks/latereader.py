@@ -1,4 +1,4 @@
-"""What becomes of a peer that sends and sends, and reads late?"""
+"""Check ``late-reader``: a client that sends much and reads late gets everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the service thinks we are, where it says so in a first line of JSON."""
+"""Check ``peer``: the client's address as the service sees it, where a first line of JSON states it."""
 
 from __future__ import annotations
 

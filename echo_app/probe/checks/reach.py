@@ -1,4 +1,4 @@
-"""Does the name resolve, does anybody answer there, and how long does a connection take?"""
+"""Checks ``resolve`` and ``connect``: name resolution, and the time to connect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether small writes wait for acknowledgements.
+"""Check ``small-writes``: do small writes wait for acknowledgements?
 
 Nagle's algorithm (RFC 896) at the far end holds a small segment back until the one before is acknowledged,
 and a delayed acknowledgement (RFC 1122, 4.2.3.2) here keeps it waiting: 40 ms on Linux, up to 500 by the RFC.

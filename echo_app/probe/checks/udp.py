@@ -1,4 +1,4 @@
-"""What a path does to datagrams: loss, order, size, and single source ports."""
+"""Check ``udp``: loss, order and sizes of datagrams, and source ports without answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command of ``echo-probe`` is given: values from texts, and the options that all of them have."""
+"""Options that all commands of ``echo-probe`` have, and parsers of values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``echo-probe``: what its commands do, and its exit status."""
+"""Commands of ``echo-probe``, and their exit status."""
 
 from __future__ import annotations
 

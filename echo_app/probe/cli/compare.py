@@ -1,4 +1,4 @@
-"""``echo-probe compare``: results side by side, and whether they differ."""
+"""``echo-probe compare``: compares results, and states whether they differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The libraries that only a load needs: the extra ``probe``."""
+"""The extra ``probe``: libraries that only a load needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is typed after ``echo-probe load``."""
+"""Options of ``echo-probe load``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All runs of one command: every target in its turn, in every repeat."""
+"""Session of a load: all runs of one command, each target in turn, in every repeat."""
 
 from __future__ import annotations
 

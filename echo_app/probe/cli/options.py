@@ -1,4 +1,4 @@
-"""The commands of ``echo-probe`` and their options, as values; a wrong one is one line."""
+"""Commands of ``echo-probe`` and their options; a wrong value is an error in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Round trips, a line each, until somebody has seen enough."""
+"""``echo-probe ping``: round trips, one line each."""
 
 from __future__ import annotations
 

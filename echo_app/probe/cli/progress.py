@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of a run: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 

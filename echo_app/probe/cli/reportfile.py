@@ -1,4 +1,4 @@
-"""``--report FILE.html``, of every command that has results."""
+"""Option ``--report FILE.html`` of the commands that have results."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The generator of load: worker processes, their connections, and what they measure."""
+"""Generator of load: worker processes, their connections, and their measurements."""

@@ -1,4 +1,4 @@
-"""What bytes go through: a socket, or TLS on one."""
+"""Channel of a connection under load: a socket, or TLS on a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One place in a load: one connection after the other, and when messages are sent on it.
+"""One slot of a load: one connection after the other, and the times at which messages are sent on it.
 
 Its rules. In a closed loop a message is due when the one before is answered. In an open loop the schedule
 says when, and never waits: what can't be sent, as too many messages are under way or there is no connection,

@@ -1,4 +1,4 @@
-"""Messages as datagrams: each has a number, and bytes that follow from it."""
+"""Messages of a load as datagrams: each has a number, and bytes that follow from the number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections, made: from a target to a channel."""
+"""Dialling: makes the connections of a load, from a target to a channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's share of a load: its connections, from the first attempt to the last end, and what is said."""
+"""Generator in one worker: its connections, from the first attempt to the last end."""
 
 from __future__ import annotations
 

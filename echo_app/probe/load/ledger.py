@@ -1,4 +1,4 @@
-"""What is counted while a load runs, by the second in which a message was due.
+"""Counts of a load in one worker, by the second in which a message was due.
 
 A second is open until everything due in it is answered or given up. That takes a message's time-out at the
 most, so that there are never more than a few.

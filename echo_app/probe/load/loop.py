@@ -1,4 +1,4 @@
-"""Waits for sockets and for moments, to some tens of microseconds.
+"""Event loop of a worker: waits for sockets and times, to some tens of microseconds.
 
 A reactor would do, for all but this: epoll's time-outs are whole milliseconds, and a schedule is as exact
 as the waiting. So this is an epoll of its own, and ``select()`` on its descriptor where a moment is near.

@@ -1,4 +1,4 @@
-"""What a load sends, and so what must come back: a fixed stream of bytes, from any place in it.
+"""Payload of a load: a fixed stream of bytes, from any offset.
 
 Each connection sends the bytes from a place of its own on. What is queued, sent and received are positions
 in its stream, so that a byte that is lost, added, changed or repeated puts the rest out of step, and what is

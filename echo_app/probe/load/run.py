@@ -1,4 +1,4 @@
-"""One run: from the first connection to the last answer."""
+"""Run of a load: from the first connection to the last answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the messages of an open loop are due, and how large each is: endless, and the same for one seed."""
+"""Schedule of an open loop: when each message is due, and its size; the same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages on a stream: pieces of one pattern, one after the other."""
+"""Messages of a load on a stream: pieces of one pattern, one after the other."""
 
 from __future__ import annotations
 

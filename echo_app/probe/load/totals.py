@@ -1,4 +1,4 @@
-"""What all workers of a run measured, added up, in memory that does not grow with the run."""
+"""Totals of a run: the sums of all workers' counts, in memory that does not grow with the run."""
 
 from __future__ import annotations
 

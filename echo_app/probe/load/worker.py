@@ -1,4 +1,4 @@
-"""The process that generates a load, or its share of it: ``python -m echo_app.probe.load.worker``.
+"""Worker process of a load: ``python -m echo_app.probe.load.worker``.
 
 :mod:`echo_app.probe.load.workerprotocol` says how it is talked to.
 """

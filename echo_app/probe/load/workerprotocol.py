@@ -1,4 +1,4 @@
-"""What a worker is told, and what it says, in lines of JSON and words.
+"""Protocol between a worker and its parent: lines of JSON and words.
 
 Whoever starts one talks to it through its standard input and output:
 

@@ -1,4 +1,4 @@
-"""The processes that make the load, as their parent sees them.
+"""Worker processes of a load, as their parent sees them.
 
 What a worker is told and tells is a line of JSON each. It gets its orders, connects, and says that it is
 ``ready``; at ``start T`` all of them begin at the same moment, T seconds of the monotonic clock. Then comes a

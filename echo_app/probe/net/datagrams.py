@@ -1,4 +1,4 @@
-"""Numbered datagrams, and what becomes of them.
+"""Numbered datagrams, and the fate of each.
 
 Each carries a number that nobody guesses and bytes that follow from it, so that an answer says which one it
 answers, and whether it is the same. Everything is counted for one socket: one source port.

@@ -1,4 +1,4 @@
-"""What a check talks through: a stream with bounded waits, that says how it ended."""
+"""Stream of a check: a connection with bounded waits, which states how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long is waited for what may never come."""
+"""Bounded waits: time limits for events that may never come."""
 
 from __future__ import annotations
 

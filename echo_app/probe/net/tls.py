@@ -1,4 +1,4 @@
-"""TLS on top of a wire, which tells ``close_notify`` from a bare FIN, and ends its two sides separately."""
+"""TLS client on a wire: tells ``close_notify`` from a bare FIN, and ends its two sides separately."""
 
 from __future__ import annotations
 

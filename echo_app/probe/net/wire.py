@@ -1,4 +1,4 @@
-"""A connected socket that is read and written exactly as it is told, and knows how its peer ended.
+"""Connected socket that reads and writes exactly as asked, and knows how its peer ended.
 
 Twisted's endpoints make the connection. Their transport then stands aside, until it closes the socket: it
 reads ahead, writes in the reactor's next turn, and forgets which error ended a connection, all of which a

@@ -1,4 +1,4 @@
-"""What an examination prints, for people and as data."""
+"""Report of an examination, as text and as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of what happened when.
+"""Pictures of a load over time: latencies, answers and errors.
 
 Repeats stand side by side; where nothing was measured there is a gap.
 """

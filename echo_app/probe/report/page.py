@@ -1,4 +1,4 @@
-"""One HTML file that says what a load gave, and needs no network: no script, no font and no image.
+"""Page of a load: one HTML file without scripts, fonts or images from elsewhere.
 
 It is written with Twisted's templates, which escape whatever came from a file or a peer.
 """

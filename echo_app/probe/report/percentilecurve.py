@@ -1,4 +1,4 @@
-"""The picture of a latency at every percentile."""
+"""Picture of the latency at every percentile."""
 
 from __future__ import annotations
 

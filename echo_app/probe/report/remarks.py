@@ -1,4 +1,4 @@
-"""What must be known before figures are believed, in sentences."""
+"""Remarks on a load: reasons to doubt or qualify its figures, as sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a value stands on an axis, and what is written there: pure functions.
+"""Scales of axes: positions of values, and labels; pure functions.
 
 A position is a share of the axis, from 0 to 1.
 """

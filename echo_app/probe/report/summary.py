@@ -1,4 +1,4 @@
-"""What a load says at its end, for people."""
+"""Summary of a load, as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grammar of our pictures: SVG whose text keeps its size while the picture follows its place's width.
+"""SVG elements of the pictures: the text keeps its size while the picture follows the page's width.
 
 Across, everything stands at per cent of the width, and lines are in a picture inside the picture that is
 stretched (``preserveAspectRatio="none"``) while their strokes are not (``vector-effect``); downwards all is

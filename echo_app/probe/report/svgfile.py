@@ -1,4 +1,4 @@
-"""The pictures of a load as SVG files, for documents: they need nothing else, and follow the theme."""
+"""Pictures of a load as SVG files, for documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a page: figures side by side, errors by kind, every repeat, and how it was measured.
+"""Tables of a page: figures, errors by kind, repeats, and facts of the measurement.
 
 On a narrow screen a table of many columns becomes a block for each row, with the column's name in each cell;
 the roles keep it a table for a screen reader.

@@ -1,4 +1,4 @@
-"""What follows from one run's figures: whether it is good, its rate, and whether latencies grew."""
+"""Analysis of one run: whether it is good, its rate, and whether latencies grew."""
 
 from __future__ import annotations
 

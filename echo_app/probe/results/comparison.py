@@ -1,4 +1,4 @@
-"""Whether one result differs from another by more than its own repeats do from each other.
+"""Comparison of results: do two differ by more than the repeats of each?
 
 A difference within the spread between repeats is none. More exactly, of the repeats of two results:
 

@@ -1,4 +1,4 @@
-"""Where what came differs from what was sent, and how: pure functions of the two.
+"""First difference between sent and received bytes, and its kind; pure functions.
 
 What is sent is random, so that sixteen bytes of it are found again in one place alone, and what came can be
 put back where it belongs.

@@ -1,4 +1,4 @@
-"""What runs are compared by: the figures of a run, and whose runs they are."""
+"""Figures by which runs are compared, and the runs that they belong to."""
 
 from __future__ import annotations
 

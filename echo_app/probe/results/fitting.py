@@ -1,4 +1,4 @@
-"""Whether what was read from a file is what the annotations say."""
+"""Validation of values from a file against their type annotations."""
 
 from __future__ import annotations
 

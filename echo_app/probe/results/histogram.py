@@ -1,4 +1,4 @@
-"""Times, counted by size: as many as there are, in bounded memory.
+"""Histogram of times, in bounded memory.
 
 Gil Tene's HdrHistogram, whose encoded form other programs read too.
 """

@@ -1,4 +1,4 @@
-"""What machine this is, in words for a page."""
+"""Description of this machine, for a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load gave: values, as JSON and back.
+"""Results of a load: values, to JSON and back.
 
 Times are seconds, except in the histograms, whose own form counts nanoseconds. A run is one repeat at one
 target; it is what two results are compared by.

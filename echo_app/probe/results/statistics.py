@@ -1,4 +1,4 @@
-"""What may be said of a number of measurements, and no more: pure functions of what was measured.
+"""Statistics of measurements: percentiles, spread, jitter and intervals; pure functions.
 
 A percentile with nothing above it is the maximum by another name, and three losses of a hundred are no
 rate. So the functions here say None, or a wide interval, where the samples are few.
