@@ -89,7 +89,7 @@ class Logins:
 
         def buildGate(_address: IAddress | None, number: int) -> IProtocol:
             gate = LoginGate(lambda peer: build(peer, number), self)
-            gate.number = number
+            self.connections.number(gate, number)
             return gate
 
         return buildGate

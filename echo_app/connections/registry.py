@@ -140,6 +140,11 @@ class ConnectionRegistry:
         self.refused.add(reason)
         return Refusal(Ending.LIMIT, reason)
 
+    def number(self, protocol: Counted, number: int) -> None:
+        """Gives a protocol its connection's number if a record will have it: the number costs memory."""
+        if self._unknown is not None:
+            protocol.number = number
+
     def refuse(
         self, transport: object, ending: Ending, reason: str, detail: str = "", line: str = ""
     ) -> None:
@@ -165,11 +170,8 @@ class ConnectionRegistry:
             return False
         if self._unknown is not None:
             self._unknown.began(protocol.transport)
-        record = recordOf(protocol.transport)
-        if record is not None and protocol.number is not None:
+        if protocol.number is not None and (record := recordOf(protocol.transport)) is not None:
             record.number = protocol.number
-        # Only the record keeps it: an idle connection costs no number.
-        protocol.number = None
         key = self.open[protocol] = self._keyOf(peer)
         if key is not None:
             self.perPeer[key] += 1

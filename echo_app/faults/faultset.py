@@ -59,7 +59,7 @@ class FaultSet:
             gate = PreambleGate(
                 lambda peer, faults: self._faulty(build, faults)(peer, number), connections, self._clock
             )
-            gate.number = number
+            connections.number(gate, number)
             return gate
 
         return buildGate

@@ -94,5 +94,6 @@ class Stack:
     def _buildProtocol(self, address: IAddress | None, number: int) -> IProtocol | None:
         protocol = self._factory.buildProtocol(address)  # type: ignore[arg-type]
         if isinstance(protocol, EchoProtocol):
-            protocol.connections, protocol.number = self.connections, number
+            protocol.connections = self.connections
+            self.connections.number(protocol, number)
         return protocol

@@ -88,7 +88,8 @@ class AdmittedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         limits = Limits(maxConnections=1)
-        self.counts = ConnectionRegistry(limits, self.clock.seconds, descriptorLimit=100)
+        unknown: Any = SimpleNamespace(began=lambda _transport: None, ended=lambda *_: None)
+        self.counts = ConnectionRegistry(limits, self.clock.seconds, descriptorLimit=100, unknown=unknown)
         self.factory = Stack(EchoFactory(), self.counts)
         self.gates = self.behindProxy()
 
