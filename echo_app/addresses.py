@@ -1,4 +1,4 @@
-"""Formats of addresses: how they are written, compared and counted.
+"""Formats and groups of addresses: how they are written, compared, and counted as one peer.
 
 On a dual-stack socket the kernel presents IPv4 peers as ``::ffff:a.b.c.d`` (RFC 4291, 2.5.5.2). Here
 they are IPv4 peers, in every rule, limit and log line.

@@ -1,4 +1,4 @@
-"""The command line of ``twistd echo`` and ``twist echo``: from its options to a service that listens."""
+"""Makes the service from its options: listeners of ``--port``, ``--tls`` and ``--listen``, and the rest."""
 
 from __future__ import annotations
 

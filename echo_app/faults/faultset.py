@@ -1,4 +1,4 @@
-"""The faults of a service, all together: of its connections, its datagrams and its listeners."""
+"""Faults of a running service: applies a fault plan to connections, datagrams and listeners."""
 
 from __future__ import annotations
 

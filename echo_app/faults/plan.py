@@ -1,4 +1,4 @@
-"""The faults of a service: those of its settings, those of its fault file, and the seed of both.
+"""Fault plan: the faults that were given, those of the fault file, and the seed of random numbers.
 
 A fault file has one spec a line. Empty lines, and the text after a ``#``, are comments.
 """

@@ -1,4 +1,4 @@
-"""Server endpoints from descriptions, with errors in one line.
+"""Endpoints of ``--listen``, from Twisted's descriptions, with errors in one line.
 
 A description means what Twisted says it means, with one repair. Twisted's lock file beside a UNIX
 socket names the process that was there before daemonizing, so that the next start takes the path away

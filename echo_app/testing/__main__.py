@@ -1,4 +1,4 @@
-"""Process of the service under test: ``twistd`` until its end, or until its starter is gone."""
+"""Command of the process under test: ``twistd`` until its end, or until its starter is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Process of the service under test, which :class:`~echo_app.testing.EchoProcess` starts.
+"""Main program of the process under test, which :class:`~echo_app.testing.EchoProcess` starts.
 
 It is run by its path, imports nothing but Python's own until it knows the test's ``sys.path``, and ends when
 whoever started it is gone: when the conversation ends, or the process on its other end, whose children may
@@ -37,16 +37,16 @@ def main() -> None:
     # What collects garbage has nothing to find while modules are imported.
     gc.disable()
     with _withoutOpenSSL() if _isPlain(sys.argv[1:]) else nullcontext():
-        from echo_app.testing.spoken import SpokenService
+        from echo_app.testing.childservice import ChildService
     gc.enable()
 
-    service = SpokenService(hello["settings"], partial(_say, control))
+    service = ChildService(hello["settings"], partial(_say, control))
 
-    def obey() -> None:
+    def handle() -> None:
         for question in questions:
-            service.obey(question)
+            service.handle(question)
 
-    threading.Thread(target=obey, daemon=True).start()
+    threading.Thread(target=handle, daemon=True).start()
     service.run(sys.argv[1:])
 
 

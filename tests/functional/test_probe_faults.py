@@ -14,7 +14,7 @@ from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.cli.ping import Pings, ping
-from echo_app.probe.net.timeouts import together
+from echo_app.probe.net.waits import together
 from echo_app.targets import TLSOptions, parseTarget
 from echo_app.testing import EchoProcess
 from tests.support.probing import STREAM, Hurried, context, examined, statusOf

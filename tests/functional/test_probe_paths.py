@@ -25,7 +25,7 @@ from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
 from echo_app.probe.net.datagrams import Source, ask
-from echo_app.probe.net.timeouts import pause, together
+from echo_app.probe.net.waits import pause, together
 from echo_app.targets import TLSOptions, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
 from tests.support.certificates import Authority

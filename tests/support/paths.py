@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.check import Settings
 from echo_app.probe.net.datagrams import Source
-from echo_app.probe.net.timeouts import pause
+from echo_app.probe.net.waits import pause
 from echo_app.probe.net.wire import End
 from echo_app.targets import Target
 

@@ -160,7 +160,7 @@ def _readAll() -> None:
         import echo_app.probe.load.run
     import echo_app.cli.tap
     import echo_app.probe.cli.command
-    import echo_app.testing.spoken
+    import echo_app.testing.childservice
     import echo_app.tls.server  # noqa: F401
 
     for each in entry_points(group="console_scripts"):

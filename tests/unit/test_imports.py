@@ -142,7 +142,7 @@ class ReactorTests(SynchronousTestCase):
     def test_onlyTheCommandLine(self) -> None:
         """The commands import the global reactor, and no other module does."""
         importing = [each for each in MODULES if "twisted.internet.reactor" in _importedNames(each)]
-        self.assertEqual(sorted(importing), ["cli.tap", "probe.cli.command", "testing.spoken"])
+        self.assertEqual(sorted(importing), ["cli.tap", "probe.cli.command", "testing.childservice"])
 
     def test_notOnImport(self) -> None:
         """Importing any module, the plugin included, installs no reactor."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from echo_app.probe.checks.check import Context, lackOfDescriptors
 from echo_app.probe.checks.findings import Cost, Result, passed, warned
 from echo_app.probe.net.stream import SILENCE, CannotConnect
-from echo_app.probe.net.timeouts import pause, together
+from echo_app.probe.net.waits import pause, together
 from echo_app.probe.results.statistics import interval, milliseconds
 
 # Connections of a burst. A listening queue of 128, long the kernel's default, has room for most.

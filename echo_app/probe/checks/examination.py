@@ -20,7 +20,7 @@ from echo_app.probe.checks.reach import Connect, Resolve
 from echo_app.probe.checks.smallwrites import SmallWrites
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.net.stream import CannotConnect
-from echo_app.probe.net.timeouts import NothingCame, within
+from echo_app.probe.net.waits import NothingCame, within
 
 # Every check, in the order in which it is run; the cheap ones and those that end the others come first.
 CHECKS: tuple[Check, ...] = (

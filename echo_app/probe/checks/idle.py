@@ -16,7 +16,7 @@ from itertools import pairwise
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped, warned
 from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.probe.net.timeouts import together
+from echo_app.probe.net.waits import together
 from echo_app.probe.net.wire import End
 
 # Ages of the ladder, in seconds: around what is usual in firewalls, load balancers and NATs (30, 60, 120, 240

@@ -13,7 +13,7 @@ from echo_app.probe.checks.check import Context, Settings
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
 from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.probe.net.timeouts import pause
+from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import Difference
 from echo_app.text import binarySize
 

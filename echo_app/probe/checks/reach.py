@@ -15,7 +15,7 @@ from zope.interface import implementer
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, CannotConnect, connect
-from echo_app.probe.net.timeouts import NothingCame, within
+from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.statistics import spread
 from echo_app.targets import isLiteral
 

@@ -18,7 +18,7 @@ from echo_app.probe.checks.findings import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.net.stream import CannotConnect, Stream, connect
-from echo_app.probe.net.timeouts import pause
+from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
 from echo_app.probe.results.statistics import jitter, milliseconds, percentiles
 from echo_app.targets import Target

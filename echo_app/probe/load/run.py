@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.probe.load.totals import Tally
 from echo_app.probe.load.workers import WORKER, Crew, LoadFailed
-from echo_app.probe.net.timeouts import NothingCame, within
+from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.results import Run, Settings
 from echo_app.targets import Target
 

@@ -12,9 +12,9 @@ def main() -> None:
     """Runs until it is done."""
     # First: what is imported takes a third of a second, in which Ctrl-C would be answered by a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from echo_app.probe.load.workerprotocol import obey
+    from echo_app.probe.load.workerprotocol import runWorker
 
-    obey()
+    runWorker()
 
 
 if __name__ == "__main__":

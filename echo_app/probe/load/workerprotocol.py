@@ -72,7 +72,7 @@ def firstLine() -> bytes:
     return bytes(line)
 
 
-def obey() -> None:
+def runWorker() -> None:
     """Does what standard input says, until it is done.
 
     :raise SystemExit: when its first line is none that is understood.

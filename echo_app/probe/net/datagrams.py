@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.probe.net.stream import CannotConnect
-from echo_app.probe.net.timeouts import pause
+from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
 
 # Bytes of the number; a datagram is as long at least.

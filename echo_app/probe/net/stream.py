@@ -1,4 +1,4 @@
-"""Stream of a check: a connection with bounded waits, which states how it ended."""
+"""Stream of a check: a connection with time limits for connecting and silence, which states how it ended."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from twisted.internet.error import (
 )
 from twisted.internet.protocol import Factory
 
-from echo_app.probe.net.timeouts import NothingCame, pause, within
 from echo_app.probe.net.tls import TLSWire, contextOf, handshakeReason
+from echo_app.probe.net.waits import NothingCame, pause, within
 from echo_app.probe.net.wire import CHUNK, End, Guest, Wire
 from echo_app.targets import Target
 

@@ -1,4 +1,4 @@
-"""Figures by which runs are compared, and the runs that they belong to."""
+"""Figures by which runs are compared, the percentiles among them, and the runs that they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Histogram of times, in bounded memory.
+"""Histogram of a load's times, and their percentiles, in bounded memory.
 
 Gil Tene's HdrHistogram, whose encoded form other programs read too.
 """

@@ -1,4 +1,4 @@
-"""Statistics of measurements: percentiles, spread, jitter and intervals; pure functions.
+"""Statistics of single measurements, for checks and ping: percentiles, spread, jitter and intervals.
 
 A percentile with nothing above it is the maximum by another name, and three losses of a hundred are no
 rate. So the functions here say None, or a wide interval, where the samples are few.

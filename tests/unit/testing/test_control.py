@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.accesslog import file as accesslog
 from echo_app.faults.fault import Fault
 from echo_app.testing import child
+from echo_app.testing.childservice import ChildOptions, ChildService
 from echo_app.testing.control import Control, ControlError
-from echo_app.testing.spoken import SpokenOptions, SpokenService
 
 
 class ControlTests(SynchronousTestCase):
@@ -148,8 +148,8 @@ class SpokenTests(SynchronousTestCase):
         self.patch(accesslog, "DELAY", accesslog.DELAY)
         self.said: list[dict[str, Any]] = []
 
-    def options(self, *arguments: str, **settings: Any) -> SpokenOptions:
-        options = SpokenOptions(settings)
+    def options(self, *arguments: str, **settings: Any) -> ChildOptions:
+        options = ChildOptions(settings)
         options.parseOptions(arguments)
         return options
 
@@ -179,12 +179,12 @@ class SpokenTests(SynchronousTestCase):
 
     def test_faults(self) -> None:
         """Faults are set when they mean something here; otherwise the answer is the reason."""
-        service: Any = SpokenService({"faults": True}, self.said.append)
+        service: Any = ChildService({"faults": True}, self.said.append)
         service._options.parseOptions([])
         service._service = FakeService()
         service._reactor = mock.Mock(callFromThread=lambda call, *arguments: call(*arguments))
         for specs in (["latency=50ms", "stall"], ["nonsense"], ["loss=1%"], ["stall"] * 3, []):
-            service.obey({"faults": specs})
+            service.handle({"faults": specs})
         self.assertEqual(
             self.said,
             [

@@ -14,7 +14,7 @@ from echo_app.probe.checks.examination import EXCESS, GRACE, againstBaseline, co
 from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.reach import Resolve
 from echo_app.probe.net.stream import CannotConnect
-from echo_app.probe.net.timeouts import STEPS
+from echo_app.probe.net.waits import STEPS
 from echo_app.probe.report.examination import Examination
 from echo_app.targets import parseTarget
 from echo_app.text import binarySize, quoted

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.stream import Stream, connectReason
-from echo_app.probe.net.timeouts import NothingCame
+from echo_app.probe.net.waits import NothingCame
 from echo_app.probe.net.wire import End
 
 

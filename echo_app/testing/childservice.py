@@ -1,4 +1,4 @@
-"""Service under test in its process: it takes the test's requests over the control connection."""
+"""Service under test, in its process: it takes the test's requests over the control connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from echo_app.faults.plan import FaultPlan
 from echo_app.service.echoservice import EchoService
 
 
-class SpokenOptions(Options):
+class ChildOptions(Options):
     """The options of ``twistd echo``, with a free port where it has none to listen on.
 
     :param settings: what the test asks for besides: ``faults``, whether they may change, and ``ca``, the path
@@ -62,7 +62,7 @@ class SpokenOptions(Options):
         return faults
 
 
-class SpokenService:
+class ChildService:
     """The service, and what it does when it is told to.
 
     :param settings: what the test asks for besides the options.
@@ -72,7 +72,7 @@ class SpokenService:
     def __init__(self, settings: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
         self._settings = settings
         self._say = say
-        self._options = SpokenOptions(settings)
+        self._options = ChildOptions(settings)
         # Whoever waits for a record waits for nothing else.
         accesslog.DELAY = 0.0
         self._service: EchoService | None = None
@@ -106,7 +106,7 @@ class SpokenService:
             signal.signal(numbers[0], signal.SIG_DFL)
             os.kill(os.getpid(), numbers[0])
 
-    def obey(self, question: dict[str, Any]) -> None:
+    def handle(self, question: dict[str, Any]) -> None:
         """Does what the test says, and answers; on a thread of its own."""
         self._reactor.callFromThread(self._answer, question)
 

@@ -1,4 +1,4 @@
-"""Bounded waits: time limits for events that may never come."""
+"""Bounded waits: stop waiting for an event after a given time."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.net.timeouts import STEPS, NothingCame, pause, within
+from echo_app.probe.net.waits import STEPS, NothingCame, pause, within
 
 
 class WithinTests(SynchronousTestCase):
