@@ -70,7 +70,7 @@ def key(name: str, how: Format, default: Any = None) -> Any:
     return field(default=default, metadata={"key": name, "format": how})
 
 
-# SharedOperation fields that classes take.
+# Shared fields that classes take.
 TIMED = ("afterSeconds", "duration", "period")
 ENDING = ("direction", "probability", "connections", "afterBytes", "afterSeconds")
 LASTING = (*ENDING, "duration", "period")

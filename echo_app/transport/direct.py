@@ -175,9 +175,11 @@ class DirectUNIXServer(_DirectTransport, CountingUNIXServer):
     """The direct path over a UNIX socket."""
 
 
-# By the transports that a port of Twisted's makes: those on the direct path, and those on Twisted's own.
-_DIRECT: dict[object, type[_DirectTransport]] = {tcp.Server: DirectServer, unix.Server: DirectUNIXServer}
-_COUNTING: dict[object, type[tcp.Server]] = {tcp.Server: tcp.Server, unix.Server: CountingUNIXServer}
+# By the transport that a port of Twisted's makes: the one on the direct path, and the one on Twisted's own.
+_TRANSPORTS: dict[object, tuple[type[tcp.Server], type[tcp.Server]]] = {
+    tcp.Server: (DirectServer, tcp.Server),
+    unix.Server: (DirectUNIXServer, CountingUNIXServer),
+}
 
 
 def direct(port: Any) -> bool:
@@ -186,7 +188,7 @@ def direct(port: Any) -> bool:
     :param port: the port that ``listenTCP``, ``listenUNIX`` or an endpoint's ``listen`` returned.
     :return: whether it applies: there must be epoll, and the port's transports must be Twisted's own.
     """
-    return HAS_EPOLL and getattr(port, "transport", None) in _DIRECT and setTransport(port, isDirect=True)
+    return HAS_EPOLL and setTransport(port, isDirect=True)
 
 
 def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = lambda kind: kind) -> bool:
@@ -196,14 +198,15 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
     :param derive: returns the class to use, derived from the one that was chosen.
     :return: whether it applies: the port's transports must be Twisted's own.
     """
-    made = getattr(port, "transport", None)
-    if made not in _COUNTING:
+    kinds = _TRANSPORTS.get(getattr(port, "transport", None))
+    if kinds is None:
         return False
+    onDirectPath, onTwisteds = kinds
     if not (isDirect and HAS_EPOLL):
-        port.transport = derive(_COUNTING[made])
+        port.transport = derive(onTwisteds)
         return True
     poller = NestedPoller(port.reactor)
-    port.transport = partial(derive(_DIRECT[made]), poller=poller)
+    port.transport = partial(derive(onDirectPath), poller=poller)
     _move(port, poller)
     isTwisteds = type(port) is tcp.Port
     if isTwisteds:
