@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.internet.interfaces import (
-    IAddress,
     IConsumer,
-    IProtocol,
     IPushProducer,
     ISSLTransport,
     ITCPTransport,
 )
 from zope.interface import Attribute, Interface
 
-# Builds the layers of an accepted connection, from the peer's address, and returns the lowest one. None is a
-# refusal.
-Accept: TypeAlias = "Callable[[IAddress | None], IProtocol | None]"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# The same for an admitted connection, which has a number: 1, 2, 3 and so on, in the order of admission.
-Build: TypeAlias = "Callable[[IAddress | None, int], IProtocol | None]"
+    from twisted.internet.interfaces import IAddress, IProtocol
+
+    from echo_app.connections.connection import Connection
+
+# Builds the layers of an admitted connection, from the peer's address and the connection; returns the lowest
+# one. None is a refusal.
+Build: TypeAlias = "Callable[[IAddress | None, Connection], IProtocol | None]"
 
 
 class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
@@ -35,21 +36,6 @@ class IEchoUser(Interface):
     """Who has logged in: what a portal is asked for."""
 
     name: str = Attribute("What the user is called in logs and records.")
-
-
-class Counted(Protocol):
-    """What limits, time-outs and a drain ask of a connection's protocol.
-
-    :ivar pending: answers that are under way, and are owed though nothing of them is written yet.
-    :ivar number: the connection's number; None where it has none yet, or nothing records it.
-    """
-
-    transport: IStreamTransport
-    pending: int
-    number: int | None
-
-    def finish(self) -> None:
-        """Closes the connection when everything that was written is sent."""
 
 
 class IResponder(Interface):

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,15 +34,16 @@ from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending, recordOf
-from echo_app.connections.registry import ConnectionRegistry
-from echo_app.interfaces import Accept, Build, IEchoUser, ITLSTransport
-from echo_app.transport.sockets import reset, whenLost
+from echo_app.interfaces import Build, IEchoUser, ITLSTransport
+from echo_app.transport.sockets import reset
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
     from twisted.cred.portal import Portal
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
+
+    from echo_app.connections.connection import Connection
 
 log = Logger()
 
@@ -69,30 +69,22 @@ class Logins:
 
     :param portal: checks an ``IUsernamePassword``, and is asked for an ``IEchoUser``, whose logout is called
         once, when the connection has ended.
-    :param connections: what pending connections are counted in.
     :param clock: what time is.
     :raise ValueError: when the portal checks no passwords.
 
     :ivar underWay: lines that are read and not answered.
     """
 
-    def __init__(self, portal: Portal, connections: ConnectionRegistry, clock: IReactorTime) -> None:
+    def __init__(self, portal: Portal, clock: IReactorTime) -> None:
         if IUsernamePassword not in portal.listCredentialsInterfaces():
             raise ValueError("the portal has no checker for an IUsernamePassword")
         self.portal = portal
-        self.connections = connections
         self.clock = clock
         self.underWay = 0
 
     def layer(self, build: Build) -> Build:
         """Puts a login gate below the layers that `build` makes."""
-
-        def buildGate(_address: IAddress | None, number: int) -> IProtocol:
-            gate = LoginGate(lambda peer: build(peer, number), self)
-            self.connections.number(gate, number)
-            return gate
-
-        return buildGate
+        return lambda _address, connection: LoginGate(build, connection, self)
 
     def reload(self) -> None:
         """Has the checkers of ours that read files read them again."""
@@ -112,15 +104,16 @@ class _State(Enum):
 class LoginGate(Gate):
     """Reads a login line, has it checked, and hands the connection over, or closes it.
 
-    :param build: makes the next protocol, from the peer's address.
+    :param build: makes the next protocol.
+    :param connection: the connection whose login it reads.
     :param logins: the portal, and what the gates have in common.
     """
 
     ending = Ending.AUTH
     silence = patience = PATIENCE
 
-    def __init__(self, build: Accept, logins: Logins) -> None:
-        super().__init__(build, logins.connections, logins.clock)
+    def __init__(self, build: Build, connection: Connection, logins: Logins) -> None:
+        super().__init__(build, connection, logins.clock)
         self._logins = logins
         self._state = _State.READING
         self._readAt = 0.0
@@ -137,7 +130,8 @@ class LoginGate(Gate):
                 # Here, since all else of it needs none of what that imports.
                 from echo_app.tls.certificates import subjectName
 
-                self._pass(subjectName(cast("X509", certificate)))
+                self.connection.loggedIn(subjectName(cast("X509", certificate)))
+                self._pass()
 
     def dataReceived(self, data: bytes) -> None:
         """Reads on, unless it is refused."""
@@ -190,7 +184,7 @@ class LoginGate(Gate):
     def _isTaken(self) -> bool:
         """Counts a login as under way; resets its connection if it is one too many."""
         if self._logins.underWay >= UNDER_WAY:
-            self.connections.refuse(self.transport, self.ending, "too-many-logins")
+            self.connection.refuse(self.ending, "too-many-logins")
             reset(self.transport)
             return False
         self._logins.underWay += 1
@@ -207,19 +201,17 @@ class LoginGate(Gate):
         if self._state is not _State.CHECKING:
             _leave(logout)
             return
-        whenLost(self.transport, lambda: _leave(logout))
-        self._pass(name, b"ok\n")
+        self.connection.loggedIn(name, lambda: _leave(logout))
+        self._pass(b"ok\n")
 
-    def _pass(self, name: str, answer: bytes = b"") -> None:
+    def _pass(self, answer: bytes = b"") -> None:
         self._state = _State.PASSING
         self._noMoreUnderWay()
         # From over TLS, what was kept below comes in here.
         self._resume()
         transport = self.transport
-        self.connections.loggedIn(transport.getPeer(), name)
         record = recordOf(transport)
         if record is not None:
-            record.user = name
             record.greeting += len(answer)
         if answer:
             transport.write(answer)
@@ -254,7 +246,7 @@ class LoginGate(Gate):
 
     def _refuse(self, reason: str, what: str, answer: str) -> None:
         line = f"{describe(self.transport.getPeer())} {what}"
-        self.connections.refuse(self.transport, self.ending, reason, line=line)
+        self.connection.refuse(self.ending, reason, line=line)
         self._state = _State.REFUSED
         self.received.clear()
         self._pause()

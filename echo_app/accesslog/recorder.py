@@ -54,8 +54,6 @@ class Recorder:
         """
         start = datetime.fromtimestamp(record.start, UTC).isoformat(timespec="milliseconds")
         entry = {
-            "number": record.number,
-            "user": record.user,
             "start": start.replace("+00:00", "Z"),
             "seconds": round(self._elapsed() - record.began, 6),
             "ended": record.ended and record.ended.value,

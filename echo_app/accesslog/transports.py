@@ -12,9 +12,8 @@ import errno
 import socket
 from contextlib import suppress
 from termios import FIONREAD
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.internet import tcp
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
@@ -25,9 +24,13 @@ from echo_app.accesslog.recorder import Recorder, Values
 from echo_app.addresses import describe, transportName
 from echo_app.connections.record import ConnectionRecord, Ending, recordOf
 from echo_app.tls.facts import TLSFacts, tlsFactsOf
+from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf
 from echo_app.transport.sockets import queued
 from echo_app.transport.tcpinfo import TCPInfo
+
+if TYPE_CHECKING:
+    from echo_app.connections.connection import Connection
 
 log = Logger()
 
@@ -37,7 +40,7 @@ _RESETS = (errno.ECONNRESET, errno.EPIPE)
 _tcpValues, _tlsFactsValues = readerOf(TCPInfo), readerOf(TLSFacts)
 
 
-class _Recorded(tcp.Server):
+class _Recorded(CarryingTransport):
     """Writes the entry of a stream connection at its end. Each listener has a subclass.
 
     :cvar recorder: makes the record and writes the entry.
@@ -77,6 +80,7 @@ class _Recorded(tcp.Server):
         own, shown = type(self).getPeer(self), self.getPeer()
         values = {
             **self.listener,
+            **_connectionValues(self.connection),
             "peer": describe(shown),
             "proxy": None if own == shown else describe(own),
             **_tlsValues(self.protocol),
@@ -133,8 +137,9 @@ class UnknownTransports:
             with suppress(AttributeError):
                 bottomOf(transport).record = self._recorder.begin()
 
-    def ended(self, transport: Any, reason: Failure) -> None:
+    def ended(self, connection: Connection, reason: Failure) -> None:
         """Writes the entry of a connection that still has a record: no transport of ours wrote one."""
+        transport = connection.transport
         record = recordOf(transport)
         if record is not None:
             host = transport.getHost()
@@ -145,9 +150,15 @@ class UnknownTransports:
                     "transport": transportName(host),
                     "listener": describe(host),
                     "peer": describe(transport.getPeer()),
+                    **_connectionValues(connection),
                     **_tlsValues(transport),
                 },
             )
+
+
+def _connectionValues(connection: Connection | None) -> Values:
+    """Returns what the connection knows; a refused one does not exist."""
+    return {} if connection is None else {"number": connection.number or None, "user": connection.user}
 
 
 def _tlsValues(transport: object) -> Values:

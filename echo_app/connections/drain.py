@@ -16,14 +16,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.connections.limits import LINGER
-from echo_app.connections.record import Ending, noteEnd
+from echo_app.connections.record import Ending
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.transport.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.interfaces import Counted
+    from echo_app.connections.connection import Connection
 
 # Seconds between two looks: five of them make out a quiet second.
 INTERVAL = 0.2
@@ -57,8 +57,8 @@ class Drain:
         self._connections = connections
         self._clock = clock
         self._deadline = clock.seconds() + connections.limits.drainTimeout
-        self._seen: dict[Counted, _Draining] = {}
-        self._aborted: set[Counted] = set()
+        self._seen: dict[Connection, _Draining] = {}
+        self._aborted: set[Connection] = set()
         self._call: IDelayedCall | None = None
 
     def run(self) -> Deferred[None]:
@@ -71,8 +71,8 @@ class Drain:
         """Aborts, and counts, every connection that is still open, and those that are accepted yet."""
         self._rest()
         self._deadline = self._clock.seconds()
-        for protocol in list(self._connections.open):
-            self._abort(protocol)
+        for connection in list(self._connections.open):
+            self._abort(connection)
 
     def _rest(self) -> None:
         if self._call is not None:
@@ -85,16 +85,17 @@ class Drain:
         if now >= self._deadline:
             self.abort()
             return
-        for protocol in list(self._connections.open):
-            self._look(protocol, now)
+        for connection in list(self._connections.open):
+            self._look(connection, now)
         if self._connections.open:
             wait = min(INTERVAL, self._deadline - now)
             self._call = self._clock.callLater(wait, self._step)
 
-    def _look(self, protocol: Counted, now: float) -> None:
+    def _look(self, connection: Connection, now: float) -> None:
+        protocol, transport = connection.top()
         # Without a socket to ask, a connection counts as quiet.
-        progress = progressOf(protocol.transport) or Progress(0, 0, 0, 0)
-        seen = self._seen.setdefault(protocol, _Draining(progress.received, now, progress.sent))
+        progress = progressOf(transport) or Progress(0, 0, 0, 0)
+        seen = self._seen.setdefault(connection, _Draining(progress.received, now, progress.sent))
         if seen.isClosing:
             return
         more = progress.received != seen.received or progress.unread > 0
@@ -105,30 +106,31 @@ class Drain:
             # reactor's next turn. Both are empty where nothing was acknowledged since the last look either.
             isSending = progress.owed > 0 or progress.sent != seen.sent
             seen.sent = progress.sent
-            isOwed = isSending or progress.held or protocol.pending
+            isOwed = isSending or progress.held or getattr(protocol, "pending", 0)
             if not isOwed and now - seen.since >= QUIET:
                 seen.endedAt = now
-                self._end(protocol, seen)
+                self._end(connection, seen)
         elif not more:
-            self._close(protocol, seen)
+            self._close(connection, seen)
         elif now - seen.endedAt >= LINGER:
-            self._abort(protocol)
+            self._abort(connection)
 
-    def _end(self, protocol: Counted, seen: _Draining) -> None:
+    def _end(self, connection: Connection, seen: _Draining) -> None:
         """Sends our end of stream; the peer's own, or the next look, closes the connection."""
-        noteEnd(protocol.transport, Ending.DRAIN)
-        if not canHalfClose(protocol.transport):
+        connection.end(Ending.DRAIN)
+        _, transport = connection.top()
+        if not canHalfClose(transport):
             # It would shut down the TCP connection below Twisted's TLS: a truncation.
-            self._close(protocol, seen)
+            self._close(connection, seen)
         else:
-            protocol.transport.unregisterProducer()
-            protocol.transport.loseWriteConnection()
+            transport.unregisterProducer()
+            transport.loseWriteConnection()
 
-    def _close(self, protocol: Counted, seen: _Draining) -> None:
+    def _close(self, connection: Connection, seen: _Draining) -> None:
         seen.isClosing = True
-        protocol.finish()
+        connection.finish()
 
-    def _abort(self, protocol: Counted) -> None:
-        if protocol not in self._aborted:
-            self._aborted.add(protocol)
-            self._connections.abort(protocol.transport)
+    def _abort(self, connection: Connection) -> None:
+        if connection not in self._aborted:
+            self._aborted.add(connection)
+            connection.abort()

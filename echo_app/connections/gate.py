@@ -4,9 +4,7 @@ A gate reads a connection's first bytes, decides, and hands the transport and th
 next protocol. Twisted's wrapping protocols stay between the two for good: they cost something for each
 byte, and hide half-closes and producers.
 
-The rules of a :class:`Gate`: until it hands over it is one of the open connections, so that caps, time-outs
-and a drain hold for it; then it is none, and the next protocol is one, with nothing in between that others
-could see. Its timer runs no longer than that. Nobody refers to it afterwards.
+The rules of a :class:`Gate`: its timer runs until it hands over, and no longer. Nothing refers to it then.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IHandshakeListener, IProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,12 +20,14 @@ from zope.interface import implementer
 from echo_app.connections.limits import LINGER
 from echo_app.connections.record import Ending, recordOf
 from echo_app.connections.refusal import Refusal
-from echo_app.connections.registry import ConnectionRegistry
-from echo_app.interfaces import Accept, IStreamTransport
+from echo_app.interfaces import Build, IStreamTransport
+from echo_app.transport.layer import replace
 from echo_app.transport.sockets import canHalfClose, reset
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from echo_app.connections.connection import Connection
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -36,8 +36,8 @@ class Gate(Protocol):
 
     It overrides ``prefixReceived`` and ``prefixEnded``, and calls ``handOver``, once, or closes.
 
-    :param build: makes the next protocol, from the peer's address; None resets the connection.
-    :param connections: what the connection is counted in meanwhile.
+    :param build: makes the next protocol; None resets the connection.
+    :param connection: the connection whose prefix it reads.
     :param clock: what time is.
     :cvar ending: the ending of a connection that the gate ends.
     :cvar silence: seconds until the first byte; None is no limit.
@@ -48,19 +48,18 @@ class Gate(Protocol):
 
     transport: IStreamTransport
     pending = 0
-    number: int | None = None
     ending: Ending
     silence: float | None = None
     patience: float
 
     def __init__(
         self,
-        build: Accept,
-        connections: ConnectionRegistry,
+        build: Build,
+        connection: Connection,
         clock: IReactorTime,
     ) -> None:
         self.received = bytearray()
-        self.connections = connections
+        self.connection = connection
         self.build = build
         self._clock = clock
         self._timeout: IDelayedCall | None = None
@@ -76,12 +75,8 @@ class Gate(Protocol):
 
     def expired(self) -> None:
         """The time is over."""
-        self.connections.timeOut(self.transport, self.ending, "timeout")
+        self.connection.timeOut(self.ending, "timeout")
         reset(self.transport)
-
-    def pendingPeer(self) -> IAddress | None:
-        """Returns the address that the connection counts under meanwhile; None is nobody's."""
-        return self.transport.getPeer()
 
     def handOver(self, size: int) -> IProtocol:
         """Puts the next protocol in the gate's place, and gives it what was received after `size` bytes.
@@ -93,10 +88,9 @@ class Gate(Protocol):
         record = recordOf(transport)
         if record is not None:
             record.prefix += size
-        with self.connections.handingOver(self):
-            protocol = self.build(transport.getPeer()) or Refusal()
-            _replace(transport, self, protocol)
-            protocol.makeConnection(transport)
+        protocol = self.build(transport.getPeer(), self.connection) or Refusal()
+        replace(transport, self, protocol)
+        protocol.makeConnection(transport)
         if self._isShaken and IHandshakeListener.providedBy(protocol):
             protocol.handshakeCompleted()
         rest = bytes(self.received[size:])
@@ -124,10 +118,8 @@ class Gate(Protocol):
             transport.loseWriteConnection()
 
     def connectionMade(self) -> None:
-        """Counts the connection, and begins to wait."""
-        if not self.connections.entered(self, self.pendingPeer()):
-            reset(self.transport)
-        elif self.silence is not None:
+        """Begins to wait."""
+        if self.silence is not None:
             self._wait(self.silence)
 
     def dataReceived(self, data: bytes) -> None:
@@ -161,7 +153,6 @@ class Gate(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stops waiting."""
         self._stopWaiting()
-        self.connections.left(self)
 
     def _wait(self, seconds: float, expired: Callable[[], None] | None = None) -> None:
         self._stopWaiting()
@@ -181,13 +172,6 @@ class Gate(Protocol):
         if self._isPaused:
             self._isPaused = False
             self.transport.resumeProducing()
-
-
-def _replace(transport: Any, gate: Gate, protocol: IProtocol) -> None:
-    """Puts a protocol in the gate's place, in a reactor's transport or in one that is a protocol wrapper."""
-    for name in ("protocol", "wrappedProtocol"):
-        if getattr(transport, name, None) is gate:
-            setattr(transport, name, protocol)
 
 
 def endReading(transport: Any) -> None:

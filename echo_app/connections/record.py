@@ -56,8 +56,6 @@ class ConnectionRecord:
 
     :param start: when, in seconds since the epoch.
     :param began: the same on a clock that is never set.
-    :param number: its number in the order of admission; None for one that was refused.
-    :param user: who logged in.
     :param faults: the texts of the faults that were chosen for it; set as a whole.
     :param ended: why it ended; set by :meth:`end`.
     :param detail: what is to be said of that besides, such as which limit.
@@ -69,8 +67,6 @@ class ConnectionRecord:
 
     start: float
     began: float
-    number: int | None = None
-    user: str | None = None
     faults: Sequence[str] = ()
     ended: Ending | None = None
     detail: str = ""

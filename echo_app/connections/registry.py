@@ -1,15 +1,13 @@
 """The registry of connections: admission, caps, numbers, and counts of how connections ended.
 
 The rules of :class:`ConnectionRegistry`: a connection is in `open` from ``opened`` to ``closed``, and both
-are called exactly once for it, or from ``entered`` to ``left``; `perPeer` never holds a zero; a peer is
-refused before its connection is counted.
+are called once for it; `perPeer` never holds a zero; a peer is refused before its connection is counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,17 +18,18 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import Logger
 
 from echo_app.addresses import describe, peerKey
+from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
-from echo_app.connections.record import Ending, noteEnd, recordOf
+from echo_app.connections.record import Ending
 from echo_app.connections.refusal import Refusal
 from echo_app.text import escaped
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress
     from twisted.python.failure import Failure
 
     from echo_app.access.networks import Access
     from echo_app.accesslog.transports import UnknownTransports
-    from echo_app.interfaces import Counted, IStreamTransport
 
 log = Logger()
 
@@ -96,7 +95,7 @@ class ConnectionRegistry:
         unknown: UnknownTransports | None = None,
     ) -> None:
         self.limits = limits
-        self.open: dict[Counted, str | None] = {}
+        self.open: dict[Connection, None] = {}
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
         self.admitted = 0
@@ -110,118 +109,107 @@ class ConnectionRegistry:
         self._unknown = unknown
         self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
-    def admit(self, address: object) -> int | Refusal:
-        """Admits a peer's connection and numbers it, or refuses and counts it.
-
-        :return: the connection's number, from 1 in the order of admission; or the refusal, with its reason.
-        """
-        refusal = self.refusalOf(address)
+    def admit(self, address: IAddress | None) -> Connection | Refusal:
+        """Returns the connection of a peer, with its number; or the refusal, which is counted."""
+        key = None if self.limits.maxConnectionsPerPeer is None else _keyOf(address)
+        refusal = self._refusalOf(address, key, len(self.open))
         if refusal is not None:
             return refusal
         self.admitted += 1
-        return self.admitted
+        return Connection(self, self.admitted, key)
 
-    def refusalOf(self, address: object) -> Refusal | None:
-        """Returns the refusal of a peer, which is counted; None where the peer may connect now.
+    def expect(self) -> Connection | Refusal:
+        """Returns a connection whose peer is not known yet, without a number; or the refusal.
 
-        :param address: None while it is not known: then only the cap on all connections applies.
+        Only the cap on all connections applies now. ``Connection.admit`` comes when the peer is known.
         """
-        if self._access is not None and address is not None and not self._access.permits(address):
-            self.refused.add("denied", describe(address))
-            return Refusal(Ending.DENIED)
-        limits = self.limits
-        key = self._keyOf(address)
-        if limits.maxConnections is not None and len(self.open) >= limits.maxConnections:
-            reason = "max-connections"
-        elif key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
-            reason = "max-connections-per-peer"
-        else:
-            return None
-        self.refused.add(reason)
-        return Refusal(Ending.LIMIT, reason)
+        return self._refusalOf(None, None, len(self.open)) or Connection(self)
 
-    def number(self, protocol: Counted, number: int) -> None:
-        """Gives a protocol its connection's number if a record will have it: the number costs memory."""
-        if self._unknown is not None:
-            protocol.number = number
+    def refusal(self, ending: Ending, reason: str, line: str = "") -> Refusal:
+        """Returns the refusal of a connection that was not admitted, and counts it.
 
-    def refuse(
-        self, transport: object, ending: Ending, reason: str, detail: str = "", line: str = ""
-    ) -> None:
-        """Counts and notes the refusal of a connection that has a transport already.
-
-        :param reason: the reason that is counted.
-        :param detail: more about it, for the record; the reason where there is none.
+        :param reason: is counted.
         :param line: a text about this connection for the log.
         """
         self.refused.add(reason, line)
-        noteEnd(transport, ending, detail or reason)
+        return Refusal(ending, "" if reason == ending.value else reason)
 
-    def entered(self, protocol: Counted, peer: object = None) -> bool:
-        """Counts a connection that is not served yet, such as one in a gate.
+    def admitPending(self, connection: Connection, address: IAddress | None) -> Refusal | None:
+        """Admits an open connection as this peer's; see :meth:`Connection.admit`."""
+        key = None if self.limits.maxConnectionsPerPeer is None else _keyOf(address)
+        refusal = self._refusalOf(address, key, len(self.open) - 1)
+        if refusal is None:
+            self.admitted += 1
+            connection.number, connection.key = self.admitted, key
+            if key is not None:
+                self.perPeer[key] += 1
+        return refusal
 
-        :param peer: the address that it counts under; None while it is not known.
-        :return: whether its descriptor leaves enough for everything else.
+    def _refusalOf(self, address: IAddress | None, key: str | None, others: int) -> Refusal | None:
+        if self._access is not None and address is not None and not self._access.permits(address):
+            return self.refusal(Ending.DENIED, "denied", describe(address))
+        limits = self.limits
+        if limits.maxConnections is not None and others >= limits.maxConnections:
+            return self.refusal(Ending.LIMIT, "max-connections")
+        if key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
+            return self.refusal(Ending.LIMIT, "max-connections-per-peer")
+        return None
+
+    def opened(self, connection: Connection) -> bool:
+        """Counts a connection as open.
+
+        :return: whether its descriptor leaves enough for everything else; if not, it is refused.
         """
-        fileno = getattr(protocol.transport, "fileno", None)
         highest = self._highestDescriptor
-        if highest is not None and fileno is not None and fileno() >= highest:
-            self.refuse(protocol.transport, Ending.LIMIT, "descriptors")
-            return False
+        if highest is not None:
+            fileno = getattr(connection.transport, "fileno", None)
+            if fileno is not None and fileno() >= highest:
+                connection.refuse(Ending.LIMIT, "descriptors")
+                return False
         if self._unknown is not None:
-            self._unknown.began(protocol.transport)
-        if protocol.number is not None and (record := recordOf(protocol.transport)) is not None:
-            record.number = protocol.number
-        key = self.open[protocol] = self._keyOf(peer)
-        if key is not None:
-            self.perPeer[key] += 1
+            self._unknown.began(connection.transport)
+        self.open[connection] = None
+        if connection.key is not None:
+            self.perPeer[connection.key] += 1
         return True
 
-    def left(self, protocol: Counted) -> None:
-        """Forgets a connection that ended before it was served; a second call is harmless."""
-        if protocol in self.open:
-            self._forget(protocol)
-            self._tellIfEmpty()
-
-    @contextmanager
-    def handingOver(self, protocol: Counted) -> Iterator[None]:
-        """Forgets a connection that goes on under another protocol, which is counted in here."""
-        self._forget(protocol)
-        try:
-            yield
-        finally:
-            self._tellIfEmpty()
-
-    def opened(self, protocol: Counted) -> bool:
-        """Counts a connection; says whether its descriptor leaves enough for everything else."""
-        # A transport makes an address whenever it is asked for one.
-        isCapped = self.limits.maxConnectionsPerPeer is not None
-        if not self.entered(protocol, protocol.transport.getPeer() if isCapped else None):
-            return False
+    def served(self, connection: Connection) -> None:
+        """Counts a connection as accepted."""
         self.accepted += 1
         if self._logConnections:
-            log.debug("connection from {peer}", peer=describe(protocol.transport.getPeer()))
-        return True
+            log.debug("connection from {peer}", peer=describe(connection.transport.getPeer()))
 
-    def loggedIn(self, peer: object, user: str) -> None:
-        """Notes who a peer is, before its connection is served."""
+    def loggedIn(self, connection: Connection) -> None:
+        """Logs a connection's user, before it is served."""
         if self._logConnections:
-            log.debug("{peer} logged in as {user}", peer=describe(peer), user=escaped(user))
+            peer = describe(connection.transport.getPeer())
+            log.debug("{peer} logged in as {user}", peer=peer, user=escaped(connection.user or ""))
 
-    def closed(self, protocol: Counted, reason: Failure) -> None:
-        """Counts a connection's end, and as lost one that ended with an error not of our making."""
-        self._forget(protocol)
+    def closed(self, connection: Connection, reason: Failure) -> None:
+        """Counts a connection's end, and as lost one that was served and ended with an error of others."""
+        if connection not in self.open:
+            return
+        del self.open[connection]
+        key = connection.key
+        if key is not None:
+            self.perPeer[key] -= 1
+            if not self.perPeer[key]:
+                del self.perPeer[key]
         if self._unknown is not None:
-            self._unknown.ended(protocol.transport, reason)
-        # Failure.check() compares names, which takes seven times as long.
-        self.lost += not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
-        if self._logConnections:
-            log.debug(
-                "connection from {peer} ended: {reason}",
-                peer=describe(protocol.transport.getPeer()),
-                reason=escaped(reason.getErrorMessage()),
-            )
-        self._tellIfEmpty()
+            self._unknown.ended(connection, reason)
+        if connection.isServed:
+            # Failure.check() compares names, which takes seven times as long.
+            self.lost += not isinstance(reason.value, (ConnectionDone, ConnectionAborted))
+            if self._logConnections:
+                log.debug(
+                    "connection from {peer} ended: {reason}",
+                    peer=describe(connection.transport.getPeer()),
+                    reason=escaped(reason.getErrorMessage()),
+                )
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
 
     def whenEmpty(self) -> Deferred[None]:
         """Returns a Deferred that fires when no connection is open; it does not fail."""
@@ -231,32 +219,7 @@ class ConnectionRegistry:
         self._waiting.append(deferred)
         return deferred
 
-    def timeOut(self, transport: object, ending: Ending, detail: str = "") -> None:
-        """Counts and notes that a connection timed out."""
-        self.timedOut.add(ending.value)
-        noteEnd(transport, ending, detail)
 
-    def abort(self, transport: IStreamTransport) -> None:
-        """Aborts a connection that did not end in time, counts and notes it."""
-        self.aborted += 1
-        noteEnd(transport, Ending.DRAIN)
-        transport.abortConnection()
-
-    def _keyOf(self, address: object) -> str | None:
-        """Returns what is counted for a peer; None where no cap by peer applies."""
-        if self.limits.maxConnectionsPerPeer is None:
-            return None
-        return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
-
-    def _forget(self, protocol: Counted) -> None:
-        key = self.open.pop(protocol)
-        if key is not None:
-            self.perPeer[key] -= 1
-            if not self.perPeer[key]:
-                del self.perPeer[key]
-
-    def _tellIfEmpty(self) -> None:
-        if not self.open:
-            waiting, self._waiting = self._waiting, []
-            for deferred in waiting:
-                deferred.callback(None)
+def _keyOf(address: IAddress | None) -> str | None:
+    """Returns what is counted for a peer; None for one without an IP address."""
+    return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None

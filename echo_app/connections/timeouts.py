@@ -18,7 +18,7 @@ from echo_app.transport.sockets import Progress, progressOf
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from echo_app.interfaces import Counted
+    from echo_app.connections.connection import Connection
 
 # Seconds between two sweeps.
 INTERVAL = 1.0
@@ -40,9 +40,8 @@ class TimeoutSweep:
     def __init__(self, connections: ConnectionRegistry, clock: IReactorTime) -> None:
         self._connections = connections
         self._clock = clock
-        self._seen: dict[Counted, tuple[Progress, float, float]] = {}
-        self._closing: set[Counted] = set()
-        self._rest: Iterator[Counted] = iter(())
+        self._closing: set[Connection] = set()
+        self._rest: Iterator[Connection] = iter(())
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
@@ -57,11 +56,9 @@ class TimeoutSweep:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        self._seen.clear()
 
     def _begin(self) -> None:
         everyone = self._connections.open
-        self._seen = {each: seen for each, seen in self._seen.items() if each in everyone}
         self._closing.intersection_update(everyone)
         self._rest = iter(list(everyone))
         self._step()
@@ -74,39 +71,31 @@ class TimeoutSweep:
             self._call = self._clock.callLater(INTERVAL, self._begin)
         else:
             self._call = self._clock.callLater(0, self._step)
-        for protocol in batch:
-            if protocol in self._connections.open:
-                self._look(protocol, now)
+        for connection in batch:
+            if connection in self._connections.open:
+                self._look(connection, now)
 
-    def _look(self, protocol: Counted, now: float) -> None:
-        if protocol in self._closing:
+    def _look(self, connection: Connection, now: float) -> None:
+        protocol, transport = connection.top()
+        if connection in self._closing:
             # It was closed a sweep ago: its peer, over TLS, does not answer to that either.
-            protocol.transport.abortConnection()
+            transport.abortConnection()
             return
-        progress = progressOf(protocol.transport)
+        progress = progressOf(transport)
         if progress is None:
             return
-        before, movedAt, paidAt = self._seen.get(protocol, (None, now, now))
-        if progress != before or progress.held or protocol.pending:
-            movedAt = now
-            if before is None or _isPaying(before, progress):
-                paidAt = now
-            self._seen[protocol] = (progress, movedAt, paidAt)
+        connection.noteProgress(progress, bool(progress.held or getattr(protocol, "pending", 0)), now)
         limits = self._connections.limits
-        if limits.stallTimeout is not None and progress.owed and now - paidAt >= limits.stallTimeout:
-            self._cut(protocol, Ending.STALL, progress)
-        elif limits.idleTimeout is not None and now - movedAt >= limits.idleTimeout:
-            self._cut(protocol, Ending.IDLE, progress)
+        stallTimeout, idleTimeout = limits.stallTimeout, limits.idleTimeout
+        if stallTimeout is not None and progress.owed and now - connection.paidAt >= stallTimeout:
+            self._cut(connection, Ending.STALL, progress)
+        elif idleTimeout is not None and now - connection.movedAt >= idleTimeout:
+            self._cut(connection, Ending.IDLE, progress)
 
-    def _cut(self, protocol: Counted, ending: Ending, progress: Progress) -> None:
-        self._connections.timeOut(protocol.transport, ending)
+    def _cut(self, connection: Connection, ending: Ending, progress: Progress) -> None:
+        connection.timeOut(ending)
         if progress.owed or progress.unread:
-            protocol.transport.abortConnection()
+            connection.top()[1].abortConnection()
         else:
-            self._closing.add(protocol)
-            protocol.finish()
-
-
-def _isPaying(before: Progress, progress: Progress) -> bool:
-    """Says whether what is owed has moved, or had not been owed at all."""
-    return not before.owed or progress.sent != before.sent or progress.owed < before.owed
+            self._closing.add(connection)
+            connection.finish()

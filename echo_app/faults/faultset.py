@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
-
-from twisted.internet.interfaces import IAddress
 
 from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
 from echo_app.faults.faulty import Faulty
@@ -13,9 +12,8 @@ from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.refuse import ListenerSuspension
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocol, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
-    from echo_app.connections.registry import ConnectionRegistry
     from echo_app.faults.fault import Fault
     from echo_app.faults.plan import FaultPlan
     from echo_app.interfaces import Build
@@ -38,9 +36,12 @@ class FaultSet:
         self._isChosen = isChosen
         self._suspension: ListenerSuspension | None = None
 
-    def layer(self, build: Build, connections: ConnectionRegistry) -> Build:
+    def layer(self, build: Build) -> Build:
         """Puts the faults, and the gate of their preamble, below the layers that `build` makes."""
-        return self._choosing(build, connections) if self._isChosen else self._faulty(build)
+        faulty = partial(self._faulty, build)
+        if not self._isChosen:
+            return faulty()
+        return lambda _address, connection: PreambleGate(faulty, connection, self._clock)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
         """Returns a function that makes protocols with these faults; None is those of the plan."""
@@ -53,16 +54,6 @@ class FaultSet:
             plan.cap,
             lambda: plan.since,
         )
-
-    def _choosing(self, build: Build, connections: ConnectionRegistry) -> Build:
-        def buildGate(_address: IAddress | None, number: int) -> IProtocol:
-            gate = PreambleGate(
-                lambda peer, faults: self._faulty(build, faults)(peer, number), connections, self._clock
-            )
-            connections.number(gate, number)
-            return gate
-
-        return buildGate
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns a function that makes the protocols of UDP ports, with faults before those of `make`."""

@@ -22,6 +22,7 @@ from echo_app.faults.layer import Chosen, FaultLayer
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from echo_app.connections.connection import Connection
     from echo_app.interfaces import Build
 
 
@@ -53,12 +54,12 @@ class Faulty:
         self._cap = cap
         self._since = since
 
-    def __call__(self, address: IAddress | None, number: int) -> IProtocol | None:
-        """Returns the protocol of the connection from this address, with this number."""
-        protocol = self._build(address, number)
+    def __call__(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
+        """Returns the protocol of a connection from this address."""
+        protocol = self._build(address, connection)
         if protocol is None:
             return None
-        chosen = list(self._choose(number - self._since(), self._faults()))
+        chosen = list(self._choose(connection.number - self._since(), self._faults()))
         return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:

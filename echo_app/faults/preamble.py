@@ -16,12 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from twisted.internet.interfaces import IAddress, IProtocol
-
 from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
-from echo_app.connections.registry import ConnectionRegistry
 from echo_app.faults.fault import BadSpec, Fault, StreamFault
 from echo_app.faults.plan import MOST
 from echo_app.faults.spec import parseFault
@@ -29,14 +26,17 @@ from echo_app.faults.spec import parseFault
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from echo_app.connections.connection import Connection
+    from echo_app.interfaces import Build
+
 # Bytes of a preamble, its end of line included: some eight faults.
 LONGEST_LINE = 1024
 
 _NAME = b"!fault"
 _BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
 
-# Makes the next protocol, from the peer's address and the faults that it chose; None is no choice.
-FaultyBuild: TypeAlias = "Callable[[IAddress | None, tuple[Fault, ...] | None], IProtocol | None]"
+# Returns a function that makes the next protocol with the faults that the peer chose; None is no choice.
+FaultyBuild: TypeAlias = "Callable[[tuple[Fault, ...] | None], Build]"
 
 
 class PreambleGate(Gate):
@@ -46,9 +46,9 @@ class PreambleGate(Gate):
     # To cover a retransmission (RFC 6298, 2.1: a second at first).
     patience = 3.0
 
-    def __init__(self, build: FaultyBuild, connections: ConnectionRegistry, clock: IReactorTime) -> None:
-        super().__init__(lambda peer: build(peer, None), connections, clock)
-        self._buildFaulty = build
+    def __init__(self, faulty: FaultyBuild, connection: Connection, clock: IReactorTime) -> None:
+        super().__init__(faulty(None), connection, clock)
+        self._faulty = faulty
 
     def prefixReceived(self) -> None:
         """Hands over when the beginning is known to be a preamble or data."""
@@ -92,14 +92,13 @@ class PreambleGate(Gate):
         except BadSpec as error:
             self._refuse(str(error))
             return
-        build = self._buildFaulty
-        self.build = lambda peer: build(peer, faults)
+        self.build = self._faulty(faults)
         self.handOver(end + 1)
 
     def _refuse(self, why: str) -> None:
         peer = describe(self.transport.getPeer())
         line = f"{peer} sent !fault: {why}"
-        self.connections.refuse(self.transport, self.ending, "bad-preamble", why, line)
+        self.connection.refuse(self.ending, "bad-preamble", why, line)
         self.dismiss(f"!fault error: {why}\n".encode())
 
 

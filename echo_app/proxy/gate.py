@@ -11,15 +11,16 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from echo_app.addresses import Network, describe, networkOf, unmapped
 from echo_app.connections.gate import Gate
 from echo_app.connections.record import Ending
-from echo_app.connections.refusal import Refusal
-from echo_app.connections.registry import ConnectionRegistry
 from echo_app.proxy.header import BadHeader, Header, parseHeader
 from echo_app.transport.sockets import reset
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 
-    from echo_app.interfaces import Accept
+    from echo_app.connections.connection import Connection
+    from echo_app.connections.refusal import Refusal
+    from echo_app.connections.registry import ConnectionRegistry
+    from echo_app.interfaces import Build
 
 # Who may send a header when nobody else is named.
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -42,9 +43,6 @@ class ProxyGate(Gate):
     silence = SILENCE
     patience = PATIENCE
 
-    def pendingPeer(self) -> None:
-        """Counts it under nobody: the client is not known yet."""
-
     def prefixReceived(self) -> None:
         """Hands over when the header is complete."""
         try:
@@ -62,7 +60,7 @@ class ProxyGate(Gate):
 
     def _refuse(self, why: str) -> None:
         line = f"{describe(self.transport.getPeer())} sent {why}"
-        self.connections.refuse(self.transport, self.ending, "bad-header", why, line)
+        self.connection.refuse(self.ending, "bad-header", why, line)
         reset(self.transport)
 
 
@@ -83,20 +81,20 @@ class ProxyHeaders:
         self._clock = clock
         self._trusted = tuple(networkOf(str(each)) for each in trusted)
 
-    def layer(self, accept: Accept, connections: ConnectionRegistry) -> Accept:
-        """Puts a gate below the layers that `accept` makes; a peer that is not trusted is refused.
+    def expect(self, address: IAddress | None, connections: ConnectionRegistry) -> Connection | Refusal:
+        """Returns a connection whose client is not known yet, or the refusal of an untrusted peer."""
+        if not self._isTrusted(address):
+            line = f"{describe(address)} is not trusted"
+            return connections.refusal(Ending.DENIED, "untrusted-proxy", line)
+        return connections.expect()
 
-        :param connections: counts connections whose header is pending.
-        """
+    def layer(self, build: Build) -> Build:
+        """Puts a gate below the layers that `build` makes, for a connection that :meth:`expect` returned."""
 
-        def acceptGate(address: IAddress | None) -> IProtocol:
-            if not self._isTrusted(address):
-                connections.refused.add("untrusted-proxy", f"{describe(address)} is not trusted")
-                return Refusal(Ending.DENIED, "untrusted-proxy")
-            # No address: the cap by peer is the client's, which is not known yet.
-            return connections.refusalOf(None) or ProxyGate(accept, connections, self._clock)
+        def buildAdmitted(client: IAddress | None, connection: Connection) -> IProtocol | None:
+            return connection.admit(client) or build(client, connection)
 
-        return acceptGate
+        return lambda _proxy, connection: ProxyGate(buildAdmitted, connection, self._clock)
 
     def _isTrusted(self, address: object) -> bool:
         if isinstance(address, (IPv4Address, IPv6Address)):

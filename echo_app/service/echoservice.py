@@ -129,7 +129,7 @@ class EchoService(Service):
         self._responder = makeResponder(responder, reactor, responderTimeout)
         hasFaults = faults is not None or faultPreamble
         self._faults = FaultSet(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
-        self._logins = None if portal is None else Logins(portal, self._connections, reactor)
+        self._logins = None if portal is None else Logins(portal, reactor)
         self._factory = EchoFactory() if factory is None else factory
         if responder != "echo":
             self._factory.protocol = self._responder.stream

@@ -8,29 +8,41 @@ asks for does not exist, and costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IProtocolFactory,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.connections.limits import Limits
+from echo_app.connections.record import Ending
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
-from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.layer import replace
 
 if TYPE_CHECKING:
     from echo_app.access.login import Logins
+    from echo_app.connections.connection import Connection
     from echo_app.faults.faultset import FaultSet
-    from echo_app.interfaces import Accept, Build
+    from echo_app.interfaces import Build
     from echo_app.proxy.gate import ProxyHeaders
     from echo_app.tls.server import ServerTLS
+
+log = Logger()
 
 
 @implementer(IProtocolFactory)
 class Stack:
     """Makes the protocols of a listener's connections, with all layers below them; any endpoint takes it.
 
-    :param factory: makes the protocol on top. Connections with an ``EchoProtocol`` are counted.
+    :param factory: makes the protocol on top, which may be anything that provides ``IProtocol``.
     :param connections: the registry, which several stacks may share; None is one without caps.
     :param proxy: each connection begins with a header of the PROXY protocol; None is no header.
     :param tls: the connections use TLS; None is no TLS.
@@ -55,20 +67,15 @@ class Stack:
     ) -> None:
         self._factory = factory
         self.connections = connections or ConnectionRegistry(Limits())
+        self._proxy = proxy
         # From the protocol down: the last layer that is put in is the first that a byte meets.
         build: Build = self._buildProtocol
         for layer in layers:
             build = layer(build)
-        if faults is not None:
-            build = faults.layer(build, self.connections)
-        if logins is not None:
-            build = logins.layer(build)
-        accept: Accept = self._admitting(build)
-        if tls is not None:
-            accept = tls.layer(accept)
-        if proxy is not None:
-            accept = proxy.layer(accept, self.connections)
-        self._accept = accept
+        for own in (faults, logins, tls, proxy):
+            if own is not None:
+                build = own.layer(build)
+        self._build = build
 
     def doStart(self) -> None:
         """Starts the factory: a port listens with it."""
@@ -78,22 +85,74 @@ class Stack:
         """Stops the factory: a port does not listen with it any more."""
         self._factory.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
-        """Returns the lowest layer of a connection, with all others above it."""
-        return self._accept(addr)
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+        """Admits a connection, or refuses it; returns the protocol that makes its layers, or resets it."""
+        if self._proxy is None:
+            admitted = self.connections.admit(addr)
+        else:
+            admitted = self._proxy.expect(addr, self.connections)
+        return admitted if isinstance(admitted, Refusal) else Arrival(admitted, addr, self._build)
 
-    def _admitting(self, build: Build) -> Accept:
-        """Admits a connection before its upper layers are built, or refuses it."""
-
-        def accept(address: IAddress | None) -> IProtocol | None:
-            admitted = self.connections.admit(address)
-            return admitted if isinstance(admitted, Refusal) else build(address, admitted)
-
-        return accept
-
-    def _buildProtocol(self, address: IAddress | None, number: int) -> IProtocol | None:
+    def _buildProtocol(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
         protocol = self._factory.buildProtocol(address)  # type: ignore[arg-type]
-        if isinstance(protocol, EchoProtocol):
-            protocol.connections = self.connections
-            self.connections.number(protocol, number)
+        if protocol is not None:
+            connection.serve()
         return protocol
+
+
+@implementer(IProtocol, IHalfCloseableProtocol)
+class Arrival:
+    """Opens an admitted connection when its transport is there, and puts the lowest layer in its own place.
+
+    A transport that has no protocol to replace, such as one of a unit test, goes on to tell the arrival what
+    happens, which passes it on.
+
+    :param connection: the connection.
+    :param address: the peer's address.
+    :param build: makes the layers.
+    """
+
+    __slots__ = ("_address", "_build", "_connection", "transport")
+
+    transport: Any
+
+    def __init__(self, connection: Connection, address: IAddress | None, build: Build) -> None:
+        self._connection = connection
+        self._address = address
+        self._build = build
+
+    def makeConnection(self, transport: Any) -> None:
+        """Opens the connection, and connects the lowest layer."""
+        self.transport = below = transport
+        connection = self._connection
+        lowest: IProtocol | None = None
+        if connection.begin(below):
+            try:
+                lowest = self._build(self._address, connection)
+            except Exception:
+                log.failure("no protocol for a connection, which is reset")
+                connection.end(Ending.ERROR)
+        lowest = lowest or Refusal()
+        if not replace(below, self, lowest):
+            below.protocol = lowest
+        lowest.makeConnection(transport)
+
+    def connectionMade(self) -> None:
+        """Is not called: ``makeConnection`` does everything."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Passes input on."""
+        self.transport.protocol.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        """Passes the peer's end of stream on."""
+        self.transport.protocol.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """Passes our end of stream on."""
+        self.transport.protocol.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Passes the end on, and ends the connection."""
+        self.transport.protocol.connectionLost(reason)
+        self._connection.ended(reason)

@@ -13,13 +13,11 @@ from __future__ import annotations
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
 )
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.protocol import Protocol, ServerFactory
 from zope.interface import implementer
 
-from echo_app.connections.registry import ConnectionRegistry
 from echo_app.interfaces import IStreamTransport
-from echo_app.transport.sockets import keepUrgentDataInline, reset
+from echo_app.transport.sockets import keepUrgentDataInline
 
 
 @implementer(IHalfCloseableProtocol)
@@ -27,22 +25,18 @@ class EchoProtocol(Protocol):
     """Sends back what it receives (RFC 862, over a stream): every byte, in order, nothing else.
 
     A subclass answers otherwise by overriding ``dataReceived``, and produces otherwise by overriding
-    ``registerProducer``. One that overrides ``connectionMade``, ``connectionLost`` or
-    ``readConnectionLost`` calls up.
+    ``registerProducer``. One that overrides ``connectionMade`` or ``readConnectionLost`` calls up.
+
+    :cvar pending: answers that are under way, and of which nothing is written yet; a drain waits for them.
     """
 
     transport: IStreamTransport
-    connections: ConnectionRegistry | None = None
-    number: int | None = None
     pending = 0
 
     def connectionMade(self) -> None:
-        """Ties reading to writing, and counts the connection where it has a registry."""
+        """Ties reading to writing."""
         keepUrgentDataInline(self.transport)
         self.registerProducer()
-        if self.connections is not None and not self.connections.opened(self):
-            self.connections = None
-            reset(self.transport)
 
     def registerProducer(self) -> None:
         """Has the transport stop reading while its peer does not read."""
@@ -64,11 +58,6 @@ class EchoProtocol(Protocol):
         # With a streaming producer registered, loseConnection never closes.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Counts the end."""
-        if self.connections is not None:
-            self.connections.closed(self, reason)
 
 
 class EchoFactory(ServerFactory):

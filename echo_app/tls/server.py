@@ -24,7 +24,8 @@ from echo_app.tls.connection import TLSConnection
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 
-    from echo_app.interfaces import Accept
+    from echo_app.connections.connection import Connection
+    from echo_app.interfaces import Build
 
 log = Logger()
 
@@ -92,14 +93,14 @@ class ServerTLS:
         found = (group for group in groups if group in self._contexts)
         return self._contexts[next(found, DEFAULT_GROUP)]
 
-    def layer(self, accept: Accept) -> Accept:
-        """Puts TLS below the layers that `accept` makes."""
+    def layer(self, build: Build) -> Build:
+        """Puts TLS below the layers that `build` makes."""
 
-        def acceptTLS(address: IAddress | None) -> IProtocol | None:
-            protocol = accept(address)
+        def buildTLS(address: IAddress | None, connection: Connection) -> IProtocol | None:
+            protocol = build(address, connection)
             return None if protocol is None else TLSConnection(self, protocol)
 
-        return acceptTLS
+        return buildTLS
 
     def _load(self) -> dict[int, ssl.SSLContext]:
         certificate, key, clientCA = self._paths

@@ -9,6 +9,7 @@ are used. :func:`direct` puts it below the connections of a listening port, whic
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from errno import ENOBUFS
 from functools import partial
@@ -19,6 +20,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from echo_app.transport.acceptor import Acceptor
+from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.poller import HAS_EPOLL, NestedPoller
 from echo_app.transport.sockets import CountingUNIXServer
 
@@ -27,7 +29,7 @@ from echo_app.transport.sockets import CountingUNIXServer
 READ = 128 * 1024
 
 
-class _DirectTransport(tcp.Server):
+class _DirectTransport(CarryingTransport):
     """A server's transport that sends what is written at once, and is polled by a nested poller.
 
     Where that would differ from the inherited path, it is the inherited path: while anything waits to
@@ -140,9 +142,11 @@ class DirectServer(_DirectTransport):
     """The direct path over TCP.
 
     :ivar error: the number of the first error that ended it; 0 if there was none.
+    :cvar isUrgentDataInline: the socket has inherited SO_OOBINLINE from the port's.
     """
 
     error = 0
+    isUrgentDataInline = True
 
     def doRead(self) -> Any:
         """Reads, and passes on, what has come."""
@@ -177,7 +181,7 @@ class DirectUNIXServer(_DirectTransport, CountingUNIXServer):
 
 # By the transport that a port of Twisted's makes: the one on the direct path, and the one on Twisted's own.
 _TRANSPORTS: dict[object, tuple[type[tcp.Server], type[tcp.Server]]] = {
-    tcp.Server: (DirectServer, tcp.Server),
+    tcp.Server: (DirectServer, CarryingTransport),
     unix.Server: (DirectUNIXServer, CountingUNIXServer),
 }
 
@@ -208,6 +212,8 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
     poller = NestedPoller(port.reactor)
     port.transport = partial(derive(onDirectPath), poller=poller)
     _move(port, poller)
+    if onDirectPath is DirectServer:
+        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     isTwisteds = type(port) is tcp.Port
     if isTwisteds:
         port.doRead = Acceptor(port).doRead

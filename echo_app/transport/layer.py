@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from twisted.protocols.policies import ProtocolWrapper
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
@@ -22,6 +24,28 @@ def bottomOf(transport: object) -> Any:
     """Returns the lowest transport: the reactor's, unless somebody hides it."""
     *_, bottom = downFrom(transport)
     return bottom
+
+
+def topOf(transport: Any) -> tuple[Any, Any]:
+    """Returns the protocol on top of a transport, above all layers, and the transport of that protocol."""
+    protocol = _above(transport)
+    while isinstance(protocol, (Layer, ProtocolWrapper)):
+        transport, protocol = protocol, _above(protocol)
+    return protocol, transport
+
+
+def _above(transport: object) -> Any:
+    name = "wrappedProtocol" if isinstance(transport, ProtocolWrapper) else "protocol"
+    return getattr(transport, name, None)
+
+
+def replace(transport: object, protocol: object, other: object) -> bool:
+    """Puts another protocol in the place of a transport's; returns whether that was the protocol there."""
+    for name in ("protocol", "wrappedProtocol"):
+        if getattr(transport, name, None) is protocol:
+            setattr(transport, name, other)
+            return True
+    return False
 
 
 class Layer:

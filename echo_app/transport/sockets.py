@@ -22,6 +22,7 @@ from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
 from echo_app.interfaces import ITLSTransport
+from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf, downFrom
 
 # struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
@@ -72,7 +73,7 @@ class Progress:
     held: int = 0
 
 
-class CountingUNIXServer(unix.Server):
+class CountingUNIXServer(CarryingTransport, unix.Server):
     """A UNIX transport that counts what moves: the bytes that it reads, and those that it writes."""
 
     received = 0
@@ -124,10 +125,10 @@ def reset(transport: ITCPTransport) -> None:
         descriptor.connectionLost(Failure(ConnectionAborted()))
 
 
-def whenLost(transport: object, function: Callable[[], object]) -> None:
-    """Calls a function once, when a connection has ended, whatever its protocol is by then.
+def whenLost(transport: object, function: Callable[[Failure], object]) -> None:
+    """Calls a function once, with the reason, when a connection has ended, whatever its protocol is by then.
 
-    It is an attribute of the instance, at the bottom of what transports there are: see the PROXY gate's.
+    It is an attribute of the instance, as those of the PROXY gate are; the lowest of the transports has it.
     """
     bottom = bottomOf(transport)
     connectionLost = bottom.connectionLost
@@ -138,7 +139,7 @@ def whenLost(transport: object, function: Callable[[], object]) -> None:
         try:
             connectionLost(reason)
         finally:
-            function()
+            function(reason)
 
     bottom.connectionLost = lost
 
@@ -147,9 +148,10 @@ def keepUrgentDataInline(transport: object) -> None:
     """Makes urgent data (RFC 6093) bytes like the others, in their place, instead of losing them.
 
     It is set on each connection because UNIX sockets, unlike TCP ones, do not inherit it from the
-    listening socket, and because a bare protocol's listener does not have it.
+    listening socket, and because a bare protocol's listener does not have it. Where the connection has
+    inherited it, the transport says so.
     """
-    sock = socketOf(transport)
+    sock = None if getattr(transport, "isUrgentDataInline", False) else socketOf(transport)
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 

@@ -6,15 +6,17 @@ from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.cli import tap
+from echo_app.connections.connection import Connection
+from echo_app.connections.limits import Limits
 from echo_app.connections.record import ConnectionRecord
 from echo_app.connections.registry import ConnectionRegistry
-from echo_app.stream.protocol import EchoProtocol
+from echo_app.interfaces import IStreamTransport
 from echo_app.transport.sockets import Progress
 
 
@@ -27,7 +29,7 @@ def withoutSignals(case: SynchronousTestCase) -> list[str]:
 
 
 class FakeConnection:
-    """An ``EchoProtocol`` and its transport, as far as limits, time-outs and a drain look at them.
+    """A connection's transport and protocol, as far as limits, time-outs and a drain look at them.
 
     :ivar progress: what the kernel would say of it; None is a transport without a socket.
     :ivar done: what was asked of it, in order.
@@ -38,25 +40,25 @@ class FakeConnection:
         self.progress: Progress | None = Progress(0, 0, 0, 0)
         self.done: list[str] = []
         self.pending = 0
-        self.number: int | None = None
         self.record = ConnectionRecord(0.0, 0.0)
-        self.transport = self
+        self.protocol = self
         self._counts = counts
         self._host = host
 
-    @property
-    def protocol(self) -> EchoProtocol:
-        """Itself, to a type checker."""
-        return cast(EchoProtocol, self)
-
     def open(self) -> FakeConnection:
-        """Is counted as open."""
-        self._counts.opened(self.protocol)
+        """Is admitted, opened and served."""
+        connection = self._counts.admit(self.getPeer())
+        assert isinstance(connection, Connection)
+        if connection.begin(cast(IStreamTransport, self)):
+            connection.serve()
         return self
 
+    def connectionLost(self, reason: Failure) -> None:
+        """The transport's."""
+
     def end(self, why: type[Exception] = ConnectionDone) -> None:
-        """Is counted as closed."""
-        self._counts.closed(self.protocol, Failure(why()))
+        """Ends."""
+        self.connectionLost(Failure(why()))
 
     def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0, held: int = 0) -> None:
         """Sets what the kernel says, totals and queues, and what layers do."""
@@ -84,6 +86,21 @@ class FakeConnection:
         self.done.append("end of stream")
 
 
+def opened(factory: IProtocolFactory, peer: IAddress | None = None) -> Transport:
+    """Returns the transport of a connection that a factory has accepted."""
+    transport = Transport(PROXY if peer is None else peer)
+    protocol = factory.buildProtocol(transport.getPeer())
+    assert protocol is not None
+    transport.protocol = protocol
+    protocol.makeConnection(transport)
+    return transport
+
+
+def numbered(number: int) -> Connection:
+    """Returns a connection with this number."""
+    return Connection(ConnectionRegistry(Limits()), number)
+
+
 def progressOf(transport: FakeConnection) -> Progress | None:
     """Stands in for ``echo_app.transport.sockets.progressOf``."""
     return transport.progress
@@ -108,6 +125,10 @@ class Transport(StringTransport):
 
     def fileno(self) -> int:
         return self._number
+
+    def unregisterProducer(self) -> None:
+        """Forgets the producer; a reactor's transports take it also where there is none."""
+        self.producer = None
 
     def loseWriteConnection(self) -> None:
         """Half-closes; the connection goes on until the peer's end."""

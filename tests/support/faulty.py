@@ -17,6 +17,7 @@ from zope.interface import implementer
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.spec import parseFault
+from tests.support.fakes import numbered
 
 # Seconds by which a sum of times may be off.
 _ROUNDING = 1e-9
@@ -109,7 +110,7 @@ class Above(Protocol):
         self.told.append("lost")
 
 
-class Connection:
+class FaultyConnection:
     """A connection with faults, between a :class:`Wire` and a protocol.
 
     :param specs: the faults.
@@ -131,8 +132,8 @@ class Connection:
         transport: Any = self.wire
         self.above = Above(self.clock) if protocol is None else protocol
         faults = [parseFault(spec) for spec in specs]
-        build = Faulty(lambda _address, _number: self.above, self.clock, lambda: faults, seed, cap)
-        below: Any = build(None, number)
+        build = Faulty(lambda _address, _connection: self.above, self.clock, lambda: faults, seed, cap)
+        below: Any = build(None, numbered(number))
         self.below = below
         self.below.makeConnection(transport)
 

@@ -109,7 +109,7 @@ class LoginTestCase(SynchronousTestCase):
     def begin(self, portal: Any, **limits: Any) -> None:
         """Has logins checked by this portal from now on."""
         self.counts = ConnectionRegistry(Limits(**limits), self.clock.seconds, logConnections=True)
-        self.logins = Logins(cast(Portal, portal), self.counts, self.clock)
+        self.logins = Logins(cast(Portal, portal), self.clock)
         self.top = EchoFactory()
         self.factory = Stack(self.top, self.counts, logins=self.logins)
 
@@ -155,7 +155,7 @@ class LoginTestCase(SynchronousTestCase):
 class RightTests(LoginTestCase):
     def test_interfaces(self) -> None:
         """A protocol that hears of half-closes and handshakes."""
-        gate = self.factory.buildProtocol(None)
+        gate = self.connect().protocol
         for interface in (IProtocol, IHalfCloseableProtocol, IHandshakeListener):
             verifyObject(interface, gate)
 
@@ -467,7 +467,7 @@ class FailingTests(LoginTestCase):
     def test_noCheckerForPasswords(self) -> None:
         """A portal that checks no passwords is refused when the service is made."""
         portal = Portal(EchoRealm(), [AllowAnonymousAccess()])
-        self.assertRaises(ValueError, Logins, portal, self.counts, self.clock)
+        self.assertRaises(ValueError, Logins, portal, self.clock)
 
 
 class ReloadTests(LoginTestCase):
@@ -498,7 +498,6 @@ class LogoutTests(LoginTestCase):
         for _ in range(2):
             transport.end(ConnectionDone())
             transport.ended = False
-            self.counts.open[transport.protocol] = None
         self.assertEqual(portal.left, 1)
 
     def test_refusedBehind(self) -> None:
@@ -506,7 +505,7 @@ class LogoutTests(LoginTestCase):
         portal = FakePortal()
         portal.answers.append(succeed(portal.avatar()))
         self.begin(portal)
-        refusing = [lambda _build: lambda _address, _number: Refusal()]
+        refusing = [lambda _build: lambda *_: Refusal()]
         self.factory = Stack(EchoFactory(), self.counts, logins=self.logins, layers=refusing)
         transport = self.connect(RIGHT)
         self.assertTrue(transport.disconnected)

@@ -56,11 +56,10 @@ class RecorderTests(SynchronousTestCase):
         record = recorder.begin()
         clock.rightNow -= 3600
         elapsed.advance(1.5)
-        record.user, record.faults = "someone", ["latency=50ms"]
+        record.faults = ["latency=50ms"]
         record.end(Ending.STALL)
         recorder.write(record, {"bytes_in": 7})
         expected = {
-            "user": "someone",
             "start": "2001-09-09T01:46:40.062Z",
             "seconds": 1.5,
             "ended": "stall",

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor, tcp
+from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IStreamServerEndpoint
@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from echo_app.accesslog.recorder import Recorder
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.direct import DirectServer, DirectUNIXServer
 from echo_app.transport.sockets import CountingUNIXServer
 from tests.support.certificates import Authority
@@ -106,14 +107,14 @@ class TransportTests(RecordedTestCase):
         """Without a log they are what they are without any of this."""
         kinds = self.kinds(accessLog=None)
         self.assertEqual([kind.func for kind in kinds], [DirectServer, DirectUNIXServer])
-        self.assertEqual(self.kinds(accessLog=None, direct=False), [tcp.Server, CountingUNIXServer])
+        self.assertEqual(self.kinds(accessLog=None, direct=False), [CarryingTransport, CountingUNIXServer])
 
     def test_on(self) -> None:
         """With one they are the same with another end: what moves bytes is not overridden."""
         moving = ("doRead", "doWrite", "write", "writeSomeData", "writeSequence", "resumeProducing")
         for isDirect, plain in (
             (True, (DirectServer, DirectUNIXServer)),
-            (False, (tcp.Server, CountingUNIXServer)),
+            (False, (CarryingTransport, CountingUNIXServer)),
         ):
             for kind, expected in zip(self.kinds(direct=isDirect), plain, strict=True):
                 self.assertEqual(isinstance(kind, partial), isDirect)

@@ -23,7 +23,7 @@ from echo_app.proxy.gate import ProxyGate
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Keepalive
-from tests.support.fakes import withoutSignals
+from tests.support.fakes import opened, withoutSignals
 from tests.unit.cli.test_options import parsed
 from tests.unit.service.test_echoservice import FakePort
 from twisted import plugins
@@ -82,14 +82,14 @@ class MakeServiceTests(TestCase):
         for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint", "endpointFromDescription"):
             self.patch(tap, name, Endpoint)
         self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
-        built = [each.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1)) for each in listened]
+        built = [opened(each).protocol for each in listened]
         self.assertEqual([type(each) for each in built], [ProxyGate, ProxyGate, EchoProtocol])
         self.make("--proxy-protocol", "--port", "1", "--trust-proxy", "192.0.2.0/24")
         for factory, hosts in ((listened[0], ["127.0.0.1"]), (listened[-1], ["192.0.2.1"])):
             trusted = [
                 host
                 for host in ("127.0.0.1", "192.0.2.1")
-                if isinstance(factory.buildProtocol(IPv4Address("TCP", host, 1)), ProxyGate)
+                if isinstance(opened(factory, IPv4Address("TCP", host, 1)).protocol, ProxyGate)
             ]
             self.assertEqual(trusted, hosts)
 

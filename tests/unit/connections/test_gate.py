@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from echo_app.connections.connection import Connection
 from echo_app.connections.gate import Gate
 from echo_app.connections.limits import Limits
 from echo_app.connections.record import Ending
@@ -46,9 +47,9 @@ class GateTests(SynchronousTestCase):
     def gate(self, build: Build) -> Build:
         """Puts a gate before what was there."""
 
-        def built(_address: IAddress | None, number: int) -> WordGate:
-            self.numbers.append(number)
-            return WordGate(lambda peer: build(peer, number), self.counts, self.clock)
+        def built(_address: IAddress | None, connection: Connection) -> WordGate:
+            self.numbers.append(connection.number)
+            return WordGate(build, connection, self.clock)
 
         return built
 

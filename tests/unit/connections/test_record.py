@@ -3,6 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -109,10 +110,11 @@ class AdmittedTests(SynchronousTestCase):
         """Connections are numbered as they are admitted; one that is refused has no number, and a reason."""
         first, record = self.connect(self.factory)
         _, refused = self.connect(self.factory)
-        first.protocol.connectionLost()
+        self.assertEqual(([each.number for each in self.counts.open], record.ended), ([1], None))
+        first.end(ConnectionDone())
         _, short = self.connect(self.factory, 99)
         _, last = self.connect(self.factory)
-        self.assertEqual([each.number for each in (record, refused, short, last)], [1, None, None, 3])
+        self.assertEqual([each.number for each in self.counts.open], [3])
         self.assertEqual((refused.ended, refused.detail), (Ending.LIMIT, "max-connections"))
         self.assertEqual((short.ended, short.detail), (Ending.LIMIT, "descriptors"))
         self.assertIsNone(last.ended)
@@ -121,16 +123,18 @@ class AdmittedTests(SynchronousTestCase):
         """Behind a gate it is numbered when it is handed over, and what the gate read is known."""
         header = b"PROXY TCP4 192.0.2.1 127.0.0.1 4242 8080\r\n"
         transport, record = self.connect(self.gates)
-        self.assertIsNone(record.number)
+        (connection,) = self.counts.open
+        self.assertEqual(connection.number, 0)
         transport.protocol.dataReceived(header + b"rest")
-        self.assertEqual((record.number, record.prefix, record.ended), (1, len(header), None))
+        self.assertEqual(connection.number, 1)
+        self.assertEqual((record.prefix, record.ended), (len(header), None))
 
     def test_gateEnds(self) -> None:
         """A gate that closes says which one it was, and why."""
         transport, record = self.connect(self.gates)
         transport.protocol.dataReceived(b"P")
         self.clock.advance(PATIENCE)
-        self.assertEqual((record.number, record.ended, record.detail), (None, Ending.HEADER, "timeout"))
+        self.assertEqual((record.ended, record.detail), (Ending.HEADER, "timeout"))
         transport, record = self.connect(self.gates)
         transport.protocol.dataReceived(b"junk")
         self.assertEqual((record.ended, bool(record.detail)), (Ending.HEADER, True))

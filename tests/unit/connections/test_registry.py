@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -11,8 +11,11 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.networks import Access
+from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
+from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry, ReasonCounter
+from echo_app.interfaces import IStreamTransport
 from tests.support.fakes import FakeConnection
 
 
@@ -57,10 +60,10 @@ class ConnectionRegistryTests(SynchronousTestCase):
         counts = self.counts(maxConnections=2)
         first, _ = (FakeConnection(counts).open() for _ in range(2))
         address = first.getPeer()
-        self.assertIsNotNone(counts.refusalOf(address))
+        self.assertIsInstance(counts.admit(address), Refusal)
         self.assertEqual(counts.refused.byReason, {"max-connections": 1})
         first.end()
-        self.assertIsNone(counts.refusalOf(address))
+        self.assertIsInstance(counts.admit(address), Connection)
         self.assertEqual((len(counts.open), counts.accepted), (1, 2))
 
     def test_capByPeer(self) -> None:
@@ -76,10 +79,10 @@ class ConnectionRegistryTests(SynchronousTestCase):
             (IPv6Address("TCP", "2001:db8:0:1::1", 1), True),
             (UNIXAddress(b"/x"), True),
         ):
-            self.assertEqual(counts.refusalOf(host) is None, admitted, host)
+            self.assertEqual(isinstance(counts.admit(host), Connection), admitted, host)
         self.assertEqual(counts.refused.byReason, {"max-connections-per-peer": 3})
         four.end()
-        self.assertIsNone(counts.refusalOf(four.getPeer()))
+        self.assertIsInstance(counts.admit(four.getPeer()), Connection)
         self.assertEqual(list(counts.perPeer), ["2001:db8::/64"])
 
     def test_oneOfTwo(self) -> None:
@@ -97,7 +100,9 @@ class ConnectionRegistryTests(SynchronousTestCase):
         for fileno, served in ((47, True), (48, False)):
             connection = FakeConnection(counts)
             connection.fileno = lambda fileno=fileno: fileno  # type: ignore[attr-defined]
-            self.assertEqual(counts.opened(connection.protocol), served)
+            before = len(counts.open)
+            connection.open()
+            self.assertEqual(len(counts.open) > before, served)
         self.assertEqual(counts.refused.byReason, {"descriptors": 1})
         self.assertEqual((len(counts.open), counts.accepted), (1, 1))
 
@@ -137,19 +142,28 @@ class AccessTests(SynchronousTestCase):
         counts = ConnectionRegistry(Limits(maxConnections=1), access=access)
         FakeConnection(counts, "198.51.100.1").open()
         with capturedLogs() as events:
-            self.assertIsNotNone(counts.refusalOf(IPv6Address("TCP", "::ffff:192.0.2.1", 1)))
+            self.assertIsInstance(counts.admit(IPv6Address("TCP", "::ffff:192.0.2.1", 1)), Refusal)
         self.assertEqual(counts.refused.byReason, {"denied": 1})
         self.assertEqual([event["last"] for event in events], [" (the last one: 192.0.2.1:1)"])
 
     def test_unknown(self) -> None:
-        """One whose address is not known yet is judged later."""
-        counts = ConnectionRegistry(Limits(), access=Access(allow=["192.0.2.1"]))
-        self.assertIsNone(counts.refusalOf(None))
+        """A connection whose peer is not known yet is judged when it is, and numbered then."""
+        counts = ConnectionRegistry(Limits(maxConnections=1), access=Access(allow=["192.0.2.1"]))
+        connection = counts.expect()
+        assert isinstance(connection, Connection)
+        connection.begin(cast(IStreamTransport, FakeConnection(counts)))
+        self.assertIsInstance(counts.expect(), Refusal)
+        self.assertIsInstance(connection.admit(IPv4Address("TCP", "192.0.2.2", 1)), Refusal)
+        self.assertEqual(connection.number, 0)
+        self.assertIsNone(connection.admit(IPv4Address("TCP", "192.0.2.1", 1)))
+        self.assertEqual(connection.number, 1)
 
     def test_user(self) -> None:
         """Who a peer is, is logged where connections are, escaped."""
         for isAsked in (False, True):
             counts = ConnectionRegistry(Limits(), logConnections=isAsked)
             with capturedLogs() as events:
-                counts.loggedIn(IPv4Address("TCP", "192.0.2.1", 1), "a\x1bb")
-            self.assertEqual([event["user"] for event in events], ["a\\x1bb"] if isAsked else [])
+                FakeConnection(counts).open()
+                next(iter(counts.open)).loggedIn("a\x1bb")
+            users = [event["user"] for event in events if "user" in event]
+            self.assertEqual(users, ["a\\x1bb"] if isAsked else [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -56,7 +55,7 @@ class FaultSetTests(SynchronousTestCase):
     def test_none(self) -> None:
         """Without a plan the protocol of a connection is the plain one."""
         self.start()
-        self.assertIs(type(self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))), EchoProtocol)
+        self.assertIs(type(self.connect().protocol), EchoProtocol)
 
     def test_some(self) -> None:
         """A connection that no fault applies to has the plain protocol, and another one a layer before it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import sqrt
-from typing import Any
 
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -18,8 +17,8 @@ from echo_app.faults.shaper import TURN
 from echo_app.faults.spec import parseFault
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
-from tests.support.fakes import Transport
-from tests.support.faulty import Connection, gaps, sizes
+from tests.support.fakes import Transport, numbered
+from tests.support.faulty import FaultyConnection, gaps, sizes
 from tests.support.properties import given, settings
 
 # Specs whose combinations pass a kilobyte, in the end, in one direction.
@@ -40,14 +39,16 @@ class ChoiceTests(SynchronousTestCase):
     def build(self, *specs: str, number: int = 1, seed: int = 0) -> object:
         """Returns what is built for a connection."""
         faults = [parseFault(spec) for spec in specs]
-        return Faulty(lambda _address, _number: EchoProtocol(), Clock(), lambda: faults, seed)(None, number)
+        build = Faulty(lambda *_: EchoProtocol(), Clock(), lambda: faults, seed)
+        return build(None, numbered(number))
 
     def test_plain(self) -> None:
         """A connection without faults has the plain protocol on the plain transport, with nothing between."""
         factory = Stack(EchoFactory(), layers=[lambda build: Faulty(build, Clock(), lambda: [], 0)])
         transport = Transport()
-        protocol: Any = factory.buildProtocol(transport.getPeer())
-        protocol.makeConnection(transport)
+        transport.protocol = factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        protocol = transport.protocol
         self.assertIs(type(protocol), EchoProtocol)
         self.assertIs(protocol.transport, transport)
         self.assertIs(transport.producer, transport)
@@ -78,11 +79,11 @@ class ChoiceTests(SynchronousTestCase):
     def test_current(self) -> None:
         """A connection has the faults that there are when it is made."""
         faults: list[Fault] = []
-        build = Faulty(lambda _address, _number: EchoProtocol(), Clock(), lambda: faults, 0)
-        first = build(None, 1)
+        build = Faulty(lambda *_: EchoProtocol(), Clock(), lambda: faults, 0)
+        first = build(None, numbered(1))
         faults.append(parseFault("stall"))
         self.assertIs(type(first), EchoProtocol)
-        self.assertIsInstance(build(None, 2), FaultLayer)
+        self.assertIsInstance(build(None, numbered(2)), FaultLayer)
 
     def test_since(self) -> None:
         """Numbers of connections count from where the faults do, in what is drawn for them too."""
@@ -90,7 +91,7 @@ class ChoiceTests(SynchronousTestCase):
         def chosen(specs: str, since: int) -> list[int]:
             faults = [parseFault(specs)]
             build = Faulty(lambda *_: EchoProtocol(), Clock(), lambda: faults, 0, since=lambda: since)
-            return [n for n in range(1, 101) if isinstance(build(None, since + n), FaultLayer)]
+            return [n for n in range(1, 101) if isinstance(build(None, numbered(since + n)), FaultLayer)]
 
         self.assertEqual(chosen("stall,connections=2-3", 7), [2, 3])
         self.assertEqual(chosen("stall,probability=20%", 7), chosen("stall,probability=20%", 0))
@@ -99,7 +100,7 @@ class ChoiceTests(SynchronousTestCase):
 class LatencyTests(SynchronousTestCase):
     def test_out(self) -> None:
         """An answer comes that much later, and so does the next one, however soon it follows."""
-        connection = Connection("latency=50ms")
+        connection = FaultyConnection("latency=50ms")
         connection.transport.write(b"a")
         connection.run(0.02)
         connection.transport.write(b"b")
@@ -108,7 +109,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_in(self) -> None:
         """With a direction it is what comes from the peer that is late, and the answer is not."""
-        connection = Connection("latency=50ms,direction=in")
+        connection = FaultyConnection("latency=50ms,direction=in")
         connection.below.dataReceived(b"question")
         connection.transport.write(b"answer")
         connection.run(0.1)
@@ -117,14 +118,14 @@ class LatencyTests(SynchronousTestCase):
 
     def test_sum(self) -> None:
         """Two of them add up."""
-        connection = Connection("latency=50ms", "latency=20ms")
+        connection = FaultyConnection("latency=50ms", "latency=20ms")
         connection.transport.write(b"a")
         connection.run(0.1)
         self.assertEqual(connection.wire.pieces, [(0.07, b"a")])
 
     def test_jitter(self) -> None:
         """Each answer is late by its own time within the range, evenly spread, and never overtaken."""
-        connection = Connection("latency=50ms,jitter=20ms")
+        connection = FaultyConnection("latency=50ms,jitter=20ms")
         sent = []
         for _ in range(200):
             sent.append(connection.clock.seconds())
@@ -137,7 +138,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """What would be earlier by its jitter waits for what was before it."""
-        connection = Connection("latency=50ms,jitter=50ms")
+        connection = FaultyConnection("latency=50ms,jitter=50ms")
         data = [bytes([n]) for n in range(100)]
         for each in data:
             connection.transport.write(each)
@@ -146,7 +147,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """The end of a stream is as late as its bytes, be there none."""
-        connection = Connection("latency=1s", "latency=2s,direction=in", protocol=EchoProtocol())
+        connection = FaultyConnection("latency=1s", "latency=2s,direction=in", protocol=EchoProtocol())
         connection.below.readConnectionLost()
         connection.run(2.9)
         self.assertEqual(connection.wire.done, [])
@@ -155,7 +156,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_oneTimer(self) -> None:
         """However much is late, one timer waits."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         for _ in range(10):
             connection.transport.write(b"x")
             connection.clock.advance(0.01)
@@ -163,7 +164,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_times(self) -> None:
         """After some time, for some time, periodically: other bytes pass at once."""
-        connection = Connection("latency=5ms,after=1s,for=20ms,every=100ms")
+        connection = FaultyConnection("latency=5ms,after=1s,for=20ms,every=100ms")
         for moment in (0.999, 1.001, 1.019, 1.021, 1.101, 1.121):
             connection.run(moment - connection.clock.seconds())
             connection.transport.write(b"x")
@@ -172,7 +173,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_afterBytes(self) -> None:
         """It begins with a byte, to the byte, wherever reads end."""
-        connection = Connection("latency=50ms,after=3B")
+        connection = FaultyConnection("latency=50ms,after=3B")
         connection.transport.write(b"abcdef")
         connection.run(0.1)
         self.assertEqual(connection.wire.pieces, [(0, b"abc"), (0.05, b"def")])
@@ -181,7 +182,7 @@ class LatencyTests(SynchronousTestCase):
 class BandwidthTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """Bytes pass at the rate, in pieces of a tick, and never ahead of it."""
-        connection = Connection("bandwidth=100kB/s")
+        connection = FaultyConnection("bandwidth=100kB/s")
         connection.transport.write(bytes(200_000))
         connection.run(2.01)
         passed = 0
@@ -193,14 +194,14 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """A timer that comes late makes a transfer no slower in the end."""
-        connection = Connection("bandwidth=100kB/s")
+        connection = FaultyConnection("bandwidth=100kB/s")
         connection.transport.write(bytes(100_000))
         connection.run(1, late=0.25)
         self.assertEqual(len(connection.wire.written), 100_000)
 
     def test_lateAmongOthers(self) -> None:
         """Nor does it when more comes meanwhile."""
-        connection = Connection("bandwidth=100kB/s")
+        connection = FaultyConnection("bandwidth=100kB/s")
         for _ in range(10):
             connection.transport.write(bytes(20_000))
             connection.run(0.1, late=0.1)
@@ -209,7 +210,7 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """What was not used while there was nothing to send is lost: there is no burst after it."""
-        connection = Connection("bandwidth=100kB/s")
+        connection = FaultyConnection("bandwidth=100kB/s")
         connection.transport.write(bytes(1000))
         connection.run(5)
         connection.wire.pieces.clear()
@@ -219,7 +220,7 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_paused(self) -> None:
         """Nor is there one after the transport below was full."""
-        connection = Connection("bandwidth=100kB/s")
+        connection = FaultyConnection("bandwidth=100kB/s")
         connection.transport.write(bytes(100_000))
         connection.wire.producer.pauseProducing()
         connection.run(5)
@@ -230,21 +231,21 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_stalled(self) -> None:
         """Nor after a stall."""
-        connection = Connection("bandwidth=100kB/s,direction=out", "stall,for=5s")
+        connection = FaultyConnection("bandwidth=100kB/s,direction=out", "stall,for=5s")
         connection.transport.write(bytes(100_000))
         connection.run(5.051)
         self.assertEqual(len(connection.wire.written), 5000)
 
     def test_slow(self) -> None:
         """Under a byte a tick they pass one by one."""
-        connection = Connection("bandwidth=2B/s")
+        connection = FaultyConnection("bandwidth=2B/s")
         connection.transport.write(b"abc")
         connection.run(2)
         self.assertEqual(connection.wire.pieces, [(0.5, b"a"), (1.0, b"b"), (1.5, b"c")])
 
     def test_both(self) -> None:
         """Without a direction it is the rate of either one."""
-        connection = Connection("bandwidth=100kB/s", protocol=EchoProtocol())
+        connection = FaultyConnection("bandwidth=100kB/s", protocol=EchoProtocol())
         connection.below.dataReceived(bytes(100_000))
         connection.run(1.1)
         self.assertEqual(len(connection.wire.written), 100_000)
@@ -254,7 +255,7 @@ class BandwidthTests(SynchronousTestCase):
 class ChopTests(SynchronousTestCase):
     def test_sizes(self) -> None:
         """What is written has these sizes and these gaps, and leaves at once as a segment."""
-        connection = Connection("chop=2-5,gap=5ms")
+        connection = FaultyConnection("chop=2-5,gap=5ms")
         connection.transport.write(bytes(300))
         connection.run(1)
         found = sizes(connection.wire.pieces)
@@ -265,7 +266,7 @@ class ChopTests(SynchronousTestCase):
 
     def test_withoutGap(self) -> None:
         """Without a gap, too, no two pieces are written in one turn of the reactor."""
-        connection = Connection("chop=1")
+        connection = FaultyConnection("chop=1")
         connection.transport.write(b"abc")
         self.assertEqual(connection.wire.written, b"a")
         connection.transport.write(b"d")
@@ -275,7 +276,7 @@ class ChopTests(SynchronousTestCase):
 
     def test_littleByLittle(self) -> None:
         """What is there is not kept waiting for a whole piece; a piece never reaches over a cut."""
-        connection = Connection("chop=10")
+        connection = FaultyConnection("chop=10")
         for _ in range(6):
             connection.transport.write(b"abcd")
             connection.run(0.01)
@@ -283,7 +284,7 @@ class ChopTests(SynchronousTestCase):
 
     def test_bandwidth(self) -> None:
         """A piece passes when its last byte has come through a line of that rate."""
-        connection = Connection("chop=100", "bandwidth=1kB/s,direction=out")
+        connection = FaultyConnection("chop=100", "bandwidth=1kB/s,direction=out")
         connection.transport.write(bytes(300))
         connection.run(0.4)
         self.assertEqual(connection.wire.pieces, [(0.1, bytes(100)), (0.2, bytes(100)), (0.3, bytes(100))])
@@ -292,7 +293,7 @@ class ChopTests(SynchronousTestCase):
 class CorruptTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """So many bytes are others, within three standard deviations, and none is missing."""
-        connection = Connection("corrupt=1e-3", protocol=EchoProtocol())
+        connection = FaultyConnection("corrupt=1e-3", protocol=EchoProtocol())
         for _ in range(16):
             connection.below.dataReceived(bytes(1 << 16))
         wrong = (1 << 20) - connection.wire.written.count(0)
@@ -301,8 +302,8 @@ class CorruptTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """The same fault twice is twice as many, and not none."""
-        once = Connection("corrupt=1")
-        twice = Connection("corrupt=1", "corrupt=1")
+        once = FaultyConnection("corrupt=1")
+        twice = FaultyConnection("corrupt=1", "corrupt=1")
         for connection in (once, twice):
             connection.transport.write(bytes(1000))
         self.assertEqual(once.wire.written.count(0), 0)
@@ -311,7 +312,7 @@ class CorruptTests(SynchronousTestCase):
 
     def test_after(self) -> None:
         """It begins with a byte."""
-        connection = Connection("corrupt=1,after=3B")
+        connection = FaultyConnection("corrupt=1,after=3B")
         connection.transport.write(bytes(2))
         connection.transport.write(bytes(4))
         self.assertEqual(connection.wire.written[:3], bytes(3))
@@ -320,7 +321,7 @@ class CorruptTests(SynchronousTestCase):
     def test_timeFromAByte(self) -> None:
         """Its time counts from that byte, and not from the first one that is hit."""
         for seed in range(10):
-            connection = Connection("corrupt=30%,after=3B,for=1s", seed=seed)
+            connection = FaultyConnection("corrupt=30%,after=3B,for=1s", seed=seed)
             connection.transport.write(bytes(4))
             connection.clock.advance(1.5)
             connection.transport.write(bytes(100))
@@ -328,11 +329,11 @@ class CorruptTests(SynchronousTestCase):
 
     def test_neighbours(self) -> None:
         """Each connection, and each direction, has its own wrong bytes."""
-        first, second = Connection("corrupt=0.5"), Connection("corrupt=0.5", number=2)
+        first, second = FaultyConnection("corrupt=0.5"), FaultyConnection("corrupt=0.5", number=2)
         for connection in (first, second):
             connection.transport.write(bytes(100))
         self.assertNotEqual(first.wire.written, second.wire.written)
-        third = Connection("corrupt=0.5,direction=in")
+        third = FaultyConnection("corrupt=0.5,direction=in")
         third.below.dataReceived(bytes(100))
         self.assertNotEqual(third.above.received, first.wire.written)
 
@@ -340,7 +341,7 @@ class CorruptTests(SynchronousTestCase):
 class StallTests(SynchronousTestCase):
     def test_period(self) -> None:
         """It is the first second of every five, from the connection's beginning on."""
-        connection = Connection("stall,for=1s,every=5s", protocol=EchoProtocol())
+        connection = FaultyConnection("stall,for=1s,every=5s", protocol=EchoProtocol())
         for _ in range(10):
             connection.below.dataReceived(b"x")
             connection.run(1)
@@ -349,7 +350,7 @@ class StallTests(SynchronousTestCase):
 
     def test_reading(self) -> None:
         """It stops reading, too, so that the peer's sending stops at the kernel's buffers."""
-        connection = Connection("stall,for=1s", protocol=EchoProtocol())
+        connection = FaultyConnection("stall,for=1s", protocol=EchoProtocol())
         connection.below.dataReceived(b"x")
         self.assertEqual(connection.wire.done, ["pause"])
         connection.clock.advance(1)
@@ -358,7 +359,7 @@ class StallTests(SynchronousTestCase):
 
     def test_out(self) -> None:
         """With a direction it stops answering, and reads on."""
-        connection = Connection("stall,direction=out", protocol=EchoProtocol())
+        connection = FaultyConnection("stall,direction=out", protocol=EchoProtocol())
         connection.below.dataReceived(b"x")
         connection.clock.advance(1000)
         self.assertEqual(connection.wire.pieces, [])
@@ -367,7 +368,7 @@ class StallTests(SynchronousTestCase):
 
     def test_afterBytes(self) -> None:
         """It begins between two bytes, and its time with the first one that it holds."""
-        connection = Connection("stall,after=3B,for=1s")
+        connection = FaultyConnection("stall,after=3B,for=1s")
         connection.transport.write(b"abc")
         connection.clock.advance(5)
         connection.transport.write(b"def")
@@ -379,7 +380,7 @@ class StallTests(SynchronousTestCase):
 class SameAgainTests(SynchronousTestCase):
     def passed(self, specs: list[str], pieces: list[bytes]) -> bytes:
         """Returns what leaves when this is written at once, in these pieces."""
-        connection = Connection(*specs, seed=5)
+        connection = FaultyConnection(*specs, seed=5)
         for piece in pieces:
             connection.transport.write(piece)
         connection.run(1.5)
@@ -404,7 +405,7 @@ class SameAgainTests(SynchronousTestCase):
     def test_cuts(self, cuts: set[int]) -> None:
         """Where ``chop`` cuts does not depend on reads either."""
         edges = [0, *sorted(cuts), 1000]
-        whole, pieces = Connection("chop=1-70"), Connection("chop=1-70")
+        whole, pieces = FaultyConnection("chop=1-70"), FaultyConnection("chop=1-70")
         whole.transport.write(bytes(1000))
         for a, b in pairwise(edges):
             pieces.transport.write(bytes(b - a))
@@ -419,7 +420,9 @@ class SameAgainTests(SynchronousTestCase):
         """The same writes at the same times leave at the same times, with the same seed alone."""
 
         def run(seed: int) -> list[tuple[float, bytes]]:
-            connection = Connection("latency=20ms,jitter=20ms", "chop=1-9,gap=1ms", "corrupt=0.1", seed=seed)
+            connection = FaultyConnection(
+                "latency=20ms,jitter=20ms", "chop=1-9,gap=1ms", "corrupt=0.1", seed=seed
+            )
             for _ in range(20):
                 connection.transport.write(bytes(20))
                 connection.run(0.05)

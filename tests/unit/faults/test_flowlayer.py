@@ -16,7 +16,8 @@ from echo_app.faults.spec import parseFault
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import canHalfClose
-from tests.support.faulty import Above, Connection, Wire, sizes
+from tests.support.fakes import numbered
+from tests.support.faulty import Above, FaultyConnection, Wire, sizes
 
 
 class Producer:
@@ -55,14 +56,14 @@ class BrokenProtocol(Protocol):
 class EndTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
         """It has all that a stream's transport has, and knows when it is half-closed."""
-        layer = Connection("latency=1s").below
+        layer = FaultyConnection("latency=1s").below
         for interface in (IStreamTransport, IProtocol, IHalfCloseableProtocol):
             self.assertTrue(verifyObject(interface, layer))
         self.assertTrue(verifyObject(IPushProducer, layer._in))
 
     def test_input(self) -> None:
         """The peer's end comes behind what it sent, as late."""
-        connection = Connection("latency=1s,direction=in")
+        connection = FaultyConnection("latency=1s,direction=in")
         connection.below.dataReceived(b"last")
         connection.below.readConnectionLost()
         self.assertEqual(connection.above.told, [])
@@ -72,7 +73,7 @@ class EndTests(SynchronousTestCase):
 
     def test_echo(self) -> None:
         """A half-closed peer gets all of its echo, and then our end; only then is the connection closed."""
-        connection = Connection("latency=1s", "chop=3", protocol=EchoProtocol())
+        connection = FaultyConnection("latency=1s", "chop=3", protocol=EchoProtocol())
         connection.below.dataReceived(b"0123456789")
         connection.below.readConnectionLost()
         self.assertNotIn("close", connection.wire.done)
@@ -82,7 +83,7 @@ class EndTests(SynchronousTestCase):
 
     def test_output(self) -> None:
         """Our end comes behind what was written, and input still passes."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         connection.transport.write(b"last")
         connection.transport.loseWriteConnection()
         connection.transport.write(b"too late")
@@ -99,7 +100,7 @@ class EndTests(SynchronousTestCase):
 
     def test_close(self) -> None:
         """A close flushes, and nothing is received any more; a producer is waited for."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         producer = Producer(connection.transport)
         connection.transport.registerProducer(producer, True)
         connection.transport.write(b"first")
@@ -118,7 +119,7 @@ class EndTests(SynchronousTestCase):
 
     def test_closeWhileEnding(self) -> None:
         """A close that comes while our end is under way closes when that has passed."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         connection.transport.write(b"last")
         connection.transport.loseWriteConnection()
         connection.transport.loseConnection()
@@ -129,7 +130,7 @@ class EndTests(SynchronousTestCase):
     def test_plainProtocol(self) -> None:
         """A protocol that knows no half-close is closed at the peer's end, when what it wrote has passed."""
         protocol = Protocol()
-        connection = Connection("latency=1s", protocol=protocol)
+        connection = FaultyConnection("latency=1s", protocol=protocol)
         connection.transport.write(b"last")
         connection.below.readConnectionLost()
         connection.clock.advance(1)
@@ -138,7 +139,7 @@ class EndTests(SynchronousTestCase):
 
     def test_abort(self) -> None:
         """An abort forgets what is held, at once, and leaves no timer."""
-        connection = Connection("latency=1s", "reset,after=10s")
+        connection = FaultyConnection("latency=1s", "reset,after=10s")
         connection.transport.write(b"held")
         connection.below.dataReceived(b"x")
         connection.transport.abortConnection()
@@ -149,7 +150,7 @@ class EndTests(SynchronousTestCase):
     def test_lost(self) -> None:
         """The end of the connection tells the producer, then the protocol, and leaves no timer."""
         specs = "latency=1s", "stall,for=1s", "reset,after=10s", "close,after=20s"
-        connection = Connection(*specs)
+        connection = FaultyConnection(*specs)
         producer = Producer(connection.transport)
         connection.transport.registerProducer(producer, True)
         connection.transport.write(b"held")
@@ -161,14 +162,14 @@ class EndTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """``stopProducing`` is a close, as with every transport."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         connection.transport.stopProducing()
         connection.clock.advance(1)
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_brokenProtocol(self) -> None:
         """A protocol that fails, be it in a timer, ends its own connection, with one line in the log."""
-        connection = Connection("latency=1s,direction=in", protocol=BrokenProtocol())
+        connection = FaultyConnection("latency=1s,direction=in", protocol=BrokenProtocol())
         connection.below.dataReceived(b"x")
         connection.clock.advance(1)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
@@ -178,7 +179,7 @@ class EndTests(SynchronousTestCase):
 class BoundTests(SynchronousTestCase):
     def test_cap(self) -> None:
         """At the cap reading stops, and it goes on below it."""
-        connection = Connection("latency=1s,direction=in", cap=1000)
+        connection = FaultyConnection("latency=1s,direction=in", cap=1000)
         connection.below.dataReceived(bytes(500))
         connection.clock.advance(0.5)
         self.assertEqual(connection.wire.done, [])
@@ -190,7 +191,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_echo(self) -> None:
         """An echo's bytes count once, wherever they are held: throughput is the cap by the latency."""
-        connection = Connection("latency=1s", protocol=EchoProtocol(), cap=100_000)
+        connection = FaultyConnection("latency=1s", protocol=EchoProtocol(), cap=100_000)
         for _ in range(9):
             connection.below.dataReceived(bytes(10_000))
         self.assertEqual(connection.wire.done, [])
@@ -202,7 +203,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_bothDirections(self) -> None:
         """What both directions hold counts together, and an answer's own bytes pause nobody else."""
-        connection = Connection("latency=1s", "latency=1s,direction=in", cap=100_000)
+        connection = FaultyConnection("latency=1s", "latency=1s,direction=in", cap=100_000)
         connection.transport.write(bytes(60_000))
         connection.below.dataReceived(bytes(30_000))
         self.assertEqual(connection.wire.done, [])
@@ -211,7 +212,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_singleBytes(self) -> None:
         """Bytes that come one by one take no more memory than others: what is noted of them counts."""
-        connection = Connection("latency=1s,direction=in", cap=100_000)
+        connection = FaultyConnection("latency=1s,direction=in", cap=100_000)
         count = 0
         while not connection.wire.done:
             connection.below.dataReceived(b"x")
@@ -221,7 +222,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_streamingProducer(self) -> None:
         """A streaming producer is paused at the cap, and while the transport below is full."""
-        connection = Connection("latency=1s", cap=1000)
+        connection = FaultyConnection("latency=1s", cap=1000)
         producer = Producer(connection.transport)
         connection.transport.registerProducer(producer, True)
         connection.transport.write(bytes(1000))
@@ -235,7 +236,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_pullProducer(self) -> None:
         """A pull producer is asked once a turn of the reactor, as long as there is room."""
-        connection = Connection("latency=1s", cap=1000)
+        connection = FaultyConnection("latency=1s", cap=1000)
         producer = Producer(connection.transport, 300)
         connection.transport.registerProducer(producer, False)
         self.assertEqual(producer.told, [])
@@ -252,7 +253,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_pullWithoutHolding(self) -> None:
         """Where nothing is held back, a pull producer does not take the reactor for itself either."""
-        connection = Connection("corrupt=0.1")
+        connection = FaultyConnection("corrupt=0.1")
         producer = Producer(connection.transport, 10)
         connection.transport.registerProducer(producer, False)
         connection.clock.advance(TURN)
@@ -260,13 +261,13 @@ class BoundTests(SynchronousTestCase):
 
     def test_secondProducer(self) -> None:
         """There is one producer at a time."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         connection.transport.registerProducer(Producer(None), True)
         self.assertRaises(RuntimeError, connection.transport.registerProducer, Producer(None), True)
 
     def test_pieces(self) -> None:
         """However much is due at one time, whoever takes it is given no more at once than by a transport."""
-        connection = Connection("latency=1s", "latency=1s,direction=in")
+        connection = FaultyConnection("latency=1s", "latency=1s,direction=in")
         connection.below.dataReceived(bytes(1_000_000))
         connection.transport.write(bytes(1_000_000))
         connection.clock.advance(1)
@@ -275,7 +276,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_neverRead(self) -> None:
         """While the transport below is full, an echo stops reading at once, whatever the cap."""
-        connection = Connection("corrupt=0.1", protocol=EchoProtocol())
+        connection = FaultyConnection("corrupt=0.1", protocol=EchoProtocol())
         connection.below.dataReceived(bytes(1000))
         connection.wire.producer.pauseProducing()
         self.assertEqual(connection.wire.done, ["pause"])
@@ -287,7 +288,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_pausedProtocol(self) -> None:
         """A protocol that pauses gets nothing, not even the end, and reading stops, until it goes on."""
-        connection = Connection("latency=1ms,direction=in")
+        connection = FaultyConnection("latency=1ms,direction=in")
         connection.transport.pauseProducing()
         connection.below.dataReceived(b"x")
         connection.below.readConnectionLost()
@@ -299,7 +300,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_afterTheEnd(self) -> None:
         """After the peer's end reading is not resumed: a transport would tell of the end again."""
-        connection = Connection("latency=1s,direction=in", cap=10)
+        connection = FaultyConnection("latency=1s,direction=in", cap=10)
         connection.below.dataReceived(bytes(10))
         connection.below.readConnectionLost()
         connection.clock.advance(1)
@@ -309,7 +310,7 @@ class BoundTests(SynchronousTestCase):
 class LayerTests(SynchronousTestCase):
     def test_addresses(self) -> None:
         """Addresses, and what else a transport has, are those of the one below."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         self.assertEqual(connection.transport.getPeer(), connection.wire.getPeer())
         connection.wire.anything = 42  # type: ignore[attr-defined]
         self.assertEqual(connection.transport.anything, 42)
@@ -317,12 +318,12 @@ class LayerTests(SynchronousTestCase):
 
     def tls(self, interface: Any) -> Any:
         """Returns a layer over TLS of a kind."""
-        connection = Connection("latency=1s")
+        connection = FaultyConnection("latency=1s")
         wire = Wire(connection.clock)
         directlyProvides(wire, interface)
         faults = [parseFault("latency=1s")]
         above = Above(connection.clock)
-        layer: Any = Faulty(lambda _address, _number: above, connection.clock, lambda: faults, 0)(None, 1)
+        layer: Any = Faulty(lambda *_: above, connection.clock, lambda: faults, 0)(None, numbered(1))
         layer.makeConnection(wire)
         return layer
 

@@ -15,7 +15,7 @@ from echo_app.faults import endings
 from echo_app.faults.endings import FIRST_LOOK, LAST_LOOK
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Progress
-from tests.support.faulty import Above, Connection
+from tests.support.faulty import Above, FaultyConnection
 
 DATA = bytes(range(100))
 
@@ -29,7 +29,7 @@ class ResetTests(SynchronousTestCase):
 
     def test_atOnce(self) -> None:
         """Without ``after`` it comes at once, and the protocol was connected."""
-        connection = Connection("reset")
+        connection = FaultyConnection("reset")
         self.assertEqual(connection.wire.done, ["abort"])
         connection.below.dataReceived(b"x")
         connection.lose()
@@ -37,7 +37,7 @@ class ResetTests(SynchronousTestCase):
 
     def test_afterSeconds(self) -> None:
         """After seconds it comes then, whatever is held or unacknowledged."""
-        connection = Connection("reset,after=5s", "latency=1min")
+        connection = FaultyConnection("reset,after=5s", "latency=1min")
         connection.transport.write(DATA)
         connection.run(4.9)
         self.assertEqual(connection.wire.done, [])
@@ -48,7 +48,7 @@ class ResetTests(SynchronousTestCase):
     def test_afterBytes(self) -> None:
         """After bytes it comes when those are acknowledged, and not one more is sent."""
         self.acknowledge(Progress(0, 0, 10, 0), Progress(0, 3, 7, 0), Progress(0, 10, 0, 0))
-        connection = Connection("reset,after=10B", protocol=EchoProtocol())
+        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
         self.assertNotIn("abort", connection.wire.done)
@@ -60,7 +60,7 @@ class ResetTests(SynchronousTestCase):
     def test_unsent(self) -> None:
         """What the transport did not send yet is waited for: once is not enough that nothing is owed."""
         self.acknowledge(Progress(0, 0, 0, 0), Progress(0, 10, 0, 0))
-        connection = Connection("reset,after=10B", protocol=EchoProtocol())
+        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.run(FIRST_LOOK)
         self.assertNotIn("abort", connection.wire.done)
@@ -70,7 +70,7 @@ class ResetTests(SynchronousTestCase):
     def test_neverAcknowledged(self) -> None:
         """A peer that does not read is looked at a few times a second; nothing outlives the connection."""
         self.acknowledge(Progress(0, 0, 10, 0))
-        connection = Connection("reset,after=10B", protocol=EchoProtocol())
+        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.run(100)
         self.assertNotIn("abort", connection.wire.done)
@@ -82,7 +82,7 @@ class ResetTests(SynchronousTestCase):
     def test_in(self) -> None:
         """Counted in input, all of it up to there is answered first, however late."""
         self.acknowledge(None)
-        connection = Connection("reset,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
+        connection = FaultyConnection("reset,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.run(0.9)
         self.assertNotIn("abort", connection.wire.done)
@@ -101,7 +101,7 @@ class ResetTests(SynchronousTestCase):
             def connectionLost(self, reason: Any = None) -> None:
                 pass
 
-        connection = Connection("reset,after=5s", "close", "blackhole,after=1s", protocol=Refused())
+        connection = FaultyConnection("reset,after=5s", "close", "blackhole,after=1s", protocol=Refused())
         self.assertEqual(connection.wire.done, [])
         self.assertEqual(connection.clock.getDelayedCalls(), [])
 
@@ -109,7 +109,7 @@ class ResetTests(SynchronousTestCase):
 class CloseTests(SynchronousTestCase):
     def test_afterBytes(self) -> None:
         """The peer gets so many bytes and our end; what it sends is read and forgotten until its own end."""
-        connection = Connection("close,after=10B", protocol=EchoProtocol())
+        connection = FaultyConnection("close,after=10B", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.below.dataReceived(DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
@@ -119,7 +119,7 @@ class CloseTests(SynchronousTestCase):
 
     def test_deafPeer(self) -> None:
         """A peer that goes on is closed a second later."""
-        connection = Connection("close")
+        connection = FaultyConnection("close")
         self.assertEqual(connection.wire.done, ["end"])
         connection.run(LINGER)
         self.assertEqual(connection.wire.done, ["end", "close"])
@@ -128,7 +128,7 @@ class CloseTests(SynchronousTestCase):
 
     def test_in(self) -> None:
         """Counted in input, all of it up to there is answered first, also to a peer that has ended."""
-        connection = Connection("close,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
+        connection = FaultyConnection("close,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.below.readConnectionLost()
         connection.run(0.9)
@@ -139,7 +139,7 @@ class CloseTests(SynchronousTestCase):
 
     def test_afterSeconds(self) -> None:
         """After seconds nothing more passes, in either direction."""
-        connection = Connection("close,after=1s", "latency=2s", protocol=EchoProtocol())
+        connection = FaultyConnection("close,after=1s", "latency=2s", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.run(1.5)
         self.assertEqual(connection.wire.done, ["end"])
@@ -148,7 +148,7 @@ class CloseTests(SynchronousTestCase):
 
     def test_ended(self) -> None:
         """Where our side had ended already, it does not again."""
-        connection = Connection("close,after=1s", "half-close,after=500ms")
+        connection = FaultyConnection("close,after=1s", "half-close,after=500ms")
         connection.transport.loseWriteConnection()
         connection.run(1.5)
         self.assertEqual(connection.wire.done, ["end"])
@@ -156,7 +156,7 @@ class CloseTests(SynchronousTestCase):
     def test_finish(self) -> None:
         """A stop that finishes the protocol meanwhile closes the connection at once."""
         protocol = EchoProtocol()
-        connection = Connection("close", protocol=protocol)
+        connection = FaultyConnection("close", protocol=protocol)
         protocol.finish()
         self.assertEqual(connection.wire.done[-1], "close")
 
@@ -164,7 +164,7 @@ class CloseTests(SynchronousTestCase):
 class HalfCloseTests(SynchronousTestCase):
     def test_afterBytes(self) -> None:
         """The peer gets so many bytes and our end; the protocol goes on to read, and ends as ever."""
-        connection = Connection("half-close,after=10B")
+        connection = FaultyConnection("half-close,after=10B")
         connection.transport.registerProducer(connection.transport, True)
         connection.transport.write(DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
@@ -181,14 +181,14 @@ class HalfCloseTests(SynchronousTestCase):
 
     def test_paused(self) -> None:
         """A protocol that waited for the transport below reads on, though that will say nothing any more."""
-        connection = Connection("half-close,after=1s", protocol=EchoProtocol())
+        connection = FaultyConnection("half-close,after=1s", protocol=EchoProtocol())
         connection.wire.producer.pauseProducing()
         connection.run(1)
         self.assertEqual(connection.wire.done, ["pause", "end", "resume"])
 
     def test_otherProducer(self) -> None:
         """Any other producer is paused: it would write into nothing for ever."""
-        connection = Connection("half-close,after=1s")
+        connection = FaultyConnection("half-close,after=1s")
         producer = mock.Mock()
         connection.transport.registerProducer(producer, True)
         connection.run(1)
@@ -198,7 +198,7 @@ class HalfCloseTests(SynchronousTestCase):
 
     def test_thenReset(self) -> None:
         """Of several, each comes at its own time."""
-        connection = Connection("reset,after=2s", "half-close,after=1s", "blackhole")
+        connection = FaultyConnection("reset,after=2s", "half-close,after=1s", "blackhole")
         connection.run(1)
         self.assertEqual(connection.wire.done, ["end"])
         connection.run(1)
@@ -216,17 +216,17 @@ class AtOnceTests(SynchronousTestCase):
                 self.transport.write(b"welcome")
 
         for spec in ("half-close", "close", "reset", "blackhole", "close,direction=in"):
-            connection = Connection(spec, protocol=Greeting(Clock()))
+            connection = FaultyConnection(spec, protocol=Greeting(Clock()))
             connection.run(10)
             self.assertEqual(connection.wire.written, b"", spec)
-        late = Connection("close,after=5B", protocol=Greeting(Clock()))
+        late = FaultyConnection("close,after=5B", protocol=Greeting(Clock()))
         self.assertEqual(late.wire.written, b"welco")
 
 
 class BlackholeTests(SynchronousTestCase):
     def test_never(self) -> None:
         """What comes is read and forgotten, the end too, and what is written goes nowhere."""
-        connection = Connection("blackhole")
+        connection = FaultyConnection("blackhole")
         connection.below.dataReceived(DATA)
         connection.below.readConnectionLost()
         connection.transport.write(DATA)
@@ -237,7 +237,7 @@ class BlackholeTests(SynchronousTestCase):
 
     def test_afterBytes(self) -> None:
         """So many bytes of input are answered, and nothing after them."""
-        connection = Connection("blackhole,after=10B", "latency=1s", protocol=EchoProtocol())
+        connection = FaultyConnection("blackhole,after=10B", "latency=1s", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.below.dataReceived(DATA)
         connection.below.readConnectionLost()
@@ -248,20 +248,20 @@ class BlackholeTests(SynchronousTestCase):
     def test_finish(self) -> None:
         """Limits and a stop, which finish the protocol, close it."""
         protocol = EchoProtocol()
-        connection = Connection("blackhole", protocol=protocol)
+        connection = FaultyConnection("blackhole", protocol=protocol)
         protocol.finish()
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_pausedBefore(self) -> None:
         """It reads although the protocol wanted nothing."""
-        connection = Connection("blackhole,after=1s", protocol=EchoProtocol())
+        connection = FaultyConnection("blackhole,after=1s", protocol=EchoProtocol())
         connection.wire.producer.pauseProducing()
         connection.run(1)
         self.assertEqual(connection.wire.done, ["pause", "resume"])
 
     def test_tls(self) -> None:
         """Over TLS it is the TCP connection that is not answered: TLS is told of nothing but the end."""
-        connection = Connection("blackhole,after=1s")
+        connection = FaultyConnection("blackhole,after=1s")
         protocol = Above(connection.clock)
         descriptor: Any = FileDescriptor(mock.Mock())
         descriptor.protocol = protocol

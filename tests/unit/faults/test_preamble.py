@@ -1,21 +1,22 @@
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocol
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.faults.fault import Fault
 from echo_app.faults.preamble import LONGEST_LINE, PreambleGate
 from echo_app.faults.spec import parseFault
+from echo_app.interfaces import Build
+from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoProtocol
-from tests.support.fakes import Transport
+from tests.support.fakes import opened
 from tests.support.properties import given
 
 STALL = parseFault("stall,for=1s")
@@ -31,17 +32,21 @@ class PreambleGateTests(SynchronousTestCase):
         self.counts = ConnectionRegistry(Limits(), self.clock.seconds)
         self.chosen: list[tuple[Fault, ...] | None] = []
         self.echo: type[Protocol] = EchoProtocol
-        self.transport: Any = Transport()
-        self.gate = PreambleGate(self.build, self.counts, self.clock)
-        self.transport.protocol = self.gate
-        self.gate.makeConnection(self.transport)
+        stack = Stack(Factory.forProtocol(lambda: self.echo()), self.counts, layers=[self.layer])
+        self.transport = opened(stack)
+        self.gate = self.transport.protocol
 
-    def build(self, _peer: IAddress | None, faults: tuple[Fault, ...] | None) -> IProtocol:
-        self.chosen.append(faults)
-        protocol = self.echo()
-        if isinstance(protocol, EchoProtocol):
-            protocol.connections = self.counts
-        return protocol
+    def layer(self, build: Build) -> Build:
+        """Puts the gate below what `build` makes, and notes which faults were chosen."""
+
+        def choose(faults: tuple[Fault, ...] | None) -> Build:
+            def chosen(address: IAddress | None, connection: Connection) -> IProtocol | None:
+                self.chosen.append(faults)
+                return build(address, connection)
+
+            return chosen
+
+        return lambda _address, connection: PreambleGate(choose, connection, self.clock)
 
     def receive(self, *pieces: bytes) -> bytes:
         """Passes on what the peer sends; returns what came back."""

@@ -30,7 +30,7 @@ from echo_app.proxy.gate import LOOPBACK, PATIENCE, SILENCE, ProxyGate, ProxyHea
 from echo_app.proxy.header import LONGEST_HEADER
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
-from tests.support.fakes import PROXY, Transport
+from tests.support.fakes import PROXY, Transport, opened
 from tests.support.properties import given
 
 CLIENT = IPv4Address("TCP", "192.0.2.1", 4242)
@@ -114,7 +114,7 @@ class GateTestCase(SynchronousTestCase):
 class InterfaceTests(GateTestCase):
     def test_interfaces(self) -> None:
         """The gate is a protocol that hears of half-closes."""
-        gate = self.factory.buildProtocol(PROXY)
+        gate = self.connect().protocol
         for interface in (IProtocol, IHalfCloseableProtocol):
             verifyClass(interface, ProxyGate)
             verifyObject(interface, gate)
@@ -148,13 +148,13 @@ class HandOverTests(GateTestCase):
         )
 
     def test_gone(self) -> None:
-        """The gate is out of the way: it is nobody's protocol, is not counted, and has no timer."""
+        """The gate is out of the way: it is nobody's protocol, and has no timer; the connection is served."""
         transport = self.connect()
         gate = transport.protocol
-        self.assertEqual((list(self.counts.open), self.counts.accepted), ([gate], 0))
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (1, 0))
         gate.dataReceived(LINE)
         self.assertIs(type(transport.protocol), RecordingProtocol)
-        self.assertEqual((list(self.counts.open), self.counts.accepted), ([transport.protocol], 1))
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (1, 1))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -372,7 +372,7 @@ class TrustTests(GateTestCase):
         self.factory = self.behindProxy(self.wrapped, *(networkOf(each) for each in networks))
 
     def isTrusted(self, address: IAddress) -> bool:
-        return isinstance(self.factory.buildProtocol(address), ProxyGate)
+        return isinstance(opened(self.factory, address).protocol, ProxyGate)
 
     def test_default(self) -> None:
         """Without a word loopback and UNIX peers are trusted; IPv4-mapped ones are IPv4 peers."""

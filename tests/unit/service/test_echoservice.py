@@ -39,7 +39,7 @@ from echo_app.service.snapshot import Snapshot
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.transport.sockets import CountingUNIXServer, Keepalive
 from echo_app.udp.port import DatagramEndpoint
-from tests.support.fakes import Transport
+from tests.support.fakes import Transport, opened
 
 LOCALHOST = IPv4Address("TCP", "127.0.0.1", 8080)
 
@@ -270,7 +270,7 @@ class ListenTests(MemoryTestCase):
             service = self.service(endpoint, **settings)
             service.startService()
             factory: Any = endpoint.calls[0][0]
-            self.assertIs(type(factory.buildProtocol(None)), kind)
+            self.assertIs(type(opened(factory).protocol), kind)
 
     def test_ownResponder(self) -> None:
         """A function answers, is held to its time, and what it does not answer is counted."""
@@ -279,7 +279,7 @@ class ListenTests(MemoryTestCase):
         service.startService()
         protocol, _ = self.connect(endpoint.calls[0][0])
         protocol.dataReceived(b"a\n")
-        self.assertEqual(protocol.pending, 1)
+        self.assertEqual(protocol.transport.protocol.pending, 1)
         with capturedLogs():
             protocol.transport.loseWriteConnection = lambda: None
             self.reactor.advance(7)

@@ -12,12 +12,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
 from echo_app.interfaces import Build
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from tests.support.fakes import opened
 from tests.unit.stream.test_protocol import ADDRESS, DescriptorTransport, ShoutingProtocol, connected
 
 
@@ -54,8 +56,8 @@ class StackTests(SynchronousTestCase):
         """With counts a connection is open from connectionMade to connectionLost."""
         protocol = self.build()
         self.assertEqual((len(self.counts.open), self.counts.accepted), (0, 0))
-        connected(protocol)
-        self.assertEqual(list(self.counts.open), [protocol])
+        transport: Any = connected(protocol)
+        self.assertEqual([each.transport for each in self.counts.open], [transport])
         self.assertEqual(self.counts.accepted, 1)
         protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual((len(self.counts.open), self.counts.accepted, self.counts.lost), (0, 1, 0))
@@ -66,9 +68,9 @@ class StackTests(SynchronousTestCase):
 
         def layer(name: str) -> Callable[[Build], Build]:
             def put(build: Build) -> Build:
-                def built(address: IAddress | None, number: int) -> IProtocol | None:
-                    seen.append((name, address, number))
-                    return build(address, number)
+                def built(address: IAddress | None, connection: Connection) -> IProtocol | None:
+                    seen.append((name, address, connection.number))
+                    return build(address, connection)
 
                 return built
 
@@ -76,9 +78,7 @@ class StackTests(SynchronousTestCase):
 
         stack = Stack(EchoFactory(), self.counts, layers=[layer("upper"), layer("lower")])
         for _ in range(2):
-            protocol = self.build(stack)
-            self.assertIs(type(protocol), EchoProtocol)
-            connected(protocol)
+            self.assertIs(type(opened(stack, ADDRESS).protocol), EchoProtocol)
         self.assertIsInstance(self.build(stack), Refusal)
         self.assertEqual(seen, [(name, ADDRESS, number) for number in (1, 2) for name in ("lower", "upper")])
 
@@ -115,7 +115,7 @@ class StackTests(SynchronousTestCase):
         for protocol in protocols:
             connected(protocol)
         protocols[0].connectionLost(connectionDone)
-        self.assertIsInstance(self.build(), EchoProtocol)
+        self.assertIsInstance(opened(self.stack).protocol, EchoProtocol)
 
     def test_subclass(self) -> None:
         """A factory subclass's protocol is made, and counted."""
@@ -127,17 +127,25 @@ class StackTests(SynchronousTestCase):
         transport = connected(protocol)
         protocol.dataReceived(b"quiet")
         self.assertEqual(transport.value(), b"QUIET")
-        self.assertEqual(list(self.counts.open), [protocol])
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (1, 1))
 
     def test_otherProtocol(self) -> None:
-        """A protocol that is no EchoProtocol is passed on untouched."""
+        """Any protocol is counted, untouched, and ended without any method but those of IProtocol."""
 
         class OtherFactory(EchoFactory):
             protocol = Protocol  # type: ignore[assignment]
 
-        protocol = self.build(Stack(OtherFactory(), self.counts))
+        transport = opened(Stack(OtherFactory(), self.counts))
+        protocol = transport.protocol
         self.assertIs(type(protocol), Protocol)
-        self.assertEqual(set(vars(protocol)), {"factory"})
+        self.assertEqual(set(vars(protocol)), {"factory", "transport", "connected"})
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (1, 1))
+        transport.registerProducer(transport, True)
+        next(iter(self.counts.open)).finish()
+        self.assertTrue(transport.disconnecting)
+        self.assertIsNone(transport.producer)
+        transport.end(ConnectionDone())
+        self.assertEqual((len(self.counts.open), self.counts.accepted), (0, 1))
 
     def test_descriptors(self) -> None:
         """A connection whose descriptor comes near the limit is reset, and never counts as open."""

@@ -25,6 +25,7 @@ from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, con
 from echo_app.tls.connection import TLSConnection
 from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
+from tests.support.fakes import numbered
 from tests.support.service import PATIENCE
 from tests.support.tls import TLSPeer
 
@@ -115,8 +116,8 @@ class LayerTests(SynchronousTestCase):
     def test_layer(self) -> None:
         """TLS is put below a protocol; where there is none there is no TLS."""
         tls, address = ServerTLS(Clock()), IPv4Address("TCP", "192.0.2.1", 1)
-        self.assertIsInstance(tls.layer(lambda _address: Protocol())(address), TLSConnection)
-        self.assertIsNone(tls.layer(lambda _address: None)(address))
+        self.assertIsInstance(tls.layer(lambda *_: Protocol())(address, numbered(1)), TLSConnection)
+        self.assertIsNone(tls.layer(lambda *_: None)(address, numbered(1)))
 
 
 class EndpointTests(TestCase):

@@ -205,8 +205,8 @@ class WhenLostTests(SynchronousTestCase):
         """It is called once, at the end of what lies at the bottom, after whoever is told as ever."""
         bottom = LostTransport()
         top = FakeTransport(None, FakeTransport(None, bottom))
-        whenLost(top, lambda: bottom.seen.append("first"))
-        whenLost(top, lambda: bottom.seen.append("second"))
+        whenLost(top, lambda _: bottom.seen.append("first"))
+        whenLost(top, lambda _: bottom.seen.append("second"))
         self.assertEqual(bottom.seen, [])
         for _ in range(2):
             bottom.connectionLost(Failure(ConnectionDone()))
@@ -220,6 +220,6 @@ class WhenLostTests(SynchronousTestCase):
                 raise ZeroDivisionError
 
         bottom = Broken()
-        whenLost(bottom, lambda: bottom.seen.append("end"))
+        whenLost(bottom, lambda _: bottom.seen.append("end"))
         self.assertRaises(ZeroDivisionError, bottom.connectionLost, Failure(ConnectionDone()))
         self.assertEqual(bottom.seen, ["end"])

@@ -1,0 +1,175 @@
+"""Connection: one admitted connection, from its admission to its end.
+
+The transport at the bottom of a connection carries its :class:`Connection`; any protocol may be on top. The
+path of a byte does not touch it.
+
+The states of a connection: admitted; open, from ``begin`` on; ended. An open one is pending while a gate
+reads its prefix, and served from ``serve`` on. Behind a PROXY header a connection is open before its peer is
+known, and ``admit`` comes after ``begin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from echo_app.connections.record import Ending, noteEnd
+from echo_app.transport.carrying import CarryingTransport
+from echo_app.transport.layer import bottomOf, topOf
+from echo_app.transport.sockets import Progress, whenLost
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress
+    from twisted.python.failure import Failure
+
+    from echo_app.connections.refusal import Refusal
+    from echo_app.connections.registry import ConnectionRegistry
+    from echo_app.interfaces import IStreamTransport
+
+log = Logger()
+
+
+class Connection:
+    """One connection of a registry.
+
+    :param registry: counts the connection.
+    :param number: from 1, in the order of admission; 0 while the peer is not known.
+    :param key: the peer's name in the counts by peer; None where no cap by peer applies.
+
+    :ivar transport: the lowest transport, with the peer's address.
+    :ivar isServed: the protocol on top was made.
+    :ivar movedAt: when a count of the kernel had last changed, in seconds of the time-outs' clock.
+    :ivar paidAt: when bytes that are owed had last left, likewise.
+    """
+
+    # The counts of the last look stand here one by one: an object of them would take 72 bytes more.
+    __slots__ = (
+        "_login",
+        "_owed",
+        "_received",
+        "_sent",
+        "_unread",
+        "isServed",
+        "key",
+        "movedAt",
+        "number",
+        "paidAt",
+        "registry",
+        "transport",
+    )
+
+    transport: IStreamTransport
+
+    def __init__(self, registry: ConnectionRegistry, number: int = 0, key: str | None = None) -> None:
+        self.registry = registry
+        self.number = number
+        self.key = key
+        self.isServed = False
+        self._login: tuple[str, Callable[[], object]] | None = None
+        # None before the first look.
+        self._received: int | None = None
+        self._sent = self._owed = self._unread = 0
+        self.movedAt = self.paidAt = 0.0
+
+    @property
+    def user(self) -> str | None:
+        """The user who logged in; None where there was no login."""
+        return None if self._login is None else self._login[0]
+
+    def admit(self, address: IAddress | None) -> Refusal | None:
+        """Admits the open connection as this peer's, and numbers it; returns the refusal if there is one."""
+        return self.registry.admitPending(self, address)
+
+    def begin(self, transport: IStreamTransport) -> bool:
+        """Opens the connection.
+
+        :return: whether its descriptor leaves enough for everything else; if not, it is refused.
+        """
+        self.transport = transport
+        if not self.registry.opened(self):
+            return False
+        bottom = transport if isinstance(transport, CarryingTransport) else bottomOf(transport)
+        if isinstance(bottom, CarryingTransport):
+            bottom.connection = self
+        elif hasattr(bottom, "connectionLost"):
+            whenLost(bottom, self.ended)
+        return True
+
+    def serve(self) -> None:
+        """Counts the connection as accepted: its protocol is made."""
+        self.isServed = True
+        self.registry.served(self)
+
+    def loggedIn(self, user: str, logout: Callable[[], object] = lambda: None) -> None:
+        """Notes the user who logged in.
+
+        :param logout: is called once, when the connection has ended.
+        """
+        self._login = user, logout
+        self.registry.loggedIn(self)
+
+    def noteProgress(self, progress: Progress, isWorking: bool, now: float) -> None:
+        """Notes the kernel's counts, and when they changed.
+
+        :param isWorking: the connection is not idle, whatever the counts say.
+        """
+        before = self._received, self._sent, self._owed, self._unread
+        if isWorking or before != (progress.received, progress.sent, progress.owed, progress.unread):
+            self.movedAt = now
+            # Either nothing was owed, or some of what was owed has left.
+            if not self._owed or progress.sent != self._sent or progress.owed < self._owed:
+                self.paidAt = now
+            self._received, self._sent = progress.received, progress.sent
+            self._owed, self._unread = progress.owed, progress.unread
+
+    def top(self) -> tuple[Any, IStreamTransport]:
+        """Returns the protocol on top, a gate or the one that serves, and its transport."""
+        return topOf(self.transport)
+
+    def finish(self) -> None:
+        """Closes the connection when everything that was written is sent."""
+        protocol, transport = self.top()
+        try:
+            if hasattr(protocol, "finish"):
+                protocol.finish()
+            else:
+                # With a streaming producer registered, loseConnection never closes.
+                transport.unregisterProducer()
+                transport.loseConnection()
+        except Exception:
+            log.failure("{protocol} could not finish, and is aborted", protocol=protocol)
+            transport.abortConnection()
+
+    def end(self, ending: Ending, detail: str = "") -> None:
+        """Notes why the connection ends, where it is recorded; the first reason counts."""
+        noteEnd(self.transport, ending, detail)
+
+    def refuse(self, ending: Ending, reason: str, detail: str = "", line: str = "") -> None:
+        """Counts and notes that the connection is refused, after its admission.
+
+        :param reason: is counted.
+        :param detail: for the record; the reason where there is none.
+        :param line: a text about this connection for the log.
+        """
+        self.registry.refused.add(reason, line)
+        self.end(ending, detail or reason)
+
+    def timeOut(self, ending: Ending, detail: str = "") -> None:
+        """Counts and notes that the connection timed out."""
+        self.registry.timedOut.add(ending.value)
+        self.end(ending, detail)
+
+    def abort(self) -> None:
+        """Aborts the connection, which did not end in time; counts and notes it."""
+        self.registry.aborted += 1
+        self.end(Ending.DRAIN)
+        self.top()[1].abortConnection()
+
+    def ended(self, reason: Failure) -> None:
+        """Counts the connection's end; is called once, by its transport."""
+        self.registry.closed(self, reason)
+        login, self._login = self._login, None
+        if login is not None:
+            login[1]()
