@@ -11,15 +11,14 @@ What a peer sees:
   lets them pass is reset.
 - A peer whose certificate our TLS has verified is logged in by that: no line, and no answer.
 
-The states of a :class:`LoginGate`: reading the line; checking it, while what follows is kept, 64 KiB and
-one read at the most; passing the connection on. Or refused, while nothing is read until it is dismissed.
-From a complete line to its answer a login is under way: a drain waits for it, and their number is bounded.
+While a line is checked, what follows is kept: 64 KiB and one read at the most. After a refusal nothing is
+read. From a complete line to its answer a login is under way: a drain waits for it, and their number is
+bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.cred.credentials import IUsernamePassword
@@ -32,7 +31,7 @@ from twisted.python.failure import Failure
 from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import describe
-from echo_app.connections.gate import Gate, endReading
+from echo_app.connections.gate import Gate, Input, State, endReading
 from echo_app.connections.record import Ending, recordOf
 from echo_app.interfaces import Build, IEchoUser, ITLSTransport
 from echo_app.transport.sockets import reset
@@ -48,10 +47,10 @@ if TYPE_CHECKING:
 log = Logger()
 
 # Seconds until the first byte, and from there to the line's end: it may be typed by hand.
-PATIENCE = 60.0
+LINE_TIMEOUT = 60.0
 
 # Seconds that a check may take.
-CHECKING = 30.0
+CHECK_TIMEOUT = 30.0
 
 # Seconds from a line to the answer that it was wrong: what guessing costs.
 PENALTY = 1.0
@@ -93,14 +92,6 @@ class Logins:
                 checker.reload()
 
 
-class _State(Enum):
-    READING = auto()
-    CHECKING = auto()
-    PASSING = auto()
-    REFUSED = auto()
-    GONE = auto()
-
-
 class LoginGate(Gate):
     """Reads a login line, has it checked, and hands the connection over, or closes it.
 
@@ -110,12 +101,11 @@ class LoginGate(Gate):
     """
 
     ending = Ending.AUTH
-    silence = patience = PATIENCE
+    firstByteTimeout = prefixTimeout = LINE_TIMEOUT
 
     def __init__(self, build: Build, connection: Connection, logins: Logins) -> None:
         super().__init__(build, connection, logins.clock)
         self._logins = logins
-        self._state = _State.READING
         self._readAt = 0.0
         self._size = 0
         self._asked: Deferred[Any] | None = None
@@ -133,14 +123,9 @@ class LoginGate(Gate):
                 self.connection.loggedIn(subjectName(cast("X509", certificate)))
                 self._pass()
 
-    def dataReceived(self, data: bytes) -> None:
-        """Reads on, unless it is refused."""
-        if self._state is not _State.REFUSED:
-            super().dataReceived(data)
-
     def prefixReceived(self) -> None:
         """Looks for the line; what follows it is kept."""
-        if self._state is _State.READING:
+        if self.state is State.READING:
             try:
                 found = parseLogin(self.received)
             except BadLogin:
@@ -148,23 +133,15 @@ class LoginGate(Gate):
             else:
                 if found is not None:
                     self._check(*found)
-        elif self._state is _State.CHECKING and len(self.received) > KEPT:
-            self._pause()
+        elif self.state is State.CHECKING and len(self.received) > KEPT:
+            self.pause()
 
     def prefixEnded(self) -> None:
         """Refuses what is no line."""
         self._refuseLine()
 
-    def readConnectionLost(self) -> None:
-        """The peer half-closed: it waits for its answer, or its echo."""
-        if self._state is _State.READING or self._isDismissed:
-            super().readConnectionLost()
-        else:
-            self._isEnded = True
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stops waiting, for a check too."""
-        self._state = _State.GONE
         self._noMoreUnderWay()
         super().connectionLost(reason)
         if self._asked is not None:
@@ -173,9 +150,9 @@ class LoginGate(Gate):
     def _check(self, login: Login, size: int) -> None:
         if not self._isTaken():
             return
-        self._state = _State.CHECKING
+        self.state = State.CHECKING
         self._size = size
-        self._wait(CHECKING, self._unanswered)
+        self.wait(CHECK_TIMEOUT, self._unanswered)
         self._asked = maybeDeferred(self._logins.portal.login, login, None, IEchoUser)
         self._asked.addCallback(_nameAndLogout)
         self._asked.addCallbacks(self._loggedIn, self._failed, errbackArgs=(login.username.decode(),))
@@ -189,7 +166,7 @@ class LoginGate(Gate):
             return False
         self._logins.underWay += 1
         self.pending = 1
-        self._readAt = self._clock.seconds()
+        self._readAt = self.clock.seconds()
         return True
 
     def _noMoreUnderWay(self) -> None:
@@ -198,17 +175,17 @@ class LoginGate(Gate):
 
     def _loggedIn(self, found: tuple[str, Callable[[], object]]) -> None:
         name, logout = found
-        if self._state is not _State.CHECKING:
+        if self.state is not State.CHECKING:
             _leave(logout)
             return
         self.connection.loggedIn(name, lambda: _leave(logout))
         self._pass(b"ok\n")
 
     def _pass(self, answer: bytes = b"") -> None:
-        self._state = _State.PASSING
         self._noMoreUnderWay()
+        self.state = State.OVER
         # From over TLS, what was kept below comes in here.
-        self._resume()
+        self.resume()
         transport = self.transport
         record = recordOf(transport)
         if record is not None:
@@ -216,11 +193,11 @@ class LoginGate(Gate):
         if answer:
             transport.write(answer)
         self.handOver(self._size)
-        if self._isEnded:
+        if self.input is Input.ENDED:
             endReading(transport)
 
     def _failed(self, failure: Failure, user: str) -> None:
-        if self._state is not _State.CHECKING:
+        if self.state is not State.CHECKING:
             return
         if failure.check(LoginFailed) and not failure.check(UnhandledCredentials):
             self._refuse("login", f"failed to log in as {user!r}", "wrong user or password")
@@ -228,7 +205,7 @@ class LoginGate(Gate):
             self._uncheckable(_placeOf(failure))
 
     def _unanswered(self) -> None:
-        self._uncheckable(f"no answer in {CHECKING:g} s")
+        self._uncheckable(f"no answer in {CHECK_TIMEOUT:g} s")
         if self._asked is not None:
             self._asked.cancel()
 
@@ -237,8 +214,7 @@ class LoginGate(Gate):
 
     def _broken(self, failure: Failure) -> None:
         log.failure("a connection's protocol failed", failure)
-        if self._state is not _State.GONE:
-            reset(self.transport)
+        reset(self.transport)
 
     def _refuseLine(self) -> None:
         if self._isTaken():
@@ -247,11 +223,11 @@ class LoginGate(Gate):
     def _refuse(self, reason: str, what: str, answer: str) -> None:
         line = f"{describe(self.transport.getPeer())} {what}"
         self.connection.refuse(self.ending, reason, line=line)
-        self._state = _State.REFUSED
+        self.state = State.REFUSED
         self.received.clear()
-        self._pause()
-        passed = self._clock.seconds() - self._readAt
-        self._wait(max(0.0, PENALTY - passed), lambda: self._answer(answer))
+        self.pause()
+        passed = self.clock.seconds() - self._readAt
+        self.wait(max(0.0, PENALTY - passed), lambda: self._answer(answer))
 
     def _answer(self, text: str) -> None:
         self._noMoreUnderWay()

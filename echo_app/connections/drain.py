@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from echo_app.connections.limits import LINGER
 from echo_app.connections.record import Ending
 from echo_app.connections.registry import ConnectionRegistry
+from echo_app.transport.closing import LINGER
 from echo_app.transport.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:

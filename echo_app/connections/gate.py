@@ -4,12 +4,20 @@ A gate reads a connection's first bytes, decides, and hands the transport and th
 next protocol. Twisted's wrapping protocols stay between the two for good: they cost something for each
 byte, and hide half-closes and producers.
 
-The rules of a :class:`Gate`: its timer runs until it hands over, and no longer. Nothing refers to it then.
+The states of a :class:`Gate`, and where each leads::
+
+    READING    the prefix is not complete       CHECKING, REFUSED, OVER
+    CHECKING   what it says is being checked    REFUSED, OVER
+    REFUSED    the answer waits for its time    OVER
+    OVER       the next protocol, or a lingering close, has the connection; or it has ended
+
+Its input is OPEN, or PAUSED and OPEN in turns, and at last ENDED by the peer. Its timer ends when it is OVER.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol
@@ -17,17 +25,34 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.connections.limits import LINGER
 from echo_app.connections.record import Ending, recordOf
 from echo_app.connections.refusal import Refusal
 from echo_app.interfaces import Build, IStreamTransport
+from echo_app.transport.closing import linger
 from echo_app.transport.layer import replace
-from echo_app.transport.sockets import canHalfClose, reset
+from echo_app.transport.sockets import reset
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from echo_app.connections.connection import Connection
+
+
+class State(Enum):
+    """The states of a gate."""
+
+    READING = auto()
+    CHECKING = auto()
+    REFUSED = auto()
+    OVER = auto()
+
+
+class Input(Enum):
+    """The states of a gate's input."""
+
+    OPEN = auto()
+    PAUSED = auto()
+    ENDED = auto()
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -40,30 +65,27 @@ class Gate(Protocol):
     :param connection: the connection whose prefix it reads.
     :param clock: what time is.
     :cvar ending: the ending of a connection that the gate ends.
-    :cvar silence: seconds until the first byte; None is no limit.
-    :cvar patience: seconds from the first byte until it has handed over.
-    :ivar received: what came so far; bounding it is the subclass's business.
-    :ivar build: makes the next protocol; a subclass may decide on another one until it hands over.
+    :cvar firstByteTimeout: seconds until the first byte; None is no limit.
+    :cvar prefixTimeout: seconds from the first byte until it is over.
+    :ivar received: what came so far; a subclass bounds it.
+    :ivar build: makes the next protocol; a subclass may replace it until it hands over.
     """
 
     transport: IStreamTransport
     pending = 0
     ending: Ending
-    silence: float | None = None
-    patience: float
+    firstByteTimeout: float | None = None
+    prefixTimeout: float
 
-    def __init__(
-        self,
-        build: Build,
-        connection: Connection,
-        clock: IReactorTime,
-    ) -> None:
+    def __init__(self, build: Build, connection: Connection, clock: IReactorTime) -> None:
         self.received = bytearray()
         self.connection = connection
         self.build = build
-        self._clock = clock
+        self.state = State.READING
+        self.input = Input.OPEN
+        self.clock = clock
         self._timeout: IDelayedCall | None = None
-        self._isShaken = self._isPaused = self._isEnded = self._isDismissed = False
+        self._isShaken = False
 
     def prefixReceived(self) -> None:
         """Looks at what was received so far: waits for more, hands over, or closes."""
@@ -83,7 +105,7 @@ class Gate(Protocol):
 
         :return: the next protocol.
         """
-        self._stopWaiting()
+        self._end()
         transport = self.transport
         record = recordOf(transport)
         if record is not None:
@@ -100,34 +122,23 @@ class Gate(Protocol):
         return protocol
 
     def dismiss(self, line: bytes) -> None:
-        """Sends a last line, and closes.
-
-        A close with unread input would be a reset, which destroys the line: what the peer still sends is
-        discarded, until its end of stream or for a second at most.
-        """
-        self._isDismissed = True
-        transport = self.transport
-        transport.write(line)
-        self._resume()
-        if self._isEnded or not canHalfClose(transport):
-            # Twisted's TLS would wait for the peer's answer to the end.
-            self._wait(LINGER, transport.abortConnection)
-            transport.loseConnection()
-        else:
-            self._wait(LINGER, self.finish)
-            transport.loseWriteConnection()
+        """Sends a last line, and closes."""
+        self._end()
+        self.transport.write(line)
+        self.resume()
+        linger(self.transport, self, self.clock, self.input is Input.ENDED)
 
     def connectionMade(self) -> None:
         """Begins to wait."""
-        if self.silence is not None:
-            self._wait(self.silence)
+        if self.firstByteTimeout is not None:
+            self.wait(self.firstByteTimeout)
 
     def dataReceived(self, data: bytes) -> None:
         """Reads on."""
-        if self._isDismissed:
+        if self.state is State.REFUSED:
             return
         if not self.received:
-            self._wait(self.patience)
+            self.wait(self.prefixTimeout)
         self.received += data
         self.prefixReceived()
 
@@ -136,15 +147,17 @@ class Gate(Protocol):
         self._isShaken = True
 
     def readConnectionLost(self) -> None:
-        """The stream ends within the prefix; who sent no byte only looked whether we are there."""
-        self._isEnded = True
-        if self.received and not self._isDismissed:
+        """The stream ends within the prefix. A peer that sent nothing only looked for an open port."""
+        self.input = Input.ENDED
+        if self.state is not State.READING:
+            return
+        if self.received:
             self.prefixEnded()
         else:
             self.finish()
 
     def writeConnectionLost(self) -> None:
-        """A stop has closed our side."""
+        """A drain has closed our side."""
 
     def finish(self) -> None:
         """Closes the connection, to which nothing is owed."""
@@ -152,26 +165,35 @@ class Gate(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stops waiting."""
-        self._stopWaiting()
+        self._end()
 
-    def _wait(self, seconds: float, expired: Callable[[], None] | None = None) -> None:
+    def wait(self, seconds: float, expired: Callable[[], None] | None = None) -> None:
+        """Waits for so long at the most, in place of what it waits for now.
+
+        :param expired: is called then; None is the method of this name.
+        """
         self._stopWaiting()
-        self._timeout = self._clock.callLater(seconds, expired or self.expired)
+        self._timeout = self.clock.callLater(seconds, expired or self.expired)
+
+    def pause(self) -> None:
+        """Reads nothing for now; after the peer's end there is nothing to read."""
+        if self.input is Input.OPEN:
+            self.input = Input.PAUSED
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Reads on, if it is paused."""
+        if self.input is Input.PAUSED:
+            self.input = Input.OPEN
+            self.transport.resumeProducing()
+
+    def _end(self) -> None:
+        self.state = State.OVER
+        self._stopWaiting()
 
     def _stopWaiting(self) -> None:
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
-
-    def _pause(self) -> None:
-        """Reads nothing for now; after the peer's end there is nothing to read."""
-        if not (self._isPaused or self._isEnded):
-            self._isPaused = True
-            self.transport.pauseProducing()
-
-    def _resume(self) -> None:
-        if self._isPaused:
-            self._isPaused = False
-            self.transport.resumeProducing()
 
 
 def endReading(transport: Any) -> None:

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Seconds that a peer may go on sending after our end of stream, whatever that is the end of: an echo, a
-# refusal, TLS, or all of them at a stop. To close with unread input is a reset (RFC 1122, 4.2.2.13), which
-# destroys what is still under way to the peer; so it is read and forgotten, until the peer's own end or for
-# that long: a few round trips on any path, and not much for a stop to wait.
-LINGER = 1.0
-
 # Seconds until a TLS handshake must be complete.
 HANDSHAKE_TIMEOUT = 30
 

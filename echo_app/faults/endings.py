@@ -5,13 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
-
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.faults.fault import EndingFault, Stage
+from echo_app.transport.closing import Discard
 from echo_app.transport.sockets import Progress, descriptorOf, progressOf
 
 if TYPE_CHECKING:
@@ -47,10 +43,6 @@ class Close(EndingFault):
         """Ends our side, and closes after a linger: a close with unread input would be a reset."""
         layer.linger()
 
-    def peerEnded(self, layer: FaultLayer) -> None:
-        """Closes the connection: no input is left to linger for."""
-        layer.transport.loseConnection()
-
 
 class Reset(EndingFault):
     """Resets the connection."""
@@ -83,7 +75,7 @@ class Blackhole(EndingFault):
         """Discards input and output, also answers of TLS; limits and a drain end the connection."""
         descriptor = descriptorOf(layer.transport)
         if descriptor is not None and descriptor is not layer.transport:
-            descriptor.protocol = _Discard(descriptor.protocol)
+            descriptor.protocol = Discard(descriptor.protocol)
         layer.discard()
 
 
@@ -101,23 +93,3 @@ def _resetWhenAcknowledged(
         layer.abortConnection()
     else:
         layer.later(wait, partial(_resetWhenAcknowledged, layer, progress, min(2 * wait, LAST_LOOK)))
-
-
-@implementer(IHalfCloseableProtocol)
-class _Discard(Protocol):
-    """Discards the input of a protocol, and tells it of the connection's end alone."""
-
-    def __init__(self, protocol: IProtocol) -> None:
-        self._protocol = protocol
-
-    def readConnectionLost(self) -> None:
-        """Discards the end of input."""
-
-    def writeConnectionLost(self) -> None:
-        """Tells the protocol: it has closed its side."""
-        if IHalfCloseableProtocol.providedBy(self._protocol):
-            self._protocol.writeConnectionLost()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tells the protocol."""
-        self._protocol.connectionLost(reason)

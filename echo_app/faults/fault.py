@@ -220,9 +220,6 @@ class EndingFault(StreamFault):
     def outputPassed(self, layer: FaultLayer) -> None:
         """Is called when nothing is held any more."""
 
-    def peerEnded(self, layer: FaultLayer) -> None:
-        """Is called when the peer has ended its side after ours was closed."""
-
 
 class DatagramFault(Fault):
     """A fault of datagrams."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IProtocol, ITransport
 
-from echo_app.connections.limits import LINGER
 from echo_app.connections.record import recordOf
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import EndingFault, ShapingFault, Stage, StreamFault
 from echo_app.faults.flowlayer import CAP, FlowLayer, Input, Phase
 from echo_app.faults.window import Window
+from echo_app.transport.closing import linger
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -72,12 +72,6 @@ class FaultLayer(FlowLayer):
         for fault in atOnce:
             self._begin(fault)
 
-    def readConnectionLost(self) -> None:
-        """Takes the end of input in; a fault that has closed our side may have waited for it."""
-        super().readConnectionLost()
-        if self._ending is not None and self._phase is Phase.OUTPUT_CLOSED:
-            self._ending.peerEnded(self)
-
     def edgeReached(self, direction: str, offset: int) -> None:
         """Begins the faults whose ``after`` is there."""
         for fault in self._endings:
@@ -112,12 +106,9 @@ class FaultLayer(FlowLayer):
     def linger(self) -> None:
         """Ends our side, and discards input until the peer's end, a second at most."""
         self._discardInput()
-        self.closeOutput()
-        if self._input is Input.ENDED:
-            self.transport.loseConnection()
-        else:
-            self.later(LINGER, self.transport.loseConnection)
-            self._adjust()
+        self._phase = Phase.OUTPUT_CLOSED
+        self.transport.unregisterProducer()
+        linger(self.transport, self, self._clock, self._input is Input.ENDED)
 
     def discard(self) -> None:
         """Discards input, and output to come."""

@@ -44,7 +44,7 @@ class PreambleGate(Gate):
 
     ending = Ending.PREAMBLE
     # To cover a retransmission (RFC 6298, 2.1: a second at first).
-    patience = 3.0
+    prefixTimeout = 3.0
 
     def __init__(self, faulty: FaultyBuild, connection: Connection, clock: IReactorTime) -> None:
         super().__init__(faulty(None), connection, clock)
@@ -75,7 +75,7 @@ class PreambleGate(Gate):
     def expired(self) -> None:
         """The same as at the end of the stream, only that it goes on."""
         if self._isPreamble():
-            self._refuse(f"no end of line within {self.patience:g} s")
+            self._refuse(f"no end of line within {self.prefixTimeout:g} s")
         else:
             self.handOver(0)
 

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 # Seconds until the first byte: some balancers connect ahead, and send the header with the first payload.
-SILENCE = 60.0
+FIRST_BYTE_TIMEOUT = 60.0
 
 # Seconds from the first byte of a header to its last: it is sent at once, and the specification asks for
 # 3 at the least, to cover a retransmission.
-PATIENCE = 5.0
+HEADER_TIMEOUT = 5.0
 
 
 class ProxyGate(Gate):
@@ -40,8 +40,8 @@ class ProxyGate(Gate):
     """
 
     ending = Ending.HEADER
-    silence = SILENCE
-    patience = PATIENCE
+    firstByteTimeout = FIRST_BYTE_TIMEOUT
+    prefixTimeout = HEADER_TIMEOUT
 
     def prefixReceived(self) -> None:
         """Hands over when the header is complete."""

@@ -21,12 +21,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
-from echo_app.connections.limits import LINGER
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.responders.answers import Answer, Answers
 from echo_app.responders.framing import INCOMPLETE, Requests
 from echo_app.stream.protocol import EchoProtocol
-from echo_app.transport.sockets import canHalfClose
+from echo_app.transport.closing import linger
 from echo_app.udp.protocol import UNSENDABLE, DatagramRules, EchoDatagramProtocol
 
 if TYPE_CHECKING:
@@ -68,25 +67,16 @@ class AnsweringProtocol(EchoProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Takes what is complete for requests."""
-        if not self._isClosing:
-            self._requests.feed(data)
-            self._hasMore = True
-            self._work()
+        self._requests.feed(data)
+        self._hasMore = True
+        self._work()
 
     def readConnectionLost(self) -> None:
         """The peer half-closed: it gets the answers that it is owed, and then our end of stream."""
         self._isEnded = True
-        if self._isClosing:
-            self.transport.loseConnection()
-        else:
-            self._requests.end()
-            self._hasMore = True
-            self._work()
-
-    def writeConnectionLost(self) -> None:
-        """Everything is sent, and our end of stream; the peer has a second for its own."""
-        if self._isClosing:
-            self._later(LINGER, self.transport.abortConnection)
+        self._requests.end()
+        self._hasMore = True
+        self._work()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancels the answers that are under way."""
@@ -182,13 +172,7 @@ class AnsweringProtocol(EchoProtocol):
         transport = self.transport
         noteEnd(transport, Ending.RESPONDER)
         transport.unregisterProducer()
-        if not self._isEnded:
-            # What comes now is read and forgotten: a close with unread input would be a reset.
-            transport.resumeProducing()
-        if self._isEnded or not canHalfClose(transport):
-            transport.loseConnection()
-        else:
-            transport.loseWriteConnection()
+        linger(transport, self, self._answers.clock, self._isEnded)
 
     def _stop(self) -> None:
         """Asks nothing more, and waits for nothing."""

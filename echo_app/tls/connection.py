@@ -17,7 +17,6 @@ What carries TLS, and why, is said in :mod:`echo_app.tls.session`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,11 +34,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.connections.limits import LINGER
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
+from echo_app.transport.closing import linger
 from echo_app.transport.layer import Layer
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class TLSConnection(Layer):
             self._session = record.plain = counting = CountingSession(self._server.contextFor)
             # What a gate took off before is no part of the plain text.
             counting.received = record.prefix
-        self._startTimer(self._server.handshakeTimeout, self._shakingTooLong)
+        self._timer = self._server.clock.callLater(self._server.handshakeTimeout, self._shakingTooLong)
         self.protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -146,13 +145,10 @@ class TLSConnection(Layer):
     def readConnectionLost(self) -> None:
         """The peer's FIN: without a ``close_notify`` it is taken for a half-close, and counted."""
         self._notePeerEnded()
-        if self._phase is _DONE:
-            self.transport.loseConnection()
-        elif self._session.isShaking:
+        if self._session.isShaking:
             # Who looks whether the port is open has done no wrong.
             if not self._session.isUntouched:
-                self._server.failures.add("unfinished-handshake")
-                noteEnd(self.transport, Ending.TLS, "unfinished-handshake")
+                self._noteFailure("unfinished-handshake")
             self._finish()
             self.transport.loseConnection()
         elif not self._isPeerEnded:
@@ -161,9 +157,7 @@ class TLSConnection(Layer):
 
     def writeConnectionLost(self) -> None:
         """Everything is sent, and our FIN."""
-        if self._phase is _DONE:
-            self._startTimer(LINGER, self.transport.loseConnection)
-        elif IHalfCloseableProtocol.providedBy(self.protocol):
+        if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -172,7 +166,6 @@ class TLSConnection(Layer):
             # The transport below has told it already.
             self._producer = None
         self._finish()
-        self._stopTimer()
         self.protocol.connectionLost(self._reason or reason)
 
     def write(self, data: bytes) -> None:
@@ -300,27 +293,27 @@ class TLSConnection(Layer):
             self.transport.loseConnection()
         elif wasOpen and self.disconnecting:
             self._phase = _DONE
-            self.transport.loseWriteConnection()
-            # Input is read and forgotten from now on: a close with unread input would be a reset.
-            self.transport.resumeProducing()
+            linger(self.transport, self, self._server.clock)
         elif wasOpen:
             self.transport.loseWriteConnection()
 
     def _fail(self, reason: str, error: Exception) -> None:
         """Ends a connection that has gone wrong, in bounded time."""
-        self._server.failures.add(reason)
-        noteEnd(self.transport, Ending.TLS, reason)
+        self._noteFailure(reason)
         self._reason = Failure(error)
         if self._session.outgoing.pending:
             self.transport.write(self._session.outgoing.read())
         self._finish()
-        # So that the alert arrives, the peer is waited for here too.
-        self.transport.loseWriteConnection()
-        self.transport.resumeProducing()
-        self._startTimer(LINGER, self.transport.abortConnection)
+        # A reset would destroy the alert.
+        linger(self.transport, self, self._server.clock, self._isPeerEnded)
+
+    def _noteFailure(self, reason: str) -> None:
+        self._server.failures.add(reason)
+        noteEnd(self.transport, Ending.TLS, reason)
 
     def _finish(self) -> None:
         """Passes nothing on any more, in either direction."""
+        self._stopTimer()
         self._phase = _DONE
         self._unread = b""
         producer, self._producer = self._producer, None
@@ -329,21 +322,11 @@ class TLSConnection(Layer):
             producer.stopProducing()
 
     def _shakingTooLong(self) -> None:
-        self._server.failures.add("handshake-timeout")
-        noteEnd(self.transport, Ending.TLS, "handshake-timeout")
+        self._noteFailure("handshake-timeout")
         self._reason = Failure(ConnectionAborted())
         self.abortConnection()
 
-    def _startTimer(self, seconds: float, function: Callable[[], object]) -> None:
-        self._stopTimer()
-
-        def expire() -> None:
-            self._timer = None
-            function()
-
-        self._timer = self._server.clock.callLater(seconds, expire)
-
     def _stopTimer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None

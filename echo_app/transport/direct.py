@@ -9,7 +9,6 @@ are used. :func:`direct` puts it below the connections of a listening port, whic
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from errno import ENOBUFS
 from functools import partial
@@ -142,11 +141,9 @@ class DirectServer(_DirectTransport):
     """The direct path over TCP.
 
     :ivar error: the number of the first error that ended it; 0 if there was none.
-    :cvar isUrgentDataInline: the socket has inherited SO_OOBINLINE from the port's.
     """
 
     error = 0
-    isUrgentDataInline = True
 
     def doRead(self) -> Any:
         """Reads, and passes on, what has come."""
@@ -212,8 +209,6 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
     poller = NestedPoller(port.reactor)
     port.transport = partial(derive(onDirectPath), poller=poller)
     _move(port, poller)
-    if onDirectPath is DirectServer:
-        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     isTwisteds = type(port) is tcp.Port
     if isTwisteds:
         port.doRead = Acceptor(port).doRead

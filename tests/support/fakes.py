@@ -133,6 +133,7 @@ class Transport(StringTransport):
     def loseWriteConnection(self) -> None:
         """Half-closes; the connection goes on until the peer's end."""
         self.isHalfClosed = True
+        self.protocol.writeConnectionLost()
 
     def abortConnection(self) -> None:
         super().abortConnection()

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.spec import parseFault
+from echo_app.transport.closing import Lingering
 from tests.support.fakes import numbered
 
 # Seconds by which a sum of times may be off.
@@ -30,6 +31,7 @@ class Wire:
         self.pieces: list[tuple[float, bytes]] = []
         self.done: list[str] = []
         self.producer: Any = None
+        self.protocol: Any = None
         self._clock = clock
 
     @property
@@ -62,8 +64,10 @@ class Wire:
         self.done.append("resume")
 
     def loseWriteConnection(self) -> None:
-        """Ends our side."""
+        """Ends our side: everything is sent at once."""
         self.done.append("end")
+        if isinstance(self.protocol, Lingering):
+            self.protocol.writeConnectionLost()
 
     def loseConnection(self) -> None:
         """Closes."""
@@ -115,7 +119,6 @@ class FaultyConnection:
 
     :param specs: the faults.
     :param protocol: the one above; None is an :class:`Above`.
-    :ivar below: what the transport has for a protocol: a layer, or the protocol itself.
     """
 
     def __init__(
@@ -133,13 +136,17 @@ class FaultyConnection:
         self.above = Above(self.clock) if protocol is None else protocol
         faults = [parseFault(spec) for spec in specs]
         build = Faulty(lambda _address, _connection: self.above, self.clock, lambda: faults, seed, cap)
-        below: Any = build(None, numbered(number))
-        self.below = below
+        self.wire.protocol = build(None, numbered(number))
         self.below.makeConnection(transport)
 
     @property
+    def below(self) -> Any:
+        """The protocol of the transport: a layer, the protocol itself, or a lingering close."""
+        return self.wire.protocol
+
+    @property
     def transport(self) -> Any:
-        """What the protocol above has."""
+        """The transport of the protocol above."""
         return self.above.transport
 
     def run(self, seconds: float, late: float = 0) -> None:

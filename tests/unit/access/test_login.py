@@ -21,16 +21,17 @@ from zope.interface.verify import verifyObject
 
 from echo_app.access import login as auth
 from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
-from echo_app.access.login import CHECKING, KEPT, PATIENCE, PENALTY, LoginGate, Logins
+from echo_app.access.login import CHECK_TIMEOUT, KEPT, LINE_TIMEOUT, PENALTY, LoginGate, Logins
 from echo_app.access.loginline import LONGEST, parseLogin
-from echo_app.connections import gate as gates
-from echo_app.connections.limits import LINGER, Limits
+from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.interfaces import IEchoUser, ITLSTransport
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.tls import certificates
+from echo_app.transport import closing
+from echo_app.transport.closing import LINGER, Lingering
 from tests.support import fakes
 from tests.support.properties import given
 
@@ -55,6 +56,7 @@ class Transport(fakes.Transport):
 
     def loseWriteConnection(self) -> None:
         self.isWriteEnded = True
+        self.protocol.writeConnectionLost()
 
     def deliver(self, data: bytes) -> None:
         """The peer sent this."""
@@ -307,7 +309,7 @@ class WrongTests(LoginTestCase):
 
     def test_twistedsTLS(self) -> None:
         """Over a transport whose sides can't end by themselves, the end is a close, and a reset in time."""
-        self.patch(gates, "canHalfClose", lambda transport: False)
+        self.patch(closing, "canHalfClose", lambda transport: False)
         transport = self.connect(WRONG)
         self.clock.advance(PENALTY)
         self.assertEqual((transport.value(), transport.disconnecting), (DENIED, True))
@@ -319,11 +321,11 @@ class TimeTests(LoginTestCase):
     def test_silence(self) -> None:
         """Who sends no line in time is reset."""
         silent, slow = self.connect(), self.connect()
-        self.clock.advance(PATIENCE - 0.001)
+        self.clock.advance(LINE_TIMEOUT - 0.001)
         slow.deliver(RIGHT[:-1])
         self.clock.advance(0.001)
         self.assertEqual((silent.disconnected, slow.disconnected), (True, False))
-        self.clock.advance(PATIENCE - 0.001)
+        self.clock.advance(LINE_TIMEOUT - 0.001)
         self.assertTrue(slow.disconnected)
         self.assertEqual(self.counts.timedOut.byReason, {"auth": 2})
         self.assertNothingLeft()
@@ -337,7 +339,7 @@ class TimeTests(LoginTestCase):
         transport = self.connect(WRONG)
         self.assertEqual(transport.protocol.pending, 1)
         self.clock.advance(PENALTY)
-        self.assertEqual(transport.protocol.pending, 0)
+        self.assertIsInstance(transport.protocol, Lingering)
 
 
 class LaterTests(LoginTestCase):
@@ -411,7 +413,7 @@ class LaterTests(LoginTestCase):
         """A check that takes too long is cancelled, and said to the peer and in the log."""
         _, _, cancelled = self.beginSlow()
         transport = self.connect(RIGHT)
-        self.clock.advance(CHECKING)
+        self.clock.advance(CHECK_TIMEOUT)
         self.assertEqual(len(cancelled), 1)
         self.clock.advance(0)
         self.assertEqual((transport.value(), transport.isWriteEnded), (UNCHECKED, True))
@@ -583,13 +585,13 @@ class AnythingTests(LoginTestCase):
         for piece in pieces:
             if not transport.disconnected:
                 transport.deliver(piece)
-        isGate = isinstance(transport.protocol, LoginGate)
+        isGate = isinstance(transport.protocol, (LoginGate, Lingering))
         if isEnded and not transport.waiting and not transport.disconnecting:
             transport.protocol.readConnectionLost()
         if kind == "later" and portal.asked:
             later.callback(portal.avatar())
         self.clock.pump([PENALTY] * 200)
-        if isGate and isinstance(transport.protocol, LoginGate):
+        if isGate and isinstance(transport.protocol, (LoginGate, Lingering)):
             self.assertTrue(transport.disconnecting or transport.disconnected)
             self.assertIn(transport.value(), (b"", DENIED, UNREAD, UNCHECKED))
         else:
@@ -598,4 +600,4 @@ class AnythingTests(LoginTestCase):
             self.assertEqual(transport.value(), b"ok\n" + stream[found[1] if found else 0 :])
         transport.end(ConnectionDone())
         self.assertNothingLeft()
-        self.assertEqual(portal.left, not isinstance(transport.protocol, LoginGate))
+        self.assertEqual(portal.left, not isinstance(transport.protocol, (LoginGate, Lingering)))

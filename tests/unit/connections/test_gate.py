@@ -24,7 +24,7 @@ class WordGate(Gate):
     """Passes a connection on after a line that says so."""
 
     ending = Ending.HEADER
-    patience = 3.0
+    prefixTimeout = 3.0
 
     def prefixReceived(self) -> None:
         line, newline, _rest = self.received.partition(b"\n")

@@ -13,7 +13,7 @@ from echo_app.connections.limits import Limits
 from echo_app.connections.record import ConnectionRecord, Ending, noteEnd, recordOf
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import TimeoutSweep
-from echo_app.proxy.gate import LOOPBACK, PATIENCE, ProxyHeaders
+from echo_app.proxy.gate import HEADER_TIMEOUT, LOOPBACK, ProxyHeaders
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
 from tests.support import fakes
@@ -133,7 +133,7 @@ class AdmittedTests(SynchronousTestCase):
         """A gate that closes says which one it was, and why."""
         transport, record = self.connect(self.gates)
         transport.protocol.dataReceived(b"P")
-        self.clock.advance(PATIENCE)
+        self.clock.advance(HEADER_TIMEOUT)
         self.assertEqual((record.ended, record.detail), (Ending.HEADER, "timeout"))
         transport, record = self.connect(self.gates)
         transport.protocol.dataReceived(b"junk")

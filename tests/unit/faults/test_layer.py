@@ -10,10 +10,10 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.connections.limits import LINGER
 from echo_app.faults import endings
 from echo_app.faults.endings import FIRST_LOOK, LAST_LOOK
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.closing import LINGER
 from echo_app.transport.sockets import Progress
 from tests.support.faulty import Above, FaultyConnection
 
@@ -113,16 +113,16 @@ class CloseTests(SynchronousTestCase):
         connection.below.dataReceived(DATA)
         connection.below.dataReceived(DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
-        self.assertEqual(connection.wire.done, ["end"])
+        self.assertEqual(connection.wire.done, ["end", "resume"])
         connection.below.readConnectionLost()
-        self.assertEqual(connection.wire.done, ["end", "close"])
+        self.assertEqual(connection.wire.done, ["end", "resume", "close"])
 
     def test_deafPeer(self) -> None:
         """A peer that goes on is closed a second later."""
         connection = FaultyConnection("close")
-        self.assertEqual(connection.wire.done, ["end"])
+        self.assertEqual(connection.wire.done, ["end", "resume"])
         connection.run(LINGER)
-        self.assertEqual(connection.wire.done, ["end", "close"])
+        self.assertEqual(connection.wire.done, ["end", "resume", "close"])
         connection.lose()
         self.assertEqual(connection.clock.getDelayedCalls(), [])
 
@@ -142,7 +142,7 @@ class CloseTests(SynchronousTestCase):
         connection = FaultyConnection("close,after=1s", "latency=2s", protocol=EchoProtocol())
         connection.below.dataReceived(DATA)
         connection.run(1.5)
-        self.assertEqual(connection.wire.done, ["end"])
+        self.assertEqual(connection.wire.done, ["end", "resume"])
         connection.run(5)
         self.assertEqual(connection.wire.written, b"")
 
@@ -151,7 +151,7 @@ class CloseTests(SynchronousTestCase):
         connection = FaultyConnection("close,after=1s", "half-close,after=500ms")
         connection.transport.loseWriteConnection()
         connection.run(1.5)
-        self.assertEqual(connection.wire.done, ["end"])
+        self.assertEqual(connection.wire.done, ["end", "end", "resume"])
 
     def test_finish(self) -> None:
         """A stop that finishes the protocol meanwhile closes the connection at once."""

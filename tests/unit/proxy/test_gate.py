@@ -26,7 +26,7 @@ from echo_app.addresses import networkOf
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
-from echo_app.proxy.gate import LOOPBACK, PATIENCE, SILENCE, ProxyGate, ProxyHeaders
+from echo_app.proxy.gate import FIRST_BYTE_TIMEOUT, HEADER_TIMEOUT, LOOPBACK, ProxyGate, ProxyHeaders
 from echo_app.proxy.header import LONGEST_HEADER
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
@@ -335,7 +335,7 @@ class TimeoutTests(GateTestCase):
     def test_silence(self) -> None:
         """A peer that sends nothing is reset after a minute."""
         transport = self.connect()
-        self.clock.advance(SILENCE - 0.1)
+        self.clock.advance(FIRST_BYTE_TIMEOUT - 0.1)
         self.assertFalse(transport.disconnected)
         self.clock.advance(0.1)
         self.assertTrue(transport.disconnected)
@@ -345,11 +345,11 @@ class TimeoutTests(GateTestCase):
     def test_drip(self) -> None:
         """A header has five seconds from its first byte, whatever else comes meanwhile."""
         transport = self.connect()
-        self.clock.advance(SILENCE - 1)
+        self.clock.advance(FIRST_BYTE_TIMEOUT - 1)
         for byte in LINE[:5]:
             self.assertFalse(transport.disconnected)
             transport.protocol.dataReceived(bytes([byte]))
-            self.clock.advance(PATIENCE / 5)
+            self.clock.advance(HEADER_TIMEOUT / 5)
         self.assertTrue(transport.disconnected)
         self.assertEqual(self.counts.timedOut.byReason, {"header": 1})
         self.assertNothingLeft()
@@ -357,9 +357,9 @@ class TimeoutTests(GateTestCase):
     def test_inTime(self) -> None:
         """One that is complete in time has all the time that it wants afterwards."""
         transport = self.connect()
-        self.clock.advance(SILENCE - 0.1)
+        self.clock.advance(FIRST_BYTE_TIMEOUT - 0.1)
         transport.protocol.dataReceived(LINE[:-1])
-        self.clock.advance(PATIENCE - 0.1)
+        self.clock.advance(HEADER_TIMEOUT - 0.1)
         transport.protocol.dataReceived(LINE[-1:])
         self.clock.advance(1000)
         transport.protocol.dataReceived(b"hello")

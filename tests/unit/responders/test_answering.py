@@ -19,7 +19,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from echo_app.connections.limits import LINGER
 from echo_app.responders.answering import (
     MOST,
     MOST_DATAGRAMS,
@@ -29,6 +28,7 @@ from echo_app.responders.answering import (
 )
 from echo_app.responders.answers import Answers
 from echo_app.responders.framing import BadRequest, lengthPrefixed
+from echo_app.transport.closing import LINGER
 from echo_app.udp.protocol import DatagramRules
 from tests.support.properties import given
 from tests.unit.stream.test_protocol import HIGH_WATER
@@ -43,6 +43,7 @@ class PeerTransport(StringTransport):
 
     def __init__(self) -> None:
         super().__init__()
+        self.protocol: Any = None
         self.held = 0
         self.done: list[str] = []
 
@@ -118,6 +119,7 @@ class AnsweringTestCase(SynchronousTestCase):
 
     def connect(self, answers: Answers | None = None) -> tuple[AnsweringProtocol, PeerTransport]:
         protocol, transport = AnsweringProtocol(answers or self.answers), PeerTransport()
+        transport.protocol = protocol
         protocol.makeConnection(transport)
         return protocol, transport
 
@@ -361,18 +363,18 @@ class WrongTests(AnsweringTestCase):
 
     def test_failed(self) -> None:
         """What was asked before is answered, what comes after is not; then comes our end of stream."""
-        protocol, transport = self.shouting()
-        protocol.dataReceived(b"a\nfail\nb\n")
+        _, transport = self.shouting()
+        transport.protocol.dataReceived(b"a\nfail\nb\n")
         self.assertEqual((transport.value(), transport.done, transport.producer), (b"A\n", ["write"], None))
-        protocol.dataReceived(b"c\n")
+        transport.protocol.dataReceived(b"c\n")
         self.assertEqual(transport.value(), b"A\n")
-        protocol.readConnectionLost()
+        transport.protocol.readConnectionLost()
         self.assertEqual(transport.done, ["write", "close"])
 
     def test_inTurn(self) -> None:
         """A failure waits until what was asked before is answered."""
-        protocol, transport = self.connect(Answers(self._laterOrWrong, self.clock))
-        protocol.dataReceived(b"a\nwrong\nb\n")
+        _, transport = self.connect(Answers(self._laterOrWrong, self.clock))
+        transport.protocol.dataReceived(b"a\nwrong\nb\n")
         self.assertEqual((transport.value(), transport.done), (b"", []))
         self.later.answer(b"a\n")
         self.assertEqual((transport.value(), transport.done), (b"A\nerror\n", ["write"]))
@@ -380,9 +382,9 @@ class WrongTests(AnsweringTestCase):
 
     def test_nothingAfter(self) -> None:
         """What comes after a request that is too long is none, also while that one waits for its turn."""
-        protocol, transport = self.connect()
-        protocol.dataReceived(b"a\n" + b"x" * 70_000 + b"\nb\n")
-        protocol.dataReceived(b"c\n")
+        _, transport = self.connect()
+        transport.protocol.dataReceived(b"a\n" + b"x" * 70_000 + b"\nb\n")
+        transport.protocol.dataReceived(b"c\n")
         self.assertEqual((self.later.asked, transport.producerState), ([b"a\n"], "paused"))
         self.later.answer(b"a\n")
         self.assertEqual(transport.value(), b"A\nerror: a line has 65536 bytes at the most\n")
@@ -394,22 +396,22 @@ class WrongTests(AnsweringTestCase):
 
     def test_tooLong(self) -> None:
         """Over the longest line there is one error line, however much comes."""
-        protocol, transport = self.shouting()
+        _, transport = self.shouting()
         for _ in range(3):
-            protocol.dataReceived(bytes(1 << 16))
+            transport.protocol.dataReceived(bytes(1 << 16))
         self.assertEqual(transport.value(), b"error: a line has 65536 bytes at the most\n")
         self.assertEqual((transport.done, transport.producerState), (["write"], "producing"))
 
     def test_lingers(self) -> None:
         """A peer that does not end its side has a second from when all is sent, and is read meanwhile."""
-        protocol, transport = self.shouting()
-        protocol.dataReceived(b"x" * 70_000)
+        _, transport = self.shouting()
+        transport.protocol.dataReceived(b"x" * 70_000)
         self.clock.advance(5)
-        protocol.writeConnectionLost()
+        transport.protocol.writeConnectionLost()
         self.clock.advance(LINGER - 0.01)
         self.assertEqual(transport.done, ["write"])
         self.clock.advance(0.01)
-        self.assertEqual(transport.done, ["write", "abort"])
+        self.assertEqual(transport.done, ["write", "close"])
 
     def test_late(self) -> None:
         """An answer that takes too long ends its connection alone."""
@@ -424,27 +426,27 @@ class WrongTests(AnsweringTestCase):
 
     def test_paused(self) -> None:
         """One that was not read from is read to its end."""
-        protocol, transport = self.connect()
-        protocol.dataReceived(b"".join(numbered(MOST + 1)))
+        _, transport = self.connect()
+        transport.protocol.dataReceived(b"".join(numbered(MOST + 1)))
         self.assertEqual(transport.producerState, "paused")
         self.clock.advance(30)
         self.assertEqual((transport.done, transport.producerState), (["write"], "producing"))
 
     def test_forgotten(self) -> None:
         """What comes after that is not kept."""
-        protocol, _ = self.shouting()
-        protocol.dataReceived(b"fail\n")
+        _, transport = self.shouting()
+        transport.protocol.dataReceived(b"fail\n")
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         for _ in range(100):
-            protocol.dataReceived(bytes(1 << 16))
+            transport.protocol.dataReceived(bytes(1 << 16))
         self.assertLess(tracemalloc.get_traced_memory()[0], 1 << 20)
 
     def test_twistedTLS(self) -> None:
         """Twisted's own TLS can't be ended on one side alone: it is closed."""
-        protocol, transport = self.shouting()
+        _, transport = self.shouting()
         directlyProvides(transport, ISSLTransport)
-        protocol.dataReceived(b"a\nfail\n")
+        transport.protocol.dataReceived(b"a\nfail\n")
         self.assertEqual((transport.value(), transport.done), (b"A\n", ["close"]))
 
     def test_wrongFraming(self) -> None:
@@ -456,8 +458,8 @@ class WrongTests(AnsweringTestCase):
             raise ArithmeticError
 
         answers.framing = type(lengthPrefixed)(lengthPrefixed.read, wrong)
-        protocol, transport = self.connect(answers)
-        protocol.dataReceived(b"\0\0\0\1a")
+        _, transport = self.connect(answers)
+        transport.protocol.dataReceived(b"\0\0\0\1a")
         self.later.answer(b"a")
         self.assertEqual((transport.done, answers.unanswered.byReason), (["write"], {"error": 1}))
 

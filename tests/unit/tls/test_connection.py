@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echo_app.connections.limits import HANDSHAKE_TIMEOUT, LINGER
+from echo_app.connections.limits import HANDSHAKE_TIMEOUT
 from echo_app.connections.record import ConnectionRecord
 from echo_app.interfaces import ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
@@ -31,6 +31,7 @@ from echo_app.tls.connection import TLSConnection
 from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.tls.waiting import BUFFER
+from echo_app.transport.closing import LINGER
 from tests.support.tls import VERSIONS, clientContext
 
 LATER = 2 * LINGER
@@ -43,6 +44,7 @@ class Wire:
         self.written = b""
         self.done: list[str] = []
         self.producer: Any = None
+        self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
         """Keeps it."""
@@ -136,6 +138,7 @@ class TLSTestCase(SynchronousTestCase):
         self.above: Any = self.protocol()
         self.connection = TLSConnection(self.server, self.above)
         self.wire = Wire()
+        self.wire.protocol = self.connection
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.client = clientContext(self.version).wrap_bio(self.incoming, self.outgoing)
         self.connection.makeConnection(self.wire)  # type: ignore[arg-type]
@@ -151,7 +154,7 @@ class TLSTestCase(SynchronousTestCase):
     def send(self, data: bytes) -> None:
         """Has bytes come to the connection, and the client take what it says to them."""
         if data:
-            self.connection.dataReceived(data)
+            self.wire.protocol.dataReceived(data)
         self.incoming.write(self.wire.written)
         self.wire.written = b""
 
@@ -293,7 +296,7 @@ class TransportTests(TLSTestCase):
                 if isOursFirst:
                     self.connection.loseWriteConnection()
                 if isByFIN:
-                    self.connection.readConnectionLost()
+                    self.wire.protocol.readConnectionLost()
                 else:
                     self.send(self.ended())
                 self.assertEqual(record.isPeerEnded, not isOursFirst)
@@ -316,7 +319,7 @@ class TransportTests(TLSTestCase):
             self.connection.write(b"last")
             self.connection.loseWriteConnection()
             self.assertEqual(self.wire.done, ["loseWriteConnection"])
-            self.connection.writeConnectionLost()
+            self.wire.protocol.writeConnectionLost()
             self.assertEqual(self.received(), b"lastEND")
             self.connection.write(b"too late")
             self.send(self.sealed(b"one"))
@@ -336,10 +339,10 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.wire.done, ["loseWriteConnection", "resumeProducing"])
         self.assertEqual(self.received(), b"lastEND")
         self.send(b"junk")
-        self.connection.writeConnectionLost()
-        self.connection.readConnectionLost()
+        self.wire.protocol.writeConnectionLost()
+        self.wire.protocol.readConnectionLost()
         self.assertEqual(self.wire.done[2:], ["loseConnection"])
-        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.wire.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.above.told[2:], [ConnectionDone])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -348,7 +351,7 @@ class TransportTests(TLSTestCase):
         self.shake()
         self.connection.loseConnection()
         self.clock.advance(LATER)
-        self.connection.writeConnectionLost()
+        self.wire.protocol.writeConnectionLost()
         self.clock.advance(LINGER - 0.1)
         self.assertEqual(self.wire.done, ["loseWriteConnection", "resumeProducing"])
         self.clock.advance(0.2)
@@ -375,7 +378,7 @@ class TransportTests(TLSTestCase):
         self.connection.write(b"data")
         self.assertEqual(self.wire.done, ["abortConnection"])
         self.assertEqual(self.received(), b"")
-        self.connection.connectionLost(Failure(ConnectionAborted()))
+        self.wire.protocol.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(self.above.told[2:], [ConnectionAborted])
 
     def test_abortWhenShaken(self) -> None:
@@ -451,7 +454,7 @@ class ProducerTests(TLSTestCase):
         """At the connection's end a producer is stopped once: by the wire, or by us if it knows of none."""
         producer = Producer()
         self.connection.registerProducer(producer, True)
-        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.wire.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(producer.asked, ["stop"])
         self.connection.registerProducer(producer, True)
         self.assertEqual(producer.asked, ["stop", "stop"])
@@ -459,7 +462,7 @@ class ProducerTests(TLSTestCase):
         self.shake()
         producer = Producer()
         self.connection.registerProducer(producer, True)
-        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.wire.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(producer.asked, [])
 
     def test_itself(self) -> None:
@@ -485,7 +488,7 @@ class WrongTests(TLSTestCase):
         self.clock.advance(HANDSHAKE_TIMEOUT)
         self.assertEqual(self.wire.done, ["abortConnection"])
         self.assertEqual(self.failed(), {"handshake-timeout": 1})
-        self.connection.connectionLost(Failure(ConnectionAborted()))
+        self.wire.protocol.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(self.above.told, ["made", ConnectionAborted])
 
     def test_junk(self) -> None:
@@ -493,52 +496,53 @@ class WrongTests(TLSTestCase):
         self.shake()
         self.connection.registerProducer(self.connection, True)
         self.wire.done.clear()
-        self.connection.dataReceived(b"\x17\x03\x03\x00\x20" + bytes(32))
+        self.wire.protocol.dataReceived(b"\x17\x03\x03\x00\x20" + bytes(32))
         self.assertTrue(self.wire.written)
         self.assertEqual(self.wire.done, ["unregister", "loseWriteConnection", "resumeProducing"])
-        self.connection.dataReceived(b"more")
+        self.wire.protocol.dataReceived(b"more")
         self.connection.write(b"never")
+        self.wire.protocol.writeConnectionLost()
         self.clock.advance(LINGER)
-        self.assertEqual(self.wire.done[3:], ["abortConnection"])
-        self.connection.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(self.wire.done[3:], ["loseConnection"])
+        self.wire.protocol.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(self.above.told[2:], [BrokenSession])
         self.assertEqual(self.failed(), {"decryption-failed-or-bad-record-mac": 1})
 
     def test_junkAnswered(self) -> None:
         """A peer that leaves at the alert is not waited for."""
-        self.connection.dataReceived(b"GET / HTTP/1.0\r\n")
-        self.connection.writeConnectionLost()
-        self.connection.readConnectionLost()
+        self.wire.protocol.dataReceived(b"GET / HTTP/1.0\r\n")
+        self.wire.protocol.writeConnectionLost()
+        self.wire.protocol.readConnectionLost()
         self.assertEqual(self.wire.done[-1], "loseConnection")
-        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.wire.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.failed(), {"http-request": 1})
 
     def test_truncated(self) -> None:
         """A FIN without close_notify is the peer's end, and counted."""
         self.shake()
-        self.connection.readConnectionLost()
+        self.wire.protocol.readConnectionLost()
         self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 1))
         self.connection.loseConnection()
         self.assertEqual(self.wire.done, ["loseConnection"])
         self.setUp()
         self.shake()
         self.send(self.ended())
-        self.connection.readConnectionLost()
+        self.wire.protocol.readConnectionLost()
         self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 0))
 
     def test_leftInHandshake(self) -> None:
         """Who leaves in the midst of a handshake is counted, who said nothing is not."""
-        self.connection.readConnectionLost()
+        self.wire.protocol.readConnectionLost()
         self.assertEqual((self.wire.done, self.failed()), (["loseConnection"], {}))
         self.setUp()
         self.send(b"\x16\x03")
-        self.connection.readConnectionLost()
+        self.wire.protocol.readConnectionLost()
         self.assertEqual((self.wire.done, self.failed()), (["loseConnection"], {"unfinished-handshake": 1}))
 
     def test_lost(self) -> None:
         """When the wire breaks the protocol above is told why, and nothing is left."""
-        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.wire.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.above.told, ["made", ConnectionLost])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -549,7 +553,7 @@ class WrongTests(TLSTestCase):
             def connectionMade(self) -> None:
                 connection.connectionLost(Failure(ConnectionAborted()))
 
-        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.wire.protocol.connectionLost(Failure(ConnectionDone()))
         connection = TLSConnection(self.server, Refusing())
         connection.makeConnection(self.wire)  # type: ignore[arg-type]
         self.assertEqual(self.clock.getDelayedCalls(), [])
