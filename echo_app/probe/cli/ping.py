@@ -20,7 +20,7 @@ from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.net.stream import CannotConnect, Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
-from echo_app.probe.results.statistics import jitter, milliseconds, percentiles
+from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
 from echo_app.targets import Target
 
 # Bytes of a datagram's number; a stream's order is number enough.
@@ -78,7 +78,7 @@ class Tally:
             least, most = min(self.times), max(self.times)
             average = sum(self.times) / len(self.times)
             parts = [f"min {milliseconds(least)}", f"avg {milliseconds(average)}"]
-            parts += [f"p{rank:g} {milliseconds(each)}" for rank, each in percentiles(self.times).items()]
+            parts += percentileTexts(percentiles(self.times))
             parts.append(f"max {milliseconds(most)}")
             moved = jitter(self.times)
             parts += [] if moved is None else [f"jitter {milliseconds(moved)}"]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from echo_app.probe.load.run import Running
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.percentiles import Output, shownIn
+from echo_app.probe.results.statistics import milliseconds, percentileTexts
 
 # Seconds between two lines, at the least; and how many of them a long run has.
 BETWEEN, LINES = 5.0, 100
@@ -32,10 +33,7 @@ def figuresOf(run: Running) -> str:
     if tally.rate is None:
         return ""
     latency = tally.run.latency
-    parts = [f"{tally.rate:,.0f}/s"]
-    for rank in (50.0, 99.0):
-        value = latency.percentile(rank)
-        parts += [] if value is None else [f"p{rank:g} {milliseconds(value)}"]
+    parts = [f"{tally.rate:,.0f}/s", *percentileTexts(latency.percentiles(shownIn(Output.LINE)))]
     parts += [f"max {milliseconds(latency.most)}"] if len(latency) else []
     return ", ".join([*parts, f"{tally.errors:,} error{'' if tally.errors == 1 else 's'}"])
 

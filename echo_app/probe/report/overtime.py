@@ -28,13 +28,11 @@ from echo_app.probe.report.svg import (
     step,
     stretched,
 )
-from echo_app.probe.results.figures import Subject, kindOf, perSecond, whole
+from echo_app.probe.results.figures import DASHES, Subject, kindOf, perSecond, whole
+from echo_app.probe.results.percentiles import MEDIAN, Output, nameOf, shownIn
 from echo_app.probe.results.results import Interval
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped
-
-# What is drawn of the latencies: a rank, and its line. The longest ones are dots.
-_RANKS = ((50.0, "dash0"), (99.0, "dash1"))
 
 # Pixels: the heights of the pictures, and what is between two rows and two labels.
 _HEIGHT, _ROW, _BETWEEN, _LABEL = 200.0, 52.0, 34.0, 14.0
@@ -131,10 +129,19 @@ class Timeline:
 
 
 def latencyOverTime(subjects: Sequence[Subject]) -> list[Picture]:
-    """Draws p50, p99 and the longest latency of each interval; a picture for each subject, on one scale."""
+    """Draws percentiles and the maximum of each interval: a picture for each subject, on one scale."""
     every = [each for subject in subjects for run in subject.runs for each in run.intervals]
     scale = Logarithmic.of(seconds for each in every for seconds in (*each.percentiles.values(), each.most))
     return [_latency(subject, n, scale) for n, subject in enumerate(subjects)]
+
+
+def latencyLegend() -> str:
+    """Names the lines: ``solid: p50, dashed: p99, dots: the longest``."""
+    lines = [
+        f"{DASHES[number % len(DASHES)]}: {nameOf(percent)}"
+        for number, percent in enumerate(shownIn(Output.OVER_TIME))
+    ]
+    return ", ".join([*lines, "dots: the longest"])
 
 
 def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
@@ -144,13 +151,13 @@ def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
         return _HEIGHT * (1 - scale.at(seconds))
 
     paths, ends = [], []
-    for rank, dash in _RANKS:
+    for number, percent in enumerate(shownIn(Output.OVER_TIME)):
 
-        def value(interval: Interval, rank: float = rank) -> float | None:
-            return interval.percentiles.get(rank)
+        def value(interval: Interval, percent: float = percent) -> float | None:
+            return interval.percentiles.get(percent)
 
-        paths.append(path(timeline.steps(value, down), f"line {dash} {colour}"))
-        ends += [(f"p{rank:g}", end, y) for end, y in _last(timeline, value, down)]
+        paths.append(path(timeline.steps(value, down), f"line dash{number % len(DASHES)} {colour}"))
+        ends += [(nameOf(percent), end, y) for end, y in _last(timeline, value, down)]
     longest = [(start, end, down(each.most)) for start, end, each, _ in timeline.intervals() if each.most]
     dots = "".join(f"{polyline([((start + end) / 2, y)])}h0" for start, end, y in longest)
     paths.append(path(dots, f"line dots {colour}"))
@@ -184,7 +191,7 @@ def _saidOfLatency(subject: Subject) -> str:
     if not any(each.most for each in every):
         return "Nothing was answered."
     slowest = max(every, key=lambda each: each.most)
-    medians = [each.percentiles[50] for each in every if 50 in each.percentiles]
+    medians = [each.percentiles[MEDIAN] for each in every if MEDIAN in each.percentiles]
     between = (
         f"Medians from {milliseconds(min(medians))} to {milliseconds(max(medians))}. " if medians else ""
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twisted.web.template import Tag
 
-from echo_app.probe.report.overtime import answersAndErrors, latencyOverTime
+from echo_app.probe.report.overtime import answersAndErrors, latencyLegend, latencyOverTime
 from echo_app.probe.report.percentilecurve import percentileCurve
 from echo_app.probe.report.remarks import remarks
 from echo_app.probe.report.summary import describe
@@ -31,7 +31,6 @@ _CURVE = (
     "as the one before."
 )
 _TIME = (
-    "In each interval: the solid line is the median, the dashed one the 99th percentile, a dot the longest. "
     "Latency counts from the moment a message was due, and stands where that was. Where nothing was "
     "measured, or too little for a percentile, there is a gap; a shade is time that an interrupted run did "
     "not have."
@@ -119,7 +118,7 @@ def _overTime(compared: Sequence[Subject]) -> list[Tag]:
         return [_figure(each, f"{name}{n}", caption) for n, (each, caption) in enumerate(pairs)]
 
     return [
-        *(element("h2", "Latency over time"), element("p", _TIME)),
+        *(element("h2", "Latency over time"), element("p", f"In each interval: {latencyLegend()}. {_TIME}")),
         *figures("latency", latencyOverTime(compared)),
         *(element("h2", "Answers and errors over time"), element("p", _ANSWERS)),
         *figures("answers", answersAndErrors(compared)),

@@ -8,6 +8,7 @@ from math import sqrt
 
 from echo_app.probe.results.analysis import DEVIATIONS, EXACT, growth
 from echo_app.probe.results.figures import Subject
+from echo_app.probe.results.percentiles import TAIL, nameOf
 from echo_app.probe.results.results import Run, Settings
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped, plural
@@ -51,10 +52,10 @@ def remarksOfRuns(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
     if late:
-        lateness = max(each.lateness.percentile(99) or 0.0 for each in late)
+        lateness = max(each.lateness.percentile(TAIL) or 0.0 for each in late)
         busy = max(each.busy for each in late)
         yield (
-            f"the probe was the bottleneck ({busy:.0%} busy, p99 {milliseconds(lateness)} late): "
+            f"the probe was the bottleneck ({busy:.0%} busy, {nameOf(TAIL)} {milliseconds(lateness)} late): "
             "the latencies are partly its own"
         )
         yield f"  {_advice(settings, busy)}"

@@ -9,8 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# A percentile axis is labelled here; 0 is its left end, and each nine is as long as the one before.
-_RANKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
+from echo_app.probe.results.percentiles import Output, shownIn
 
 # What is that close to a round number is it.
 _ROUNDING = 1e-9
@@ -90,29 +89,29 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Nines:
-    """The axis of a percentile curve, as HdrHistogram's users know it: stretched towards 100.
+    """The axis of a percentile curve, as in HdrHistogram's plots: each nine is as long as the one before.
 
-    :param last: the last rank that stands on it, less than 100.
+    :param last: the last percentile on the axis, less than 100.
     """
 
     last: float
 
-    def at(self, rank: float) -> float:
-        """Returns where a percentile stands: by how many nines its rank has."""
-        return min(1.0, _nines(rank) / _nines(self.last))
+    def at(self, percent: float) -> float:
+        """Returns the position of a percentile: by how many nines it has."""
+        return min(1.0, _nines(percent) / _nines(self.last))
 
     def ticks(self) -> list[Tick]:
-        """Returns the ranks that are usually asked for."""
-        isLong = self.last > 99.99
+        """Returns the labels: 0 at the left end, and percentiles."""
+        minor = shownIn(Output.MINOR) if self.last > 99.99 else []
         return [
-            Tick(self.at(rank), f"{rank:g}", isLong and rank in (99.99, 99.9999))
-            for rank in _RANKS
-            if rank <= self.last + _ROUNDING
+            Tick(self.at(percent), f"{percent:.10g}", percent in minor)
+            for percent in (0.0, *shownIn(Output.AXIS))
+            if percent <= self.last + _ROUNDING
         ]
 
 
-def _nines(rank: float) -> float:
-    return math.log10(100 / (100 - rank))
+def _nines(percent: float) -> float:
+    return math.log10(100 / (100 - percent))
 
 
 def _steps(value: float) -> list[float]:

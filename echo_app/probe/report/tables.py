@@ -13,10 +13,7 @@ from twisted.web.template import Tag
 from echo_app.probe.report.overtime import errorCounts
 from echo_app.probe.report.svg import element
 from echo_app.probe.results.comparison import Verdict, difference
-from echo_app.probe.results.figures import FIGURES, Figure, Subject, kindOf, summary, whole
-
-# What of the figures is said of each repeat: as much as fits on a screen.
-_OF_A_REPEAT = ("rate", "p50", "p90", "p99", "p99.9", "max", "errors")
+from echo_app.probe.results.figures import FIGURES, MAIN_FIGURES, Figure, Subject, kindOf, summary, whole
 
 _REPEATED = "The median of the repeats, and below it the lowest and the highest."
 _ONCE = "Of one repeat, which does not say how far the next one would be from it."
@@ -69,19 +66,19 @@ def errorTable(compared: Sequence[Subject]) -> Tag | None:
 
 def repeatTable(compared: Sequence[Subject]) -> Tag | None:
     """Returns the main figures of each repeat; None where nothing was repeated."""
-    figures = [each for each in FIGURES if each.name in _OF_A_REPEAT]
     rows: list[tuple[Content, list[list[Content]]]] = []
     for index, subject in enumerate(compared):
         for number, run in enumerate(subject.runs, 1):
-            values = [figure.of(run, subject.results.settings) for figure in figures]
+            values = [figure.of(run, subject.results.settings) for figure in MAIN_FIGURES]
             cells: list[list[Content]] = [
                 ["-" if value is None else figure.text(value)]
-                for figure, value in zip(figures, values, strict=True)
+                for figure, value in zip(MAIN_FIGURES, values, strict=True)
             ]
             rows.append((element("span", keyOf(index, subject), f" {number}"), cells))
     if len(rows) == len(compared):
         return None
-    return _table("In the order in which they were made.", [each.name for each in figures], rows, "repeats")
+    names = [each.name for each in MAIN_FIGURES]
+    return _table("In the order in which they were made.", names, rows, "repeats")
 
 
 def factTable(facts: Mapping[str, Content]) -> Tag:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median_high, median_low
 
+from echo_app.probe.results.percentiles import MEDIAN
 from echo_app.probe.results.results import Run, Settings
 
 # How far the rate that was sent may be from the one that was asked for. Of arrivals by chance their number is
@@ -34,7 +35,7 @@ def growth(run: Run) -> float:
 
     :return: 0 where there are too few intervals to tell.
     """
-    latencies = [each.percentiles[50.0] for each in run.intervals if 50.0 in each.percentiles]
+    latencies = [each.percentiles[MEDIAN] for each in run.intervals if MEDIAN in each.percentiles]
     third = len(latencies) // 3
     if third < 2 or not run.seconds:
         return 0.0

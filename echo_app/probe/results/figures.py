@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from echo_app.probe.results.analysis import rateOf
+from echo_app.probe.results.percentiles import MEDIAN, TAIL, Output, nameOf, shownIn
 from echo_app.probe.results.results import Results, Run, Settings
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped
@@ -29,13 +30,13 @@ class Figure:
     isBetter: str = ""
 
 
-# Colours of the style sheet, and kinds of dashes.
-_COLOURS, _DASHES = 6, 4
+# Colours of the style sheet, and what its dashes look like.
+_COLOURS, DASHES = 6, ("solid", "dashed", "dotted", "dash-dotted")
 
 
 def kindOf(index: int) -> str:
     """Returns the classes of a subject's lines, by its place: dashes and a colour, never a colour alone."""
-    return f"dash{index % _DASHES} colour{index % _COLOURS}"
+    return f"dash{index % len(DASHES)} colour{index % _COLOURS}"
 
 
 def whole(value: float) -> str:
@@ -49,21 +50,28 @@ def perSecond(value: float) -> str:
     return f"{value:,.{decimals}f}/s"
 
 
-def _latency(rank: float) -> Figure:
-    return Figure(f"p{rank:g}", lambda run, _: run.latency.percentile(rank), milliseconds, "lower")
+def _latency(percent: float) -> Figure:
+    return Figure(nameOf(percent), lambda run, _: run.latency.percentile(percent), milliseconds, "lower")
 
 
-FIGURES = (
+# The figures of a repeat: as many as fit on a screen.
+MAIN_FIGURES = (
     Figure("rate", rateOf, perSecond, "higher"),
-    *(_latency(rank) for rank in (50, 90, 99, 99.9)),
+    *map(_latency, shownIn(Output.FIGURES)),
     Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
     Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),
+)
+
+FIGURES = (
+    *MAIN_FIGURES,
     Figure("connects", lambda run, _: float(len(run.connects)), whole),
-    Figure("connect p50", lambda run, _: run.connects.percentile(50), milliseconds, "lower"),
+    Figure(
+        f"connect {nameOf(MEDIAN)}", lambda run, _: run.connects.percentile(MEDIAN), milliseconds, "lower"
+    ),
     Figure(
         "connect max", lambda run, _: run.connects.most if len(run.connects) else None, milliseconds, "lower"
     ),
-    Figure("probe late p99", lambda run, _: run.lateness.percentile(99), milliseconds),
+    Figure(f"probe late {nameOf(TAIL)}", lambda run, _: run.lateness.percentile(TAIL), milliseconds),
 )
 
 

@@ -5,17 +5,15 @@ Gil Tene's HdrHistogram, whose encoded form other programs read too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
+from echo_app.probe.results.percentiles import shownIn
 from echo_app.probe.results.statistics import ABOVE
 
 # Nanoseconds from the least to the most that is told apart: a round trip on loopback takes 10,000 and more,
 # and an hour is longer than anybody waits. With three digits a counted time is right to a thousandth.
 LEAST, MOST, DIGITS = 100, 3600 * 10**9, 3
-
-# The percentiles that are looked for.
-RANKS = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
 
 
 class Histogram:
@@ -74,24 +72,19 @@ class Histogram:
         """The longest, in seconds; 0 of none."""
         return self._counts.get_max_value() / 1e9 if len(self) else 0.0
 
-    def percentile(self, rank: float) -> float | None:
-        """Returns the time, in seconds, that `rank` per cent do not exceed; None where fewer than ten do.
+    def percentile(self, percent: float) -> float | None:
+        """Returns the time, in seconds, that `percent` per cent do not exceed; None where fewer than ten do.
 
-        :param rank: between 0 and 100.
+        :param percent: between 0 and 100.
         """
-        if not self._isStated(rank):
-            return None
-        return float(self._counts.get_value_at_percentile(rank)) / 1e9
+        return self.percentiles([percent]).get(percent)
 
-    def percentiles(self, ranks: Sequence[float] = RANKS) -> dict[float, float]:
-        """Returns those of some percentiles that can be stated, in seconds, by rank.
+    def percentiles(self, percents: Iterable[float] | None = None) -> dict[float, float]:
+        """Returns percentiles, in seconds, those that have ten times above them.
 
-        :param ranks: in any order; by default the usual ones. Of many it costs as much as of one.
+        :param percents: in any order; None is all that are printed. Many cost as much as one.
         """
-        stated = [rank for rank in ranks if self._isStated(rank)]
-        return {
-            rank: value / 1e9 for rank, value in self._counts.get_percentile_to_value_dict(stated).items()
-        }
-
-    def _isStated(self, rank: float) -> bool:
-        return len(self) * (100 - rank) / 100 >= ABOVE
+        asked = shownIn() if percents is None else percents
+        stated = [percent for percent in asked if len(self) * (100 - percent) / 100 >= ABOVE]
+        times = self._counts.get_percentile_to_value_dict(stated)
+        return {percent: nanoseconds / 1e9 for percent, nanoseconds in times.items()}

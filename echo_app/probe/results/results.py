@@ -13,6 +13,7 @@ from typing import Any
 
 from echo_app.probe.results.fitting import misfit
 from echo_app.probe.results.histogram import Histogram
+from echo_app.probe.results.percentiles import TAIL
 
 # The share of its time that a worker may be busy: of what is left, a part goes into waking up.
 BUSY = 0.95
@@ -70,7 +71,7 @@ class Interval:
     :param start: seconds after the measured part began, in which the messages were due.
     :param seconds: how long it is.
     :param answered: messages that were due in it and were answered.
-    :param percentiles: latency in seconds, by rank; those that can be stated.
+    :param percentiles: latency in seconds at each percentile that has ten answers above it.
     :param most: the longest latency; 0 of none.
     :param errors: messages that were due in it and were not answered as they should have been, and
         connections that failed in it, by kind.
@@ -85,9 +86,9 @@ class Interval:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Interval:
-        """Takes it from JSON, where ranks are texts."""
-        ranks = {float(rank): seconds for rank, seconds in data["percentiles"].items()}
-        return cls(**{**data, "percentiles": ranks})
+        """Takes it from JSON, where percentiles are texts."""
+        percentiles = {float(percent): seconds for percent, seconds in data["percentiles"].items()}
+        return cls(**{**data, "percentiles": percentiles})
 
 
 @dataclass(slots=True)
@@ -142,7 +143,7 @@ class Run:
         """
         if self.busy > BUSY:
             return True
-        late, result = self.lateness.percentile(99), self.latency.percentile(99)
+        late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
         return late is not None and late > 0.001 and (result is None or late > result / 10)
 
     @classmethod

@@ -7,34 +7,33 @@ rate. So the functions here say None, or a wide interval, where the samples are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+
+from echo_app.probe.results.percentiles import Output, nameOf, shownIn
 
 # Samples that must lie above a percentile for it to be stated: with fewer, the next run says another.
 ABOVE = 10
-
-# Percentiles that are looked for, from the first to the last that may need them.
-RANKS = (50.0, 90.0, 99.0, 99.9)
 
 # The normal distribution's 97.5 % quantile: what makes an interval one of 95 %.
 _Z = 1.959963984540054
 
 
-def percentile(samples: Sequence[float], rank: float) -> float | None:
-    """Returns a sample that `rank` per cent of the samples do not exceed (nearest rank).
+def percentile(samples: Sequence[float], percent: float) -> float | None:
+    """Returns the sample that `percent` per cent of the samples do not exceed (nearest rank).
 
     :param samples: in any order.
-    :param rank: between 0 and 100.
+    :param percent: between 0 and 100.
     :return: None where fewer than ten samples lie above it, by position.
     """
-    position = max(1, math.ceil(len(samples) * rank / 100))
+    position = max(1, math.ceil(len(samples) * percent / 100))
     return sorted(samples)[position - 1] if len(samples) - position >= ABOVE else None
 
 
 def percentiles(samples: Sequence[float]) -> dict[float, float]:
-    """Returns those of the usual percentiles that these samples can state, by rank."""
-    stated = {rank: percentile(samples, rank) for rank in RANKS}
-    return {rank: value for rank, value in stated.items() if value is not None}
+    """Returns the percentiles of samples, those that have ten samples above them."""
+    stated = {percent: percentile(samples, percent) for percent in shownIn(Output.SAMPLES)}
+    return {percent: value for percent, value in stated.items() if value is not None}
 
 
 def spread(seconds: Sequence[float]) -> str:
@@ -42,8 +41,13 @@ def spread(seconds: Sequence[float]) -> str:
 
     :param seconds: one at least.
     """
-    parts = [f"p{rank:g} {milliseconds(value)}" for rank, value in percentiles(seconds).items()]
+    parts = percentileTexts(percentiles(seconds))
     return ", ".join([*parts, f"max {milliseconds(max(seconds))} of {len(seconds)}"])
+
+
+def percentileTexts(seconds: Mapping[float, float]) -> list[str]:
+    """Returns a text for each percentile of times: ``p50 2.10 ms``."""
+    return [f"{nameOf(percent)} {milliseconds(value)}" for percent, value in seconds.items()]
 
 
 def milliseconds(seconds: float) -> str:
