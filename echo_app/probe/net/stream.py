@@ -21,7 +21,7 @@ from twisted.internet.protocol import Factory
 
 from echo_app.probe.net.tls import TLSWire, contextOf, handshakeReason
 from echo_app.probe.net.waits import NothingCame, pause, within
-from echo_app.probe.net.wire import CHUNK, End, Guest, Wire
+from echo_app.probe.net.wire import CHUNK, End, Wire, WireProtocol
 from echo_app.targets import Target
 
 # Seconds until a connection must be there: four SYNs (RFC 6298: at 0, 1, 3 and 7 s) are tried by then.
@@ -181,28 +181,28 @@ async def connect(
     :param bindAddress: our address, an IP literal; None is the kernel's choice.
     :raise CannotConnect: when there is no connection.
     """
-    factory = Factory.forProtocol(lambda: Guest(reactor))
+    factory = Factory.forProtocol(lambda: WireProtocol(reactor))
     # The endpoint's own time-out is not the one that says so.
     waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
     try:
-        guest: Any = await within(reactor, timeout, waiting)
+        protocol: Any = await within(reactor, timeout, waiting)
     except (CancelledError, ConnectingCancelledError):
         raise CancelledError from None
     except Exception as error:
         raise CannotConnect(connectReason(error)) from error
-    if guest.wire is None:
-        await guest.gone
+    if protocol.wire is None:
+        await protocol.gone
         raise CannotConnect("such an endpoint has no socket of its own; TLS is written tls://HOST:PORT")
-    duplex: Duplex = guest.wire
+    duplex: Duplex = protocol.wire
     try:
         # In this turn of the reactor the transport may still be told that its connection can be written to.
         await pause(reactor, 0)
-        if guest.gone.called:
+        if protocol.gone.called:
             raise CannotConnect("reset at once")
         if target.kind == "tls":
-            duplex = await _encrypted(reactor, guest.wire, target, timeout)
+            duplex = await _encrypted(reactor, protocol.wire, target, timeout)
     except BaseException:
-        await guest.wire.abort()
+        await protocol.wire.abort()
         raise
     return Stream(reactor, duplex)
 

@@ -37,7 +37,7 @@ class End(Enum):
 _ENDS = {0: End.FIN, errno.ECONNRESET: End.RST, errno.EPIPE: End.RST, errno.ETIMEDOUT: End.TIMEOUT}
 
 
-class Guest(Protocol):
+class WireProtocol(Protocol):
     """The protocol of a connection whose socket is a :class:`Wire`'s.
 
     :ivar wire: from ``connectionMade`` on; None where the transport is more than a socket, and is left.
@@ -72,16 +72,16 @@ class Wire:
     One reads at a time. Nothing is read that was not asked for, so that the kernel pushes back.
 
     :param reactor: an ``IReactorFDSet``.
-    :param guest: has just been connected.
+    :param protocol: has just been connected.
     :ivar sock: the socket, for options and ``TCP_INFO``. Don't read it, write it or close it.
     :ivar end: how the peer's side ended; None while it is open, as far as somebody looked.
     :ivar isCut: nothing can be sent any more.
     """
 
-    def __init__(self, reactor: Any, guest: Guest) -> None:
+    def __init__(self, reactor: Any, protocol: WireProtocol) -> None:
         self._reactor = reactor
-        self._guest = guest
-        transport: Any = guest.transport
+        self._protocol = protocol
+        transport: Any = protocol.transport
         self._transport = transport
         self._buffer = bytearray()
         self._wanted = 0
@@ -240,7 +240,7 @@ class Wire:
 
     def _leave(self, leave: Any) -> Deferred[None]:
         done: Deferred[None] = Deferred()
-        self._guest.gone.addBoth(lambda result: done.callback(None))
+        self._protocol.gone.addBoth(lambda result: done.callback(None))
         if not self._isLeft:
             self._isLeft = True
             self.forget()
