@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
 from benchmarks.rows import Row
-from echo_app.probe.load.run import orders
+from echo_app.probe.load.run import tasks
 from echo_app.probe.load.workers import WORKER
 from echo_app.probe.results.results import Settings
 from echo_app.targets import Target, TLSOptions, parseTarget
@@ -81,14 +81,14 @@ class Worker:
 
 @contextmanager
 def _working(target: Target, settings: Settings) -> Iterator[Worker]:
-    """Gives a worker that has its orders, and ends it."""
+    """Gives a worker that has its task, and ends it."""
     process = subprocess.Popen(
         WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     worker = Worker(process)
     try:
-        (order,) = orders(target, settings, seed=1)
-        worker.tell(json.dumps(order))
+        (task,) = tasks(target, settings, seed=1)
+        worker.tell(json.dumps(task))
         yield worker
     finally:
         process.kill()

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from echo_app.probe.load.dial import Address
-from echo_app.probe.load.generator import Share
+from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.results.results import Settings
 from echo_app.targets import TLSOptions, parseTarget
@@ -44,20 +44,20 @@ def load(target: str, until: Until, tls: TLSOptions = TLSOptions(), **fields: An
     def say(data: dict[str, Any]) -> None:
         said.append(data)
         if "ready" in data:
-            share.begin(monotonic())
+            generator.begin(monotonic())
             loop.at(monotonic(), look)
 
     def look(moment: float) -> float | None:
-        open_ = share.ledger._seconds.values()
+        open_ = generator.ledger._seconds.values()
         answered = total(said, "answered") + sum(second.answered for second in open_)
         if until(answered, sum((second.errors for second in open_), Counter(errors(said)))):
-            share.stop()
+            generator.stop()
             return None
         return monotonic() + 0.01
 
     wanted = {"sizes": ((100, 1.0),), "warmup": 0.0, "duration": PATIENCE, "wait": PATIENCE, **fields}
-    share = Share(loop, Address(parseTarget(target, tls)), Settings(**wanted), 1, 0, say)
-    share.connect()
+    generator = LoadGenerator(loop, Address(parseTarget(target, tls)), Settings(**wanted), 1, 0, say)
+    generator.connect()
     loop.run()
     loop.close()
     return said

@@ -43,8 +43,8 @@ def work(settings: dict[str, Any], histogram: str) -> None:
 
 def main(mode: str, histogram: str = "") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders = json.loads(sys.stdin.readline())
-    isFirst = orders["index"] == 0
+    task = json.loads(sys.stdin.readline())
+    isFirst = task["index"] == 0
     if mode == "refused":
         tell(failed="refused")
     elif mode == "killed" and isFirst:
@@ -55,7 +55,7 @@ def main(mode: str, histogram: str = "") -> None:
         while True:
             sys.stdout.write("x" * 65536)
     else:
-        work(orders["settings"], histogram)
+        work(task["settings"], histogram)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.dial import Address, Dial
-from echo_app.probe.load.generator import Share
+from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, OUT, Loop
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import Settings
@@ -209,18 +209,18 @@ class SimulatedLoad:
     def __init__(self, server: FakeServer, settings: Settings, seed: int = 1, index: int = 0) -> None:
         self.loop = server.loop
         self.said: list[dict[str, Any]] = []
-        self.share = Share(self.loop, cast(Address, server), settings, seed, index, self._say)
+        self.generator = LoadGenerator(self.loop, cast(Address, server), settings, seed, index, self._say)
         self.begin = 0.0
 
     def _say(self, data: dict[str, Any]) -> None:
         self.said.append(data)
         if "ready" in data:
             self.begin = self.loop.now + 1
-            self.share.begin(self.begin)
+            self.generator.begin(self.begin)
 
     def run(self) -> SimulatedLoad:
         """Runs it until its end; returns itself."""
-        self.share.connect()
+        self.generator.connect()
         self.loop.run()
         return self
 

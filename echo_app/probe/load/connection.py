@@ -25,7 +25,7 @@ from echo_app.probe.load.loop import IN
 from echo_app.probe.load.schedule import scheduleOf, sizesOf
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.generator import Share
+    from echo_app.probe.load.generator import LoadGenerator
 
 # Seconds between two attempts to connect: none before the second, then these, doubled up to the last.
 PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -44,18 +44,18 @@ class Connection(ABC):
 
     _underWay: Collection[Any]
 
-    def __init__(self, share: Share, number: int) -> None:
-        self._share = share
-        self._loop = share.loop
-        self._clock = share.loop.clock
-        self._ledger = share.ledger
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        self._generator = generator
+        self._loop = generator.loop
+        self._clock = generator.loop.clock
+        self._ledger = generator.ledger
         self._number = number
-        settings = share.settings
+        settings = generator.settings
         self._wait = settings.wait
         self._room = settings.maxInflight
         self._perConnection = settings.perConnection or NEVER
         self._isOpenLoop = settings.rate is not None
-        self._sizes = sizesOf(settings, number, share.index, share.seed)
+        self._sizes = sizesOf(settings, number, generator.index, generator.seed)
         self._schedule: Iterator[float] = iter(())
         self._due = NEVER
         self._isWaiting = False
@@ -74,7 +74,7 @@ class Connection(ABC):
         """Connects."""
         self._began = self._clock()
         try:
-            self._dial = self._share.address.dial(self._loop)
+            self._dial = self._generator.address.dial(self._loop)
         except OSError as error:
             kind = kindOf(error)
             # Not now: another one would be opened in this call, and another one in that.
@@ -85,7 +85,7 @@ class Connection(ABC):
     def _failedToOpen(self, kind: str) -> None:
         self._dial = None
         self._why = kind
-        self._share.connectFailed(self, kind)
+        self._generator.connectFailed(self, kind)
 
     def _opened(self, channel: Channel) -> None:
         now = self._clock()
@@ -97,7 +97,7 @@ class Connection(ABC):
         self._why = "not sent in time"
         self._use(channel)
         self._loop.watch(self._fd, IN, self._ready)
-        self._share.connected(self, now - self._began)
+        self._generator.connected(self, now - self._began)
         self._goOn(now)
 
     def openLater(self) -> None:
@@ -144,9 +144,9 @@ class Connection(ABC):
 
     def begin(self, start: float) -> None:
         """Begins to send at a moment."""
-        share = self._share
         if self._isOpenLoop:
-            self._schedule = scheduleOf(share.settings, start, self._number, share.index, share.seed)
+            worker = self._generator
+            self._schedule = scheduleOf(worker.settings, start, self._number, worker.index, worker.seed)
             self._due = next(self._schedule)
             self._loop.at(self._due, self._fire)
         else:

@@ -13,7 +13,7 @@ from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
 from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.generator import Share
+    from echo_app.probe.load.generator import LoadGenerator
 
 # Bytes of the number: no datagram has fewer.
 HEADER = 8
@@ -37,8 +37,8 @@ class DatagramConnection(Connection):
     A datagram that is not answered is lost, and one that comes changed is corrupt; neither ends anything.
     """
 
-    def __init__(self, share: Share, number: int) -> None:
-        super().__init__(share, number)
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        super().__init__(generator, number)
         self._underWay: dict[int, Message] = {}
         self._lost: dict[int, None] = {}
 

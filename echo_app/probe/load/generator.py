@@ -24,12 +24,12 @@ STEP, LOOK = 0.001, 0.02
 GRACE = 1.0
 
 
-class Share:
-    """What one worker does.
+class LoadGenerator:
+    """Generates one worker's share of a load, and reports its measurements.
 
-    :param seed: of all workers.
-    :param index: of this one.
-    :param say: takes what is said, as JSON.
+    :param seed: the same for all workers.
+    :param index: of this worker, from 0.
+    :param say: called with each report, which becomes a line of JSON.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.probe.load.totals import Tally
-from echo_app.probe.load.workers import WORKER, Crew, LoadFailed
+from echo_app.probe.load.workers import WORKER, LoadFailed, WorkerPool
 from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.results import Run, Settings
 from echo_app.targets import Target
@@ -42,8 +42,8 @@ def _share(settings: Settings, connections: int) -> Settings:
     return replace(settings, connections=connections, rate=rate)
 
 
-def orders(target: Target, settings: Settings, seed: int) -> list[Mapping[str, Any]]:
-    """Returns what each worker is told."""
+def tasks(target: Target, settings: Settings, seed: int) -> list[Mapping[str, Any]]:
+    """Returns the task of each worker: the first line that the worker reads."""
     common = {"target": target.text, "tls": asdict(target.tls), "seed": seed}
     return [
         {**common, "settings": asdict(share), "index": index} for index, share in enumerate(shares(settings))
@@ -87,57 +87,57 @@ class Running:
         :raise LoadFailed: when there is no result.
         :raise CancelledError: when it was given up, or nothing was measured.
         """
-        crew = Crew(self._reactor, self.tally)
+        pool = WorkerPool(self._reactor, self.tally)
         try:
-            crew.spawn(orders(self.target, self.settings, seed), self._command)
-            await self._begin(crew)
+            pool.spawn(tasks(self.target, self.settings, seed), self._command)
+            await self._begin(pool)
             try:
-                return await self._end(crew)
+                return await self._end(pool)
             except CancelledError:
-                return await self._interrupt(crew)
+                return await self._interrupt(pool)
         except NothingCame as error:
             raise LoadFailed(f"a worker did not answer within {error.seconds:.0f} s") from error
         finally:
             if self._timer is not None and self._timer.active():
                 self._timer.cancel()
-            await crew.kill()
+            await pool.kill()
 
-    async def _begin(self, crew: Crew) -> None:
+    async def _begin(self, pool: WorkerPool) -> None:
         patience = GRACE + self.settings.wait + self.settings.connections / SLOWEST
-        await within(self._reactor, patience, crew.wait(lambda worker: worker.isReady))
+        await within(self._reactor, patience, pool.wait(lambda worker: worker.isReady))
         at = self._clock() + LEAD
         self._start = at + self.settings.warmup
-        crew.tell(f"start {at!r}")
-        self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, crew)
+        pool.tell(f"start {at!r}")
+        self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, pool)
 
-    def _watch(self, crew: Crew) -> None:
+    def _watch(self, pool: WorkerPool) -> None:
         """Sees, from the beginning of the measured part to its end, how busy the workers are."""
-        self._watched = self._clock(), crew.spent()
-        self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, crew)
+        self._watched = self._clock(), pool.spent()
+        self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, pool)
 
-    def _seeBusy(self, crew: Crew) -> None:
+    def _seeBusy(self, pool: WorkerPool) -> None:
         since, before = self._watched
         if not before:
             return
-        shares = [after - each for each, after in zip(before, crew.spent(), strict=True)]
+        shares = [after - each for each, after in zip(before, pool.spent(), strict=True)]
         self.tally.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
 
-    async def _end(self, crew: Crew) -> Run:
+    async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
         # The last message may wait until it is sent, and then for its answer.
         patience = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
-        await within(self._reactor, patience, crew.wait(lambda worker: worker.isGone))
+        await within(self._reactor, patience, pool.wait(lambda worker: worker.isGone))
         return self.tally.end(settings.duration)
 
-    async def _interrupt(self, crew: Crew) -> Run:
+    async def _interrupt(self, pool: WorkerPool) -> Run:
         elapsed = self.elapsed or 0.0
         if elapsed <= 0:
             raise CancelledError
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-            self._seeBusy(crew)
-        crew.tell("stop")
+            self._seeBusy(pool)
+        pool.tell("stop")
         with suppress(LoadFailed, NothingCame):
-            await within(self._reactor, FAREWELL, crew.wait(lambda worker: worker.isDone))
+            await within(self._reactor, FAREWELL, pool.wait(lambda worker: worker.isDone))
         self.tally.run.isInterrupted = True
         return self.tally.end(elapsed)

@@ -13,7 +13,7 @@ from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
 from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.generator import Share
+    from echo_app.probe.load.generator import LoadGenerator
 
 # When it was due, where it ends in the stream, when it was sent, its second, its size in bytes.
 Message = tuple[float, int, float, Second, int]
@@ -22,13 +22,13 @@ Message = tuple[float, int, float, Second, int]
 class StreamConnection(Connection):
     """A place for streams. What is queued, sent and received are positions in one."""
 
-    def __init__(self, share: Share, number: int) -> None:
-        super().__init__(share, number)
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        super().__init__(generator, number)
         self._underWay: deque[Message] = deque()
 
     def _use(self, channel: Channel) -> None:
         self._recv, self._send = channel.recv, channel.send
-        self._place = placeOf(self._share.nextStream())
+        self._place = placeOf(self._generator.nextStream())
         self._queued = self._sent = self._received = self._answered = 0
         self._isFull = False
 

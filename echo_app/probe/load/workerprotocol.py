@@ -33,7 +33,7 @@ import sys
 from typing import Any
 
 from echo_app.probe.load.dial import Address
-from echo_app.probe.load.generator import Share
+from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, Loop, wakeExactly
 from echo_app.probe.results.results import Settings
 from echo_app.targets import BadTarget, TLSOptions, parseTarget
@@ -44,24 +44,24 @@ def say(data: dict[str, Any]) -> None:
     print(json.dumps(data), flush=True)
 
 
-class Orders:
-    """What comes on standard input after the first line."""
+class CommandReader:
+    """Reads the parent's commands from standard input, after the first line: ``start T`` and ``stop``."""
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    def __init__(self, generator: LoadGenerator) -> None:
+        self._generator = generator
         self._rest = b""
 
     def ready(self, event: int) -> None:
-        """Reads what is there, and does it."""
+        """Reads the lines that are there, and carries them out."""
         data = os.read(0, 4096)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             word, _, moment = line.partition(b" ")
             if word == b"start":
-                self._share.begin(float(moment))
+                self._generator.begin(float(moment))
         if not data or b"stop" in lines:
-            self._share.loop.forget(0)
-            self._share.stop()
+            self._generator.loop.forget(0)
+            self._generator.stop()
 
 
 def firstLine() -> bytes:
@@ -114,9 +114,9 @@ def work(address: Address, settings: Settings, seed: int, index: int) -> None:
     """Does this worker's share."""
     wakeExactly()
     loop = Loop()
-    share = Share(loop, address, settings, seed, index, say)
-    loop.watch(0, IN, Orders(share).ready)
+    generator = LoadGenerator(loop, address, settings, seed, index, say)
+    loop.watch(0, IN, CommandReader(generator).ready)
     # What is there now stays: no collection has to look at it again.
     gc.freeze()
-    share.connect()
+    generator.connect()
     loop.run()

@@ -1,6 +1,6 @@
 """Worker processes of a load, as their parent sees them.
 
-What a worker is told and tells is a line of JSON each. It gets its orders, connects, and says that it is
+What a worker is told and tells is a line of JSON each. It gets its task, connects, and says that it is
 ``ready``; at ``start T`` all of them begin at the same moment, T seconds of the monotonic clock. Then comes a
 line for each second that was measured, ``done``, and the end of the process. ``stop``, and the end of its
 standard input, have it report what there is: so no worker outlives its parent.
@@ -38,23 +38,23 @@ class LoadFailed(Exception):
 class Worker(ProcessProtocol):
     """One of them.
 
-    :param crew: is told what it says, and of its end.
+    :param pool: is told what it says, and of its end.
     :param index: from 0.
     """
 
     transport: Any
 
-    def __init__(self, crew: Crew, index: int, orders: Mapping[str, Any]) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, index: int, task: Mapping[str, Any]) -> None:
+        self._pool = pool
         self._index = index
-        self._orders = orders
+        self._task = task
         self._line = b""
         self._complaint = b""
         self.isReady = self.isDone = self.isGone = False
 
     def connectionMade(self) -> None:
-        """Gives it its orders."""
-        self.tell(json.dumps(self._orders))
+        """Gives it its task."""
+        self.tell(json.dumps(self._task))
 
     def tell(self, line: str) -> None:
         """Tells it something; who has ended does not hear it."""
@@ -81,7 +81,7 @@ class Worker(ProcessProtocol):
         for line in lines:
             self._lineReceived(line)
         if len(self._line) > LONGEST:
-            self._crew.failed("a line without an end", self._index)
+            self._pool.failed("a line without an end", self._index)
 
     def errReceived(self, data: bytes) -> None:
         """Keeps what it complains about: the end of it says most."""
@@ -92,27 +92,27 @@ class Worker(ProcessProtocol):
         self.isGone = True
         complaint = self._complaint.decode(errors="replace").strip().splitlines()
         if complaint:
-            self._crew.failed(complaint[-1][:200], self._index)
+            self._pool.failed(complaint[-1][:200], self._index)
         elif not self.isDone or not reason.check(ProcessDone):
-            self._crew.failed(_endOf(reason.value), self._index)
-        self._crew.look()
+            self._pool.failed(_endOf(reason.value), self._index)
+        self._pool.look()
 
     def _lineReceived(self, line: bytes) -> None:
         try:
             message = json.loads(line)
             kind = next(kind for kind in ("ready", "second", "done", "failed") if kind in message)
         except (ValueError, TypeError, StopIteration):
-            self._crew.failed(f"it said {line[:80]!r}", self._index)
+            self._pool.failed(f"it said {line[:80]!r}", self._index)
             return
         if kind == "failed":
             # It is the target's doing, and the same for all of them.
-            self._crew.failed(str(message["failed"]))
+            self._pool.failed(str(message["failed"]))
         elif kind == "done":
             self.isDone = True
         else:
-            self._crew.heard(self._index, message)
+            self._pool.heard(self._index, message)
             self.isReady = True
-        self._crew.look()
+        self._pool.look()
 
 
 def _endOf(error: Any) -> str:
@@ -121,7 +121,7 @@ def _endOf(error: Any) -> str:
     return f"it ended with status {error.exitCode}"
 
 
-class Crew:
+class WorkerPool:
     """All workers of a run.
 
     :param reactor: an ``IReactorProcess``.
@@ -139,13 +139,13 @@ class Crew:
         self._workers: list[Worker] = []
         self.gone: Deferred[None] = Deferred()
 
-    def spawn(self, orders: Sequence[Mapping[str, Any]], command: Sequence[str] = WORKER) -> None:
-        """Starts a worker for each of the orders.
+    def spawn(self, tasks: Sequence[Mapping[str, Any]], command: Sequence[str] = WORKER) -> None:
+        """Starts a worker for each task.
 
         :raise LoadFailed: when the system has no process for it.
         """
-        self._count = len(orders)
-        for index, each in enumerate(orders):
+        self._count = len(tasks)
+        for index, each in enumerate(tasks):
             worker = Worker(self, index, each)
             try:
                 self._reactor.spawnProcess(worker, command[0], command, env=None)

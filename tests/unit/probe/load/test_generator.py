@@ -115,7 +115,7 @@ class OpenLoopTests(SynchronousTestCase):
         sizes = []
 
         def look(moment: float) -> float:
-            pages = load.share.ledger._seconds
+            pages = load.generator.ledger._seconds
             sizes.append((loop.size, len(loop.channels), len(pages)))
             return moment + 30
 
@@ -236,7 +236,7 @@ class ClosedLoopTests(SynchronousTestCase):
         """An end of the server's side that does not come is an error."""
         server = FakeServer(loop := SimulatedLoop(), quick)
         load = SimulatedLoad(server, settings(duration=5.0, perConnection=3, wait=1.0))
-        load.share.connect()
+        load.generator.connect()
         loop.at(1001.5, lambda moment: setattr(loop.opened[-1], "halfClose", lambda: None))
         loop.run()
         self.assertEqual(load.errors(), {"no FIN": 1})
@@ -286,7 +286,7 @@ class ReadyTests(SynchronousTestCase):
 
         server = HalfServer(SimulatedLoop(), quick)
         load = SimulatedLoad(server, openLoop(10.0, connections=250, duration=1.0))
-        load.share.connect()
+        load.generator.connect()
         while not load.said:
             load.loop._serveCalls(load.loop.now)
             load.loop._wait()
@@ -315,7 +315,7 @@ class StopTests(SynchronousTestCase):
         """Nothing more is sent; what is under way may be answered, and the seconds so far are said."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.25)
         load = SimulatedLoad(server, openLoop(100.0, duration=100.0))
-        loop.at(1003.5, lambda moment: load.share.stop())
+        loop.at(1003.5, lambda moment: load.generator.stop())
         load.run()
         self.assertEqual([each["answered"] for each in load.seconds], [100, 100, 50])
         self.assertEqual(load.said[-1], {"done": True})
@@ -325,7 +325,7 @@ class StopTests(SynchronousTestCase):
         """What is not answered then is neither an answer nor an error."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: None if now > 1002 else quick(now))
         load = SimulatedLoad(server, openLoop(100.0, duration=100.0))
-        loop.at(1003.5, lambda moment: load.share.stop())
+        loop.at(1003.5, lambda moment: load.generator.stop())
         load.run()
         self.assertEqual((load.total("answered"), load.errors()), (101, {}))
         self.assertEqual(load.said[-1], {"done": True})
@@ -336,6 +336,6 @@ class StopTests(SynchronousTestCase):
         for moment in (1000.1, 1000.9, 1001.5):
             server = FakeServer(loop := SimulatedLoop(), quick, takes=0.5)
             load = SimulatedLoad(server, settings(warmup=3.0))
-            loop.at(moment, lambda moment, load=load: load.share.stop())  # type: ignore[misc]
+            loop.at(moment, lambda moment, load=load: load.generator.stop())  # type: ignore[misc]
             load.run()
             self.assertEqual((load.seconds, load.said[-1]), ([], {"done": True}))

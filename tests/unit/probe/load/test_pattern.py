@@ -101,7 +101,7 @@ class StreamTests(SynchronousTestCase):
 
         def more(moment: float) -> None:
             channel = loop.opened[0]
-            sent = load.share._connections[0]._sent  # type: ignore[attr-defined]
+            sent = load.generator._connections[0]._sent  # type: ignore[attr-defined]
             channel.come(PATTERN[sent : sent + 1], moment)
 
         loop.at(1002.0015, more)
@@ -190,7 +190,7 @@ class DatagramTests(SynchronousTestCase):
         """What is remembered of the lost ones is bounded."""
         load = loaded(lambda data: [], "udp", rate=1000.0, arrivals="uniform", maxInflight=9999, duration=9.0)
         self.assertEqual(load.errors(), {"lost": 9000})
-        self.assertEqual(len(load.share._connections[0]._lost), 4096)  # type: ignore[attr-defined]
+        self.assertEqual(len(load.generator._connections[0]._lost), 4096)  # type: ignore[attr-defined]
 
     def test_fullSocket(self) -> None:
         """What the kernel does not take is sent when it does."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.run import FAREWELL, GRACE, LEAD, Running, shares
-from echo_app.probe.load.workers import LONGEST, Crew, LoadFailed, Worker
+from echo_app.probe.load.workers import LONGEST, LoadFailed, Worker, WorkerPool
 from echo_app.probe.results.results import Run, Settings
 from echo_app.targets import TLSOptions, parseTarget
 
@@ -128,10 +128,10 @@ class OrdersTests(RunningTestCase):
         """Each worker is told its target, its part, and which it is, in a line."""
         for index, process in enumerate(self.processes):
             (line,) = process.told
-            orders = json.loads(line)
-            self.assertEqual((orders["target"], orders["seed"], orders["index"]), ("a:1", 7, index))
-            self.assertEqual(TLSOptions(**{**orders["tls"], "protocols": ()}), TLSOptions())
-            self.assertEqual(Settings.of(orders["settings"]).connections, 2 - index)
+            task = json.loads(line)
+            self.assertEqual((task["target"], task["seed"], task["index"]), ("a:1", 7, index))
+            self.assertEqual(TLSOptions(**{**task["tls"], "protocols": ()}), TLSOptions())
+            self.assertEqual(Settings.of(task["settings"]).connections, 2 - index)
 
     def test_start(self) -> None:
         """When all are ready, all begin at the same moment, a little later."""
@@ -236,7 +236,7 @@ class BusyTests(RunningTestCase):
     def test_busy(self) -> None:
         """How busy the busiest worker was is seen from the beginning of the measured part to its end."""
         spent = iter(([5.0, 1.0], [5.5, 2.5]))
-        self.patch(Crew, "spent", lambda crew: next(spent))
+        self.patch(WorkerPool, "spent", lambda pool: next(spent))
         self.ready()
         self.pass_(LEAD + 1.0 + 2.0 + 1.0)
         self.assertApproximates(self.running.tally.run.busy, 0.75, 0.1)
@@ -244,7 +244,7 @@ class BusyTests(RunningTestCase):
     def test_interrupted(self) -> None:
         """Or up to when it was interrupted."""
         spent = iter(([5.0, 1.0], [5.5, 1.5]))
-        self.patch(Crew, "spent", lambda crew: next(spent))
+        self.patch(WorkerPool, "spent", lambda pool: next(spent))
         self.ready()
         self.pass_(LEAD + 1.0 + 1.0)
         self.run_.cancel()
