@@ -47,8 +47,8 @@ class Pings:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What came of the pings to one target.
+class PingStatistics:
+    """Counts the pings to one target, and their round trips.
 
     :ivar times: seconds of each round trip, in the order of the answers.
     :ivar unanswered: timed out on a stream, lost on UDP, or never sent because there was no connection.
@@ -101,7 +101,7 @@ class Ping:
         self._pings = pings
         self._random = random
         self._say = say
-        self.tally = Tally()
+        self.statistics = PingStatistics()
 
     async def run(self) -> None:
         """Pings, until it has done so often enough; cancelling it closes what is open."""
@@ -115,11 +115,11 @@ class Ping:
 
     def _answered(self, number: int, sentAt: float) -> None:
         spent = self._reactor.seconds() - sentAt
-        self.tally.times.append(spent)
+        self.statistics.times.append(spent)
         self._say(f"{self._target}: {self._pings.size} bytes, number {number}, {milliseconds(spent)}")
 
     def _missed(self, number: int, why: str) -> None:
-        self.tally.unanswered += 1
+        self.statistics.unanswered += 1
         self._say(f"{self._target}: number {number}: {why}")
 
     def _numbers(self) -> Iterable[int]:
@@ -148,7 +148,7 @@ class StreamPing(Ping):
         start = self._reactor.seconds()
         for number in self._numbers():
             await self._due(start, number)
-            self.tally.sent += 1
+            self.statistics.sent += 1
             try:
                 stream = self._stream = self._stream or await connect(
                     self._reactor, self._target, self._pings.wait
@@ -173,7 +173,7 @@ class StreamPing(Ping):
                 self._answered(number, at)
                 continue
             if found := firstDifference(data, came):
-                self.tally.corrupt += 1
+                self.statistics.corrupt += 1
                 self._say(f"{self._target}: number {number}: {found}")
             else:
                 self._missed(
@@ -211,7 +211,7 @@ class DatagramPing(Ping, DatagramProtocol):
         for number in self._numbers():
             await self._due(start, number)
             self._forget()
-            self.tally.sent += 1
+            self.statistics.sent += 1
             data = number.to_bytes(NUMBER, "big") + self._random.randbytes(self._pings.size - NUMBER)
             self._waiting[number] = data, self._reactor.seconds()
             try:
@@ -245,18 +245,18 @@ class DatagramPing(Ping, DatagramProtocol):
         """An answer, or something else."""
         number = int.from_bytes(data[:NUMBER], "big")
         if number not in self._waiting:
-            isOld = 0 < number <= self.tally.sent
-            self.tally.duplicated += isOld
-            self.tally.corrupt += not isOld
+            isOld = 0 < number <= self.statistics.sent
+            self.statistics.duplicated += isOld
+            self.statistics.corrupt += not isOld
             self._say(f"{self._target}: " + (f"number {number} again" if isOld else "other bytes"))
             return
         sent, at = self._waiting.pop(number)
         if data != sent:
             found = firstDifference(sent, data)
-            self.tally.corrupt += 1
+            self.statistics.corrupt += 1
             self._say(f"{self._target}: number {number}: {found or f'{len(data)} of {len(sent)} bytes'}")
             return
-        self.tally.reordered += number < self._last
+        self.statistics.reordered += number < self._last
         self._last = max(number, self._last)
         self._answered(number, at)
 
@@ -277,6 +277,6 @@ async def ping(
         if isinstance(result, Failure) and not result.check(CancelledError):
             result.raiseException()
     for target, run in zip(targets, runs, strict=True):
-        for line in run.tally.lines(target):
+        for line in run.statistics.lines(target):
             say(line)
-    return [run.tally.status(target.isStream) for target, run in zip(targets, runs, strict=True)]
+    return [run.statistics.status(target.isStream) for target, run in zip(targets, runs, strict=True)]

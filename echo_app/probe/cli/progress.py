@@ -29,13 +29,13 @@ def phaseOf(run: Running) -> str:
 
 def figuresOf(run: Running) -> str:
     """Says what was measured so far."""
-    tally = run.tally
-    if tally.rate is None:
+    totals = run.totals
+    if totals.rate is None:
         return ""
-    latency = tally.run.latency
-    parts = [f"{tally.rate:,.0f}/s", *percentileTexts(latency.percentiles(shownIn(Output.LINE)))]
+    latency = totals.run.latency
+    parts = [f"{totals.rate:,.0f}/s", *percentileTexts(latency.percentiles(shownIn(Output.LINE)))]
     parts += [f"max {milliseconds(latency.most)}"] if len(latency) else []
-    return ", ".join([*parts, f"{tally.errors:,} error{'' if tally.errors == 1 else 's'}"])
+    return ", ".join([*parts, f"{totals.errors:,} error{'' if totals.errors == 1 else 's'}"])
 
 
 def _clockTime(seconds: float) -> str:

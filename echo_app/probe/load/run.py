@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 
-from echo_app.probe.load.totals import Tally
+from echo_app.probe.load.totals import Totals
 from echo_app.probe.load.workers import WORKER, LoadFailed, WorkerPool
 from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.results import Run, Settings
@@ -54,7 +54,7 @@ class Running:
     """A run, while it goes on; what it looks like is for others to show.
 
     :param clock: seconds that go on evenly, the same for all processes.
-    :ivar tally: what was measured so far.
+    :ivar totals: what was measured so far.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Running:
         self.target = target
         self.settings = settings
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.tally = Tally(Run(target.text, now), settings)
+        self.totals = Totals(Run(target.text, now), settings)
 
     @property
     def elapsed(self) -> float | None:
@@ -87,7 +87,7 @@ class Running:
         :raise LoadFailed: when there is no result.
         :raise CancelledError: when it was given up, or nothing was measured.
         """
-        pool = WorkerPool(self._reactor, self.tally)
+        pool = WorkerPool(self._reactor, self.totals)
         try:
             pool.spawn(tasks(self.target, self.settings, seed), self._command)
             await self._begin(pool)
@@ -120,14 +120,14 @@ class Running:
         if not before:
             return
         shares = [after - each for each, after in zip(before, pool.spent(), strict=True)]
-        self.tally.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
+        self.totals.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
 
     async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
         # The last message may wait until it is sent, and then for its answer.
         patience = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
         await within(self._reactor, patience, pool.wait(lambda worker: worker.isGone))
-        return self.tally.end(settings.duration)
+        return self.totals.end(settings.duration)
 
     async def _interrupt(self, pool: WorkerPool) -> Run:
         elapsed = self.elapsed or 0.0
@@ -139,5 +139,5 @@ class Running:
         pool.tell("stop")
         with suppress(LoadFailed, NothingCame):
             await within(self._reactor, FAREWELL, pool.wait(lambda worker: worker.isDone))
-        self.tally.run.isInterrupted = True
-        return self.tally.end(elapsed)
+        self.totals.run.isInterrupted = True
+        return self.totals.end(elapsed)

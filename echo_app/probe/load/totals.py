@@ -28,14 +28,14 @@ class _Part:
     errors: Counter[str] = field(default_factory=Counter)
 
 
-class Tally:
-    """The sum of a run.
+class Totals:
+    """Adds up the reports of all workers of a run.
 
     The latencies of an interval are kept until all workers have reported it: then its percentiles are known,
     which is all that is wanted. Workers report at most some seconds apart, so that there are few at a time.
 
-    :param run: what is added to.
-    :param workers: how many report.
+    :ivar run: the sums so far.
+    :ivar rate: answers a second, in the last second that all workers have reported; None before the first.
     """
 
     def __init__(self, run: Run, settings: Settings) -> None:

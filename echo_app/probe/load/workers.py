@@ -20,7 +20,7 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from echo_app.probe.load.totals import Tally
+from echo_app.probe.load.totals import Totals
 
 WORKER = (sys.executable, "-m", "echo_app.probe.load.worker")
 
@@ -125,13 +125,13 @@ class WorkerPool:
     """All workers of a run.
 
     :param reactor: an ``IReactorProcess``.
-    :param tally: is told what they measured. What it raises is the worker's fault.
+    :param totals: is told what they measured. What it raises is the worker's fault.
     :ivar gone: fires when there is no process any more.
     """
 
-    def __init__(self, reactor: Any, tally: Tally) -> None:
+    def __init__(self, reactor: Any, totals: Totals) -> None:
         self._reactor = reactor
-        self._tally = tally
+        self._totals = totals
         self._failure: LoadFailed | None = None
         self._condition: Callable[[Worker], bool] = lambda worker: True
         self._waiting: Deferred[None] | None = None
@@ -183,9 +183,9 @@ class WorkerPool:
         """One of them says what it measured."""
         try:
             if "ready" in message:
-                self._tally.connected(message["ready"])
+                self._totals.connected(message["ready"])
             else:
-                self._tally.second(index, message)
+                self._totals.second(index, message)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.failed(f"a report that makes no sense: {error!r}", index)
 

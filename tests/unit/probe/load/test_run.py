@@ -142,7 +142,7 @@ class OrdersTests(RunningTestCase):
         moment = self.reactor.seconds() + LEAD
         self.assertEqual([process.told[1:] for process in self.processes], [[f"start {moment!r}"]] * 2)
         self.assertEqual(self.running.elapsed, -LEAD - 1.0)
-        self.assertEqual(self.running.tally.run.errors, {"refused": 1})
+        self.assertEqual(self.running.totals.run.errors, {"refused": 1})
 
 
 class EndTests(RunningTestCase):
@@ -166,7 +166,7 @@ class EndTests(RunningTestCase):
             b'ond": 1, "answered": 2}\n',
         ):
             self.processes[0].print(piece)
-        self.assertEqual(self.running.tally.run.answered, 3)
+        self.assertEqual(self.running.totals.run.answered, 3)
 
     def test_refused(self) -> None:
         """A worker that can't connect says why, and the others are ended."""
@@ -239,7 +239,7 @@ class BusyTests(RunningTestCase):
         self.patch(WorkerPool, "spent", lambda pool: next(spent))
         self.ready()
         self.pass_(LEAD + 1.0 + 2.0 + 1.0)
-        self.assertApproximates(self.running.tally.run.busy, 0.75, 0.1)
+        self.assertApproximates(self.running.totals.run.busy, 0.75, 0.1)
 
     def test_interrupted(self) -> None:
         """Or up to when it was interrupted."""
@@ -248,7 +248,7 @@ class BusyTests(RunningTestCase):
         self.ready()
         self.pass_(LEAD + 1.0 + 1.0)
         self.run_.cancel()
-        self.assertApproximates(self.running.tally.run.busy, 0.5, 0.1)
+        self.assertApproximates(self.running.totals.run.busy, 0.5, 0.1)
 
     def test_interruptedAtOnce(self) -> None:
         """Where there was no time to look, it is not known."""

@@ -8,7 +8,7 @@ from runpy import run_path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.cli.ping import Tally
+from echo_app.probe.cli.ping import PingStatistics
 from echo_app.probe.cli.progress import figuresOf
 from echo_app.probe.load.run import Running
 from echo_app.probe.report.overtime import latencyLegend, latencyOverTime
@@ -37,13 +37,13 @@ def outputs() -> dict[str, str]:
     curve, (latency,) = percentileCurve(compared), latencyOverTime(compared)
     assert curve is not None
     running = Running(None, TARGET, Settings())
-    running.tally.second(0, second(0, 3000, latency=times(*[0.002] * 3000)))
+    running.totals.second(0, second(0, 3000, latency=times(*[0.002] * 3000)))
     samples = [n / 1000 for n in range(3000)]
     # A copy of the module, as it is when a process starts.
     made = run_path(figuresModule.__file__)["FIGURES"]
     return {
         "check": spread(samples),
-        "ping": str(Tally(3000, times=array("d", samples)).lines(TARGET)),
+        "ping": str(PingStatistics(3000, times=array("d", samples)).lines(TARGET)),
         "progress": figuresOf(running),
         "repeat that has ended": figures(runs[0], results.settings),
         "run": "\n".join(summary(makeResults(runs[0]))),
