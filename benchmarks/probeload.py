@@ -20,7 +20,7 @@ from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
 from benchmarks.rows import Row
 from echo_app.probe.load.run import tasks
 from echo_app.probe.load.workers import WORKER
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import Target, TLSOptions, parseTarget
 
 # Seconds after which an answer is lost, as in load.c.
@@ -80,7 +80,7 @@ class Worker:
 
 
 @contextmanager
-def _working(target: Target, settings: Settings) -> Iterator[Worker]:
+def _working(target: Target, settings: LoadSettings) -> Iterator[Worker]:
     """Gives a worker that has its task, and ends it."""
     process = subprocess.Popen(
         WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -105,7 +105,7 @@ class ProbeLoad(Load):
         """Loads a server with a row."""
         host, port = address
         target = parseTarget(f"{row.transport}://{host}:{port}", TLSOptions(isInsecure=True))
-        settings = Settings(
+        settings = LoadSettings(
             sizes=((row.size, 1.0),),
             connections=row.connections,
             perConnection=1 if row.mode == "accept" else None,
@@ -115,7 +115,7 @@ class ProbeLoad(Load):
         return _idle(target, settings, usage) if row.mode == "idle" else _busy(target, settings, phase, usage)
 
 
-def _busy(target: Target, settings: Settings, phase: Phase, usage: Callable[[], Usage]) -> Outcome:
+def _busy(target: Target, settings: LoadSettings, phase: Phase, usage: Callable[[], Usage]) -> Outcome:
     """Has all connections send message after message."""
     # Its own warm-up would hide errors, so ours is some of the seconds by which it counts.
     warmup = ceil(phase.warmup)
@@ -135,7 +135,7 @@ def _busy(target: Target, settings: Settings, phase: Phase, usage: Callable[[], 
     return Outcome.between(before, after, echoes, phase.seconds)
 
 
-def _idle(target: Target, settings: Settings, usage: Callable[[], Usage]) -> Outcome:
+def _idle(target: Target, settings: LoadSettings, usage: Callable[[], Usage]) -> Outcome:
     """Opens connections and looks when each has had an echo.
 
     First come one, and a tenth, so that what the server does once is not counted. The one is alone: CPython's
@@ -152,7 +152,7 @@ def _idle(target: Target, settings: Settings, usage: Callable[[], Usage]) -> Out
 
 
 @contextmanager
-def _kept(target: Target, settings: Settings, count: int) -> Iterator[int]:
+def _kept(target: Target, settings: LoadSettings, count: int) -> Iterator[int]:
     """Keeps connections with an echo a second each, from after the first one on; gives how many came back."""
     kept = replace(settings, connections=count, rate=count, arrivals="uniform", duration=LONG)
     with _working(target, kept) as worker:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from echo_app.probe.checks import halfclose
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.udp import UDP
@@ -208,7 +208,7 @@ class IdleTests(FaultyTestCase):
         targets = [self.start([each]).address() for each in faults]
         check = Idle(ages=(0.4,), silence=1.0)
         results = await together(
-            check.run(Context(reactor, parseTarget("{}:{}".format(*target)), Settings(idle=1.6)))
+            check.run(Context(reactor, parseTarget("{}:{}".format(*target)), CheckSettings(idle=1.6)))
             for target in targets
         )
         for result, words in zip(results, ("FIN", "RST", "silently"), strict=True):
@@ -228,7 +228,7 @@ class DatagramTests(FaultyTestCase):
         servers = [self.start([fault], "--udp", "0", "--udp-rate", "0") for fault, _, _ in DATAGRAMS]
         targets = [parseTarget("udp://{}:{}".format(*server.address("udp"))) for server in servers]
         results = await together(
-            UDP(pace=DATAGRAM_PACE).run(Context(reactor, target, Settings(isQuick=True), Random(1)))
+            UDP(pace=DATAGRAM_PACE).run(Context(reactor, target, CheckSettings(isQuick=True), Random(1)))
             for target in targets
         )
         for (fault, status, pattern), result in zip(DATAGRAMS, results, strict=True):

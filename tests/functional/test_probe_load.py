@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import TLSOptions
 from tests.support import programs
 from tests.support.certificates import Authority
@@ -236,7 +236,7 @@ class WorkerTests(ServiceTestCase):
             stderr=subprocess.PIPE,
             text=True,
         )
-        settings = asdict(Settings(**{"warmup": 0.0, "duration": 1000.0, **fields}))
+        settings = asdict(LoadSettings(**{"warmup": 0.0, "duration": 1000.0, **fields}))
         task = {"target": target, "tls": asdict(tls), "settings": settings, "seed": 1, "index": 0}
         self.tell(worker, json.dumps(task))
         return worker

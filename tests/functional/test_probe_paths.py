@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from echo_app.probe.checks.burst import Burst, retransmitsOf
-from echo_app.probe.checks.check import Check, Context, Settings
+from echo_app.probe.checks.check import Check, CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.handshake import ENDS, TLS
 from echo_app.probe.checks.idle import Idle
@@ -54,7 +54,7 @@ async def examined(check: Check, target: str, **settings: Any) -> Result:
     from twisted.internet import reactor
 
     tls = settings.pop("tls", TLSOptions())
-    return await check.run(Context(reactor, parseTarget(target, tls), Settings(**settings)))
+    return await check.run(Context(reactor, parseTarget(target, tls), CheckSettings(**settings)))
 
 
 class RelayedTestCase(ServiceTestCase):

@@ -13,7 +13,7 @@ from typing import Any
 from echo_app.probe.load.dial import Address
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import Loop
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import TLSOptions, parseTarget
 from tests.support.service import PATIENCE
 
@@ -56,7 +56,7 @@ def load(target: str, until: Until, tls: TLSOptions = TLSOptions(), **fields: An
         return monotonic() + 0.01
 
     wanted = {"sizes": ((100, 1.0),), "warmup": 0.0, "duration": PATIENCE, "wait": PATIENCE, **fields}
-    generator = LoadGenerator(loop, Address(parseTarget(target, tls)), Settings(**wanted), 1, 0, say)
+    generator = LoadGenerator(loop, Address(parseTarget(target, tls)), LoadSettings(**wanted), 1, 0, say)
     generator.connect()
     loop.run()
     loop.close()

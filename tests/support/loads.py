@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Interval, Results, Run, Settings
+from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
 STARTED = "2026-11-25T12:00:00+00:00"
 
@@ -86,7 +86,7 @@ def _interval(
 
 def makeResults(*runs: Run, **settings: object) -> Results:
     """Returns what a command that made these runs would have written."""
-    asked = Settings(**{"connections": 10, "rate": 200.0, "arrivals": "uniform", **settings})  # type: ignore[arg-type]
+    asked = LoadSettings(**{"connections": 10, "rate": 200.0, "arrivals": "uniform", **settings})  # type: ignore[arg-type]
     targets = " ".join(dict.fromkeys(run.target for run in runs))
     return Results(
         f"echo-probe load {targets} --rate 200 --arrivals uniform --connections 10 --repeat 5",

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Settings
+from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.net.datagrams import Source
 from echo_app.probe.net.waits import pause
 from echo_app.probe.net.wire import End
@@ -157,7 +157,10 @@ class PathContext:
     target = TCP
 
     def __init__(
-        self, clock: Clock, path: Callable[[int], StreamPath] | StreamPath, settings: Settings = Settings()
+        self,
+        clock: Clock,
+        path: Callable[[int], StreamPath] | StreamPath,
+        settings: CheckSettings = CheckSettings(),
     ) -> None:
         self.reactor = clock
         self.settings = settings

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.examination import CHECKS, examine
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.targets import TLSOptions, parseTarget
@@ -15,7 +15,7 @@ from echo_app.targets import TLSOptions, parseTarget
 # Every check of a stream that looks at nothing but bytes.
 STREAM = ("resolve", "connect", "identity", "half-close", "late-reader", "small-writes")
 
-QUICK = Settings(isQuick=True)
+QUICK = CheckSettings(isQuick=True)
 
 
 class Hurried:
@@ -43,7 +43,7 @@ class Hurried:
 
 
 def context(
-    text: str, reactor: Any = None, settings: Settings = QUICK, tls: TLSOptions = TLSOptions()
+    text: str, reactor: Any = None, settings: CheckSettings = QUICK, tls: TLSOptions = TLSOptions()
 ) -> Context:
     """Returns what a check is given: the same chance each time, and a quick examination."""
     if reactor is None:

@@ -11,7 +11,7 @@ from echo_app.probe.load.dial import Address, Dial
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, OUT, Loop
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import Target
 
 # When a message that a server gets now is answered; None is never.
@@ -206,7 +206,7 @@ class SimulatedLoad:
     :ivar said: everything that it said.
     """
 
-    def __init__(self, server: FakeServer, settings: Settings, seed: int = 1, index: int = 0) -> None:
+    def __init__(self, server: FakeServer, settings: LoadSettings, seed: int = 1, index: int = 0) -> None:
         self.loop = server.loop
         self.said: list[dict[str, Any]] = []
         self.generator = LoadGenerator(self.loop, cast(Address, server), settings, seed, index, self._say)

@@ -16,8 +16,8 @@ RESERVE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How an examination is done.
+class CheckSettings:
+    """The settings of an examination.
 
     :param isQuick: a few seconds, and a few MiB at the most.
     :param isThorough: longer waits, and more tries.
@@ -40,7 +40,7 @@ class Context:
 
     reactor: Any
     target: Target
-    settings: Settings = field(default_factory=Settings)
+    settings: CheckSettings = field(default_factory=CheckSettings)
     random: Random = field(default_factory=Random)
 
     def at(self, address: str) -> Context:

@@ -9,7 +9,7 @@ from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
 from echo_app.probe.net.stream import SILENCE, Stream
@@ -90,7 +90,7 @@ class LateReader:
         return bytes(sent), filled
 
 
-def lateness(settings: Settings) -> float:
+def lateness(settings: CheckSettings) -> float:
     """Returns for how many seconds the reader is late."""
     return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
 

@@ -15,7 +15,7 @@ from echo_app.probe.cli.extra import checkExtra
 from echo_app.probe.cli.ping import NUMBER
 from echo_app.probe.cli.reportfile import REPORT
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.results.results import INFLIGHT, Settings
+from echo_app.probe.results.results import INFLIGHT, LoadSettings
 from echo_app.text import binarySize
 
 # The largest message over a stream: what is larger measures the path's bandwidth, as any download does.
@@ -132,7 +132,7 @@ class LoadOptions(TargetOptions):
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         REPORT,
     ]
-    settings: Settings
+    settings: LoadSettings
     typed: tuple[str, ...] = ()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -143,7 +143,7 @@ class LoadOptions(TargetOptions):
     def postOptions(self) -> None:
         """Checks what depends on each other."""
         checkExtra()
-        self["size"] = self["size"] or Settings().sizes
+        self["size"] = self["size"] or LoadSettings().sizes
         super().postOptions()
         for target in self.targets:
             if target.kind == "endpoint":
@@ -153,7 +153,7 @@ class LoadOptions(TargetOptions):
             raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
         self._checkDatagrams()
         self._checkProcesses()
-        self.settings = Settings(
+        self.settings = LoadSettings(
             sizes=self["size"],
             connections=self["connections"],
             rate=rate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.python.usage import UsageError
 
-from echo_app.probe.checks.check import Settings
+from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
 from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions
@@ -72,7 +72,7 @@ class CheckOptions(TargetOptions):
         super().postOptions()
         if self["quick"] and self["thorough"]:
             raise UsageError("--quick and --thorough exclude each other")
-        self.settings = Settings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
+        self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
 
 

@@ -12,7 +12,7 @@ from echo_app.probe.load.dial import Address
 from echo_app.probe.load.ledger import Ledger, Second
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.load.stream import StreamConnection
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 
 # Connections that are begun together, at first: fewer than any listening queue holds.
 TOGETHER = 100
@@ -36,7 +36,7 @@ class LoadGenerator:
         self,
         loop: Loop,
         address: Address,
-        settings: Settings,
+        settings: LoadSettings,
         seed: int,
         index: int,
         say: Callable[[dict[str, Any]], object],

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from echo_app.probe.load.totals import Totals
 from echo_app.probe.load.workers import WORKER, LoadFailed, WorkerPool
 from echo_app.probe.net.waits import NothingCame, within
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.targets import Target
 
 # Seconds from the moment that all are ready until the load begins: enough for all of them to be told.
@@ -31,18 +31,18 @@ FAREWELL = 10.0
 SLOWEST = 50
 
 
-def shares(settings: Settings) -> list[Settings]:
+def shares(settings: LoadSettings) -> list[LoadSettings]:
     """Returns what each worker's part is: connections as evenly as can be, and the rate like them."""
     each, more = divmod(settings.connections, settings.processes)
     return [_share(settings, each + (index < more)) for index in range(settings.processes)]
 
 
-def _share(settings: Settings, connections: int) -> Settings:
+def _share(settings: LoadSettings, connections: int) -> LoadSettings:
     rate = settings.rate and settings.rate * connections / settings.connections
     return replace(settings, connections=connections, rate=rate)
 
 
-def tasks(target: Target, settings: Settings, seed: int) -> list[Mapping[str, Any]]:
+def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str, Any]]:
     """Returns the task of each worker: the first line that the worker reads."""
     common = {"target": target.text, "tls": asdict(target.tls), "seed": seed}
     return [
@@ -61,7 +61,7 @@ class Running:
         self,
         reactor: Any,
         target: Target,
-        settings: Settings,
+        settings: LoadSettings,
         clock: Callable[[], float] = time.monotonic,
         command: Sequence[str] = WORKER,
     ) -> None:

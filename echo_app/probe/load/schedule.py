@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count, repeat
 from random import Random
 
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 
 # Sizes that are drawn at once: drawn one by one they cost several times as much.
 DRAWN = 256
@@ -34,7 +34,7 @@ def uniform(start: float, phase: float, rate: float) -> Iterator[float]:
     return (start + (number + phase) / rate for number in count())
 
 
-def scheduleOf(settings: Settings, start: float, number: int, index: int, seed: int) -> Iterator[float]:
+def scheduleOf(settings: LoadSettings, start: float, number: int, index: int, seed: int) -> Iterator[float]:
     """Returns when messages are due on one connection of a worker.
 
     :param number: of the connection.
@@ -47,7 +47,7 @@ def scheduleOf(settings: Settings, start: float, number: int, index: int, seed: 
     return poisson(Random(f"arrivals {seed} {index} {number}"), start, rate)
 
 
-def sizesOf(settings: Settings, number: int, index: int, seed: int) -> Iterator[int]:
+def sizesOf(settings: LoadSettings, number: int, index: int, seed: int) -> Iterator[int]:
     """Returns the sizes of the messages of one connection of a worker, in bytes."""
     sizes = [size for size, _ in settings.sizes]
     if len(sizes) == 1:

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES, Interval, Run, Settings
+from echo_app.probe.results.results import DIFFERENCES, Interval, LoadSettings, Run
 
 # The most intervals of a run: more than a picture has columns for. An interval is a whole number of seconds.
 INTERVALS = 600
@@ -38,7 +38,7 @@ class Totals:
     :ivar rate: answers a second, in the last second that all workers have reported; None before the first.
     """
 
-    def __init__(self, run: Run, settings: Settings) -> None:
+    def __init__(self, run: Run, settings: LoadSettings) -> None:
         self.run = run
         self._duration = settings.duration
         self._length = ceil(ceil(settings.duration) / INTERVALS)

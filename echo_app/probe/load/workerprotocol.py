@@ -1,12 +1,12 @@
 """Protocol between a worker and its parent: lines of JSON and words.
 
-Whoever starts one talks to it through its standard input and output:
+The parent writes to the worker's standard input, and the worker to its standard output:
 
-- First it is told what to do, in a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
+- The parent sends the task, a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
   "index": I}``: the fields of :class:`~echo_app.targets.TLSOptions` and of
-  :class:`~echo_app.probe.results.results.Settings`, of which connections and rate are this worker's share,
-  and which of ``settings.processes`` workers it is. A seed repeats the schedule and the sizes.
-- It makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and waits for
+  :class:`~echo_app.probe.results.results.LoadSettings`, and the worker's index of ``settings.processes``.
+  Connections and rate are this worker's share. An equal seed repeats the schedule and the sizes.
+- The worker makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and waits for
   the line ``start T``: the second of CLOCK_MONOTONIC at which the warm-up begins. TIMES are what
   :meth:`Histogram.encode <echo_app.probe.results.histogram.Histogram.encode>` returns. Where no connection
   can be made it says ``{"failed": REASON}`` instead, and ends.
@@ -35,7 +35,7 @@ from typing import Any
 from echo_app.probe.load.dial import Address
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, Loop, wakeExactly
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import BadTarget, TLSOptions, parseTarget
 
 
@@ -84,7 +84,7 @@ def runWorker() -> None:
     try:
         task = json.loads(line)
         tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
-        target, settings = str(task["target"]), Settings.of(task["settings"])
+        target, settings = str(task["target"]), LoadSettings.of(task["settings"])
         seed, index = int(task["seed"]), int(task["index"])
     except (KeyError, TypeError, ValueError) as error:
         raise SystemExit(f"a worker of echo-probe load is told something else first: {error!r}") from None
@@ -110,7 +110,7 @@ def addressOf(target: str, tls: TLSOptions) -> Address | None:
     return None
 
 
-def work(address: Address, settings: Settings, seed: int, index: int) -> None:
+def work(address: Address, settings: LoadSettings, seed: int, index: int) -> None:
     """Does this worker's share."""
     wakeExactly()
     loop = Loop()

@@ -9,7 +9,7 @@ from math import sqrt
 from echo_app.probe.results.analysis import DEVIATIONS, EXACT, growth
 from echo_app.probe.results.figures import Subject
 from echo_app.probe.results.percentiles import TAIL, nameOf
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped, plural
 
@@ -44,7 +44,7 @@ def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
         yield f"{first.source} and {other.source} are from different machines: {values}"
 
 
-def remarksOfRuns(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
+def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     """Says what the figures do not say for themselves: what went otherwise than was asked for, and why."""
     for each in runs:
         if each.isInterrupted:
@@ -61,7 +61,7 @@ def remarksOfRuns(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
         yield f"  {_advice(settings, busy)}"
 
 
-def _missed(run: Run, settings: Settings) -> str:
+def _missed(run: Run, settings: LoadSettings) -> str:
     """Says that the rate was not the one that was asked for; nothing if it was."""
     if settings.rate is None or run.isInterrupted:
         return ""
@@ -78,7 +78,7 @@ def _missed(run: Run, settings: Settings) -> str:
     return ""
 
 
-def _advice(settings: Settings, busy: float) -> str:
+def _advice(settings: LoadSettings, busy: float) -> str:
     if busy < IDLE:
         return "other programs keep this machine from waking it in time: try a quieter one"
     cores = len(os.sched_getaffinity(0))

@@ -9,7 +9,7 @@ from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.results.analysis import rateOf
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.percentiles import Output, nameOf, shownIn
-from echo_app.probe.results.results import INFLIGHT, Results, Run, Settings
+from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
 from echo_app.probe.results.statistics import milliseconds, percentileTexts
 from echo_app.text import binarySize, escaped, plural
 
@@ -30,7 +30,7 @@ def summary(results: Results) -> Iterator[str]:
         yield from (f"  {remark}" for remark in remarksOfRuns(runs, results.settings))
 
 
-def describe(settings: Settings) -> str:
+def describe(settings: LoadSettings) -> str:
     """Says what was asked for."""
     parts = [
         "closed loop"
@@ -48,7 +48,7 @@ def describe(settings: Settings) -> str:
     return f"{', '.join(parts)}; {settings.duration:g} s {before}"
 
 
-def figures(run: Run, settings: Settings) -> str:
+def figures(run: Run, settings: LoadSettings) -> str:
     """Says the main figures of a run in a line."""
     parts = [_rate(rateOf(run, settings))]
     parts += percentileTexts(run.latency.percentiles(shownIn(Output.LINE)))
@@ -56,7 +56,7 @@ def figures(run: Run, settings: Settings) -> str:
     return ", ".join([*parts, plural(sum(run.errors.values()), "error")])
 
 
-def _sizes(settings: Settings) -> str:
+def _sizes(settings: LoadSettings) -> str:
     total = sum(weight for _, weight in settings.sizes) or 1.0
     if len(settings.sizes) == 1:
         return binarySize(settings.sizes[0][0])
@@ -71,7 +71,7 @@ def _row(name: str, cells: Sequence[str]) -> str:
     return _line(name, "".join(f"{cell:>{_FIGURE}}" for cell in cells))
 
 
-def _single(run: Run, settings: Settings) -> Iterator[str]:
+def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
     late = f" of {run.due:,} that were due" if run.due != run.sent else ""
     yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}")
     rate = rateOf(run, settings)
@@ -94,7 +94,7 @@ def _spread(times: Histogram) -> str:
     return ", ".join([f"{len(times):,}", *parts, f"max {milliseconds(times.most)}"])
 
 
-def _repeated(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
+def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     """A row a repeat, and how far apart they are."""
     stated = [run.latency.percentiles(shownIn(Output.REPEATS)) for run in runs]
     shared = [percent for percent in stated[0] if all(percent in each for each in stated)]

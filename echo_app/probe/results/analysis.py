@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median_high, median_low
 
 from echo_app.probe.results.percentiles import MEDIAN
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.results import LoadSettings, Run
 
 # How far the rate that was sent may be from the one that was asked for. Of arrivals by chance their number is
 # by chance too: three of its standard deviations are no miss.
@@ -17,7 +17,7 @@ def isGood(run: Run) -> bool:
     return not run.errors and not run.differences
 
 
-def rateOf(run: Run, settings: Settings) -> float:
+def rateOf(run: Run, settings: LoadSettings) -> float:
     """Returns answers a second.
 
     Where answers fell behind a schedule they took longer than the run, and those that came after it are no

@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 
 from echo_app.probe.results.figures import FIGURES, Figure, Subject, middle
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 
 # Repeats from which on it can be told that there is a difference.
 ENOUGH = 3
@@ -117,9 +117,9 @@ def _digits(value: float) -> str:
     return f"{value:+.{decimals}f}"
 
 
-def unlike(first: Settings, other: Settings) -> tuple[str, str, str] | None:
+def unlike(first: LoadSettings, other: LoadSettings) -> tuple[str, str, str] | None:
     """Returns the first setting that is not the same in both, as its name and two values; None: all are."""
-    for each in fields(Settings):
+    for each in fields(LoadSettings):
         before, after = getattr(first, each.name), getattr(other, each.name)
         if before != after:
             return each.name, _value(before), _value(after)

@@ -9,7 +9,7 @@ from string import ascii_uppercase
 
 from echo_app.probe.results.analysis import rateOf
 from echo_app.probe.results.percentiles import MEDIAN, TAIL, Output, nameOf, shownIn
-from echo_app.probe.results.results import Results, Run, Settings
+from echo_app.probe.results.results import LoadSettings, Results, Run
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped
 
@@ -25,7 +25,7 @@ class Figure:
     """
 
     name: str
-    of: Callable[[Run, Settings], float | None]
+    of: Callable[[Run, LoadSettings], float | None]
     text: Callable[[float], str]
     isBetter: str = ""
 

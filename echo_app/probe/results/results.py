@@ -31,8 +31,8 @@ FORMAT = "echo-probe load 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What was asked for: runs are comparable where these are equal.
+class LoadSettings:
+    """The settings of a load. Only runs of equal settings are compared.
 
     :param sizes: bytes of a message, and the weight of that size; of several, each message has one by chance.
     :param connections: at one time, over all processes; for UDP, source ports.
@@ -59,7 +59,7 @@ class Settings:
     processes: int = 1
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Settings:
+    def of(cls, data: Mapping[str, Any]) -> LoadSettings:
         """Takes them from JSON."""
         return cls(**{**data, "sizes": tuple((size, weight) for size, weight in data["sizes"])})
 
@@ -175,7 +175,7 @@ class Results:
     command: str
     versions: dict[str, str]
     machine: dict[str, str]
-    settings: Settings
+    settings: LoadSettings
     runs: list[Run] = field(default_factory=list)
 
     def targets(self) -> list[str]:
@@ -199,7 +199,8 @@ class Results:
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise ValueError(f"not written by echo-probe load --json ({FORMAT!r})")
         try:
-            settings, runs = Settings.of(data.pop("settings")), [Run.of(each) for each in data.pop("runs")]
+            settings = LoadSettings.of(data.pop("settings"))
+            runs = [Run.of(each) for each in data.pop("runs")]
             results = cls(**data, settings=settings, runs=runs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged: {error!r}") from error

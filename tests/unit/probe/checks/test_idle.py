@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.idle import STEP, STRAY, Bracket, Fate, Idle, Rung, bracket, inner
 from echo_app.probe.net.wire import End
@@ -15,7 +15,7 @@ from echo_app.targets import Target
 from tests.support import paths
 from tests.support.paths import PathContext, StreamPath
 
-QUIET = Settings(idle=900)
+QUIET = CheckSettings(idle=900)
 
 
 class BracketTests(SynchronousTestCase):
@@ -56,7 +56,7 @@ class BracketTests(SynchronousTestCase):
 
 
 class PathTests(SynchronousTestCase):
-    def look(self, path: Any, settings: Settings = QUIET, **more: Any) -> tuple[Result, PathContext]:
+    def look(self, path: Any, settings: CheckSettings = QUIET, **more: Any) -> tuple[Result, PathContext]:
         """Runs the check over a path; returns what it found, and the context."""
         clock = Clock()
         context: Any = PathContext(clock, path, settings)
@@ -73,7 +73,7 @@ class PathTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """No connection is older than it was told, and that age is looked at."""
-        result, context = self.look(StreamPath(), Settings(idle=90))
+        result, context = self.look(StreamPath(), CheckSettings(idle=90))
         self.assertEqual(result.seen, "alive at 90 s")
         self.assertEqual(len(context.streams), 5)
 

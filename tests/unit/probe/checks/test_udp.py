@@ -8,7 +8,7 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.udp import CORRUPT, COUNT, CUT, PORTS, ROUNDS, UDP, Ports, tooMany
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Exchange
@@ -21,7 +21,7 @@ Answers = Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
 def examined(answers: Answers, isQuick: bool = False) -> Result:
     """Runs the check over a path; returns what it found."""
     clock = Clock()
-    context = Context(clock, paths.UDP, Settings(isQuick=isQuick), Random(1))
+    context = Context(clock, paths.UDP, CheckSettings(isQuick=isQuick), Random(1))
     return paths.result(clock, UDP(paths.datagramPath(answers)).run(context))
 
 
@@ -221,6 +221,6 @@ class PathTests(SynchronousTestCase):
             opened.append(make(*arguments))
             return opened[-1]
 
-        context = Context(clock, paths.UDP, Settings(), Random(1))
+        context = Context(clock, paths.UDP, CheckSettings(), Random(1))
         paths.result(clock, UDP(remembered).run(context))
         self.assertEqual((len(opened), [source for source in opened if source.isOpen]), (PORTS, []))

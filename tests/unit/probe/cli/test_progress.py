@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.cli.progress import Bar, Lines, figuresOf, phaseOf, showOf
 from echo_app.probe.load.run import Running
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import parseTarget
 from tests.unit.probe.load.test_totals import second, times
 
@@ -27,7 +27,7 @@ class ProgressTests(SynchronousTestCase):
         self.run_ = self.running()
 
     def running(self, duration: float = 20.0) -> Running:
-        return Running(None, parseTarget("a:1"), Settings(duration=duration), self.clock.seconds)
+        return Running(None, parseTarget("a:1"), LoadSettings(duration=duration), self.clock.seconds)
 
     def begin(self) -> None:
         self.run_._start = self.clock.seconds() + 1.0

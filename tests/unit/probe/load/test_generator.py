@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.loop import Loop
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from tests.support.simulated import FakeServer, SimulatedLoad, SimulatedLoop
 
 # Seconds that a simulated server takes.
@@ -25,17 +25,17 @@ def stalling(begin: float, end: float) -> Callable[[float], float]:
     return lambda now: (end if begin <= now < end else now) + QUICK
 
 
-def settings(**fields: object) -> Settings:
+def settings(**fields: object) -> LoadSettings:
     """Returns settings without a warm-up, unless told otherwise."""
-    return Settings(**{"sizes": ((64, 1.0),), "warmup": 0.0, **fields})  # type: ignore[arg-type]
+    return LoadSettings(**{"sizes": ((64, 1.0),), "warmup": 0.0, **fields})  # type: ignore[arg-type]
 
 
-def openLoop(rate: float, **fields: object) -> Settings:
+def openLoop(rate: float, **fields: object) -> LoadSettings:
     """Returns settings of a uniform open loop."""
     return settings(**{"rate": rate, "arrivals": "uniform", "maxInflight": 10**6, **fields})
 
 
-def loaded(server: FakeServer, settings: Settings, **more: int) -> SimulatedLoad:
+def loaded(server: FakeServer, settings: LoadSettings, **more: int) -> SimulatedLoad:
     """Runs a load until its end."""
     return SimulatedLoad(server, settings, **more).run()
 

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.datagrams import HEADER
 from echo_app.probe.load.pattern import PATTERN, PERIOD, placeOf
-from echo_app.probe.results.results import DIFFERENCES, Settings
+from echo_app.probe.results.results import DIFFERENCES, LoadSettings
 from tests.support.simulated import Edit, FakeServer, SimulatedLoad, SimulatedLoop
 
 SIZE = 100
@@ -37,7 +37,7 @@ def loaded(edit: Edit, kind: str = "tcp", **fields: object) -> SimulatedLoad:
     """Runs a closed loop on one connection, 1,000 messages a second."""
     server = FakeServer(SimulatedLoop(), lambda now: now + 0.001, edit, kind)
     wanted = {"sizes": ((SIZE, 1.0),), "warmup": 0.0, "duration": 1.0, "wait": 0.5, **fields}
-    return SimulatedLoad(server, Settings(**wanted)).run()  # type: ignore[arg-type]
+    return SimulatedLoad(server, LoadSettings(**wanted)).run()  # type: ignore[arg-type]
 
 
 class PatternTests(SynchronousTestCase):
@@ -97,7 +97,7 @@ class StreamTests(SynchronousTestCase):
     def test_surplusAtTheEnd(self) -> None:
         """A byte too many is found after the last message, too."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.001)
-        load = SimulatedLoad(server, Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0))
+        load = SimulatedLoad(server, LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0))
 
         def more(moment: float) -> None:
             channel = loop.opened[0]
@@ -118,7 +118,7 @@ class StreamTests(SynchronousTestCase):
             (OSError(5, ""), "input/output error"),
         ):
             server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.1)
-            wanted = Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=3.0, maxInflight=3)
+            wanted = LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=3.0, maxInflight=3)
             load = SimulatedLoad(server, wanted)
             loop.at(1002.05, lambda moment, what=what: loop.opened[0].come(what, moment))  # type: ignore[misc]
             load.run()
@@ -165,7 +165,7 @@ class DatagramTests(SynchronousTestCase):
     def test_late(self) -> None:
         """An answer to one that was given up is no second one."""
         server = FakeServer(SimulatedLoop(), lambda now: now + (2.0 if now == 1001.0 else 0.001), kind="udp")
-        wanted = Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=5.0, wait=0.5)
+        wanted = LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=5.0, wait=0.5)
         load = SimulatedLoad(server, wanted).run()
         self.assertEqual(load.errors(), {"lost": 1})
 
@@ -173,7 +173,7 @@ class DatagramTests(SynchronousTestCase):
         """Answers that overtake each other are answers."""
         takes = iter([0.3, 0.2, 0.1] * 1000)
         server = FakeServer(SimulatedLoop(), lambda now: now + next(takes), kind="udp")
-        wanted = Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0, maxInflight=3)
+        wanted = LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0, maxInflight=3)
         load = SimulatedLoad(server, wanted).run()
         self.assertEqual((load.errors(), load.total("answered")), ({}, load.total("due")))
 
@@ -195,7 +195,8 @@ class DatagramTests(SynchronousTestCase):
     def test_fullSocket(self) -> None:
         """What the kernel does not take is sent when it does."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.001, kind="udp")
-        wanted = Settings(sizes=((SIZE, 1.0),), rate=100.0, arrivals="uniform", maxInflight=99, warmup=0.0)
+        sizes = ((SIZE, 1.0),)
+        wanted = LoadSettings(sizes, rate=100.0, arrivals="uniform", maxInflight=99, warmup=0.0)
         load = SimulatedLoad(server, wanted)
         loop.at(1003.0, lambda moment: setattr(loop.opened[0], "room", 0))
         loop.at(1003.5, lambda moment: setattr(loop.opened[0], "room", 1 << 30))

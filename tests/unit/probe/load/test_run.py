@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.run import FAREWELL, GRACE, LEAD, Running, shares
 from echo_app.probe.load.workers import LONGEST, LoadFailed, Worker, WorkerPool
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.targets import TLSOptions, parseTarget
 
 
@@ -75,7 +75,7 @@ class FakeReactor(Clock):
 
 
 class RunningTestCase(SynchronousTestCase):
-    settings = Settings(connections=3, duration=2.0, warmup=1.0, wait=5.0, processes=2)
+    settings = LoadSettings(connections=3, duration=2.0, warmup=1.0, wait=5.0, processes=2)
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
@@ -119,7 +119,7 @@ class RunningTestCase(SynchronousTestCase):
 class OrdersTests(RunningTestCase):
     def test_shares(self) -> None:
         """Connections are dealt out evenly, and the rate as they are; nothing is lost."""
-        dealt = shares(Settings(connections=10, rate=100.0, processes=4))
+        dealt = shares(LoadSettings(connections=10, rate=100.0, processes=4))
         self.assertEqual([each.connections for each in dealt], [3, 3, 2, 2])
         self.assertEqual([each.rate for each in dealt], [30.0, 30.0, 20.0, 20.0])
         self.assertEqual({each.rate for each in shares(self.settings)}, {None})
@@ -131,7 +131,7 @@ class OrdersTests(RunningTestCase):
             task = json.loads(line)
             self.assertEqual((task["target"], task["seed"], task["index"]), ("a:1", 7, index))
             self.assertEqual(TLSOptions(**{**task["tls"], "protocols": ()}), TLSOptions())
-            self.assertEqual(Settings.of(task["settings"]).connections, 2 - index)
+            self.assertEqual(LoadSettings.of(task["settings"]).connections, 2 - index)
 
     def test_start(self) -> None:
         """When all are ready, all begin at the same moment, a little later."""

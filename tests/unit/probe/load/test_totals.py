@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.totals import INTERVALS, Totals
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES, Run, Settings
+from echo_app.probe.results.results import DIFFERENCES, LoadSettings, Run
 
 
 def times(*seconds: float) -> str:
@@ -23,7 +23,7 @@ def second(number: int, answered: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def totals(duration: float = 3.0, processes: int = 2) -> Totals:
-    return Totals(Run("x", ""), Settings(duration=duration, connections=processes, processes=processes))
+    return Totals(Run("x", ""), LoadSettings(duration=duration, connections=processes, processes=processes))
 
 
 class SumTests(SynchronousTestCase):

@@ -20,7 +20,7 @@ from echo_app.probe.results import figures as figuresModule
 from echo_app.probe.results import percentiles
 from echo_app.probe.results.figures import subjects
 from echo_app.probe.results.percentiles import PERCENTILES, Output, nameOf, shownIn
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.probe.results.statistics import spread
 from echo_app.targets import parseTarget
 from tests.support.loads import makeResults, makeRun, steady
@@ -36,7 +36,7 @@ def outputs() -> dict[str, str]:
     compared = subjects([results])
     curve, (latency,) = percentileCurve(compared), latencyOverTime(compared)
     assert curve is not None
-    running = Running(None, TARGET, Settings())
+    running = Running(None, TARGET, LoadSettings())
     running.totals.second(0, second(0, 3000, latency=times(*[0.002] * 3000)))
     samples = [n / 1000 for n in range(3000)]
     # A copy of the module, as it is when a process starts.
