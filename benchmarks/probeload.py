@@ -21,7 +21,7 @@ from benchmarks.rows import Row
 from echo_app.probe.load.run import tasks
 from echo_app.probe.load.workers import WORKER
 from echo_app.probe.results.results import LoadSettings
-from echo_app.targets import Target, TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, Target, parseTarget
 
 # Seconds after which an answer is lost, as in load.c.
 PATIENCE = 5.0
@@ -104,7 +104,7 @@ class ProbeLoad(Load):
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
         """Loads a server with a row."""
         host, port = address
-        target = parseTarget(f"{row.transport}://{host}:{port}", TLSOptions(isInsecure=True))
+        target = parseTarget(f"{row.transport}://{host}:{port}", ClientTLS(isInsecure=True))
         settings = LoadSettings(
             sizes=((row.size, 1.0),),
             connections=row.connections,

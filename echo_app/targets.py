@@ -25,8 +25,8 @@ class BadTarget(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class TLSOptions:
-    """How TLS is spoken.
+class ClientTLS:
+    """The settings of TLS of a client.
 
     :param authority: path of a PEM file with whom the server's certificate must lead to; None is whom the
         system believes.
@@ -62,7 +62,7 @@ class Target:
     host: str = ""
     port: int = 0
     path: str = ""
-    tls: TLSOptions = field(default_factory=TLSOptions)
+    tls: ClientTLS = field(default_factory=ClientTLS)
 
     @property
     def isStream(self) -> bool:
@@ -110,7 +110,7 @@ class Target:
         return f"{self.kind} {host}:{self.port}"
 
 
-def parseTarget(text: str, tls: TLSOptions = TLSOptions()) -> Target:
+def parseTarget(text: str, tls: ClientTLS = ClientTLS()) -> Target:
     """Reads ``HOST:PORT``, a URL, or one of Twisted's client endpoint descriptions.
 
     :param tls: how TLS is spoken where it is.
@@ -146,7 +146,7 @@ def isName(host: str) -> bool:
     return bool(host) and all(c.isalnum() or c in "-._" for c in host)
 
 
-def _parseURL(text: str, scheme: str, rest: str, tls: TLSOptions) -> Target:
+def _parseURL(text: str, scheme: str, rest: str, tls: ClientTLS) -> Target:
     if scheme not in SCHEMES:
         raise BadTarget(f"no scheme of ours; there are {', '.join(f'{each}://' for each in SCHEMES)}")
     if scheme == "unix":

@@ -22,7 +22,7 @@ from echo_app.probe.checks import halfclose, latereader
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.smallwrites import BODY, HEAD
 from echo_app.probe.cli.ping import Pings, ping
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
 from tests.support import programs
 from tests.support.certificates import Authority
@@ -55,7 +55,7 @@ class GoodTests(ServiceTestCase):
         tcp, tls, unix = (server.address(kind) for kind in ("tcp", "tls", "unix"))
         results = await gatherResults(
             [
-                Deferred.fromCoroutine(examined(context(text, tls=TLSOptions(authority)), *STREAM))
+                Deferred.fromCoroutine(examined(context(text, tls=ClientTLS(authority)), *STREAM))
                 for text in (
                     f"localhost:{tcp[1]}",
                     f"tcp:127.0.0.1:{tcp[1]}",
@@ -108,7 +108,7 @@ class StunnelTests(ServiceTestCase):
         self.assertTrue(waitUntil(lambda: bound.search(log.read_text()) is not None), log.read_text())
         found = bound.search(log.read_text())
         assert found is not None
-        given = context(f"tls://localhost:{found[1]}", tls=TLSOptions(str(folder / "authority.pem")))
+        given = context(f"tls://localhost:{found[1]}", tls=ClientTLS(str(folder / "authority.pem")))
         results = await examined(given, *STREAM)
         self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
 

@@ -15,7 +15,7 @@ from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.cli.ping import Pings, ping
 from echo_app.probe.net.waits import together
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 from echo_app.testing import EchoProcess
 from tests.support.probing import STREAM, Hurried, context, examined, statusOf
 from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, startSending
@@ -144,7 +144,7 @@ class FaultyTestCase(ServiceTestCase):
         found = await gatherResults(
             [
                 Deferred.fromCoroutine(
-                    examined(context(target, reactor, tls=TLSOptions(isInsecure=True)), *names)
+                    examined(context(target, reactor, tls=ClientTLS(isInsecure=True)), *names)
                 )
                 for target, (_, names) in zip(targets, cases, strict=True)
             ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import LoadSettings
-from echo_app.targets import TLSOptions
+from echo_app.targets import ClientTLS
 from tests.support import programs
 from tests.support.certificates import Authority
 from tests.support.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
@@ -61,7 +61,7 @@ class HonestTests(ServiceTestCase):
         certificate, key = authority.issue("server")
         options = ("--certificate", certificate, "--key", key, "--udp-rate", "0")
         server = self.serve("--port", "0", "--tls", "0", "--udp", "0", "--listen", "unix:echo.sock", *options)
-        tls = TLSOptions(authority=authority.path)
+        tls = ClientTLS(authority=authority.path)
         for target in (
             "127.0.0.1:{}".format(server.address("tcp")[1]),
             "localhost:{}".format(server.address("tcp")[1]),
@@ -82,7 +82,7 @@ class HonestTests(ServiceTestCase):
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         server = self.serve("--port", "0", "--tls", "0", "--certificate", certificate, "--key", key)
-        tls = TLSOptions(authority=authority.path)
+        tls = ClientTLS(authority=authority.path)
         for target in (
             "127.0.0.1:{}".format(server.address("tcp")[1]),
             "tls://127.0.0.1:{}".format(server.address("tls")[1]),
@@ -185,7 +185,7 @@ class CrookedTests(ServiceTestCase):
                 echo(tls, 300)
                 tls.recv(100)
 
-        said = load(f"tls://{self.peer(serve)}", failedAtLeast(1), TLSOptions(authority=authority.path))
+        said = load(f"tls://{self.peer(serve)}", failedAtLeast(1), ClientTLS(authority=authority.path))
         self.assertEqual(set(errors(said)), {"FIN without close_notify"})
 
     def test_handshake(self) -> None:
@@ -226,7 +226,7 @@ class CrookedTests(ServiceTestCase):
 class WorkerTests(ServiceTestCase):
     """The process itself."""
 
-    def start(self, target: str, tls: TLSOptions = TLSOptions(), **fields: Any) -> subprocess.Popen[str]:
+    def start(self, target: str, tls: ClientTLS = ClientTLS(), **fields: Any) -> subprocess.Popen[str]:
         """Starts a worker, and tells it what to do."""
         worker = programs.start(
             self,

@@ -26,7 +26,7 @@ from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
 from echo_app.probe.net.datagrams import Source, ask
 from echo_app.probe.net.waits import pause, together
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
 from tests.support.certificates import Authority
 from tests.support.crooked import (
@@ -53,7 +53,7 @@ async def examined(check: Check, target: str, **settings: Any) -> Result:
     """Runs a check; returns what it found."""
     from twisted.internet import reactor
 
-    tls = settings.pop("tls", TLSOptions())
+    tls = settings.pop("tls", ClientTLS())
     return await check.run(Context(reactor, parseTarget(target, tls), CheckSettings(**settings)))
 
 
@@ -266,7 +266,7 @@ class StreamTests(ServiceTestCase):
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
-        options = TLSOptions(authority=authority.path)
+        options = ClientTLS(authority=authority.path)
         result = await examined(TLS(), "tls://{}:{}".format(*server.address("tls")), tls=options)
         self.assertIs(result.status, Status.PASS, result)
         self.assertIn("TLSv1.3", result.seen)
@@ -283,7 +283,7 @@ class StreamTests(ServiceTestCase):
                     wrapped.sendall(data)
 
         target = "tls://{}:{}".format(*self._listen(echo, ENDS))
-        result = await examined(TLS(), target, tls=TLSOptions(authority=authority.path))
+        result = await examined(TLS(), target, tls=ClientTLS(authority=authority.path))
         self.assertIs(result.status, Status.WARN, result)
         self.assertIn("FIN without close_notify", result.seen)
 
@@ -292,7 +292,7 @@ class StreamTests(ServiceTestCase):
         server = self.serve("--port", "0", "--tls", "0", "--responder", "peer")
         tcp, tls = ("{}:{}".format(*server.address(kind)) for kind in ("tcp", "tls"))
         for target in (tcp, f"tls://{tls}"):
-            result = await examined(Peer(), target, tls=TLSOptions(isInsecure=True))
+            result = await examined(Peer(), target, tls=ClientTLS(isInsecure=True))
             self.assertIs(result.status, Status.PASS, result)
             self.assertTrue(result.seen.endswith(", as we are"), result)
 

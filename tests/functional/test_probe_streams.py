@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.probe.net.stream import CannotConnect, Stream, connect
 from echo_app.probe.net.wire import End
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 from tests.support.certificates import Authority
 from tests.support.service import ENDLESS, PATIENCE, readAndReset, receiveAll
 
@@ -222,13 +222,13 @@ class TLSTests(PeerTestCase):
     def setUp(self) -> None:
         certificate, key = Authority(Path(self.mktemp())).issue("server")
         authority = str(Path(certificate).parent / "authority.pem")
-        self.options = TLSOptions(authority, protocols=("echo", "other"))
+        self.options = ClientTLS(authority, protocols=("echo", "other"))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate, key)
         self.context.set_alpn_protocols(["echo"])
 
     async def connectTLS(
-        self, serve: Callable[[ssl.SSLSocket], object], options: TLSOptions | None = None
+        self, serve: Callable[[ssl.SSLSocket], object], options: ClientTLS | None = None
     ) -> Stream:
         """Connects to a peer that speaks TLS."""
         from twisted.internet import reactor
@@ -289,14 +289,14 @@ class TLSTests(PeerTestCase):
     async def test_unbelieved(self) -> None:
         """A certificate that leads to nobody whom we know is refused, unless everything is believed."""
         with self.assertRaises(CannotConnect) as caught:
-            await self.connectTLS(lambda sock: sock.recv(1), TLSOptions())
+            await self.connectTLS(lambda sock: sock.recv(1), ClientTLS())
         self.assertIn("TLS: certificate: ", str(caught.exception))
-        stream = await self.connectTLS(lambda sock: sock.send(b"data"), TLSOptions(isInsecure=True))
+        stream = await self.connectTLS(lambda sock: sock.send(b"data"), ClientTLS(isInsecure=True))
         self.assertEqual(await stream.receive(4), b"data")
 
     async def test_wrongName(self) -> None:
         """So is one for somebody else."""
-        options = TLSOptions(self.options.authority, serverName="other.example")
+        options = ClientTLS(self.options.authority, serverName="other.example")
         with self.assertRaises(CannotConnect) as caught:
             await self.connectTLS(lambda sock: sock.recv(1), options)
         self.assertIn("other.example", str(caught.exception))

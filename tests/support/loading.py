@@ -14,7 +14,7 @@ from echo_app.probe.load.dial import Address
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.results.results import LoadSettings
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 from tests.support.service import PATIENCE
 
 Said = list[dict[str, Any]]
@@ -33,7 +33,7 @@ def failedAtLeast(count: int) -> Until:
     return lambda answered, errors: sum(errors.values()) >= count
 
 
-def load(target: str, until: Until, tls: TLSOptions = TLSOptions(), **fields: Any) -> Said:
+def load(target: str, until: Until, tls: ClientTLS = ClientTLS(), **fields: Any) -> Said:
     """Loads a target until there is enough; returns what a worker says.
 
     :param until: is given what was answered so far, and the errors by kind.

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.examination import CHECKS, examine
 from echo_app.probe.checks.findings import Result, Status
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 
 # Every check of a stream that looks at nothing but bytes.
 STREAM = ("resolve", "connect", "identity", "half-close", "late-reader", "small-writes")
@@ -43,7 +43,7 @@ class Hurried:
 
 
 def context(
-    text: str, reactor: Any = None, settings: CheckSettings = QUICK, tls: TLSOptions = TLSOptions()
+    text: str, reactor: Any = None, settings: CheckSettings = QUICK, tls: ClientTLS = ClientTLS()
 ) -> Context:
     """Returns what a check is given: the same chance each time, and a quick examination."""
     if reactor is None:

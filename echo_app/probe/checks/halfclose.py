@@ -9,7 +9,7 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, Status, passed
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.wire import End
-from echo_app.probe.results.difference import Difference, firstDifference
+from echo_app.probe.results.difference import StreamDifference, firstDifference
 
 # It is a race in many servers, so that once is not enough. Every other try is of the larger size.
 TRIES, THOROUGH_TRIES = 20, 200
@@ -37,7 +37,7 @@ class Try:
     sent: int
     came: int
     end: End | None
-    found: Difference | None = None
+    found: StreamDifference | None = None
 
     @property
     def kind(self) -> str:

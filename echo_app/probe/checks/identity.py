@@ -8,7 +8,7 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.wire import CHUNK, End
-from echo_app.probe.results.difference import Difference, firstDifference
+from echo_app.probe.results.difference import StreamDifference, firstDifference
 from echo_app.text import binarySize, quoted
 
 # Powers of two, and the edges of segments (of 536, 1448 and 1460 bytes), pages, buffers and TLS records.
@@ -116,14 +116,14 @@ class _Exchange:
             rate = sum(batch) / max(clock.seconds() - start, _TICK)
             done = sizes.index(batch[-1]) + 1
         if extra := await self._stream.read(_AFTER):
-            return judge(Difference("inserted", 0, len(extra), extra), self.sent)
+            return judge(StreamDifference("inserted", 0, len(extra), extra), self.sent)
         slow = f"; {len(sizes) - done} larger ones would take too long here" if done < len(sizes) else ""
         seen = (
             f"{done} sizes, 1 B to {binarySize(sizes[done - 1])}, the last at {binarySize(int(rate))}/s{slow}"
         )
         return passed(Identity.name, seen, sizes=sizes[:done], bytes=self.sent, rate=rate)
 
-    async def _exchange(self, pieces: list[bytes]) -> Difference | Shortfall | None:
+    async def _exchange(self, pieces: list[bytes]) -> StreamDifference | Shortfall | None:
         for piece in pieces:
             self._stream.write(piece)
         whole = b"".join(pieces)
@@ -138,14 +138,17 @@ def sizesFor(context: Context) -> list[int]:
     return [size for size in SIZES if size <= QUICK or not context.settings.isQuick]
 
 
-async def returned(stream: Stream, sent: bytes, silence: float = SILENCE) -> Difference | Shortfall | None:
+async def returned(
+    stream: Stream, sent: bytes, timeout: float = SILENCE
+) -> StreamDifference | Shortfall | None:
     """Reads as many bytes as were sent, and compares them as they come.
 
+    :param timeout: seconds without a byte.
     :return: the first difference; its offset counts from the beginning of `sent`.
     """
     position = 0
     while position < len(sent):
-        chunk = await stream.read(silence, min(CHUNK, len(sent) - position))
+        chunk = await stream.read(timeout, min(CHUNK, len(sent) - position))
         if not chunk:
             return Shortfall(position, len(sent), stream.end)
         if not sent.startswith(chunk, position):
@@ -155,13 +158,13 @@ async def returned(stream: Stream, sent: bytes, silence: float = SILENCE) -> Dif
     return None
 
 
-def _around(sent: bytes, position: int, came: bytes) -> Difference | None:
+def _around(sent: bytes, position: int, came: bytes) -> StreamDifference | None:
     begin = max(0, position - _AROUND)
     found = firstDifference(sent[begin : position + _AROUND], sent[begin:position] + came)
     return found and replace(found, offset=begin + found.offset)
 
 
-def judge(found: Difference | Shortfall, before: int) -> Result:
+def judge(found: StreamDifference | Shortfall, before: int) -> Result:
     """Says what was found.
 
     :param before: bytes that had come back before.
@@ -184,7 +187,7 @@ def _judgeShortfall(found: Shortfall) -> Result:
     return failed(Identity.name, str(found), meaning, isFinal=not found.came, **details)
 
 
-def fromStart(found: Difference | Shortfall, before: int) -> Difference | Shortfall:
+def fromStart(found: StreamDifference | Shortfall, before: int) -> StreamDifference | Shortfall:
     """Returns the same, counted from the connection's first byte.
 
     :param before: bytes that had come back before.

@@ -14,7 +14,7 @@ from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import pause
-from echo_app.probe.results.difference import Difference
+from echo_app.probe.results.difference import StreamDifference
 from echo_app.text import binarySize
 
 # Somebody who swallows more than this has no bound that an application could meet.
@@ -101,7 +101,7 @@ def _queues(sock: socket.socket) -> tuple[int, int]:
     return sending, receiving
 
 
-def judge(filled: Filled, found: Difference | Shortfall | None) -> Result:
+def judge(filled: Filled, found: StreamDifference | Shortfall | None) -> Result:
     """Judges what was swallowed, and what came of it when it was read late.
 
     :param found: what was wrong with it.

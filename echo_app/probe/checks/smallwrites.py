@@ -18,7 +18,7 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.checks.identity import Shortfall, fromStart, returned
 from echo_app.probe.net.stream import Stream
-from echo_app.probe.results.difference import Difference
+from echo_app.probe.results.difference import StreamDifference
 from echo_app.probe.results.statistics import headsByChance, interval, milliseconds, spread
 
 # Pairs of rounds in a batch, and seconds after which no other batch is begun where they cannot tell.
@@ -61,7 +61,7 @@ class Broken(Exception):
     :ivar found: counted from the connection's first byte.
     """
 
-    def __init__(self, found: Difference | Shortfall) -> None:
+    def __init__(self, found: StreamDifference | Shortfall) -> None:
         super().__init__(str(found))
         self.found = found
 
@@ -157,10 +157,10 @@ def acknowledge(sock: socket.socket, isPrompt: bool) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, isPrompt)
 
 
-def judgeBroken(found: Difference | Shortfall) -> Result:
+def judgeBroken(found: StreamDifference | Shortfall) -> Result:
     """Says what did not come back as it was sent."""
     meaning = "Small messages get lost or stuck."
-    if isinstance(found, Difference):
+    if isinstance(found, StreamDifference):
         meaning = "Small messages come back as others."
     return failed(SmallWrites.name, str(found), meaning)
 

@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 
 from echo_app import __version__
 from echo_app.probe.net.tls import contextOf
-from echo_app.targets import BadTarget, Target, TLSOptions, isName, parseTarget
+from echo_app.targets import BadTarget, ClientTLS, Target, isName, parseTarget
 
 
 def positiveNumber(text: str) -> float:
@@ -147,7 +147,7 @@ class TargetOptions(CommandOptions):
         :raise UsageError: when it is none.
         """
         isInsecure = bool(self["insecure"])
-        tls = TLSOptions(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], self["alpn"] or ())
+        tls = ClientTLS(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], self["alpn"] or ())
         try:
             target = parseTarget(text, tls)
         except BadTarget as error:
@@ -156,7 +156,7 @@ class TargetOptions(CommandOptions):
             self._checkFiles(tls)
         return target
 
-    def _checkFiles(self, tls: TLSOptions) -> None:
+    def _checkFiles(self, tls: ClientTLS) -> None:
         for option in ("ca", "cert", "key"):
             if self[option] is not None:
                 try:
@@ -166,7 +166,7 @@ class TargetOptions(CommandOptions):
         if self["key"] is not None and self["cert"] is None:
             raise UsageError(f"--key {self['key']!r}: there is no --cert that it belongs to")
         try:
-            contextOf(TLSOptions(tls.authority))
+            contextOf(ClientTLS(tls.authority))
         except OSError:
             raise UsageError(f"--ca {self['ca']!r}: no usable certificate in PEM form") from None
         try:

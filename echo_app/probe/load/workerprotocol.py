@@ -3,24 +3,25 @@
 The parent writes to the worker's standard input, and the worker to its standard output:
 
 - The parent sends the task, a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
-  "index": I}``: the fields of :class:`~echo_app.targets.TLSOptions` and of
+  "index": I}``: the fields of :class:`~echo_app.targets.ClientTLS` and of
   :class:`~echo_app.probe.results.results.LoadSettings`, and the worker's index of ``settings.processes``.
   Connections and rate are this worker's share. An equal seed repeats the schedule and the sizes.
-- The worker makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and waits for
-  the line ``start T``: the second of CLOCK_MONOTONIC at which the warm-up begins. TIMES are what
+- The worker makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and
+  waits for the line ``start T``. T is the second of CLOCK_MONOTONIC at which the warm-up begins. TIMES are what
   :meth:`Histogram.encode <echo_app.probe.results.histogram.Histogram.encode>` returns. Where no connection
-  can be made it says ``{"failed": REASON}`` instead, and ends.
-- For each second of the measured part, numbered from 0 by when a message was due, it says ``{"second": K,
-  "due": N, "sent": N, "answered": N, "bytes": N, "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES,
-  "connects": TIMES, "differences": [LINE]}``, in order, as soon as everything due in it is answered or given
-  up. TIMES that counted nothing are left out. Errors of connections are in the second in which they happened.
-- At last it says ``{"done": true}``, and ends with status 0.
-- A line ``stop``, or the end of its input, ends the load early: nothing more is sent, what is under way may
-  be answered for a second more, and what is not counts neither as an answer nor as an error. Then the
-  seconds that are left are said, and that it is done. SIGINT, which a terminal sends to parent and worker
-  alike, is the parent's business.
+  can be made, the worker says ``{"failed": REASON}`` instead, and ends.
+- The worker says a line for each second of the measured part: ``{"second": K, "due": N, "sent": N,
+  "answered": N, "bytes": N, "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES, "connects": TIMES,
+  "differences": [LINE]}``. Seconds are numbered from 0, and a message belongs to the second in which it was
+  due. Lines come in order, each as soon as everything due in its second is answered or given up. TIMES that
+  counted nothing are left out. Errors of connections are in the second in which they happened.
+- At last the worker says ``{"done": true}``, and ends with status 0.
+- A line ``stop``, or the end of standard input, ends the load early. Nothing more is sent. Messages under
+  way may be answered for a second more; the others count neither as answers nor as errors. Then the worker
+  says the seconds that are left, and ``done``. It ignores SIGINT, which a terminal sends to parent and
+  worker alike: the parent acts on it.
 
-Standard error has what else there is to say.
+Complaints are on standard error.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from echo_app.probe.load.dial import Address
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, Loop, wakeExactly
 from echo_app.probe.results.results import LoadSettings
-from echo_app.targets import BadTarget, TLSOptions, parseTarget
+from echo_app.targets import BadTarget, ClientTLS, parseTarget
 
 
 def say(data: dict[str, Any]) -> None:
@@ -83,7 +84,7 @@ def runWorker() -> None:
         return
     try:
         task = json.loads(line)
-        tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
+        tls = ClientTLS(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
         target, settings = str(task["target"]), LoadSettings.of(task["settings"])
         seed, index = int(task["seed"]), int(task["index"])
     except (KeyError, TypeError, ValueError) as error:
@@ -97,7 +98,7 @@ def runWorker() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def addressOf(target: str, tls: TLSOptions) -> Address | None:
+def addressOf(target: str, tls: ClientTLS) -> Address | None:
     """Returns where a target is; where it is nowhere says so, and returns None."""
     try:
         return Address(parseTarget(target, tls))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from twisted.internet.defer import Deferred
 
 from echo_app.probe.net.wire import CHUNK, End, Wire
-from echo_app.targets import TLSOptions
+from echo_app.targets import ClientTLS
 
 
 class TLSWire:
@@ -122,7 +122,7 @@ class TLSWire:
 
 
 @lru_cache(maxsize=64)
-def contextOf(options: TLSOptions) -> ssl.SSLContext:
+def contextOf(options: ClientTLS) -> ssl.SSLContext:
     """Returns the context of a client.
 
     :raise OSError: when a file can't be read, or (``ssl.SSLError``) used.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from echo_app.probe.report.scales import Logarithmic, Nines
 from echo_app.probe.report.svg import SECOND, Picture, Point, apart, frame, label, path, polyline, stretched
-from echo_app.probe.results.figures import Subject, kindOf, middle
+from echo_app.probe.results.figures import Subject, kindOf
 from echo_app.probe.results.percentiles import MEDIAN
 from echo_app.probe.results.results import Run
 from echo_app.probe.results.statistics import ABOVE, percentileTexts
@@ -63,6 +64,6 @@ def _curve(run: Run) -> dict[float, float]:
 def _said(subject: Subject) -> str:
     repeats = [run.latency.percentiles() for run in subject.runs]
     shared = [percent for percent in repeats[0] if all(percent in each for each in repeats)]
-    medians = {percent: middle([each[percent] for each in repeats]) for percent in shared}
+    medians = {percent: median([each[percent] for each in repeats]) for percent in shared}
     said = ", ".join(percentileTexts(medians)) or "too few answers"
     return f"{subject.key}, {subject.name}: {said}."

@@ -27,8 +27,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
+from statistics import median
 
-from echo_app.probe.results.figures import FIGURES, Figure, Subject, middle
+from echo_app.probe.results.figures import FIGURES, Figure, Subject
 from echo_app.probe.results.results import LoadSettings
 
 # Repeats from which on it can be told that there is a difference.
@@ -61,7 +62,7 @@ def verdict(first: Sequence[float], other: Sequence[float]) -> Verdict:
         return Verdict.UNKNOWN
     above, below = min(other) - max(first), min(first) - max(other)
     gap = max(above, below)
-    if gap <= 0 or gap <= SLIGHT * abs(middle(first)):
+    if gap <= 0 or gap <= SLIGHT * abs(median(first)):
         return Verdict.NONE
     if fewest < ENOUGH:
         return Verdict.UNKNOWN
@@ -72,8 +73,8 @@ def verdict(first: Sequence[float], other: Sequence[float]) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """How a figure differs from the first one's.
+class FigureDifference:
+    """The difference of a figure between a subject and the first one.
 
     :param change: by which share of the first one's median the median is higher; None where that is 0.
     :param word: ``worse`` or ``better``, where that is certain and the figure has a better end.
@@ -91,17 +92,17 @@ class Difference:
         return f"{said} {'(?)' if self.verdict is Verdict.UNKNOWN else self.word}".strip()
 
 
-def difference(figure: Figure, first: Subject, other: Subject) -> Difference | None:
+def difference(figure: Figure, first: Subject, other: Subject) -> FigureDifference | None:
     """Returns how a figure differs; None where one of the two can't state it."""
     before, after = first.values(figure), other.values(figure)
     if not (before and after):
         return None
     isStated = (len(before), len(after)) == (len(first.counted), len(other.counted))
     said = verdict(before, after) if isStated else Verdict.UNKNOWN
-    base = middle(before)
+    base = median(before)
     isCertain = said in (Verdict.LOWER, Verdict.HIGHER) and figure.isBetter
     word = ("better" if said.value == figure.isBetter else "worse") if isCertain else ""
-    return Difference(said, (middle(after) - base) / base if base else None, word)
+    return FigureDifference(said, (median(after) - base) / base if base else None, word)
 
 
 def percent(share: float) -> str:

@@ -32,8 +32,8 @@ _TEXTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The first difference.
+class StreamDifference:
+    """The first difference between the bytes sent and the bytes that came back.
 
     :param kind: ``changed``, ``lost``, ``duplicated``, ``moved``, ``inserted``, or ``foreign``: from there
         on nothing is what was sent.
@@ -52,7 +52,7 @@ class Difference:
         return _TEXTS[self.kind].format(size=size, offset=self.offset)
 
 
-def firstDifference(sent: bytes, came: bytes) -> Difference | None:
+def firstDifference(sent: bytes, came: bytes) -> StreamDifference | None:
     """Finds the first difference between what was sent and what came; None if what came is a prefix.
 
     :param came: some bytes more than up to the difference, so that it can be told what follows.
@@ -64,7 +64,7 @@ def firstDifference(sent: bytes, came: bytes) -> Difference | None:
         found = judge(sent, came, offset)
         if found is not None:
             return found
-    return Difference("foreign", offset, 0, came[offset : offset + SHOWN])
+    return StreamDifference("foreign", offset, 0, came[offset : offset + SHOWN])
 
 
 def agreeing(sent: bytes, came: bytes) -> int:
@@ -79,16 +79,16 @@ def agreeing(sent: bytes, came: bytes) -> int:
     return low
 
 
-def _changed(sent: bytes, came: bytes, offset: int) -> Difference | None:
+def _changed(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
     """Some bytes differ, and then everything is in its place again."""
     for end in range(offset + 1, min(offset + _CHANGED, len(came), len(sent)) + 1):
         rest = came[end : end + PLACE]
         if (len(rest) >= _FEWEST or len(came) == len(sent)) and sent.startswith(rest, end):
-            return Difference("changed", offset, end - offset, came[offset:end][:SHOWN])
+            return StreamDifference("changed", offset, end - offset, came[offset:end][:SHOWN])
     return None
 
 
-def _lost(sent: bytes, came: bytes, offset: int) -> Difference | None:
+def _lost(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
     """What came goes on with what was sent later; what is between comes later still, or never."""
     place = came[offset : offset + PLACE]
     later = sent.find(place, offset + 1) if len(place) >= _FEWEST else -1
@@ -96,10 +96,10 @@ def _lost(sent: bytes, came: bytes, offset: int) -> Difference | None:
         return None
     missing = sent[offset:later][:PLACE]
     isLater = len(missing) >= _FEWEST and came.find(missing, offset) >= 0
-    return Difference("moved" if isLater else "lost", offset, later - offset, place)
+    return StreamDifference("moved" if isLater else "lost", offset, later - offset, place)
 
 
-def _inserted(sent: bytes, came: bytes, offset: int) -> Difference | None:
+def _inserted(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
     """What was to come here comes later; what is between has been there before, or never was sent."""
     due = sent[offset : offset + PLACE]
     later = came.find(due, offset + 1) if len(due) >= _FEWEST else -1
@@ -111,4 +111,4 @@ def _inserted(sent: bytes, came: bytes, offset: int) -> Difference | None:
     # Fewer bytes are found everywhere.
     before = 0 if len(extra) >= _FEWEST else max(0, offset - len(extra))
     isKnown = sent.find(extra, before, offset) >= 0
-    return Difference("duplicated" if isKnown else "inserted", offset, len(extra), extra[:SHOWN])
+    return StreamDifference("duplicated" if isKnown else "inserted", offset, len(extra), extra[:SHOWN])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from string import ascii_uppercase
 
 from echo_app.probe.results.analysis import rateOf
@@ -124,11 +124,6 @@ def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subj
     return found
 
 
-def middle(values: Sequence[float]) -> float:
-    """Returns the median: the repeat in the middle, or what is halfway between two."""
-    return statistics.median(values)
-
-
 def summary(figure: Figure, values: Sequence[float]) -> tuple[str, str]:
     """Says the figure of all repeats: the median, and its spread from the lowest to the highest.
 
@@ -137,4 +132,4 @@ def summary(figure: Figure, values: Sequence[float]) -> tuple[str, str]:
     if not values:
         return "-", ""
     low, high = figure.text(min(values)), figure.text(max(values))
-    return figure.text(middle(values)), f"{low} to {high}" if len(values) > 1 and low != high else ""
+    return figure.text(median(values)), f"{low} to {high}" if len(values) > 1 and low != high else ""

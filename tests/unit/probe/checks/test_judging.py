@@ -11,7 +11,7 @@ from echo_app.probe.checks.identity import Shortfall
 from echo_app.probe.checks.latereader import LIMIT, Filled
 from echo_app.probe.checks.smallwrites import PAIRS, Pair
 from echo_app.probe.net.wire import End
-from echo_app.probe.results.difference import Difference
+from echo_app.probe.results.difference import StreamDifference
 
 
 class JudgeTestCase(SynchronousTestCase):
@@ -78,20 +78,20 @@ class IdentityTests(JudgeTestCase):
     def test_offset(self) -> None:
         """An offset counts from the connection's beginning."""
         for kind in ("changed", "lost", "duplicated", "moved"):
-            result = identity.judge(Difference(kind, 5, 2, b"ab"), 1000)
+            result = identity.judge(StreamDifference(kind, 5, 2, b"ab"), 1000)
             self.assertEqual((result.status, result.details["offset"]), (Status.FAIL, 1005))
             self.assertIn("1005", result.seen)
             self.assertFalse(result.isFinal)
 
     def test_foreign(self) -> None:
         """Somebody else's bytes are shown, and nothing in them acts upon a terminal."""
-        result = identity.judge(Difference("foreign", 5, 0, b"\x1b[2J\nHTTP"), 1000)
+        result = identity.judge(StreamDifference("foreign", 5, 0, b"\x1b[2J\nHTTP"), 1000)
         self.assertEqual(result.seen, r"somebody else's bytes from offset 1005: '\x1b[2J\nHTTP'")
         self.assertFalse(result.isFinal)
 
     def test_noEcho(self) -> None:
         """Who answers the very first bytes with others is no echo, and is not asked any more."""
-        result = identity.judge(Difference("foreign", 0, 0, b"HTTP/1.1 400"), 0)
+        result = identity.judge(StreamDifference("foreign", 0, 0, b"HTTP/1.1 400"), 0)
         self.check(result, Status.FAIL, "other bytes: 'HTTP/1.1 400'")
         self.assertTrue(result.isFinal)
 
@@ -110,7 +110,7 @@ class IdentityTests(JudgeTestCase):
         self.assertFalse(result.isFinal)
 
 
-FLIPPED = Difference("changed", 5, 1, b"x")
+FLIPPED = StreamDifference("changed", 5, 1, b"x")
 
 
 class HalfCloseTests(JudgeTestCase):
@@ -167,7 +167,7 @@ class LateReaderTests(JudgeTestCase):
         stuck = latereader.judge(self.FILLED, Shortfall(1 << 20, 6 << 20, None))
         self.check(stuck, Status.FAIL, "1 MiB of 6 MiB came back to a late reader, then nothing for 10 s")
         self.assertNotEqual(cut.meaning, stuck.meaning)
-        other = latereader.judge(self.FILLED, Difference("changed", 7, 1, b"x"))
+        other = latereader.judge(self.FILLED, StreamDifference("changed", 7, 1, b"x"))
         self.check(other, Status.FAIL, "1 byte flipped at offset 7")
 
 

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.load.run import FAREWELL, GRACE, LEAD, Running, shares
 from echo_app.probe.load.workers import LONGEST, LoadFailed, Worker, WorkerPool
 from echo_app.probe.results.results import LoadSettings, Run
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 
 
 class FakeProcess:
@@ -130,7 +130,7 @@ class OrdersTests(RunningTestCase):
             (line,) = process.told
             task = json.loads(line)
             self.assertEqual((task["target"], task["seed"], task["index"]), ("a:1", 7, index))
-            self.assertEqual(TLSOptions(**{**task["tls"], "protocols": ()}), TLSOptions())
+            self.assertEqual(ClientTLS(**{**task["tls"], "protocols": ()}), ClientTLS())
             self.assertEqual(LoadSettings.of(task["settings"]).connections, 2 - index)
 
     def test_start(self) -> None:

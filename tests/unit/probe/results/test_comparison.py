@@ -7,7 +7,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.results.comparison import Difference, Verdict, difference, percent, unlike, verdict
+from echo_app.probe.results.comparison import FigureDifference, Verdict, difference, percent, unlike, verdict
 from echo_app.probe.results.figures import FIGURES, Subject, perSecond, subjects, summary
 from echo_app.probe.results.results import LoadSettings
 from echo_app.text import escaped
@@ -81,7 +81,7 @@ class DifferenceTests(SynchronousTestCase):
             (Verdict.UNKNOWN, 0.5, "", "+50 % (?)"),
             (Verdict.UNKNOWN, None, "", "(?)"),
         ):
-            self.assertEqual(str(Difference(verdict_, change, word)), said)
+            self.assertEqual(str(FigureDifference(verdict_, change, word)), said)
 
     def test_percent(self) -> None:
         """Large ones are factors."""
