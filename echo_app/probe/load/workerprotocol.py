@@ -7,7 +7,7 @@ The parent writes to the worker's standard input, and the worker to its standard
   :class:`~echo_app.probe.results.results.LoadSettings`, and the worker's index of ``settings.processes``.
   Connections and rate are this worker's share. An equal seed repeats the schedule and the sizes.
 - The worker makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and
-  waits for the line ``start T``. T is the second of CLOCK_MONOTONIC at which the warm-up begins. TIMES are what
+  waits for the line ``start T``. The warm-up begins at T, a second of CLOCK_MONOTONIC. TIMES are what
   :meth:`Histogram.encode <echo_app.probe.results.histogram.Histogram.encode>` returns. Where no connection
   can be made, the worker says ``{"failed": REASON}`` instead, and ends.
 - The worker says a line for each second of the measured part: ``{"second": K, "due": N, "sent": N,

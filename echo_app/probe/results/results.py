@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from echo_app.probe.results.fitting import misfit
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.percentiles import TAIL
+from echo_app.probe.results.validation import validationError
 
 # The share of its time that a worker may be busy: of what is left, a part goes into waking up.
 BUSY = 0.95
@@ -204,7 +204,7 @@ class Results:
             results = cls(**data, settings=settings, runs=runs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged: {error!r}") from error
-        if found := misfit(results, cls):
+        if found := validationError(results, cls):
             raise ValueError(f"damaged: {found}")
         return results
 
