@@ -36,7 +36,7 @@
 /* The pattern repeats after a prime number of bytes, which no message size divides. */
 #define PERIOD 65521
 /* Milliseconds without any byte after which an answer is lost: a server on a busy machine is faster. */
-#define PATIENCE 5000
+#define ANSWER_TIMEOUT 5000
 /* Milliseconds in which a surplus datagram would have come. */
 #define SURPLUS 20
 #define EVENTS 1024
@@ -144,9 +144,9 @@ static void ask(struct connection *c) {
 }
 
 static int await(void) {
-    int n = epoll_wait(poller, events, EVENTS, PATIENCE);
+    int n = epoll_wait(poller, events, EVENTS, ANSWER_TIMEOUT);
     if (n == 0)
-        fail("an answer is lost: nothing came for %d s", PATIENCE / 1000);
+        fail("an answer is lost: nothing came for %d s", ANSWER_TIMEOUT / 1000);
     return n;
 }
 
@@ -202,9 +202,9 @@ static void finish(struct connection *c) {
     struct pollfd watched = {.fd = c->channel.fd, .events = POLLIN};
     if (!datagrams)
         channelEnd(&c->channel);
-    bool came = channelHolds(&c->channel) || poll(&watched, 1, datagrams ? SURPLUS : PATIENCE) > 0;
+    bool came = channelHolds(&c->channel) || poll(&watched, 1, datagrams ? SURPLUS : ANSWER_TIMEOUT) > 0;
     if (!came && !datagrams)
-        fail("the end of a stream is lost: nothing came for %d s", PATIENCE / 1000);
+        fail("the end of a stream is lost: nothing came for %d s", ANSWER_TIMEOUT / 1000);
     if (came)
         pull(c);
     channelClose(&c->channel);
@@ -249,8 +249,8 @@ static uint64_t fixedRate(double duration) {
         int n = epoll_wait(poller, events, EVENTS, 0);
         if (n > 0)
             moved = time;
-        else if (time - moved > PATIENCE * (BILLION / 1000))
-            fail("an answer is lost: nothing came for %d s", PATIENCE / 1000);
+        else if (time - moved > ANSWER_TIMEOUT * (BILLION / 1000))
+            fail("an answer is lost: nothing came for %d s", ANSWER_TIMEOUT / 1000);
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             uint64_t message = c->received / size;

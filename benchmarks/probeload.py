@@ -24,7 +24,7 @@ from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import ClientTLS, Target, parseTarget
 
 # Seconds after which an answer is lost, as in load.c.
-PATIENCE = 5.0
+ANSWER_TIMEOUT = 5.0
 
 # Seconds that idle connections stay at the most: until they are told to end.
 LONG = 3600.0
@@ -110,7 +110,7 @@ class ProbeLoad(Load):
             connections=row.connections,
             perConnection=1 if row.mode == "accept" else None,
             warmup=0.0,
-            wait=PATIENCE,
+            wait=ANSWER_TIMEOUT,
         )
         return _idle(target, settings, usage) if row.mode == "idle" else _busy(target, settings, phase, usage)
 

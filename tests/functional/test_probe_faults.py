@@ -206,7 +206,7 @@ class IdleTests(FaultyTestCase):
 
         faults = ("close,after=1s", "reset,after=1s", "stall,after=1s")
         targets = [self.start([each]).address() for each in faults]
-        check = Idle(ages=(0.4,), silence=1.0)
+        check = Idle(ages=(0.4,), timeout=1.0)
         results = await together(
             check.run(Context(reactor, parseTarget("{}:{}".format(*target)), CheckSettings(idle=1.6)))
             for target in targets

@@ -165,7 +165,7 @@ class DatagramTests(RelayedTestCase):
         for source in sources:
             source.open()
             self.addCleanup(source.close)
-        exchanges = await ask(reactor, sources, [SIZE] * PER_PORT, 0.001, silence=0.3)
+        exchanges = await ask(reactor, sources, [SIZE] * PER_PORT, 0.001, timeout=0.3)
         found = Ports.of([source.port for source in sources], [exchanges])
         self.assertEqual((len(found.silent), found.areBad), (8, True))
 
@@ -179,7 +179,7 @@ class IdleTests(RelayedTestCase):
         after = 0.6
         endings: tuple[Ending, ...] = ("fin", "rst", "rst when used", "silent")
         addresses = [self._relay(server.address("tcp"), after, ending) for ending in endings]
-        check = Idle(ages=(0.2,), silence=0.7)
+        check = Idle(ages=(0.2,), timeout=0.7)
         results = await together(
             examined(check, "{}:{}".format(*address), idle=1.2)
             for address in (*addresses, server.address("tcp"))

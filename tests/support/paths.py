@@ -122,22 +122,22 @@ class FakeStream:
             self._unread += data
         self._moved = self._clock.seconds()
 
-    async def read(self, silence: float, size: int = 1 << 16) -> bytes:
+    async def read(self, timeout: float, size: int = 1 << 16) -> bytes:
         if self._unread or self.end is not None:
             await pause(self._clock, self._path.late)
             data = bytes(self._unread[:size])
             del self._unread[:size]
             return data
-        left = silence
+        left = timeout
         if self._path.idle is not None and self._path.isTold and self._path.end is not None:
-            left = min(silence, max(0.0, self._moved + self._path.idle - self._clock.seconds()))
+            left = min(timeout, max(0.0, self._moved + self._path.idle - self._clock.seconds()))
         await pause(self._clock, left)
-        if left < silence:
+        if left < timeout:
             self.end = self._path.end
         return b""
 
-    async def receive(self, size: int, silence: float) -> bytes:
-        return await self.read(silence, size)
+    async def receive(self, size: int, timeout: float) -> bytes:
+        return await self.read(timeout, size)
 
     def abort(self) -> Deferred[None]:
         self.isClosed = True

@@ -174,14 +174,14 @@ class Idle:
     """A ladder of connections, each left alone and then spoken to once, at its own age.
 
     :param ages: seconds.
-    :param silence: seconds without an answer after which a connection is called silent.
+    :param timeout: seconds without an answer after which a connection is called silent.
     """
 
     name = "idle"
 
-    def __init__(self, ages: Sequence[float] = AGES, silence: float = SILENCE) -> None:
+    def __init__(self, ages: Sequence[float] = AGES, timeout: float = SILENCE) -> None:
         self._ages = ages
-        self._silence = silence
+        self._timeout = timeout
 
     def reasonToSkip(self, context: Context) -> str:
         """Is for streams, and takes as long as it is told."""
@@ -198,37 +198,37 @@ class Idle:
 
     async def run(self, context: Context) -> Result:
         """Climbs."""
-        first = await climb(context, self._ladder(context), self._silence)
+        first = await climb(context, self._ladder(context), self._timeout)
         found = bracket(first)
         if found is None or found.fate in UNFIT:
             return judge(first)
-        return judge(first, await climb(context, inner(found), self._silence))
+        return judge(first, await climb(context, inner(found), self._timeout))
 
     def _ladder(self, context: Context) -> list[float]:
         most = context.settings.idle
         return [age for age in self._ages if age < most] + [most]
 
 
-async def climb(context: Context, ages: Sequence[float], silence: float) -> list[Rung]:
+async def climb(context: Context, ages: Sequence[float], timeout: float) -> list[Rung]:
     """Opens connections together, and speaks to each once, at its age; returns what became of them."""
-    return await together(_rung(context, age, silence) for age in ages)
+    return await together(_rung(context, age, timeout) for age in ages)
 
 
-async def _rung(context: Context, age: float, silence: float) -> Rung:
+async def _rung(context: Context, age: float, timeout: float) -> Rung:
     """Opens a connection, leaves it alone until it has this age, and then speaks to it."""
     stream = await context.connect()
     try:
         # An answer may be read long after it came, and an age that is given is never too low.
         start = context.reactor.seconds()
-        if not await _isAnswered(context, stream, silence):
+        if not await _isAnswered(context, stream, timeout):
             return Rung(age, Fate.MUTE, 0)
-        chatter = await stream.read(silence=age)
+        chatter = await stream.read(timeout=age)
         at = context.reactor.seconds() - start
         if chatter:
             return Rung(age, Fate.CHATTY, at)
         if stream.end is not None:
             return Rung(age, Fate.RESET if stream.end is End.RST else Fate.ENDED, at)
-        if await _isAnswered(context, stream, silence):
+        if await _isAnswered(context, stream, timeout):
             return Rung(age, Fate.ALIVE, at)
         ends = {None: Fate.SILENT, End.RST: Fate.FORGOTTEN}
         return Rung(age, ends.get(stream.end, Fate.REFUSED), at)
@@ -236,6 +236,6 @@ async def _rung(context: Context, age: float, silence: float) -> Rung:
         await stream.abort()
 
 
-async def _isAnswered(context: Context, stream: Stream, silence: float) -> bool:
+async def _isAnswered(context: Context, stream: Stream, timeout: float) -> bool:
     stream.write(context.random.randbytes(GREETING))
-    return bool(await stream.receive(GREETING, silence))
+    return bool(await stream.receive(GREETING, timeout))

@@ -9,8 +9,8 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped
 from echo_app.probe.net.stream import Stream
 
-# Seconds in which the line begins, and its bytes at the most: it has a few addresses and names.
-SOON, LONGEST = 2.0, 4096
+# Seconds in which the line begins, and bytes of the longest line: it has a few addresses and names.
+LINE_TIMEOUT, LONGEST_LINE = 2.0, 4096
 
 Address = tuple[str, int]
 
@@ -70,7 +70,7 @@ class Peer:
 
     def cost(self, context: Context) -> Cost:
         """A connection."""
-        return Cost(0, 1, SOON)
+        return Cost(0, 1, LINE_TIMEOUT)
 
     async def run(self, context: Context) -> Result:
         """Listens."""
@@ -84,8 +84,8 @@ class Peer:
 
 async def _firstLine(stream: Stream) -> bytes:
     line = bytearray()
-    while len(line) < LONGEST and not line.endswith(b"\n"):
-        more = await stream.read(SOON, LONGEST)
+    while len(line) < LONGEST_LINE and not line.endswith(b"\n"):
+        more = await stream.read(LINE_TIMEOUT, LONGEST_LINE)
         if not more:
             break
         line += more

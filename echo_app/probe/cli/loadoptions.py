@@ -19,13 +19,13 @@ from echo_app.probe.results.results import INFLIGHT, LoadSettings
 from echo_app.text import binarySize
 
 # The largest message over a stream: what is larger measures the path's bandwidth, as any download does.
-LARGEST = 1 << 24
+LARGEST_MESSAGE = 1 << 24
 
 # Messages a second that no machine sends from here: more is a typing error.
 FASTEST = 1e7
 
-# Seconds of the longest run, 30 days, and of the longest wait, which is what a histogram can count.
-LONGEST, LONGEST_WAIT = 30 * 86400.0, 3600.0
+# Seconds of the longest run, 30 days, and of the longest wait for an answer: a histogram counts an hour.
+LONGEST_RUN, LONGEST_WAIT = 30 * 86400.0, 3600.0
 
 ARRIVALS = ("poisson", "uniform")
 
@@ -37,7 +37,7 @@ def pauseOf(text: str) -> float:
     """Returns the seconds of a time such as ``10``, ``500ms``, ``10s``, ``5m`` or ``2h``; 0 is none."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(ms|s|m|h|)", text, re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else -1.0
-    if not 0 <= seconds <= LONGEST:
+    if not 0 <= seconds <= LONGEST_RUN:
         raise ValueError("not a time such as 10, 500ms, 30s, 5m or 2h, of up to 30 days")
     return seconds
 
@@ -64,9 +64,9 @@ def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
     for part in text.split(","):
         match = re.fullmatch(r"(\d{1,9})(B|KiB|MiB|)(?::(.+))?", part, re.ASCII)
         size = int(match[1]) * _SIZES[match[2]] if match else 0
-        if match is None or not 0 < size <= LARGEST:
+        if match is None or not 0 < size <= LARGEST_MESSAGE:
             raise ValueError(
-                f"{part!r} is no size such as 64, 1KiB or 64,1KiB:3, of up to {binarySize(LARGEST)}"
+                f"{part!r} is no size such as 64, 1KiB or 64,1KiB:3, of up to {binarySize(LARGEST_MESSAGE)}"
             )
         if size in mix:
             raise ValueError(f"{size} bytes twice")

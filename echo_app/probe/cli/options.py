@@ -13,7 +13,7 @@ from echo_app.probe.cli.ping import NUMBER, Pings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 
 # The largest ping over a stream.
-LARGEST = 1 << 20
+LARGEST_PING = 1 << 20
 
 
 def checkNames(text: str) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class PingOptions(TargetOptions):
         """Checks what depends on each other."""
         super().postOptions()
         size, isStream = self["size"], all(target.isStream for target in self.targets)
-        largest = LARGEST if isStream else LARGEST_DATAGRAM
+        largest = LARGEST_PING if isStream else LARGEST_DATAGRAM
         if not NUMBER <= size <= largest:
             raise UsageError(f"--size '{size}': not from {NUMBER} to {largest}")
         self.pings = Pings(self["count"], self["interval"], size, self["wait"])

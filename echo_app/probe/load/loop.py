@@ -28,8 +28,8 @@ EVENTS = 1024
 # Seconds: what is further away is waited for by epoll alone, in whole milliseconds, less one.
 NEAR, LEFT = 0.003, 0.001
 
-# Seconds that nothing is waited for longer.
-LONGEST = 1.0
+# Seconds of the longest wait: with no call to make, the loop looks this often whether it was stopped.
+LONGEST_WAIT = 1.0
 
 # Linux adds up to 50 us to a time-out of a process, so that it wakes up for several at once, unless this
 # file says otherwise (proc(5)).
@@ -114,9 +114,9 @@ class Loop:
                 heapreplace(calls, (again, number, call))
 
     def _wait(self) -> list[tuple[int, int]]:
-        left = self._calls[0][0] - self.clock() if self._calls else LONGEST
+        left = self._calls[0][0] - self.clock() if self._calls else LONGEST_WAIT
         if left >= NEAR:
-            return self._epoll.poll(min(left, LONGEST) - LEFT, EVENTS)
+            return self._epoll.poll(min(left, LONGEST_WAIT) - LEFT, EVENTS)
         if left > 0:
             select.select((self._epoll,), (), (), left)
         return self._epoll.poll(0, EVENTS)

@@ -103,8 +103,8 @@ class Running:
             await pool.kill()
 
     async def _begin(self, pool: WorkerPool) -> None:
-        patience = GRACE + self.settings.wait + self.settings.connections / SLOWEST
-        await within(self._reactor, patience, pool.wait(lambda worker: worker.isReady))
+        timeout = GRACE + self.settings.wait + self.settings.connections / SLOWEST
+        await within(self._reactor, timeout, pool.wait(lambda worker: worker.isReady))
         at = self._clock() + LEAD
         self._start = at + self.settings.warmup
         pool.tell(f"start {at!r}")
@@ -125,8 +125,8 @@ class Running:
     async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
         # The last message may wait until it is sent, and then for its answer.
-        patience = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
-        await within(self._reactor, patience, pool.wait(lambda worker: worker.isGone))
+        timeout = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
+        await within(self._reactor, timeout, pool.wait(lambda worker: worker.isGone))
         return self.totals.end(settings.duration)
 
     async def _interrupt(self, pool: WorkerPool) -> Run:

@@ -24,8 +24,8 @@ from echo_app.probe.load.totals import Totals
 
 WORKER = (sys.executable, "-m", "echo_app.probe.load.worker")
 
-# Bytes of the longest line: a second's histograms take some thousand, and its differences as many.
-LONGEST = 1 << 22
+# Bytes of a worker's longest line: a second's histograms take some thousand, and its differences as many.
+LONGEST_LINE = 1 << 22
 
 # Bytes that are kept of what a worker has to complain about.
 _COMPLAINT = 1 << 14
@@ -80,7 +80,7 @@ class Worker(ProcessProtocol):
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             self._lineReceived(line)
-        if len(self._line) > LONGEST:
+        if len(self._line) > LONGEST_LINE:
             self._pool.failed("a line without an end", self._index)
 
     def errReceived(self, data: bytes) -> None:

@@ -205,14 +205,14 @@ class Source:
 
 
 async def ask(
-    reactor: Any, sources: Sequence[Source], sizes: Iterable[int], interval: float, silence: float = SILENCE
+    reactor: Any, sources: Sequence[Source], sizes: Iterable[int], interval: float, timeout: float = SILENCE
 ) -> list[Exchange]:
     """Sends datagrams of these sizes, each from every source in turn, and waits for the answers.
 
     A pause of this machine is not made up for by a burst.
 
     :param interval: seconds between two datagrams.
-    :param silence: seconds without an answer after which those that are outstanding are lost.
+    :param timeout: seconds without an answer after which those that are outstanding are lost.
     :return: what became of them, by source.
     """
     for source in sources:
@@ -221,14 +221,14 @@ async def ask(
         for source in sources:
             source.send(size)
             await pause(reactor, interval)
-    await _settle(reactor, [source.exchange for source in sources], silence)
+    await _settle(reactor, [source.exchange for source in sources], timeout)
     return [source.exchange for source in sources]
 
 
-async def _settle(reactor: Any, exchanges: Sequence[Exchange], silence: float) -> None:
+async def _settle(reactor: Any, exchanges: Sequence[Exchange], timeout: float) -> None:
     """Waits until everything is answered, or nothing has come for a while that this process has run."""
     left, before = STEPS, -1
     while left and any(exchange.lost for exchange in exchanges):
         now = sum(len(exchange.roundTrips) for exchange in exchanges)
         left, before = (left - 1, before) if now == before else (STEPS, now)
-        await pause(reactor, silence / STEPS)
+        await pause(reactor, timeout / STEPS)

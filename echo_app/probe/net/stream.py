@@ -74,8 +74,8 @@ class Duplex(Protocol):
 class Stream:
     """A connection, as checks see it.
 
-    Waits end after `silence` seconds without a byte, not after that many in all; a check as a whole is
-    bounded by whoever runs it.
+    Each wait ends after `timeout` seconds without a byte, however long it lasts in all. The caller bounds a
+    check as a whole.
 
     :param clock: an ``IReactorTime``.
     :ivar pieces: how often something was read.
@@ -120,46 +120,46 @@ class Stream:
         """Sends this and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
         self._duplex.write(data, True)
 
-    async def drain(self, silence: float = SILENCE) -> bool:
+    async def drain(self, timeout: float = SILENCE) -> bool:
         """Waits until the kernel has taken everything; returns False if it stopped taking, or is cut.
 
-        :param silence: seconds in which it takes nothing.
+        :param timeout: seconds in which it takes nothing.
         """
         while self.unsent and not self.isCut:
             before = self.unsent
             try:
-                await within(self._clock, silence, self._duplex.drained())
+                await within(self._clock, timeout, self._duplex.drained())
             except NothingCame:
                 if self.unsent >= before:
                     return False
         return not self.isCut
 
-    async def read(self, silence: float = SILENCE, size: int = CHUNK) -> bytes:
+    async def read(self, timeout: float = SILENCE, size: int = CHUNK) -> bytes:
         """Returns some bytes, `size` at the most; none at the end, or after that many silent seconds.
 
-        :attr:`end` tells which of the two: it is None after a silence.
+        :attr:`end` tells which of the two: it is None after a time-out.
         """
         try:
-            data = await within(self._clock, silence, self._duplex.read(size))
+            data = await within(self._clock, timeout, self._duplex.read(size))
         except NothingCame:
             return b""
         self.pieces += bool(data)
         return data
 
-    async def receive(self, size: int, silence: float = SILENCE) -> bytes:
+    async def receive(self, size: int, timeout: float = SILENCE) -> bytes:
         """Returns that many bytes; fewer at the end, or after that many silent seconds."""
         received = bytearray()
         while len(received) < size:
-            chunk = await self.read(silence, min(CHUNK, size - len(received)))
+            chunk = await self.read(timeout, min(CHUNK, size - len(received)))
             if not chunk:
                 break
             received += chunk
         return bytes(received)
 
-    async def receiveAll(self, silence: float = SILENCE, limit: int = 1 << 26) -> bytes:
+    async def receiveAll(self, timeout: float = SILENCE, limit: int = 1 << 26) -> bytes:
         """Returns what comes until the end, or until that many silent seconds, or that many bytes."""
         received = bytearray()
-        while len(received) < limit and (chunk := await self.read(silence)):
+        while len(received) < limit and (chunk := await self.read(timeout)):
             received += chunk
         return bytes(received)
 

@@ -11,9 +11,9 @@ from typing import Any
 from echo_app.probe.results.percentiles import shownIn
 from echo_app.probe.results.statistics import ABOVE
 
-# Nanoseconds from the least to the most that is told apart: a round trip on loopback takes 10,000 and more,
-# and an hour is longer than anybody waits. With three digits a counted time is right to a thousandth.
-LEAST, MOST, DIGITS = 100, 3600 * 10**9, 3
+# Nanoseconds of the shortest and the longest time that are told apart: a round trip on loopback takes 10,000
+# and more, and no option of a load is longer than an hour. With three digits a time is right to a thousandth.
+SHORTEST_TIME, LONGEST_TIME, DIGITS = 100, 3600 * 10**9, 3
 
 
 class Histogram:
@@ -27,16 +27,16 @@ class Histogram:
         # It comes with the extra probe, which pings and checks do without.
         from hdrh.histogram import HdrHistogram
 
-        self._counts: Any = HdrHistogram(LEAST, MOST, DIGITS)
+        self._counts: Any = HdrHistogram(SHORTEST_TIME, LONGEST_TIME, DIGITS)
         if encoded is not None:
             self.add(encoded)
 
     def record(self, seconds: float, count: int = 1) -> None:
-        """Counts a time. What is more than an hour counts as an hour.
+        """Counts a time; a time over an hour counts as an hour.
 
         :param count: how often it was seen.
         """
-        self._counts.record_value(min(max(round(seconds * 1e9), 0), MOST), count)
+        self._counts.record_value(min(max(round(seconds * 1e9), 0), LONGEST_TIME), count)
 
     def add(self, encoded: str) -> None:
         """Counts everything that another one has counted.

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.run import FAREWELL, GRACE, LEAD, Running, shares
-from echo_app.probe.load.workers import LONGEST, LoadFailed, Worker, WorkerPool
+from echo_app.probe.load.workers import LONGEST_LINE, LoadFailed, Worker, WorkerPool
 from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.targets import ClientTLS, parseTarget
 
@@ -210,7 +210,7 @@ class EndTests(RunningTestCase):
 
     def test_endless(self) -> None:
         """A line is not kept for ever."""
-        self.processes[0].print(b"x" * (LONGEST + 1))
+        self.processes[0].print(b"x" * (LONGEST_LINE + 1))
         self.assertEqual(self.reason(), "worker 1 of 2: a line without an end")
 
     def test_neverReady(self) -> None:

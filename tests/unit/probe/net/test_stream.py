@@ -84,7 +84,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         """After some silent seconds it is what there is, and there is no end; each byte begins them anew."""
-        result = self.start(self.stream.receive(5, silence=10))
+        result = self.start(self.stream.receive(5, timeout=10))
         self.clock.pump([1] * 9)
         self.duplex.come(b"abc")
         self.clock.pump([1] * 9)
@@ -117,7 +117,7 @@ class StreamTests(SynchronousTestCase):
     def test_stalled(self) -> None:
         """A kernel that takes nothing for some seconds pushes back; one that takes a little does not."""
         self.duplex.unsent = 10
-        result = self.start(self.stream.drain(silence=10))
+        result = self.start(self.stream.drain(timeout=10))
         self.clock.pump([1] * 5)
         self.duplex.take(left=9)
         self.clock.pump([1] * 5)
