@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
 # Answers that one connection may be owed: enough for a client that pipelines, and a thirtieth of the service.
-MOST = 32
+MAX_OWED = 32
 
 # Times that so many are asked for before the reactor has its turn: some 2 ms of small ones.
 ROUNDS = 10
@@ -123,7 +123,7 @@ class AnsweringProtocol(EchoProtocol):
 
     def _canAsk(self) -> bool:
         owed = self._owed
-        if not self._hasMore or self._isFull or self._isClosing or len(owed) >= MOST:
+        if not self._hasMore or self._isFull or self._isClosing or len(owed) >= MAX_OWED:
             return False
         if owed and owed[-1].isLast:
             return False

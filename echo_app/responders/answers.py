@@ -32,7 +32,7 @@ log = Logger()
 TIMEOUT = 30
 
 # Answers that may be under way for a service at one time: several for each of a hundred connections.
-MOST = 1000
+MAX_UNDER_WAY = 1000
 
 
 class Answer:
@@ -75,7 +75,7 @@ class Answers:
         responder: IResponder | Callable[[Any], Any],
         clock: IReactorTime,
         timeout: float | None = TIMEOUT,
-        most: int = MOST,
+        most: int = MAX_UNDER_WAY,
     ) -> None:
         self.framing = framingOf(responder)
         self.clock = clock

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 # Bytes of a request, unless a framing says otherwise: as much as a transport holds before it pauses.
-LONGEST = 1 << 16
+MAX_REQUEST = 1 << 16
 
 # What a generator reads with: it yields a size or an ending, is sent the piece, and returns the request.
 Reading = Generator[int | bytes, bytes, Any]
@@ -80,7 +80,7 @@ class Framing:
 
     read: Callable[[], Reading]
     wrap: Callable[[bytes], bytes] = bytes
-    longest: int = LONGEST
+    longest: int = MAX_REQUEST
 
 
 class Requests:
@@ -200,4 +200,4 @@ lines = Framing(_readLine)
 
 # A request is what follows a length of four bytes, big-endian, which does not count itself; an answer is
 # sent in the same way.
-lengthPrefixed = Framing(_readPrefixed, _wrapPrefixed, LONGEST + _PREFIX)
+lengthPrefixed = Framing(_readPrefixed, _wrapPrefixed, MAX_REQUEST + _PREFIX)

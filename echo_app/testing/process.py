@@ -30,7 +30,7 @@ from echo_app.testing.control import CHILD, Control, ControlError
 
 # Seconds that a start or a stop may take: less than half of one on a quiet machine, many on a busy one. That
 # it has ended is seen without it.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 # Seconds between two looks for the ready file.
 _LOOK = 0.005
@@ -131,7 +131,7 @@ class EchoProcess:
         assert self._control is not None
         try:
             self._control.begin(self._settings)
-            self._control.listen(PATIENCE)
+            self._control.listen(TIMEOUT)
         except ControlError as error:
             return str(error)
         return ""
@@ -139,12 +139,12 @@ class EchoProcess:
     def _see(self, ready: Path) -> str:
         """Waits for the ready file; returns what prevents it, or nothing."""
         assert self._process is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not ready.exists():
             if self._process.poll() is not None:
                 return "it has ended"
             if time.monotonic() > deadline:
-                return f"no ready file within {PATIENCE:g} s"
+                return f"no ready file within {TIMEOUT:g} s"
             time.sleep(_LOOK)
         return ""
 
@@ -217,7 +217,7 @@ class EchoProcess:
             raise EchoProcessError("not running")
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
+    def wait(self, timeout: float = TIMEOUT) -> int:
         """Waits for its end; returns the exit status, negative for a signal's number.
 
         :raise EchoProcessError: when it still runs after `timeout` seconds; it is killed then.
@@ -231,7 +231,7 @@ class EchoProcess:
         finally:
             self.kill()
 
-    def stop(self, timeout: float = PATIENCE) -> int:
+    def stop(self, timeout: float = TIMEOUT) -> int:
         """Stops it by SIGTERM; returns the exit status, as :meth:`wait` does. A second call is harmless.
 
         :raise EchoProcessError: when it still runs after `timeout` seconds; it is killed then.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_app.testing.control import ControlError
-from echo_app.testing.process import PATIENCE, EchoProcess, EchoProcessError
+from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError
 from echo_app.testing.records import Record
 
 # Seconds between two looks at the access log.
@@ -97,7 +97,7 @@ class EchoServer(EchoProcess):
         if self._control is None or self._process is None:
             raise EchoProcessError("not running")
         try:
-            answer = self._control.ask({"faults": specs}, PATIENCE)
+            answer = self._control.ask({"faults": specs}, TIMEOUT)
         except ControlError as error:
             raise EchoProcessError(f"{error}:\n{self.log()}") from None
         if "error" in answer:

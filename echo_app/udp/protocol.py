@@ -42,7 +42,7 @@ RATE = 1000
 SERVER_PORTS = frozenset({*range(1024), 2049})
 
 # A source that has sent this many datagrams without a pause loses one in LOSS from there on.
-PATIENCE = 10_000
+MAX_STREAK = 10_000
 LOSS = 1000
 
 # Seconds of silence that make a pause. No round trip takes that long, so that no loop ever pauses.
@@ -145,7 +145,7 @@ class DatagramRules:
         if source.tokens < 1:
             return "rate"
         source.tokens -= 1
-        return "loop" if source.streak > PATIENCE and self._chance() * LOSS < 1 else None
+        return "loop" if source.streak > MAX_STREAK and self._chance() * LOSS < 1 else None
 
 
 class EchoDatagramProtocol(DatagramProtocol):

@@ -19,7 +19,7 @@ from echo_app.targets import parseTarget
 from echo_app.testing import EchoProcess
 from tests import SUPPORT
 from tests.support import programs, warm
-from tests.support.programs import LONGEST
+from tests.support.programs import TIMEOUT
 from tests.support.service import PATIENCE, ServiceTestCase
 from tests.unit.probe.load.test_totals import times
 
@@ -32,7 +32,7 @@ FAKE = str(SUPPORT / "loadworker.py")
 class CommandTests(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str, str]:
         """Runs it; returns its status, its output, and what it said besides."""
-        done = warm.run((*LOAD, *arguments), ".", LONGEST)
+        done = warm.run((*LOAD, *arguments), ".", TIMEOUT)
         return done.returncode, done.stdout, done.stderr
 
     def targets(self, server: EchoProcess) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # Seconds after which a program is killed that should have ended: the busiest machine needs less.
-LONGEST = 60.0
+TIMEOUT = 60.0
 
 
 def start(case: unittest.TestCase, *command: str | Path, **more: Any) -> subprocess.Popen[Any]:
@@ -32,7 +32,7 @@ def start(case: unittest.TestCase, *command: str | Path, **more: Any) -> subproc
 def run(
     *command: str | Path,
     input: bytes | str | None = None,
-    timeout: float = LONGEST,
+    timeout: float = TIMEOUT,
     check: bool = False,
     **more: Any,
 ) -> subprocess.CompletedProcess[Any]:
@@ -59,7 +59,7 @@ def begin(*command: str | Path, **more: Any) -> subprocess.Popen[Any]:
     return subprocess.Popen(command, start_new_session=True, **{"stdin": subprocess.DEVNULL, **more})
 
 
-def hasEnded(process: subprocess.Popen[Any], seconds: float = LONGEST) -> bool:
+def hasEnded(process: subprocess.Popen[Any], seconds: float = TIMEOUT) -> bool:
     """Waits some seconds for a program's end; its number stays its own, so that :func:`end` can use it."""
     descriptor = os.pidfd_open(process.pid)
     try:
