@@ -13,17 +13,17 @@ from echo_app.probe.results.percentiles import MEDIAN
 from echo_app.probe.results.results import Run
 from echo_app.probe.results.statistics import ABOVE, percentileTexts
 
-# Points of a curve for each nine: closer than the eye sees.
+# Points of a curve for each nine: they are closer than the eye can see.
 _DENSITY = 100
 
-# Pixels of the picture's height, and between two letters.
+# Pixels of the picture's height, and between two letters below each other.
 _HEIGHT, _LETTER = 300.0, 15.0
 
 
 def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
-    """Draws it as far as ten answers stand above, with a line for each repeat.
+    """Draws the percentiles that have ten answers above them, with a line for each repeat.
 
-    :return: None when there are too few answers.
+    :return: None when there are too few answers for a median.
     """
     curves = [[curve for run in each.runs if (curve := _curve(run))] for each in subjects]
     every = [curve for each in curves for curve in each]

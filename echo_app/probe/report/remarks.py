@@ -13,12 +13,12 @@ from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped, plural
 
-# The share of its time below which a probe that is late is not so for its own work.
+# The share of its time below which a probe is late because of other programs, not of its own work.
 IDLE = 0.5
 
 
 def remarks(subjects: Sequence[Subject]) -> list[str]:
-    """Returns what the figures do not say for themselves; nothing is the usual case."""
+    """Returns the remarks on subjects; usually there is none."""
     said = [f"{each.key}: {line}" for each in subjects for line in _ofSubject(each)]
     sources = {each.source: each for each in subjects}
     first, *others = sources.values()
@@ -45,7 +45,7 @@ def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
 
 
 def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
-    """Says what the figures do not say for themselves: what went otherwise than was asked for, and why."""
+    """Yields the remarks on runs: each difference to the settings, and its cause."""
     for each in runs:
         if each.isInterrupted:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
@@ -62,7 +62,7 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
 
 
 def _missed(run: Run, settings: LoadSettings) -> str:
-    """Says that the rate was not the one that was asked for; nothing if it was."""
+    """Returns a remark on a rate below the one that was asked for; empty if it was reached."""
     if settings.rate is None or run.isInterrupted:
         return ""
     expected = settings.rate * run.seconds

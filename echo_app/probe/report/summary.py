@@ -13,12 +13,12 @@ from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
 from echo_app.probe.results.statistics import milliseconds, percentileTexts
 from echo_app.text import binarySize, escaped, plural
 
-# Columns of a line's name, and of each figure in a table.
+# Width of a line's name, and of each figure in a table, in characters.
 _NAME, _FIGURE = 11, 10
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Says what was asked for, and what came of it at each target."""
+    """Yields the lines of a summary: the settings, and the results at each target."""
     yield describe(results.settings)
     for target in results.targets():
         runs = results.runsAt(target)
@@ -31,7 +31,7 @@ def summary(results: Results) -> Iterator[str]:
 
 
 def describe(settings: LoadSettings) -> str:
-    """Says what was asked for."""
+    """Returns the settings in a line."""
     parts = [
         "closed loop"
         if settings.rate is None
@@ -49,7 +49,7 @@ def describe(settings: LoadSettings) -> str:
 
 
 def figures(run: Run, settings: LoadSettings) -> str:
-    """Says the main figures of a run in a line."""
+    """Returns the main figures of a run in a line."""
     parts = [_rate(rateOf(run, settings))]
     parts += percentileTexts(run.latency.percentiles(shownIn(Output.LINE)))
     parts += [f"max {milliseconds(run.latency.most)}"] if run.answered else []
@@ -95,7 +95,7 @@ def _spread(times: Histogram) -> str:
 
 
 def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
-    """A row a repeat, and how far apart they are."""
+    """Yields the table of the repeats: a row for each, the lowest and the highest."""
     stated = [run.latency.percentiles(shownIn(Output.REPEATS)) for run in runs]
     shared = [percent for percent in stated[0] if all(percent in each for each in stated)]
     rows = [

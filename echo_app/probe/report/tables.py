@@ -27,9 +27,9 @@ def keyOf(index: int, subject: Subject) -> Tag:
 
 
 def figureTable(compared: Sequence[Subject], isJudged: bool) -> Tag:
-    """Returns the figures of each subject.
+    """Returns the table of the figures of each subject.
 
-    :param isJudged: say how they differ from the first one's.
+    :param isJudged: add the differences to the first subject.
     """
     rows = []
     for figure in FIGURES:
@@ -56,7 +56,7 @@ def _figure(figure: Figure, subject: Subject, first: Subject | None) -> list[Con
 
 
 def errorTable(compared: Sequence[Subject]) -> Tag | None:
-    """Returns the errors of all repeats together; None where there are none."""
+    """Returns the table of the errors of all repeats; None where there are none."""
     counts = [errorCounts(each) for each in compared]
     kinds = dict.fromkeys(kind for each in counts for kind, _ in each.most_common())
     rows = [(kind, [[whole(each[kind])] for each in counts]) for kind in kinds]
@@ -65,7 +65,7 @@ def errorTable(compared: Sequence[Subject]) -> Tag | None:
 
 
 def repeatTable(compared: Sequence[Subject]) -> Tag | None:
-    """Returns the main figures of each repeat; None where nothing was repeated."""
+    """Returns the table of the main figures of each repeat; None where nothing was repeated."""
     rows: list[tuple[Content, list[list[Content]]]] = []
     for index, subject in enumerate(compared):
         for number, run in enumerate(subject.runs, 1):
@@ -82,7 +82,7 @@ def repeatTable(compared: Sequence[Subject]) -> Tag | None:
 
 
 def factTable(facts: Mapping[str, Content]) -> Tag:
-    """Returns what is known, by name."""
+    """Returns the table of facts by name."""
     rows = [
         element("tr", element("th", name, scope="row"), element("td", said)) for name, said in facts.items()
     ]
@@ -97,7 +97,7 @@ def _table(
 ) -> Tag:
     """Returns a table.
 
-    :param heads: of the columns, without that of the rows' names.
+    :param heads: titles of the columns, without the first one's.
     :param rows: a name, and the content of each cell.
     """
     first = element("th", "", role="columnheader")

@@ -1,4 +1,4 @@
-"""Figures by which runs are compared, the percentiles among them, and the runs that they belong to."""
+"""Figures by which runs are compared, percentiles among them, and the subjects of a comparison."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Figure:
     """One number of a run.
 
     :param name: a few words.
-    :param of: returns it, of a run that was asked for like this; None where it can't be stated.
-    :param text: says it, with its unit.
-    :param isBetter: says which of two is better: ``lower``, ``higher``, or empty for neither.
+    :param of: returns the number, of a run with such settings; None where it can't be stated.
+    :param text: formats the number, with its unit.
+    :param isBetter: the better end: ``lower``, ``higher``, or empty for neither.
     """
 
     name: str
@@ -30,22 +30,22 @@ class Figure:
     isBetter: str = ""
 
 
-# Colours of the style sheet, and what its dashes look like.
+# The number of colours in the style sheet, and the looks of its dashes.
 _COLOURS, DASHES = 6, ("solid", "dashed", "dotted", "dash-dotted")
 
 
 def kindOf(index: int) -> str:
-    """Returns the classes of a subject's lines, by its place: dashes and a colour, never a colour alone."""
+    """Returns the CSS classes of a subject's lines: dashes and a colour, never a colour alone."""
     return f"dash{index % len(DASHES)} colour{index % _COLOURS}"
 
 
 def whole(value: float) -> str:
-    """Says a count: ``12,345``; of one between two others, a half."""
+    """Formats a count: ``12,345``; a median between two counts has a half: ``2.5``."""
     return f"{value:,.1f}".removesuffix(".0")
 
 
 def perSecond(value: float) -> str:
-    """Says a rate to four digits: ``12,340/s``, ``9.876/s``."""
+    """Formats a rate to four digits: ``12,340/s``, ``9.876/s``."""
     decimals = next((n for n, limit in ((3, 10), (2, 100), (1, 1000)) if value < limit), 0)
     return f"{value:,.{decimals}f}/s"
 
@@ -77,10 +77,10 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is compared with others: the repeats at one target in one result.
+    """A subject of a comparison: the repeats at one target in one result.
 
-    :param key: a letter that it is called by, in tables and pictures.
-    :param name: what it is, in words; escaped.
+    :param key: its letter, in tables and pictures.
+    :param name: its result or its target, or both; escaped.
     :param source: the name of the result, such as a file's; escaped.
     """
 
@@ -92,22 +92,22 @@ class Subject:
 
     @property
     def counted(self) -> Sequence[Run]:
-        """The repeats that count.
+        """The complete repeats, or all where none is complete.
 
-        Interrupted ones are left out where there are others: in less time there is less to happen.
+        An interrupted repeat has less time for stalls and errors.
         """
         return [run for run in self.runs if not run.isInterrupted] or self.runs
 
     def values(self, figure: Figure) -> list[float]:
-        """Returns a figure of each repeat that can state it."""
+        """Returns a figure of each repeat that has enough answers for it."""
         values = (figure.of(run, self.results.settings) for run in self.counted)
         return [value for value in values if value is not None]
 
 
 def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subject]:
-    """Returns what there is to compare, in order, each under a name that tells it from the others.
+    """Returns the subjects of results, in order, each with a name of its own.
 
-    :param names: of the results; without them they are numbered.
+    :param names: of the results; by default they are numbered.
     """
     names = [escaped(name) for name in names] or [f"result {n}" for n in range(1, len(results) + 1)]
     pairs = [
@@ -125,9 +125,9 @@ def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subj
 
 
 def summary(figure: Figure, values: Sequence[float]) -> tuple[str, str]:
-    """Says the figure of all repeats: the median, and its spread from the lowest to the highest.
+    """Formats a figure of all repeats: the median, and the range from the lowest to the highest.
 
-    :return: two texts; the second one is empty where there is no spread.
+    :return: two texts; the second one is empty where the range is.
     """
     if not values:
         return "-", ""

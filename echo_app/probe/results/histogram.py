@@ -1,6 +1,6 @@
 """Histogram of a load's times, and their percentiles, in bounded memory.
 
-Gil Tene's HdrHistogram, whose encoded form other programs read too.
+It is Gil Tene's HdrHistogram. Other programs read its encoded form, too.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SHORTEST_TIME, LONGEST_TIME, DIGITS = 100, 3600 * 10**9, 3
 
 
 class Histogram:
-    """How often each time was seen.
+    """Histogram of times.
 
-    :param encoded: begins with what another one's :meth:`encode` returned.
-    :raise ValueError: when that is none.
+    :param encoded: the times of another histogram, from its :meth:`encode`.
+    :raise ValueError: when it is no encoded histogram.
     """
 
     def __init__(self, encoded: str | None = None) -> None:
-        # It comes with the extra probe, which pings and checks do without.
+        # hdrh comes with the extra ``probe``. Pings and checks do without.
         from hdrh.histogram import HdrHistogram
 
         self._counts: Any = HdrHistogram(SHORTEST_TIME, LONGEST_TIME, DIGITS)
@@ -34,42 +34,42 @@ class Histogram:
     def record(self, seconds: float, count: int = 1) -> None:
         """Counts a time; a time over an hour counts as an hour.
 
-        :param count: how often it was seen.
+        :param count: the number of such times.
         """
         self._counts.record_value(min(max(round(seconds * 1e9), 0), LONGEST_TIME), count)
 
     def add(self, encoded: str) -> None:
-        """Counts everything that another one has counted.
+        """Adds the times of another histogram, from its :meth:`encode`.
 
-        :raise ValueError: when this is none.
+        :raise ValueError: when it is no encoded histogram.
         """
         try:
             self._counts.decode_and_add(encoded)
         except Exception as error:
-            # The library raises whatever comes to it, from three layers.
+            # The library raises exceptions of Base64, zlib and its own.
             raise ValueError("not an encoded HdrHistogram") from error
 
     def encode(self) -> str:
-        """Returns it in HdrHistogram's own form, V2, compressed, in Base64; the unit is the nanosecond."""
+        """Returns the histogram in HdrHistogram's form V2, compressed, in Base64; its unit is nanoseconds."""
         return str(self._counts.encode().decode())
 
     def __len__(self) -> int:
-        """Returns how many times were counted."""
+        """Returns the number of times that were counted."""
         return int(self._counts.get_total_count())
 
     @property
     def mean(self) -> float:
-        """The mean, in seconds; 0 of none."""
+        """The mean, in seconds; 0 where nothing was counted."""
         return float(self._counts.get_mean_value()) / 1e9 if len(self) else 0.0
 
     @property
     def least(self) -> float:
-        """The shortest, in seconds; 0 of none."""
+        """The shortest time, in seconds; 0 where nothing was counted."""
         return self._counts.get_min_value() / 1e9 if len(self) else 0.0
 
     @property
     def most(self) -> float:
-        """The longest, in seconds; 0 of none."""
+        """The longest time, in seconds; 0 where nothing was counted."""
         return self._counts.get_max_value() / 1e9 if len(self) else 0.0
 
     def percentile(self, percent: float) -> float | None:

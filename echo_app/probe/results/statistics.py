@@ -1,7 +1,7 @@
 """Statistics of single measurements, for checks and ping: percentiles, spread, jitter and intervals.
 
-A percentile with nothing above it is the maximum by another name, and three losses of a hundred are no
-rate. So the functions here say None, or a wide interval, where the samples are few.
+A percentile without samples above it is the maximum by another name, and three losses of a hundred are no
+rate. So the functions here return None, or a wide interval, where there are few samples.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from itertools import pairwise
 
 from echo_app.probe.results.percentiles import Output, nameOf, shownIn
 
-# Samples that must lie above a percentile for it to be stated: with fewer, the next run says another.
+# Samples that must lie above a percentile for it to be stated: with fewer, the next run has another one.
 ABOVE = 10
 
-# The normal distribution's 97.5 % quantile: what makes an interval one of 95 %.
+# The normal distribution's 97.5 % quantile: a 95 % interval ends there.
 _Z = 1.959963984540054
 
 
@@ -37,7 +37,7 @@ def percentiles(samples: Sequence[float]) -> dict[float, float]:
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """Says how times are spread: ``p50 2.1 ms, max 3.0 ms of 20``.
+    """Formats percentiles and the maximum of times: ``p50 2.1 ms, max 3.0 ms of 20``.
 
     :param seconds: one at least.
     """
@@ -51,7 +51,7 @@ def percentileTexts(seconds: Mapping[float, float]) -> list[str]:
 
 
 def milliseconds(seconds: float) -> str:
-    """Says a time in milliseconds, to three digits: ``0.0421 ms``, ``2.10 ms``, ``1250 ms``."""
+    """Formats a time in milliseconds, to three digits: ``0.0421 ms``, ``2.10 ms``, ``1250 ms``."""
     value = seconds * 1000
     decimals = 0 if value < 1e-9 else max(0, 2 - math.floor(math.log10(value)))
     return f"{value:.{decimals}f} ms"
@@ -60,7 +60,7 @@ def milliseconds(seconds: float) -> str:
 def jitter(seconds: Sequence[float]) -> float | None:
     """Returns the mean absolute difference of successive times; None of fewer than two.
 
-    It is the unsmoothed form of the interarrival jitter of RFC 3550 (6.4.1), and the packet delay variation
+    This is the interarrival jitter of RFC 3550 (6.4.1) without its smoothing, and the packet delay variation
     of RFC 3393 between neighbours.
 
     :param seconds: in the order in which they were measured.
@@ -77,7 +77,7 @@ def interval(hits: int, tries: int) -> tuple[float, float]:
     of the American Statistical Association 22 (1927), 209; recommended by Brown, Cai and DasGupta,
     "Interval estimation for a binomial proportion", Statistical Science 16 (2001), 101.
 
-    :param tries: of no tries nothing is known: from 0 to 1.
+    :param tries: without tries, the interval is from 0 to 1.
     """
     if not tries:
         return 0.0, 1.0
@@ -89,9 +89,9 @@ def interval(hits: int, tries: int) -> tuple[float, float]:
 
 
 def headsByChance(heads: int, tosses: int) -> float:
-    """Returns the probability that so many tosses of a fair coin come to that many heads or more.
+    """Returns the probability of at least so many heads in tosses of a fair coin.
 
-    It is the sign test: where two kinds of samples do not differ, either is the greater one of a pair as
-    often.
+    This is the sign test: where two kinds of samples do not differ, either is the greater one of a pair
+    equally often.
     """
     return sum(math.comb(tosses, each) for each in range(heads, tosses + 1)) / (1 << tosses)
