@@ -23,21 +23,21 @@ from echo_app.probe.results.difference import firstDifference
 from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
 from echo_app.targets import Target
 
-# Bytes of a datagram's number; a stream's order is number enough.
+# Bytes of a datagram's number. Pings on a stream need none, as a stream keeps their order.
 NUMBER = 8
 
-# Seconds between two looks whether the last datagrams are answered.
+# Seconds between two checks whether the last datagrams are answered.
 _LOOK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Pings:
-    """What is sent.
+    """The settings of pings.
 
-    :param count: how many; None is until it is cancelled.
+    :param count: number of pings; None is until they are cancelled.
     :param interval: seconds between two.
     :param size: bytes of each.
-    :param wait: seconds until one is not answered any more.
+    :param wait: seconds after which a ping without an answer has failed.
     """
 
     count: int | None = None
@@ -62,13 +62,13 @@ class PingStatistics:
     times: array[float] = field(default_factory=lambda: array("d"))
 
     def status(self, isStream: bool) -> Status:
-        """Judges: on UDP some loss is a warning, as is another order."""
+        """Returns the status. On UDP some loss is a warning, as are other orders and duplicates."""
         if self.corrupt or (self.unanswered and (isStream or not self.times)):
             return Status.FAIL
         return Status.WARN if self.unanswered or self.reordered or self.duplicated else Status.PASS
 
     def lines(self, target: Target) -> list[str]:
-        """Sums it up."""
+        """Returns the lines of a summary."""
         missing = "timed out" if target.isStream else "lost"
         counts = [f"{self.sent} sent", f"{len(self.times)} answered", f"{self.unanswered} {missing}"]
         counts += [f"{self.corrupt} corrupt", f"{self.reordered} reordered"]
@@ -90,7 +90,7 @@ class Ping:
     """Pings one target.
 
     :param reactor: an ``IReactorTime``, ``IReactorFDSet`` and ``IReactorUDP``.
-    :param say: is called with each line.
+    :param say: called with each line.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class Ping:
         self.statistics = PingStatistics()
 
     async def run(self) -> None:
-        """Pings, until it has done so often enough; cancelling it closes what is open."""
+        """Sends all pings, and waits for the answers; cancelling it closes the connection."""
         raise NotImplementedError
 
     async def _due(self, start: float, number: int) -> None:
-        """Waits until a ping is due. The schedule does not drift; what is late is sent at once."""
+        """Waits until a ping is due. The schedule does not drift: a ping that is late is sent at once."""
         late = start + (number - 1) * self._pings.interval - self._reactor.seconds()
         if late > 0:
             await pause(self._reactor, late)
@@ -132,7 +132,7 @@ class StreamPing(Ping):
     _stream: Stream | None = None
 
     async def run(self) -> None:
-        """One coroutine sends by the clock, and another one reads."""
+        """Sends by the clock in one coroutine, and reads in another one."""
         self._sent: DeferredQueue[tuple[int, bytes, float, Stream] | None] = DeferredQueue()
         reading = Deferred.fromCoroutine(self._read())
         try:
@@ -190,7 +190,7 @@ class DatagramPing(Ping, DatagramProtocol):
     _isDone = False
 
     async def run(self) -> None:
-        """Waits, after the last one, for those that are under way."""
+        """Sends all pings, and waits after the last one for those under way."""
         self._waiting: dict[int, tuple[bytes, float]] = {}
         self._last = 0
         addresses = await addressesOf(self._reactor, self._target.host)
@@ -225,7 +225,7 @@ class DatagramPing(Ping, DatagramProtocol):
             await pause(self._reactor, min(_LOOK, self._pings.wait))
 
     def _forget(self) -> None:
-        """Gives up what is not answered in time."""
+        """Gives up pings that are not answered in time."""
         tooLate = self._reactor.seconds() - self._pings.wait
         for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
             del self._waiting[number]
@@ -237,12 +237,12 @@ class DatagramPing(Ping, DatagramProtocol):
         self.transport.connect(self._address, self._target.port)
 
     def stopProtocol(self) -> None:
-        """The port is closed. If not by us: the target's host says that nobody listens (RFC 792)."""
+        """Reports a refusal, when an ICMP message has closed the port (RFC 792: port unreachable)."""
         if not self._isDone:
             self._say(f"{self._target}: refused")
 
     def datagramReceived(self, data: bytes, address: Any) -> None:
-        """An answer, or something else."""
+        """Compares an answer with its ping."""
         number = int.from_bytes(data[:NUMBER], "big")
         if number not in self._waiting:
             isOld = 0 < number <= self.statistics.sent
@@ -264,9 +264,9 @@ class DatagramPing(Ping, DatagramProtocol):
 async def ping(
     reactor: Any, targets: Sequence[Target], pings: Pings, random: Random, say: Callable[[str], None]
 ) -> list[Status]:
-    """Pings all targets at the same time, until it is done or cancelled, and sums up.
+    """Pings all targets at the same time, and prints the statistics, also when it is cancelled.
 
-    :return: how they came out.
+    :return: the status of each target.
     """
     runs = [
         (StreamPing if target.isStream else DatagramPing)(reactor, target, pings, random, say)

@@ -84,7 +84,7 @@ class Timeline:
                 )
 
     def steps(self, value: Callable[[Interval], float | None], down: Callable[[float], float]) -> str:
-        """Returns the path of a line that is level within each interval, with a gap where there is no value."""
+        """Returns the path of a line: level within each interval, with a gap where there is no value."""
         drawn, isBroken = [], True
         for start, end, each, isFirst in self.intervals():
             found = value(each)

@@ -28,7 +28,7 @@ _TEXTS = {
     "duplicated": "{size} come twice, at offset {offset}",
     "moved": "{size} from offset {offset} come later",
     "inserted": "{size} at offset {offset} that were never sent",
-    "foreign": "somebody else's bytes from offset {offset}",
+    "foreign": "foreign bytes from offset {offset}",
 }
 
 

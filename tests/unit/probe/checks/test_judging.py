@@ -86,7 +86,7 @@ class IdentityTests(JudgeTestCase):
     def test_foreign(self) -> None:
         """Somebody else's bytes are shown, and nothing in them acts upon a terminal."""
         result = identity.judge(StreamDifference("foreign", 5, 0, b"\x1b[2J\nHTTP"), 1000)
-        self.assertEqual(result.seen, r"somebody else's bytes from offset 1005: '\x1b[2J\nHTTP'")
+        self.assertEqual(result.seen, r"foreign bytes from offset 1005: '\x1b[2J\nHTTP'")
         self.assertFalse(result.isFinal)
 
     def test_noEcho(self) -> None:

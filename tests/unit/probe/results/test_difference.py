@@ -70,7 +70,7 @@ class KindTests(SynchronousTestCase):
     def test_foreign(self) -> None:
         """Bytes that have nothing to do with what was sent."""
         came = SENT[:AT] + Random(2).randbytes(50_000)
-        self.check(came, "foreign", 0, "somebody else's bytes from offset 30000")
+        self.check(came, "foreign", 0, "foreign bytes from offset 30000")
 
     def test_everyByteValue(self) -> None:
         """What is not random has its differences told too."""
