@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 # Bytes of the number: no datagram has fewer.
 HEADER = 8
 
-# Numbers of lost datagrams that are remembered, so that a late answer is not taken for a second one.
+# Numbers of lost datagrams that are kept, so that a late answer does not count as a duplicate.
 REMEMBERED = 4096
 
-# When it was due, when it was sent, its second, its size in bytes.
+# The moments at which it was due and was sent, its second, its size in bytes.
 Message = tuple[float, float, Second, int]
 
 
 def datagramOf(number: int, size: int) -> bytes:
-    """Returns what is sent, and what must come back."""
+    """Returns the datagram with a number; the same must come back."""
     place = placeOf(number)
     return number.to_bytes(HEADER, "big") + PATTERN[place : place + size - HEADER]
 
 
 class DatagramConnection(Connection):
-    """A place for datagrams: one source port after the other, mostly one.
+    """Sends messages as datagrams, from one source port after the other; mostly from one.
 
     A datagram that is not answered is lost, and one that comes changed is corrupt; neither ends anything.
     """
@@ -43,7 +43,7 @@ class DatagramConnection(Connection):
         self._lost: dict[int, None] = {}
 
     def _use(self, channel: Channel) -> None:
-        # Somebody who had the port before may be answered yet.
+        # Answers to an earlier owner of the port may still come: numbers begin anywhere.
         self._next = self._first = secrets.randbits(8 * HEADER - 2)
         self._held = b""
         self._lost.clear()
@@ -107,13 +107,13 @@ class DatagramConnection(Connection):
         self._settled(now)
 
     def _settled(self, now: float) -> None:
-        """Something is under way no more."""
+        """Goes on after a datagram was answered, or is lost."""
         self._goOn(now)
         if not self._left and not self._underWay:
             self._end()
 
     def _judge(self, number: int, data: bytes) -> None:
-        """An answer came to nothing that is under way."""
+        """Counts an answer to no datagram that is under way."""
         kind = "duplicate"
         if not self._first <= number < self._next or len(data) < HEADER:
             kind = "corrupt"

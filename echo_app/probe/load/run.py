@@ -18,13 +18,13 @@ from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.targets import Target
 
-# Seconds from the moment that all are ready until the load begins: enough for all of them to be told.
+# Seconds from the moment at which all workers are ready to the beginning of the load: enough to tell them.
 LEAD = 0.2
 
-# Seconds that a worker may take for something, beyond what it takes at the most: on a busy machine.
+# Seconds that are added to the time-outs of workers, for a busy machine.
 GRACE = 30.0
 
-# Seconds that a worker may take to say what there is, when it is interrupted.
+# Seconds in which interrupted workers must report.
 FAREWELL = 10.0
 
 # Connections that a worker makes in a second at the least, TLS handshakes included.
@@ -32,7 +32,7 @@ SLOWEST = 50
 
 
 def shares(settings: LoadSettings) -> list[LoadSettings]:
-    """Returns what each worker's part is: connections as evenly as can be, and the rate like them."""
+    """Returns the settings of each worker: an equal share of the connections, and of the rate."""
     each, more = divmod(settings.connections, settings.processes)
     return [_share(settings, each + (index < more)) for index in range(settings.processes)]
 
@@ -51,10 +51,10 @@ def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str
 
 
 class Running:
-    """A run, while it goes on; what it looks like is for others to show.
+    """Makes one run, and has its totals while it goes on.
 
-    :param clock: seconds that go on evenly, the same for all processes.
-    :ivar totals: what was measured so far.
+    :param clock: returns a second of CLOCK_MONOTONIC, which is the same for all processes.
+    :ivar totals: so far.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Running:
         return None if self._start is None else self._clock() - self._start
 
     async def measure(self, seed: int) -> Run:
-        """Measures. Cancelling it ends the run early, and it returns what there is; doing so again gives up.
+        """Measures. Cancelling it ends the run early, with the totals so far; a second time it gives up.
 
         :raise LoadFailed: when there is no result.
-        :raise CancelledError: when it was given up, or nothing was measured.
+        :raise CancelledError: when the run was given up, or nothing was measured.
         """
         pool = WorkerPool(self._reactor, self.totals)
         try:
@@ -111,7 +111,7 @@ class Running:
         self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, pool)
 
     def _watch(self, pool: WorkerPool) -> None:
-        """Sees, from the beginning of the measured part to its end, how busy the workers are."""
+        """Begins to measure how busy the workers are, until the end of the measured part."""
         self._watched = self._clock(), pool.spent()
         self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, pool)
 
@@ -124,7 +124,7 @@ class Running:
 
     async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
-        # The last message may wait until it is sent, and then for its answer.
+        # The last message may wait to be sent, and then for its answer.
         timeout = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
         await within(self._reactor, timeout, pool.wait(lambda worker: worker.isGone))
         return self.totals.end(settings.duration)

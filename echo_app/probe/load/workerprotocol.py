@@ -41,7 +41,7 @@ from echo_app.targets import BadTarget, ClientTLS, parseTarget
 
 
 def say(data: dict[str, Any]) -> None:
-    """Says one thing, now."""
+    """Writes a report, at once."""
     print(json.dumps(data), flush=True)
 
 
@@ -66,7 +66,7 @@ class CommandReader:
 
 
 def firstLine() -> bytes:
-    """Returns the first line of standard input; nothing is read beyond it."""
+    """Returns the first line of standard input; reads no byte beyond it."""
     line = bytearray()
     while not line.endswith(b"\n") and (byte := os.read(0, 1)):
         line += byte
@@ -74,13 +74,13 @@ def firstLine() -> bytes:
 
 
 def runWorker() -> None:
-    """Does what standard input says, until it is done.
+    """Runs the task of the first line of standard input to its end.
 
-    :raise SystemExit: when its first line is none that is understood.
+    :raise SystemExit: when the first line is no task.
     """
     line = firstLine()
     if not line:
-        # Whoever started it has thought better of it.
+        # The parent has ended, or has no task any more.
         return
     try:
         task = json.loads(line)
@@ -94,12 +94,12 @@ def runWorker() -> None:
         if address is not None:
             work(address, settings, seed, index)
     except BrokenPipeError:
-        # Nobody listens any more.
+        # The parent has ended. Python flushes standard output at its exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def addressOf(target: str, tls: ClientTLS) -> Address | None:
-    """Returns where a target is; where it is nowhere says so, and returns None."""
+    """Returns the address of a target; None, after a report, where there is none."""
     try:
         return Address(parseTarget(target, tls))
     except socket.gaierror:
@@ -112,12 +112,12 @@ def addressOf(target: str, tls: ClientTLS) -> Address | None:
 
 
 def work(address: Address, settings: LoadSettings, seed: int, index: int) -> None:
-    """Does this worker's share."""
+    """Runs this worker's share of the load."""
     wakeExactly()
     loop = Loop()
     generator = LoadGenerator(loop, address, settings, seed, index, say)
     loop.watch(0, IN, CommandReader(generator).ready)
-    # What is there now stays: no collection has to look at it again.
+    # All objects so far stay: no garbage collection has to visit them again.
     gc.freeze()
     generator.connect()
     loop.run()
