@@ -16,30 +16,30 @@ POWERS = tuple(1 << power for power in range(25))
 EDGES = (3, 535, 537, 1447, 1449, 1459, 1461, 4095, 4097, 8191, 8193, 16383, 16385, 65535, 65537, 100_000)
 SIZES = tuple(sorted(POWERS + EDGES))
 
-# The largest of a quick examination; the largest that is awaited alone; all up to it are pipelined.
+# Bytes of the largest size of a quick examination, and of the largest that is sent alone and pipelined.
 QUICK, ALONE = 1 << 20, 1 << 16
 
-# Seconds after which a larger size is not begun, and as many that the next one may still take.
+# Seconds after which no larger size begins; the one that has begun may take as many.
 BUDGET = 15.0
 
-# Bytes around a difference in which what belongs there is looked for.
+# Bytes around a difference in which the bytes that belong there are searched.
 _AROUND = 1 << 20
 
-# Seconds in which what comes beside the answers must have come; a longer wait would cost more than it finds.
+# Seconds in which surplus bytes must come: a longer wait would cost more than it finds.
 _AFTER = 0.2
 
-# Seconds that the clock can tell, at the most.
+# Seconds of the clock's resolution, at the least.
 _TICK = 1e-6
 
-# What is sent after every byte value, so that services which await a line, or a web browser, answer too.
+# Sent after all byte values: services that wait for a line, or for a request of HTTP, answer then, too.
 _LINES = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What came is too short.
+    """Fewer bytes came back than were sent.
 
-    :param end: how the stream ended; None: it fell silent.
+    :param end: of the stream; None if it is open, and silent.
     """
 
     came: int
@@ -57,16 +57,16 @@ class Identity:
     name = "identity"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams have a check of their own."""
+        """Skips UDP, which has its own check."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """All the sizes; the small ones twice."""
+        """Returns the cost of all sizes; the small ones are sent twice."""
         sizes = sizesFor(context)
         return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), 2, 2 * BUDGET)
 
     async def run(self, context: Context) -> Result:
-        """Stops at the first difference. A single connection is not taken for all of them."""
+        """Sends all sizes, up to the first difference; repeats a final failure on a second connection."""
         result = await self._once(context)
         if not result.isFinal:
             return result
@@ -85,7 +85,7 @@ class Identity:
 
 
 class _Exchange:
-    """One connection's worth of pieces.
+    """Sends and compares the pieces of one connection.
 
     :ivar sent: bytes that have come back.
     """
@@ -96,10 +96,10 @@ class _Exchange:
         self.sent = 0
 
     async def run(self) -> Result:
-        """Small pieces one by one, all of them in a row, and then the larger ones while there is time."""
+        """Sends small pieces one by one, all of them pipelined, and larger ones while there is time."""
         sizes = sizesFor(self._context)
         small = [each for each in sizes if each <= ALONE]
-        # In no order that somebody else sends: a character generator's is that of the values.
+        # In random order: a character generator sends the values in theirs.
         every = bytes(self._context.random.sample(range(256), 256))
         if found := await self._exchange([every + _LINES]):
             return judge(found, self.sent)
@@ -165,9 +165,9 @@ def _around(sent: bytes, position: int, came: bytes) -> StreamDifference | None:
 
 
 def judge(found: StreamDifference | Shortfall, before: int) -> Result:
-    """Says what was found.
+    """Judges a fault.
 
-    :param before: bytes that had come back before.
+    :param before: bytes that had come back before it.
     """
     found = fromStart(found, before)
     if isinstance(found, Shortfall):
@@ -188,9 +188,9 @@ def _judgeShortfall(found: Shortfall) -> Result:
 
 
 def fromStart(found: StreamDifference | Shortfall, before: int) -> StreamDifference | Shortfall:
-    """Returns the same, counted from the connection's first byte.
+    """Returns a fault, with its offset from the connection's first byte.
 
-    :param before: bytes that had come back before.
+    :param before: bytes that had come back before it.
     """
     if isinstance(found, Shortfall):
         return replace(found, came=before + found.came, sent=before + found.sent)

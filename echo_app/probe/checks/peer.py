@@ -16,7 +16,7 @@ Address = tuple[str, int]
 
 
 def addressOf(text: object) -> Address | None:
-    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for what is neither."""
+    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for other texts."""
     host, _, port = str(text).rpartition(":")
     try:
         return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
@@ -25,17 +25,17 @@ def addressOf(text: object) -> Address | None:
 
 
 def described(address: Address) -> str:
-    """Writes an address."""
+    """Formats an address."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
-    """Returns what the service's first line means.
+    """Judges the service's first line.
 
-    :param line: whatever came; empty is nothing.
-    :param own: our end of the connection.
-    :param speaksTLS: our end is TLS.
+    :param line: the received bytes; empty if there were none.
+    :param own: our address of the connection.
+    :param speaksTLS: our end uses TLS.
     """
     try:
         said = json.loads(line) if line.endswith(b"\n") else None
@@ -60,20 +60,20 @@ def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
 
 
 class Peer:
-    """A connection on which the service speaks first."""
+    """Reads the line that the service sends first, on one connection."""
 
     name = "peer"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Is for what has an address."""
+        """Skips targets without addresses."""
         return "" if context.target.kind in ("tcp", "tls") else "not over TCP"
 
     def cost(self, context: Context) -> Cost:
-        """A connection."""
+        """Returns the cost of one connection."""
         return Cost(0, 1, LINE_TIMEOUT)
 
     async def run(self, context: Context) -> Result:
-        """Listens."""
+        """Connects, and reads the line."""
         stream = await context.connect()
         try:
             own = stream.sock.getsockname()[:2]

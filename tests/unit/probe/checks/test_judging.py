@@ -226,7 +226,7 @@ class SmallWritesTests(JudgeTestCase):
         """Where it is late too often nothing is told."""
         result = self.judge(*[self.pairs(9, shorter=5, both=10)] * 3, pieces=2)
         seen = "27 of 72 late with delayed acknowledgements, 15 with prompt ones, 64 B in 2 pieces"
-        said = f"p50 46.0 ms, max 46.0 ms of 72, too unsteady to tell who waits: {seen}"
+        said = f"p50 46.0 ms, max 46.0 ms of 72, too unsteady to tell whether answers wait: {seen}"
         self.check(result, Status.SKIP, said)
 
     def test_slowPath(self) -> None:
