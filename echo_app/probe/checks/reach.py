@@ -44,16 +44,16 @@ class _Receiver:
         self.done: Deferred[list[str]] = Deferred()
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """Not of interest."""
+        """Does nothing."""
 
     def addressResolved(self, address: IAddress) -> None:
-        """Collects one."""
+        """Adds an address."""
         assert isinstance(address, (IPv4Address, IPv6Address))
         if address.host not in self.addresses:
             self.addresses.append(address.host)
 
     def resolutionComplete(self) -> None:
-        """Has them all."""
+        """Fires with all addresses."""
         if not self.done.called:
             self.done.callback(self.addresses)
 
@@ -79,15 +79,15 @@ class Resolve:
     name = "resolve"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Nothing to resolve is no reason: an address is tried too."""
+        """Returns no reason: an address is tried, too."""
         return ""
 
     def cost(self, context: Context) -> Cost:
-        """A connection to each of two addresses, more or less."""
+        """Returns the cost of a connection to each of two addresses; there may be more."""
         return Cost(0, 2, 1)
 
     async def run(self, context: Context) -> Result:
-        """Its detail ``address`` is what the other checks use."""
+        """Resolves and connects; the other checks use the detail ``address`` of the result."""
         host = context.target.host
         if not host:
             return skipped(self.name, "no name in it")
@@ -155,20 +155,20 @@ def _families(addresses: list[str]) -> str:
 
 
 class Connect:
-    """Connects one after the other."""
+    """Makes connections one after the other, and measures the time to connect."""
 
     name = "connect"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams have no connections."""
+        """Skips UDP, which has no connections."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """A round trip each, over TLS three."""
+        """Returns the cost: a round trip for each connection, over TLS three."""
         return Cost(0, CONNECTIONS, CONNECTIONS * 0.1)
 
     async def run(self, context: Context) -> Result:
-        """Ends early where nothing answers."""
+        """Makes the connections, up to ENOUGH failures."""
         times: list[float] = []
         reasons: list[str] = []
         for _ in range(CONNECTIONS):

@@ -132,9 +132,9 @@ class _Rounds:
         return Pair(seconds[False], seconds[True])
 
     async def round(self, sizes: Sequence[int], isPrompt: bool = False) -> float:
-        """Sends pieces of these sizes, one write each, and awaits them; returns the seconds.
+        """Sends pieces of these sizes, a write each, and reads the answer; returns the seconds.
 
-        :raise Broken: when something else comes back.
+        :raise Broken: when the answer differs.
         """
         reactor = self._context.reactor
         pieces = [self._context.random.randbytes(size) for size in sizes]

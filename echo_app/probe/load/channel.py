@@ -45,21 +45,21 @@ def kindOf(error: OSError) -> str:
 
 
 class Channel(Protocol):
-    """What a connection sends to and receives from."""
+    """Interface of the bytes of a connection: a socket, or TLS on a socket."""
 
     sock: socket.socket
 
     def recv(self, size: int, /) -> bytes:
-        """Returns some bytes, about so many at the most; none at the end.
+        """Returns some bytes, about `size` at the most; none at the end.
 
-        :raise BlockingIOError: when there are none.
+        :raise BlockingIOError: when no byte has come.
         :raise OSError: when the connection is broken.
         """
 
     def send(self, data: bytes | memoryview, /) -> int:
-        """Sends what goes; returns its size.
+        """Sends as many bytes as the kernel takes; returns their number.
 
-        :raise BlockingIOError: when that is nothing; the same is to be sent again.
+        :raise BlockingIOError: when it takes none; the caller sends the same bytes again.
         :raise OSError: when the connection is broken.
         """
 
@@ -71,7 +71,7 @@ class Channel(Protocol):
 
 
 class Plain:
-    """A socket, with nothing between."""
+    """A socket without TLS."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -86,7 +86,7 @@ class Plain:
 class Encrypted:
     """TLS on a socket.
 
-    :param serverName: whom the certificate must name.
+    :param serverName: the name that the certificate must have.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, serverName: str) -> None:
@@ -97,7 +97,7 @@ class Encrypted:
         self._accepted = 0
 
     def shake(self) -> None:
-        """Goes on with the handshake; returns at its end.
+        """Continues the handshake; returns at its end.
 
         :raise BlockingIOError: when it waits for the peer.
         :raise OSError: when it fails.
@@ -112,7 +112,7 @@ class Encrypted:
         self._flush()
 
     def recv(self, size: int) -> bytes:
-        """Receives, and decrypts all of it."""
+        """Receives bytes, and decrypts all of them."""
         self._feed()
         parts = []
         with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
@@ -136,7 +136,7 @@ class Encrypted:
             return False
 
     def send(self, data: bytes | memoryview) -> int:
-        """Encrypts, and sends; what is encrypted is accepted when the kernel has all of it."""
+        """Encrypts and sends a record. Its bytes count as sent when the kernel has the whole record."""
         if not self._unsent:
             self._accepted = self._tls.write(data[:_RECORD])
             self._unsent = self._outgoing.read()
@@ -145,7 +145,7 @@ class Encrypted:
 
     def halfClose(self) -> None:
         """Sends ``close_notify``."""
-        # It wants to read the peer's: that is for who receives.
+        # unwrap() wants to read the peer's close_notify: recv() does that.
         with suppress(ssl.SSLWantReadError):
             self._tls.unwrap()
         self._flush()

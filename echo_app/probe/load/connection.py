@@ -1,11 +1,10 @@
 """One slot of a load: one connection after the other, and the times at which messages are sent on it.
 
-Its rules. In a closed loop a message is due when the one before is answered. In an open loop the schedule
-says when, and never waits: what can't be sent, as too many messages are under way or there is no connection,
-stays due, and is sent when it can be, its latency counted from when it was due; it is given up when that was
-longer ago than ``wait``. So an outage that is shorter is seen as latency, which it is to whoever waits,
-and a longer one as errors, with its reason. What is due is not kept: the schedule is a pointer to the next
-time, which stands still meanwhile.
+Its rules. In a closed loop a message is due when the one before is answered. In an open loop the schedule has
+the moments, and never waits. A message that can't be sent, as too many are under way or there is no
+connection, stays due and is sent later: its latency counts from when it was due. It is given up ``wait``
+seconds after it was due. So an outage shorter than ``wait`` is seen as latency, and a longer one as errors
+with its reason. Due messages are not stored: the schedule is an iterator, which stops meanwhile.
 
 A message has ``wait`` from when it was sent until it is answered. An error of the connection ends it: all
 that is under way fails with the same kind. Another one is made at once; after failures with no answer
@@ -37,7 +36,7 @@ NEVER = float("inf")
 
 
 class Connection(ABC):
-    """A place. What is under way, and how it goes, is the business of the two kinds.
+    """One slot of a load. Its two subclasses hold the messages that are under way.
 
     :param number: among those of this worker.
     """
@@ -110,7 +109,7 @@ class Connection(ABC):
             self.open()
 
     def fail(self, kind: str) -> None:
-        """Ends the connection, and makes another one; what is under way has failed."""
+        """Ends the connection, and makes another one. All messages under way have failed."""
         self._close()
         self._why = kind
         if not self._underWay:
@@ -125,7 +124,7 @@ class Connection(ABC):
             self._channel = None
 
     def _end(self) -> None:
-        """Ends our side; nothing may come but the end of the peer's."""
+        """Ends our side; then only the end of the peer's side may come."""
         self._ended = self._clock()
         if self._channel is not None:
             try:
@@ -140,7 +139,7 @@ class Connection(ABC):
         port = f", from port {name[1]}" if isinstance(name, tuple) else ""
         return f"connection {self._number}{port}"
 
-    # What is due.
+    # Messages that are due.
 
     def begin(self, start: float) -> None:
         """Begins to send at a moment."""
@@ -153,7 +152,7 @@ class Connection(ABC):
             self._loop.at(start, self._beginToAsk)
 
     def isBehind(self, moment: float) -> bool:
-        """Says whether something waits that was due before a moment."""
+        """Says whether a message waits that was due before a moment."""
         return self._isWaiting and self._due < moment
 
     def _beginToAsk(self, moment: float) -> None:
@@ -165,10 +164,10 @@ class Connection(ABC):
         return self._channel is not None and len(self._underWay) < self._room and self._left > 0
 
     def _fire(self, due: float) -> float | None:
-        """Sends what is due now, unless it has to wait; returns when the next is due.
+        """Sends the messages that are due, unless they have to wait; returns when the next is due.
 
-        That is mostly one message. Of those that this process is late for, one connection's go together:
-        so it makes up for a pause faster than one by one.
+        Mostly one message is due. After a pause of this process, all due messages of a connection are sent
+        together, which is faster than one by one.
         """
         now, end = self._clock(), self._ledger.end
         while due <= now and due < end:
@@ -183,7 +182,7 @@ class Connection(ABC):
         return None if self._isWaiting or due >= end else due
 
     def _goOn(self, now: float) -> None:
-        """Sends what can be sent now."""
+        """Sends the messages that can be sent now."""
         if self._isOpenLoop:
             if self._isWaiting:
                 self._catchUp(now)
@@ -194,9 +193,9 @@ class Connection(ABC):
             self._push()
 
     def _catchUp(self, now: float) -> None:
-        """Sends what was due and has waited, and then follows the schedule again.
+        """Sends the messages that were due and have waited, and then follows the schedule again.
 
-        That was somebody else's doing until the answer lay there that made room.
+        The probe's lateness counts from the moment at which an answer that made room was there to be read.
         """
         until, woken = min(now, self._ledger.end), self._loop.woken
         while self._due < until and self._hasRoom():
@@ -210,9 +209,9 @@ class Connection(ABC):
         self._push()
 
     def _look(self, moment: float) -> float:
-        """Gives up what takes too long; returns when to look again."""
+        """Gives up messages that take too long; returns the moment of the next check."""
         now = self._clock()
-        # This process had a pause: what has come meanwhile is read first.
+        # After a pause of this process, the answers that have come are read first.
         self._hasPaused = not self._hasPaused and now > moment + LOOK
         if self._hasPaused:
             return now + LOOK
@@ -231,7 +230,7 @@ class Connection(ABC):
     # The end.
 
     def finish(self) -> None:
-        """Ends the connection for good; at once, where something is under way that nobody waits for."""
+        """Ends the connection for good; at once, where messages are under way that are given up."""
         if self._underWay:
             self._close()
         elif self._channel is not None and self._ended == NEVER:
@@ -243,21 +242,21 @@ class Connection(ABC):
         return self._channel is None
 
     def leave(self) -> None:
-        """Ends it at once, also where it is only being made."""
+        """Closes the connection at once, also one that is being made."""
         self._close()
         if self._dial is not None:
             self._dial.close()
             self._dial = None
 
-    # What the two kinds differ in.
+    # The subclasses differ in these.
 
     @abstractmethod
     def _use(self, channel: Channel) -> None:
-        """There is a new connection."""
+        """Begins to use a new connection."""
 
     @abstractmethod
     def _ready(self, event: int) -> None:
-        """Something has come, or can be sent."""
+        """Handles events of the socket: bytes have come, or can be sent."""
 
     @abstractmethod
     def _ask(self, due: float, now: float) -> Second:
@@ -265,15 +264,15 @@ class Connection(ABC):
 
     @abstractmethod
     def _push(self) -> None:
-        """Sends what is under way and was not sent, as far as the kernel takes it."""
+        """Sends messages under way that are not sent yet, as far as the kernel takes them."""
 
     @abstractmethod
     def _failAll(self, kind: str) -> None:
-        """Everything under way has failed."""
+        """Counts all messages under way as failed."""
 
     @abstractmethod
     def _giveUp(self, old: float) -> None:
-        """Gives up what was sent at a moment or before it."""
+        """Gives up messages that were sent at a moment or before it."""
 
     @abstractmethod
     def _oldest(self, now: float) -> float:

@@ -17,7 +17,7 @@ _RECEIVE_BUFFER = 1 << 20
 
 
 class Address:
-    """Where a target is: the first address of its name at first.
+    """Addresses of a target: the first address of its name at first.
 
     :raise BadTarget: when it is nowhere that a load knows.
     :raise OSError: when its name does not resolve, or a file for its TLS can't be used.
@@ -84,7 +84,7 @@ class Dial:
         self._address = address
 
     def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
-        """Waits for its end, and tells it.
+        """Waits for the end of the attempt.
 
         :param connected: is called with a channel.
         :param failed: is called with the kind of error.
@@ -94,11 +94,11 @@ class Dial:
         self._loop.watch(self._sock.fileno(), OUT, self._ready)
 
     def giveUp(self) -> None:
-        """Ends it as one that was not answered."""
+        """Ends the attempt as one that was not answered."""
         self._fail("no answer")
 
     def close(self) -> None:
-        """Ends it; nobody is told."""
+        """Ends the attempt without a call."""
         self._loop.forget(self._sock.fileno())
         self._sock.close()
 

@@ -15,12 +15,13 @@ from echo_app.probe.results.difference import agreeing
 if TYPE_CHECKING:
     from echo_app.probe.load.generator import LoadGenerator
 
-# When it was due, where it ends in the stream, when it was sent, its second, its size in bytes.
+# The moment at which it was due, its end in the stream, the moment at which it was sent, its second, its size
+# in bytes.
 Message = tuple[float, int, float, Second, int]
 
 
 class StreamConnection(Connection):
-    """A place for streams. What is queued, sent and received are positions in one."""
+    """Sends messages on a stream. The numbers of queued, sent and received bytes are positions in it."""
 
     def __init__(self, generator: LoadGenerator, number: int) -> None:
         super().__init__(generator, number)
@@ -91,7 +92,7 @@ class StreamConnection(Connection):
                 self._end()
 
     def _judge(self, data: bytes, start: int) -> None:
-        """Something else came than what was to come."""
+        """Judges bytes that differ from the expected ones, and the end of the stream."""
         expected = PATTERN[start : start + len(data)]
         if not data:
             self._endCame()

@@ -45,30 +45,30 @@ class Duplex(Protocol):
 
     @property
     def end(self) -> End | None:
-        """How the peer's side ended."""
+        """The end of the peer's side."""
 
     @property
     def isCut(self) -> bool:
-        """Nothing can be sent any more."""
+        """Whether sending has ended."""
 
     @property
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet."""
 
     def read(self, size: int = CHUNK) -> Deferred[bytes]:
-        """Fires with some bytes; none is the end."""
+        """Fires with some bytes; none at the end."""
 
     def write(self, data: bytes, last: bool = False) -> None:
-        """Sends, and then ends our side if it is the last."""
+        """Sends bytes; `last` ends our side after them."""
 
     def drained(self) -> Deferred[None]:
-        """Fires when everything is in the kernel, or the connection is gone."""
+        """Fires when the kernel has all bytes, or the connection is gone."""
 
     def close(self) -> Deferred[None]:
-        """Closes."""
+        """Closes the connection."""
 
     def abort(self) -> Deferred[None]:
-        """Resets."""
+        """Resets the connection."""
 
 
 class Stream:
@@ -94,17 +94,17 @@ class Stream:
 
     @property
     def tls(self) -> ssl.SSLObject | None:
-        """What Python calls the TLS connection; None without TLS."""
+        """Python's object of the TLS connection; None without TLS."""
         return self._duplex.tls if isinstance(self._duplex, TLSWire) else None
 
     @property
     def end(self) -> End | None:
-        """How the peer's side ended; None while it is open, as far as somebody has read."""
+        """The end of the peer's side; None while it is open, as far as it was read."""
         return self._duplex.end
 
     @property
     def isCut(self) -> bool:
-        """Nothing can be sent any more, by the peer's doing or ours."""
+        """Whether sending has ended, by the peer or by us."""
         return self._duplex.isCut
 
     @property
@@ -113,17 +113,17 @@ class Stream:
         return self._duplex.unsent
 
     def write(self, data: bytes) -> None:
-        """Sends, at once if the kernel takes it."""
+        """Sends bytes, at once if the kernel takes them."""
         self._duplex.write(data)
 
     def halfClose(self, data: bytes = b"") -> None:
-        """Sends this and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
+        """Sends bytes and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
         self._duplex.write(data, True)
 
     async def drain(self, timeout: float = SILENCE) -> bool:
-        """Waits until the kernel has taken everything; returns False if it stopped taking, or is cut.
+        """Waits until the kernel has taken all bytes; returns False if it takes no more, or is cut.
 
-        :param timeout: seconds in which it takes nothing.
+        :param timeout: seconds in which the kernel takes no byte.
         """
         while self.unsent and not self.isCut:
             before = self.unsent
@@ -157,7 +157,7 @@ class Stream:
         return bytes(received)
 
     async def receiveAll(self, timeout: float = SILENCE, limit: int = 1 << 26) -> bytes:
-        """Returns what comes until the end, or until that many silent seconds, or that many bytes."""
+        """Returns the bytes until the end, until that many seconds without a byte, or up to `limit`."""
         received = bytearray()
         while len(received) < limit and (chunk := await self.read(timeout)):
             received += chunk

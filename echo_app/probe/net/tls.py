@@ -14,11 +14,11 @@ from echo_app.targets import ClientTLS
 
 
 class TLSWire:
-    """What a :class:`Wire` is, encrypted.
+    """TLS connection on a :class:`Wire`, with the same methods.
 
-    :param serverName: whom the certificate must name.
-    :ivar tls: what Python calls the connection: its certificate, version, cipher and protocol.
-    :ivar end: how the peer's side ended; after a FIN without ``close_notify`` bytes may be missing
+    :param serverName: the name that the certificate must have.
+    :ivar tls: Python's object of the connection: certificate, version, cipher and protocol.
+    :ivar end: of the peer's side; after a FIN without ``close_notify`` bytes may be missing
         (RFC 8446, 6.1).
     """
 
@@ -36,7 +36,7 @@ class TLSWire:
 
     @property
     def isCut(self) -> bool:
-        """Nothing can be sent any more."""
+        """Whether sending has ended."""
         return self._isLast or self._wire.isCut
 
     @property
@@ -94,7 +94,7 @@ class TLSWire:
         if data:
             self.tls.write(data)
         if last:
-            # It wants to read the peer's: that is for who reads.
+            # unwrap() wants to read the peer's close_notify: read() does that.
             with suppress(ssl.SSLError):
                 self.tls.unwrap()
         self._flush()

@@ -51,7 +51,7 @@ class WireProtocol(Protocol):
         self.gone: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        """Takes the socket over."""
+        """Makes a wire of the socket."""
         transport: Any = self.transport
         if isinstance(transport.getHandle(), socket.socket):
             self.wire = Wire(self._reactor, self)
@@ -59,7 +59,7 @@ class WireProtocol(Protocol):
             transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The transport has closed the socket."""
+        """Ends the wire: the transport has closed the socket."""
         if self.wire is not None:
             self.wire.forget()
         self.gone.callback(None)
@@ -67,15 +67,15 @@ class WireProtocol(Protocol):
 
 @implementer(IReadWriteDescriptor)
 class Wire:
-    """What is read and written.
+    """Reads and writes the socket of a connection.
 
-    One reads at a time. Nothing is read that was not asked for, so that the kernel pushes back.
+    There is one read at a time, and no read ahead, so that the kernel applies back-pressure.
 
     :param reactor: an ``IReactorFDSet``.
-    :param protocol: has just been connected.
+    :param protocol: of the connection, which has just been made.
     :ivar sock: the socket, for options and ``TCP_INFO``. Don't read it, write it or close it.
-    :ivar end: how the peer's side ended; None while it is open, as far as somebody looked.
-    :ivar isCut: nothing can be sent any more.
+    :ivar end: of the peer's side; None while it is open, as far as it was read.
+    :ivar isCut: sending has ended.
     """
 
     def __init__(self, reactor: Any, protocol: WireProtocol) -> None:
@@ -104,7 +104,7 @@ class Wire:
         return self.sock.fileno()
 
     def logPrefix(self) -> str:
-        """Returns what stands for it in a log."""
+        """Returns the prefix of log lines."""
         return "probe"
 
     def read(self, size: int = CHUNK) -> Deferred[bytes]:
@@ -155,7 +155,7 @@ class Wire:
         return self._leave(self._transport.abortConnection)
 
     def doRead(self) -> None:
-        """Reads what was asked for. The reactor calls it."""
+        """Reads for the pending read. The reactor calls it."""
         try:
             data = self.sock.recv(self._wanted)
         except BlockingIOError:
@@ -168,22 +168,22 @@ class Wire:
         self._answer(data)
 
     def doWrite(self) -> None:
-        """Sends what waits. The reactor calls it."""
+        """Sends buffered bytes. The reactor calls it."""
         del self._buffer[: self._send(self._buffer)]
         if not self.isCut:
             self._sendRest()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has noticed the connection's end in both directions, and looks at it no more.
+        """Ends sending: the reactor has seen the end in both directions, and watches no more.
 
-        What came before the end is still there to be read.
+        Bytes that came before the end can still be read.
         """
         self._cut(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         if self._reading is not None:
             self._reactor.addReader(self)
 
     def forget(self) -> None:
-        """Nothing will come or go any more: whoever waits is answered."""
+        """Ends reading and writing, and fires the Deferreds that wait."""
         self._cut(None)
         self._answer(b"")
 
@@ -210,7 +210,7 @@ class Wire:
         self._answerDrained()
 
     def _cut(self, number: int | None) -> None:
-        """Nothing will go any more. The kernel tells an error once: who reads to the end is told again."""
+        """Ends sending. The kernel reports an error once: it is kept for the read of the end."""
         self._error = self._error or number or 0
         self.isCut = True
         self._buffer.clear()
