@@ -50,7 +50,7 @@ class Context:
     async def connect(self, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None) -> Stream:
         """Connects to the target; closing the stream is the check's business.
 
-        :raise CannotConnect: when there is no connection. A check lets it pass: whoever runs it says so.
+        :raise NetworkError: when there is no connection. A check lets it pass: whoever runs it says so.
         """
         return await connect(self.reactor, self.target, timeout, bindAddress)
 

@@ -35,6 +35,7 @@ from typing import Any
 from echo_app.probe.load.dial import Address
 from echo_app.probe.load.generator import Share
 from echo_app.probe.load.loop import IN, Loop, wakeExactly
+from echo_app.probe.net.errors import reasonOf
 from echo_app.probe.results.results import Settings
 from echo_app.targets import BadTarget, TLSOptions, parseTarget
 
@@ -101,8 +102,8 @@ def addressOf(target: str, tls: TLSOptions) -> Address | None:
     """Returns where a target is; where it is nowhere says so, and returns None."""
     try:
         return Address(parseTarget(target, tls))
-    except socket.gaierror:
-        say({"failed": "the name does not resolve"})
+    except socket.gaierror as error:
+        say({"failed": str(reasonOf(error))})
     except BadTarget as error:
         say({"failed": str(error)})
     except OSError as error:

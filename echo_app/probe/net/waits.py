@@ -20,7 +20,7 @@ class NothingCame(Exception):
     """What was waited for did not come in time."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"nothing within {seconds:g} s")
+        super().__init__(f"timed out after {seconds:g} s")
         self.seconds = seconds
 
 
