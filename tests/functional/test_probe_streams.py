@@ -17,11 +17,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
-from echo_app.probe.net.stream import CannotConnect, Stream, connect
-from echo_app.probe.net.wire import End
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from echo_app.probe.net.stream import Stream, connect
 from echo_app.targets import ClientTLS, parseTarget
 from tests.support.certificates import Authority
 from tests.support.service import ENDLESS, PATIENCE, readAndReset, receiveAll
+
+FIN, RESET = Reason(ErrorKind.FIN), Reason(ErrorKind.RESET)
 
 Serve = Callable[[socket.socket], object]
 
@@ -70,14 +72,14 @@ class EndTests(PeerTestCase):
     async def test_fin(self) -> None:
         """FIN after the data, and then nothing but the end."""
         stream = await self.connect(lambda sock: sock.send(b"data"))
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", End.FIN))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", FIN))
         self.assertEqual(await stream.read(), b"")
 
     async def test_reset(self) -> None:
         """A reset, while nothing else happens."""
         stream = await self.connect(readAndReset)
         stream.write(b"x")
-        self.assertEqual((await stream.read(), stream.end), (b"", End.RST))
+        self.assertEqual((await stream.read(), stream.end), (b"", RESET))
         self.assertTrue(stream.isCut)
 
     async def test_resetWhileSending(self) -> None:
@@ -86,7 +88,7 @@ class EndTests(PeerTestCase):
         stream.write(bytes(1 << 24))
         self.assertFalse(await stream.drain())
         self.assertEqual((stream.isCut, stream.unsent), (True, 0))
-        self.assertEqual((await stream.read(), stream.end), (b"", End.RST))
+        self.assertEqual((await stream.read(), stream.end), (b"", RESET))
 
     async def test_dataBeforeReset(self) -> None:
         """What came before a reset that was noticed in sending is still read, and then the reset."""
@@ -98,7 +100,7 @@ class EndTests(PeerTestCase):
         stream = await self.connect(serve)
         stream.write(bytes(1 << 24))
         self.assertFalse(await stream.drain())
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", End.RST))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", RESET))
 
     async def test_silence(self) -> None:
         """No end, where there was none."""
@@ -122,7 +124,7 @@ class SendingTests(PeerTestCase):
         data = bytes(range(256)) * 20_000
         stream.halfClose(data)
         stream.write(b"too late")
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", End.FIN))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", FIN))
         self.assertEqual(seen, [data])
 
     async def test_halfClose(self) -> None:
@@ -249,26 +251,26 @@ class TLSTests(PeerTestCase):
         self.assertEqual((stream.tls.version(), stream.tls.selected_alpn_protocol()), ("TLSv1.3", "echo"))
         self.assertEqual(await stream.receive(4), b"data")
 
-    async def _end(self, end: Callable[[ssl.SSLSocket], object]) -> End | None:
+    async def _end(self, end: Callable[[ssl.SSLSocket], object]) -> ErrorKind | None:
         def serve(sock: ssl.SSLSocket) -> None:
             sock.send(b"data")
             end(sock)
 
         stream = await self.connectTLS(serve)
         self.assertEqual(await stream.receiveAll(), b"data")
-        return stream.end
+        return stream.end and stream.end.kind
 
     async def test_closeNotify(self) -> None:
         """An end that the peer has signed."""
-        self.assertIs(await self._end(lambda sock: sock.unwrap()), End.CLOSE_NOTIFY)
+        self.assertIs(await self._end(lambda sock: sock.unwrap()), ErrorKind.CLOSE_NOTIFY)
 
     async def test_truncation(self) -> None:
         """A FIN without close_notify, which anybody may have sent."""
-        self.assertIs(await self._end(lambda sock: sock.shutdown(socket.SHUT_WR)), End.TRUNCATED)
+        self.assertIs(await self._end(lambda sock: sock.shutdown(socket.SHUT_WR)), ErrorKind.TRUNCATED)
 
     async def test_broken(self) -> None:
         """What is no TLS, in the middle of it."""
-        self.assertIs(await self._end(lambda sock: os.write(sock.fileno(), b"x" * 99)), End.BROKEN)
+        self.assertIs(await self._end(lambda sock: os.write(sock.fileno(), b"x" * 99)), ErrorKind.TLS)
 
     async def test_halfClose(self) -> None:
         """After our close_notify the answer is still read."""
@@ -283,12 +285,12 @@ class TLSTests(PeerTestCase):
 
         stream = await self.connectTLS(serve)
         stream.halfClose(bytes(100_000))
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", End.CLOSE_NOTIFY))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", Reason(ErrorKind.CLOSE_NOTIFY)))
         self.assertEqual(b"".join(seen), bytes(100_000))
 
     async def test_unbelieved(self) -> None:
         """A certificate that leads to nobody whom we know is refused, unless everything is believed."""
-        with self.assertRaises(CannotConnect) as caught:
+        with self.assertRaises(NetworkError) as caught:
             await self.connectTLS(lambda sock: sock.recv(1), ClientTLS())
         self.assertIn("TLS: certificate: ", str(caught.exception))
         stream = await self.connectTLS(lambda sock: sock.send(b"data"), ClientTLS(isInsecure=True))
@@ -297,7 +299,7 @@ class TLSTests(PeerTestCase):
     async def test_wrongName(self) -> None:
         """So is one for somebody else."""
         options = ClientTLS(self.options.authority, serverName="other.example")
-        with self.assertRaises(CannotConnect) as caught:
+        with self.assertRaises(NetworkError) as caught:
             await self.connectTLS(lambda sock: sock.recv(1), options)
         self.assertIn("other.example", str(caught.exception))
 
@@ -305,9 +307,9 @@ class TLSTests(PeerTestCase):
         """Who ends the handshake without a word is named."""
         from twisted.internet import reactor
 
-        for serve, end in ((lambda sock: sock.recv(1 << 16), "FIN"), (readAndReset, "RST")):
+        for serve, end in ((lambda sock: sock.recv(1 << 16), "FIN"), (readAndReset, "reset")):
             target = parseTarget(f"tls://{self.start(serve)}", self.options)
-            with self.assertRaises(CannotConnect) as caught:
+            with self.assertRaises(NetworkError) as caught:
                 await connect(reactor, target)
             self.assertEqual(str(caught.exception), f"TLS: {end} in the handshake")
 
@@ -349,6 +351,6 @@ class RefusedTests(PeerTestCase):
         from twisted.internet import reactor
 
         target: Any = parseTarget(f"ssl:{self.start(receiveAll)}")
-        with self.assertRaises(CannotConnect) as caught:
+        with self.assertRaises(NetworkError) as caught:
             await connect(reactor, target)
         self.assertIn("tls://HOST:PORT", str(caught.exception))

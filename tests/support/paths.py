@@ -13,11 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.net.datagrams import Source
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.waits import pause
-from echo_app.probe.net.wire import End
 from echo_app.targets import Target
 
 T = TypeVar("T")
+
+FIN = Reason(ErrorKind.FIN)
 
 TCP = Target("192.0.2.1:7", "tcp", "192.0.2.1", 7)
 UDP = Target("udp://192.0.2.1:7", "udp", "192.0.2.1", 7)
@@ -97,7 +99,7 @@ class StreamPath:
     """
 
     idle: float | None = None
-    end: End | None = End.FIN
+    end: Reason | None = FIN
     isTold: bool = True
     isMute: bool = False
     greeting: bytes = b""
@@ -112,7 +114,7 @@ class FakeStream:
         self._path = path
         self._moved = clock.seconds()
         self._unread = bytearray(path.greeting)
-        self.end: End | None = None
+        self.end: Reason | None = None
         self.isClosed = False
 
     def write(self, data: bytes) -> None:

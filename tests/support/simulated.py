@@ -10,6 +10,7 @@ from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.dial import Address, Dial
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, OUT, Loop
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import Target
@@ -160,7 +161,7 @@ class FakeServer:
         self.answering = answering
         self.edit = edit
         self.takes = takes
-        self.error = ""
+        self.error: ErrorKind | None = None
         self.dials: list[float] = []
 
     def dial(self, loop: Loop) -> Dial:
@@ -177,14 +178,14 @@ class FakeDial:
         self._error = server.error
         self._isOver = False
 
-    def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
+    def start(self, connected: Callable[[Channel], object], failed: Callable[[Reason], object]) -> None:
         """Comes to its end after a while."""
         self._failed = failed
         loop = self._server.loop
 
         def end(moment: float) -> None:
             if not self._isOver and self._error:
-                failed(self._error)
+                failed(Reason(self._error))
             elif not self._isOver:
                 connected(FakeChannel(loop, self._server.answering, self._server.edit))
 
@@ -197,7 +198,7 @@ class FakeDial:
     def giveUp(self) -> None:
         """Was not answered."""
         self.close()
-        self._failed("no answer")
+        self._failed(Reason(ErrorKind.CONNECT_TIMED_OUT))
 
 
 class SimulatedLoad:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from echo_app.probe.checks.check import Context, lackOfDescriptors
 from echo_app.probe.checks.findings import Cost, Result, passed, warned
-from echo_app.probe.net.stream import SILENCE, CannotConnect
+from echo_app.probe.net.errors import NetworkError, Reason, timedOut
+from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together
 from echo_app.probe.results.statistics import interval, milliseconds
 
@@ -45,17 +46,17 @@ class Attempt:
 
     :param seconds: until it was there; over TLS with its handshake.
     :param isRetransmitted: something was sent again until then; over TCP, a SYN.
-    :param failure: why it did not come, or that it was not answered; empty if all was well.
+    :param failure: why it did not come, or was not answered; None if all was well.
     """
 
     seconds: float
     isRetransmitted: bool = False
-    failure: str = ""
+    failure: Reason | None = None
 
     @property
     def isSilent(self) -> bool:
         """Says whether it took a whole time-out."""
-        return "no answer" in self.failure
+        return self.failure is not None and self.failure.kind.isTimeOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Series:
         return [attempt for attempts in self.rounds for attempt in attempts]
 
     @property
-    def failures(self) -> list[str]:
+    def failures(self) -> list[Reason]:
         """The reasons of those that failed."""
         return [attempt.failure for attempt in self.attempts if attempt.failure]
 
@@ -215,16 +216,14 @@ async def _attempt(context: Context) -> Attempt:
     start = context.reactor.seconds()
     try:
         stream = await context.connect()
-    except CannotConnect as error:
-        return Attempt(context.reactor.seconds() - start, False, str(error))
+    except NetworkError as error:
+        return Attempt(context.reactor.seconds() - start, False, error.reason)
     seconds = context.reactor.seconds() - start
     try:
         isRetransmitted = retransmitsOf(stream.sock) > 0
         stream.write(b"?")
-        failure = ""
-        if not await stream.receive(1, SILENCE):
-            failure = "no answer" if stream.end is None else f"{stream.end.value} instead of an answer"
-        return Attempt(seconds, isRetransmitted, failure)
+        isAnswered = bool(await stream.receive(1, SILENCE))
+        return Attempt(seconds, isRetransmitted, None if isAnswered else stream.end or timedOut(SILENCE))
     finally:
         await stream.close()
 

@@ -19,7 +19,7 @@ from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.reach import Connect, Resolve
 from echo_app.probe.checks.smallwrites import SmallWrites
 from echo_app.probe.checks.udp import UDP
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.waits import NothingCame, within
 
 # All checks, in the order in which they run: those that cost little, and those whose failure ends the others,
@@ -71,7 +71,7 @@ async def _run(check: Check, context: Context) -> Result:
     limit = check.cost(context).seconds * EXCESS + GRACE
     try:
         return await within(context.reactor, limit, Deferred.fromCoroutine(check.run(context)))
-    except CannotConnect as error:
+    except NetworkError as error:
         return failed(check.name, f"no connection: {error}", "Some connections are not made.")
     except NothingCame:
         return warned(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, Status, passed
+from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
-from echo_app.probe.net.wire import End
 from echo_app.probe.results.difference import StreamDifference, firstDifference
 
 # Tries: in many servers the fault is a race, so that one try is not enough. Every other try has the larger
@@ -24,7 +24,7 @@ ENOUGH = 2
 # Seconds after which no more tries begin, on a slow path; one of each size is always made.
 BUDGET = 15.0
 
-ORDERLY = (End.FIN, End.CLOSE_NOTIFY, End.TRUNCATED)
+ORDERLY = (ErrorKind.FIN, ErrorKind.CLOSE_NOTIFY, ErrorKind.TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Try:
 
     sent: int
     came: int
-    end: End | None
+    end: Reason | None
     found: StreamDifference | None = None
 
     @property
@@ -48,14 +48,13 @@ class Try:
         isWhole = self.came == self.sent
         if self.end is None:
             return "no end" if isWhole else "silence"
-        if self.end in ORDERLY:
+        if self.end.kind in ORDERLY:
             return "" if isWhole else "truncation" if self.came else "immediate close"
         return "reset"
 
     def __str__(self) -> str:
-        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
         what = str(self.found or f"{self.came} of {self.sent} B back")
-        return f"{what}, then {then}"
+        return f"{what}, then {self.end or timedOut(SILENCE)}"
 
 
 _MEANINGS = {

@@ -12,8 +12,8 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, warned
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.probe.net.wire import End
 from echo_app.targets import isLiteral
 from echo_app.text import quoted
 
@@ -56,8 +56,8 @@ class Agreement:
         )
 
 
-def judge(agreement: Agreement, name: str, ends: Sequence[End | None], now: datetime) -> Result:
-    """Judges an agreement, its certificate, and the ends of connections.
+def judge(agreement: Agreement, name: str, ends: Sequence[Reason | None], now: datetime) -> Result:
+    """Returns what that means.
 
     :param name: the name that the certificate must have.
     :param ends: of connections that were idle before their end.
@@ -79,7 +79,7 @@ def judge(agreement: Agreement, name: str, ends: Sequence[End | None], now: date
         "from": certificate.not_valid_before_utc.isoformat(),
         "until": until.isoformat(),
         "names": names,
-        "ends": [end and end.value for end in ends],
+        "ends": [end and str(end) for end in ends],
     }
     for problem, meaning in (certificateProblem(certificate, name, now), endProblem(ends)):
         if problem:
@@ -105,17 +105,17 @@ def certificateProblem(certificate: x509.Certificate, name: str, now: datetime) 
     return "", ""
 
 
-def endProblem(ends: Sequence[End | None]) -> tuple[str, str]:
-    """Returns the fault of the ends of connections, and its meaning; empty texts if there is none.
+def endProblem(ends: Sequence[Reason | None]) -> tuple[str, str]:
+    """Returns what is wrong with the ends of connections, and what it means; empty texts if nothing is.
 
     One FIN without ``close_notify`` is enough, as only software makes it. A reset, or no end, may be an
     accident, unless every connection has it.
     """
-    if End.TRUNCATED in ends:
-        return "FIN without close_notify", AMBIGUOUS
-    if ends and End.CLOSE_NOTIFY not in ends:
-        last = ends[-1]
-        return f"no close_notify, but {last.value if last is not None else 'no end'}", AMBIGUOUS
+    seen = {end.kind if end else ErrorKind.NO_END: end for end in ends}
+    if ErrorKind.TRUNCATED in seen:
+        return str(ErrorKind.TRUNCATED), AMBIGUOUS
+    if ends and ErrorKind.CLOSE_NOTIFY not in seen:
+        return f"no close_notify, but {ends[-1] or ErrorKind.NO_END}", AMBIGUOUS
     return "", ""
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed
+from echo_app.probe.net.errors import Reason, timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.probe.net.wire import CHUNK, End
+from echo_app.probe.net.wire import CHUNK
 from echo_app.probe.results.difference import StreamDifference, firstDifference
 from echo_app.text import binarySize, quoted
 
@@ -44,10 +45,10 @@ class Shortfall:
 
     came: int
     sent: int
-    end: End | None
+    end: Reason | None
 
     def __str__(self) -> str:
-        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
+        then = self.end or timedOut(SILENCE)
         return f"{self.came or 'nothing'} of {self.sent} B came back, then {then}"
 
 
@@ -183,7 +184,7 @@ def judge(found: StreamDifference | Shortfall, before: int) -> Result:
 
 def _judgeShortfall(found: Shortfall) -> Result:
     meaning = "Part of what is sent never arrives." if found.came else "Nothing here sends back what it gets."
-    details = {"came": found.came, "sent": found.sent, "end": found.end and found.end.name}
+    details = {"came": found.came, "sent": found.sent, "end": found.end and str(found.end)}
     return failed(Identity.name, str(found), meaning, isFinal=not found.came, **details)
 
 

@@ -15,9 +15,9 @@ from itertools import pairwise
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped, warned
+from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import together
-from echo_app.probe.net.wire import End
 
 # Ages of the ladder, in seconds: around what is usual in firewalls, load balancers and NATs (30, 60, 120, 240
 # and 300 s, 350 s in a large cloud, 400, 600 s), up to a quarter of an hour.
@@ -39,7 +39,7 @@ class Fate(Enum):
 
     ALIVE = "alive"
     ENDED = "closed (FIN)"
-    RESET = "reset (RST)"
+    RESET = "reset"
     FORGOTTEN = "reset when spoken to"
     REFUSED = "closed when spoken to"
     SILENT = "silently gone"
@@ -226,11 +226,12 @@ async def _rung(context: Context, age: float, timeout: float) -> Rung:
         if chatter:
             return Rung(age, Fate.CHATTY, at)
         if stream.end is not None:
-            return Rung(age, Fate.RESET if stream.end is End.RST else Fate.ENDED, at)
+            return Rung(age, Fate.RESET if stream.end.kind is ErrorKind.RESET else Fate.ENDED, at)
         if await _isAnswered(context, stream, timeout):
             return Rung(age, Fate.ALIVE, at)
-        ends = {None: Fate.SILENT, End.RST: Fate.FORGOTTEN}
-        return Rung(age, ends.get(stream.end, Fate.REFUSED), at)
+        if stream.end is None:
+            return Rung(age, Fate.SILENT, at)
+        return Rung(age, Fate.FORGOTTEN if stream.end.kind is ErrorKind.RESET else Fate.REFUSED, at)
     finally:
         await stream.abort()
 

@@ -12,6 +12,7 @@ from typing import Any
 from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
+from echo_app.probe.net.errors import timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import StreamDifference
@@ -115,7 +116,7 @@ def judge(filled: Filled, found: StreamDifference | Shortfall | None) -> Result:
     }
     name = LateReader.name
     if isinstance(found, Shortfall):
-        then = f"nothing for {SILENCE:g} s" if found.end is None else found.end.value
+        then = found.end or timedOut(SILENCE)
         seen = f"{binarySize(found.came)} of {binarySize(found.sent)} came back to a late reader, then {then}"
         loss = "loses data" if found.end else "waits for ever, and so does the far end"
         return failed(name, seen, f"A peer that pauses before it reads {loss}.", **details)

@@ -11,7 +11,7 @@ from typing import Any
 from echo_app.probe.checks.check import Context, lackOfDescriptors
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import ErrorKind, NetworkError
 from echo_app.probe.results.statistics import interval, spread
 from echo_app.targets import Target
 
@@ -140,8 +140,8 @@ def describe(seen: Seen) -> str:
     parts = [spread(times)] if times else []
     parts.append(f"{lost} of {sent} lost")
     for word, count in (
-        ("doubled", sum(exchange.duplicates for exchange in seen.rounds)),
-        ("out of order", sum(exchange.reordered for exchange in seen.rounds)),
+        ("duplicate", sum(exchange.duplicates for exchange in seen.rounds)),
+        ("reordered", sum(exchange.reordered for exchange in seen.rounds)),
     ):
         if count:
             parts.append(f"{count} {word}")
@@ -194,7 +194,7 @@ class UDP:
                 source.open()
                 opened.append(source)
             return await self._examine(context, opened)
-        except CannotConnect as error:
+        except NetworkError as error:
             return failed(self.name, f"nothing can be sent: {error}", SILENT)
         finally:
             for source in opened:
@@ -206,8 +206,8 @@ class UDP:
         if not heard and any(each.strange for each in byPort[0]):
             return judge(Seen((), others=byPort[0]))
         if not heard:
-            refused = ": refused" if any(source.refusals for source in sources) else ""
-            return failed(self.name, f"no answer to {len(sources) * PER_PORT} datagrams{refused}", SILENT)
+            refused = f": {ErrorKind.REFUSED}" if any(source.refusals for source in sources) else ""
+            return failed(self.name, f"all {len(sources) * PER_PORT} datagrams lost{refused}", SILENT)
         rounds = await self._rounds(context, heard[0])
         largest, exchanges = await self._sizes(context, heard[0])
         if len(heard) < len(sources):

@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from echo_app.probe.checks.findings import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.net.stream import CannotConnect, Stream, connect
+from echo_app.probe.net.errors import ErrorKind, NetworkError, reasonOf, timedOut
+from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
 from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
@@ -69,10 +70,10 @@ class PingStatistics:
 
     def lines(self, target: Target) -> list[str]:
         """Returns the lines of a summary."""
-        missing = "timed out" if target.isStream else "lost"
+        missing = ErrorKind.TIMED_OUT if target.isStream else ErrorKind.LOST
         counts = [f"{self.sent} sent", f"{len(self.times)} answered", f"{self.unanswered} {missing}"]
-        counts += [f"{self.corrupt} corrupt", f"{self.reordered} reordered"]
-        counts += [f"{self.duplicated} duplicated"] if self.duplicated else []
+        counts += [f"{self.corrupt} {ErrorKind.CORRUPT}", f"{self.reordered} reordered"]
+        counts += [f"{self.duplicated} {ErrorKind.DUPLICATE}"] if self.duplicated else []
         said = [f"--- {target}", ", ".join(counts)]
         if self.times:
             least, most = min(self.times), max(self.times)
@@ -153,7 +154,7 @@ class StreamPing(Ping):
                 stream = self._stream = self._stream or await connect(
                     self._reactor, self._target, self._pings.wait
                 )
-            except CannotConnect as error:
+            except NetworkError as error:
                 self._missed(number, f"no connection: {error}")
                 continue
             data = self._random.randbytes(self._pings.size)
@@ -176,9 +177,7 @@ class StreamPing(Ping):
                 self.statistics.corrupt += 1
                 self._say(f"{self._target}: number {number}: {found}")
             else:
-                self._missed(
-                    number, stream.end.value if stream.end else f"nothing for {self._pings.wait:g} s"
-                )
+                self._missed(number, str(stream.end or timedOut(self._pings.wait)))
             self._stream = None
             await stream.abort()
 
@@ -195,7 +194,7 @@ class DatagramPing(Ping, DatagramProtocol):
         self._last = 0
         addresses = await addressesOf(self._reactor, self._target.host)
         if not addresses:
-            self._say(f"{self._target}: the name does not resolve")
+            self._say(f"{self._target}: {ErrorKind.UNRESOLVED}")
             return
         self._address = addresses[0]
         try:
@@ -219,7 +218,7 @@ class DatagramPing(Ping, DatagramProtocol):
                     self._open()
                 self.transport.write(data)
             except (OSError, MessageLengthError) as error:
-                self._say(f"{self._target}: number {number}: not sent: {error}")
+                self._say(f"{self._target}: number {number}: not sent: {reasonOf(error)}")
         deadline = self._reactor.seconds() + self._pings.wait
         while self._waiting and self._reactor.seconds() < deadline:
             await pause(self._reactor, min(_LOOK, self._pings.wait))
@@ -229,7 +228,7 @@ class DatagramPing(Ping, DatagramProtocol):
         tooLate = self._reactor.seconds() - self._pings.wait
         for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
             del self._waiting[number]
-            self._missed(number, f"nothing for {self._pings.wait:g} s")
+            self._missed(number, str(ErrorKind.LOST))
 
     def _open(self) -> None:
         """Opens a port; the reactor closes it when an ICMP message comes."""
@@ -239,7 +238,7 @@ class DatagramPing(Ping, DatagramProtocol):
     def stopProtocol(self) -> None:
         """Reports a refusal, when an ICMP message has closed the port (RFC 792: port unreachable)."""
         if not self._isDone:
-            self._say(f"{self._target}: refused")
+            self._say(f"{self._target}: {ErrorKind.REFUSED}")
 
     def datagramReceived(self, data: bytes, address: Any) -> None:
         """Compares an answer with its ping."""

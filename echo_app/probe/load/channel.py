@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import ssl
 from contextlib import suppress
 from typing import Protocol
 
 from echo_app.probe.load.pattern import CHUNK
-from echo_app.probe.net.tls import handshakeReason
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 
 # Bytes of a record (RFC 8446, section 5.1).
 _RECORD = 1 << 14
-
-_KINDS = {
-    errno.ECONNREFUSED: "refused",
-    errno.ECONNRESET: "reset",
-    errno.EPIPE: "reset",
-    errno.ENOTCONN: "reset",
-    errno.ETIMEDOUT: "no answer",
-    errno.EHOSTUNREACH: "no route",
-    errno.ENETUNREACH: "no route",
-    errno.EADDRNOTAVAIL: "no local port is free",
-    # connect(2) to a UNIX socket.
-    errno.EAGAIN: "backlog full",
-    errno.ENOENT: "no such socket",
-}
-
-
-class Truncated(OSError):
-    """TLS was ended by FIN alone, as anybody on the way can do it."""
-
-
-def kindOf(error: OSError) -> str:
-    """Returns what an error is counted as."""
-    if isinstance(error, Truncated):
-        return "FIN without close_notify"
-    if isinstance(error, ssl.SSLError):
-        return handshakeReason(error)
-    number = error.errno or 0
-    return _KINDS.get(number) or (os.strerror(number).lower() if number else str(error))
 
 
 class Channel(Protocol):
@@ -121,7 +91,7 @@ class Encrypted:
                     parts.append(part)
             except ssl.SSLEOFError:
                 if not parts:
-                    raise Truncated from None
+                    raise NetworkError(Reason(ErrorKind.TRUNCATED)) from None
         data = b"".join(parts)
         if not data and not self._isEnded():
             raise BlockingIOError

@@ -17,11 +17,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN
 from echo_app.probe.load.schedule import scheduleOf, sizesOf
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 
 if TYPE_CHECKING:
     from echo_app.probe.load.generator import LoadGenerator
@@ -61,7 +62,7 @@ class Connection(ABC):
         self._channel: Channel | None = None
         self._dial: Dial | None = None
         self._pause = 0.0
-        self._why = "not sent in time"
+        self._why = Reason(ErrorKind.NOT_SENT)
         self._left = NEVER
         self._ended = NEVER
         self._hasPaused = False
@@ -75,16 +76,16 @@ class Connection(ABC):
         try:
             self._dial = self._generator.address.dial(self._loop)
         except OSError as error:
-            kind = kindOf(error)
+            reason = reasonOf(error)
             # Not now: another one would be opened in this call, and another one in that.
-            self._loop.at(self._began, lambda moment: self._failedToOpen(kind))
+            self._loop.at(self._began, lambda moment: self._failedToOpen(reason))
         else:
             self._dial.start(self._opened, self._failedToOpen)
 
-    def _failedToOpen(self, kind: str) -> None:
+    def _failedToOpen(self, reason: Reason) -> None:
         self._dial = None
-        self._why = kind
-        self._generator.connectFailed(self, kind)
+        self._why = reason
+        self._generator.connectFailed(self, reason)
 
     def _opened(self, channel: Channel) -> None:
         now = self._clock()
@@ -93,7 +94,7 @@ class Connection(ABC):
         self._fd = channel.sock.fileno()
         self._left = self._perConnection
         self._ended = NEVER
-        self._why = "not sent in time"
+        self._why = Reason(ErrorKind.NOT_SENT)
         self._use(channel)
         self._loop.watch(self._fd, IN, self._ready)
         self._generator.connected(self, now - self._began)
@@ -108,13 +109,13 @@ class Connection(ABC):
         if moment < self._ledger.end or self.isBehind(self._ledger.end):
             self.open()
 
-    def fail(self, kind: str) -> None:
+    def fail(self, reason: Reason) -> None:
         """Ends the connection, and makes another one. All messages under way have failed."""
         self._close()
-        self._why = kind
+        self._why = reason
         if not self._underWay:
-            self._ledger.second(self._clock()).errors[kind] += 1
-        self._failAll(kind)
+            self._ledger.second(self._clock()).errors[reason] += 1
+        self._failAll(reason)
         self.openLater()
 
     def _close(self) -> None:
@@ -130,7 +131,7 @@ class Connection(ABC):
             try:
                 self._channel.halfClose()
             except OSError as error:
-                self.fail(kindOf(error))
+                self.fail(reasonOf(error))
 
     def _name(self) -> str:
         """Says which connection this is."""
@@ -219,7 +220,7 @@ class Connection(ABC):
         if self._dial is not None and self._began <= old:
             self._dial.giveUp()
         if self._channel is not None and self._ended <= old:
-            self.fail("no FIN")
+            self.fail(Reason(ErrorKind.NO_END))
         self._giveUp(old)
         while self.isBehind(self._ledger.end) and self._due <= old:
             self._ledger.second(self._due).giveUp(self._why)
@@ -267,7 +268,7 @@ class Connection(ABC):
         """Sends messages under way that are not sent yet, as far as the kernel takes them."""
 
     @abstractmethod
-    def _failAll(self, kind: str) -> None:
+    def _failAll(self, reason: Reason) -> None:
         """Counts all messages under way as failed."""
 
     @abstractmethod

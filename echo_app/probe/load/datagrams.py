@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.connection import Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class DatagramConnection(Connection):
             self._loop.change(self._fd, IN | OUT, self._ready)
         except OSError as error:
             self._held = b""
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
         else:
             self._held = b""
 
@@ -86,7 +87,7 @@ class DatagramConnection(Connection):
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
             return
         number = int.from_bytes(data[:HEADER], "big")
         message = self._underWay.pop(number, None)
@@ -98,7 +99,7 @@ class DatagramConnection(Connection):
         expected = datagramOf(number, size)
         if data != expected:
             self._differ(number, data, expected)
-            second.fail("corrupt")
+            second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
             self._pause = 0.0
@@ -114,12 +115,12 @@ class DatagramConnection(Connection):
 
     def _judge(self, number: int, data: bytes) -> None:
         """Counts an answer to no datagram that is under way."""
-        kind = "duplicate"
+        kind = ErrorKind.DUPLICATE
         if not self._first <= number < self._next or len(data) < HEADER:
-            kind = "corrupt"
+            kind = ErrorKind.CORRUPT
             self._ledger.differ(f"{len(data)} bytes came that answer no datagram of {self._name()}")
         if number not in self._lost:
-            self._ledger.second(self._clock()).errors[kind] += 1
+            self._ledger.second(self._clock()).errors[Reason(kind)] += 1
 
     def _differ(self, number: int, data: bytes, expected: bytes) -> None:
         if len(data) == len(expected):
@@ -133,9 +134,9 @@ class DatagramConnection(Connection):
         self._close()
         self._openAgain(self._clock())
 
-    def _failAll(self, kind: str) -> None:
+    def _failAll(self, reason: Reason) -> None:
         for _, _, second, _ in self._underWay.values():
-            second.fail(kind)
+            second.fail(reason)
         self._underWay.clear()
 
     def _giveUp(self, old: float) -> None:
@@ -143,7 +144,7 @@ class DatagramConnection(Connection):
         before = len(underWay)
         while underWay and self._oldest(0) <= old:
             number = next(iter(underWay))
-            underWay.pop(number)[2].fail("lost")
+            underWay.pop(number)[2].fail(Reason(ErrorKind.LOST))
             lost[number] = None
             if len(lost) > REMEMBERED:
                 del lost[next(iter(lost))]

@@ -7,8 +7,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from echo_app.probe.load.channel import Channel, Encrypted, Plain, kindOf
+from echo_app.probe.load.channel import Channel, Encrypted, Plain
 from echo_app.probe.load.loop import IN, OUT, Loop
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf, reasonOfNumber
 from echo_app.probe.net.tls import contextOf
 from echo_app.targets import BadTarget, Target
 
@@ -82,12 +83,13 @@ class Dial:
         self._loop = loop
         self._sock = sock
         self._address = address
+        self._isShaking = False
 
-    def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
+    def start(self, connected: Callable[[Channel], object], failed: Callable[[Reason], object]) -> None:
         """Waits for the end of the attempt.
 
         :param connected: is called with a channel.
-        :param failed: is called with the kind of error.
+        :param failed: is called with the reason.
         """
         self._connected = connected
         self._failed = failed
@@ -95,7 +97,7 @@ class Dial:
 
     def giveUp(self) -> None:
         """Ends the attempt as one that was not answered."""
-        self._fail("no answer")
+        self._fail(Reason(ErrorKind.TIMED_OUT))
 
     def close(self) -> None:
         """Ends the attempt without a call."""
@@ -105,7 +107,7 @@ class Dial:
     def _ready(self, event: int) -> None:
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._fail(kindOf(OSError(number, "")))
+            self._fail(reasonOfNumber(number))
             return
         try:
             self._sock.getpeername()
@@ -116,6 +118,7 @@ class Dial:
             self._succeed(Plain(self._sock))
             return
         self._tls = Encrypted(self._sock, self._address.context, self._address.target.serverName)
+        self._isShaking = True
         self._loop.change(self._sock.fileno(), IN, self._shake)
         self._shake(event)
 
@@ -125,10 +128,9 @@ class Dial:
         except BlockingIOError:
             return
         except ssl.SSLEOFError:
-            self._fail("TLS: FIN in the handshake")
+            self._fail(Reason(ErrorKind.FIN))
         except OSError as error:
-            kind = kindOf(error)
-            self._fail(kind if isinstance(error, ssl.SSLError) else f"TLS: {kind} in the handshake")
+            self._fail(reasonOf(error))
         else:
             self._succeed(self._tls)
 
@@ -136,6 +138,6 @@ class Dial:
         self._loop.forget(self._sock.fileno())
         self._connected(channel)
 
-    def _fail(self, kind: str) -> None:
+    def _fail(self, reason: Reason) -> None:
         self.close()
-        self._failed(kind)
+        self._failed(reason.inHandshake if self._isShaking else reason.whileConnecting)

@@ -12,6 +12,7 @@ from echo_app.probe.load.dial import Address
 from echo_app.probe.load.ledger import Ledger, Second
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.load.stream import StreamConnection
+from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.results import LoadSettings
 
 # Connections that are opened together at the beginning: fewer than any listening queue holds.
@@ -73,10 +74,10 @@ class LoadGenerator:
         second.connects.record(seconds)
         self._tried(connection)
 
-    def connectFailed(self, connection: Connection, kind: str) -> None:
+    def connectFailed(self, connection: Connection, reason: Reason) -> None:
         """Counts a connection that has failed to open."""
         second = self._connecting or self.ledger.second(self.loop.clock())
-        second.errors[kind] += 1
+        second.errors[reason] += 1
         if self._connecting is None:
             connection.openLater()
         else:
@@ -93,7 +94,7 @@ class LoadGenerator:
         # The connection that was opened here may have failed at once, and may have been the last.
         if not self._untried and self._connecting is not None:
             made, self._connecting = self._connecting, None
-            self._allTried("".join(made.connects.encoded()), dict(made.errors))
+            self._allTried("".join(made.connects.encoded()), made.errorTexts())
 
     def _allTried(self, connects: str, errors: dict[str, int]) -> None:
         failed, self._failed = self._failed, []

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
+from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import DIFFERENCES
 
@@ -62,7 +63,7 @@ class Second:
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
         self.latency, self.lateness, self.connects = Times(), Times(), Times()
-        self.errors: Counter[str] = Counter()
+        self.errors: Counter[Reason] = Counter()
 
     def ask(self) -> None:
         """Counts a message that is sent."""
@@ -77,21 +78,25 @@ class Second:
         self.bytes += size
         self.latency.record(seconds)
 
-    def fail(self, kind: str) -> None:
+    def fail(self, reason: Reason) -> None:
         """Counts a message that was sent and has failed."""
         self.pending -= 1
-        self.errors[kind] += 1
+        self.errors[reason] += 1
 
-    def giveUp(self, kind: str) -> None:
+    def giveUp(self, reason: Reason) -> None:
         """Counts a message that was due and was never sent."""
         self.due += 1
-        self.errors[kind] += 1
+        self.errors[reason] += 1
+
+    def errorTexts(self) -> dict[str, int]:
+        """Returns the errors by their texts, for JSON."""
+        return {str(reason): count for reason, count in self.errors.items()}
 
     def data(self) -> Iterator[dict[str, Any]]:
         """Returns the second for JSON, in steps: yields dictionaries, whose union it is."""
         yield {
             **{name: getattr(self, name) for name in ("due", "sent", "answered", "bytes")},
-            "errors": dict(self.errors),
+            "errors": self.errorTexts(),
         }
         for name in ("latency", "lateness", "connects"):
             for encoded in getattr(self, name).encoded():

@@ -34,10 +34,10 @@ SLOWEST = 50
 def shares(settings: LoadSettings) -> list[LoadSettings]:
     """Returns the settings of each worker: an equal share of the connections, and of the rate."""
     each, more = divmod(settings.connections, settings.processes)
-    return [_share(settings, each + (index < more)) for index in range(settings.processes)]
+    return [_generator(settings, each + (index < more)) for index in range(settings.processes)]
 
 
-def _share(settings: LoadSettings, connections: int) -> LoadSettings:
+def _generator(settings: LoadSettings, connections: int) -> LoadSettings:
     rate = settings.rate and settings.rate * connections / settings.connections
     return replace(settings, connections=connections, rate=rate)
 

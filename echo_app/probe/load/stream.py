@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class StreamConnection(Connection):
         except BlockingIOError:
             self._watch(isFull=True)
         except OSError as error:
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
         else:
             if self._isFull:
                 self._watch(isFull=False)
@@ -69,7 +70,7 @@ class StreamConnection(Connection):
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
             return
         start = (self._place + self._received) % PERIOD
         received = self._received + len(data)
@@ -102,7 +103,7 @@ class StreamConnection(Connection):
         else:
             surplus = self._received + len(data) - self._sent
             self._ledger.differ(f"{surplus} bytes too many came after byte {self._sent} of {self._name()}")
-            self.fail("surplus")
+            self.fail(Reason(ErrorKind.SURPLUS))
 
     def _differ(self, got: int, right: int, position: int) -> None:
         if position >= self._queued:
@@ -113,23 +114,23 @@ class StreamConnection(Connection):
             message = self._answered + len(ahead)
             what = f"message {message}, byte {position - begin}: {got:#04x} came, {right:#04x} was sent"
         self._ledger.differ(f"{what} (byte {position} of {self._name()})")
-        self.fail("corrupt")
+        self.fail(Reason(ErrorKind.CORRUPT))
 
     def _endCame(self) -> None:
         if self._ended == NEVER or self._underWay:
-            self.fail("FIN")
+            self.fail(Reason(ErrorKind.FIN))
             return
         self._close()
         self._openAgain(self._clock())
 
-    def _failAll(self, kind: str) -> None:
+    def _failAll(self, reason: Reason) -> None:
         for _, _, _, second, _ in self._underWay:
-            second.fail(kind)
+            second.fail(reason)
         self._underWay.clear()
 
     def _giveUp(self, old: float) -> None:
         if self._underWay and self._underWay[0][2] <= old:
-            self.fail("timed out")
+            self.fail(Reason(ErrorKind.TIMED_OUT))
 
     def _oldest(self, now: float) -> float:
         return self._underWay[0][2] if self._underWay else now

@@ -36,6 +36,7 @@ from typing import Any
 from echo_app.probe.load.dial import Address
 from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, Loop, wakeExactly
+from echo_app.probe.net.errors import reasonOf
 from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import BadTarget, ClientTLS, parseTarget
 
@@ -102,8 +103,8 @@ def addressOf(target: str, tls: ClientTLS) -> Address | None:
     """Returns the address of a target; None, after a report, where there is none."""
     try:
         return Address(parseTarget(target, tls))
-    except socket.gaierror:
-        say({"failed": "the name does not resolve"})
+    except socket.gaierror as error:
+        say({"failed": str(reasonOf(error))})
     except BadTarget as error:
         say({"failed": str(error)})
     except OSError as error:

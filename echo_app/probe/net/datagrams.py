@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import NetworkError, reasonOf
 from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
 
@@ -124,7 +124,7 @@ class Source:
     def open(self) -> None:
         """Opens the socket.
 
-        :raise CannotConnect: where there is no way to the target.
+        :raise NetworkError: where there is no way to the target.
         """
         family = socket.AF_INET6 if ":" in self._target.host else socket.AF_INET
         with ExitStack() as stack:
@@ -134,7 +134,7 @@ class Source:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
                 sock.connect((self._target.host, self._target.port))
             except OSError as error:
-                raise CannotConnect(error.strerror) from error
+                raise NetworkError(reasonOf(error)) from error
             stack.pop_all()
         self._sock = sock
         self._reactor.addReader(self)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import (
-    ConnectError,
-    ConnectingCancelledError,
-    ConnectionRefusedError,
-    DNSLookupError,
-    NoRouteError,
-    TimeoutError,
-    UserError,
-)
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
-from echo_app.probe.net.tls import TLSWire, contextOf, handshakeReason
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
+from echo_app.probe.net.tls import TLSWire, contextOf
 from echo_app.probe.net.waits import NothingCame, pause, within
-from echo_app.probe.net.wire import CHUNK, End, Wire, WireProtocol
+from echo_app.probe.net.wire import CHUNK, Wire, WireProtocol
 from echo_app.targets import Target
 
 # Seconds until a connection must be there: four SYNs (RFC 6298: at 0, 1, 3 and 7 s) are tried by then.
@@ -31,9 +23,9 @@ CONNECT_TIMEOUT = 10.0
 # Linux and others wait at first for a lost segment, or 25 times the longest round trip on earth.
 SILENCE = 10.0
 
-
-class CannotConnect(Exception):
-    """There is no connection; the text says why, in a few words."""
+_NO_SOCKET = Reason(
+    ErrorKind.OTHER, "such an endpoint has no socket of its own; TLS is written tls://HOST:PORT"
+)
 
 
 class Duplex(Protocol):
@@ -44,7 +36,7 @@ class Duplex(Protocol):
         """The socket."""
 
     @property
-    def end(self) -> End | None:
+    def end(self) -> Reason | None:
         """The end of the peer's side."""
 
     @property
@@ -98,7 +90,7 @@ class Stream:
         return self._duplex.tls if isinstance(self._duplex, TLSWire) else None
 
     @property
-    def end(self) -> End | None:
+    def end(self) -> Reason | None:
         """The end of the peer's side; None while it is open, as far as it was read."""
         return self._duplex.end
 
@@ -179,7 +171,7 @@ async def connect(
 
     :param timeout: seconds for the connection, and as many for the handshake.
     :param bindAddress: our address, an IP literal; None is the kernel's choice.
-    :raise CannotConnect: when there is no connection.
+    :raise NetworkError: when there is no connection.
     """
     factory = Factory.forProtocol(lambda: WireProtocol(reactor))
     # The endpoint's own time-out is not the one that says so.
@@ -189,16 +181,16 @@ async def connect(
     except (CancelledError, ConnectingCancelledError):
         raise CancelledError from None
     except Exception as error:
-        raise CannotConnect(connectReason(error)) from error
+        raise NetworkError(reasonOf(error).whileConnecting) from error
     if protocol.wire is None:
         await protocol.gone
-        raise CannotConnect("such an endpoint has no socket of its own; TLS is written tls://HOST:PORT")
+        raise NetworkError(_NO_SOCKET)
     duplex: Duplex = protocol.wire
     try:
         # In this turn of the reactor the transport may still be told that its connection can be written to.
         await pause(reactor, 0)
         if protocol.gone.called:
-            raise CannotConnect("reset at once")
+            raise NetworkError(Reason(ErrorKind.RESET))
         if target.kind == "tls":
             duplex = await _encrypted(reactor, protocol.wire, target, timeout)
     except BaseException:
@@ -211,27 +203,6 @@ async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -
     tls = TLSWire(wire, contextOf(target.tls), target.serverName)
     try:
         await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
-    except (NothingCame, OSError) as error:
-        reason = "TLS: no answer" if isinstance(error, NothingCame) else handshakeReason(error)
-        raise CannotConnect(reason) from error
+    except NothingCame as error:
+        raise NetworkError(reasonOf(error).inHandshake) from error
     return tls
-
-
-def connectReason(error: BaseException) -> str:
-    """Returns, in a few words, why there is no connection."""
-    if isinstance(error, NothingCame):
-        return f"no answer within {error.seconds:g} s"
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            return reason
-    number = error.osError if isinstance(error, ConnectError) else None
-    return os.strerror(number).lower() if isinstance(number, int) else str(error) or type(error).__name__
-
-
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (ConnectionRefusedError, "refused"),
-    (NoRouteError, "no route"),
-    (TimeoutError, "no answer"),
-    (DNSLookupError, "the name does not resolve"),
-    (UserError, "not an address to connect to"),
-)

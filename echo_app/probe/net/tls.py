@@ -9,7 +9,8 @@ from functools import lru_cache
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.net.wire import CHUNK, End, Wire
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
+from echo_app.probe.net.wire import CHUNK, Wire
 from echo_app.targets import ClientTLS
 
 
@@ -27,7 +28,7 @@ class TLSWire:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
         self._isLast = False
-        self.end: End | None = None
+        self.end: Reason | None = None
 
     @property
     def sock(self) -> socket.socket:
@@ -47,16 +48,17 @@ class TLSWire:
     async def shake(self) -> None:
         """Does the handshake.
 
-        :raise ssl.SSLError: when it fails.
-        :raise ConnectionError: when the peer ends it.
+        :raise NetworkError: when it fails, or the peer ends it.
         """
         while True:
             try:
                 self.tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
-                if not await self._feed():
-                    raise ConnectionError(f"{self._wire.end and self._wire.end.value}") from None
+                if not await self._feed() and self._wire.end is not None:
+                    raise NetworkError(self._wire.end.inHandshake) from None
+            except ssl.SSLError as error:
+                raise NetworkError(reasonOf(error)) from error
             else:
                 self._flush()
                 return
@@ -72,15 +74,16 @@ class TLSWire:
             except ssl.SSLWantReadError:
                 self._flush()
                 if not await self._feed():
-                    self.end = End.TRUNCATED if self._wire.end is End.FIN else self._wire.end
+                    fin = Reason(ErrorKind.FIN)
+                    self.end = Reason(ErrorKind.TRUNCATED) if self._wire.end == fin else self._wire.end
             except ssl.SSLZeroReturnError:
-                self.end = End.CLOSE_NOTIFY
-            except ssl.SSLError:
-                self.end = End.BROKEN
+                self.end = Reason(ErrorKind.CLOSE_NOTIFY)
+            except ssl.SSLError as error:
+                self.end = reasonOf(error)
             else:
                 if data:
                     return data
-                self.end = End.CLOSE_NOTIFY
+                self.end = Reason(ErrorKind.CLOSE_NOTIFY)
         return b""
 
     def write(self, data: bytes, last: bool = False) -> None:
@@ -137,12 +140,3 @@ def contextOf(options: ClientTLS) -> ssl.SSLContext:
     if options.protocols:
         context.set_alpn_protocols(list(options.protocols))
     return context
-
-
-def handshakeReason(error: BaseException) -> str:
-    """Returns, in a few words, why a handshake failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: certificate: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    return f"TLS: {error} in the handshake"

@@ -20,7 +20,7 @@ class NothingCame(Exception):
     """A wait has timed out."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"nothing within {seconds:g} s")
+        super().__init__(f"timed out after {seconds:g} s")
         self.seconds = seconds
 
 

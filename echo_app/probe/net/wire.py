@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,23 +17,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOfNumber
+
 # As much as one read takes at the most.
 CHUNK = 1 << 16
-
-
-class End(Enum):
-    """How the peer's side of a stream ended; the text is what is printed."""
-
-    FIN = "FIN"
-    RST = "RST"
-    TIMEOUT = "the kernel's time-out"
-    LOST = "a network error"
-    CLOSE_NOTIFY = "close_notify"
-    TRUNCATED = "FIN without close_notify"
-    BROKEN = "broken TLS"
-
-
-_ENDS = {0: End.FIN, errno.ECONNRESET: End.RST, errno.EPIPE: End.RST, errno.ETIMEDOUT: End.TIMEOUT}
 
 
 class WireProtocol(Protocol):
@@ -90,7 +76,7 @@ class Wire:
         self._isLast = False
         self._isLeft = False
         self._error = 0
-        self.end: End | None = None
+        self.end: Reason | None = None
         self.isCut = False
         transport.stopReading()
         self.sock: socket.socket = transport.getHandle()
@@ -164,7 +150,7 @@ class Wire:
             self._cut(error.errno)
             data = b""
         if not data:
-            self.end = _ENDS.get(self._error, End.LOST)
+            self.end = reasonOfNumber(self._error) if self._error else Reason(ErrorKind.FIN)
         self._answer(data)
 
     def doWrite(self) -> None:

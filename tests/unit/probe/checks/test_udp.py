@@ -106,7 +106,7 @@ class PathTests(SynchronousTestCase):
         for seed in range(10):
             result = examined(lossy(0.01, seed), isQuick=True)
             self.assertIs(result.status, Status.PASS, result.seen)
-            self.assertIn("out of order", result.seen)
+            self.assertIn("reordered", result.seen)
 
     def test_loss(self) -> None:
         """Loss of a twentieth is one, when it was seen in every round."""
@@ -146,7 +146,7 @@ class PathTests(SynchronousTestCase):
         """What comes twice is said."""
         result = examined(lambda source, data: [(0.002, data), (0.003, data)], isQuick=True)
         self.assertIs(result.status, Status.PASS)
-        self.assertIn("200 doubled", result.seen)
+        self.assertIn("200 duplicate", result.seen)
 
     def test_largest(self) -> None:
         """The largest datagram that comes back is found to the byte."""

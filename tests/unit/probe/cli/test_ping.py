@@ -32,7 +32,7 @@ class PingStatisticsTests(SynchronousTestCase):
         self.assertEqual(
             statistics.lines(DATAGRAMS)[1:],
             [
-                "2 sent, 1 answered, 1 lost, 0 corrupt, 0 reordered, 1 duplicated",
+                "2 sent, 1 answered, 1 lost, 0 corrupt, 0 reordered, 1 duplicate",
                 "min 1.00 ms, avg 1.00 ms, max 1.00 ms",
             ],
         )

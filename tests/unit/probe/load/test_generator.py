@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.loop import Loop
+from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.results.results import LoadSettings
 from tests.support.simulated import FakeServer, SimulatedLoad, SimulatedLoop
 
@@ -174,11 +175,11 @@ class OpenLoopTests(SynchronousTestCase):
         load = SimulatedLoad(server, openLoop(10.0, duration=10.0, wait=2.0))
 
         def down(moment: float) -> None:
-            server.error = "refused"
+            server.error = ErrorKind.REFUSED
             loop.opened[0].come(ConnectionResetError(104, ""), moment)
 
         def up(moment: float) -> None:
-            server.error = ""
+            server.error = None
 
         loop.at(1003.55, down)
         loop.at(1007.45, up)
@@ -239,7 +240,7 @@ class ClosedLoopTests(SynchronousTestCase):
         load.generator.connect()
         loop.at(1001.5, lambda moment: setattr(loop.opened[-1], "halfClose", lambda: None))
         loop.run()
-        self.assertEqual(load.errors(), {"no FIN": 1})
+        self.assertEqual(load.errors(), {"no end": 1})
 
     def test_fullSocket(self) -> None:
         """What the kernel does not take is sent when it does."""
@@ -267,13 +268,13 @@ class ReadyTests(SynchronousTestCase):
     def test_failed(self) -> None:
         """Where no connection can be made there is no load."""
         server = FakeServer(SimulatedLoop(), quick)
-        server.error = "refused"
+        server.error = ErrorKind.REFUSED
         self.assertEqual(loaded(server, settings(connections=3)).said, [{"failed": "refused"}])
 
     def test_noAnswer(self) -> None:
         """An attempt that is not answered in time is over."""
         server = FakeServer(loop := SimulatedLoop(), quick, takes=1000.0)
-        self.assertEqual(loaded(server, settings(wait=3.0)).said, [{"failed": "no answer"}])
+        self.assertEqual(loaded(server, settings(wait=3.0)).said, [{"failed": "connect timed out"}])
         self.assertApproximates(loop.now, 1003.0, 0.1)
 
     def test_some(self) -> None:
@@ -281,7 +282,7 @@ class ReadyTests(SynchronousTestCase):
 
         class HalfServer(FakeServer):
             def dial(self, loop: Loop) -> Dial:
-                self.error = "refused" if len(self.dials) % 2 else ""
+                self.error = ErrorKind.REFUSED if len(self.dials) % 2 else None
                 return super().dial(loop)
 
         server = HalfServer(SimulatedLoop(), quick)
@@ -301,10 +302,10 @@ class ReadyTests(SynchronousTestCase):
             isLast = False
 
             def next(self) -> None:
-                self.isLast, self.error = True, ""
+                self.isLast, self.error = True, None
 
         server = TwoServers(SimulatedLoop(), quick)
-        server.error = "refused"
+        server.error = ErrorKind.REFUSED
         load = loaded(server, openLoop(10.0, connections=3, duration=1.0))
         self.assertEqual(load.said[0]["ready"]["errors"], {})
         self.assertEqual(load.total("answered"), 10)

@@ -113,8 +113,8 @@ class StreamTests(SynchronousTestCase):
         for what, kind in (
             (b"", "FIN"),
             (ConnectionResetError(104, ""), "reset"),
-            (TimeoutError(110, ""), "no answer"),
-            (OSError(113, ""), "no route"),
+            (TimeoutError(110, ""), "timed out"),
+            (OSError(113, ""), "unreachable"),
             (OSError(5, ""), "input/output error"),
         ):
             server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.1)
