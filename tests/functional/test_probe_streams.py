@@ -288,6 +288,27 @@ class TLSTests(PeerTestCase):
         self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", Reason(ErrorKind.CLOSE_NOTIFY)))
         self.assertEqual(b"".join(seen), bytes(100_000))
 
+    async def test_unreadHalfClose(self) -> None:
+        """What had come before our close_notify, and was not read yet, is not lost."""
+
+        def serve(sock: ssl.SSLSocket) -> None:
+            sock.send(b"greeting")
+            sock.recv(1)
+            sock.unwrap()
+
+        stream = await self.connectTLS(serve)
+        self.assertEqual(await stream.receive(1), b"g")
+        stream.halfClose(b"?")
+        self.assertEqual(await stream.receiveAll(), b"reeting")
+        self.assertEqual(stream.end, Reason(ErrorKind.CLOSE_NOTIFY))
+
+    async def test_closedWhileRead(self) -> None:
+        """A read ends when the stream is closed here."""
+        stream = await self.connectTLS(lambda sock: sock.recv(1))
+        reading = Deferred.fromCoroutine(stream.read())
+        await stream.abort()
+        self.assertEqual(await reading, b"")
+
     async def test_unbelieved(self) -> None:
         """A certificate that leads to nobody whom we know is refused, unless everything is believed."""
         with self.assertRaises(NetworkError) as caught:
