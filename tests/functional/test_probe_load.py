@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,20 +174,26 @@ class CrookedTests(ServiceTestCase):
         said = load("127.0.0.1:{}".format(server.address("tcp")[1]), until)
         self.assertTrue({"FIN", "reset"} & set(errors(said)))
 
-    def test_truncated(self) -> None:
-        """FIN alone is no end of TLS."""
+    def test_endsOfTLS(self) -> None:
+        """FIN alone is no end of TLS; close_notify is one, and an error where answers are missing."""
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
 
-        def serve(sock: socket.socket) -> None:
+        def serve(sock: socket.socket, isSigned: bool) -> None:
             with context.wrap_socket(sock, server_side=True) as tls:
-                echo(tls, 300)
-                tls.recv(100)
+                try:
+                    echo(tls, 300)
+                    tls.recv(100)
+                finally:
+                    if isSigned:
+                        tls.unwrap()
 
-        said = load(f"tls://{self.peer(serve)}", failedAtLeast(1), ClientTLS(authority=authority.path))
-        self.assertEqual(set(errors(said)), {"FIN without close_notify"})
+        for isSigned, kind in ((False, "FIN without close_notify"), (True, "close_notify")):
+            target = f"tls://{self.peer(partial(serve, isSigned=isSigned))}"
+            said = load(target, failedAtLeast(1), ClientTLS(authority=authority.path))
+            self.assertEqual(set(errors(said)), {kind})
 
     def test_handshake(self) -> None:
         """Where the handshake ends there is no connection."""

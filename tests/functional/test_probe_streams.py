@@ -288,8 +288,29 @@ class TLSTests(PeerTestCase):
         self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", Reason(ErrorKind.CLOSE_NOTIFY)))
         self.assertEqual(b"".join(seen), bytes(100_000))
 
+    async def test_unreadHalfClose(self) -> None:
+        """Bytes that came before our close_notify, and were not read yet, are not lost."""
+
+        def serve(sock: ssl.SSLSocket) -> None:
+            sock.send(b"greeting")
+            sock.recv(1)
+            sock.unwrap()
+
+        stream = await self.connectTLS(serve)
+        self.assertEqual(await stream.receive(1), b"g")
+        stream.halfClose(b"?")
+        self.assertEqual(await stream.receiveAll(), b"reeting")
+        self.assertEqual(stream.end, Reason(ErrorKind.CLOSE_NOTIFY))
+
+    async def test_closedWhileRead(self) -> None:
+        """A read ends when the caller closes the stream."""
+        stream = await self.connectTLS(lambda sock: sock.recv(1))
+        reading = Deferred.fromCoroutine(stream.read())
+        await stream.abort()
+        self.assertEqual(await reading, b"")
+
     async def test_unbelieved(self) -> None:
-        """A certificate that leads to nobody whom we know is refused, unless everything is believed."""
+        """A certificate of an unknown authority is refused, unless the options trust every certificate."""
         with self.assertRaises(NetworkError) as caught:
             await self.connectTLS(lambda sock: sock.recv(1), ClientTLS())
         self.assertIn("TLS: certificate: ", str(caught.exception))
@@ -297,7 +318,7 @@ class TLSTests(PeerTestCase):
         self.assertEqual(await stream.receive(4), b"data")
 
     async def test_wrongName(self) -> None:
-        """So is one for somebody else."""
+        """A certificate for another name is refused too."""
         options = ClientTLS(self.options.authority, serverName="other.example")
         with self.assertRaises(NetworkError) as caught:
             await self.connectTLS(lambda sock: sock.recv(1), options)

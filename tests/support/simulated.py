@@ -73,6 +73,8 @@ class FakeChannel:
     :ivar sends: how often something was sent.
     """
 
+    end = Reason(ErrorKind.FIN)
+
     def __init__(
         self, loop: SimulatedLoop, answering: Answering, edit: Callable[[bytes], list[bytes]]
     ) -> None:

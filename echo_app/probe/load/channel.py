@@ -9,15 +9,17 @@ from typing import Protocol
 
 from echo_app.probe.load.pattern import CHUNK
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
-
-# Bytes of a record (RFC 8446, section 5.1).
-_RECORD = 1 << 14
+from echo_app.probe.net.tlsclient import RECORD, TLSClient, TLSState
 
 
 class Channel(Protocol):
-    """Interface of the bytes of a connection: a socket, or TLS on a socket."""
+    """Interface of the bytes of a connection: a socket, or TLS on a socket.
+
+    :ivar end: the reason of the peer's end where :meth:`recv` returned no bytes.
+    """
 
     sock: socket.socket
+    end: Reason
 
     def recv(self, size: int, /) -> bytes:
         """Returns some bytes, about `size` at the most; none at the end.
@@ -43,6 +45,8 @@ class Channel(Protocol):
 class Plain:
     """A socket without TLS."""
 
+    end = Reason(ErrorKind.FIN)
+
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.recv = sock.recv
@@ -59,10 +63,12 @@ class Encrypted:
     :param serverName: the name that the certificate must have.
     """
 
+    # Any other end of the peer's side is an error (RFC 8446, 6.1).
+    end = Reason(ErrorKind.CLOSE_NOTIFY)
+
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, serverName: str) -> None:
         self.sock = sock
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
+        self._client = TLSClient(context, serverName)
         self._unsent = b""
         self._accepted = 0
 
@@ -72,62 +78,46 @@ class Encrypted:
         :raise BlockingIOError: when it waits for the peer.
         :raise OSError: when it fails.
         """
-        with suppress(BlockingIOError):
-            self._feed()
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush()
-            raise BlockingIOError from None
+        if self._client.state is TLSState.HANDSHAKING:
+            with suppress(BlockingIOError):
+                self._feed()
+        if self._client.reason is not None:
+            raise NetworkError(self._client.reason)
         self._flush()
+        if self._client.state is TLSState.HANDSHAKING:
+            raise BlockingIOError
 
     def recv(self, size: int) -> bytes:
         """Receives bytes, and decrypts all of them."""
         self._feed()
-        parts = []
-        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            try:
-                while part := self._tls.read(size):
-                    parts.append(part)
-            except ssl.SSLEOFError:
-                if not parts:
-                    raise NetworkError(Reason(ErrorKind.TRUNCATED)) from None
-        data = b"".join(parts)
-        if not data and not self._isEnded():
-            raise BlockingIOError
+        data = self._client.readAll()
+        if not data:
+            if self._client.reason is None:
+                raise BlockingIOError
+            if self._client.reason != self.end:
+                raise NetworkError(self._client.reason)
         return data
-
-    def _isEnded(self) -> bool:
-        try:
-            return not self._tls.read(1)
-        except ssl.SSLZeroReturnError:
-            return True
-        except ssl.SSLWantReadError:
-            return False
 
     def send(self, data: bytes | memoryview) -> int:
         """Encrypts and sends a record. Its bytes count as sent when the kernel has the whole record."""
         if not self._unsent:
-            self._accepted = self._tls.write(data[:_RECORD])
-            self._unsent = self._outgoing.read()
+            self._accepted = self._client.write(data[:RECORD])
         self._flush()
         return self._accepted
 
     def halfClose(self) -> None:
         """Sends ``close_notify``."""
-        # unwrap() wants to read the peer's close_notify: recv() does that.
-        with suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
+        self._client.end()
         self._flush()
 
     def _feed(self) -> None:
         data = self.sock.recv(CHUNK)
         if data:
-            self._incoming.write(data)
+            self._client.receive(data)
         else:
-            self._incoming.write_eof()
+            self._client.lose(Plain.end)
 
     def _flush(self) -> None:
-        self._unsent += self._outgoing.read()
+        self._unsent += self._client.toSend()
         while self._unsent:
             self._unsent = self._unsent[self.sock.send(self._unsent) :]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from collections.abc import Callable
 
 from echo_app.probe.load.channel import Channel, Encrypted, Plain
@@ -127,8 +126,6 @@ class Dial:
             self._tls.shake()
         except BlockingIOError:
             return
-        except ssl.SSLEOFError:
-            self._fail(Reason(ErrorKind.FIN))
         except OSError as error:
             self._fail(reasonOf(error))
         else:

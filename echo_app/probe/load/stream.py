@@ -117,8 +117,9 @@ class StreamConnection(Connection):
         self.fail(Reason(ErrorKind.CORRUPT))
 
     def _endCame(self) -> None:
+        assert self._channel is not None
         if self._ended == NEVER or self._underWay:
-            self.fail(Reason(ErrorKind.FIN))
+            self.fail(self._channel.end)
             return
         self._close()
         self._openAgain(self._clock())

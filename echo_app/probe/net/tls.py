@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import socket
 import ssl
-from contextlib import suppress
 from functools import lru_cache
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from echo_app.probe.net.tlsclient import TLSClient, TLSState
 from echo_app.probe.net.wire import CHUNK, Wire
 from echo_app.targets import ClientTLS
+
+# The caller closed the wire during a read.
+_CLOSED = Reason(ErrorKind.OTHER, "closed")
 
 
 class TLSWire:
     """TLS connection on a :class:`Wire`, with the same methods.
 
     :param serverName: the name that the certificate must have.
-    :ivar tls: Python's object of the connection: certificate, version, cipher and protocol.
-    :ivar end: of the peer's side; after a FIN without ``close_notify`` bytes may be missing
-        (RFC 8446, 6.1).
+    :ivar end: of the peer's side; None while it is open, as far as it was read.
     """
 
     def __init__(self, wire: Wire, context: ssl.SSLContext, serverName: str | None) -> None:
         self._wire = wire
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
+        self._client = TLSClient(context, serverName)
         self._isLast = False
         self.end: Reason | None = None
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """Python's object of the connection: certificate, version, cipher and protocol."""
+        return self._client.tls
 
     @property
     def sock(self) -> socket.socket:
@@ -38,7 +43,7 @@ class TLSWire:
     @property
     def isCut(self) -> bool:
         """Whether sending has ended."""
-        return self._isLast or self._wire.isCut
+        return self._isLast or self._wire.isCut or self._client.state is TLSState.FAILED
 
     @property
     def unsent(self) -> int:
@@ -50,41 +55,23 @@ class TLSWire:
 
         :raise NetworkError: when it fails, or the peer ends it.
         """
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush()
-                if not await self._feed() and self._wire.end is not None:
-                    raise NetworkError(self._wire.end.inHandshake) from None
-            except ssl.SSLError as error:
-                raise NetworkError(reasonOf(error)) from error
-            else:
-                self._flush()
-                return
+        while self._client.state is TLSState.HANDSHAKING:
+            await self._feed()
+        if self._client.reason is not None:
+            raise NetworkError(self._client.reason)
+        self._flush()
 
     def read(self, size: int = CHUNK) -> Deferred[bytes]:
         """Fires with some bytes, `size` at the most; with none at the end, and then :attr:`end` says how."""
         return Deferred.fromCoroutine(self._read(size))
 
     async def _read(self, size: int) -> bytes:
-        while self.end is None:
-            try:
-                data = self.tls.read(size)
-            except ssl.SSLWantReadError:
-                self._flush()
-                if not await self._feed():
-                    fin = Reason(ErrorKind.FIN)
-                    self.end = Reason(ErrorKind.TRUNCATED) if self._wire.end == fin else self._wire.end
-            except ssl.SSLZeroReturnError:
-                self.end = Reason(ErrorKind.CLOSE_NOTIFY)
-            except ssl.SSLError as error:
-                self.end = reasonOf(error)
-            else:
-                if data:
-                    return data
-                self.end = Reason(ErrorKind.CLOSE_NOTIFY)
-        return b""
+        while not (data := self._client.read(size)):
+            self.end = self._client.reason
+            if self.end is not None:
+                break
+            await self._feed()
+        return data
 
     def write(self, data: bytes, last: bool = False) -> None:
         """Sends what the kernel takes now, and the rest when it takes more.
@@ -95,11 +82,9 @@ class TLSWire:
             return
         self._isLast = last
         if data:
-            self.tls.write(data)
+            self._client.write(data)
         if last:
-            # unwrap() wants to read the peer's close_notify: read() does that.
-            with suppress(ssl.SSLError):
-                self.tls.unwrap()
+            self._client.end()
         self._flush()
 
     def drained(self) -> Deferred[None]:
@@ -116,12 +101,16 @@ class TLSWire:
         return self._wire.abort()
 
     def _flush(self) -> None:
-        self._wire.write(self._outgoing.read())
+        self._wire.write(self._client.toSend())
 
-    async def _feed(self) -> bool:
+    async def _feed(self) -> None:
+        """Sends the encrypted bytes that wait, and reads the peer's next bytes."""
+        self._flush()
         data = await self._wire.read()
-        self._incoming.write(data)
-        return bool(data)
+        if data:
+            self._client.receive(data)
+        else:
+            self._client.lose(self._wire.end or _CLOSED)
 
 
 @lru_cache(maxsize=64)
