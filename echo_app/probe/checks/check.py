@@ -50,7 +50,7 @@ class Context:
     async def connect(self, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None) -> Stream:
         """Connects to the target. The check must close the stream.
 
-        :raise CannotConnect: when there is no connection. A check lets it pass: whoever runs it says so.
+        :raise CannotConnect: when there is no connection. The examination reports it.
         """
         return await connect(self.reactor, self.target, timeout, bindAddress)
 
