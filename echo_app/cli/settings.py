@@ -157,8 +157,8 @@ GROUPS = {
         ),
         Setting(
             "auth",
-            "Users, one of which must log in before each stream: file:PATH, memory:USER:PASSWORD, or a kind "
-            "that --help-auth lists.",
+            "Require a login before each stream, checked by file:PATH, memory:USER:PASSWORD, or a kind that "
+            "--help-auth lists.",
             value="CHECKER",
             parser=checkerOf,
             isRepeatable=True,
