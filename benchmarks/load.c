@@ -10,10 +10,10 @@
  *
  * It opens its connections, runs for WARMUP seconds, prints "ready" and awaits a line; runs for SECONDS,
  * prints "done ECHOES SECONDS P50 P99" and awaits a line; ends its connections, and prints "checked".
- * So whoever runs it can look at the server between the phases. A wrong byte ends it with one line on
- * standard error and status 1. Compiled with -DTLS all of its streams are TLS.
+ * So the caller can look at the server between the phases. A wrong byte ends the load with one line on
+ * standard error and status 1. Compiled with -DTLS, all of its streams are TLS.
  *
- * Connection number C sends the bytes of one fixed pattern, from a place of its own on. What is due, sent
+ * Connection number C sends the bytes of one fixed pattern, from a place of its own on. The bytes due, sent
  * and received are positions in that stream, so that a byte that is lost, added, changed or repeated puts
  * the rest out of step. Sockets are edge-triggered: one recv and one send an echo. */
 

@@ -1,10 +1,12 @@
 """Protocols of responders: streams and datagrams that a responder answers.
 
-The rules of an :class:`AnsweringProtocol`: requests are asked in their order, and answers are sent in it,
-whichever is there first. It reads only while every request that came is asked, and the peer reads: what
-stops it is the transport's full buffer, so many answers that are owed, or no room in the service. After a
-wrong request, or one that the responder failed at, nothing more is asked; what came before is answered,
-and then it closes, without a reset that would destroy what is under way to the peer.
+The rules of an :class:`AnsweringProtocol`:
+
+- The responder gets requests in the order of the stream, and the peer gets the answers in the same order.
+- The protocol stops reading while the transport's buffer is full, ``MOST`` answers are owed, or the service
+  has no room for another answer.
+- After a wrong request, or a failure of the responder, the responder gets no more requests. The protocol
+  sends the answers before it, and closes without a reset, which would destroy data on their way to the peer.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ from echo_app.udp.protocol import UNSENDABLE, DatagramRules, EchoDatagramProtoco
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-# Answers that one connection may be owed: enough for a client that pipelines, and a thirtieth of the service.
+# Answers that one connection may be owed: enough for a client that pipelines, a thirtieth of the service's.
 MAX_OWED = 32
 
-# Times that so many are asked for before the reactor has its turn: some 2 ms of small ones.
+# Rounds of so many requests before the reactor has its turn: some 2 ms with small requests.
 ROUNDS = 10
 
 # Answers that may be under way for one UDP port: a quarter of the service's.
@@ -44,16 +46,16 @@ MOST_DATAGRAMS = 250
 
 @implementer(IPushProducer)
 class AnsweringProtocol(EchoProtocol):
-    """Sends the answers of a responder.
+    """Answers the requests of a stream with a responder.
 
-    :param answers: asks it.
+    :param answers: calls the responder.
     """
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self._requests = Requests(answers.framing)
         self._owed: deque[Answer] = deque()
-        # There may be a complete request.
+        # The buffer may contain a complete request.
         self._hasMore = False
         self._isFull = False
         self._isPaused = False
@@ -63,18 +65,18 @@ class AnsweringProtocol(EchoProtocol):
         self._call: IDelayedCall | None = None
 
     def registerProducer(self) -> None:
-        """Is told by the transport when to pause."""
+        """Registers with the transport, for back-pressure."""
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        """Takes what is complete for requests."""
+        """Answers the requests that are complete now."""
         if not self._isClosing:
             self._requests.feed(data)
             self._hasMore = True
             self._work()
 
     def readConnectionLost(self) -> None:
-        """The peer half-closed: it gets the answers that it is owed, and then our end of stream."""
+        """Sends the owed answers after a half-close by the peer, and then our end of stream."""
         self._isEnded = True
         if self._isClosing:
             self.transport.loseConnection()
@@ -84,7 +86,7 @@ class AnsweringProtocol(EchoProtocol):
             self._work()
 
     def writeConnectionLost(self) -> None:
-        """Everything is sent, and our end of stream; the peer has a second for its own."""
+        """Lingers: the peer has a second for its own end of stream."""
         if self._isClosing:
             self._later(LINGER, self.transport.abortConnection)
 
@@ -94,20 +96,20 @@ class AnsweringProtocol(EchoProtocol):
         super().connectionLost(reason)
 
     def pauseProducing(self) -> None:
-        """The peer does not read as fast as it is answered."""
+        """Stops reading: the peer does not read its answers fast enough."""
         self._isFull = True
         self._settle()
 
     def resumeProducing(self) -> None:
-        """The peer has read."""
+        """Goes on: the transport has room again."""
         self._isFull = False
         self._work()
 
     def stopProducing(self) -> None:
-        """The connection is lost; ``connectionLost`` comes next."""
+        """Does nothing: ``connectionLost`` comes next."""
 
     def _work(self) -> None:
-        """Asks and sends, as long as there is something to ask, and this turn lasts."""
+        """Asks the responder and sends answers, until no request is left or the turn is over."""
         if self._isWorking or self._isClosing:
             return
         self._isWorking = True
@@ -133,7 +135,7 @@ class AnsweringProtocol(EchoProtocol):
         return True
 
     def _ask(self) -> None:
-        """Asks for the answers to the requests that are complete."""
+        """Gives the complete requests to the responder."""
         answers, peer = self._answers, self.transport.getPeer
         while self._canAsk():
             try:
@@ -149,7 +151,7 @@ class AnsweringProtocol(EchoProtocol):
             self._owed.append(answer)
 
     def _send(self) -> None:
-        """Sends the answers whose turn it is."""
+        """Sends the answers that are ready and next in order."""
         values: list[bytes] = []
         isLast = False
         while self._owed and self._owed[0].isDone and not isLast:
@@ -162,7 +164,7 @@ class AnsweringProtocol(EchoProtocol):
             self._close()
 
     def _settle(self) -> None:
-        """Reads on, or not, or ends the connection, as it stands now."""
+        """Pauses or resumes reading, or ends the connection after its last answer."""
         if self._isClosing or self._isWorking:
             return
         self.pending = len(self._owed) + self._hasMore
@@ -177,13 +179,13 @@ class AnsweringProtocol(EchoProtocol):
                 self.transport.resumeProducing()
 
     def _close(self) -> None:
-        """Ends the stream to the peer, whose own end, or a second, ends the connection."""
+        """Ends our direction of the stream; the peer's end, or a second, then ends the connection."""
         self._stop()
         transport = self.transport
         noteEnd(transport, Ending.RESPONDER)
         transport.unregisterProducer()
         if not self._isEnded:
-            # What comes now is read and forgotten: a close with unread input would be a reset.
+            # Read and discard the peer's input: a close with unread input would be a reset.
             transport.resumeProducing()
         if self._isEnded or not canHalfClose(transport):
             transport.loseConnection()
@@ -191,7 +193,7 @@ class AnsweringProtocol(EchoProtocol):
             transport.loseWriteConnection()
 
     def _stop(self) -> None:
-        """Asks nothing more, and waits for nothing."""
+        """Stops answering, and cancels the answers that are under way."""
         self._isClosing = True
         self.pending = 0
         self._answers.forget(self._work)
@@ -207,13 +209,13 @@ class AnsweringProtocol(EchoProtocol):
 
 
 class GuardedDatagramProtocol(EchoDatagramProtocol):
-    """Answers datagrams, and never with more than was asked with, except on loopback.
+    """Answers datagrams, never with more bytes than the request has, except on loopback.
 
     UDP sources are easily forged: a longer answer would make the service an amplifier.
     """
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Answers, if the rules admit it."""
+        """Answers the datagram if the rules admit it."""
         if self.rules.admits(addr[0], addr[1]):
             self.respond(datagram, addr)
 
@@ -222,9 +224,9 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
         raise NotImplementedError
 
     def replyTo(self, datagram: bytes, addr: tuple[str, int]) -> Callable[[bytes], None]:
-        """Returns what sends an answer to the datagram that is received now, also later."""
+        """Returns a function that answers the current datagram, now or later."""
         transport: Any = self.transport
-        # Ours has it, and so has what is put before it; Twisted's has not.
+        # Our port and the layers above it have this method; Twisted's port does not.
         replying = getattr(transport, "replying", None)
         send: Callable[[bytes], object] = replying() if replying else partial(transport.write, addr=addr)
         return partial(self._reply, send, len(datagram), addr[0])
@@ -242,9 +244,9 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
 
 
 class AnsweringDatagramProtocol(GuardedDatagramProtocol):
-    """Sends the answers of a responder; a datagram is a request.
+    """Answers datagrams with a responder; each datagram is a request.
 
-    :param answers: asks it.
+    :param answers: calls the responder.
     :param rules: as for ``EchoDatagramProtocol``.
     """
 
@@ -254,7 +256,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
         self._underWay: set[Answer] = set()
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Asks, and answers when there is something to send."""
+        """Gives the request to the responder, and sends the answer when it is ready."""
         if len(self._underWay) >= MOST_DATAGRAMS or not self._answers.hasRoom:
             self.rules.dropped.add("busy")
             return
@@ -266,7 +268,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
             self._answered(answer, reply)
 
     def stopProtocol(self) -> None:
-        """Cancels the answers that are under way: there is nothing any more that could send them."""
+        """Cancels the answers that are under way: no port is left to send them."""
         super().stopProtocol()
         underWay, self._underWay = self._underWay, set()
         for answer in underWay:
@@ -274,7 +276,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
 
     def _answered(self, answer: Answer, reply: Callable[[bytes], None]) -> None:
         if answer not in self._underWay:
-            # It went on after it was cancelled.
+            # The responder went on after its answer was cancelled.
             return
         self._underWay.remove(answer)
         if answer.value or not answer.isLast:

@@ -1,7 +1,6 @@
 """Support for test suites: a real service in its own process, and transports in memory.
 
-The public names are resolved when they are first asked for (PEP 562): the service's own process
-asks for none.
+Public names are imported at their first use (PEP 562): the service's own process uses none.
 """
 
 from __future__ import annotations

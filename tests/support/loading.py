@@ -1,4 +1,4 @@
-"""What the functional tests of a load share: a worker's share of one, run in the test's own process."""
+"""Support for functional tests of a load: a worker's share, run in the test's own process."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tests.support.service import PATIENCE
 
 Said = list[dict[str, Any]]
 
-# Says whether it is enough.
+# Returns whether the load has run long enough.
 Until = Callable[[int, Mapping[str, int]], bool]
 
 
 def answeredAtLeast(count: int) -> Until:
-    """Returns what ends a load when so many messages are answered."""
+    """Returns a function that ends a load when so many messages are answered."""
     return lambda answered, errors: answered >= count
 
 
 def failedAtLeast(count: int) -> Until:
-    """Returns what ends a load when there are so many errors."""
+    """Returns a function that ends a load when there are so many errors."""
     return lambda answered, errors: sum(errors.values()) >= count
 
 
 def load(target: str, until: Until, tls: ClientTLS = ClientTLS(), **fields: Any) -> Said:
-    """Loads a target until there is enough; returns what a worker says.
+    """Loads a target until `until` is true; returns the worker's lines.
 
-    :param until: is given what was answered so far, and the errors by kind.
+    :param until: called with the number of answers so far, and the errors by kind.
     """
     said: Said = []
     loop = Loop()
@@ -83,9 +83,9 @@ def differences(said: Said) -> list[str]:
 
 
 class Peer:
-    """Accepts connections on 127.0.0.1, and serves each on a thread as a test says.
+    """Accepts connections on 127.0.0.1, and serves each on a thread.
 
-    :param serve: is called with the connected socket, which is closed when it returns.
+    :param serve: called with the connected socket, which is closed afterwards.
     """
 
     def __init__(self, serve: Callable[[socket.socket], object]) -> None:
@@ -104,12 +104,12 @@ class Peer:
                 thread.start()
 
     def _run(self, sock: socket.socket) -> None:
-        # What went wrong is seen by the load.
+        # The load sees the error.
         with sock, suppress(OSError):
             self._serve(sock)
 
     def stop(self) -> None:
-        """Listens no more; what it serves ends with its peer."""
+        """Stops listening. Open connections end with their peers."""
         # close() alone does not wake up accept().
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A load on simulated time, at servers that do exactly what a test says."""
+"""A load on simulated time, with servers whose behaviour the test sets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import Target
 
-# When a message that a server gets now is answered; None is never.
+# Returns the time of the answer to a message that a server gets now; None is never.
 Answering = Callable[[float], "float | None"]
 
-# What becomes of a piece that a server sends back.
+# Changes a piece that a server sends back.
 Edit = Callable[[bytes], list[bytes]]
 
 # Simulated seconds in which every load of a test ends.
@@ -26,7 +26,7 @@ ENOUGH = 100_000.0
 
 
 class SimulatedLoop(Loop):
-    """Time goes by at once, and sockets are numbers."""
+    """A loop whose time passes at once, and whose sockets are numbers."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -37,18 +37,18 @@ class SimulatedLoop(Loop):
 
     @property
     def size(self) -> int:
-        """How many calls are kept."""
+        """Returns the number of pending calls."""
         return len(self._calls)
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
-        """Watches a fake."""
+        """Starts watching a fake."""
         self._ready[fd] = call
         self.channels[fd] = self.opened[fd], events, call
 
     change = watch
 
     def forget(self, fd: int) -> None:
-        """Watches a fake no more."""
+        """Stops watching a fake."""
         self._ready.pop(fd, None)
         self.channels.pop(fd, None)
 
@@ -66,11 +66,11 @@ class SimulatedLoop(Loop):
 
 
 class FakeChannel:
-    """A stream to a server, or its datagrams.
+    """A fake stream to a server, or a fake source of datagrams.
 
-    :param edit: what becomes of what comes back.
-    :ivar isClosed: by the load.
-    :ivar sends: how often something was sent.
+    :param edit: changes the bytes that come back.
+    :ivar isClosed: whether the load has closed the channel.
+    :ivar sends: the number of sends.
     """
 
     end = Reason(ErrorKind.FIN)
@@ -95,26 +95,26 @@ class FakeChannel:
         return self._number
 
     def getsockname(self) -> tuple[str, int]:
-        """Returns what stands for its address."""
+        """Returns a value in place of the address."""
         return "127.0.0.1", 50000 + self._number
 
     def close(self) -> None:
-        """Is closed by the load."""
+        """Notes that the load has closed the channel."""
         self.isClosed = True
 
     def events(self) -> int:
-        """Returns what it is ready for."""
+        """Returns the events for which the channel is ready."""
         isIn = bool(self._coming) and self._coming[0][0] <= self.loop.now
         return (IN if isIn else 0) | (OUT if self.room else 0)
 
     def come(self, what: bytes | OSError, moment: float = 0.0) -> None:
-        """Something comes at a moment: bytes, none for the end, or an error."""
+        """Schedules an arrival: bytes, empty bytes for the end, or an error."""
         self._came += 1
         insort(self._coming, (moment, self._came, what))
         self.loop.at(moment, lambda moment: None)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Takes what there is room for, and answers it."""
+        """Takes as many bytes as there is room for, and answers them."""
         if not self.room:
             raise BlockingIOError
         self.sends += 1
@@ -127,7 +127,7 @@ class FakeChannel:
         return len(taken)
 
     def recv(self, size: int) -> bytes:
-        """Returns what has come."""
+        """Returns the bytes that have come."""
         if not self._coming or self._coming[0][0] > self.loop.now:
             raise BlockingIOError
         what = self._coming.pop(0)[2]
@@ -136,16 +136,16 @@ class FakeChannel:
         return what
 
     def halfClose(self) -> None:
-        """Is answered by the end of the server's side."""
+        """Half-closes; the server answers with its own end."""
         self.come(b"", self.loop.now)
 
 
 class FakeServer:
-    """Where a load connects to.
+    """A fake server, to which a load connects.
 
-    :param takes: seconds that a connection takes.
-    :ivar error: why there is none; it can be set and removed.
-    :ivar dials: when it was tried.
+    :param takes: seconds until a connection is made.
+    :ivar error: the error of connection attempts; a test may set and remove it.
+    :ivar dials: the times of connection attempts.
     """
 
     isLast = True
@@ -173,7 +173,7 @@ class FakeServer:
 
 
 class FakeDial:
-    """One attempt."""
+    """A fake connection attempt."""
 
     def __init__(self, server: FakeServer) -> None:
         self._server = server
@@ -181,7 +181,7 @@ class FakeDial:
         self._isOver = False
 
     def start(self, connected: Callable[[Channel], object], failed: Callable[[Reason], object]) -> None:
-        """Comes to its end after a while."""
+        """Ends after the server's time."""
         self._failed = failed
         loop = self._server.loop
 
@@ -194,11 +194,11 @@ class FakeDial:
         loop.at(loop.now + self._server.takes, end)
 
     def close(self) -> None:
-        """Is over."""
+        """Ends the attempt."""
         self._isOver = True
 
     def giveUp(self) -> None:
-        """Was not answered."""
+        """Ends the attempt without an answer."""
         self.close()
         self._failed(Reason(ErrorKind.CONNECT_TIMED_OUT))
 
@@ -206,7 +206,7 @@ class FakeDial:
 class SimulatedLoad:
     """A worker's share, whose warm-up begins a second after it is ready.
 
-    :ivar said: everything that it said.
+    :ivar said: all lines of the worker.
     """
 
     def __init__(self, server: FakeServer, settings: LoadSettings, seed: int = 1, index: int = 0) -> None:
@@ -222,14 +222,14 @@ class SimulatedLoad:
             self.generator.begin(self.begin)
 
     def run(self) -> SimulatedLoad:
-        """Runs it until its end; returns itself."""
+        """Runs the load until its end; returns this object."""
         self.generator.connect()
         self.loop.run()
         return self
 
     @property
     def seconds(self) -> list[dict[str, Any]]:
-        """What was said of each second."""
+        """Returns the worker's line for each second."""
         return [each for each in self.said if "second" in each]
 
     def total(self, name: str) -> int:
