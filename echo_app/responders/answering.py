@@ -3,8 +3,8 @@
 The rules of an :class:`AnsweringProtocol`:
 
 - The responder gets requests in the order of the stream, and the peer gets the answers in the same order.
-- The protocol stops reading while the transport's buffer is full, ``MOST`` answers are owed, or the service
-  has no room for another answer.
+- The protocol stops reading while the transport's buffer is full, ``MAX_OWED`` answers are owed, or the
+  service has no room for another answer.
 - After a wrong request, or a failure of the responder, the responder gets no more requests. The protocol
   sends the answers before it, and closes without a reset, which would destroy data on their way to the peer.
 """

@@ -258,7 +258,7 @@ class TLSTests(PeerTestCase):
 
         stream = await self.connectTLS(serve)
         self.assertEqual(await stream.receiveAll(), b"data")
-        return stream.end and stream.end.kind
+        return stream.end.kind if stream.end else None
 
     async def test_closeNotify(self) -> None:
         """An end that the peer has signed."""

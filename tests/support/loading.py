@@ -1,4 +1,4 @@
-"""Support for functional tests of a load: a worker's share, run in the test's own process."""
+"""Support for functional tests of a load: a load generator in the test's own process."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def load(target: str, until: Until, tls: ClientTLS = ClientTLS(), **fields: Any)
     def look(moment: float) -> float | None:
         open_ = generator.ledger._seconds.values()
         answered = total(said, "answered") + sum(second.answered for second in open_)
-        if until(answered, sum((second.errors for second in open_), Counter(errors(said)))):
+        if until(answered, sum((Counter(second.errorTexts()) for second in open_), Counter(errors(said)))):
             generator.stop()
             return None
         return monotonic() + 0.01

@@ -204,7 +204,7 @@ class FakeDial:
 
 
 class SimulatedLoad:
-    """A worker's share, whose warm-up begins a second after it is ready.
+    """Load generator on simulated time, whose warm-up begins a second after it is ready.
 
     :ivar said: all lines of the worker.
     """

@@ -63,7 +63,7 @@ class PingStatistics:
     times: array[float] = field(default_factory=lambda: array("d"))
 
     def status(self, isStream: bool) -> Status:
-        """Returns the status. On UDP some loss is a warning, as are other orders and duplicates."""
+        """Returns the status. On UDP some loss is a warning, as are reordered answers and duplicates."""
         if self.corrupt or (self.unanswered and (isStream or not self.times)):
             return Status.FAIL
         return Status.WARN if self.unanswered or self.reordered or self.duplicated else Status.PASS

@@ -1,4 +1,4 @@
-"""A worker's share of a load, on simulated time."""
+"""The load generator, on simulated time."""
 
 from __future__ import annotations
 

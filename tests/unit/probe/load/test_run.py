@@ -116,16 +116,16 @@ class RunningTestCase(SynchronousTestCase):
         self.reactor.pump([seconds / 20] * 21)
 
 
-class OrdersTests(RunningTestCase):
+class TasksTests(RunningTestCase):
     def test_shares(self) -> None:
-        """Connections are dealt out evenly, and the rate as they are; nothing is lost."""
-        dealt = shares(LoadSettings(connections=10, rate=100.0, processes=4))
-        self.assertEqual([each.connections for each in dealt], [3, 3, 2, 2])
-        self.assertEqual([each.rate for each in dealt], [30.0, 30.0, 20.0, 20.0])
+        """The workers share the connections evenly, and the rate in proportion to their connections."""
+        parts = shares(LoadSettings(connections=10, rate=100.0, processes=4))
+        self.assertEqual([each.connections for each in parts], [3, 3, 2, 2])
+        self.assertEqual([each.rate for each in parts], [30.0, 30.0, 20.0, 20.0])
         self.assertEqual({each.rate for each in shares(self.settings)}, {None})
 
-    def test_orders(self) -> None:
-        """Each worker is told its target, its part, and which it is, in a line."""
+    def test_tasks(self) -> None:
+        """Each worker gets its target, its share and its index in a line."""
         for index, process in enumerate(self.processes):
             (line,) = process.told
             task = json.loads(line)
