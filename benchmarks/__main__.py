@@ -30,7 +30,7 @@ from benchmarks.rows import REFERENCE, ROWS, Row
 from benchmarks.tools import Missing
 from echo_app.probe.results.machine import describeMachine
 
-# Descriptors beside those of the connections.
+# Descriptors of the load, besides those of its connections.
 RESERVE = 64
 
 
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
     """Ends the process with one line for a wrong option."""
 
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong."""
+        """Ends the process with the error."""
         self.exit(2, f"benchmark: {message}\n")
 
 
@@ -61,7 +61,7 @@ def _seconds(text: str) -> float:
 def _writable(text: str) -> Path:
     path = Path(text)
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a file's name in a folder that is there")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file in an existing folder")
     return path
 
 
@@ -87,14 +87,14 @@ def parser() -> Parser:
     made = Parser(
         prog="benchmark",
         usage="bin/benchmark [options]",
-        description="Measures what an echo costs echo_app and its peers, each in a process of its own.",
+        description="Measures the cost of an echo for echo_app and its peers, each in a process of its own.",
         epilog=f"rows:\n{names}\n\npeers:\n{peers}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
-    add("--quick", action="store_true", help="the headline rows alone, briefly: under three minutes")
-    add("--rounds", type=_count, metavar="N", help="how often to measure each server [5; 3 with --quick]")
-    add("--seconds", type=_seconds, metavar="SECONDS", help="how long each time [1; 0.4 with --quick]")
+    add("--quick", action="store_true", help="only the headline rows, briefly: under three minutes")
+    add("--rounds", type=_count, metavar="N", help="rounds for each server [5; 3 with --quick]")
+    add("--seconds", type=_seconds, metavar="SECONDS", help="seconds of a round [1; 0.4 with --quick]")
     add(
         "--only",
         action="append",
@@ -107,12 +107,12 @@ def parser() -> Parser:
     add(
         "--output", type=_folder, metavar="FOLDER", help="write performance.rst, .png and .svg in this folder"
     )
-    add("--read", type=_results, metavar="FILE", help="measure nothing: report what --json wrote")
+    add("--read", type=_results, metavar="FILE", help="measure nothing: report a file of --json")
     return made
 
 
 def findLoad(missing: list[str]) -> Load:
-    """Returns the best load there is, and notes why it is not the compiled one."""
+    """Returns the compiled load, or else the load in Python, with a note of the reason."""
     try:
         return compiledLoad()
     except Missing as error:
@@ -153,7 +153,7 @@ def possible(rows: list[Row], peers: list[Peer], load: Load, cores: int, missing
 
 
 def _run(options: argparse.Namespace, console: Console) -> Results:
-    """Measures what the options ask for."""
+    """Measures the rows and peers of the options."""
     rounds = options.rounds or (3 if options.quick else 5)
     seconds = options.seconds or (0.4 if options.quick else 1.0)
     missing: list[str] = []
@@ -195,7 +195,7 @@ def main() -> None:
     """Runs the command."""
     options = parser().parse_args()
     console = Console(highlight=False)
-    # Ends like Ctrl-C: with the servers.
+    # SIGTERM ends the servers too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

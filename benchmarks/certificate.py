@@ -13,7 +13,7 @@ from echo_app.tls.certificates import throwAway
 
 @cache
 def certificate() -> Path:
-    """Makes a certificate on P-256 and its key, in one PEM file that goes when this process ends."""
+    """Makes a certificate on P-256 and its key, in one PEM file that is removed when this process ends."""
     path = Path(tempfile.mkdtemp(prefix="echo_app-"), "certificate.pem")
     atexit.register(removeCertificate)
     path.write_bytes(throwAway())
@@ -21,7 +21,7 @@ def certificate() -> Path:
 
 
 def removeCertificate() -> None:
-    """Removes the certificate, if there is one; the next that is asked for is another one."""
+    """Removes the certificate, if there is one; the next call of :func:`certificate` makes another one."""
     if certificate.cache_info().currsize:
         shutil.rmtree(certificate().parent, ignore_errors=True)
         certificate.cache_clear()

@@ -1,4 +1,4 @@
-"""Builds and runs the load in C, which is faster than the servers."""
+"""Load in C, which is faster than the servers: builds and runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.tools import HERE, Missing, buildC, requireHeader
 
 @dataclass(frozen=True)
 class CompiledLoad(Load):
-    """``load.c``."""
+    """The load of ``load.c``."""
 
     command: str
     tlsCommand: str = ""
@@ -21,7 +21,7 @@ class CompiledLoad(Load):
     language = "C"
 
     def commandFor(self, row: Row) -> str:
-        """Returns what to run for a row."""
+        """Returns the path of the program for a row."""
         return self.tlsCommand if row.transport == "tls" else self.command
 
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
@@ -49,9 +49,9 @@ class CompiledLoad(Load):
 
 
 def compiledLoad() -> CompiledLoad:
-    """Returns the load in C, which does TLS where OpenSSL's headers are.
+    """Returns the load in C, with TLS if OpenSSL's headers are installed.
 
-    :raise Missing: when it can't be built.
+    :raise Missing: when the load can't be built.
     """
     source = HERE / "load.c"
     plain = buildC(source, HERE / "load_plain.h")
@@ -65,7 +65,10 @@ def compiledLoad() -> CompiledLoad:
 
 
 def _await(process: subprocess.Popen[str], word: str) -> list[str]:
-    """Returns what follows the word."""
+    """Waits for the load's line with a word, and returns the words after it.
+
+    :raise LoadError: when another line comes.
+    """
     assert process.stdout is not None
     assert process.stderr is not None
     said = process.stdout.readline().split()

@@ -1,4 +1,4 @@
-"""Which core the server gets, and which the load."""
+"""Chooses one core for the server and another for the load."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 
 class Cores(NamedTuple):
-    """The numbers of two cores, or of one twice, when there is only one."""
+    """The numbers of two cores; the same number twice if there is only one."""
 
     server: int
     load: int
 
     def distinct(self) -> int:
-        """Returns how many they are."""
+        """Returns the number of different cores."""
         return len({self.server, self.load})
 
 
 def _siblings(core: int) -> set[int]:
-    """Returns the logical processors that share a physical core with this one, itself among them."""
+    """Returns the logical processors of a logical processor's physical core, with itself."""
     path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
     try:
         parts = path.read_text().strip().split(",")
@@ -34,8 +34,8 @@ def _siblings(core: int) -> set[int]:
 def chooseCores() -> Cores:
     """Chooses the last core for the server, and another for the load.
 
-    The first has most of the interrupts. Two logical processors of one physical core are only taken when
-    there is nothing else.
+    The first core has most of the interrupts. Two logical processors of one physical core are chosen only if
+    there is no other.
     """
     allowed = sorted(os.sched_getaffinity(0))
     server = allowed[-1]
@@ -45,7 +45,7 @@ def chooseCores() -> Cores:
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """What is started inside runs on this core alone."""
+    """Pins processes that are started in the block to a core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

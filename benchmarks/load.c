@@ -10,10 +10,10 @@
  *
  * It opens its connections, runs for WARMUP seconds, prints "ready" and awaits a line; runs for SECONDS,
  * prints "done ECHOES SECONDS P50 P99" and awaits a line; ends its connections, and prints "checked".
- * So whoever runs it can look at the server between the phases. A wrong byte ends it with one line on
- * standard error and status 1. Compiled with -DTLS all of its streams are TLS.
+ * So the caller can look at the server between the phases. A wrong byte ends the load with one line on
+ * standard error and status 1. Compiled with -DTLS, all of its streams are TLS.
  *
- * Connection number C sends the bytes of one fixed pattern, from a place of its own on. What is due, sent
+ * Connection number C sends the bytes of one fixed pattern, from a place of its own on. The bytes due, sent
  * and received are positions in that stream, so that a byte that is lost, added, changed or repeated puts
  * the rest out of step. Sockets are edge-triggered: one recv and one send an echo. */
 
@@ -36,7 +36,7 @@
 /* The pattern repeats after a prime number of bytes, which no message size divides. */
 #define PERIOD 65521
 /* Milliseconds without any byte after which an answer is lost: a server on a busy machine is faster. */
-#define PATIENCE 5000
+#define ANSWER_TIMEOUT 5000
 /* Milliseconds in which a surplus datagram would have come. */
 #define SURPLUS 20
 #define EVENTS 1024
@@ -144,9 +144,9 @@ static void ask(struct connection *c) {
 }
 
 static int await(void) {
-    int n = epoll_wait(poller, events, EVENTS, PATIENCE);
+    int n = epoll_wait(poller, events, EVENTS, ANSWER_TIMEOUT);
     if (n == 0)
-        fail("an answer is lost: nothing came for %d s", PATIENCE / 1000);
+        fail("an answer is lost: nothing came for %d s", ANSWER_TIMEOUT / 1000);
     return n;
 }
 
@@ -202,9 +202,9 @@ static void finish(struct connection *c) {
     struct pollfd watched = {.fd = c->channel.fd, .events = POLLIN};
     if (!datagrams)
         channelEnd(&c->channel);
-    bool came = channelHolds(&c->channel) || poll(&watched, 1, datagrams ? SURPLUS : PATIENCE) > 0;
+    bool came = channelHolds(&c->channel) || poll(&watched, 1, datagrams ? SURPLUS : ANSWER_TIMEOUT) > 0;
     if (!came && !datagrams)
-        fail("the end of a stream is lost: nothing came for %d s", PATIENCE / 1000);
+        fail("the end of a stream is lost: nothing came for %d s", ANSWER_TIMEOUT / 1000);
     if (came)
         pull(c);
     channelClose(&c->channel);
@@ -249,8 +249,8 @@ static uint64_t fixedRate(double duration) {
         int n = epoll_wait(poller, events, EVENTS, 0);
         if (n > 0)
             moved = time;
-        else if (time - moved > PATIENCE * (BILLION / 1000))
-            fail("an answer is lost: nothing came for %d s", PATIENCE / 1000);
+        else if (time - moved > ANSWER_TIMEOUT * (BILLION / 1000))
+            fail("an answer is lost: nothing came for %d s", ANSWER_TIMEOUT / 1000);
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             uint64_t message = c->received / size;

@@ -1,4 +1,4 @@
-/* What load.c does with a socket: nothing is wrapped around its bytes. */
+/* The socket calls of load.c without TLS. */
 
 struct channel {
     int fd;
@@ -21,7 +21,7 @@ static void channelEnd(struct channel *channel) {
     shutdown(channel->fd, SHUT_WR);
 }
 
-/* Tells whether bytes have been received that nobody has asked for yet. */
+/* Tells whether received bytes wait to be read. */
 static bool channelHolds(struct channel *channel) {
     (void)channel;
     return false;

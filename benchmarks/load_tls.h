@@ -43,12 +43,12 @@ static ssize_t result(struct channel *channel, int succeeded, size_t size) {
 /* Does the handshake, and waits for it. */
 static void channelOpen(struct channel *channel) {
     static SSL_CTX *context;
-    struct timeval patience = {.tv_sec = PATIENCE / 1000};
+    struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT / 1000};
     if (context == NULL)
         context = makeContext();
     channel->tls = SSL_new(context);
     SSL_set_fd(channel->tls, channel->fd);
-    setsockopt(channel->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(channel->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     if (result(channel, SSL_connect(channel->tls) == 1, 1) < 0)
         fail("TLS handshake: %s", strerror(errno));
     fcntl(channel->fd, F_SETFL, O_NONBLOCK);

@@ -1,4 +1,4 @@
-"""What loads a server, and what is seen of the server meanwhile."""
+"""Interface of the loads, and the values that a load measures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from benchmarks.rows import Row
 
 
 class LoadError(Exception):
-    """The load ended early; the text is its one line."""
+    """A load that ended early; the text is its error, in one line."""
 
 
 class Phase(NamedTuple):
-    """How long to load, and how fast.
+    """Duration and rate of a load.
 
-    :param warmup: seconds before anything counts.
-    :param rate: messages a second, where the row has a fixed rate.
+    :param warmup: seconds before the measured phase.
+    :param seconds: seconds of the measured phase.
+    :param rate: messages a second, if the row has a fixed rate.
     """
 
     warmup: float
@@ -29,7 +30,7 @@ class Phase(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a process has used so far.
+    """The resources that a process has used so far.
 
     :param cpu: nanoseconds of all its threads, user and system.
     :param memory: resident bytes.
@@ -40,8 +41,8 @@ class Usage(NamedTuple):
 
     @classmethod
     def of(cls, pid: int) -> Usage:
-        """Looks at a process of one's own user."""
-        # What clock_getcpuclockid(3) returns: the scheduler's own count, which getrusage(2) rounds.
+        """Returns the usage of a process of the same user."""
+        # The clock of clock_getcpuclockid(3): the scheduler's own count, which getrusage(2) rounds.
         cpu = time.clock_gettime_ns((~pid << 3) | 2)
         # The counters in status and statm lag behind, by up to some hundred KiB; these are exact.
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -51,11 +52,11 @@ class Usage(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the load says of the measured phase, and what the server used in it.
+    """The result of the measured phase: the load's figures, and the server's usage.
 
-    :param seconds: how long it took.
-    :param median: of the round trips, in seconds; 0 where they were not timed.
-    :param tail: their 99th percentile.
+    :param seconds: the duration of the phase.
+    :param median: the median of the round trips, in seconds; 0 if they were not timed.
+    :param tail: the 99th percentile of the round trips, in seconds.
     """
 
     echoes: int
@@ -69,15 +70,15 @@ class Outcome(NamedTuple):
     def between(
         cls, before: Usage, after: Usage, echoes: int, seconds: float, median: float = 0.0, tail: float = 0.0
     ) -> Outcome:
-        """Takes what the server used from before to after."""
+        """Returns the outcome with the server's usage between two moments."""
         return cls(echoes, seconds, median, tail, after.cpu - before.cpu, after.memory - before.memory)
 
 
 class Load(ABC):
-    """What loads a server, as ``load.c`` describes it.
+    """A load, as ``load.c`` describes it.
 
     :ivar language: ``C`` or ``Python``.
-    :ivar missing: why it does no TLS; empty where it does.
+    :ivar missing: the reason why the load has no TLS; empty if it has.
     """
 
     language: str
@@ -85,8 +86,9 @@ class Load(ABC):
 
     @abstractmethod
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
-        """Loads a server at an address until the phase is over and every connection is checked and closed.
+        """Loads a server until the phase is over and every connection is checked and closed.
 
-        :param usage: tells what the server has used; asked before and after the measured phase.
-        :raise LoadError: when a byte is wrong, lost or too many, or the server is gone.
+        :param address: the server's address.
+        :param usage: returns the server's usage; called before and after the measured phase.
+        :raise LoadError: when a byte is wrong, lost or surplus, or the server is gone.
         """

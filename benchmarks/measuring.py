@@ -1,4 +1,4 @@
-"""Measures the peers, all of a row side by side, round by round."""
+"""Measures the peers: in each round of a row, the peers take turns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ KEEPS_UP = 0.95
 
 
 class BenchmarkError(Exception):
-    """A server did wrong; the text is one line."""
+    """An error of a server or of the set-up; the text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure, how often and how long.
+    """The rows and peers to measure, with rounds and durations.
 
-    :param rounds: how often each peer is measured in each row.
+    :param rounds: measurements of each peer in each row.
+    :param warmup: seconds before each measurement.
+    :param seconds: seconds of each measurement.
     """
 
     rows: tuple[Row, ...]
@@ -34,15 +36,15 @@ class Plan:
     seconds: float
 
     def peersOf(self, row: Row) -> list[Peer]:
-        """Returns who takes part in a row."""
+        """Returns the peers that have the row's transport."""
         return [peer for peer in self.peers if row.transport in peer.options]
 
     def measurements(self) -> int:
-        """Returns how many measurements there will be."""
+        """Returns the number of measurements."""
         return self.rounds * sum(len(self.peersOf(row)) for row in self.rows)
 
     def turns(self, row: Row) -> Iterator[tuple[int, Peer]]:
-        """Yields round and peer, in the order of measuring; who comes first changes with the round."""
+        """Yields round and peer, in the order of measuring. Each round begins with another peer."""
         peers = self.peersOf(row)
         for number in range(self.rounds):
             for place in range(len(peers)):
@@ -50,9 +52,10 @@ class Plan:
 
 
 class Laboratory:
-    """Measures one server at a time, in a process that is its own and new each time.
+    """Measures one server at a time, in a new process each time.
 
-    :param load: what loads it.
+    :param load: loads the server.
+    :param cores: the cores of server and load.
     """
 
     def __init__(self, load: Load, cores: Cores) -> None:
@@ -87,10 +90,10 @@ class Laboratory:
         )
 
     def run(self, plan: Plan, results: Results, progress: Callable[[Row, int, Peer], None]) -> None:
-        """Measures everything that is planned.
+        """Makes all measurements of a plan.
 
-        :param results: filled.
-        :param progress: told before each measurement.
+        :param results: gets the samples.
+        :param progress: called before each measurement.
         :raise BenchmarkError: at the first wrong answer.
         """
         for row in plan.rows:
@@ -103,7 +106,7 @@ class Laboratory:
                 results.add(row, peer.name, self.measure(peer, row, phase))
 
     def _halfOfSaturation(self, plan: Plan, row: Row) -> int:
-        """Measures the most that the reference does with the same messages on as many connections."""
+        """Returns half of the reference's largest rate with the same messages and connections."""
         (reference,) = (peer for peer in plan.peers if peer.name == REFERENCE)
         saturated = rowNamed("1k-10")
         assert (saturated.size, saturated.connections) == (row.size, row.connections)

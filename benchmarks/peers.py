@@ -1,4 +1,4 @@
-"""The servers that are compared, and which of them can be run here."""
+"""The servers that the benchmark compares, and their programs on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.rows import OURS
 from benchmarks.tools import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio
 from echo_app.testing import EchoProcess
 
-# What makes a server listen, by transport.
+# The options for a listener, by transport.
 Options = Mapping[str, tuple[str, ...]]
 
 STREAMS: Options = {"tcp": ("--port", "0")}
@@ -30,11 +30,12 @@ ALL: Options = {**BOTH, **TLS}
 class Peer:
     """A server that can be run.
 
-    :param name: what options and results call it.
-    :param title: what tables call it.
-    :param command: takes options, and ``--ready-file FILE`` after them.
-    :param version: of what it is made of.
-    :param options: a transport that is not there it does not do; over TLS a certificate follows.
+    :param name: the name in options and results.
+    :param title: the name in tables.
+    :param command: the command, which takes options, and ``--ready-file FILE`` after them.
+    :param version: the versions of its parts.
+    :param options: the options by transport, without those that the server lacks; for TLS, a certificate
+        follows.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Peer:
     def process(self, transport: str) -> EchoProcess:
         """Returns the server, not yet started.
 
-        :raise KeyError: when it does not do this transport.
+        :raise KeyError: when the server lacks this transport.
         """
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         options = self.options[transport]
@@ -56,7 +57,7 @@ class Peer:
 
 
 class Program(NamedTuple):
-    """What is run, and the versions of what it is made of."""
+    """A command, and the versions of its parts."""
 
     command: tuple[str, ...]
     version: str
@@ -78,9 +79,9 @@ def _built(build: Callable[[], Built]) -> Program:
 
 
 def versions(*packages: str) -> str:
-    """Returns packages with their versions, and Python's.
+    """Returns the versions of packages and of Python.
 
-    :raise Missing: when one is not installed.
+    :raise Missing: when a package is not installed.
     """
     try:
         found = [f"{package} {version(package)}" for package in packages]
@@ -98,9 +99,9 @@ def _service(*more: str) -> Options:
 
 
 class Candidate(NamedTuple):
-    """A peer that may have to be built first, and perhaps can't be.
+    """A peer that may need to be built, and may be impossible on this machine.
 
-    :param make: raises :class:`Missing` when it can't be run here.
+    :param make: raises :class:`Missing` when the peer can't be run here.
     """
 
     title: str
@@ -124,9 +125,9 @@ CANDIDATES: Mapping[str, Candidate] = {
 
 
 def makePeer(name: str) -> Peer:
-    """Returns a peer, built if it has to be.
+    """Returns a peer, and builds it if needed.
 
-    :raise Missing: when it can't be run here.
+    :raise Missing: when the peer can't be run here.
     """
     candidate = CANDIDATES[name]
     return Peer(name, candidate.title, *candidate.make(), candidate.options)

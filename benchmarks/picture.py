@@ -17,7 +17,7 @@ from benchmarks.rows import CPU, OURS, Row
 _COLUMNS = 2
 _OURS, _OTHERS = "#c8501e", "#8a97a6"
 
-# An SVG of the same results is the same file, with its text as text.
+# The same results give the same SVG file, and its text stays text.
 _STYLE: Any = {
     "svg.hashsalt": "echo_app",
     "svg.fonttype": "none",

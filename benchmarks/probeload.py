@@ -1,8 +1,8 @@
-"""Loads a server with the load of ``echo-probe``, for where there is no compiler.
+"""Load in Python, that of ``echo-probe``, for machines without a compiler.
 
-It checks as much as ``load.c``, and is slower than many servers: they wait for it, and a server that sleeps
-and wakes for each message spends more on it than one that is never idle. So it has no fixed rate: it can't
-find out what half of a server's saturation is.
+It checks as much as ``load.c``, and is slower than many servers. A server that waits for the load sleeps and
+wakes for each message, which costs more than a message to a server that is never idle. So this load has no
+fixed rate: it can't saturate the reference.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from typing import Any
 
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
 from benchmarks.rows import Row
-from echo_app.probe.load.run import orders
+from echo_app.probe.load.run import tasks
 from echo_app.probe.load.workers import WORKER
-from echo_app.probe.results.results import Settings
-from echo_app.targets import Target, TLSOptions, parseTarget
+from echo_app.probe.results.results import LoadSettings
+from echo_app.targets import ClientTLS, Target, parseTarget
 
 # Seconds after which an answer is lost, as in load.c.
-PATIENCE = 5.0
+ANSWER_TIMEOUT = 5.0
 
-# Seconds that idle connections stay at the most: until they are told to end.
+# The most seconds that idle connections stay; the load ends them earlier.
 LONG = 3600.0
 
 
 class Worker:
-    """A process that loads, as :mod:`echo_app.probe.load.workerprotocol` describes it.
+    """A worker process of a load, with the protocol of :mod:`echo_app.probe.load.workerprotocol`.
 
-    All methods raise :exc:`LoadError` when a byte is wrong, lost or too many, or the server is gone.
+    All methods raise :exc:`LoadError` when a byte is wrong, lost or surplus, or the server is gone.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def begin(self) -> float:
-        """Begins when all connections are there; returns when that is, a second of the monotonic clock."""
+        """Begins when all connections are made; returns that time, in seconds of the monotonic clock."""
         self._hear()
         start = time.monotonic()
         self.tell(f"start {start!r}")
         return start
 
     def second(self) -> int:
-        """Returns how many messages of the next second were answered."""
+        """Returns the number of answered messages of the next second."""
         return int(self._hear()["answered"])
 
     def end(self) -> None:
-        """Returns when every connection is checked and closed."""
+        """Waits until every connection is checked and closed."""
         while "done" not in self._hear():
             pass
 
     def tell(self, line: str) -> None:
-        """Tells it something."""
+        """Sends the worker a line."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
@@ -80,15 +80,15 @@ class Worker:
 
 
 @contextmanager
-def _working(target: Target, settings: Settings) -> Iterator[Worker]:
-    """Gives a worker that has its orders, and ends it."""
+def _working(target: Target, settings: LoadSettings) -> Iterator[Worker]:
+    """Starts a worker with its task, and ends it after the block."""
     process = subprocess.Popen(
         WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     worker = Worker(process)
     try:
-        (order,) = orders(target, settings, seed=1)
-        worker.tell(json.dumps(order))
+        (task,) = tasks(target, settings, seed=1)
+        worker.tell(json.dumps(task))
         yield worker
     finally:
         process.kill()
@@ -96,7 +96,7 @@ def _working(target: Target, settings: Settings) -> Iterator[Worker]:
 
 
 class ProbeLoad(Load):
-    """``echo-probe load``."""
+    """The load of ``echo-probe load``."""
 
     language = "Python"
     missing = ""
@@ -104,20 +104,20 @@ class ProbeLoad(Load):
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
         """Loads a server with a row."""
         host, port = address
-        target = parseTarget(f"{row.transport}://{host}:{port}", TLSOptions(isInsecure=True))
-        settings = Settings(
+        target = parseTarget(f"{row.transport}://{host}:{port}", ClientTLS(isInsecure=True))
+        settings = LoadSettings(
             sizes=((row.size, 1.0),),
             connections=row.connections,
             perConnection=1 if row.mode == "accept" else None,
             warmup=0.0,
-            wait=PATIENCE,
+            wait=ANSWER_TIMEOUT,
         )
         return _idle(target, settings, usage) if row.mode == "idle" else _busy(target, settings, phase, usage)
 
 
-def _busy(target: Target, settings: Settings, phase: Phase, usage: Callable[[], Usage]) -> Outcome:
-    """Has all connections send message after message."""
-    # Its own warm-up would hide errors, so ours is some of the seconds by which it counts.
+def _busy(target: Target, settings: LoadSettings, phase: Phase, usage: Callable[[], Usage]) -> Outcome:
+    """Sends message after message on all connections."""
+    # The worker's own warm-up would hide errors, so the warm-up here is some of the seconds that it counts.
     warmup = ceil(phase.warmup)
     duration = warmup + phase.seconds
     with _working(target, replace(settings, duration=duration)) as worker:
@@ -135,13 +135,13 @@ def _busy(target: Target, settings: Settings, phase: Phase, usage: Callable[[], 
     return Outcome.between(before, after, echoes, phase.seconds)
 
 
-def _idle(target: Target, settings: Settings, usage: Callable[[], Usage]) -> Outcome:
-    """Opens connections and looks when each has had an echo.
+def _idle(target: Target, settings: LoadSettings, usage: Callable[[], Usage]) -> Outcome:
+    """Opens connections, and measures the server's memory when each has had an echo.
 
-    First come one, and a tenth, so that what the server does once is not counted. The one is alone: CPython's
-    objects of a class share a table of their attributes' names, which the first objects make. Where all
-    connections are there before the first echo, each has a table of its own: textbook Twisted's took 1,945
-    bytes that way, and 1,087 this way, 1,085 with the load in C.
+    One connection, and then a tenth of them, come first, so that memory which the server allocates once is
+    not counted. The one is alone: CPython's objects of a class share a table of their attributes' names,
+    which the first object makes. If all connections are made before the first echo, each has a table of its
+    own. Textbook Twisted took 1,945 bytes that way, and 1,087 this way, 1,085 with the load in C.
     """
     count = settings.connections
     with _kept(target, settings, 1), _kept(target, settings, count // 10):
@@ -152,8 +152,8 @@ def _idle(target: Target, settings: Settings, usage: Callable[[], Usage]) -> Out
 
 
 @contextmanager
-def _kept(target: Target, settings: Settings, count: int) -> Iterator[int]:
-    """Keeps connections with an echo a second each, from after the first one on; gives how many came back."""
+def _kept(target: Target, settings: LoadSettings, count: int) -> Iterator[int]:
+    """Keeps connections in the block, each with an echo a second; yields the number of the first echoes."""
     kept = replace(settings, connections=count, rate=count, arrivals="uniform", duration=LONG)
     with _working(target, kept) as worker:
         worker.begin()

@@ -1,4 +1,4 @@
-"""Shows how far the benchmark has come."""
+"""Shows the progress of the benchmark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Told = Callable[[Row, int, Peer], None]
 
 @contextmanager
 def showProgress(console: Console, total: int) -> Iterator[Told]:
-    """Gives what to call before each measurement: a bar; plain lines where there is no terminal."""
+    """Yields a function to call before each measurement; shows a bar, or lines without a terminal."""
     if not console.is_terminal:
         yield _Lines(console).tell
         return
@@ -34,7 +34,7 @@ def showProgress(console: Console, total: int) -> Iterator[Told]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    # Drawn between the measurements only: a thread that draws would take time from the load.
+    # Drawn only between measurements: a thread that draws would take time from the load.
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
         task = progress.add_task("", total=total)
         told = 0
@@ -57,7 +57,7 @@ class _Lines:
         self._last = ""
 
     def tell(self, row: Row, number: int, peer: Peer) -> None:
-        """Says where the benchmark is, when that has changed."""
+        """Prints row and round, when one of them has changed."""
         line = f"{row.name}, round {number}"
         if line != self._last:
             self._console.print(line)

@@ -26,7 +26,7 @@ Lines = list[list[str]]
 
 
 def number(value: float | None) -> str:
-    """Returns the digits that matter, without an exponent."""
+    """Returns a number with three digits or more, without an exponent."""
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -55,7 +55,7 @@ def figures(results: Results, brief: bool) -> Lines:
 
 
 def promises(results: Results, brief: bool) -> Lines:
-    """Returns a heading, and a line for each promise of which something was measured.
+    """Returns a heading, and a line for each promise with a measurement.
 
     :param brief: names, as the command line has them, instead of titles.
     """
@@ -79,7 +79,7 @@ def _measured(results: Results) -> list[Verdict]:
 
 
 def notes(results: Results) -> list[str]:
-    """Returns what has to be known to read the figures, and what could not be run."""
+    """Returns remarks that limit the figures, and the rows and peers that could not be run."""
     said = [*results.missing]
     if results.busy > IDLE:
         said.append(f"the machine was busy (load average {results.busy:.1f}): the figures are too high")
@@ -98,7 +98,7 @@ def _fellBehind(results: Results, peer: str) -> bool:
 
 
 def method(results: Results) -> str:
-    """Says how the figures came about, in one paragraph."""
+    """Returns the method of measurement, in one paragraph."""
     rounds = f"the lowest of {results.rounds} rounds" if results.rounds > 1 else "one round"
     said = (
         f"CPU is the server's, for one echo. Each figure is {rounds} of {results.seconds:g} s, in which all"
@@ -113,7 +113,7 @@ def method(results: Results) -> str:
 
 
 def printTables(results: Results, console: Console) -> None:
-    """Prints everything."""
+    """Prints the tables, the method and the notes."""
     console.print(_table(figures(results, brief=True)))
     if OURS in results.peers:
         console.print(_table(promises(results, brief=True)))
@@ -150,7 +150,7 @@ def page(results: Results) -> str:
 
 
 def _listTable(lines: Lines, heading: bool = True) -> str:
-    """Returns a table of reStructuredText whose source can be read and compared too."""
+    """Returns a table of reStructuredText with one cell a line, for readable differences."""
     options = ["   :header-rows: 1"] if heading else []
     body = [
         f"   {'* -' if index == 0 else '  -'} {cell}".rstrip()

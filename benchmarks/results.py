@@ -1,4 +1,4 @@
-"""What was measured, and what follows from it."""
+"""Results: the samples of a run, and the verdicts on the promises."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from benchmarks.rows import OURS, ROWS, Figure, Row, Target, rowNamed
 class Sample:
     """One measurement of one server.
 
-    :param cpu: of the server for an echo, in µs, user and system.
+    :param cpu: the server's CPU time for an echo, in µs, user and system.
     :param rate: echoes a second.
-    :param median: of the round trips, in µs; None where they were not timed or the server fell behind.
-    :param tail: their 99th percentile.
-    :param memory: bytes of the server's resident memory for a connection; only where they were left idle.
+    :param median: the median of the round trips, in µs; None if they were not timed or the server fell
+        behind.
+    :param tail: the 99th percentile of the round trips, in µs.
+    :param memory: bytes of the server's resident memory for a connection; only of idle connections.
     """
 
     cpu: float
@@ -29,10 +30,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A promise, beside what was measured.
+    """A promise with its measurement.
 
-    :param value: the ratio or figure; None where it was not measured.
-    :param unjudged: why it says nothing about the promise; empty where it does.
+    :param value: the ratio or figure; None if it was not measured.
+    :param unjudged: the reason why the value allows no judgement; empty if it does.
     """
 
     target: Target
@@ -40,7 +41,7 @@ class Verdict:
     unjudged: str
 
     def grade(self) -> str:
-        """Says what was met."""
+        """Returns the grade in words."""
         if self.value is None:
             return "not measured"
         if self.unjudged:
@@ -52,21 +53,21 @@ class Verdict:
 
 @dataclass(slots=True)
 class Results:
-    """A whole run.
+    """The results of a run.
 
-    :param date: when it was run.
-    :param rounds: how often each server was measured in each row.
-    :param seconds: how long each time.
-    :param load: what loaded the servers: ``C`` or ``Python``.
-    :param machine: what it was run on, by the words of the page.
-    :param peers: title of each peer by name, in the order of the tables.
-    :param versions: what each peer is, by its name.
-    :param missing: what could not be run, and why.
-    :param cores: how many different cores the server and the load had.
-    :param busy: the load average before.
-    :param command: what was typed.
-    :param offered: messages a second of the latency row; 0 where it was not run.
-    :param samples: by the names of the row and the peer.
+    :param date: the date of the run.
+    :param rounds: measurements of each server in each row.
+    :param seconds: seconds of each measurement.
+    :param load: the language of the load: ``C`` or ``Python``.
+    :param machine: the facts of the machine, by the words of the page.
+    :param peers: the title of each peer by its name, in the order of the tables.
+    :param versions: the versions of each peer's parts, by its name.
+    :param missing: rows and peers that could not be run, with the reason.
+    :param cores: the number of different cores of server and load.
+    :param busy: the load average before the run.
+    :param command: the command line.
+    :param offered: messages a second of the latency row; 0 if it was not run.
+    :param samples: the samples by the names of row and peer.
     """
 
     date: str
@@ -92,12 +93,12 @@ class Results:
         return [row for row in ROWS if row.name in self.samples]
 
     def lowest(self, row: str, peer: str, figure: Figure) -> float | None:
-        """Returns the lowest of the rounds; None where there is none."""
+        """Returns the lowest value of a figure in all rounds; None if there is none."""
         values = [getattr(sample, figure.name) for sample in self.samples.get(row, {}).get(peer, [])]
         return min((value for value in values if value is not None), default=None)
 
     def verdict(self, target: Target) -> Verdict:
-        """Returns what was measured of a promise."""
+        """Returns the verdict on a promise."""
         value = self.lowest(target.row, OURS, target.figure)
         if target.against is not None and value is not None:
             other = self.lowest(target.row, target.against, target.figure)
@@ -112,14 +113,14 @@ class Results:
         return ""
 
     def toJson(self) -> str:
-        """Returns everything, as text that :meth:`fromJson` reads."""
+        """Returns the results as text that :meth:`fromJson` reads."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def fromJson(cls, text: str) -> Results:
-        """Reads what :meth:`toJson` wrote.
+        """Returns the results of a text of :meth:`toJson`.
 
-        :raise ValueError: when it is something else.
+        :raise ValueError: when the text is no such text.
         """
         try:
             read: dict[str, Any] = json.loads(text)

@@ -1,10 +1,10 @@
-"""What is measured, and what was promised of it."""
+"""The rows of the benchmark, and the promises on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The peer that the promises are about.
+# The peer to which the promises apply.
 OURS = "direct"
 
 
@@ -13,8 +13,8 @@ class Figure:
     """One number of a sample.
 
     :param name: a field of :class:`benchmarks.results.Sample`.
-    :param title: for a table's line, after the row's own title.
-    :param unit: what it is counted in.
+    :param title: the title in a table's line, after the row's own title.
+    :param unit: the unit.
     """
 
     name: str
@@ -32,11 +32,11 @@ MEMORY = Figure("memory", "", "bytes")
 class Row:
     """One kind of load, the same for all peers.
 
-    :param mode: of the load, as ``load.c`` describes them.
-    :param size: of a message, in bytes.
-    :param transport: what the server is asked to listen on: a key of :attr:`Peer.options`.
-    :param quick: whether it is a headline.
-    :param pythonLoad: whether a load in Python is fast enough to judge by it.
+    :param mode: the load's mode; ``load.c`` describes them.
+    :param size: bytes of a message.
+    :param transport: the server's listener: a key of :attr:`Peer.options`.
+    :param quick: whether ``--quick`` measures the row.
+    :param pythonLoad: whether a load in Python is fast enough for a verdict.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Row:
     pythonLoad: bool = False
 
 
-# Accepting comes last: what it leaves in TIME_WAIT, half a million connections, slows down the others.
+# Accepting comes last: it leaves half a million connections in TIME_WAIT, which slow down the others.
 ROWS = (
     Row("1k-10", "1 KiB, 10 connections", "stream", 1024, 10, quick=True),
     Row("1k-200", "1 KiB, 200 connections", "stream", 1024, 200, quick=True),
@@ -66,16 +66,18 @@ ROWS = (
     Row("accept", "Accept, 1 byte, close", "accept", 1, 10, quick=True, pythonLoad=True),
 )
 
-# The latency row's rate is half of what this peer does with that row's messages and connections: the
-# promise is about it, and all peers get the same rate.
+# The latency row's rate is half of this peer's largest rate with that row's messages and connections. The
+# promise compares with this peer, and all peers get the same rate.
 REFERENCE = "uvloop"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was promised: ours divided by a peer's, or ours alone.
+    """A promise: the figure of echo_app divided by a peer's, or the figure itself.
 
-    :param against: a peer; None where the promise is a figure and not a ratio.
+    :param against: the peer's name; None if the promise is a figure, not a ratio.
+    :param must: the promised maximum.
+    :param aim: the maximum that is aimed at.
     """
 
     row: str
@@ -103,6 +105,6 @@ TARGETS = (
 def rowNamed(name: str) -> Row:
     """Returns a row by its name.
 
-    :raise KeyError: when there is none.
+    :raise KeyError: when there is no such row.
     """
     return {row.name: row for row in ROWS}[name]

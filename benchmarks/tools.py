@@ -20,14 +20,14 @@ DEBIAN_CRATES = Path("/usr/share/cargo/registry")
 
 
 class Missing(Exception):
-    """Something can't be built here; the text says why, and what would help."""
+    """A program that can't be built here; the text has the reason, and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
     """A program that was built.
 
-    :param version: of what built it.
+    :param version: the version of the compiler or of the crate.
     """
 
     path: Path
@@ -39,7 +39,7 @@ def _firstLine(*command: str) -> str:
 
 
 def _tool(names: tuple[str, ...], package: str) -> str:
-    """Returns the path of the first of these programs that is there.
+    """Returns the path of the first of these programs that is installed.
 
     :raise Missing: when none is.
     """
@@ -57,9 +57,9 @@ def _cache() -> Path:
 def _build(name: str, version: str, sources: list[Path], command: Callable[[Path], list[str]]) -> Built:
     """Builds a program, unless the cache has it from the same sources and tool.
 
-    :param name: the program's path in the folder where it is made.
-    :param command: takes an empty folder; returns what makes the program in there, under its name.
-    :raise Missing: when it can't be built.
+    :param name: the program's path in the folder of the build.
+    :param command: takes an empty folder; returns the command that builds the program in it, under its name.
+    :raise Missing: when the program can't be built.
     """
     content = b"\0".join([version.encode(), *(source.read_bytes() for source in sources)])
     path = _cache() / f"{Path(name).name}-{hashlib.sha256(content).hexdigest()[:16]}"
@@ -84,9 +84,9 @@ def _compiler() -> str:
 def buildC(source: Path, *headers: Path, name: str = "", options: tuple[str, ...] = ()) -> Built:
     """Builds a program of one file in C.
 
-    :param headers: of ours, which it includes.
-    :param name: of the program; empty is the source's.
-    :param options: of the compiler, after the source.
+    :param headers: the headers of this folder that it includes.
+    :param name: the program's name; empty is the source's.
+    :param options: options for the compiler, after the source.
     :raise Missing: without a compiler.
     """
     compiler = _compiler()
@@ -99,10 +99,11 @@ def buildC(source: Path, *headers: Path, name: str = "", options: tuple[str, ...
 
 
 def requireHeader(name: str, package: str) -> None:
-    """Checks that a library can be compiled against.
+    """Checks that the header of a library is installed.
 
-    :param name: of a header that it has.
-    :raise Missing: without it, or without a compiler.
+    :param name: the header's name.
+    :param package: the Debian package that has the header.
+    :raise Missing: without the header, or without a compiler.
     """
     command = [_compiler(), "-E", "-include", name, "-xc", os.devnull]
     if subprocess.run(command, capture_output=True).returncode != 0:
@@ -112,7 +113,7 @@ def requireHeader(name: str, package: str) -> None:
 def buildGo(source: Path) -> Built:
     """Builds a program of one file in Go.
 
-    :raise Missing: without its tools.
+    :raise Missing: without Go's tools.
     """
     go = _tool(("go",), "golang-go")
     name = f"{source.stem}_go"

@@ -25,33 +25,33 @@ Build: TypeAlias = "Callable[[IAddress | None, Connection], IProtocol | None]"
 
 
 class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
-    """What an ``EchoProtocol`` writes to: Twisted's transports over TCP, UNIX sockets and TLS."""
+    """The transport of an ``EchoProtocol``: one of Twisted's over TCP, UNIX sockets and TLS."""
 
 
 class ITLSTransport(IStreamTransport, ISSLTransport):
-    """A TLS transport that is one to the end: ``loseWriteConnection`` ends our side, and reading goes on."""
+    """A TLS transport with a half-close: after ``loseWriteConnection`` it still reads."""
 
 
 class IEchoUser(Interface):
-    """Who has logged in: what a portal is asked for."""
+    """The user of a connection after a login: the avatar that a portal is asked for."""
 
-    name: str = Attribute("What the user is called in logs and records.")
+    name: str = Attribute("The user's name in logs and records.")
 
 
 class IResponder(Interface):
-    """What answers requests in place of the echo; a plain function will do."""
+    """A responder, which answers requests in place of the echo; a plain function is enough."""
 
-    framing = Attribute("Where requests end, a ``Framing``; ``lines`` where there is none.")
+    framing = Attribute("The ``Framing``, which finds the end of a request; ``lines`` if there is none.")
 
     def __call__(request: Any) -> Any:
         """Answers one request.
 
-        It is asked for the requests of a connection in their order, and may be asked for the next one before
-        it has answered. When the peer leaves, or the answer takes too long, the Deferred is cancelled, and a
-        coroutine sees Twisted's ``CancelledError`` at its ``await``.
+        The service calls a responder for the requests of a connection in their order. The next call may come
+        before the last answer. When the peer leaves, or the answer takes too long, the service cancels the
+        Deferred, and a coroutine sees Twisted's ``CancelledError`` at its ``await``.
 
-        :param request: what the framing makes of the stream's bytes; a datagram's bytes.
+        :param request: the request that the framing returns; over UDP, the datagram's bytes.
         :return: the answer's bytes, or a Deferred of them, or a coroutine that awaits Deferreds and returns
-            them. No bytes are no answer.
-        :raise BadRequest: when the request is wrong; its connection is closed.
+            them. Empty bytes are no answer.
+        :raise BadRequest: when the request is wrong; the service closes its connection.
         """

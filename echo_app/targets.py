@@ -16,25 +16,26 @@ from twisted.internet.endpoints import (
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamClientEndpointStringParserWithReactor
 from twisted.plugin import getPlugins
 
-# Every way to write a target that begins with a scheme.
+# The schemes of targets that are URLs.
 SCHEMES = ("tcp", "tls", "udp", "unix")
 
 
 class BadTarget(ValueError):
-    """What can't be looked at; the text says why, in one line."""
+    """A text that is no target; the error's text has the reason, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
-class TLSOptions:
-    """How TLS is spoken.
+class ClientTLS:
+    """The client's TLS settings.
 
-    :param authority: path of a PEM file with whom the server's certificate must lead to; None is whom the
-        system believes.
-    :param certificate: path of our own certificate, in PEM form, with those that lead to its root.
-    :param key: path of its key; None is the certificate's file.
-    :param isInsecure: believe every certificate.
-    :param serverName: whom the certificate must name, and what is asked for (SNI); None is the host.
-    :param protocols: what is offered by ALPN.
+    :param authority: path of a PEM file with the authorities that may sign the server's certificate; None is
+        those of the system.
+    :param certificate: path of the client's certificate chain, in PEM form.
+    :param key: path of the certificate's key; None is the certificate's file.
+    :param isInsecure: accept every certificate.
+    :param serverName: the name that the probe asks for (SNI) and that the certificate must have; None is the
+        host.
+    :param protocols: application protocols to offer by ALPN.
     """
 
     authority: str | None = None
@@ -47,14 +48,14 @@ class TLSOptions:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is looked at.
+    """The address that the probe talks to.
 
-    :param text: as it was typed.
+    :param text: the target as the user typed it.
     :param kind: ``tcp``, ``tls``, ``udp``, ``unix``, or ``endpoint``.
-    :param host: a name or an IP literal; empty for the last two.
-    :param port: 0 for the last two.
-    :param path: a UNIX socket's, or an endpoint's description.
-    :param tls: how TLS is spoken, if it is.
+    :param host: a name or an IP literal; empty for the last two kinds.
+    :param port: 0 for the last two kinds.
+    :param path: the path of a UNIX socket, or the description of an endpoint.
+    :param tls: settings for the kind ``tls``.
     """
 
     text: str
@@ -62,36 +63,36 @@ class Target:
     host: str = ""
     port: int = 0
     path: str = ""
-    tls: TLSOptions = field(default_factory=TLSOptions)
+    tls: ClientTLS = field(default_factory=ClientTLS)
 
     @property
     def isStream(self) -> bool:
-        """Says whether it is connected to."""
+        """Says whether the target takes a stream rather than datagrams."""
         return self.kind != "udp"
 
     @property
     def isLiteral(self) -> bool:
-        """Says whether its host is an address rather than a name."""
+        """Says whether the host is an address rather than a name."""
         return isLiteral(self.host)
 
     @property
     def serverName(self) -> str:
-        """Whom a TLS certificate must name."""
+        """Returns the name that the server's certificate must have."""
         return self.tls.serverName or self.host
 
     def at(self, address: str) -> Target:
-        """Returns the same target at one of its addresses; over TLS it keeps its name.
+        """Returns the same target at one address of its host; a server name for TLS stays.
 
         :param address: an IP literal.
         """
         return replace(self, host=address, tls=replace(self.tls, serverName=self.serverName))
 
     def endpoint(self, reactor: Any, timeout: float, bindAddress: str | None = None) -> IStreamClientEndpoint:
-        """Returns what connects to it. Under ``tls`` this is the TCP connection below.
+        """Returns the endpoint that connects to the target; for ``tls``, the endpoint of its TCP connection.
 
-        :param timeout: seconds.
-        :param bindAddress: our address, an IP literal; None is the kernel's choice.
-        :raise BadTarget: when Twisted makes nothing of a description.
+        :param timeout: seconds for the connection attempt.
+        :param bindAddress: the client's address, an IP literal; None is the kernel's choice.
+        :raise BadTarget: when Twisted does not understand the description of an endpoint.
         """
         if self.kind == "unix":
             return UNIXClientEndpoint(reactor, self.path, timeout=timeout)
@@ -110,11 +111,11 @@ class Target:
         return f"{self.kind} {host}:{self.port}"
 
 
-def parseTarget(text: str, tls: TLSOptions = TLSOptions()) -> Target:
-    """Reads ``HOST:PORT``, a URL, or one of Twisted's client endpoint descriptions.
+def parseTarget(text: str, tls: ClientTLS = ClientTLS()) -> Target:
+    """Parses ``HOST:PORT``, a URL, or one of Twisted's client endpoint descriptions.
 
-    :param tls: how TLS is spoken where it is.
-    :raise BadTarget: with what is wrong.
+    :param tls: settings for a ``tls`` target.
+    :raise BadTarget: when the text is none of them.
     """
     scheme, isURL, rest = text.partition("://")
     if isURL:
@@ -138,7 +139,7 @@ def isLiteral(host: str) -> bool:
 
 
 def isName(host: str) -> bool:
-    """Says whether a host's name, or an IPv4 address, can be looked up: its labels have 1 to 63 letters."""
+    """Says whether a resolver can look up a host's name or IPv4 address: labels have 1 to 63 characters."""
     try:
         host.encode("idna")
     except UnicodeError:
@@ -146,16 +147,16 @@ def isName(host: str) -> bool:
     return bool(host) and all(c.isalnum() or c in "-._" for c in host)
 
 
-def _parseURL(text: str, scheme: str, rest: str, tls: TLSOptions) -> Target:
+def _parseURL(text: str, scheme: str, rest: str, tls: ClientTLS) -> Target:
     if scheme not in SCHEMES:
-        raise BadTarget(f"no scheme of ours; there are {', '.join(f'{each}://' for each in SCHEMES)}")
+        raise BadTarget(f"unknown scheme; there are {', '.join(f'{each}://' for each in SCHEMES)}")
     if scheme == "unix":
         if not rest.startswith("/"):
-            raise BadTarget("a UNIX socket is written with its whole path, as unix:///run/echo.sock")
+            raise BadTarget("a UNIX socket needs an absolute path, such as unix:///run/echo.sock")
         return Target(text, "unix", path=rest)
     address = rest.rstrip("/")
     if any(c in address for c in "/?#@"):
-        raise BadTarget(f"nothing but HOST:PORT comes after {scheme}://")
+        raise BadTarget(f"only HOST:PORT may follow {scheme}://")
     host, port = _hostPort(address)
     return Target(text, scheme, host, port, tls=tls)
 
@@ -163,7 +164,7 @@ def _parseURL(text: str, scheme: str, rest: str, tls: TLSOptions) -> Target:
 def _parseDescription(text: str, name: str) -> Target:
     if name not in _descriptions():
         known = ", ".join(sorted(_descriptions()))
-        raise BadTarget(f"neither HOST:PORT, with an IPv6 host in brackets, nor an endpoint of {known}")
+        raise BadTarget(f"neither HOST:PORT, with an IPv6 host in brackets, nor an endpoint ({known})")
     return Target(text, "endpoint", path=text)
 
 
@@ -171,8 +172,8 @@ def _described(reactor: Any, description: str) -> IStreamClientEndpoint:
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, description)
     except Exception as error:
-        # Their parsers raise whatever comes to them.
-        raise BadTarget(f"no endpoint that Twisted understands: {error!r}") from error
+        # The parsers of endpoints are plugins, and may raise any exception.
+        raise BadTarget(f"Twisted does not understand this endpoint: {error!r}") from error
     return endpoint
 
 
@@ -189,7 +190,7 @@ def _hostPort(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if not (isLiteral(host) and ":" in host):
-            raise BadTarget("what is in brackets is no IPv6 address")
+            raise BadTarget("the text in brackets is not an IPv6 address")
     elif not isName(host):
-        raise BadTarget("no host's name, nor an address; one of IPv6 is in brackets")
+        raise BadTarget("neither a host name nor an address; an IPv6 address needs brackets")
     return host, int(port)

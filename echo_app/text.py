@@ -7,8 +7,8 @@ import re
 
 from twisted.internet.error import CannotListenError
 
-# What Python says of an argument that is missing, unknown or too much: the function's name means nothing to a
-# user.
+# The beginning of Python's error for a missing, unknown or surplus argument: a function's name, which means
+# nothing to a user.
 _SIGNATURE = re.compile(r"^[\w.]+\(\):? ")
 _NUMBER = re.compile(r"^invalid literal for int\(\) with base \d+: (.*)$")
 
@@ -37,12 +37,12 @@ def binarySize(size: int) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Says a number of things."""
+    """Returns a count with its noun, in the plural unless the count is 1."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def reasonOf(error: object) -> str:
-    """Returns in one line, for a user, why something could not be opened."""
+    """Returns an error's reason in one line, for a user."""
     if isinstance(error, CannotListenError):
         return reasonOf(error.socketError)
     if isinstance(error, OSError) and error.strerror:

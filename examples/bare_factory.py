@@ -1,7 +1,7 @@
-"""A bare factory on somebody else's endpoint: ``python bare_factory.py tcp:8080:interface=127.0.0.1``.
+"""A bare factory on any endpoint: ``python bare_factory.py tcp:8080:interface=127.0.0.1``.
 
-There is no service and no limit here, and a protocol of our own: the echo, in upper case. Half-close,
-urgent data and bounded memory come with ``EchoProtocol``.
+There is no service and no limit. The protocol is the example's own: an echo in upper case. Half-close, urgent
+data and bounded memory come from ``EchoProtocol``.
 """
 
 import sys
@@ -15,10 +15,10 @@ from echo_app import EchoProtocol
 
 
 class ShoutProtocol(EchoProtocol):
-    """Sends back what it receives, louder."""
+    """Sends back what it receives, in upper case."""
 
     def dataReceived(self, data):
-        """Answers."""
+        """Sends the data back in upper case."""
         super().dataReceived(data.upper())
 
 

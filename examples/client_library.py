@@ -1,7 +1,7 @@
-"""What a client library makes of a server that misbehaves: ``client_library.py PORT RETRIES``.
+"""Calls an echo service with a Redis client, to see the effect of faults: ``client_library.py PORT RETRIES``.
 
-A request of Redis's protocol is an answer of it, too, so that to a Redis client an echo is a server that
-answers with the question. It needs ``pip install redis``.
+In the Redis protocol a request is also a valid answer. So to a Redis client, an echo is a server that answers
+with the request. The example needs ``pip install redis``.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """An echo service as an application: ``twistd -n -y echo.tac``.
 
-It takes streams on two endpoints and datagrams on one, and holds all of them to the same limits.
+It has two endpoints for streams and one for datagrams, all under the same limits.
 """
 
 import os

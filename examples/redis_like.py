@@ -1,8 +1,8 @@
 """A very small Redis, from this folder: ``twistd -n echo --port 6379 --responder redis_like:answer``.
 
-PING, ECHO, SET and GET, in the protocol that Redis clients speak (RESP 2). The framing says where a command
-ends, and the responder what it is answered; that clients pipeline, vanish, or send bytes one at a time is
-the service's business.
+It has PING, ECHO, SET and GET, in the protocol of Redis clients (RESP 2). The framing finds the end of a
+command, and the responder makes the answer. The service handles clients that pipeline, vanish, or send single
+bytes.
 """
 
 from echo_app import BadRequest, Framing
@@ -11,7 +11,7 @@ values = {}
 
 
 def number(line, kind):
-    """Returns the number in a line such as ``$5``, of that kind."""
+    """Returns the number in a line such as ``$5``, which must begin with the kind."""
     if line[:1] != kind or not line[1:-2].isdigit():
         raise BadRequest(f"{line!r} for {kind!r}", b"-ERR Protocol error\r\n")
     return int(line[1:-2])

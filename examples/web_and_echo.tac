@@ -1,6 +1,6 @@
 """The echo beside a web site, in one tree: ``twistd -n -y web_and_echo.tac``.
 
-The site tells what the echo service has counted::
+The site shows the counts of the echo service::
 
     curl http://127.0.0.1:8000/
 """
@@ -32,7 +32,7 @@ class Counts(Resource):
         self._echo = echo
 
     def render_GET(self, request):
-        """Returns the counts as they are now."""
+        """Returns the present counts."""
         request.setHeader("content-type", "application/json")
         return json.dumps(asdict(self._echo.snapshot())).encode() + b"\n"
 

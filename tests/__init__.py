@@ -1,7 +1,7 @@
-"""The tests of echo_app: of its parts in ``unit``, of running services and programs in ``functional``."""
+"""The tests of echo_app: ``unit`` tests its parts, ``functional`` running services and programs."""
 
 from pathlib import Path
 
-# The folder of the project, and that of what tests share and start.
+# The folder of the project, and the folder of the tests' support.
 ROOT = Path(__file__).parents[1]
 SUPPORT = ROOT / "tests" / "support"

@@ -1,4 +1,4 @@
-"""What pytest needs to run what trial runs. It must not import the reactor."""
+"""Configures pytest to run the tests of trial. It must not import the reactor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEFT = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begins to tell what the tests leave; each of xdist's workers does so for itself."""
+    """Starts the search for leaks; each of xdist's workers does so for itself."""
     worker: dict[str, Any] = getattr(config, "workerinput", {})
     run = worker.get("testrunuid", os.urandom(8).hex())
     config.stash[LEAKS] = Leaks(".".join([run, *filter(None, [worker.get("workerid")])]))
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def temporaryFolder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Has everything temporary made where it is seen when it is left; pytest's own folders are pytest's."""
+    """Makes temporary files in a folder that is checked for leaks, except pytest's own folders."""
     tmp_path_factory.getbasetemp()
     request.config.stash[LEAKS].ownFolder()
 
@@ -47,13 +47,13 @@ def _ownFolder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Takes what one of xdist's workers says was left."""
+    """Takes the leaks that one of xdist's workers reports."""
     node.config.stash[LEFT] += getattr(node, "workeroutput", {}).get("left", [])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails a run that leaves anything behind, and names it."""
+    """Fails a run with leaks."""
     config = session.config
     leaks = config.stash[LEAKS]
     left = config.stash[LEFT]
@@ -66,7 +66,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Names what was left."""
+    """Prints the leaks."""
     if config.stash[LEFT]:
         terminalreporter.section("left behind by the tests", red=True)
         for each in config.stash[LEFT]:

@@ -1,6 +1,6 @@
-"""The servers that are measured beside echo_app: each as its own users would write it.
+"""The servers that are compared with echo_app, each as its own users would write it.
 
-All of them, whatever their language, take ``--port 0`` (or ``--udp 0``, or ``--tls 0 --certificate FILE``)
-and ``--ready-file FILE`` as ``twistd echo`` does, listen on 127.0.0.1 with a backlog of 1024, and set
+The servers of all languages take ``--port 0`` (or ``--udp 0``, or ``--tls 0 --certificate FILE``) and
+``--ready-file FILE`` as ``twistd echo`` does. They listen on 127.0.0.1 with a backlog of 1024, and set
 TCP_NODELAY.
 """

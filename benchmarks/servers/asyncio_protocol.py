@@ -1,6 +1,6 @@
-"""The echo of asyncio's own documentation, on asyncio's event loop or, with ``uvloop``, on that.
+"""The echo of asyncio's own documentation, on asyncio's event loop or on uvloop's.
 
-Both set TCP_NODELAY on each connection.
+Both event loops set TCP_NODELAY on each connection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.servers.commandline import BACKLOG, Arguments, arguments
 
 
 class Echo(asyncio.Protocol):
-    """Streams."""
+    """Echoes a stream."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
@@ -26,7 +26,7 @@ class Echo(asyncio.Protocol):
 
 
 class EchoDatagrams(asyncio.DatagramProtocol):
-    """Datagrams."""
+    """Echoes datagrams."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
@@ -59,7 +59,7 @@ async def serve(
 
 
 def main() -> None:
-    """Runs on the event loop that was asked for."""
+    """Serves on the event loop that the first argument names."""
     if sys.argv[1] == "uvloop":
         import uvloop
 

@@ -10,10 +10,11 @@ BACKLOG = 1024
 
 
 class Arguments(NamedTuple):
-    """What was asked for.
+    """The values of the options.
 
     :param transport: ``tcp``, ``tls`` or ``udp``.
-    :param certificate: the PEM file of TLS, with the key; empty for the others.
+    :param certificate: the path of the PEM file of TLS, with the key; empty for other transports.
+    :param readyFile: the path of the ready file.
     """
 
     transport: str
@@ -21,14 +22,14 @@ class Arguments(NamedTuple):
     readyFile: str
 
     def tellReady(self, port: int) -> None:
-        """Writes the ready file, whole."""
+        """Writes the ready file, atomically."""
         with open(f"{self.readyFile}.part", "w") as file:
             file.write(f"{self.transport} 127.0.0.1:{port}\n")
         os.rename(file.name, self.readyFile)
 
 
 def arguments() -> Arguments:
-    """Returns what this process was asked for, as the package says."""
+    """Returns the options of this process, which the package describes."""
     words = sys.argv[sys.argv.index("0") - 1 :]
     options = dict(zip(words[::2], words[1::2], strict=True))
     transport = {"--port": "tcp", "--tls": "tls", "--udp": "udp"}[words[0]]

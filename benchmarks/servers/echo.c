@@ -1,8 +1,8 @@
-/* The floor: an echo in C on epoll, with nothing but the system calls that an echo needs.
+/* The lower bound: an echo in C on epoll, with only the system calls that an echo needs.
  *
  *   echo_c --port|--udp 0 --ready-file FILE
  *
- * A connection whose peer does not read is not read from either, until the rest is sent. */
+ * The server stops reading from a peer that does not read, until the rest is sent. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>

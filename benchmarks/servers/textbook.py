@@ -1,4 +1,4 @@
-"""The echo of Twisted's own documentation: what is received is written, and nothing else."""
+"""The echo of Twisted's own documentation, which only writes the data that it receives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.servers.commandline import BACKLOG, arguments
 
 
 class Echo(Protocol):
-    """Streams."""
+    """Echoes a stream."""
 
     def dataReceived(self, data: bytes) -> None:
         """Sends the bytes back."""
@@ -23,7 +23,7 @@ class Echo(Protocol):
 
 
 class EchoDatagrams(DatagramProtocol):
-    """Datagrams."""
+    """Echoes datagrams."""
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Sends the datagram back."""
@@ -32,7 +32,7 @@ class EchoDatagrams(DatagramProtocol):
 
 
 def main() -> None:
-    """Serves until it is killed."""
+    """Serves until the process is killed."""
     epollreactor.install()
     from twisted.internet import reactor as installed
 
@@ -47,7 +47,7 @@ def main() -> None:
     else:
         port = reactor.listenTCP(0, factory, BACKLOG, "127.0.0.1")
     if wanted.transport != "udp":
-        # Connections inherit it, so that it costs no system call each.
+        # Connections inherit the option, without a system call each.
         port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     reactor.callWhenRunning(wanted.tellReady, port.getHost().port)
     reactor.run()

@@ -1,7 +1,7 @@
 """Checkers of credentials for ``twisted.cred``: password files, checkers by description, and a portal.
 
-Our own compare passwords in constant time, at the same cost whether the user exists or not, and keep only
-keyed digests of them. No password is ever in a text that is made here.
+The checkers of this module compare passwords in constant time, at the same cost whether the user exists or
+not. They keep only keyed digests of passwords. No log line or error of this module contains a password.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from echo_app.text import escaped
 
 log = Logger()
 
-# Twisted's: a user's name, or nobody's in particular.
+# Twisted's identifier of an avatar: a user's name, or ``()`` for an anonymous user.
 AvatarId = bytes | tuple[()]
 
 
 class BadChecker(ValueError):
-    """A description that makes no checker; the text says why, in one line, without the passwords in it."""
+    """A description that names no usable checker; the text has the reason, in one line without passwords."""
 
 
 @implementer(ICredentialsChecker)
 class PasswordChecker:
-    """Knows some users.
+    """Checks passwords against a list of users.
 
-    :param users: names and passwords; of a name that is there twice the first one counts.
+    :param users: names and passwords; the first one counts if a name occurs twice.
     """
 
     credentialInterfaces = (IUsernamePassword,)
 
     def __init__(self, users: Iterable[tuple[bytes, bytes]]) -> None:
         self._key = secrets.token_bytes(32)
-        # What nobody's password comes to.
-        self._nobody = secrets.token_bytes(32)
+        # Compared for an unknown user, so that the check takes the same time. No password has this digest.
+        self._unknownUser = secrets.token_bytes(32)
         self.setUsers(users)
 
     def setUsers(self, users: Iterable[tuple[bytes, bytes]]) -> None:
-        """Knows these users from now on."""
+        """Replaces the list of users."""
         self._digests: dict[bytes, bytes] = {}
         for name, password in users:
             self._digests.setdefault(name, self._digest(password))
 
     def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[AvatarId]:
         """Returns the user's name; fails with ``UnauthorizedLogin``."""
-        known = self._digests.get(credentials.username, self._nobody)
+        known = self._digests.get(credentials.username, self._unknownUser)
         if compare_digest(known, self._digest(credentials.password)):
             return succeed(credentials.username)
         return fail(UnauthorizedLogin())
@@ -68,22 +68,22 @@ class PasswordChecker:
 
 
 class PasswordFile(PasswordChecker):
-    """Knows the users of a file with lines ``USER:PASSWORD``, as ``FilePasswordDB`` reads them.
+    """Checks passwords against a file with lines ``USER:PASSWORD``, read as by ``FilePasswordDB``.
 
-    Space at a line's end, further fields, and lines with one field are skipped.
+    Space at a line's end, further fields, and lines with one field are ignored.
 
-    :param path: the file's.
-    :raise OSError: when it can't be read.
-    :raise ValueError: when it has no user.
+    :param path: the file's path.
+    :raise OSError: when the file can't be read.
+    :raise ValueError: when the file has no user.
     """
 
     def __init__(self, path: str) -> None:
-        # A daemon is in another directory when it reads the file again.
+        # A daemon changes its directory before it reads the file again.
         self._path = os.path.abspath(path)
         super().__init__(self._read())
 
     def reload(self) -> None:
-        """Reads the file again, for logins to come; one that can't be used changes nothing."""
+        """Reads the file again, for later logins. After an error the users stay as they were."""
         try:
             self.setUsers(self._read())
         except (OSError, ValueError) as error:
@@ -103,9 +103,9 @@ class PasswordFile(PasswordChecker):
 
 @implementer(ICredentialsChecker)
 class FirstOf:
-    """Asks checkers one after another, until one knows the user and the password.
+    """Asks checkers in turn, until one accepts the user and the password.
 
-    One that fails otherwise than with ``UnauthorizedLogin`` is the last one asked.
+    A checker that fails with an error other than ``UnauthorizedLogin`` is the last one asked.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -114,11 +114,11 @@ class FirstOf:
         self._checkers = tuple(checkers)
 
     def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[AvatarId]:
-        """Returns the avatar's identifier, as the first checker says that has one; fails as the last does."""
+        """Returns the identifier from the first checker that accepts; fails as the last one asked fails."""
         return self._ask(0, credentials)
 
     def reload(self) -> None:
-        """Has those that read files read them again."""
+        """Reads the password files again."""
         for checker in self._checkers:
             if isinstance(checker, PasswordFile):
                 checker.reload()
@@ -143,14 +143,14 @@ class EchoUser:
 
 @implementer(IRealm)
 class EchoRealm:
-    """Where whoever logs in is the user that the checker says."""
+    """Realm of ``twisted.cred`` whose avatars are users with the name that the checker returned."""
 
     def requestAvatar(
         self, avatarId: object, mind: object, *interfaces: type[Interface]
     ) -> tuple[type[Interface], object, Callable[[], None]]:
         """Returns an ``IEchoUser``, whose logout does nothing.
 
-        :raise NotImplementedError: when that is not asked for.
+        :raise NotImplementedError: when the portal asks for another interface.
         """
         if IEchoUser not in interfaces:
             raise NotImplementedError("its avatars are an IEchoUser")
@@ -159,15 +159,16 @@ class EchoRealm:
 
 
 def portalFor(checkers: Sequence[ICredentialsChecker]) -> Portal:
-    """Returns a portal whose users are those that any of the checkers knows."""
+    """Returns a portal that accepts a user if any of the checkers does."""
     return Portal(EchoRealm(), [FirstOf(checkers)])
 
 
 def checkerOf(description: str) -> ICredentialsChecker:
     """Returns the checker that a description names.
 
-    :param description: as for ``twisted.cred.strcred.makeChecker``; ``file:`` and ``memory:`` are ours.
-    :raise BadChecker: for any reason that it can't be made.
+    :param description: as for ``twisted.cred.strcred.makeChecker``; ``file:`` and ``memory:`` are the
+        checkers of this module.
+    :raise BadChecker: when the checker can't be made, for any reason.
     """
     kind, _, argument = description.partition(":")
     own = {"file": _fromFile, "memory": _fromList}.get(kind)
@@ -188,7 +189,7 @@ def _fromFile(argument: str) -> PasswordFile:
 def _fromList(argument: str) -> PasswordChecker:
     fields = [os.fsencode(each) for each in argument.split(":")]
     if len(fields) % 2 or not all(fields):
-        raise BadChecker("what follows is no list USER:PASSWORD:USER:PASSWORD...")
+        raise BadChecker("memory: needs a list USER:PASSWORD:USER:PASSWORD...")
     return PasswordChecker(zip(fields[::2], fields[1::2], strict=True))
 
 
@@ -203,7 +204,7 @@ def _installed(kind: str, argument: str) -> ICredentialsChecker:
     try:
         checker: ICredentialsChecker = factory.generateChecker(argument)
     except Exception as error:
-        # What the plugin says of the argument may quote a password.
+        # The text of the plugin's error may quote a password.
         wanted = " ".join(str(factory.argStringFormat).split())
         raise BadChecker(f"{type(error).__name__}; what follows it: {wanted}") from error
     return checker

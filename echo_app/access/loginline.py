@@ -1,12 +1,12 @@
 """Parser of the login line: ``login USER PASSWORD``.
 
-- One space stands between the words. The line ends with LF or CR LF, has 512 bytes at the most with that
-  end, and is UTF-8 without control characters.
-- A user has no space in it, and is not empty. A password is all that follows the second space, spaces
-  included, and is not empty.
+- One space separates the words. The line ends with LF or CR LF, has at most 512 bytes with that end, and is
+  UTF-8 without control characters.
+- The user has no space. The password is the rest of the line after the second space, spaces included. Neither
+  may be empty.
 
-Bytes are compared as they come: of an accented letter that can be encoded in two ways, only one is right.
-The parser does no I/O.
+Bytes are compared without Unicode normalization: of the two encodings of an accented letter, only one is
+right. The parser does no I/O.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 COMMAND = b"login "
 
-# Bytes of a line with its end: what SMTP gives a command (RFC 5321, 4.5.3.1.4).
+# Bytes of a login line with its end: SMTP's limit for a command (RFC 5321, 4.5.3.1.4).
 LONGEST = 512
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -29,25 +29,25 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 @implementer(IUsernamePassword)
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a line says: a user, and a password, which is in no text that is made of this."""
+    """The credentials of a login line. The password is left out of ``repr``."""
 
     username: bytes
     password: bytes = field(repr=False)
 
     def checkPassword(self, password: bytes) -> bool:
-        """Compares in constant time, for checkers that leave it to the credentials, as Twisted's do."""
+        """Compares the password in constant time, for checkers that leave this to the credentials."""
         return compare_digest(self.password, password)
 
 
 class BadLogin(ValueError):
-    """A stream that does not begin with a login line. What it does begin with may be a password."""
+    """A stream that does not begin with a login line. It has no text, which might quote a password."""
 
 
 def parseLogin(data: bytes | bytearray) -> tuple[Login, int] | None:
-    """Reads a login line.
+    """Parses a login line.
 
-    :return: what it says, and its size; None while it is not complete.
-    :raise BadLogin: when it is none, or can't become one.
+    :return: the credentials, and the line's size in bytes; None while the line is incomplete.
+    :raise BadLogin: when the data are no login line, or can't become one.
     """
     line, newline, _ = bytes(data[:LONGEST]).partition(b"\n")
     if not newline and len(data) < LONGEST and COMMAND.startswith(line[: len(COMMAND)]):

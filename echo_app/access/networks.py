@@ -1,10 +1,10 @@
 """Access rules by network: which addresses may connect.
 
-The most specific network that holds an address decides; one that is both allowed and denied is denied.
-What no network holds is permitted, unless something is allowed: then only that is. So the order in which
-networks are named means nothing, and an exception is made by naming it.
+The most specific network that contains an address decides. A network that is both allowed and denied is
+denied. An address in no network is permitted, unless a network is allowed. So the order of the networks does
+not matter, and an exception needs only its own network.
 
-A peer over a UNIX socket has no network. It is permitted: the permissions of the socket file let it in.
+A peer over a UNIX socket has no network and is permitted: the permissions of the socket file decide.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from echo_app.addresses import Network, networkOf, unmapped
 
-# Hosts whose verdict is remembered, since each datagram asks: as many as there are sources remembered.
+# Hosts whose verdict is cached, because each datagram needs one: as many as the UDP rules hold sources.
 HOSTS = 4096
 
 
 @dataclass(frozen=True)
 class Access:
-    """Networks that may come, and networks that may not.
+    """The access rules: networks that are allowed, and networks that are denied.
 
-    IPv4 peers of a dual-stack socket are IPv4 peers, and networks of IPv4-mapped addresses IPv4 networks.
+    IPv4 peers of a dual-stack socket count as IPv4 peers, networks of IPv4-mapped addresses as IPv4 networks.
 
-    :param allow: networks, or texts such as ``192.0.2.0/24`` and ``2001:db8::1``; none is everybody.
-    :param deny: the same; none is nobody.
-    :raise ValueError: when a network is none.
+    :param allow: networks, or texts such as ``192.0.2.0/24`` and ``2001:db8::1``; empty allows all.
+    :param deny: the same; empty denies none.
+    :raise ValueError: when a text is no network.
     """
 
     allow: Iterable[Network | str] = ()
@@ -43,14 +43,14 @@ class Access:
             object.__setattr__(self, name, networks)
 
     def permits(self, address: object) -> bool:
-        """Says whether a peer at this address may connect; one of no known kind may not."""
+        """Says whether a peer at this address may connect; a peer at another kind of address may not."""
         if isinstance(address, (IPv4Address, IPv6Address)):
             return self.permitsHost(address.host)
         return isinstance(address, UNIXAddress)
 
     @cached_property
     def permitsHost(self) -> Callable[[str], bool]:
-        """Says the same of an IPv4 or IPv6 literal, and remembers it."""
+        """Returns a function that says whether a host, an IPv4 or IPv6 literal, may connect; it caches."""
         return lru_cache(HOSTS)(self._decide)
 
     def _decide(self, host: str) -> bool:
@@ -63,9 +63,9 @@ class Access:
 
     @cached_property
     def _verdicts(self) -> dict[int, list[tuple[int, dict[int, bool]]]]:
-        """By IP version, for each length of networks, the longest first: those bits, and what they decide.
+        """Returns, by IP version, the prefix lengths, longest first, each with its prefixes' verdicts.
 
-        However many networks there are, an address is looked up once for each length.
+        An address is looked up once for each prefix length, not for each network.
         """
         found: dict[int, dict[int, dict[int, bool]]] = {4: {}, 6: {}}
         for networks, verdict in ((self.allow, True), (self.deny, False)):

@@ -1,1 +1,1 @@
-"""The command line of ``twistd echo``: its options, and what it does to its process."""
+"""The command line of ``twistd echo``: its options, and the settings of its process."""

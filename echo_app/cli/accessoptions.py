@@ -1,4 +1,4 @@
-"""Checks of the access options, and the rules for addresses and logins that come of them."""
+"""The access options: their checks, and the access rules and the portal that they name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class AccessOptions(AuthOptionMixin, Options):
-    """Checks the options of access; ``--help-auth`` and ``--help-auth-type`` are Twisted's own."""
+    """Checks the access options. ``--help-auth`` and ``--help-auth-type`` are Twisted's own."""
 
     supportedInterfaces = (IUsernamePassword,)
 
     def checkLogins(self) -> None:
-        """Refuses --auth where datagrams have no login, and where others could read a login.
+        """Refuses --auth with --udp, whose datagrams have no login, and where others can read a login.
 
         :raise UsageError: names the option.
         """
@@ -42,14 +42,14 @@ class AccessOptions(AuthOptionMixin, Options):
             )
 
     def access(self) -> Access | None:
-        """Returns the rules for networks; None admits all."""
+        """Returns the access rules; None admits all."""
         rules = Access(self["allow"], self["deny"])
         return rules if rules != Access() else None
 
     def portal(self) -> Portal | None:
-        """Returns the portal that checks logins; None is no login."""
+        """Returns the portal that checks logins; None without --auth."""
         return portalFor(self["auth"]) if self["auth"] else None
 
     def hasPasswordFile(self) -> bool:
-        """Tests whether there is a file of passwords, which a reload reads again."""
+        """Returns whether --auth names a password file, which a reload reads again."""
         return any(isinstance(each, PasswordFile) for each in self["auth"])

@@ -1,6 +1,6 @@
 """Parsers of the values of options.
 
-Each takes the text that was typed, and raises ``ValueError`` with the reason why it is wrong.
+Each takes the text that the user typed, and raises ``ValueError`` with the reason if the text is wrong.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def portNumber(text: str) -> int:
 
 
 def interfaceAddress(text: str) -> str:
-    """Returns the literal of an address that one host may have."""
+    """Returns the literal of an address that a host can bind."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         raise ValueError("not an IPv4 or IPv6 address") from None
     if address.is_multicast or address == BROADCAST:
-        raise ValueError("an address of many hosts; an interface has one of its own")
+        raise ValueError("a multicast or broadcast address; an interface needs an address of its own")
     return text
 
 
@@ -72,7 +72,7 @@ def byteCount(text: str) -> int:
 
 
 def keepaliveOf(text: str) -> Keepalive | None:
-    """Returns what ``60,10,6`` means, and None for 0."""
+    """Returns the settings of a text such as ``60,10,6``; None for 0."""
     if text == "0":
         return None
     parts = text.split(",")
@@ -82,7 +82,7 @@ def keepaliveOf(text: str) -> Keepalive | None:
 
 
 def filePath(text: str) -> str:
-    """Returns the absolute path of a file that can be written."""
+    """Returns the absolute path of a file in a writable directory."""
     path = os.path.abspath(text)
     if not text or os.path.isdir(path):
         raise ValueError("not a file's name")
@@ -93,7 +93,7 @@ def filePath(text: str) -> str:
 
 
 def logPath(text: str) -> str:
-    """Returns the absolute path of a file that is appended to, and ``-`` as it is."""
+    """Returns the absolute path of a log file, or ``-`` unchanged."""
     path = os.path.abspath(text)
     if not text or os.path.isdir(path):
         raise ValueError("neither a file's name nor -")
@@ -101,5 +101,5 @@ def logPath(text: str) -> str:
 
 
 def noneForZero(parse: Callable[[str], float]) -> Callable[[str], float | None]:
-    """Returns the parser of a limit, for which 0 is None."""
+    """Returns a parser that returns None for 0, for limits."""
     return lambda text: parse(text) or None

@@ -1,4 +1,4 @@
-"""Checks of the fault options, and the plan that comes of them."""
+"""The fault options: their checks, and the fault plan that they make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from echo_app.faults.plan import FaultPlan
 
 
 class FaultOptions(Options):
-    """Checks the options of faults against the listeners, and makes the plan."""
+    """Checks the fault options against the listeners, and makes the fault plan."""
 
     def checkFaults(self) -> None:
         """Refuses fault options without a listener or a fault that they apply to.
@@ -38,7 +38,7 @@ class FaultOptions(Options):
                 raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
 
     def faultPlan(self) -> FaultPlan | None:
-        """Returns the plan of all faults; None is no faults.
+        """Returns the plan of all faults; None without fault options.
 
         :raise UsageError: when the fault file can't be used.
         """

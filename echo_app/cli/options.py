@@ -1,4 +1,4 @@
-"""The options of ``twistd echo`` and ``twist echo``, as they are typed."""
+"""Parser of the options of ``twistd echo`` and ``twist echo``."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def _completer(setting: Setting) -> Completer:
 
 
 class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
-    """Parses the options of ``twistd echo``; a wrong one ends the process with one line.
+    """Parses the options of ``twistd echo``. A wrong option ends the process with one line.
 
-    Each option has its value under its name, and a repeatable one the list of its values.
+    The object maps each option's name to its value, and a repeatable option's to the list of its values.
     """
 
     synopsis = "[options]"
-    # The port when no other listener is asked for; a subclass may have another.
+    # The port if no option names a listener; a subclass may have another.
     defaultPort = DEFAULT_PORT
     longdesc = (
-        "Sends back every byte that a peer sends: exactly, in order, nothing lost. "
+        "Sends back every byte that a peer sends, unchanged and in order. "
         f"Listens on {DEFAULT_INTERFACE}:{DEFAULT_PORT} unless told otherwise."
     )
     optFlags = [[each.name, each.short, each.description] for each in _FLAGS]
@@ -62,7 +62,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         raise SystemExit(0)
 
     def groups(self) -> dict[str, Sequence[Setting]]:
-        """Returns all options by group; the last one has those that Twisted adds, such as ``--help``."""
+        """Returns all options by group. The last group has Twisted's own, such as ``--help``."""
         added = [
             Setting(name, " ".join(self.docs[name].split()), value="TYPE" if hasValue else None)
             for name, hasValue, _ in (each.partition("=") for each in sorted(self.longOpt))
@@ -71,7 +71,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         return {**GROUPS, "Information": added}
 
     def getUsage(self, width: int | None = None) -> str:
-        """Returns the help, for the terminal's width."""
+        """Returns the help text, for the terminal's width by default."""
         width = width or shutil.get_terminal_size().columns
         return f"\n{textwrap.fill(self.longdesc, width)}\n{helpText(self.groups(), width)}"
 
@@ -81,7 +81,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
             raise UsageError(f"unexpected argument {arguments[0]!r}")
 
     def postOptions(self) -> None:
-        """Fills in the defaults that depend on each other."""
+        """Sets the defaults that depend on other options, and checks options against each other."""
         bound = self["port"] or self["tls"] or self["udp"]
         if not (bound or self["listen"]):
             bound = self["port"] = [self.defaultPort]
@@ -102,7 +102,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses the command line.
 
-        :raise SystemExit: with one line for a wrong one; twistd would add its usage on standard output.
+        :raise SystemExit: on a wrong option, with one line; twistd would print its usage too.
         """
         try:
             super().parseOptions(options)
@@ -120,7 +120,7 @@ def _collector(setting: Setting) -> Callable[[Options, str], None]:
     return collect
 
 
-# Twisted keeps only the last value of an option, unless the class has a method of its name.
+# Twisted keeps only the last value of an option, unless the class has a method with the option's name.
 for _each in _REPEATABLE:
     _method = _collector(_each)
     for _name in filter(None, (_each.name.replace("-", "_"), _each.short)):
@@ -128,5 +128,5 @@ for _each in _REPEATABLE:
 
 
 def _isDaemon(command: BaseOptions | None) -> bool:
-    """Tests whether the command will fork: twistd does, unless told otherwise, and twist does not."""
+    """Returns whether the command will fork: twistd does without --nodaemon, twist never does."""
     return command is not None and not (command.get("nodaemon", True) or command.get("debug"))

@@ -1,4 +1,4 @@
-"""Descriptor limit and signals of the process, which the command line sets and a service never does."""
+"""Descriptor limit and signal handlers of the process, which only the command line sets, never a service."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from twisted.internet.selectreactor import SelectReactor
 
 from echo_app.service.echoservice import EchoService
 
-# The descriptors that select(2) can be asked about: FD_SETSIZE of Linux.
+# The number of descriptors that select(2) can poll: FD_SETSIZE of Linux.
 SELECT_DESCRIPTORS = 1024
 
 _Handler = Callable[[int, FrameType | None], None]
 
 
 def raiseDescriptorLimit(reactor: object) -> int | None:
-    """Raises the soft limit to the hard one; returns what descriptors stay below, None if nothing.
+    """Raises the soft limit of descriptors to the hard one; returns the limit, None if there is none.
 
-    Under select(2) the limit stays, since a descriptor beyond its set would stop the reactor.
+    Under select(2) the limit stays as it is: a descriptor beyond FD_SETSIZE would stop the reactor.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if isinstance(reactor, SelectReactor):
@@ -34,17 +34,17 @@ def raiseDescriptorLimit(reactor: object) -> int | None:
 
 
 def abortOnSecondSignal(reactor: Any, service: EchoService) -> None:
-    """Lets the reactor's handler have the first SIGTERM or SIGINT, and the service the next ones.
+    """Stops at the first SIGTERM or SIGINT, as the reactor does, and aborts the service at further ones.
 
-    To be called before the reactor runs: it installs these handlers in place of its own methods when it
-    starts, so that no signal finds others. A reactor that installs none gets none here either.
+    Call this before the reactor runs: the reactor then installs these handlers in place of its own methods at
+    its start. A reactor that installs no handlers gets none here.
     """
     signals = itertools.count()
 
     def abortingLater(stop: _Handler) -> _Handler:
         def handle(number: int, frame: FrameType | None = None) -> None:
-            # The handler of another signal may run between any two steps of this one, and next() is one
-            # step. An abort may so come before the stop: the service remembers it.
+            # The handler of another signal may interrupt this one between any two steps; next() is one step.
+            # So an abort may come before the stop, and the service remembers the abort.
             if next(signals) == 0:
                 stop(number, frame)
             else:
@@ -64,6 +64,6 @@ def abortOnSecondSignal(reactor: Any, service: EchoService) -> None:
 
 
 def reloadOnHangup(reactor: Any, service: EchoService) -> None:
-    """Has the service read its files again at SIGHUP."""
+    """Makes SIGHUP reload the service's files."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(service.reload))

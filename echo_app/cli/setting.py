@@ -16,17 +16,16 @@ _NARROWEST_TEXT = 20
 
 
 class Setting(NamedTuple):
-    """Defines one option: everything that the parser, the help, the completion and the documents say of it.
+    """The definition of one option, for the parser, the help, the completion and the documents.
 
-    :param name: the option, without its dashes; also its key in the parsed options.
-    :param help: the effect of the setting, in whole sentences, without its default and what follows from
-        the other fields.
-    :param short: the letter of its short form; None is none.
-    :param value: the name of its value in the help; None is a flag, which takes no value.
-    :param parser: takes the text that was typed and returns the value; raises ValueError with the reason.
-    :param default: the value when the option is not given. A repeatable one has a list, empty at first.
-    :param defaultText: the default in words, where its value does not say it.
-    :param zero: what the value 0 means, in words; None where 0 has no meaning of its own.
+    :param name: the option without its dashes; also its key in the parsed options.
+    :param help: the effect of the setting, in whole sentences, without the contents of the other fields.
+    :param short: the letter of the short form; None without one.
+    :param value: the name of the value in the help; None is a flag, which takes no value.
+    :param parser: returns the value of the text that the user typed; raises ValueError with the reason.
+    :param default: the value without the option. A repeatable option has an empty list instead.
+    :param defaultText: the default in words, if its value is not clear.
+    :param zero: the meaning of the value 0, in words; None if 0 has no special meaning.
     :param choices: words that a shell completes.
     :param isRepeatable: whether each use of the option adds a value to a list.
     :param isSecret: whether errors show only the part of the text before its first colon.
@@ -45,9 +44,9 @@ class Setting(NamedTuple):
     isSecret: bool = False
 
     def parse(self, text: str) -> Any:
-        """Returns the value that a text means.
+        """Returns the value of a text.
 
-        :raise UsageError: in one line that names the option and the text.
+        :raise UsageError: on a wrong text, in one line that names the option and the text.
         """
         try:
             return self.parser(text)
@@ -57,22 +56,22 @@ class Setting(NamedTuple):
 
     @property
     def option(self) -> str:
-        """Returns the option as it is typed, with the name of its value."""
+        """Returns the option with its dashes and the name of its value."""
         return f"--{self.name}" + (f" {self.value}" if self.value else "")
 
     @property
     def description(self) -> str:
-        """Returns the help, with what 0 means and whether the option is repeatable."""
+        """Returns the help, the meaning of 0, and whether the option is repeatable."""
         zero = f" 0: {self.zero}." if self.zero else ""
         return self.help + zero + (" Repeatable." if self.isRepeatable else "")
 
     @property
     def shownDefault(self) -> str:
-        """Returns the default in words, and an empty text where there is none."""
+        """Returns the default in words; empty without a default."""
         if self.defaultText is not None:
             return self.defaultText
         if self.default is None:
-            # A limit that is not set is typed as 0.
+            # A limit of None is typed as 0.
             return "0" if self.zero and not self.isRepeatable else ""
         return str(self.default)
 
@@ -91,7 +90,7 @@ def helpText(groups: Mapping[str, Sequence[Setting]], width: int) -> str:
             text = each.description + default
             texts = textwrap.wrap(text, max(width - _INDENT, _NARROWEST_TEXT), break_on_hyphens=False)
             first = f"{option + each.option:{_INDENT}}"
-            # An option that leaves no gap has a line of its own.
+            # An option that leaves no gap before the text has a line of its own.
             lines += [first + texts.pop(0)] if first.endswith("  ") else [first.rstrip()]
             lines += [" " * _INDENT + line for line in texts]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """The table of all settings of the command line, in the order of the help.
 
-The parser, the help, the shell completion and ``docs/options.rst`` are made from it. A default that belongs
-to a class, such as :class:`Limits`, stands there alone; the table takes it from there.
+The parser, the help, the shell completion and ``docs/options.rst`` are made from this table. It reads a
+default that belongs to a class, such as :class:`Limits`, from that class.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from echo_app.responders.named import NAMES, responderOf
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.protocol import RATE
 
-# The listener when no other is asked for.
+# The listener if no option names one.
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
 
@@ -44,7 +44,7 @@ GROUPS = {
             short="p",
             value="N",
             parser=portNumber,
-            defaultText=f"{DEFAULT_PORT} when nothing else is asked for",
+            defaultText=f"{DEFAULT_PORT} without another listener",
             zero=_ANY_PORT,
             isRepeatable=True,
         ),
@@ -86,13 +86,13 @@ GROUPS = {
             value="FILE",
             parser=filePath,
         ),
-        Setting("no-direct", "Take Twisted's own path for every byte, for comparison and debugging."),
+        Setting("no-direct", "Use Twisted's own path for every byte, for comparison and debugging."),
     ),
     "TLS": (
         Setting("tls", "TCP port for TLS.", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True),
         Setting(
             "certificate",
-            "PEM file of --tls: the certificate, and those that lead to its root. Read again at SIGHUP.",
+            "PEM file with the certificate chain of --tls. Read again at SIGHUP.",
             value="FILE",
             defaultText="a throw-away one, for localhost",
         ),
@@ -101,8 +101,8 @@ GROUPS = {
         ),
         Setting(
             "client-ca",
-            "PEM file of certificates: a client must show one that leads to one of these. Read again at "
-            "SIGHUP.",
+            "PEM file of authorities: a client must show a certificate that leads to one of them. Read again "
+            "at SIGHUP.",
             value="FILE",
         ),
         Setting(
@@ -116,7 +116,7 @@ GROUPS = {
     "Answers": (
         Setting(
             "responder",
-            f"Makes the answers: {', '.join(NAMES)}, or a function of your own, package.module:name.",
+            f"Responder: {', '.join(NAMES)}, or a function of your own, package.module:name.",
             value="NAME",
             parser=responderOf,
             default="echo",
@@ -142,7 +142,7 @@ GROUPS = {
     "Access": (
         Setting(
             "allow",
-            "Network or address whose peers may connect, and no others. The most specific network decides.",
+            "Network or address whose peers may connect; no others may. The most specific network decides.",
             value="NETWORK",
             parser=networkOf,
             defaultText="every network",
@@ -157,17 +157,15 @@ GROUPS = {
         ),
         Setting(
             "auth",
-            "Users that may log in, before each stream: file:PATH, memory:USER:PASSWORD, or one of the "
-            "kinds that --help-auth lists.",
+            "Require a login before each stream, checked by file:PATH, memory:USER:PASSWORD, or a kind that "
+            "--help-auth lists.",
             value="CHECKER",
             parser=checkerOf,
             isRepeatable=True,
             # The text after the kind may have passwords in it.
             isSecret=True,
         ),
-        Setting(
-            "auth-cleartext", "Take logins from the network without TLS too, where others can read them."
-        ),
+        Setting("auth-cleartext", "Allow logins from the network without TLS, where others can read them."),
     ),
     "Limits and time-outs": (
         Setting(
@@ -197,8 +195,8 @@ GROUPS = {
         ),
         Setting(
             "stall-timeout",
-            "Seconds without any unsent byte leaving until a connection is reset. Under 30 it may cut slow "
-            "peers with large buffers.",
+            "Seconds in which no unsent byte leaves until a connection is reset. A value under 30 may cut "
+            "off slow peers with large buffers.",
             value="SECONDS",
             parser=noneForZero(number),
             default=_LIMITS.stallTimeout,
@@ -240,14 +238,14 @@ GROUPS = {
         ),
         Setting(
             "fault-seed",
-            "Seed of all that faults leave to chance, a whole number. The same seed gives the same faults.",
+            "Seed of the faults' random numbers, a whole number. The same seed gives the same faults.",
             value="N",
             parser=wholeNumber,
-            defaultText="another one each time, which is logged",
+            defaultText="a random one, which is logged",
         ),
         Setting(
             "fault-buffer",
-            "Bytes, such as 64KiB, that faults hold back for one connection before reading from its peer "
+            "Bytes, such as 64KiB, that faults may hold for one connection before reading from its peer "
             "stops.",
             value="SIZE",
             parser=byteCount,

@@ -1,4 +1,4 @@
-"""Makes the service from its options: listeners of ``--port``, ``--tls`` and ``--listen``, and the rest."""
+"""Makes the service from the options of the command line."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ __all__ = ["Options", "makeService"]
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:
-    """Returns the service that the options ask for, which listens already.
+    """Returns the service of the options, which listens already.
 
-    Listening comes before the fork, the pid file and the log, so that a failure is the command's own.
-    The first SIGTERM or SIGINT stops the service as ever, a second one aborts what the stop waits for.
+    The service listens before the fork, the pid file and the log, so that the command itself reports a
+    failure. The first SIGTERM or SIGINT stops the service; a second one aborts the connections for which the
+    stop waits.
 
     :param reactor: None is the global one.
-    :raise SystemExit: with one line that says what can't be opened.
+    :raise SystemExit: with one line that names the listener or file that can't be opened.
     """
     if reactor is None:
         from twisted.internet import reactor
@@ -44,7 +45,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     failures: list[Failure] = []
     listening = service.listen().addErrback(failures.append)
     if failures or not listening.called:
-        # The listeners that are open close, and socket files go, in the reactor's next turn.
+        # In its next turn the reactor closes the open listeners and removes socket files.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     abortOnSecondSignal(reactor, service)
@@ -55,12 +56,12 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
 
 
 def _reasonFor(failures: list[Failure]) -> str:
-    """Returns the option that can't be opened, as it was typed, and the reason."""
+    """Returns the option, as the user typed it, whose listener can't be opened, and the reason."""
     if not failures:
         return "an endpoint of --listen does not listen at once"
     error = failures[0].value
     assert isinstance(error, CannotListenError)
-    # A stream endpoint has a name; what has an interface is a datagram endpoint.
+    # The error of a stream endpoint has a name; the error of a datagram endpoint has an interface.
     name = error.port if error.interface is None else f"--udp {error.port} on {error.interface}"
     return f"{name}: {reasonOf(error)}"
 

@@ -1,4 +1,4 @@
-"""Checks of the TLS options, and the TLS settings that come of them."""
+"""The TLS options: their checks, and the TLS settings that they make."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ServerTLSOptions(Options):
 
         :raise UsageError: when a file can't be used.
         """
-        # Imported late: a service without TLS starts sooner.
+        # Imported here, so that a service without TLS starts sooner.
         from echo_app.tls.certificates import BadCredentials
         from echo_app.tls.server import ServerTLS
 
-        # A daemon is in another directory when it reads these files again.
+        # A daemon changes its directory before it reads these files again.
         paths = [
             None if self[option] is None else os.path.abspath(self[option])
             for option in ("certificate", "key", "client-ca")

@@ -9,37 +9,37 @@ from echo_app.faults.fault import ShapingFault, Stage, value
 from echo_app.faults.formats import RATE
 from echo_app.faults.shaper import Shaper
 
-# Seconds between two pieces, where one byte does not take longer: a hundred timers a second cost nothing,
-# and no peer takes pieces of 10 ms for a burst.
+# Seconds between two pieces, unless one byte takes longer: a hundred timers a second cost nothing, and to a
+# peer, pieces of 10 ms are no burst.
 TICK = 0.01
 
 
 class _Rate(Shaper):
-    """Passes bytes as a line of that rate.
+    """Passes bytes like a line of the fault's rate.
 
-    A piece passes when its last byte has come through, so that in no time since the line was idle more have
-    passed than the rate allows.
+    A piece passes when the line has transmitted its last byte. So in no interval do more bytes pass than the
+    rate allows.
     """
 
     fault: Bandwidth
     _free = -inf
 
     def most(self) -> int:
-        """Returns the bytes of a tick."""
+        """Returns the bytes that the line transmits in a tick."""
         return max(1, int(self.fault.amount * TICK))
 
     def earliest(self, size: int, floor: float) -> float:
-        """Returns when the piece has come through."""
+        """Returns the time at which the line has transmitted the piece."""
         return max(self._free, floor) + size / self.fault.amount
 
     def passed(self, size: int, at: float, now: float) -> None:
-        """Notes that the line is free again."""
+        """Notes the time from which the line is free."""
         self._free = at
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bandwidth(ShapingFault):
-    """Passes no more bytes a second than that.
+    """Limits the bytes to the given rate.
 
     :param amount: bytes a second.
     """

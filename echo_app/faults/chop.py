@@ -13,7 +13,7 @@ from echo_app.faults.window import Window
 
 
 class _Cuts(Shaper):
-    """Cuts at offsets that were drawn, and keeps the gap between the pieces."""
+    """Cuts the stream at random offsets, and keeps the gap between the pieces."""
 
     def __init__(self, fault: Chop, window: Window, draws: Draws) -> None:
         super().__init__(fault, window, draws)
@@ -27,7 +27,7 @@ class _Cuts(Shaper):
         return self._rest
 
     def earliest(self, size: int, floor: float) -> float:
-        """Returns when the gap is over."""
+        """Returns the time at which the gap is over."""
         return max(self._next, floor)
 
     def passed(self, size: int, at: float, now: float) -> None:
@@ -38,7 +38,7 @@ class _Cuts(Shaper):
 
 @dataclass(frozen=True, kw_only=True)
 class Chop(ShapingFault):
-    """Cuts the stream into pieces of that many bytes, drawn from the range.
+    """Cuts the stream into pieces with sizes drawn from the given range.
 
     :param sizes: bytes in a piece, from and to.
     :param gap: seconds between two pieces.

@@ -25,14 +25,14 @@ class _Replacement(Shaper):
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
         """Returns the corrupted bytes."""
-        # The time of the window counts from here, and not from the first byte that is hit.
+        # This call starts the window's time, which would else start at the first corrupt byte.
         self.window.isOn(offset + len(data) - 1, now)
         return self._corruption.apply(data, offset, lambda at: self.window.isOn(at, now))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corrupt(ShapingFault, DatagramFault):
-    """Replaces each byte by another one, with that probability.
+    """Replaces each byte by another one, with the given probability.
 
     :param amount: the probability for each byte.
     """

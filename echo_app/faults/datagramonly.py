@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Chance(DatagramFault):
-    """A fault whose value is the probability that it applies to a datagram."""
+    """A fault whose value is its probability for each datagram."""
 
     takes = TIMED
 
@@ -24,7 +24,7 @@ class _Chance(DatagramFault):
 
 
 class Loss(_Chance):
-    """Drops the answer to a datagram, with that probability."""
+    """Drops the answer to a datagram, with the given probability."""
 
     name = "loss"
     stage = Stage.LOSE
@@ -35,7 +35,7 @@ class Loss(_Chance):
 
 
 class Duplicate(_Chance):
-    """Answers a datagram twice, with that probability."""
+    """Answers a datagram twice, with the given probability."""
 
     name = "duplicate"
     stage = Stage.DUPLICATE
@@ -46,7 +46,7 @@ class Duplicate(_Chance):
 
 
 class Reorder(_Chance):
-    """Sends an answer after the next one, with that probability."""
+    """Sends an answer after the next one, with the given probability."""
 
     name = "reorder"
     stage = Stage.REORDER
@@ -58,7 +58,7 @@ class Reorder(_Chance):
 
 @dataclass(frozen=True, kw_only=True)
 class Truncate(DatagramFault):
-    """Cuts an answer to that size.
+    """Cuts an answer to the given size.
 
     :param amount: bytes that stay.
     """

@@ -1,16 +1,15 @@
-"""The faults of datagrams: answers over UDP pass them.
+"""Applies faults to the answers over UDP.
 
-A datagram is received, judged by the rules and answered as ever; its answer then passes the faults, in the
-order of their stages. A second copy has to be admitted by the rules as a second question would be, so that a
-peer gets no more out of a service with faults.
+The service receives, admits and answers a datagram as without faults. The answer then passes the faults, in
+the order of their stages. The UDP rules must admit a second copy of an answer like a second datagram, so a
+peer gets no more answers from a service with faults.
 
-The answers that reach this point are numbered over all ports of the service, from 1 on; the draws for one
-depend on the seed, the fault and that number. ``after``, ``for`` and ``every`` count from when the
-faults were read.
+Answers are numbered over all ports of the service, from 1. The draws for an answer depend on the seed, the
+fault and this number. ``after``, ``for`` and ``every`` count from the time when the faults were read.
 
-The rules of :class:`DatagramFaults`: each answer in `_held` has a call, `_bytes` are theirs, and both are
-bounded: more than that is dropped and counted. In `_behind` are those that wait for the next answer to
-the same place. A port that closes takes its answers with it.
+The rules of :class:`DatagramFaults`: each answer in `_held` has a delayed call, and `_bytes` is the sum of
+their sizes. Both are bounded, and an answer beyond the bounds is dropped and counted. `_behind` has the
+answers that wait for the next answer to the same address. A port that closes drops its answers.
 """
 
 from __future__ import annotations
@@ -33,24 +32,24 @@ if TYPE_CHECKING:
     from echo_app.faults.plan import FaultPlan
     from echo_app.udp.port import DatagramPort
 
-# Answers that are held back at one time, and their bytes: four seconds of small ones at the default rate.
+# Answers held at one time, and their bytes: four seconds of small answers at the default rate.
 MOST_HELD = 4096
 MOST_BYTES = 4 * 1024 * 1024
 
-# Seconds that an answer waits for the next one to go first. A client that waits for each answer before it
-# asks again would wait for ever.
+# Seconds that an answer waits for the next one to go first. A client that sends only after each answer would
+# otherwise wait for ever.
 REORDER_WAIT = 0.5
 
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """An answer on its way.
+    """An answer on its way through the faults.
 
-    :param port: where it was written.
-    :param addr: where it goes.
-    :param send: sends a datagram there, from the address that was asked.
-    :param datagram: its bytes, as the faults so far have made them.
-    :ivar copies: how often it is sent; 0 once it is lost.
+    :param port: the port to which the answer was written.
+    :param addr: the address of the answer's receiver.
+    :param send: sends a datagram to this address, from the destination of the request.
+    :param datagram: the answer's bytes, as changed by the faults so far.
+    :ivar copies: the number of copies to send; 0 once the answer is lost.
     """
 
     port: FaultyDatagrams
@@ -63,31 +62,31 @@ class Answer:
 
     @property
     def place(self) -> object:
-        """Port and address: an answer is overtaken by the next one with the same."""
+        """Returns port and address: the next answer with the same place may overtake this one."""
         return self.port, self.addr
 
     @property
     def shape(self) -> object:
-        """The part that faults change; a change means that a fault took effect."""
+        """Returns the values that faults change, to find whether a fault took effect."""
         return self.datagram, self.copies, self.delay
 
     def note(self, kind: str) -> None:
-        """Has the access log, where there is one, count a fault that took effect."""
+        """Counts a fault that took effect in the access log, if there is one."""
         self.port.note(self.addr, kind)
 
     def duplicate(self) -> None:
-        """Will be sent once more, if the rules admit that."""
+        """Adds a copy, if the rules admit it."""
         self.copies += self.port.rules.admits(*self.addr)
 
     def lose(self, reason: str) -> None:
-        """Is not sent, though it was counted."""
+        """Drops the answer, and counts it as dropped in place of answered."""
         self.copies = 0
         rules = self.port.rules
         rules.answered -= 1
         rules.dropped.add(reason)
 
     def deliver(self) -> None:
-        """Is sent."""
+        """Sends all copies."""
         self.port.rules.answered += self.copies - 1
         for _ in range(self.copies):
             try:
@@ -108,7 +107,7 @@ class _Active:
         self._fault = fault
 
     def apply(self, answer: Answer, number: int, now: float) -> None:
-        """Applies to the answer with this number, if it is on and the answer is drawn."""
+        """Applies the fault to the answer with a number, if the fault is on and its draw says so."""
         if self._window.isOn(0, now) and self._chance.at(number) < self._probability:
             before = answer.shape
             self._fault.changeAnswer(answer, number, self._draws)
@@ -120,7 +119,7 @@ class DatagramFaults:
     """Applies faults to the answers of all ports of a service.
 
     :param plan: the faults and their seed.
-    :param clock: tells the time.
+    :param clock: measures windows and delays.
     """
 
     def __init__(self, plan: FaultPlan, clock: IReactorTime) -> None:
@@ -134,7 +133,7 @@ class DatagramFaults:
         self.begin()
 
     def begin(self) -> None:
-        """Takes the plan's faults as they are now; their time begins."""
+        """Takes over the plan's present faults; their time begins now."""
         faults = self._plan.faults
         applying = [each for each in faults if isinstance(each, DatagramFault) and each.isForDatagrams]
         seen: Counter[Fault] = Counter()
@@ -145,7 +144,7 @@ class DatagramFaults:
             seen[fault] += 1
 
     def take(self, answer: Answer) -> None:
-        """Sends an answer, which was counted as sent, or does not; now or later."""
+        """Sends an answer now or later, or drops it; it was counted as answered."""
         self._number += 1
         now = self._clock.seconds()
         for active in self._active:
@@ -158,13 +157,13 @@ class DatagramFaults:
             self._arrive(answer)
 
     def forget(self, port: FaultyDatagrams) -> None:
-        """Drops the answers of a port that were not sent yet."""
+        """Drops the held answers of a port."""
         for answer in [each for each in self._held if each.port is port]:
             self._release(answer)
             answer.lose("fault-held")
 
     def _arrive(self, answer: Answer) -> None:
-        """Sends an answer whose time has come, and the one that waited for it; or makes it wait itself."""
+        """Sends an answer after its delay, and then the one that waited for it; or holds it for the next."""
         first = self._behind.get(answer.place)
         if answer.isReordered and first is None:
             if self._hold(answer, REORDER_WAIT, Answer.deliver):
@@ -199,12 +198,12 @@ class DatagramFaults:
 
 
 class FaultyDatagrams(EchoDatagramProtocol):
-    """Stands between a port and the protocol that answers, and passes its answers through the faults.
+    """A layer between a port and its protocol, which passes the protocol's answers through the faults.
 
-    :param protocol: answers.
+    :param protocol: answers the datagrams.
     :param faults: the faults.
 
-    :ivar note: is told of a fault that took effect on an answer to an address, by its kind.
+    :ivar note: called with an address, and the kind of a fault that took effect on an answer to it.
     """
 
     transport: DatagramPort
@@ -217,33 +216,33 @@ class FaultyDatagrams(EchoDatagramProtocol):
         self.note: Callable[[tuple[str, int], str], object] = _forget
 
     def startProtocol(self) -> None:
-        """Starts the protocol, whose transport this is."""
+        """Starts the protocol, with this object as its transport."""
         self.note = getattr(self.transport, "noteFault", _forget)
         self._protocol.makeConnection(cast(Any, self))
 
     def stopProtocol(self) -> None:
-        """Stops the protocol; answers that were not sent yet are dropped."""
+        """Stops the protocol, and drops its held answers."""
         self._faults.forget(self)
         self._protocol.doStop()
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Passes a question on."""
+        """Passes a datagram to the protocol."""
         self._source = addr
         self._protocol.datagramReceived(datagram, addr)
 
     def getHost(self) -> IAddress:
-        """Returns where the port is bound."""
+        """Returns the port's address."""
         return cast("IAddress", self.transport.getHost())
 
     def replying(self) -> Callable[[bytes], None]:
-        """Returns a function that takes answers to the question that is with the protocol now, also later.
+        """Returns a function that answers the current datagram, now or later.
 
-        It raises no error; an answer that can't be sent is counted.
+        The function raises no error; an answer that can't be sent is counted.
         """
         return partial(self._take, self.transport.replying(), self._source)
 
     def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Takes an answer."""
+        """Passes an answer through the faults."""
         isReply = addr == self._source
         send = self.transport.replying() if isReply else partial(self.transport.write, addr=addr)
         self._take(send, addr, datagram)
@@ -253,4 +252,4 @@ class FaultyDatagrams(EchoDatagramProtocol):
 
 
 def _forget(_addr: tuple[str, int], _kind: str) -> None:
-    """Stands where nothing is recorded."""
+    """Does nothing: there is no access log."""

@@ -1,10 +1,10 @@
-"""The random numbers of faults: the same seed draws the same ones again.
+"""The random numbers of faults: the same seed draws the same numbers.
 
 A draw depends on the seed, the fault, the connection's number, the direction and the byte's offset in the
-stream, never on how reads happened to fall. A number for one byte is computed from its offset; a row of
-numbers, such as the distances between corrupt bytes, is drawn in the order of the offsets. Only
-``random.Random.random`` is used for that: of its methods, Python promises for this one alone that a seed
-means the same numbers in every version.
+stream, never on the boundaries of reads. A number for one byte is computed from its offset. A sequence of
+numbers, such as the distances between corrupt bytes, is drawn in the order of the offsets. It uses only
+``random.Random.random``: Python promises for no other method that a seed gives the same numbers in every
+version.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from hashlib import blake2b
 from math import log, log1p
 from random import Random
 
-# Beyond the last byte of any stream: 146 years at 1 GB/s.
+# An offset beyond the last byte of any stream: 146 years at 1 GB/s.
 _NEVER = 1 << 62
 
 
 class Draws:
-    """Draws the numbers of one fault in one place.
+    """Draws the numbers of one fault for one purpose.
 
     :param seed: the seed of the service.
-    :param place: distinguishes this place from others: the fault, a connection's number, a direction.
+    :param place: distinguishes these draws from others: the fault, a connection's number, a direction.
     """
 
     __slots__ = ("_key",)
@@ -33,22 +33,22 @@ class Draws:
     def at(self, offset: int) -> float:
         """Returns the number of an offset, from 0 up to 1, always the same one."""
         digest = blake2b(offset.to_bytes(8, "big"), key=self._key, digest_size=8).digest()
-        # 53 bits, as many as a float has: with all 64 it could become 1.
+        # A float has 53 bits: all 64 could be rounded to 1.
         return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
     def inOrder(self) -> Callable[[], float]:
-        """Returns a function that returns the next number, from 0 up to 1, of always the same row."""
+        """Returns a function that returns the next number, from 0 up to 1, of always the same sequence."""
         return Random(int.from_bytes(self._key, "big")).random
 
 
 class Corruption:
     """Replaces each byte by another one with the same probability, independently.
 
-    One number is drawn for a corrupt byte's distance from the one before (which is distributed
-    geometrically), and one for its new value: a byte that stays whole costs nothing.
+    One number is drawn for the distance between two corrupt bytes, which has a geometric distribution, and
+    one for the new value. A byte that stays the same costs nothing.
 
-    :param probability: of a byte to be replaced.
-    :param draws: the fault's own.
+    :param probability: the probability for each byte.
+    :param draws: the draws of the fault.
     """
 
     __slots__ = ("_draw", "_mask", "_next", "_probability")
@@ -60,10 +60,10 @@ class Corruption:
         self._advance()
 
     def apply(self, data: bytes, offset: int, isOn: Callable[[int], bool]) -> bytes:
-        """Returns the bytes as they become.
+        """Returns the bytes with some of them replaced.
 
-        :param offset: the first one's; each call begins where the one before ended.
-        :param isOn: says whether a byte at an offset is to be touched at all.
+        :param offset: the offset of the first byte, where the bytes of the last call ended.
+        :param isOn: says whether the byte at an offset may be replaced.
         """
         end = offset + len(data)
         if self._next >= end:
@@ -77,22 +77,22 @@ class Corruption:
         return bytes(changed)
 
     def _advance(self) -> None:
-        """Draws the next one, at the earliest where `_next` is."""
+        """Draws offset and mask of the next corrupt byte; the offset is at least ``_next``."""
         if self._probability <= 0:
             self._next = _NEVER
         elif self._probability < 1:
             distance = log(1 - self._draw()) / log1p(-self._probability)
             self._next = min(self._next + int(min(distance, _NEVER)), _NEVER)
-        # Never 0: it would leave the byte as it is.
+        # Never 0, which would not change the byte.
         self._mask = 1 + int(self._draw() * 255)
 
 
 class Sizes:
-    """Sizes in a row, uniformly from one to another.
+    """A sequence of random sizes, with a uniform distribution.
 
-    :param smallest: the smallest.
-    :param largest: the largest.
-    :param draws: the fault's own.
+    :param smallest: the smallest size.
+    :param largest: the largest size.
+    :param draws: the draws of the fault.
     """
 
     __slots__ = ("_draw", "_range", "_smallest")
@@ -103,5 +103,5 @@ class Sizes:
         self._draw = draws.inOrder()
 
     def next(self) -> int:
-        """Returns the next one."""
+        """Returns the next size."""
         return self._smallest + int(self._draw() * self._range)

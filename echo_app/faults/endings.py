@@ -13,19 +13,19 @@ from echo_app.transport.sockets import Progress, descriptorOf, progressOf
 if TYPE_CHECKING:
     from echo_app.faults.layer import FaultLayer
 
-# Seconds between two looks whether everything is acknowledged, at first and at the most: on loopback it is
-# at once, and with a peer that does not read it takes hours.
+# Seconds between two looks whether all is acknowledged, at first and at most. On loopback the acknowledgement
+# comes at once; a peer that does not read may take hours.
 FIRST_LOOK, LAST_LOOK = 0.01, 0.2
 
 
 class HalfClose(EndingFault):
-    """Ends our side of the connection."""
+    """Ends the service's side of the connection."""
 
     name = "half-close"
     stage = Stage.HALF_CLOSE
 
     def begin(self, layer: FaultLayer) -> None:
-        """Ends the output; input still comes."""
+        """Ends the output; input still comes in."""
         layer.endOutput(self)
 
     def outputPassed(self, layer: FaultLayer) -> None:

@@ -1,11 +1,11 @@
 """The base classes of faults: their keys, their canonical text, and the rules that all of them share.
 
-A fault is a frozen dataclass. The class says everything about it: its name, its keys, its stage and its
-effect; the first line of its docstring is its entry in the documentation. A new one is a new class, and a
-line in :mod:`echo_app.faults.registry`.
+A fault is a frozen dataclass. Its class has everything about it: name, keys, stage and effect. The first line
+of the class's docstring is the fault's entry in docs/faults.rst. A new fault is a new class, and a line in
+:mod:`echo_app.faults.registry`.
 
-A field made by :func:`value` is the fault's value, one made by :func:`key` has a key of its own. The fields
-of :class:`Fault` are shared: a class lists in `takes` those that it has.
+A field made by :func:`value` is the fault's value; a field made by :func:`key` has a key of its own. All
+classes share the fields of :class:`Fault`: `takes` lists those that a class has.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 class BadSpec(ValueError):
-    """Reports a wrong spec, or wrong values of a :class:`Fault`; its text is one printable line.
+    """A wrong spec, or wrong values of a :class:`Fault`; the text is one printable line.
 
-    :param reason: what is wrong, and what is allowed.
-    :param key: the key that it is about, empty for the fault's value.
+    :param reason: the error, and the allowed values.
+    :param key: the wrong key; empty for the fault's value.
     """
 
     def __init__(self, reason: str, key: str = "") -> None:
@@ -42,7 +42,7 @@ class BadSpec(ValueError):
 
 
 class Stage(IntEnum):
-    """The place of a fault on the way of bytes and datagrams: they pass the stages in this order."""
+    """The stages of faults, in the order in which bytes and datagrams pass them."""
 
     LOSE = 1
     CHANGE = 2
@@ -61,16 +61,16 @@ class Stage(IntEnum):
 
 
 def value(how: Format) -> Any:
-    """Returns a dataclass field that a fault's value sets."""
+    """Returns a dataclass field for a fault's value."""
     return field(metadata={"key": "", "format": how})
 
 
 def key(name: str, how: Format, default: Any = None) -> Any:
-    """Returns a dataclass field that a key sets. Two fields of one key take values of either format."""
+    """Returns a dataclass field for a key. Two fields may share a key, for values of two formats."""
     return field(default=default, metadata={"key": name, "format": how})
 
 
-# Shared fields that classes take.
+# Groups of shared fields, for `takes`.
 TIMED = ("afterSeconds", "duration", "period")
 ENDING = ("direction", "probability", "connections", "afterBytes", "afterSeconds")
 LASTING = (*ENDING, "duration", "period")
@@ -78,21 +78,21 @@ LASTING = (*ENDING, "duration", "period")
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault with the values of its keys; ``str()`` of it is its spec.
+    """A fault with the values of its keys; its ``str()`` is its spec.
 
-    :param direction: ``in`` is from the peer, ``out`` to it; None is the fault's own.
-    :param probability: of applying to a connection, or to a datagram.
-    :param connections: the numbers of the connections that it applies to, from and to, 1 being the
-        service's first; to None is without an end. None is all of them.
-    :param afterBytes: bytes of the stream until it begins.
-    :param afterSeconds: seconds until it begins.
-    :param duration: seconds that it lasts; None is for good. The key is ``for``.
+    :param direction: ``in`` is from the peer, ``out`` to the peer; None is the default of the class.
+    :param probability: the probability for a connection, or for a datagram.
+    :param connections: the first and the last number of the connections that have the fault, from 1; a last
+        number of None is without an end. None is all connections.
+    :param afterBytes: bytes of the stream until the fault begins.
+    :param afterSeconds: seconds until the fault begins.
+    :param duration: seconds that the fault lasts; None is to the end. The key is ``for``.
     :param period: seconds from one beginning to the next; None is once. The key is ``every``.
-    :raise BadSpec: when a value is wrong, contradicts another one, or is none of the fault's.
+    :raise BadSpec: when a value is wrong, contradicts another one, or is of a key that the class lacks.
 
     :cvar name: the name in specs.
-    :cvar stage: where it applies.
-    :cvar takes: the shared fields that it has.
+    :cvar stage: the stage at which the fault applies.
+    :cvar takes: the shared fields that the class has.
     """
 
     name: ClassVar[str]
@@ -112,34 +112,34 @@ class Fault:
     def formatsOf(cls) -> dict[str, tuple[str, Format]]:
         """Returns key and format of each field that a spec sets, in the order of the canonical text."""
         shared = fields(Fault)
-        # An own field may stand in the place of a shared one.
+        # A field of the class may replace a shared one.
         own = [each for each in fields(cls) if each not in shared]
         taken = own + [each for each in shared if each.name in cls.takes]
         return {each.name: (each.metadata["key"], each.metadata["format"]) for each in taken}
 
     @classmethod
     def keyNames(cls) -> list[str]:
-        """Returns the keys that it takes, in the order of the canonical text."""
+        """Returns the keys of the fault, in the order of the canonical text."""
         return list(dict.fromkeys(key for key, _ in cls.formatsOf().values() if key))
 
     @classmethod
     def hasValue(cls) -> bool:
-        """Says whether it takes a value, after its name."""
+        """Says whether the fault takes a value after its name."""
         return any(not key for key, _ in cls.formatsOf().values())
 
     @property
     def isForStreams(self) -> bool:
-        """Whether it applies to connections or to their listeners."""
+        """Returns whether the fault applies to connections or to their listeners."""
         return isinstance(self, StreamFault) or not isinstance(self, DatagramFault)
 
     @property
     def isForDatagrams(self) -> bool:
-        """Whether it applies to datagrams: they have no direction, connection or offset."""
+        """Returns whether the fault applies to datagrams, which have no direction, connection or offset."""
         ofStreams = (self.direction, self.connections, self.afterBytes)
         return isinstance(self, DatagramFault) and ofStreams == (None, None, None)
 
     def contradictions(self) -> Iterator[tuple[str, bool, str]]:
-        """Yields a key, whether its value contradicts another one, and what is allowed."""
+        """Yields a key, whether its value contradicts another value, and the rule."""
         isBoth = self.afterBytes is not None and self.afterSeconds is not None
         yield "after", isBoth, "'after' is bytes or seconds, not both"
         if self.period is not None:
@@ -170,7 +170,7 @@ class Fault:
         return ",".join(parts if self.hasValue() else [self.name, *parts])
 
     def _given(self) -> Iterator[tuple[str, Any]]:
-        """Yields name and value of each field that is not at its default."""
+        """Yields name and value of each field that differs from its default."""
         for each in fields(self):
             given = getattr(self, each.name)
             if each.default is MISSING or given != each.default:
@@ -178,29 +178,29 @@ class Fault:
 
 
 class StreamFault(Fault):
-    """A fault of a connection.
+    """A fault of connections.
 
-    :cvar directions: those that it applies in if it has no ``direction``.
+    :cvar directions: the directions in which the fault applies without the key ``direction``.
     """
 
     directions: ClassVar[tuple[str, ...]] = ("out",)
 
     def appliesTo(self, number: int) -> bool:
-        """Says whether it applies to the connection with this number."""
+        """Says whether the fault applies to the connection with a number."""
         if self.connections is None:
             return True
         first, last = self.connections
         return first <= number and (last is None or number <= last)
 
     def appliesIn(self, direction: str) -> bool:
-        """Says whether it applies in a direction."""
+        """Says whether the fault applies in a direction."""
         return direction in ((self.direction,) if self.direction else self.directions)
 
 
 class ShapingFault(StreamFault):
     """A fault that delays, changes or cuts the bytes of a stream.
 
-    :cvar shaper: does it in one direction of a connection.
+    :cvar shaper: applies the fault to one direction of a connection.
     """
 
     shaper: ClassVar[type[Shaper]]
@@ -212,20 +212,20 @@ class EndingFault(StreamFault):
     takes: ClassVar[tuple[str, ...]] = ENDING
 
     def begin(self, layer: FaultLayer) -> None:
-        """Ends input and output. Output that is still held passes first if the direction is ``in``."""
+        """Ends input and output. Held output passes first if the direction is ``in``."""
         noteEnd(layer.transport, Ending.FAULT, str(self))
         layer.closeInput()
         layer.endOutput(self)
 
     def outputPassed(self, layer: FaultLayer) -> None:
-        """Is called when nothing is held any more."""
+        """Called when all held output has passed."""
 
 
 class DatagramFault(Fault):
     """A fault of datagrams."""
 
     def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
-        """Applies to an answer.
+        """Applies the fault to an answer.
 
         :param answer: the answer.
         :param number: the number of the answer.

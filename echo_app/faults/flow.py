@@ -1,14 +1,17 @@
-"""One direction of a connection with faults: bytes come in at one end and go out at the other.
+"""A flow: one direction of a connection with faults.
 
-A byte passes the stages in this order: CHANGE, where it comes in; DELAY, which sets the earliest time that it
-goes out at; STALL, RATE and SEGMENT, which all have to let it go. Bytes
-never overtake each other, and the end of the stream passes behind the last of them.
+A byte passes the stages in this order: CHANGE when it comes in; DELAY, which sets the earliest time at which
+it goes out; STALL, RATE and SEGMENT, which must all let it pass. Bytes never overtake each other, and the end
+of the stream passes after the last byte.
 
-The rules of :class:`Flow`: bytes up to `_passed` are gone, those up to `_ready` wait for nothing but the
-last three, and for those up to `_fed` the time is not there yet; `_arrivals` says when it is. One call is
-pending at the most, for when the first byte may pass: those behind it can't pass earlier. Times are
-those of a schedule, and not of timers: a timer that comes late makes nothing slower in the end. No piece
-that passes reaches over an edge, where by the count of bytes some fault begins.
+The rules of :class:`Flow`:
+
+- Bytes up to `_passed` are gone. Bytes up to `_ready` wait only for the last three stages. Bytes up to `_fed`
+  wait for their time in `_arrivals`.
+- At most one delayed call is pending, for the time at which the first byte may pass. Later bytes can't pass
+  earlier.
+- Times follow a schedule, not the timers. A late timer makes nothing slower in the end.
+- No piece reaches over an edge, the offset at which a fault begins.
 """
 
 from __future__ import annotations
@@ -29,13 +32,13 @@ if TYPE_CHECKING:
 
     from echo_app.faults.shaper import Shaper
 
-# Bytes of a piece at the most, as of one read of the direct path: its receiver may stop the next one.
+# The most bytes of a piece, as of one read of the direct path: the receiver may pause between two.
 _MOST = 128 * 1024
 
-# Bytes that a note of an arrival takes: a peer that sends single bytes fills the memory with those.
+# Bytes of memory that a note of an arrival takes: a peer that sends single bytes fills the memory with notes.
 _NOTE = 100
 
-# Seconds that a time may be off by rounding.
+# Seconds by which rounding may change a time.
 _ROUNDING = 1e-9
 
 
@@ -44,30 +47,30 @@ STAGES = (Stage.CHANGE, Stage.DELAY, Stage.STALL, Stage.RATE, Stage.SEGMENT)
 
 
 class Intake(IntEnum):
-    """The states of the input of a flow; they only go on, from one to a later one."""
+    """The states of a flow's input; a state is followed only by a later one."""
 
     OPEN = 1
-    # Bytes are discarded; the end is still awaited.
+    # Bytes are discarded; the end of the stream has not come in.
     SEALED = 2
-    # The end is in, or the flow is closed.
+    # The end of the stream has come in, or the flow is closed.
     ENDED = 3
 
 
 @implementer(IPushProducer)
 class Flow:
-    """Passes the bytes of one direction on, as faults have it.
+    """Passes the bytes of one direction through the faults.
 
-    :param clock: tells the time.
-    :param shapers: the faults.
-    :param edges: further offsets that no piece reaches over; `reached` is told of them.
+    :param clock: measures delays and windows.
+    :param shapers: apply the faults.
+    :param edges: further offsets that no piece may reach over.
     :param deliver: takes a piece.
-    :param finished: is called when the end of the stream has passed.
-    :param reached: is called with an edge that was passed.
-    :param changed: is called when the held bytes, or a stall, may have changed.
+    :param finished: called when the end of the stream has passed.
+    :param reached: called with each edge that the bytes have reached.
+    :param changed: called when the held bytes, or a stall, may have changed.
 
-    :ivar isPaused: nothing passes, because the end behind it takes no more for now.
-    :ivar isStalled: nothing passes, because of a ``stall``.
-    :ivar intake: whether bytes and their end still come in.
+    :ivar isPaused: the receiver has paused the flow.
+    :ivar isStalled: a ``stall`` holds the flow.
+    :ivar intake: the state of the input.
     """
 
     def __init__(
@@ -101,16 +104,16 @@ class Flow:
 
     @property
     def held(self) -> int:
-        """Bytes that have come in and did not pass."""
+        """Returns the number of bytes that have come in and not passed."""
         return len(self._bytes)
 
     @property
     def load(self) -> int:
-        """Bytes of memory that this takes."""
+        """Returns the bytes of memory that the flow takes."""
         return len(self._bytes) + _NOTE * len(self._arrivals)
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes in; it may pass them on at once."""
+        """Takes bytes, and passes those whose time has come."""
         if self.intake is not Intake.OPEN:
             return
         now = self._clock.seconds()
@@ -123,7 +126,7 @@ class Flow:
         self._pass()
 
     def end(self) -> None:
-        """Takes the end of the stream in."""
+        """Takes the end of the stream."""
         if self.intake is not Intake.ENDED:
             self.intake = Intake.ENDED
             now = self._clock.seconds()
@@ -131,11 +134,11 @@ class Flow:
             self._pass()
 
     def seal(self) -> None:
-        """Takes nothing in any more but the end; held bytes still pass."""
+        """Discards further bytes. Held bytes and the end of the stream still pass."""
         self.intake = max(self.intake, Intake.SEALED)
 
     def close(self) -> None:
-        """Forgets the held bytes: nothing passes any more."""
+        """Drops the held bytes, and passes nothing more."""
         self.intake = Intake.ENDED
         self.isPaused = self.isStalled = False
         self._endDue = None
@@ -147,22 +150,22 @@ class Flow:
             call.cancel()
 
     def pauseProducing(self) -> None:
-        """Passes nothing on for now."""
+        """Holds all bytes for now."""
         self.isPaused = True
         self._changed()
 
     def resumeProducing(self) -> None:
-        """Goes on; the time between is not made up for."""
+        """Goes on; the rates do not make up for the pause."""
         if self.isPaused:
             self.isPaused = False
             self._floor = self._clock.seconds()
             self._pass()
 
     def stopProducing(self) -> None:
-        """The transport below is gone, which the layer is told by itself."""
+        """Does nothing: the layer also learns of the end of the transport below."""
 
     def _arrive(self, end: int, now: float) -> None:
-        """Notes when the next bytes in, up to an edge, may pass at the earliest."""
+        """Notes the earliest time for the next bytes that came in, up to an edge."""
         while self._delayEdges and self._delayEdges[0] <= self._fed:
             self._delayEdges.popleft()
         if self._delayEdges:
@@ -178,13 +181,13 @@ class Flow:
         return sum(each.delay(self._fed, now) for each in self._delays)
 
     def _become(self, due: float, end: int) -> None:
-        """The bytes up to there are ready since then."""
+        """Makes the bytes up to an offset ready, from a time on."""
         if self._ready == self._passed:
             self._floor = max(self._floor, due)
         self._ready = end
 
     def _pass(self) -> None:
-        """Passes on the bytes that may pass, unless a call that is pending, or the caller, does so."""
+        """Passes the bytes that may pass, unless a pending call or a caller up the stack does so."""
         if self._call is None and not self._isPassing:
             self._isPassing = True
             try:
@@ -200,7 +203,7 @@ class Flow:
         self._pass()
 
     def _passOn(self) -> float:
-        """Passes on the bytes that may pass; returns when more may, inf if time does not decide that."""
+        """Passes the bytes that may pass; returns the time for more, or inf if time does not decide."""
         while not self.isPaused:
             now = self._clock.seconds()
             while self._arrivals and self._arrivals[0][0] <= now + _ROUNDING:
@@ -225,13 +228,13 @@ class Flow:
         return inf
 
     def _piece(self, size: int, now: float) -> float | None:
-        """Passes a piece, of so many bytes at the most; returns when, if it is too early for it."""
+        """Passes a piece of at most so many bytes; returns its time if that is still to come."""
         if self._edges:
             size = min(size, self._edges[0] - self._passed)
         rates = [each for each in self._rates if each.window.isOn(self._passed, now)]
         segments = [each for each in self._segments if each.window.isOn(self._passed, now)]
         on = [*rates, *segments]
-        # A piece up to a cut waits for its last byte.
+        # A piece that ends at a cut waits for its last byte.
         limits = [each.most() for each in segments or rates]
         size = min(size, *(limits if segments else [_MOST, *limits]))
         at = max((each.earliest(size, self._floor) for each in on), default=self._floor)

@@ -1,7 +1,7 @@
 """Formats of the values in a fault's spec.
 
-Times are in ms, s or min; sizes in B, kB, MB, KiB or MiB, and rates in those a second (``/s``);
-probabilities are numbers or in %.
+Times are in ms, s or min; sizes in B, kB, MB, KiB or MiB; rates in a size a second (``/s``). Probabilities
+are numbers, or in %.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
-# Exponents of three digits: floats have no more.
+# An exponent has at most three digits, as in a float.
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]{1,3})?)([A-Za-z/%]*)")
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
 
 
 def _digits(value: float) -> str:
-    """Returns the shortest digits that mean a number, as specs have them."""
+    """Returns the shortest digits for a number, in the form of a spec."""
     digits = repr(value).removesuffix(".0").replace("e+", "e")
     return re.sub("e(-?)0", r"e\1", digits)
 
@@ -28,18 +28,18 @@ class Format(Protocol):
 
     @property
     def description(self) -> str:
-        """Describes such a value, with examples, for errors."""
+        """Returns a description of the values, with examples, for errors."""
 
     def parse(self, text: str) -> Any:
-        """Returns the value that a text means; raises ``ValueError`` if it means none."""
+        """Returns the value of a text; raises ``ValueError`` if the text is wrong."""
 
     def write(self, value: Any) -> str:
-        """Returns the shortest text that means a value; raises ``ValueError`` if none does."""
+        """Returns the shortest text for a value; raises ``ValueError`` if the value is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Quantity:
-    """A number and a unit; values are in the first one."""
+    """A number with a unit; values are in the first unit."""
 
     description: str
     units: Mapping[str, Fraction]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Delay(Shaper):
-    """Delays bytes; the jitter is drawn for the first one of those that come in together."""
+    """Delays bytes; those that come in together have the jitter of the first one."""
 
     fault: Latency
 
@@ -27,10 +27,10 @@ class _Delay(Shaper):
 
 @dataclass(frozen=True, kw_only=True)
 class Latency(ShapingFault, DatagramFault):
-    """Delays bytes and datagrams by that time.
+    """Delays bytes and datagrams by the given time.
 
     :param amount: the delay in seconds.
-    :param jitter: seconds more or less, uniformly.
+    :param jitter: the largest deviation from it, in seconds, with a uniform distribution.
     """
 
     name = "latency"
@@ -50,5 +50,5 @@ class Latency(ShapingFault, DatagramFault):
         answer.delay += self.delayAt(number, draws("jitter"))
 
     def delayAt(self, position: int, draws: Draws) -> float:
-        """Returns the delay with the jitter that is drawn for an offset, or for a datagram's number."""
+        """Returns the delay with the jitter of a byte's offset or a datagram's number."""
         return self.amount + (self.jitter and self.jitter * (2 * draws.at(position) - 1))

@@ -1,6 +1,6 @@
-"""Fault plan: the faults that were given, those of the fault file, and the seed of random numbers.
+"""Fault plan: the faults of options and fault file, and the seed of their random numbers.
 
-A fault file has one spec a line. Empty lines, and the text after a ``#``, are comments.
+A fault file has one spec a line. Empty lines, and the text after a ``#``, are ignored.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from echo_app.faults.spec import parseFault
 
 log = Logger()
 
-# Faults of one service, and of one preamble: each one costs something for each connection.
+# Faults of one service, and of one preamble: each fault costs time for each connection.
 MOST = 32
 
-# Characters of a fault file: some comment beside each fault.
+# Characters of a fault file: room for a comment beside each fault.
 LONGEST_FILE = 64 * 1024
 
-# Bits of a seed that the service draws: enough to be another one each time, few enough to be typed again.
+# Bits of a seed that the service draws: enough to differ each time, few enough to be typed.
 _SEED_BITS = 32
 
 
 class FaultPlan:
-    """Holds the faults of a service and their seed; they may change while the service runs.
+    """The faults of a service and their seed; the faults may change while the service runs.
 
-    :param faults: the faults that stay.
+    :param faults: the faults that a reload keeps.
     :param seed: the seed of their random numbers; None draws one.
-    :param path: a fault file, read now, and again by ``reload()``; None is none.
-    :param cap: bytes that are held back for one connection before reading from its peer stops.
-    :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many.
-    :ivar faults: those that apply now.
-    :ivar since: the number of the last connection before them: theirs count from there.
+    :param path: the path of a fault file, read now, and again by ``reload()``; None is no file.
+    :param cap: bytes that faults hold for one connection before reading from its peer stops.
+    :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many faults.
+    :ivar faults: the faults that apply now.
+    :ivar since: the number of the last connection before these faults; ``connections`` counts from it.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class FaultPlan:
     ) -> None:
         self.cap = cap
         self.seed = randbits(_SEED_BITS) if seed is None else seed
-        # A daemon is in another directory when it reads it again.
+        # A daemon changes its directory before it reads the file again.
         self._path = None if path is None else os.path.abspath(path)
         self._lasting = tuple(faults)
         self.faults = self._read()
         self.since = 0
 
     def reload(self) -> bool:
-        """Reads the fault file again, and says whether it did: a file that can't be used is logged."""
+        """Reads the fault file again; returns whether that succeeded. An unusable file is logged."""
         if self._path is None:
             return False
         try:
@@ -68,10 +68,10 @@ class FaultPlan:
         return True
 
     def set(self, faults: Iterable[Fault], since: int) -> None:
-        """Replaces all of them, until the fault file is read again.
+        """Replaces all faults, until the fault file is read again.
 
-        :param since: the number of the last connection before them.
-        :raise BadSpec: when there are too many.
+        :param since: the number of the last connection before these faults.
+        :raise BadSpec: when there are too many faults.
         """
         self.faults = _checked(tuple(faults))
         self.since = since
@@ -94,7 +94,7 @@ def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
 def parseFaults(text: str) -> tuple[Fault, ...]:
     """Returns the faults of a fault file.
 
-    :raise BadSpec: when a line is none; it says which, and where in it, without the blanks before.
+    :raise BadSpec: when a line is no fault; with the line's number, and the place in the stripped line.
     """
     if len(text) > LONGEST_FILE:
         raise BadSpec(f"more than {LONGEST_FILE} characters")
@@ -112,9 +112,9 @@ def parseFaults(text: str) -> tuple[Fault, ...]:
 def _readFaults(path: str) -> tuple[Fault, ...]:
     try:
         if os.path.exists(path) and not os.path.isfile(path):
-            # A pipe, for one, would be waited for.
+            # To open a pipe, for example, would block.
             raise BadSpec("not a file")
-        # Bytes that are not UTF-8 are no fault either, and are shown escaped.
+        # A line with bytes that are not UTF-8 is no fault, and an error shows them escaped.
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
             return parseFaults(file.read(LONGEST_FILE + 1))
     except OSError as error:

@@ -1,7 +1,7 @@
 """The fault ``refuse``: the listening sockets stop listening for a while, and stay bound.
 
-A connection that was accepted can't be refused any more. The fault applies to all listeners of a service at
-once, so it has no numbers of connections. Its time counts from :meth:`ListenerSuspension.begin`.
+The kernel can refuse only a connection that it has not accepted. So the fault applies to all listeners of a
+service at once, and not to numbers of connections. Its time counts from :meth:`ListenerSuspension.begin`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from echo_app.service.listeners import Listeners
 
-# Seconds between two steps, at the least: none of the times that a fault takes is shorter.
+# The least number of seconds between two steps: the shortest time that a fault takes.
 RESOLUTION = 0.001
 
 
@@ -31,9 +31,9 @@ class Refuse(Fault):
 
 
 class ListenerSuspension:
-    """Suspends and resumes a service's listeners, as faults have it.
+    """Suspends and resumes a service's listeners by the windows of ``refuse``.
 
-    :param clock: tells the time.
+    :param clock: measures the windows.
     :param listeners: the listeners.
     """
 
@@ -44,14 +44,14 @@ class ListenerSuspension:
         self._call: IDelayedCall | None = None
 
     def begin(self, faults: Iterable[Fault]) -> None:
-        """Begins with the ``refuse`` of these faults, or begins again with others."""
+        """Applies the ``refuse`` faults among these, in place of earlier ones; their time begins now."""
         self._cancel()
         now = self._clock.seconds()
         self._windows = [Window(fault, now) for fault in faults if isinstance(fault, Refuse)]
         self._step()
 
     def end(self) -> None:
-        """Leaves the listeners as they are."""
+        """Stops suspending and resuming; the listeners stay as they are."""
         self._cancel()
         self._windows.clear()
 

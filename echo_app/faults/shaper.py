@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     from echo_app.faults.draws import Draws
     from echo_app.faults.window import Window
 
-# Seconds until another turn of the reactor. Pieces of ``chop`` without a gap have to be in different ones:
-# a transport that gathers the writes of one turn would put them together again.
+# Seconds until another turn of the reactor. Pieces of ``chop`` without a gap must be in different turns: a
+# transport may join the writes of one turn.
 TURN = 1e-4
 
 
 class Shaper:
-    """Shapes one direction of a connection as a fault says; a subclass does it in the fault's stage.
+    """Applies a fault to one direction of a connection; a subclass has the methods of the fault's stage.
 
     A flow calls ``change`` in the stage CHANGE, ``delay`` in DELAY, and the other three in RATE and SEGMENT.
-    In STALL it asks for the window alone.
+    In STALL it uses only the window.
 
     :param fault: the fault.
-    :param window: the times that it is on.
-    :param draws: its random numbers.
+    :param window: the times at which the fault is on.
+    :param draws: the random numbers of the fault.
     """
 
     def __init__(self, fault: Any, window: Window, draws: Draws) -> None:
@@ -30,24 +30,28 @@ class Shaper:
         self.draws = draws
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
-        """Returns the changed bytes, as many as these; they follow those of the last call.
+        """Returns the changed bytes, the same number; they follow the bytes of the last call.
 
-        The window may begin between two of them: it is asked for each byte that changes.
+        The window may begin between two bytes, so each change asks it.
         """
         raise NotImplementedError
 
     def delay(self, offset: int, now: float) -> float:
-        """Returns the delay, in seconds, of bytes that come in together; the offset is the first one's."""
+        """Returns the delay, in seconds, of bytes that come in together, by the offset of the first one."""
         raise NotImplementedError
 
     def most(self) -> int:
-        """Returns the greatest size of the next piece."""
+        """Returns the greatest size of the next piece, in bytes."""
         raise NotImplementedError
 
     def earliest(self, size: int, floor: float) -> float:
-        """Returns when a piece may pass that was ready at the time `floor`."""
+        """Returns the earliest time at which a piece may pass that was ready at the time `floor`."""
         raise NotImplementedError
 
     def passed(self, size: int, at: float, now: float) -> None:
-        """Notes that a piece has passed: when it was to, and when it did."""
+        """Notes that a piece has passed.
+
+        :param at: the scheduled time.
+        :param now: the actual time.
+        """
         raise NotImplementedError

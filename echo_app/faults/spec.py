@@ -1,9 +1,9 @@
-"""The parser of specs: a fault as one text, on the command line, in a fault file, in a preamble, in the log.
+"""The parser of specs: the text of a fault on the command line, in a fault file, in a preamble, in the log.
 
     spec = name ["=" value] *("," key "=" value)
 
-without spaces or quotes, such as ``latency=50ms,jitter=10ms`` or ``reset,after=10KiB,connections=1-2``.
-:mod:`echo_app.faults.registry` has the faults, and each class its keys.
+A spec has no spaces or quotes, as in ``latency=50ms,jitter=10ms`` or ``reset,after=10KiB,connections=1-2``.
+:mod:`echo_app.faults.registry` has the faults, and each class has its keys.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.registry import FAULTS
 
-# Characters of one spec; the longest sensible one has about 100. It bounds the parser's work.
+# Characters of one spec, to bound the parser's work; the longest sensible spec has about 100.
 LONGEST = 256
 
 # Characters of a wrong part that an error repeats.
@@ -23,12 +23,12 @@ _SHOWN = 40
 
 
 def parseFault(text: str) -> Fault:
-    """Returns the fault that a spec means.
+    """Returns the fault of a spec.
 
-    :raise BadSpec: when it means none: it says where, counting characters from 1, and what is allowed.
+    :raise BadSpec: when the spec is wrong; with the place, in characters from 1, and the allowed values.
     """
     if len(text) > LONGEST:
-        raise BadSpec(f"{len(text)} characters, where a fault has {LONGEST} at the most")
+        raise BadSpec(f"{len(text)} characters, where a fault has at most {LONGEST}")
     (place, name, value), *parts = _parts(text)
     kind = FAULTS.get(name)
     if kind is None:
@@ -53,7 +53,7 @@ def parseFault(text: str) -> Fault:
 
 
 def _parts(text: str) -> Iterator[tuple[int, str, str | None]]:
-    """Yields where each part is, its key, and its value, None if it has none."""
+    """Yields place, key and value of each part; the value is None if there is none."""
     place = 1
     for part in text.split(","):
         key, isGiven, value = part.partition("=")
@@ -62,7 +62,7 @@ def _parts(text: str) -> Iterator[tuple[int, str, str | None]]:
 
 
 def _parse(kind: type[Fault], place: int, key: str, word: str, value: str | None) -> tuple[str, Any]:
-    """Returns the field that a part sets, and its value; the word stands for the key in errors."""
+    """Returns the field that a part sets, and the field's value; errors show the word as the key."""
     formats = {field: how for field, (each, how) in kind.formatsOf().items() if each == key}
     wanted = ", or ".join(how.description for how in formats.values())
     if value is None:

@@ -12,5 +12,5 @@ class Stall(ShapingFault):
     name = "stall"
     stage = Stage.STALL
     directions = ("in", "out")
-    # Nothing passes while its window is on.
+    # A flow asks only the window of a stall.
     shaper = Shaper

@@ -1,8 +1,8 @@
-"""The times that a fault is on: its keys ``after``, ``for`` and ``every``.
+"""The window of a fault, the times at which it is on: its keys ``after``, ``for`` and ``every``.
 
-``after`` in bytes counts those of the fault's direction; in seconds, from the beginning of the connection, or
-from when the faults of datagrams or listeners were read. ``for`` and ``every`` count from there:
-``for=1s,every=5s`` is the first of every five seconds.
+``after`` in bytes counts the bytes of the fault's direction. ``after`` in seconds counts from the beginning
+of the connection; for datagrams and listeners, from the time when the faults were read. ``for`` and ``every``
+count from the end of ``after``: ``for=1s,every=5s`` is the first of every five seconds.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Window:
-    """Says when a fault is on.
+    """The times at which a fault is on.
 
     :param fault: the fault.
-    :param began: when its time begins, in seconds of the clock.
+    :param began: the time from which the fault's seconds count, in seconds of the clock.
 
-    :ivar start: the offset of the first byte that it may be on for.
+    :ivar start: the offset of the first byte for which the fault may be on.
     """
 
     __slots__ = ("_duration", "_period", "_since", "start")
@@ -32,7 +32,7 @@ class Window:
         self._period = inf if fault.period is None else fault.period
 
     def over(self, offset: int, now: float) -> float:
-        """Returns when it will be off, if it is on for the byte at this offset; -inf if it is off."""
+        """Returns the time at which the fault goes off, if it is on for the byte at an offset; else -inf."""
         if offset < self.start:
             return -inf
         if self._since is None:
@@ -44,11 +44,11 @@ class Window:
         return now - passed + self._duration if passed < self._duration else -inf
 
     def next(self, now: float) -> float:
-        """Returns when it will be on next; inf if never, or if bytes decide that."""
+        """Returns the time at which the fault is on next; inf if never, or if bytes decide."""
         if self._since is None or (now >= self._since and self._period == inf):
             return inf
         return self._since if now < self._since else now - (now - self._since) % self._period + self._period
 
     def isOn(self, offset: int, now: float) -> bool:
-        """Says whether it is on for the byte at this offset."""
+        """Says whether the fault is on for the byte at an offset."""
         return self.over(offset, now) > now

@@ -2,9 +2,7 @@
 
 It is the judge of a service, and so shares no code with ours: of ``echo_app`` it imports the version alone.
 
-From the top, each module imports only what stands before it: ``targets`` (what is looked at), ``findings``
-(what is said about it), ``patience`` (how long is waited), ``wire`` and ``tls`` (sockets, read and written
-as told), ``stream`` (what checks talk through), ``checks`` (the interface of a check, and its context), the
-checks themselves, ``examination`` (runs them), ``ping``, ``load`` (many messages, from processes of their
-own), and ``command``.
+The packages: ``results`` (values, statistics and comparisons), ``net`` (sockets, TLS and datagrams),
+``checks`` (the checks, and the examination that runs them), ``load`` (many messages, from worker processes),
+``report`` (results as text, tables and pictures), and ``cli`` (the commands).
 """

@@ -1,10 +1,12 @@
 """Protocols of responders: streams and datagrams that a responder answers.
 
-The rules of an :class:`AnsweringProtocol`: requests are asked in their order, and answers are sent in it,
-whichever is there first. It reads only while every request that came is asked, and the peer reads: what
-stops it is the transport's full buffer, so many answers that are owed, or no room in the service. After a
-wrong request, or one that the responder failed at, nothing more is asked; what came before is answered,
-and then it closes, without a reset that would destroy what is under way to the peer.
+The rules of an :class:`AnsweringProtocol`:
+
+- The responder gets requests in the order of the stream, and the peer gets the answers in the same order.
+- The protocol stops reading while the transport's buffer is full, ``MAX_OWED`` answers are owed, or the
+  service has no room for another answer.
+- After a wrong request, or a failure of the responder, the responder gets no more requests. The protocol
+  sends the answers before it, and closes without a reset, which would destroy data on their way to the peer.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ from echo_app.udp.protocol import UNSENDABLE, DatagramRules, EchoDatagramProtoco
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-# Answers that one connection may be owed: enough for a client that pipelines, and a thirtieth of the service.
-MOST = 32
+# Answers that one connection may be owed: enough for a client that pipelines, a thirtieth of the service's.
+MAX_OWED = 32
 
-# Times that so many are asked for before the reactor has its turn: some 2 ms of small ones.
+# Rounds of so many requests before the reactor has its turn: some 2 ms with small requests.
 ROUNDS = 10
 
 # Answers that may be under way for one UDP port: a quarter of the service's.
@@ -43,16 +45,16 @@ MOST_DATAGRAMS = 250
 
 @implementer(IPushProducer)
 class AnsweringProtocol(EchoProtocol):
-    """Sends the answers of a responder.
+    """Answers the requests of a stream with a responder.
 
-    :param answers: asks it.
+    :param answers: calls the responder.
     """
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self._requests = Requests(answers.framing)
         self._owed: deque[Answer] = deque()
-        # There may be a complete request.
+        # The buffer may contain a complete request.
         self._hasMore = False
         self._isFull = False
         self._isPaused = False
@@ -62,17 +64,17 @@ class AnsweringProtocol(EchoProtocol):
         self._call: IDelayedCall | None = None
 
     def registerProducer(self) -> None:
-        """Is told by the transport when to pause."""
+        """Registers with the transport, for back-pressure."""
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        """Takes what is complete for requests."""
+        """Answers the requests that are complete now."""
         self._requests.feed(data)
         self._hasMore = True
         self._work()
 
     def readConnectionLost(self) -> None:
-        """The peer half-closed: it gets the answers that it is owed, and then our end of stream."""
+        """Sends the owed answers after a half-close by the peer, and then our end of stream."""
         self._isEnded = True
         self._requests.end()
         self._hasMore = True
@@ -84,20 +86,20 @@ class AnsweringProtocol(EchoProtocol):
         super().connectionLost(reason)
 
     def pauseProducing(self) -> None:
-        """The peer does not read as fast as it is answered."""
+        """Stops reading: the peer does not read its answers fast enough."""
         self._isFull = True
         self._settle()
 
     def resumeProducing(self) -> None:
-        """The peer has read."""
+        """Goes on: the transport has room again."""
         self._isFull = False
         self._work()
 
     def stopProducing(self) -> None:
-        """The connection is lost; ``connectionLost`` comes next."""
+        """Does nothing: ``connectionLost`` comes next."""
 
     def _work(self) -> None:
-        """Asks and sends, as long as there is something to ask, and this turn lasts."""
+        """Asks the responder and sends answers, until no request is left or the turn is over."""
         if self._isWorking or self._isClosing:
             return
         self._isWorking = True
@@ -113,7 +115,7 @@ class AnsweringProtocol(EchoProtocol):
 
     def _canAsk(self) -> bool:
         owed = self._owed
-        if not self._hasMore or self._isFull or self._isClosing or len(owed) >= MOST:
+        if not self._hasMore or self._isFull or self._isClosing or len(owed) >= MAX_OWED:
             return False
         if owed and owed[-1].isLast:
             return False
@@ -123,7 +125,7 @@ class AnsweringProtocol(EchoProtocol):
         return True
 
     def _ask(self) -> None:
-        """Asks for the answers to the requests that are complete."""
+        """Gives the complete requests to the responder."""
         answers, peer = self._answers, self.transport.getPeer
         while self._canAsk():
             try:
@@ -139,7 +141,7 @@ class AnsweringProtocol(EchoProtocol):
             self._owed.append(answer)
 
     def _send(self) -> None:
-        """Sends the answers whose turn it is."""
+        """Sends the answers that are ready and next in order."""
         values: list[bytes] = []
         isLast = False
         while self._owed and self._owed[0].isDone and not isLast:
@@ -152,7 +154,7 @@ class AnsweringProtocol(EchoProtocol):
             self._close()
 
     def _settle(self) -> None:
-        """Reads on, or not, or ends the connection, as it stands now."""
+        """Pauses or resumes reading, or ends the connection after its last answer."""
         if self._isClosing or self._isWorking:
             return
         self.pending = len(self._owed) + self._hasMore
@@ -167,7 +169,7 @@ class AnsweringProtocol(EchoProtocol):
                 self.transport.resumeProducing()
 
     def _close(self) -> None:
-        """Ends the stream to the peer, whose own end, or a second, ends the connection."""
+        """Ends our direction of the stream; the peer's end, or a second, then ends the connection."""
         self._stop()
         transport = self.transport
         noteEnd(transport, Ending.RESPONDER)
@@ -175,7 +177,7 @@ class AnsweringProtocol(EchoProtocol):
         linger(transport, self, self._answers.clock, self._isEnded)
 
     def _stop(self) -> None:
-        """Asks nothing more, and waits for nothing."""
+        """Stops answering, and cancels the answers that are under way."""
         self._isClosing = True
         self.pending = 0
         self._answers.forget(self._work)
@@ -191,13 +193,13 @@ class AnsweringProtocol(EchoProtocol):
 
 
 class GuardedDatagramProtocol(EchoDatagramProtocol):
-    """Answers datagrams, and never with more than was asked with, except on loopback.
+    """Answers datagrams, never with more bytes than the request has, except on loopback.
 
     UDP sources are easily forged: a longer answer would make the service an amplifier.
     """
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Answers, if the rules admit it."""
+        """Answers the datagram if the rules admit it."""
         if self.rules.admits(addr[0], addr[1]):
             self.respond(datagram, addr)
 
@@ -206,9 +208,9 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
         raise NotImplementedError
 
     def replyTo(self, datagram: bytes, addr: tuple[str, int]) -> Callable[[bytes], None]:
-        """Returns what sends an answer to the datagram that is received now, also later."""
+        """Returns a function that answers the current datagram, now or later."""
         transport: Any = self.transport
-        # Ours has it, and so has what is put before it; Twisted's has not.
+        # Our port and the layers above it have this method; Twisted's port does not.
         replying = getattr(transport, "replying", None)
         send: Callable[[bytes], object] = replying() if replying else partial(transport.write, addr=addr)
         return partial(self._reply, send, len(datagram), addr[0])
@@ -226,9 +228,9 @@ class GuardedDatagramProtocol(EchoDatagramProtocol):
 
 
 class AnsweringDatagramProtocol(GuardedDatagramProtocol):
-    """Sends the answers of a responder; a datagram is a request.
+    """Answers datagrams with a responder; each datagram is a request.
 
-    :param answers: asks it.
+    :param answers: calls the responder.
     :param rules: as for ``EchoDatagramProtocol``.
     """
 
@@ -238,7 +240,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
         self._underWay: set[Answer] = set()
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Asks, and answers when there is something to send."""
+        """Gives the request to the responder, and sends the answer when it is ready."""
         if len(self._underWay) >= MOST_DATAGRAMS or not self._answers.hasRoom:
             self.rules.dropped.add("busy")
             return
@@ -250,7 +252,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
             self._answered(answer, reply)
 
     def stopProtocol(self) -> None:
-        """Cancels the answers that are under way: there is nothing any more that could send them."""
+        """Cancels the answers that are under way: no port is left to send them."""
         super().stopProtocol()
         underWay, self._underWay = self._underWay, set()
         for answer in underWay:
@@ -258,7 +260,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
 
     def _answered(self, answer: Answer, reply: Callable[[bytes], None]) -> None:
         if answer not in self._underWay:
-            # It went on after it was cancelled.
+            # The responder went on after its answer was cancelled.
             return
         self._underWay.remove(answer)
         if answer.value or not answer.isLast:

@@ -1,9 +1,12 @@
-"""Answers of a responder: in order, bounded in number and in time.
+"""Answers of a responder, bounded in number and in time.
 
-The rules of :class:`Answers`, one object for all connections and ports of a service: an answer is under way
-from when the responder is asked until the Deferred that it gave has fired, and not at all if that had its
-result at once; so many are under way at one time; who finds no room is told when there is some, in the order
-of asking. What fails is logged here, once.
+One :class:`Answers` serves all connections and ports of a service. Its rules:
+
+- An answer is under way from the call of the responder until its Deferred has fired. An answer that is there
+  at once is never under way.
+- At most ``most`` answers are under way. A connection that finds no room is called when there is room, in the
+  order of asking.
+- Each failure is logged once, here.
 """
 
 from __future__ import annotations
@@ -28,19 +31,19 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Seconds that an answer may take, unless told otherwise: as long as a handshake.
+# Default of the seconds that an answer may take: as long as a handshake.
 TIMEOUT = 30
 
-# Answers that may be under way for a service at one time: several for each of a hundred connections.
-MOST = 1000
+# Answers that may be under way in a service at one time: several for each of a hundred connections.
+MAX_UNDER_WAY = 1000
 
 
 class Answer:
-    """What comes of one request.
+    """The answer to one request: its bytes, or none yet.
 
-    :ivar value: the bytes to send, once it is done.
-    :ivar isDone: nothing more is to be waited for.
-    :ivar isLast: the request was wrong, or the responder failed: nothing is answered after it.
+    :ivar value: the bytes to send, once the answer is done.
+    :ivar isDone: the answer is complete, or has failed.
+    :ivar isLast: the request was wrong, or the responder failed: no answer follows.
     """
 
     __slots__ = ("deferred", "isDone", "isLast", "isLate", "isLeft", "timer", "value")
@@ -52,22 +55,22 @@ class Answer:
         self.timer: IDelayedCall | None = None
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """Cancels the responder's Deferred, because the connection or the port is gone."""
         if self.deferred is not None and not self.isDone:
             self.isLeft = True
             self.deferred.cancel()
 
 
 class Answers:
-    """Asks a responder.
+    """Calls a responder, and bounds its answers.
 
-    :param responder: a function of one request, or what provides ``IResponder``.
-    :param clock: what time is.
+    :param responder: a function of one request, or an object that provides ``IResponder``.
+    :param clock: measures the time-outs.
     :param timeout: seconds that an answer may take; None is no limit.
-    :param most: how many may be under way at one time.
-    :raise ValueError: when `responder` can't be one.
+    :param most: answers that may be under way at one time.
+    :raise ValueError: when `responder` is no responder.
 
-    :ivar unanswered: requests that were not answered, by reason.
+    :ivar unanswered: counts requests without an answer, by reason.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Answers:
         responder: IResponder | Callable[[Any], Any],
         clock: IReactorTime,
         timeout: float | None = TIMEOUT,
-        most: int = MOST,
+        most: int = MAX_UNDER_WAY,
     ) -> None:
         self.framing = framingOf(responder)
         self.clock = clock
@@ -88,15 +91,15 @@ class Answers:
 
     @property
     def hasRoom(self) -> bool:
-        """Whether one more may be under way."""
+        """Returns whether one more answer may be under way."""
         return self._underWay < self._most
 
     def whenRoom(self, goOn: Callable[[], object]) -> None:
-        """Has a function called, once, when there is room."""
+        """Calls a function once, when there is room."""
         self._waiting[goOn] = None
 
     def forget(self, goOn: Callable[[], object]) -> None:
-        """Has it called no more."""
+        """Cancels the call that :meth:`whenRoom` promised."""
         self._waiting.pop(goOn, None)
 
     def ask(
@@ -106,11 +109,11 @@ class Answers:
         peer: Callable[[], object],
         whenDone: Callable[[], object],
     ) -> Answer:
-        """Asks for one answer.
+        """Calls the responder with one request.
 
-        :param wrap: returns the bytes that carry it.
-        :param peer: returns the address of who is to have it.
-        :param whenDone: is called when it is done, if it is not when this returns.
+        :param wrap: returns the bytes on the wire for the answer's bytes.
+        :param peer: returns the peer's address.
+        :param whenDone: called when the answer is done, unless that is before this method returns.
         """
         answer = Answer()
         try:
@@ -133,7 +136,7 @@ class Answers:
         return answer
 
     def fail(self, failure: Failure, answer: Answer, peer: Callable[[], object]) -> None:
-        """Logs why there is no answer, or no right request, and makes the answer the last one."""
+        """Logs and counts the failure of a request or an answer, and makes the answer the last one."""
         error = failure.value
         if answer.isDone or (answer.isLeft and isinstance(error, CancelledError)):
             return
@@ -146,7 +149,7 @@ class Answers:
         if answer.isLate:
             reason, what = "timeout", f"the responder took longer than {self._timeout:g} seconds"
         self.unanswered.byReason[reason] += 1
-        # What a peer has sent may be in the error's text.
+        # The error's text may contain bytes of the peer.
         traceback = [escaped(line) for line in failure.getTraceback().strip().splitlines()]
         log.error(
             "no answer to {peer}: {what}\n{traceback}",
@@ -160,7 +163,7 @@ class Answers:
         assert answer.deferred is not None
         answer.deferred.cancel()
         if not answer.isDone:
-            # It goes on all the same, and stays under way until it ends; nobody waits for that.
+            # The responder ignored the cancellation: its answer stays under way, but no connection waits.
             self.fail(Failure(CancelledError()), answer, peer)
             whenDone()
 
@@ -168,8 +171,8 @@ class Answers:
         if answer.timer is not None and answer.timer.active():
             answer.timer.cancel()
         self._underWay -= 1
-        # Those that wait come before the one whose room it was, which may have more to ask. One that has its
-        # answers at once leaves the room to the next.
+        # Waiting connections come before the one whose answer is done, which may have more requests. A
+        # connection whose answers are there at once leaves the room to the next.
         while self._waiting and self.hasRoom:
             goOn = next(iter(self._waiting))
             del self._waiting[goOn]
@@ -178,7 +181,10 @@ class Answers:
 
 
 def _settle(result: object, answer: Answer, wrap: Callable[[bytes], bytes]) -> None:
-    """Takes what the responder returned for its answer."""
+    """Completes an answer with the result of the responder.
+
+    :raise TypeError: when the result is not bytes.
+    """
     if answer.isLate:
         raise CancelledError
     if not isinstance(result, bytes):
@@ -190,10 +196,10 @@ def _settle(result: object, answer: Answer, wrap: Callable[[bytes], bytes]) -> N
 def framingOf(responder: Any) -> Framing:
     """Returns the framing that a responder declares, or ``lines``.
 
-    :raise ValueError: when it can't be asked, or its framing is none; the text says why.
+    :raise ValueError: when it can't be called with a request, or its framing is none; with the reason.
     """
     if isclass(responder):
-        raise ValueError("a class: name an object of it")
+        raise ValueError("a class, not an instance of one")
     if not callable(responder):
         raise ValueError(f"not a function, but of type {type(responder).__name__}")
     framing = getattr(responder, "framing", lines)
@@ -202,7 +208,7 @@ def framingOf(responder: Any) -> Framing:
     try:
         parameters = signature(responder)
     except ValueError:
-        # Not all that is written in C has one.
+        # Some functions written in C have no signature.
         return framing
     try:
         parameters.bind(b"")

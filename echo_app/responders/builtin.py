@@ -23,16 +23,16 @@ _CHARACTERS = bytes(range(32, 127))
 _LINE = 72
 _CYCLE = b"".join((_CHARACTERS * 2)[start : start + _LINE] + b"\r\n" for start in range(len(_CHARACTERS)))
 
-# What is written at one time: whole cycles, so that what is written is always the same, and under the 64 KiB
-# that a transport takes before it is full.
+# The bytes of one write: whole cycles, so that each write is the same, and less than the 64 KiB that a
+# transport takes before it is full.
 PATTERN = _CYCLE * 9
 
-# RFC 864: the characters of a datagram at the most.
+# RFC 864: the most characters of a datagram.
 LARGEST_CHARGEN = 512
 
 
 class DiscardProtocol(EchoProtocol):
-    """Reads, and forgets (RFC 863)."""
+    """Reads and discards its input (RFC 863)."""
 
     def dataReceived(self, data: bytes) -> None:
         """Does nothing."""
@@ -40,32 +40,32 @@ class DiscardProtocol(EchoProtocol):
 
 @implementer(IPullProducer)
 class ChargenProtocol(EchoProtocol):
-    """Sends characters as fast as its peer reads, and forgets what it sends (RFC 864).
+    """Sends characters as fast as its peer reads, and discards its input (RFC 864).
 
     Only the end of the connection ends it: a peer that half-closes still reads.
     """
 
     def registerProducer(self) -> None:
-        """Is asked by the transport for more when everything is sent."""
+        """Registers as a pull producer: the transport asks for more when all is sent."""
         self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Sends some more."""
+        """Sends the next lines."""
         self.transport.write(PATTERN)
 
     def stopProducing(self) -> None:
-        """The connection is lost."""
+        """Does nothing: the connection is lost."""
 
     def dataReceived(self, data: bytes) -> None:
         """Does nothing."""
 
     def readConnectionLost(self) -> None:
-        """Goes on."""
+        """Goes on sending."""
 
 
 @implementer(IHandshakeListener)
 class PeerProtocol(EchoProtocol):
-    """Says in a line of JSON how the service sees the connection, and then echoes.
+    """Sends the connection's facts, as the service sees them, in a line of JSON, and then echoes.
 
     Over TLS the line comes when the handshake is complete.
     """
@@ -73,18 +73,18 @@ class PeerProtocol(EchoProtocol):
     _isTold = False
 
     def connectionMade(self) -> None:
-        """Says it, unless there is a handshake to come."""
+        """Sends the line, unless a handshake comes first."""
         super().connectionMade()
         if tlsTransportOf(self.transport) is None:
             self._tell()
 
     def handshakeCompleted(self) -> None:
-        """Says it."""
+        """Sends the line."""
         self._tell()
 
     def dataReceived(self, data: bytes) -> None:
-        """Sends the bytes back."""
-        # What lies between may know of no handshake.
+        """Sends the bytes back, after the line."""
+        # A layer in between may not pass handshakeCompleted on.
         self._tell()
         super().dataReceived(data)
 
@@ -95,26 +95,26 @@ class PeerProtocol(EchoProtocol):
 
 
 class DiscardDatagramProtocol(GuardedDatagramProtocol):
-    """Takes datagrams, and forgets them."""
+    """Reads and discards datagrams (RFC 863)."""
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Does nothing."""
 
 
 class ChargenDatagramProtocol(GuardedDatagramProtocol):
-    """Answers with characters: 512 on loopback, otherwise as many as it was asked with, up to 512."""
+    """Answers with characters: 512 on loopback, otherwise as many as the request has, up to 512 (RFC 864)."""
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Answers."""
+        """Answers with characters."""
         size = LARGEST_CHARGEN if isLoopbackHost(addr[0]) else min(len(datagram), LARGEST_CHARGEN)
         self.replyTo(datagram, addr)(PATTERN[:size])
 
 
 class PeerDatagramProtocol(GuardedDatagramProtocol):
-    """Answers with a line of JSON: how the service sees who asks."""
+    """Answers with a line of JSON: the source's facts, as the service sees them."""
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Answers."""
+        """Answers with the line."""
         facts = {
             "transport": "udp",
             "peer": hostPort(addr[0], addr[1]),
@@ -126,7 +126,7 @@ class PeerDatagramProtocol(GuardedDatagramProtocol):
 
 
 def peerLine(transport: Any) -> bytes:
-    """Returns in a line of JSON how the service sees a connection; ``docs/responders.rst`` has its keys."""
+    """Returns a connection's facts in a line of JSON; ``docs/responders.rst`` lists the keys."""
     peer = transport.getPeer()
     tls = tlsFactsOf(transport)
     return _line(
@@ -147,14 +147,14 @@ def peerLine(transport: Any) -> bytes:
 
 
 def proxyOf(transport: Any) -> str | None:
-    """Returns the address of the proxy that speaks for the peer; None without one."""
+    """Returns the address of the proxy that names the peer; None without one."""
     sock = socketOf(transport)
     if sock is None:
         return None
     try:
         name = sock.getpeername()
     except OSError:
-        # It has gone already.
+        # The connection has ended already.
         return None
     if sock.family == socket.AF_UNIX:
         sender = describe(UNIXAddress(os.fsencode(name)))
@@ -164,5 +164,5 @@ def proxyOf(transport: Any) -> str | None:
 
 
 def _line(facts: Mapping[str, object]) -> bytes:
-    # Whatever a peer has chosen, such as a UNIX socket's name, is ASCII without control characters in it.
+    # json.dumps escapes a text that a peer has chosen, such as a UNIX socket's name, to printable ASCII.
     return json.dumps(facts).encode() + b"\n"

@@ -1,12 +1,12 @@
 """Framing: splits a stream into requests, without I/O, in linear time and bounded memory.
 
-A framing says where a request ends. Its `read` is a generator function that reads one request: it yields
-what it needs next, a number of bytes or the bytes that end a piece, is sent that piece, and returns the
-request. It never sees a buffer, and how the bytes fell into reads makes no difference to it. What can't come
-any more is thrown in at its ``yield``: :class:`TooLong`, or :class:`EndOfStream`.
+A framing finds the end of a request. Its `read` is a generator function that reads one request. It yields its
+next need, a number of bytes or the bytes that end a piece. It is sent that piece, and returns the request. A
+framing never sees a buffer, and the boundaries of reads make no difference to it. When a piece can't come any
+more, its ``yield`` raises :class:`TooLong` or :class:`EndOfStream`.
 
-The rules of :class:`Requests`: a byte is looked at once, except that the ending of a piece may be split; a
-request that has begun takes no more than the framing's `longest`; after one wrong request there is none.
+The rules of :class:`Requests`: each byte is searched once, apart from the length of a split ending; a request
+takes no more than the framing's `longest` bytes; no request follows a wrong one.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Bytes of a request, unless a framing says otherwise: as much as a transport holds before it pauses.
-LONGEST = 1 << 16
+# Default of the bytes that a request may have: as many as a transport holds before it pauses.
+MAX_REQUEST = 1 << 16
 
-# What a generator reads with: it yields a size or an ending, is sent the piece, and returns the request.
+# The generator that reads a request: yields a size or an ending, is sent the piece, and returns the request.
 Reading = Generator[int | bytes, bytes, Any]
 
-# What :meth:`Requests.take` returns while more has to come; a request may be anything else.
+# Returned by :meth:`Requests.take` for an incomplete request; a request may be any other object.
 INCOMPLETE: Final = object()
 
 _PREFIX = 4
 
 
 class BadRequest(Exception):
-    """A peer's request that is wrong: the connection is closed when what was asked before is answered.
+    """A wrong request of a peer: the connection is closed after the answers to earlier requests.
 
-    :param reason: for the log; it is escaped there.
-    :param answer: what the peer is sent first.
+    :param reason: for the log, which escapes it.
+    :param answer: the last bytes to the peer.
 
-    :cvar kind: what it is counted as.
+    :cvar kind: the reason under which it is counted.
     """
 
     kind = "bad-request"
@@ -57,9 +57,9 @@ class TooLong(BadRequest):
 
 
 class EndOfStream(BadRequest):
-    """The stream ended within a request.
+    """The end of the stream within a request.
 
-    :param rest: what came of the piece that was asked for.
+    :param rest: the bytes that came of the incomplete piece.
     """
 
     kind = "incomplete"
@@ -71,20 +71,20 @@ class EndOfStream(BadRequest):
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Where requests end, and how answers are sent.
+    """The rule by which requests end, and by which answers are framed.
 
     :param read: a generator function that reads one request, as the module says.
-    :param wrap: returns the bytes that carry an answer; by default it is the answer.
-    :param longest: bytes that one request may have, whatever ends its pieces included.
+    :param wrap: returns the bytes on the wire for an answer; by default the answer itself.
+    :param longest: bytes that one request may have, with the endings of its pieces.
     """
 
     read: Callable[[], Reading]
     wrap: Callable[[bytes], bytes] = bytes
-    longest: int = LONGEST
+    longest: int = MAX_REQUEST
 
 
 class Requests:
-    """Takes the bytes of one stream as they come, and gives the requests that are complete."""
+    """Splits the bytes of one stream into requests."""
 
     __slots__ = ("_buffer", "_framing", "_isEnded", "_need", "_reading", "_searched", "_size")
 
@@ -92,26 +92,26 @@ class Requests:
         self._framing = framing
         self._buffer = bytearray()
         self._isEnded = False
-        # The request that has begun: what reads it, what that waits for, and how many bytes it has taken;
-        # and how far the buffer was searched for an ending.
+        # The current request: its reader, the reader's need, and the bytes that the reader has taken; and the
+        # offset up to which the buffer was searched for an ending.
         self._reading: Reading | None = None
         self._need: int | bytes = 0
         self._size = 0
         self._searched = 0
 
     def feed(self, data: bytes) -> None:
-        """Adds what has come."""
+        """Adds received bytes."""
         self._buffer += data
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Notes the end of the stream."""
         self._isEnded = True
 
     def take(self) -> Any:
         """Returns the next request, or ``INCOMPLETE``.
 
-        :raise BadRequest: when the peer has sent what is none.
-        :raise Exception: what a framing of the user's raises besides.
+        :raise BadRequest: when the peer has sent a wrong request.
+        :raise Exception: any other exception of a user's framing.
         """
         reading = self._reading
         try:
@@ -132,7 +132,7 @@ class Requests:
         return INCOMPLETE
 
     def _piece(self) -> bytes | None:
-        """Returns the piece that is needed; None while it is not complete."""
+        """Returns the piece that the reader needs; None while it is incomplete."""
         need, buffer = self._need, self._buffer
         room = self._framing.longest - self._size
         if isinstance(need, int):
@@ -151,14 +151,14 @@ class Requests:
 
     def _cut(self, size: int) -> bytes:
         piece = bytes(self._buffer[:size])
-        # A bytearray forgets its beginning without moving the rest.
+        # A bytearray drops its beginning without moving the rest.
         del self._buffer[:size]
         self._size += size
         self._searched = 0
         return piece
 
     def _giveUp(self, error: BadRequest) -> Any:
-        """Has the framing say what comes of a request that can't be completed: a request, or an error."""
+        """Lets the framing end a request that can't be completed, with a request or an error."""
         reading = self._reading
         assert reading is not None
         try:
@@ -167,12 +167,12 @@ class Requests:
             return self._complete(stop.value)
         finally:
             self._reading = None
-        raise RuntimeError("a framing goes on reading when there is nothing more to come")
+        raise RuntimeError("a framing goes on reading after the last byte that it can have")
 
     def _complete(self, request: Any) -> Any:
         self._reading = None
         if not self._size:
-            raise RuntimeError("a framing has to read something of each request")
+            raise RuntimeError("a framing must read at least one byte of each request")
         return request
 
 
@@ -195,9 +195,9 @@ def _wrapPrefixed(answer: bytes) -> bytes:
     return len(answer).to_bytes(_PREFIX, "big") + answer
 
 
-# A request is a line with its end (LF, or CR and LF); the last one may have none. An answer is sent as it is.
+# A request is a line with its end (LF, or CR and LF); the last may have no end. An answer is sent as it is.
 lines = Framing(_readLine)
 
-# A request is what follows a length of four bytes, big-endian, which does not count itself; an answer is
-# sent in the same way.
-lengthPrefixed = Framing(_readPrefixed, _wrapPrefixed, LONGEST + _PREFIX)
+# A request is the data after their length, four bytes, big-endian, which does not count itself. An answer has
+# the same form.
+lengthPrefixed = Framing(_readPrefixed, _wrapPrefixed, MAX_REQUEST + _PREFIX)

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Responder:
-    """What serves the connections and the datagrams of a service.
+    """The protocols that answer the streams and the datagrams of a service.
 
     :param stream: makes the protocol of a connection.
     :param datagrams: makes the protocol of a UDP port.
-    :param unanswered: counts requests that were not answered, by reason.
+    :param unanswered: counts requests without an answer, by reason.
     """
 
     stream: Callable[[], EchoProtocol]
@@ -68,10 +68,10 @@ NAMES = ("echo", "discard", "chargen", "lines", "length-prefixed", "peer")
 
 
 def responderOf(text: str) -> str | Callable[[Any], Any]:
-    """Returns what a name on the command line means: the name of one of ours, or the user's own.
+    """Returns the responder that the command line names: a built-in one by its name, or the user's object.
 
     :param text: one of ``NAMES``, or ``package.module:name``, where `name` may have dots.
-    :raise ValueError: when there is no such responder; the text says why.
+    :raise ValueError: when there is no such responder; the text has the reason.
     """
     if text in NAMES:
         return text
@@ -79,7 +79,7 @@ def responderOf(text: str) -> str | Callable[[Any], Any]:
     if not (module and name):
         raise ValueError(f"neither of {', '.join(NAMES)} nor package.module:name")
     if os.getcwd() not in sys.path:
-        # As under python -m; twist has its own folder there instead.
+        # As python -m does; under twist, the folder of the script is there instead.
         sys.path.append(os.getcwd())
     try:
         loaded = import_module(module)
@@ -90,7 +90,7 @@ def responderOf(text: str) -> str | Callable[[Any], Any]:
     try:
         responder: Callable[[Any], Any] = attrgetter(name)(loaded)
     except AttributeError as error:
-        raise ValueError(f"there is no such name in it: {error}") from error
+        raise ValueError(f"its module has no such name: {error}") from error
     framingOf(responder)
     return responder
 
@@ -98,10 +98,10 @@ def responderOf(text: str) -> str | Callable[[Any], Any]:
 def makeResponder(
     responder: str | IResponder | Callable[[Any], Any], clock: IReactorTime, timeout: float | None
 ) -> Responder:
-    """Returns what serves a service.
+    """Returns the protocols of a responder.
 
-    :param responder: a name, as for :func:`responderOf`, or what is asked.
-    :param clock: what time is.
+    :param responder: a name, as for :func:`responderOf`, or a function, or an ``IResponder``.
+    :param clock: measures the time-outs.
     :param timeout: seconds that an answer may take; None is no limit.
     :raise ValueError: when there is no such responder.
     """

@@ -1,11 +1,10 @@
 """Endpoints of ``--listen``, from Twisted's descriptions, with errors in one line.
 
-A description means what Twisted says it means, with one repair. Twisted's lock file beside a UNIX
-socket names the process that was there before daemonizing, so that the next start takes the path away
-from a live service. Here an existing socket is asked whether somebody listens, and only a dead one is
-removed.
+Descriptions have the meaning that Twisted gives them, with one repair. Twisted's lock file beside a UNIX
+socket names the process before daemonizing, so the next start takes the path from a live service. This module
+connects to an existing socket instead, and removes the socket only if no process listens on it.
 
-What only TLS needs is imported by the functions that do: it takes a quarter of a start.
+Functions import the modules for TLS, which take a quarter of a start.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from echo_app.text import reasonOf
 
 
 class BadDescription(ValueError):
-    """A description that makes no endpoint; the text says why, in one line."""
+    """A description of no usable endpoint; the text has the reason, in one line."""
 
 
 @implementer(IStreamServerEndpoint)
 class NamedEndpoint:
-    """An endpoint that says by a name of the user's choice why it can't listen.
+    """An endpoint whose errors have the name that the user typed.
 
-    :param name: what the user typed.
-    :param endpoint: what listens.
+    :param name: the option and its value.
+    :param endpoint: listens.
     """
 
     def __init__(self, name: str, endpoint: IStreamServerEndpoint) -> None:
@@ -56,7 +55,7 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     """Returns the endpoint that a description names.
 
     :param description: as for ``twisted.internet.endpoints.serverFromString``.
-    :raise BadDescription: for any reason that it can't be made.
+    :raise BadDescription: when the endpoint can't be made, for any reason.
     """
     from OpenSSL import SSL, crypto
 
@@ -64,7 +63,7 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
 
     kind = description.removeprefix("haproxy:").partition(":")[0]
     if kind == "stdio":
-        raise BadDescription("standard input is no listener, and can't be closed as one")
+        raise BadDescription("standard input is not a listener")
     try:
         endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
         if kind == "tls":
@@ -82,10 +81,10 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
 
 
 def isPrivate(description: str) -> bool:
-    """Says whether nobody else reads what a peer sends to a description's listener.
+    """Says whether bytes to a description's listener are safe from other readers.
 
-    That is so over Twisted's TLS, over a UNIX socket, and on a loopback address; of kinds that are not known
-    here it is not assumed.
+    They are safe over Twisted's TLS, over a UNIX socket, and on a loopback address. Other kinds of listener
+    count as unsafe.
     """
     kind = description.removeprefix("haproxy:").partition(":")[0]
     if kind in ("tcp", "tcp6"):
@@ -94,7 +93,7 @@ def isPrivate(description: str) -> bool:
 
 
 def _argument(description: str, position: int, name: str, default: str = "") -> str:
-    """Returns the argument of a description that has that position, or that name."""
+    """Returns the argument of a description at a position, or with a name."""
     _, *parts = re.split(r"(?<!\\):", description.removeprefix("haproxy:"))
     value = default
     for index, part in enumerate(parts):
@@ -111,7 +110,7 @@ def _filesOf(description: str) -> tuple[str, str]:
 
 
 class _CarefulReactor:
-    """The user's reactor, except that it listens on UNIX sockets without a lock file, and on TLS at once."""
+    """Wraps the user's reactor: UNIX sockets have no lock file, and TLS contexts are checked at once."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -122,7 +121,7 @@ class _CarefulReactor:
     def listenSSL(
         self, port: int, factory: object, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> Any:
-        """Listens if the context can be made, which Twisted finds out at the first handshake."""
+        """Listens if the TLS context can be made; Twisted makes it only at the first handshake."""
         from OpenSSL import SSL
 
         try:
@@ -134,13 +133,13 @@ class _CarefulReactor:
     def listenUNIX(
         self, address: str, factory: object, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
     ) -> Any:
-        """Listens on a path that nobody listens on."""
+        """Listens on a path, after the removal of a dead socket."""
         removeDeadSocket(address)
         return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID=0)
 
 
 def removeDeadSocket(path: str) -> None:
-    """Removes the socket that a killed service left behind; anything else at the path stays.
+    """Removes a socket file on which no process listens; anything else at the path stays.
 
     :param path: a file's path, or an abstract address, which has no file.
     :raise OSError: when a dead socket can't be removed.

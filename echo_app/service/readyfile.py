@@ -1,4 +1,4 @@
-"""Ready file: lists the listeners, and exists while the service listens."""
+"""Ready file, which lists the listeners and exists while the service listens."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class ReadyFile:
-    """A line for each listener, such as ``tcp 127.0.0.1:8080``.
+    """The file with a line for each listener, such as ``tcp 127.0.0.1:8080``.
 
     :param path: the file's path.
-    :param clock: writes it in the reactor's turn, not before its first one: whoever sees the file may send
-        a signal, and the reactor's handlers must be there.
+    :param clock: the reactor, which writes the file in a turn of its own. A process that sees the file may
+        send a signal, for which the reactor's handlers must be there.
     """
 
     def __init__(self, path: str, clock: IReactorTime) -> None:
@@ -28,14 +28,14 @@ class ReadyFile:
         self._call: IDelayedCall | None = None
 
     def write(self, listeners: Sequence[tuple[str, IAddress]]) -> None:
-        """Writes the file in the reactor's next turn, whole: whoever sees it can read every line of it.
+        """Writes the file in the reactor's next turn, atomically: a reader sees all lines or no file.
 
-        :param listeners: what each one is called, and where it listens.
+        :param listeners: name and address of each listener.
         """
         self._call = self._clock.callLater(0, self._write, listeners)
 
     def remove(self) -> None:
-        """Removes the file, or does not write it. One that can't be removed stays: a stop goes on."""
+        """Removes the file, or cancels its writing. A failure is ignored, so that a stop goes on."""
         if self._call is not None and self._call.active():
             self._call.cancel()
         with suppress(OSError):

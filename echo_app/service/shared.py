@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 
 class SharedOperation:
-    """An operation that runs once at a time, and that any number of callers wait for."""
+    """Runs an operation once at a time, for any number of waiting callers."""
 
     def __init__(self, operation: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
         self._operation = operation
@@ -18,11 +18,14 @@ class SharedOperation:
 
     @property
     def isRunning(self) -> bool:
-        """Whether somebody waits for it now."""
+        """Returns whether the operation is running."""
         return bool(self._waiting)
 
     def run(self) -> Deferred[None]:
-        """Begins the operation, or joins it; the Deferred has its result."""
+        """Begins the operation, or joins a running one.
+
+        :return: fires with None, or fails with the operation's failure.
+        """
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
         if len(self._waiting) == 1:

@@ -11,23 +11,23 @@ log = Logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What was counted since the service was made.
+    """The counts of a service since it was made.
 
-    :param open: connections open now, those whose header or login is pending included.
-    :param accepted: connections that were served, the open ones included.
-    :param refused: peers that were reset, by reason: ``denied``, ``max-connections``,
-        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``,
-        ``too-many-logins``; and those that were told why: ``login``, ``bad-login``, ``checker``,
+    :param open: open connections, with the pending ones.
+    :param accepted: connections that were served, with the open ones.
+    :param refused: refused peers, by reason. A peer is reset for ``denied``, ``max-connections``,
+        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header`` and
+        ``too-many-logins``. It is told the reason for ``login``, ``bad-login``, ``checker`` and
         ``bad-preamble``.
-    :param timedOut: connections that were cut off, by reason: ``idle``, ``stall``, ``header``, ``auth``.
-    :param aborted: connections that a stop cut off.
+    :param timedOut: connections that a time-out ended, by reason: ``idle``, ``stall``, ``header``, ``auth``.
+    :param aborted: connections that a stop reset.
     :param lost: connections that ended with an error, such as a peer's reset.
-    :param failed: TLS connections whose handshake was not completed or that broke TLS's rules, by reason.
-    :param truncated: TLS connections whose peers ended by FIN without ``close_notify``.
-    :param answered: datagrams that were sent back.
-    :param dropped: datagrams that were not, by reason.
-    :param unanswered: requests that a responder did not answer, by reason: ``error`` and ``timeout`` are the
-        responder's, ``too-long``, ``incomplete`` and ``bad-request`` the peer's.
+    :param failed: TLS connections with an incomplete handshake or a breach of TLS's rules, by reason.
+    :param truncated: TLS connections that the peer ended by FIN without ``close_notify``.
+    :param answered: datagrams with an answer.
+    :param dropped: datagrams without an answer, by reason.
+    :param unanswered: requests without an answer of a responder, by reason: ``error`` and ``timeout`` are
+        failures of the responder, ``too-long``, ``incomplete`` and ``bad-request`` errors of the peer.
     """
 
     open: int = 0
@@ -44,9 +44,9 @@ class Snapshot:
 
 
 def logAtStop(counts: Snapshot, hasTLS: bool) -> None:
-    """Logs the sums, in a line.
+    """Logs the sums in a line, when the service stops.
 
-    :param hasTLS: whether there was TLS that could fail.
+    :param hasTLS: add the counts of TLS.
     """
     log.info(
         "echo_app stopped: {counts.accepted} connections ({refused} refused, {timedOut} timed out, "

@@ -1,7 +1,6 @@
 """Support for test suites: a real service in its own process, and transports in memory.
 
-The public names are resolved when they are first asked for (PEP 562): the service's own process
-asks for none.
+Public names are imported at their first use (PEP 562): the service's own process uses none.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from echo_app.testing.mixin import EchoServerMixin
-    from echo_app.testing.process import PATIENCE, EchoProcess, EchoProcessError, Listener
+    from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError, Listener
     from echo_app.testing.records import Record
     from echo_app.testing.server import EchoServer
 
 __all__ = [
-    "PATIENCE",
+    "TIMEOUT",
     "EchoProcess",
     "EchoProcessError",
     "EchoServer",
@@ -25,8 +24,8 @@ __all__ = [
     "Record",
 ]
 
-_ROOMS = {
-    "PATIENCE": "process",
+_MODULES = {
+    "TIMEOUT": "process",
     "EchoProcess": "process",
     "EchoProcessError": "process",
     "EchoServer": "server",
@@ -37,9 +36,9 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

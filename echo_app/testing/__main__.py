@@ -1,4 +1,4 @@
-"""Command of the process under test: ``twistd`` until its end, or until its starter is gone."""
+"""Command that runs ``twistd`` and ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 
 def main() -> None:
-    """Runs ``twistd`` with the arguments of this process."""
+    """Runs ``twistd`` with the arguments of this process, until the end of standard input."""
 
     def watch() -> None:
         while os.read(0, 4096):

@@ -1,8 +1,7 @@
 """Main program of the process under test, which :class:`~echo_app.testing.EchoProcess` starts.
 
-It is run by its path, imports nothing but Python's own until it knows the test's ``sys.path``, and ends when
-whoever started it is gone: when the conversation ends, or the process on its other end, whose children may
-have inherited the socket.
+The test runs it by its path. It imports only the standard library until it has the test's ``sys.path``. It
+ends when the control connection ends, or the test's process, whose children may have inherited the socket.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ _CHUNK = 65536
 
 
 def main() -> None:
-    """Runs the service that the arguments, which are those of ``twistd echo``, ask for."""
-    # Nobody who is started by a responder is to read it.
+    """Runs the service with the options of ``twistd echo`` in the arguments."""
+    # A process that a responder starts must not read the control connection.
     control = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -34,7 +33,7 @@ def main() -> None:
     questions = _lines(control, os.getcwd())
     hello = next(questions)
     sys.path[:] = hello["path"]
-    # What collects garbage has nothing to find while modules are imported.
+    # The garbage collector finds no garbage while modules are imported.
     gc.disable()
     with _withoutOpenSSL() if _isPlain(sys.argv[1:]) else nullcontext():
         from echo_app.testing.childservice import ChildService
@@ -51,33 +50,33 @@ def main() -> None:
 
 
 def _isPlain(arguments: Sequence[str]) -> bool:
-    """Says whether a service with these options surely has no TLS, and no code of somebody else."""
+    """Says whether a service with these options certainly has no TLS, and no code of users or plugins."""
     return not any(":" in each or each.startswith(("--tl", "--li", "-l", "--au")) for each in arguments)
 
 
 @contextmanager
 def _withoutOpenSSL() -> Iterator[None]:
-    """Has Twisted import what it does where pyOpenSSL is not installed: a start takes a quarter less time."""
+    """Hides pyOpenSSL from Twisted's imports, which saves a quarter of a start."""
     if "OpenSSL" in sys.modules:
         yield
         return
-    # None is how Python says that there is no such module.
+    # None means to Python that there is no such module.
     sys.modules["OpenSSL"] = None  # type: ignore[assignment]
     yield
     del sys.modules["OpenSSL"]
 
 
 def _say(control: int, message: dict[str, Any]) -> None:
-    # When nobody is there to hear it, the other thread will know.
+    # After the end of the connection, the thread that reads ends the process.
     with suppress(OSError):
         os.write(control, json.dumps(message).encode() + b"\n")
 
 
 def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
-    """Yields what the test says, and ends this process with the test's.
+    """Yields the test's messages, and ends this process when the test's process ends.
 
-    :param control: the descriptor of the conversation.
-    :param folder: the one of this process.
+    :param control: the descriptor of the control connection.
+    :param folder: the folder of this process.
     """
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -99,22 +98,22 @@ def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
 def _starter(control: int) -> int | None:
     """Returns a descriptor of the process that made the sockets (unix(7), SO_PEERCRED).
 
-    :return: readable when that process has ended; None where it is not to be seen.
+    :return: readable when that process has ended; None where the process is not visible.
     """
     with socket.socket(fileno=os.dup(control)) as end:
         pid, _, _ = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
-        # It has ended already: so has what is behind this descriptor, in effect.
+        # The process has ended already: return a descriptor that is readable at once.
         return os.open(os.devnull, os.O_RDONLY)
     except OSError:
-        # It is of another PID namespace, or this is no place for such descriptors.
+        # The process is in another PID namespace, or the kernel forbids such descriptors.
         return None
 
 
 def _end(folder: str) -> None:
-    """Ends this process at once, with its folder, which nobody else will remove."""
+    """Removes the folder of this process, whose starter is gone, and ends the process at once."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)

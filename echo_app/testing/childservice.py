@@ -1,4 +1,4 @@
-"""Service under test, in its process: it takes the test's requests over the control connection."""
+"""Service under test, which takes the test's requests over the control connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-# What a reactor is made of, while the child's process has it imported without TLS.
+# The base of all reactors, imported here while child.py hides pyOpenSSL.
 from twisted.internet import posixbase  # noqa: F401
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.usage import UsageError
@@ -24,10 +24,10 @@ from echo_app.service.echoservice import EchoService
 
 
 class ChildOptions(Options):
-    """The options of ``twistd echo``, with a free port where it has none to listen on.
+    """The options of ``twistd echo``, with a free port by default.
 
-    :param settings: what the test asks for besides: ``faults``, whether they may change, and ``ca``, the path
-        of a file to be made with the authority of the certificate for ``--tls``.
+    :param settings: further settings of the test: ``faults``, true if faults may change, and ``ca``, the path
+        at which to write the authority of the certificate for ``--tls``.
     """
 
     defaultPort = 0
@@ -37,7 +37,7 @@ class ChildOptions(Options):
         self._settings = settings
 
     def postOptions(self) -> None:
-        """Makes the certificate before it is looked for."""
+        """Makes the certificate, before the options are checked."""
         if self._settings.get("ca") and self["certificate"] is None:
             from echo_app.tls.certificates import throwAwayWithAuthority
 
@@ -48,14 +48,14 @@ class ChildOptions(Options):
         super().postOptions()
 
     def faultPlan(self) -> FaultPlan | None:
-        """Returns a plan also where nothing goes wrong yet."""
+        """Returns the fault plan; an empty one if faults may come later."""
         plan = super().faultPlan()
         return FaultPlan() if plan is None and self._settings.get("faults") else plan
 
     def faultsOf(self, specs: Sequence[str]) -> list[Fault]:
-        """Returns the faults that specs mean.
+        """Returns the faults of specs.
 
-        :raise UsageError: when one of them is none, or has nothing here to apply to.
+        :raise UsageError: when a spec is wrong, or there is no listener that it applies to.
         """
         faults = [SETTINGS["fault"].parse(spec) for spec in specs]
         self.checkApplies(faults)
@@ -63,22 +63,22 @@ class ChildOptions(Options):
 
 
 class ChildService:
-    """The service, and what it does when it is told to.
+    """Runs the service, and carries out the test's requests.
 
-    :param settings: what the test asks for besides the options.
-    :param say: says something to the test.
+    :param settings: the test's settings besides the options.
+    :param say: sends a message to the test.
     """
 
     def __init__(self, settings: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
         self._settings = settings
         self._say = say
         self._options = ChildOptions(settings)
-        # Whoever waits for a record waits for nothing else.
+        # A test that waits for a record must not wait for further lines.
         accesslog.DELAY = 0.0
         self._service: EchoService | None = None
 
     def run(self, arguments: Sequence[str]) -> None:
-        """Does what ``twistd -n echo`` does, and says when it listens.
+        """Runs the service as ``twistd -n echo`` does, and tells the test when it listens.
 
         :param arguments: the options of ``twistd echo``.
         """
@@ -95,19 +95,19 @@ class ChildService:
         service.privilegedStartService()
         service.startService()
         self._reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-        # Behind the ready file, which is written in the reactor's first turn.
+        # After the ready file, which is written in the reactor's first turn.
         self._reactor.callWhenRunning(self._reactor.callLater, 0, self._say, {})
-        # A shell has its background processes ignore it, and an end is two signals.
+        # A shell makes its background processes ignore SIGINT, and EchoServer.end sends SIGTERM and SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         numbers = _noteSignals(self._reactor)
         self._reactor.run()
         if numbers:
-            # As twistd does: the status is that of the signal that stopped it.
+            # As twistd does: the exit status is that of the signal.
             signal.signal(numbers[0], signal.SIG_DFL)
             os.kill(os.getpid(), numbers[0])
 
     def handle(self, question: dict[str, Any]) -> None:
-        """Does what the test says, and answers; on a thread of its own."""
+        """Carries out a request in the reactor's thread, and answers it. The caller is another thread."""
         self._reactor.callFromThread(self._answer, question)
 
     def _answer(self, question: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ class ChildService:
 
 
 def _noteSignals(reactor: Any) -> list[int]:
-    """Returns a list that gets the number of each signal that the reactor's handlers are called for."""
+    """Returns a list to which the reactor's handlers add the number of each signal."""
     numbers: list[int] = []
 
     def noting(handler: Callable[..., None]) -> Callable[..., None]:

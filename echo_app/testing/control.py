@@ -1,14 +1,14 @@
 """Control connection between a test and its service.
 
-They speak over a pair of sockets, of which the service's end is its standard input: lines of JSON, one
-answer to each question, and a line without a question when the service listens::
+The connection is a pair of sockets; the service's end is its standard input. Messages are lines of JSON. The
+service answers each request, and sends a message without a request when it listens::
 
     the test    {"path": [...], "settings": {...}}
-    the service {}                                      it listens
+    the service {}                                      the service listens
     the test    {"faults": ["latency=50ms"]}
-    the service {"error": "..."}, or {}                 they apply
+    the service {"error": "..."}, or {}                 the faults apply
 
-The end of the test's process is the end of the conversation, and so of the service.
+The end of the test's process ends the connection, and so the service.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# What the service's process runs: by its path, so that nothing is imported before sys.path is the test's.
+# The program of the service's process, run by its path: it imports nothing before it has the test's sys.path.
 CHILD = str(Path(__file__).with_name("child.py"))
 
 # Bytes of one read.
@@ -30,13 +30,13 @@ _CHUNK = 65536
 
 
 class ControlError(Exception):
-    """The service does not answer: it has ended, or takes too long."""
+    """A service that does not answer: it has ended, or takes too long."""
 
 
 class Control:
-    """The test's end.
+    """The test's end of the control connection.
 
-    :ivar theirs: the other end, to be closed by whoever gives it to the service's process.
+    :ivar theirs: the service's end, which the caller gives to the service's process and then closes.
     """
 
     def __init__(self) -> None:
@@ -45,26 +45,26 @@ class Control:
         self._lock = threading.Lock()
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Says what the service's process needs before it imports anything."""
-        # Relative ones, such as the empty one, are of the test's folder.
+        """Sends the ``sys.path`` and the settings, which the service's process needs for its imports."""
+        # Relative paths, such as the empty one, are relative to the test's folder.
         path = [os.path.abspath(each) for each in sys.path]
         self._say({"path": path, "settings": settings})
 
     def ask(self, question: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Says something, and returns the answer.
+        """Sends a request, and returns the answer.
 
         :param timeout: seconds.
-        :raise ControlError: when there is none.
+        :raise ControlError: when no answer comes.
         """
         with self._lock:
             self._say(question)
             return self.listen(timeout)
 
     def listen(self, timeout: float) -> dict[str, Any]:
-        """Returns what the service says next.
+        """Returns the service's next message.
 
         :param timeout: seconds.
-        :raise ControlError: when it says nothing.
+        :raise ControlError: when no message comes.
         """
         deadline = time.monotonic() + timeout
         while b"\n" not in self._received:
@@ -83,7 +83,7 @@ class Control:
         return answer
 
     def close(self) -> None:
-        """Ends the conversation; a second call is harmless."""
+        """Closes both ends; a second call is harmless."""
         self._ours.close()
         self.theirs.close()
 

@@ -6,28 +6,30 @@ Two protocols, connected to each other::
     client.transport.write(b"hello")
     pair.flush()
 
-Or one, with its peer played by the test, which holds the other end of the connection::
+Or one protocol, with the test as its peer at the other end of the connection::
 
     transport = connectedTransport(EchoProtocol())
     transport.farEnd.send(b"hello")
     transport.flush()
     assert transport.farEnd.recv() == b"hello"
 
-Between a protocol and its kernel stands Twisted's own code (``twisted.internet.tcp.Connection``), so that
-producers, half-closes and ends are those of the Twisted that is installed. What is played is the kernel, by
-``MemorySocket``, and the reactor, by ``Turns``: nothing moves until the test delivers it, and the same test
-moves the same bytes in the same order each time.
+Between a protocol and its kernel is Twisted's own code (``twisted.internet.tcp.Connection``). So producers,
+half-closes and ends are those of the installed Twisted. ``MemorySocket`` simulates the kernel, and ``Turns``
+the reactor. Nothing moves until the test delivers it, and the same test moves the same bytes in the same
+order each time.
 
-The rules of a delivery are those of a reactor's turn. A call that is due comes first. A transport reads
-once, at most 64 KiB, before it writes; so that data and the end of a stream are two deliveries, and what
-a protocol answers to the data is lost if it closes at the end. What is written is sent afterwards, never
-from within ``write``, so that no ``dataReceived`` runs inside another one.
+A delivery has the rules of a reactor's turn. Due calls come first. A transport reads once, at most 64 KiB,
+before it writes. So data and the end of a stream are two deliveries, and a protocol's answer to the data is
+lost if the protocol closes at the end. Written data are sent later, never within ``write``, so that no
+``dataReceived`` runs inside another one.
 
-Different from TCP over loopback, on purpose: a direction holds `capacity` bytes that are sent and not
-read, where the kernel's buffers grow to megabytes; what the kernel took before a reset arrives, where more
-than a window of it is lost; and an exception in a protocol ends its connection, as a reactor has it, but
-then comes out of the delivery, where a reactor logs it. There is no urgent data, and no ``startTLS``: TLS
-is what ``TLSMemoryBIOFactory(contextFactory, isClient, factory, clock)`` puts around a protocol.
+Three things differ from TCP over loopback, on purpose. A direction holds `capacity` bytes that are sent and
+not read, where the kernel's buffers grow to megabytes. Data that the kernel took before a reset arrive, where
+TCP loses all beyond a window. An exception in a protocol ends its connection, and is then raised by the
+delivery, where a reactor logs it.
+
+There is no urgent data, and no ``startTLS``. For TLS, put
+``TLSMemoryBIOFactory(contextFactory, isClient, factory, clock)`` around a protocol.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ from zope.interface import implementer_only
 from echo_app.testing.memorysocket import CAPACITY, MemorySocket, Segments, socketPair
 from echo_app.testing.turns import MOST_DELIVERIES, Turns
 
-# Documentation addresses (RFC 5737), which nobody has.
+# Addresses for documentation (RFC 5737), which no host has.
 CLIENT = IPv4Address("TCP", "192.0.2.1", 40_000)
 SERVER = IPv4Address("TCP", "192.0.2.2", 8080)
 
@@ -69,7 +71,7 @@ SERVER = IPv4Address("TCP", "192.0.2.2", 8080)
     ILoggingContext,
 )
 class MemoryTransport(Connection):
-    """Twisted's TCP transport, on a socket of memory. :func:`connectedTransport` makes one.
+    """Twisted's TCP transport, on a socket in memory. :func:`connectedTransport` makes one.
 
     :ivar farEnd: the connection's other end.
     """
@@ -90,16 +92,16 @@ class MemoryTransport(Connection):
 
     @property
     def isReading(self) -> bool:
-        """Whether it reads: it is connected, and its reading is not paused."""
+        """Returns whether the transport reads: it is connected, and not paused."""
         return self.reactor.isReading(self)
 
     @property
     def unsent(self) -> int:
-        """How many bytes were written, and wait for room in the kernel."""
+        """Returns the number of written bytes that wait for room in the kernel."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def deliver(self) -> bool:
-        """Delivers what there is to deliver now, as :meth:`Pair.deliver` does."""
+        """Delivers once, as :meth:`Pair.deliver` does."""
         return self.reactor.deliver()
 
     def flush(self, most: int = MOST_DELIVERIES) -> None:
@@ -115,7 +117,7 @@ class MemoryTransport(Connection):
         return self._peer
 
     def startTLS(self, ctx: object, normal: bool = True) -> None:
-        """Is not there: Twisted's needs the global reactor.
+        """Does not work in memory: Twisted's ``startTLS`` needs the global reactor.
 
         :raise NotImplementedError: always.
         """
@@ -126,7 +128,7 @@ class Pair:
     """Two protocols, connected in memory. :func:`connectedPair` makes one.
 
     :ivar client: the client's transport.
-    :ivar server: the server's.
+    :ivar server: the server's transport.
     """
 
     def __init__(self, client: MemoryTransport, server: MemoryTransport) -> None:
@@ -134,7 +136,7 @@ class Pair:
 
     @property
     def segments(self) -> Segments:
-        """How much arrives at once; it may be set between two deliveries."""
+        """Returns the limit of one read; a test may set it between two deliveries."""
         return self.client.farEnd.segments
 
     @segments.setter
@@ -142,18 +144,18 @@ class Pair:
         self.client.farEnd.segments = self.server.farEnd.segments = segments
 
     def deliver(self) -> bool:
-        """Delivers once: what was written is sent, and each side is told once of what has arrived.
+        """Delivers once: sends the written data, and tells each side once of the arrived data.
 
         :return: whether anything happened.
-        :raise RuntimeError: when it is called from within a delivery.
+        :raise RuntimeError: when called from within a delivery.
         """
         return self.client.deliver()
 
     def flush(self, most: int = MOST_DELIVERIES) -> None:
-        """Delivers until all is quiet.
+        """Delivers until nothing more happens.
 
-        :param most: deliveries after which it gives up.
-        :raise NeverQuiet: when it gives up.
+        :param most: the largest number of deliveries.
+        :raise NeverQuiet: when something still happens after so many.
         """
         self.client.flush(most)
 
@@ -168,12 +170,12 @@ def connectedPair(
     clientAddress: IAddress = CLIENT,
     serverAddress: IAddress = SERVER,
 ) -> Pair:
-    """Connects two protocols to each other, the client first; what they write then waits for a delivery.
+    """Connects two protocols to each other, the client first; written data wait for a delivery.
 
     :param capacity: bytes that the kernel holds in each direction.
-    :param segments: how much arrives at once: an int is at most so many bytes, 1 being one at a time, a
-        ``random.Random`` is a random number of them, None is everything.
-    :param clock: what time is; a delivery makes the calls that are due.
+    :param segments: the limit of one read: an int is a number of bytes, a ``random.Random`` draws a number
+        each time, None is no limit.
+    :param clock: the clock of both sides; a delivery makes the calls that are due.
     """
     clientEnd, serverEnd = socketPair(capacity, segments)
     turns = Turns(clock or Clock())
@@ -200,7 +202,7 @@ def connectedTransport(
     The parameters are those of :func:`connectedPair`.
 
     :param host: the protocol's own address.
-    :param peer: the test's.
+    :param peer: the test's address.
     """
     end, _ = socketPair(capacity, segments)
     transport = MemoryTransport(protocol, end, Turns(clock or Clock()), host, peer)

@@ -1,7 +1,7 @@
-"""TCP connection in memory: the two kernels' ends of it.
+"""Sockets in memory: the two ends of a TCP connection.
 
-An end has a socket's methods, as far as Twisted's transports use them, and a test that holds one: it
-never blocks, and what happens at one end is seen at the other at once. Sizes and order are exact.
+An end has the methods of a socket that Twisted's transports and tests use. It never blocks, and the other end
+sees each change at once. Sizes and order are exact.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import socket
 import struct
 from typing import Any, TypeAlias
 
-# Bytes that the kernel holds in each direction: as many as Twisted reads at once, and holds itself
+# Bytes that the kernel holds in each direction: as many as Twisted reads at once, and as its buffer holds
 # before it pauses a producer.
 CAPACITY = 64 * 1024
 
-# How much of what has arrived is read at once: all of it, at most so many bytes, or a random number of them.
+# The limit of one read: a number of bytes, a random number each time, or None for all that has arrived.
 Segments: TypeAlias = "int | random.Random | None"
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 def checkedSegments(segments: Segments) -> Segments:
-    """Returns what it is given.
+    """Returns the given limit.
 
     :raise ValueError: when it is neither a positive number, nor a ``random.Random``, nor None.
     """
@@ -36,15 +36,15 @@ def checkedSegments(segments: Segments) -> Segments:
 
 
 def _error(number: int) -> OSError:
-    """Returns what a system call raises, such as a BrokenPipeError for EPIPE."""
+    """Returns the exception of a system call, such as a BrokenPipeError for EPIPE."""
     return OSError(number, os.strerror(number))
 
 
 class MemorySocket:
-    """One end of a TCP connection, as its kernel has it; it never blocks. :func:`socketPair` makes two.
+    """One end of a TCP connection in memory, which never blocks. :func:`socketPair` makes two.
 
-    :param capacity: bytes that it holds for its reader.
-    :param segments: how much of what has arrived one ``recv`` returns at the most.
+    :param capacity: bytes that the end holds for its reader.
+    :param segments: the limit of one ``recv``.
     """
 
     # The other end.
@@ -56,13 +56,13 @@ class MemorySocket:
         self._capacity = capacity
         self._segments = checkedSegments(segments)
         self._arrived = bytearray()
-        # The peer's end of stream stands behind what has arrived; our own was sent; and so on.
+        # The peer's end of stream has arrived, after the data; our end of stream was sent; and so on.
         self._hasEnded = self._isShut = self._isReset = self._isClosed = False
         self._options: dict[tuple[int, int], Any] = {}
 
     @property
     def segments(self) -> Segments:
-        """What one ``recv`` returns at the most; it may be set."""
+        """Returns the limit of one ``recv``; a test may set it."""
         return self._segments
 
     @segments.setter
@@ -71,30 +71,30 @@ class MemorySocket:
 
     @property
     def isReadable(self) -> bool:
-        """Whether ``recv`` does something: data, the peer's end of stream, or a reset."""
+        """Returns whether ``recv`` would not block: data, the peer's end of stream, or a reset is there."""
         return bool(self._arrived) or self._hasEnded or self._isReset
 
     @property
     def isWritable(self) -> bool:
-        """Whether ``send`` does something: there is room, or it raises."""
+        """Returns whether ``send`` would not block: there is room, or an error to raise."""
         return self._isReset or self.peer._isClosed or len(self.peer._arrived) < self._capacity
 
     @property
     def isHungUp(self) -> bool:
-        """Whether nothing goes to and fro any more: both sides have ended, or the connection was reset."""
+        """Returns whether both sides have ended, or the connection was reset."""
         return self._isReset or (self._isShut and self._hasEnded)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Sends what there is room for; returns how many bytes that is.
+        """Sends as many bytes as there is room for, and returns their number.
 
-        :raise BlockingIOError: when there is room for nothing.
+        :raise BlockingIOError: when there is no room.
         :raise BrokenPipeError: when this side was shut down, or the connection reset.
         """
         self._checkOpen()
         if self._isShut or self._isReset:
             raise _error(errno.EPIPE)
         if self.peer._isClosed:
-            # It is answered with a reset (RFC 9293, 3.10.7.1).
+            # The closed end answers with a reset (RFC 9293, 3.10.7.1).
             self._isReset = True
             return len(data)
         if data and not self.isWritable:
@@ -104,9 +104,9 @@ class MemorySocket:
         return len(sent)
 
     def recv(self, size: int = CAPACITY) -> bytes:
-        """Returns what has arrived, up to `size` bytes; ``b""`` at the peer's end of stream.
+        """Returns arrived data, up to `size` bytes; ``b""`` at the peer's end of stream.
 
-        :raise BlockingIOError: when nothing has arrived.
+        :raise BlockingIOError: when no data have arrived.
         :raise ConnectionResetError: when the connection was reset.
         """
         self._checkOpen()
@@ -120,13 +120,13 @@ class MemorySocket:
         raise _error(errno.ECONNRESET if self._isReset else errno.EWOULDBLOCK)
 
     def shutdown(self, how: int = socket.SHUT_WR) -> None:
-        """Ends what this side sends, unless only reading is shut down."""
+        """Ends this side's stream, unless only reading is shut down."""
         self._checkOpen()
         if how != socket.SHUT_RD:
             self._isShut = self.peer._hasEnded = True
 
     def close(self) -> None:
-        """Closes this end: with an end of stream, and with a reset if something is left unread."""
+        """Closes this end: with an end of stream, or with a reset if data are unread."""
         if self._isClosed:
             return
         isReset = self._options.get((socket.SOL_SOCKET, socket.SO_LINGER)) == _RESET_AT_CLOSE
@@ -138,27 +138,27 @@ class MemorySocket:
         self._arrived.clear()
 
     def reset(self) -> None:
-        """Closes this end with a reset; nothing happens when it is closed already."""
+        """Closes this end with a reset, unless it is closed already."""
         if self._isClosed:
             return
         self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
         self.close()
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
-        """Remembers an option; only what makes a close a reset has an effect."""
+        """Sets an option. Only the SO_LINGER that makes a close a reset has an effect."""
         self._checkOpen()
         self._options[level, option] = value
 
     def getsockopt(self, level: int, option: int) -> Any:
-        """Returns the option's value, 0 where none was set."""
+        """Returns an option's value; 0 if it was not set."""
         self._checkOpen()
         return self._options.get((level, option), 0)
 
     def setblocking(self, flag: bool) -> None:
-        """Is what Twisted asks of a socket first; it never blocks anyway."""
+        """Does nothing: this socket never blocks."""
 
     def fileno(self) -> int:
-        """Returns -1: there is no descriptor."""
+        """Returns -1: the socket has no descriptor."""
         return -1
 
     def _checkOpen(self) -> None:

@@ -9,15 +9,15 @@ from echo_app.testing.server import EchoServer
 
 
 class EchoServerMixin:
-    """To be mixed into a ``TestCase``, before it: ``class MyTests(EchoServerMixin, TestCase)``."""
+    """Adds :meth:`startEchoServer` to a ``TestCase``: ``class MyTests(EchoServerMixin, TestCase)``."""
 
     addCleanup: Callable[..., Any]
 
     def startEchoServer(self, *options: str, **more: Any) -> EchoServer:
-        """Starts a service, and ends it with the test.
+        """Starts a service, which ends with the test.
 
-        :param options: and `more`, as :class:`EchoServer` takes them.
-        :raise EchoProcessError: when it can't be started.
+        :param options: and `more`, as for :class:`EchoServer`.
+        :raise EchoProcessError: when the service can't be started.
         """
         server = EchoServer(*options, **more)
         self.addCleanup(server.end)

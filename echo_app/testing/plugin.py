@@ -1,6 +1,7 @@
 """Plugin of pytest: the fixture ``echo_server``, a real echo service for a test.
 
-It is loaded wherever ``echo_app`` is installed, and so it imports nothing before a test asks for a service.
+pytest loads the plugin wherever ``echo_app`` is installed. So the plugin imports nothing before a test asks
+for a service.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ if TYPE_CHECKING:
 
 MARKER = (
     "echo_server(*options, faults=(), responder=None, tls=False, env=None, reactor=None): "
-    "what the test's echo_server is started with, as echo_app.testing.EchoServer takes it"
+    "arguments of echo_app.testing.EchoServer for the test's echo_server"
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tells of the marker."""
+    """Registers the marker ``echo_server``."""
     config.addinivalue_line("markers", MARKER)
 
 
 @pytest.fixture
 def make_echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., EchoServer]]:
-    """Starts echo services: a function that takes what echo_app.testing.EchoServer does."""
+    """Returns a function that starts an echo service, with the arguments of echo_app.testing.EchoServer."""
     from echo_app.testing import EchoServer
 
     within = tmp_path_factory.getbasetemp()
@@ -44,7 +45,7 @@ def make_echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
 
 @pytest.fixture
 def echo_server(request: pytest.FixtureRequest, make_echo_server: Callable[..., EchoServer]) -> EchoServer:
-    """Returns a real echo service in a process of its own, as the marker ``echo_server`` has it."""
+    """Returns a real echo service in its own process, with the arguments of the marker ``echo_server``."""
     from echo_app.testing import EchoProcessError
 
     marker = request.node.get_closest_marker("echo_server")
@@ -53,5 +54,5 @@ def echo_server(request: pytest.FixtureRequest, make_echo_server: Callable[..., 
         return make_echo_server(*options, **more)
     except (EchoProcessError, TypeError, ValueError) as error:
         reason = str(error)
-    # Outside, so that its one line is all.
+    # Outside the except clause, so that pytest prints only this line.
     pytest.fail(reason, pytrace=False)

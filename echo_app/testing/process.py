@@ -1,14 +1,13 @@
 """A real echo service in a process of its own, for tests.
 
-It needs no reactor and no event loop on the caller's side, so that it serves plain sockets, threads,
-asyncio and Twisted alike::
+The caller needs no reactor and no event loop, so plain sockets, threads, asyncio and Twisted can all use it::
 
     with EchoProcess("--port", "0", "--udp", "0") as server:
         with socket.create_connection(server.address("tcp")) as client:
             ...
 
-The process ends with the block; and if the test's own process is killed before that, it notices, removes
-its folder, and ends too.
+The service's process ends with the block. If the test's process is killed before that, the service's process
+removes its folder, and ends too.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ from typing import IO, Any, NamedTuple, Self
 
 from echo_app.testing.control import CHILD, Control, ControlError
 
-# Seconds that a start or a stop may take: less than half of one on a quiet machine, many on a busy one. That
-# it has ended is seen without it.
-PATIENCE = 60.0
+# Seconds that a start or a stop may take: less than half a second on a quiet machine, many on a busy one. The
+# end of the process is noticed at once.
+TIMEOUT = 60.0
 
 # Seconds between two looks for the ready file.
 _LOOK = 0.005
 
 
 class EchoProcessError(Exception):
-    """The service did not start, or did not stop; the text has what it printed."""
+    """A service that did not start or stop; the text has its output."""
 
 
 class Listener(NamedTuple):
-    """Where the service listens.
+    """One listener of the service, with its address.
 
     :param transport: ``tcp``, ``tls``, ``udp`` or ``unix``.
     :param host: an IP literal, or a UNIX socket's path.
@@ -54,7 +53,7 @@ class Listener(NamedTuple):
 
     @classmethod
     def fromLine(cls, line: str) -> Listener:
-        """Reads a line of the ready file."""
+        """Returns the listener of a line of the ready file."""
         transport, _, where = line.partition(" ")
         if transport == "unix":
             return cls(transport, where, 0)
@@ -65,13 +64,14 @@ class Listener(NamedTuple):
 class EchoProcess:
     """``twistd -n echo`` with any options, in a folder of its own, until it is stopped.
 
-    :param options: of ``twistd echo``; without any listener it takes a free TCP port on 127.0.0.1.
-    :param reactor: a reactor's name as ``twistd --help-reactors`` lists them; None is the default.
-    :param command: what to run in place of this Python; `options` and ``--ready-file`` are appended.
-    :param env: added to the environment.
-    :param within: where its folder is made; None is the usual place of temporary files.
+    :param options: options of ``twistd echo``; without a listener, the service listens on a free TCP port of
+        127.0.0.1.
+    :param reactor: a reactor's name from ``twistd --help-reactors``; None is the default.
+    :param command: the command to run in place of this Python; `options` and ``--ready-file`` are appended.
+    :param env: variables to add to the environment.
+    :param within: the directory for the service's folder; None is the usual place of temporary files.
 
-    :ivar listeners: where it listens, in the order asked for.
+    :ivar listeners: the listeners, in the order of the options.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class EchoProcess:
         env: dict[str, str] | None = None,
         within: str | os.PathLike[str] | None = None,
     ) -> None:
-        # Nothing that lies beside the script is to be found by its imports.
+        # -P: the script's imports must not find the modules beside it.
         start = (sys.executable, "-P", CHILD) if command is None else command
         self._command = start + (options if command is None else options or ("--port", "0"))
         self._isSpokenTo = command is None
@@ -97,9 +97,9 @@ class EchoProcess:
         self._owner = 0
 
     def start(self) -> Self:
-        """Starts it; returns itself when everything listens.
+        """Starts the service; returns this object when all listeners are open.
 
-        :raise EchoProcessError: when it ends instead, with what it printed; or when it runs already.
+        :raise EchoProcessError: when the service ends instead, with its output; or when it runs already.
         """
         __tracebackhide__ = True
         if self._process is not None:
@@ -107,7 +107,7 @@ class EchoProcess:
         self._owner = os.getpid()
         atexit.register(self.kill)
         try:
-            # An interrupt may come at any moment: what is to be removed is known before it is there.
+            # An interrupt may come at any moment, so the folder is known to kill() before it exists.
             within = os.path.abspath(self._within or tempfile.gettempdir())
             self._folder = Path(within, f"echo_app-{secrets.token_hex(8)}")
             self._folder.mkdir(0o700)
@@ -127,29 +127,29 @@ class EchoProcess:
         return self
 
     def _hear(self) -> str:
-        """Waits until the service says that everything listens; returns what prevents it, or nothing."""
+        """Waits for the service's message that it listens; returns the reason if none comes, or ``""``."""
         assert self._control is not None
         try:
             self._control.begin(self._settings)
-            self._control.listen(PATIENCE)
+            self._control.listen(TIMEOUT)
         except ControlError as error:
             return str(error)
         return ""
 
     def _see(self, ready: Path) -> str:
-        """Waits for the ready file; returns what prevents it, or nothing."""
+        """Waits for the ready file; returns the reason if there is none, or ``""``."""
         assert self._process is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not ready.exists():
             if self._process.poll() is not None:
                 return "it has ended"
             if time.monotonic() > deadline:
-                return f"no ready file within {PATIENCE:g} s"
+                return f"no ready file within {TIMEOUT:g} s"
             time.sleep(_LOOK)
         return ""
 
     def _reason(self, problem: str) -> str:
-        """Returns the service's one line about it; all that it printed where there is more, or nothing."""
+        """Returns the service's output if that is one line; else the problem, with the output."""
         log = self.log().strip()
         return log if log and "\n" not in log else f"not started, {problem}:\n{log}"
 
@@ -161,15 +161,16 @@ class EchoProcess:
             stderr=subprocess.STDOUT,
             cwd=self.folder,
             env={**os.environ, **(self._env or {})},
-            # A terminal's Ctrl-C is for the tests, which stop it in their time.
+            # A terminal's Ctrl-C must reach only the tests, which then stop the service.
             start_new_session=True,
         )
 
     def address(self, transport: str | None = None, index: int = 0) -> tuple[str, int]:
-        """Returns host and port of the first listener of that kind, or of the one at the index.
+        """Returns host and port of a listener.
 
         :param transport: ``tcp``, ``tls``, ``udp`` or ``unix``; None is any.
-        :raise LookupError: when there is none.
+        :param index: the listener's index among those of that transport.
+        :raise LookupError: when there is no such listener.
         """
         __tracebackhide__ = True
         found = [each for each in self.listeners if transport in (None, each.transport)]
@@ -184,9 +185,9 @@ class EchoProcess:
 
     @property
     def folder(self) -> Path:
-        """Where it runs; removed at its end.
+        """Returns the folder in which the service runs, and which is removed at its end.
 
-        :raise EchoProcessError: when it was never started.
+        :raise EchoProcessError: when the service was never started.
         """
         if self._folder is None:
             raise EchoProcessError("never started")
@@ -194,33 +195,33 @@ class EchoProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id.
+        """Returns the process id.
 
-        :raise EchoProcessError: when it does not run.
+        :raise EchoProcessError: when the service does not run.
         """
         if self._process is None:
             raise EchoProcessError("not running")
         return self._process.pid
 
     def log(self) -> str:
-        """Returns what it has printed so far, or until its end."""
+        """Returns the service's output so far, or until its end."""
         if self._process is not None:
             self._log = (self.folder / "log").read_text(errors="replace")
         return self._log
 
     def signal(self, number: int) -> None:
-        """Sends it a signal; one that has ended gets none.
+        """Sends the service a signal; without effect if the process has ended.
 
-        :raise EchoProcessError: when it was not started, or is stopped.
+        :raise EchoProcessError: when the service was not started, or is stopped.
         """
         if self._process is None:
             raise EchoProcessError("not running")
         self._process.send_signal(number)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
-        """Waits for its end; returns the exit status, negative for a signal's number.
+    def wait(self, timeout: float = TIMEOUT) -> int:
+        """Waits for the service's end; returns the exit status, negative for a signal's number.
 
-        :raise EchoProcessError: when it still runs after `timeout` seconds; it is killed then.
+        :raise EchoProcessError: when the service still runs after `timeout` seconds; it is killed then.
         """
         if self._process is None:
             raise EchoProcessError("not running")
@@ -231,10 +232,10 @@ class EchoProcess:
         finally:
             self.kill()
 
-    def stop(self, timeout: float = PATIENCE) -> int:
-        """Stops it by SIGTERM; returns the exit status, as :meth:`wait` does. A second call is harmless.
+    def stop(self, timeout: float = TIMEOUT) -> int:
+        """Stops the service by SIGTERM; returns its exit status, as :meth:`wait`. A second call is harmless.
 
-        :raise EchoProcessError: when it still runs after `timeout` seconds; it is killed then.
+        :raise EchoProcessError: when the service still runs after `timeout` seconds; it is killed then.
         """
         if self._process is None or not self._isOwn():
             return 0
@@ -242,18 +243,18 @@ class EchoProcess:
         return self.wait(timeout)
 
     def kill(self) -> None:
-        """Ends it at once, and removes its folder. A second call is harmless."""
+        """Ends the service at once, and removes its folder. A second call is harmless."""
         if not self._isOwn():
             return
         try:
             self._remove()
         except BaseException:
-            # Ctrl-C, or a test's time-out, in the middle of it.
+            # Ctrl-C, or a test's time-out, has interrupted the removal.
             self._remove()
             raise
 
     def _isOwn(self) -> bool:
-        """Says whether this process started it, and is not a fork of the one that did."""
+        """Says whether this process started the service, and is not a fork of the one that did."""
         return self._owner == os.getpid()
 
     def _remove(self) -> None:
@@ -278,7 +279,7 @@ class EchoProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stops it; kills it when the block failed, so that a drain does not hold up the report."""
+        """Stops the service; kills it when the block failed, so that a drain does not delay the report."""
         if error is None:
             self.stop()
         else:

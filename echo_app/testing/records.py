@@ -1,4 +1,4 @@
-"""The entries of the access log, as a test reads them."""
+"""Records: the entries of the access log, as a test reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real echo service for one test: its faults may change while it runs, and it has a log of connections."""
+"""A real echo service for one test, with faults that may change and records of its connections."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from echo_app.testing.control import ControlError
-from echo_app.testing.process import PATIENCE, EchoProcess, EchoProcessError
+from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError
 from echo_app.testing.records import Record
 
 # Seconds between two looks at the access log.
 _LOOK = 0.005
 
-# Seconds after which a service that does not end is killed: an end takes a tenth of one on a quiet machine.
+# Seconds after which a service that does not end is killed: an end takes 0.1 s on a quiet machine.
 _END = 20.0
 
 # Seconds between two requests for an end.
@@ -26,12 +26,12 @@ _REPEAT = 1.0
 
 
 class EchoServer(EchoProcess):
-    """An :class:`EchoProcess` whose faults may change, and which has records of what its clients did.
+    """An :class:`EchoProcess` with faults that may change, and with records of its connections.
 
-    :param options: of ``twistd echo``; without any listener it takes a free TCP port on 127.0.0.1.
-    :param faults: what goes wrong from the beginning: specs, as ``--fault`` has them.
-    :param responder: what answers in place of the echo: a name, as for ``--responder``, or a function of a
-        module that the test can import.
+    :param options: as for :class:`EchoProcess`.
+    :param faults: the faults from the start: specs, as for ``--fault``.
+    :param responder: answers in place of the echo: a name, as for ``--responder``, or a function of a module
+        that the test can import.
     :param tls: listen for TLS too, on 127.0.0.1, with a throw-away certificate.
     :param reactor: as for :class:`EchoProcess`, and so are `env` and `within`.
     """
@@ -46,7 +46,7 @@ class EchoServer(EchoProcess):
         env: dict[str, str] | None = None,
         within: str | os.PathLike[str] | None = None,
     ) -> None:
-        # Numbers are what they look like.
+        # Options may be numbers.
         options = tuple(map(str, options))
         if any(option.startswith("--access-log") for option in options):
             raise ValueError("--access-log: the records are in a file of its own")
@@ -66,17 +66,17 @@ class EchoServer(EchoProcess):
 
     @property
     def host(self) -> str:
-        """The host of its first listener."""
+        """Returns the host of the first listener."""
         return self.address()[0]
 
     @property
     def port(self) -> int:
-        """The port of its first listener."""
+        """Returns the port of the first listener."""
         return self.address()[1]
 
     @property
     def ca(self) -> Path:
-        """The certificate, in PEM form, that clients verify its own against, for localhost and 127.0.0.1.
+        """Returns the path of the authority, in PEM form, of the certificate for localhost and 127.0.0.1.
 
         :raise EchoProcessError: without ``tls=True``.
         """
@@ -86,44 +86,44 @@ class EchoServer(EchoProcess):
         return self.folder / "ca.pem"
 
     def setFaults(self, *specs: str) -> None:
-        """Replaces all faults, the ``--fault`` of its start too; in effect when this returns.
+        """Replaces all faults, those from the start too; they are in effect when this returns.
 
-        Connections that are there keep what they have; of those to come ``connections=1`` is the next one.
+        Open connections keep their faults. ``connections=1`` is the next connection.
 
-        :raise ValueError: when a spec is none, or has nothing here to apply to; nothing has changed then.
-        :raise EchoProcessError: when it does not run.
+        :raise ValueError: when a spec is wrong, or there is no listener that it applies to; nothing changes.
+        :raise EchoProcessError: when the service does not run.
         """
         __tracebackhide__ = True
         if self._control is None or self._process is None:
             raise EchoProcessError("not running")
         try:
-            answer = self._control.ask({"faults": specs}, PATIENCE)
+            answer = self._control.ask({"faults": specs}, TIMEOUT)
         except ControlError as error:
             raise EchoProcessError(f"{error}:\n{self.log()}") from None
         if "error" in answer:
             raise ValueError(answer["error"])
 
     def clearFaults(self) -> None:
-        """Ends all faults, for connections to come.
+        """Ends all faults, for later connections.
 
-        :raise EchoProcessError: when it does not run.
+        :raise EchoProcessError: when the service does not run.
         """
         self.setFaults()
 
     def records(self) -> list[Record]:
         """Returns a record for each connection that has ended, in the order of their ends."""
         if self._process is not None:
-            # Before it listens there may be no file.
+            # Before the service listens there may be no file.
             with suppress(FileNotFoundError):
                 lines = (self.folder / "access.log").read_bytes().splitlines(keepends=True)
                 self._records = [Record.fromLine(line) for line in lines if line.endswith(b"\n")]
         return list(self._records)
 
     def waitForRecords(self, count: int, timeout: float = 20.0) -> list[Record]:
-        """Returns what :meth:`records` does, as soon as that many connections have ended.
+        """Returns the :meth:`records` as soon as that many connections have ended.
 
         :param timeout: seconds.
-        :raise TimeoutError: when they have not.
+        :raise TimeoutError: when fewer have ended by then, or by the end of the service.
         """
         __tracebackhide__ = True
         deadline = time.monotonic() + timeout
@@ -136,9 +136,9 @@ class EchoServer(EchoProcess):
         return found
 
     def end(self) -> None:
-        """Stops it without waiting for its connections, which are reset.
+        """Stops the service without a drain: open connections are reset.
 
-        :raise EchoProcessError: when it still runs after 20 seconds; it is killed then.
+        :raise EchoProcessError: when the service still runs after 20 seconds; it is killed then.
         """
         if self._process is None or not self._isOwn():
             return
@@ -147,7 +147,7 @@ class EchoServer(EchoProcess):
             while self._process.poll() is None:
                 if time.monotonic() > deadline:
                     raise EchoProcessError(f"still running after {_END:g} s:\n{self.log()}")
-                # The second signal makes a stop a short one. The kernel may merge two of one kind.
+                # The second signal ends the drain. It is of another kind: the kernel may merge equal signals.
                 self._process.send_signal(signal.SIGTERM)
                 self._process.send_signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):
@@ -161,12 +161,12 @@ class EchoServer(EchoProcess):
 
 
 def nameOf(responder: Callable[..., Any]) -> str:
-    """Returns what ``--responder`` calls a function.
+    """Returns a function's name for ``--responder``.
 
-    :raise ValueError: when it is not one of a module.
+    :raise ValueError: when the function is not in a module.
     """
     name = getattr(responder, "__qualname__", "<no name>")
     module = getattr(responder, "__module__", "__main__")
     if "<" in name or module == "__main__":
-        raise ValueError(f"{responder!r} is no function of a module that a service could import")
+        raise ValueError(f"{responder!r} is not a function of a module that a service can import")
     return f"{module}:{name}"

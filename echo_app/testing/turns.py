@@ -1,4 +1,4 @@
-"""Reactor of the transports in memory: its turns are taken by hand."""
+"""Reactor of the transports in memory, whose turns the test takes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from echo_app.testing.memory import MemoryTransport
 
-# Deliveries until quiet: more than a test of a megabyte needs that comes in small pieces.
+# Deliveries of one flush: more than a test with a megabyte in small pieces needs.
 MOST_DELIVERIES = 100_000
 
 
 class NeverQuiet(AssertionError):
-    """The two ends go on answering each other, or a pull producer goes on producing."""
+    """A flush without an end: the two ends answer each other, or a pull producer goes on producing."""
 
 
 class Turns:
-    """What the transports of one connection need of a reactor.
+    """The part of a reactor that the transports of one connection use.
 
-    :param clock: what time is; calls that are due are made at the beginning of a turn.
-    :ivar transports: in the order in which they have their turn.
+    :param clock: a turn begins with the calls that are due.
+    :ivar transports: the transports, in the order in which a turn serves them.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -37,33 +37,33 @@ class Turns:
         self.removeReader, self.removeWriter = self._readers.discard, self._writers.discard
 
     def addReader(self, reader: MemoryTransport) -> None:
-        """Has a transport read from now on.
+        """Starts reading for a transport.
 
-        :raise ValueError: as epoll does, when its connection is lost.
+        :raise ValueError: when the connection is lost, as epoll does.
         """
         _checkConnected(reader)
         self._readers.add(reader)
 
     def addWriter(self, writer: MemoryTransport) -> None:
-        """Has a transport write from now on.
+        """Starts writing for a transport.
 
-        :raise ValueError: as epoll does, when its connection is lost, such as by ``loseWriteConnection``.
+        :raise ValueError: when the connection is lost, as epoll does; for example in ``loseWriteConnection``.
         """
         _checkConnected(writer)
         self._writers.add(writer)
 
     def callLater(self, delay: float, function: Callable[..., object], *args: object) -> IDelayedCall:
-        """Calls a function later, by the clock."""
+        """Calls a function after a delay in seconds of the clock."""
         return self.clock.callLater(delay, function, *args)
 
     def isReading(self, transport: MemoryTransport) -> bool:
-        """Says whether a transport reads: it is connected, and not paused."""
+        """Returns whether a transport reads: it is connected, and not paused."""
         return transport in self._readers
 
     def deliver(self) -> bool:
         """Takes one turn; returns whether anything happened.
 
-        :raise RuntimeError: when it is called from within a delivery.
+        :raise RuntimeError: when called from within a delivery.
         """
         if self._isDelivering:
             raise RuntimeError("a delivery can't be made from within a delivery")
@@ -74,10 +74,10 @@ class Turns:
             self._isDelivering = False
 
     def flush(self, most: int = MOST_DELIVERIES) -> None:
-        """Delivers until all is quiet.
+        """Delivers until nothing more happens.
 
-        :param most: deliveries after which it gives up.
-        :raise NeverQuiet: when it gives up.
+        :param most: the largest number of deliveries.
+        :raise NeverQuiet: when something still happens after so many.
         """
         for _ in range(most):
             if not self.deliver():
@@ -88,8 +88,8 @@ class Turns:
         now = self.clock.seconds()
         happened = any(call.getTime() <= now for call in self.clock.getDelayedCalls())
         self.clock.advance(0)
-        # Who has nothing to read writes first, so that what the test has just written is delivered in this
-        # very turn; the others read first, as they do when a poll finds them ready for both.
+        # A transport without input writes first, so that this turn delivers the data that the test has just
+        # written. The others read first, as after a poll that finds them ready for both.
         for transport in self.transports:
             if self._mayWrite(transport) and not self._mayRead(transport):
                 happened = True
@@ -110,7 +110,7 @@ class Turns:
         return transport in self._writers and transport.socket.isWritable
 
     def _attend(self, transport: MemoryTransport, isRead: bool) -> None:
-        """Has a transport read or write, and ends its connection if it says so, or fails."""
+        """Calls a transport's ``doRead`` or ``doWrite``, and ends the connection if that reports an end."""
         try:
             why = transport.doRead() if isRead else transport.doWrite()
         except BaseException:

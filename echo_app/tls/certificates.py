@@ -1,8 +1,8 @@
 """TLS contexts, from certificate files or from a throw-away certificate.
 
-The contexts are what Mozilla's intermediate profile (version 5.7) asks for: TLS 1.2 with forward secrecy
-and AEAD, TLS 1.3, and three groups for the key exchange. Python 3.11 lets a context have one group alone,
-or all of OpenSSL's; hence a context by group.
+The contexts follow Mozilla's intermediate profile (version 5.7): TLS 1.2 with forward secrecy and AEAD, TLS
+1.3, and three groups for the key exchange. In Python 3.11, a context has either one group or all of
+OpenSSL's. So there is a context for each group.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ from echo_app.tls.pemfiles import publicBytes, readFile
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
 
-# Of TLS 1.2: those of the profile that need no Diffie-Hellman parameters. TLS 1.3's are the profile's.
+# Cipher suites of TLS 1.2: those of the profile without Diffie-Hellman parameters. OpenSSL's default suites
+# of TLS 1.3 are the profile's.
 CIPHERS = ":".join(
     f"ECDHE-{signature}-{cipher}"
     for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
     for signature in ("ECDSA", "RSA")
 )
 
-# RFC 8446, 4.2.7, and OpenSSL's names.
+# Groups of the key exchange, by their number (RFC 8446, 4.2.7), with OpenSSL's names.
 GROUPS = {29: "X25519", 23: "prime256v1", 24: "secp384r1"}
 
-# Every implementation of TLS 1.3 has it (RFC 8446, 9.1): for who offers nothing that can be read.
+# The group for a client whose offer can't be read: every implementation of TLS 1.3 has it (RFC 8446, 9.1).
 DEFAULT_GROUP = 23
 
-# How long a certificate that is made at start is good for: longer than the process is likely to run.
+# Validity of a throw-away certificate: longer than the process is likely to run.
 _VALIDITY = timedelta(days=365)
 
-# What an authority's key is for, and nothing else (RFC 5280, 4.2.1.3).
+# Key usage of an authority: it signs certificates only (RFC 5280, 4.2.1.3).
 _CERTIFICATE_SIGNING = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=False,
@@ -64,10 +65,10 @@ _CERTIFICATE_SIGNING = x509.KeyUsage(
 
 
 class BadCredentials(ValueError):
-    """A file that can't be used; the text says why, in one line.
+    """A file that can't be used; the text has the reason, in one line.
 
-    :ivar setting: which one: ``certificate``, ``key`` or ``client-ca``.
-    :ivar path: its name.
+    :ivar setting: the setting that names the file: ``certificate``, ``key`` or ``client-ca``.
+    :ivar path: the file's path.
     """
 
     def __init__(self, setting: str, path: str, reason: str) -> None:
@@ -78,10 +79,10 @@ class BadCredentials(ValueError):
 
 
 def readIdentity(certificate: str, key: str | None = None) -> bytes:
-    """Reads a certificate and its key, and holds them against each other.
+    """Reads a certificate chain and its key, and checks that they match.
 
-    :param certificate: a path: the certificate, and those that lead to its root.
-    :param key: a path; None is the certificate's file.
+    :param certificate: the path of the certificate chain.
+    :param key: the path of the key; None is the certificate's file.
     :return: the key and the certificates, in PEM form.
     :raise BadCredentials: when one of them can't be read or used.
     """
@@ -100,7 +101,7 @@ def readIdentity(certificate: str, key: str | None = None) -> bytes:
 
 
 def readAuthorities(path: str) -> str:
-    """Reads the certificates that those of clients must lead to.
+    """Reads the authorities that may sign clients' certificates.
 
     :return: the certificates, in PEM form.
     :raise BadCredentials: when they can't be read or used.
@@ -110,20 +111,20 @@ def readAuthorities(path: str) -> str:
 
 
 def fingerprint(identity: bytes) -> str:
-    """Returns a certificate's SHA-256, as browsers and ``openssl x509 -fingerprint`` write it."""
+    """Returns a certificate's SHA-256 fingerprint, written as by browsers and ``openssl x509``."""
     return x509.load_pem_x509_certificate(identity).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def throwAway() -> bytes:
-    """Makes a key and a certificate for ``localhost`` and the loopback addresses, signed by itself."""
+    """Makes a key and a self-signed certificate for ``localhost`` and the loopback addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
     return _pem(key, [_leaf(key, key, _name("localhost"))])
 
 
 def throwAwayWithAuthority() -> tuple[bytes, bytes]:
-    """Makes the same, signed by an authority whose key is forgotten.
+    """Makes a key and a certificate as :func:`throwAway`, signed by an authority whose key is discarded.
 
-    :return: the authority's certificate, and the key and the certificates under it, in PEM form.
+    :return: the authority's certificate; and the key with its certificate, in PEM form.
     """
     root, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     name = _name("echo_app throw-away authority")
@@ -169,7 +170,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # Clocks differ.
+        # The client's clock may be behind.
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + _VALIDITY)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -183,12 +184,11 @@ def _name(text: str) -> x509.Name:
 def contexts(identity: bytes, authorities: str | None = None) -> dict[int, ssl.SSLContext]:
     """Returns the contexts of a server, by the group for the key exchange.
 
-    :param identity: a private key, and a certificate with those that lead to its root, in PEM form.
-    :param authorities: the certificates that clients' must lead to; None does not ask for any.
+    With client certificates, all groups share one context with all of OpenSSL's groups: over TLS 1.2, the
+    groups of a context also restrict the keys of clients' certificates.
 
-    With client certificates it is one context with all of OpenSSL's groups, since over TLS 1.2 the groups
-    of a context are also those that a client's certificate may have its key in.
-
+    :param identity: a private key and its certificate chain, in PEM form.
+    :param authorities: the authorities that may sign clients' certificates; None asks for no certificate.
     :raise ssl.SSLError: when OpenSSL does not take a certificate, such as one with too short a key.
     """
     if authorities is not None:
@@ -208,7 +208,7 @@ def _context(identity: bytes) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION
-    # All of them are good: the client knows which one its hardware is fast at.
+    # All suites are good, and the client knows which one its hardware computes fast.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     with _file(identity) as path:
         context.load_cert_chain(path)
@@ -216,7 +216,7 @@ def _context(identity: bytes) -> ssl.SSLContext:
 
 
 def subjectName(certificate: X509) -> str:
-    """Returns the common name of a certificate's subject; all of the subject (RFC 4514) where it has none."""
+    """Returns the common name of a certificate's subject, or else the whole subject (RFC 4514)."""
     subject = certificate.to_cryptography().subject
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else subject.rfc4514_string()
@@ -224,7 +224,7 @@ def subjectName(certificate: X509) -> str:
 
 @contextmanager
 def _file(content: bytes) -> Iterator[str]:
-    """Makes a file in memory: Python loads keys from files alone, and ours have no business on a disk."""
+    """Makes a file in memory, because Python loads keys only from files, and keys must not be on a disk."""
     descriptor = os.memfd_create("echo_app")
     try:
         os.write(descriptor, content)
@@ -249,6 +249,6 @@ def _certificates(setting: str, path: str) -> list[x509.Certificate]:
 
 
 def _pem(key: PrivateKeyTypes, chain: list[x509.Certificate]) -> bytes:
-    """Returns them alone, whatever else was in their files."""
+    """Returns a key and its certificates in PEM form, without other contents of their files."""
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private + b"".join(each.public_bytes(Encoding.PEM) for each in chain)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TLSFacts:
-    """What was agreed on in the handshake.
+    """The results of a handshake.
 
-    :param version: such as ``TLSv1.3``.
-    :param cipher: the cipher suite, by the name that OpenSSL has for it.
-    :param protocol: the application's protocol (ALPN, RFC 7301); None if there is none.
-    :param subject: of the client's certificate (RFC 4514); None without one.
+    :param version: the version of TLS, such as ``TLSv1.3``.
+    :param cipher: OpenSSL's name of the cipher suite.
+    :param protocol: the application protocol that ALPN selected (RFC 7301); None without one.
+    :param subject: the subject of the client's certificate (RFC 4514); None without one.
     """
 
     version: str
@@ -31,14 +31,14 @@ class TLSFacts:
 
 
 def tlsTransportOf(transport: object) -> Any:
-    """Returns what speaks TLS, this transport or one below it; None if nothing does."""
+    """Returns the TLS transport at or below a transport; None without TLS."""
     return next((each for each in downFrom(transport) if ISSLTransport.providedBy(each)), None)
 
 
 def tlsFactsOf(transport: Any) -> TLSFacts | None:
-    """Returns what TLS has come to below a transport.
+    """Returns the facts of the TLS connection below a transport.
 
-    :return: None where there is no TLS, or its handshake is not complete.
+    :return: None without TLS, or while the handshake is incomplete.
     """
     transport = tlsTransportOf(transport)
     tls = None if transport is None else transport.getHandle()
@@ -61,5 +61,5 @@ def _subjectOf(certificate: crypto.X509 | None) -> str | None:
     try:
         return certificate.to_cryptography().subject.rfc4514_string()
     except ValueError:
-        # A name that is none, though whoever signed the certificate is trusted.
+        # The subject is malformed, although a trusted authority signed the certificate.
         return ""

@@ -20,16 +20,16 @@ def publicBytes(key: Any) -> bytes:
 
 
 def readFile(path: str) -> bytes:
-    """Returns what is in a file."""
+    """Returns the contents of a file."""
     with open(path, "rb") as file:
         return file.read()
 
 
 def unusableFile(key: str, certificate: str) -> str:
-    """Says which of two files OpenSSL can't use.
+    """Returns an error text that names the one of two files that OpenSSL can't use.
 
     :param key: the path of a private key.
-    :param certificate: the path of its certificate; it may be the same file.
+    :param certificate: the path of its certificate, which may be the same file.
     """
     try:
         crypto.load_privatekey(crypto.FILETYPE_PEM, readFile(key), b"")
@@ -43,12 +43,12 @@ def unusableFile(key: str, certificate: str) -> str:
 
 
 def checkDirectory(path: str) -> None:
-    """Reads a ``tls:`` directory as Twisted will at the first handshake, when it is too late to say.
+    """Checks a ``tls:`` directory at start, because Twisted reads it only at the first handshake.
 
-    It chooses among the certificates that have a DNS name and their key beside them.
+    Twisted chooses among the certificates that have a DNS name and their key in the directory.
 
-    :raise OSError: when it, or a file in it, can't be read.
-    :raise ValueError: when there is none, or a key or a certificate is no such thing; the text says which.
+    :raise OSError: when the directory, or a file in it, can't be read.
+    :raise ValueError: when no such certificate is there, or a key or certificate is malformed.
     """
     files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
     text = b"\n".join(readFile(file) for file in files)

@@ -1,8 +1,8 @@
-"""TLS records in the clear (RFC 8446, 5.1 and 4.1.2): their bounds, and the groups that a client offers.
+"""Parsers of unencrypted parts of TLS: the bounds of records, and the groups that a ClientHello offers.
 
-Whoever feeds a TLS library record by record knows what each one came to: bytes for the application, or
-nothing. And whoever looks at a ClientHello first may choose by it. Both parsers do no I/O, and judge
-nothing: what they can't read is for the library to answer.
+RFC 8446, 5.1 and 4.1.2. A session feeds OpenSSL record by record, and so knows which record carried bytes for
+the application. It also chooses its context by the ClientHello. The parsers do no I/O, and reject nothing:
+OpenSSL answers the data that they can't read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Iterator
 # Content types; the others are change_cipher_spec, alert and application data.
 FIRST_TYPE, HANDSHAKE, LAST_TYPE = 20, 22, 23
 
+# Bytes of a record's header.
 HEADER = 5
 
-# What one record carries, and what it may grow to when it is encrypted (TLS 1.2: RFC 5246, 6.2.3).
+# Bytes that one record carries, and its largest size when encrypted (TLS 1.2: RFC 5246, 6.2.3).
 FRAGMENT = 1 << 14
 LONGEST = FRAGMENT + 2048
 
@@ -25,9 +26,9 @@ _CLIENT_HELLO = 1
 
 
 def recordEnd(data: bytes, start: int = 0) -> int:
-    """Returns where the record that starts there ends, which may be beyond the data.
+    """Returns the offset of the end of the record at an offset; the end may be beyond the data.
 
-    :return: the end of the data for what is no record: waiting for more of it would be for nothing.
+    :return: the end of the data if they are no record, because more data would not help.
     """
     rest = len(data) - start
     if rest >= 1 and not FIRST_TYPE <= data[start] <= LAST_TYPE:
@@ -39,10 +40,10 @@ def recordEnd(data: bytes, start: int = 0) -> int:
 
 
 def offeredGroups(record: bytes) -> list[int]:
-    """Returns the groups for a key exchange that a ClientHello offers, those with a key share first.
+    """Returns the groups for the key exchange that a ClientHello offers, those with a key share first.
 
-    :param record: the first record of a connection. A ClientHello that goes on in another record, and
-        anything else, offers nothing.
+    :param record: the first record of a connection. An incomplete ClientHello, or another message, gives no
+        groups.
     """
     hello = record[HEADER:]
     if record[0] != HANDSHAKE or hello[:1] != bytes([_CLIENT_HELLO]):
@@ -50,7 +51,7 @@ def offeredGroups(record: bytes) -> list[int]:
     body = hello[4 : 4 + int.from_bytes(hello[1:4], "big")]
     if len(body) != int.from_bytes(hello[1:4], "big"):
         return []
-    # The version, the random, and three lists that say how long they are.
+    # The version, the random, and three lists that begin with their length.
     offset = 2 + 32
     for size in (1, 2, 1):
         offset += size + int.from_bytes(body[offset : offset + size], "big")

@@ -1,16 +1,18 @@
 """Server's session of one TLS connection, without I/O.
 
-The rules of :class:`Session`: a record is given to OpenSSL when it is there as a whole, and makes at most
-one piece of plain text, so that nothing waits in OpenSSL between two calls, and its buffers, which never
-shrink, hold one long record at most. After the peer's end nothing more is decrypted, after ours nothing more
-is encrypted; the two ends are independent of each other (RFC 8446, 6.1).
+The rules of :class:`Session`:
 
-The standard library's ``ssl.MemoryBIO`` carries it, because it costs least. For 1 KiB decrypted and
-encrypted again it takes 4.1 µs, where ``OpenSSL.SSL.Connection``, which Twisted builds upon, takes 9.8 to
-12.3: its calls go through cffi, and an empty buffer is an exception. A connection that has done its
-handshake takes 17 KiB where that one takes 25. A subclass of Twisted's own protocol has those costs, and
-has to override private methods; this has no private name. The price is that Python 3.11 sets one group
-for the key exchange or all of them (:mod:`echo_app.tls.certificates`); pyOpenSSL can set no list either.
+- OpenSSL gets only complete records. Each makes at most one piece of plain text, so nothing waits in OpenSSL
+  between two calls. Its buffers never shrink, and so hold one long record at most.
+- After the peer's end nothing more is decrypted, after ours nothing more is encrypted. The two ends are
+  independent of each other (RFC 8446, 6.1).
+
+The session uses the standard library's ``ssl.MemoryBIO``, which costs least. To decrypt and encrypt 1 KiB, it
+takes 4.1 µs. ``OpenSSL.SSL.Connection``, which Twisted uses, takes 9.8 to 12.3 µs: its calls go through cffi,
+and an empty buffer is an exception. After the handshake a connection takes 17 KiB here, and 25 KiB there. A
+subclass of Twisted's protocol has the costs of pyOpenSSL, and must override private methods. A disadvantage:
+Python 3.11 sets either one group for the key exchange or all (:mod:`echo_app.tls.certificates`). pyOpenSSL
+can't set a list either.
 """
 
 from __future__ import annotations
@@ -21,24 +23,23 @@ from contextlib import suppress
 
 from echo_app.tls.records import FRAGMENT, HANDSHAKE, LONGEST, offeredGroups, recordEnd
 
-# Records without a byte for the application (key updates, above all: 13 to 27 µs each) that a peer may
-# send until data come again. tlsfuzzer's tests send fewer, and a client of good will one in millions of
-# records.
+# Records without application data that a peer may send in a row, mostly key updates (13 to 27 µs each).
+# tlsfuzzer's tests send fewer, and an honest client sends one in millions of records.
 IDLE_RECORDS = 256
 
 
 class BrokenSession(Exception):
-    """The peer does not speak TLS, or not as it must; the text is the reason, of a bounded number."""
+    """An error of the peer in TLS; the text is the reason, one of a bounded number."""
 
 
 class Session:
-    """What OpenSSL knows of a connection.
+    """The server's TLS state of one connection: handshake, decryption and encryption.
 
     :param contextFor: returns the context for a client that offers these groups for the key exchange.
 
-    :ivar tls: None until the first record came.
-    :ivar outgoing: records that are to be sent now, if its ``pending`` says so.
-    :ivar isShaking: until the handshake is complete.
+    :ivar tls: None until the first record has come.
+    :ivar outgoing: records to send now, if its ``pending`` is not 0.
+    :ivar isShaking: the handshake is incomplete.
     :ivar isPeerEnded: the peer's ``close_notify`` has come.
     """
 
@@ -65,19 +66,19 @@ class Session:
 
     @property
     def isUntouched(self) -> bool:
-        """Whether not one byte has come."""
+        """Returns whether no byte has come yet."""
         return self.tls is None and not self._rest
 
     def receive(self, data: bytes) -> bytes:
-        """Returns the plain text of the records that are complete with this.
+        """Adds received data, and returns the plain text of the records that are complete now.
 
-        :raise BrokenSession: when there is nothing more to expect; there may be an alert to send.
+        :raise BrokenSession: when the session can't go on; ``outgoing`` may have an alert to send.
         """
         if self._rest:
             data = self._rest + data
         end = recordEnd(data)
         if end == len(data):
-            # What comes one at a time, as pings do, comes this way.
+            # The common case of single records, such as pings.
             self._rest = b""
             plain = b"".join(self._open(data, 1))
         else:
@@ -94,9 +95,9 @@ class Session:
         return plain
 
     def encrypt(self, data: bytes) -> bytes:
-        """Returns the records that carry this.
+        """Returns the records that carry the data.
 
-        :raise ssl.SSLError: when OpenSSL has given the connection up.
+        :raise ssl.SSLError: after an error that ended OpenSSL's connection.
         """
         assert self.tls is not None
         if len(data) <= FRAGMENT:
@@ -107,16 +108,16 @@ class Session:
     def end(self) -> bytes:
         """Returns our ``close_notify``."""
         assert self.tls is not None
-        # It looks for the peer's as well, and complains that there is none: that will come, or not.
+        # unwrap() also reads the peer's close_notify, and raises while there is none.
         with suppress(ssl.SSLError):
             self.tls.unwrap()
         return self.outgoing.read()
 
     def _run(self, data: bytes, start: int, end: int) -> tuple[int, int]:
-        """Returns the end of a run of records that begins with this one, and how many they are.
+        """Returns the end of a run of records from the one at ``start``, and the number of its records.
 
-        Thousands of small ones may come at once, and cost half as much in runs. A run is no longer than
-        the longest record, and of one type; while the handshake goes on a record is alone.
+        Thousands of small records may come at once, and cost half as much in runs. A run has at most the size
+        of the longest record, and one type. During the handshake, a run is one record.
         """
         count = 1
         if not self.isShaking:
@@ -127,7 +128,7 @@ class Session:
         return end, count
 
     def _open(self, records: bytes, count: int) -> list[bytes]:
-        """Returns what so many records have for the application."""
+        """Returns the pieces of plain text of so many records."""
         if self.tls is None:
             context = self._contextFor(offeredGroups(records))
             self.tls = context.wrap_bio(self._incoming, self.outgoing, server_side=True)
@@ -156,8 +157,8 @@ class Session:
         return pieces
 
     def _countIdle(self, kind: int, count: int) -> None:
-        """Counts records that had nothing for the application."""
-        # Over TLS 1.3 that type is encrypted; over 1.2 it is the wish to renegotiate.
+        """Counts records without application data."""
+        # TLS 1.3 encrypts this type. In TLS 1.2 it is a request to renegotiate.
         if kind == HANDSHAKE:
             raise BrokenSession("renegotiation")
         self._idle += count
@@ -172,7 +173,7 @@ class Session:
 
 
 class CountingSession(Session):
-    """The same, with the plain text counted, for a connection that is recorded.
+    """A session that counts the plain text, for the access log.
 
     :ivar received: bytes from the peer.
     :ivar sent: bytes to the peer.
@@ -186,12 +187,12 @@ class CountingSession(Session):
         self.sent = 0
 
     def receive(self, data: bytes) -> bytes:
-        """Returns the plain text of the records that are complete with this, and counts it."""
+        """Adds received data; returns and counts the plain text of the records that are complete now."""
         plain = super().receive(data)
         self.received += len(plain)
         return plain
 
     def encrypt(self, data: bytes) -> bytes:
-        """Returns the records that carry this, and counts it."""
+        """Returns the records that carry the data, and counts the data."""
         self.sent += len(data)
         return super().encrypt(data)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echo_app.interfaces import IStreamTransport
 
-# Bytes that may be written before the handshake is complete until a streaming producer is paused: as many as
-# in a transport of Twisted's own.
+# Bytes written during the handshake above which a streaming producer is paused: as in Twisted's transports.
 BUFFER = 1 << 16
 
 
 class Waiting:
-    """Stands in the place of the transport below, as far as that needs a complete handshake.
+    """Keeps the calls on a transport that need a complete handshake.
 
-    :ivar unsent: what was written.
+    :ivar unsent: the bytes that were written.
     """
 
     __slots__ = ("_isPaused", "_isStreaming", "_producer", "unsent")
@@ -26,14 +25,14 @@ class Waiting:
         self._isStreaming = self._isPaused = False
 
     def write(self, data: bytes) -> None:
-        """Keeps the data; a streaming producer is paused when it is much."""
+        """Keeps the data, and pauses a streaming producer above ``BUFFER`` bytes."""
         wasFull = self._isFull
         self.unsent += data
         if self._isFull and not wasFull and self._isStreaming:
             self._producer.pauseProducing()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Keeps the producer; one that pulls is not asked yet."""
+        """Keeps the producer; a pull producer is not asked yet."""
         self._producer, self._isStreaming = producer, streaming
 
     def unregisterProducer(self) -> None:
@@ -41,15 +40,15 @@ class Waiting:
         self._producer, self._isStreaming = None, False
 
     def pauseProducing(self) -> None:
-        """Will stop reading: the handshake goes on."""
+        """Notes that reading stops after the handshake, which goes on."""
         self._isPaused = True
 
     def resumeProducing(self) -> None:
-        """Will not."""
+        """Notes that reading goes on after the handshake."""
         self._isPaused = False
 
     def handOver(self, transport: IStreamTransport) -> None:
-        """Asks a transport for all of that, when what was written is with it."""
+        """Makes the calls on the transport, after its caller has written the unsent bytes."""
         if self._isPaused:
             transport.pauseProducing()
         if self._producer is not None:

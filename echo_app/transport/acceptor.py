@@ -1,8 +1,8 @@
 """Acceptor: accepts connections of a TCP port with fewer system calls than Twisted's.
 
-The rules of an :class:`Acceptor`: it does what ``tcp.Port.doRead`` does, in the same order, for as many
-connections at once. What goes wrong with accepting, descriptors that ran out above all, is found again by
-the port's own ``doRead``, where Twisted's rules for it are.
+The rules of an :class:`Acceptor`: it does the same as ``tcp.Port.doRead``, in the same order, for as many
+connections at once. After an error of accept(), such as a lack of descriptors, it calls the port's own
+``doRead``, which finds the error again and has Twisted's rules for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Acceptor:
         self._port = port
 
     def doRead(self) -> None:
-        """Accepts what is there, as many as the port would."""
+        """Accepts waiting connections, as many as the port would."""
         port = self._port
         most, accepted = port.numberAccepts, 0
         try:
@@ -41,8 +41,8 @@ class Acceptor:
                     return
                 accepted += 1
                 self._serve(sock, address)
-            # What the port does: a full batch may be followed by a larger one, and any other one is
-            # not begun with an accept that finds nothing.
+            # As the port does: after a full batch the next may be larger. After another batch, the next is as
+            # large as this one was, to save the accept() that finds nothing.
             port.numberAccepts = most + 20 if accepted == most else max(1, accepted)
         except BaseException:
             log.failure("{port} could not serve a connection", port=port)
@@ -53,7 +53,7 @@ class Acceptor:
             protocol = port.factory.buildProtocol(IPv4Address("TCP", *address))
         else:
             if address[3]:
-                # With its scope (RFC 4007), which accept() leaves out of the literal.
+                # Add the scope (RFC 4007), which accept() leaves out of the literal.
                 host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
                 address = (host, *address[1:])
             protocol = port.factory.buildProtocol(IPv6Address("TCP", *address))

@@ -1,10 +1,10 @@
 """Direct path: transports that send at once, and are polled by a nested epoll.
 
-The textbook echo spends six system calls and ten microseconds of Python on a message: its answer waits for
-a trip through the reactor, which is told of it, and told again when it is sent; and around every event
-the reactor sets up a log context. A :class:`DirectServer` sends what is written at once, as far as the
-kernel takes it, and is polled by a :class:`~echo_app.transport.poller.NestedPoller`. Only public interfaces
-are used. :func:`direct` puts it below the connections of a listening port, which behave as before.
+The textbook echo spends six system calls and ten microseconds of Python on a message. The answer waits for a
+turn of the reactor, which starts and stops polling for the write, and sets up a log context for every event.
+A :class:`DirectServer` sends written data at once, as far as the kernel takes them. A
+:class:`~echo_app.transport.poller.NestedPoller` polls it. Both use only public interfaces. :func:`direct`
+puts the direct path below the connections of a listening port, which behave as before.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.poller import HAS_EPOLL, NestedPoller
 from echo_app.transport.sockets import CountingUNIXServer
 
-# Bytes of one read. Half as many, which is Twisted's size, cost a quarter more for messages of 128 KiB, and
-# the double would have the allocator give the memory back to the kernel after each (mallopt(3)).
+# Bytes of one read. Half as many, Twisted's size, cost a quarter more for messages of 128 KiB. With twice as
+# many, the allocator would return the memory to the kernel after each read (mallopt(3)).
 READ = 128 * 1024
 
 
 class _DirectTransport(CarryingTransport):
-    """A server's transport that sends what is written at once, and is polled by a nested poller.
+    """A server's transport that sends written data at once, and is polled by a nested poller.
 
-    Where that would differ from the inherited path, it is the inherited path: while anything waits to
-    be sent, and for good from TLS, a pull producer (which ``doWrite`` alone resumes), the end of the
-    writing side, or an abort on.
+    Where the results would differ, the transport takes the inherited path: while bytes wait to be sent, and
+    for good after TLS, a pull producer (which only ``doWrite`` resumes), the end of the writing side, or an
+    abort.
 
-    :ivar _waits: what is written now is left to ``doWrite``.
-    :ivar _hasRest: something may have been left to it.
-    :ivar _isInherited: it always is, from now on.
-    :ivar _isEnding: its protocol is being told of the end of its input.
-    :ivar _startsLater: what is to be written then waits until it is told.
+    :ivar _waits: data written now are left to ``doWrite``.
+    :ivar _hasRest: data may have been left to ``doWrite``.
+    :ivar _isInherited: all further data are left to ``doWrite``.
+    :ivar _isEnding: the protocol is being told of the end of its input.
+    :ivar _startsLater: data written meanwhile wait for the end of that call.
     """
 
     _hasRest = False
@@ -53,19 +53,19 @@ class _DirectTransport(CarryingTransport):
         super().__init__(*arguments)
 
     def write(self, data: bytes) -> None:
-        """Sends the data, or as much of it as the kernel takes; the rest is sent when it takes more."""
+        """Sends as much of the data as the kernel takes, and the rest when the kernel takes more."""
         if self._waits or not data or type(data) is not bytes:
             self._hasRest = True
             super().write(data)
             return
         sent = self.writeSomeData(data)
         if sent != len(data):
-            # An error is found again by doWrite, where the reactor's rules for it are.
+            # doWrite finds an error again, under the reactor's rules for errors.
             self._hasRest = True
             super().write(data[sent:] if isinstance(sent, int) else data)
 
     def writeSequence(self, iovec: Any) -> None:
-        """Sends the data, joined."""
+        """Joins the data, and sends them."""
         if self._waits or any(type(data) is not bytes for data in iovec):
             self._hasRest = True
             super().writeSequence(iovec)
@@ -73,15 +73,15 @@ class _DirectTransport(CarryingTransport):
             self.write(b"".join(iovec))
 
     def startReading(self) -> None:
-        """Waits for input."""
+        """Starts waiting for input."""
         self._poller.addReader(self)
 
     def stopReading(self) -> None:
-        """Waits for no input."""
+        """Stops waiting for input."""
         self._poller.removeReader(self)
 
     def startWriting(self) -> None:
-        """Waits until something can be sent."""
+        """Starts waiting for room to write."""
         self._waits = True
         if self._isEnding:
             self._startsLater = True
@@ -89,31 +89,31 @@ class _DirectTransport(CarryingTransport):
             self._poller.addWriter(self)
 
     def stopWriting(self) -> None:
-        """Waits for nothing: everything is sent, or lost."""
+        """Stops waiting for room to write: all data are sent or lost."""
         self._hasRest = self._startsLater = False
         self._waits = bool(self._isInherited or self.disconnecting or not self.connected)
         self._poller.removeWriter(self)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Takes what a producer writes."""
+        """Registers a producer; a pull producer ends the direct path."""
         if not streaming:
             self._inherit()
         super().registerProducer(producer, streaming)
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
-        """Goes on in TLS."""
+        """Starts TLS, which ends the direct path."""
         self._inherit()
         super().startTLS(ctx, normal)
 
     def loseConnection(self) -> None:
-        """Closes the connection when everything is sent."""
+        """Closes the connection when all data are sent."""
         if self.connected and not self.disconnecting and not self.TLS:
-            # It stops reading then: without any interest it would leave the poller, and come back.
+            # Reading stops then: without this interest, the transport would leave the poller and come back.
             self.startWriting()
         super().loseConnection()
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Tells the protocol of the end of its input; closes at once if that is all it waits for."""
+        """Tells the protocol of the end of its input; closes at once if no data wait for a close."""
         self._isEnding = True
         super().readConnectionLost(reason)
         self._isEnding = False
@@ -124,7 +124,7 @@ class _DirectTransport(CarryingTransport):
             self.startWriting()
 
     def loseWriteConnection(self) -> None:
-        """Ends the stream to the peer when everything is sent."""
+        """Ends the stream to the peer when all data are sent."""
         self._inherit()
         super().loseWriteConnection()
 
@@ -140,13 +140,13 @@ class _DirectTransport(CarryingTransport):
 class DirectServer(_DirectTransport):
     """The direct path over TCP.
 
-    :ivar error: the number of the first error that ended it; 0 if there was none.
+    :ivar error: the errno of the connection's first error; 0 without one.
     """
 
     error = 0
 
     def doRead(self) -> Any:
-        """Reads, and passes on, what has come."""
+        """Reads input, and passes it to the protocol."""
         try:
             data = self.socket.recv(READ)
         except BlockingIOError:
@@ -176,7 +176,7 @@ class DirectUNIXServer(_DirectTransport, CountingUNIXServer):
     """The direct path over a UNIX socket."""
 
 
-# By the transport that a port of Twisted's makes: the one on the direct path, and the one on Twisted's own.
+# By the transport class of a port of Twisted's: the class for the direct path, and the class without it.
 _TRANSPORTS: dict[object, tuple[type[tcp.Server], type[tcp.Server]]] = {
     tcp.Server: (DirectServer, CarryingTransport),
     unix.Server: (DirectUNIXServer, CountingUNIXServer),
@@ -187,17 +187,17 @@ def direct(port: Any) -> bool:
     """Puts the direct path below the connections that a listening port accepts from now on.
 
     :param port: the port that ``listenTCP``, ``listenUNIX`` or an endpoint's ``listen`` returned.
-    :return: whether it applies: there must be epoll, and the port's transports must be Twisted's own.
+    :return: whether it applies: epoll is required, and a port with transports of Twisted's own.
     """
     return HAS_EPOLL and setTransport(port, isDirect=True)
 
 
 def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = lambda kind: kind) -> bool:
-    """Chooses the class of the transports of the connections that a listening port accepts from now on, once.
+    """Chooses the transport class for the connections that a listening port accepts from now on, once.
 
-    :param isDirect: they take the direct path, where there is epoll.
-    :param derive: returns the class to use, derived from the one that was chosen.
-    :return: whether it applies: the port's transports must be Twisted's own.
+    :param isDirect: the connections take the direct path, where there is epoll.
+    :param derive: returns the class to use, derived from the chosen one.
+    :return: whether it applies: it requires a port with transports of Twisted's own.
     """
     kinds = _TRANSPORTS.get(getattr(port, "transport", None))
     if kinds is None:
@@ -216,9 +216,9 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
 
 
 def _move(port: Any, poller: NestedPoller) -> None:
-    """Has a listening port polled together with its connections.
+    """Moves a listening port from the reactor to the poller of its connections.
 
-    Otherwise the poller would leave the reactor with the last of them, and join it again with the next.
+    Otherwise the poller would leave the reactor with the last connection, and join it again with the next.
     """
     isReading = port in port.reactor.getReaders()
     port.stopReading()

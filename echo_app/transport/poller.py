@@ -1,14 +1,16 @@
 """Nested poller: an epoll for many descriptors that is one descriptor to the reactor.
 
-Around every event a Twisted reactor sets up a log context, which costs more than the event. Descriptors of
-a :class:`NestedPoller` are in an epoll of its own (epoll(7) nests), so that it is paid once for a batch.
-The reactor's rules hold for them: what ``doRead`` and ``doWrite`` return, half-close, and that an exception
-is logged and disconnects its descriptor alone. One thing differs: events that they log have no prefix of
-their own in Twisted's legacy log context.
+For every event a Twisted reactor sets up a log context, which costs more than the event. The descriptors of
+a :class:`NestedPoller` are in an epoll of its own (epoll(7) nests), so a batch of events needs one log
+context. The reactor's rules stay: for the results of ``doRead`` and ``doWrite``, for a half-close, and for an
+exception, which is logged and disconnects only its descriptor. One thing differs: log events of the
+descriptors have no prefix of their own in Twisted's legacy log context.
 
-The rules of a poller: it is in the reactor, and its epoll is open, exactly while it has a descriptor. An
-event is dropped if its descriptor's interests have changed since the poll: the descriptor may have been
-closed, and its number taken by another one. Epoll is level-triggered and reports what is still true.
+The rules of a poller:
+
+- The poller is in the reactor, and its epoll is open, exactly while it has a descriptor.
+- An event is dropped if its descriptor's interests have changed since the poll: the descriptor may be closed,
+  and its number taken by another one. Epoll is level-triggered, and reports a lasting event again.
 """
 
 from __future__ import annotations
@@ -32,24 +34,24 @@ from zope.interface import implementer
 
 log = Logger()
 
-# epoll(7) is Linux's.
+# Only Linux has epoll(7).
 HAS_EPOLL = hasattr(select, "epoll")
 if HAS_EPOLL:
     from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
 
-# Events that one poll asks for: some 0.5 ms of small ones, some 3 ms with 64 KiB each.
+# Events of one poll: some 0.5 ms with small reads, some 3 ms with 64 KiB each.
 EVENTS = 64
 
-# Seconds after which no further poll is begun in one turn of the reactor: everything else that it serves
-# waits that long, and its own cost of a turn, some 10 microseconds, is below a hundredth.
+# Seconds after which no further poll begins in one turn of the reactor. The reactor's other descriptors wait
+# that long, and the cost of a turn, some 10 microseconds, is below a hundredth of it.
 TURN = 0.002
 
 
 @implementer(IReactorFDSet, IReadDescriptor, ILoggingContext)
 class NestedPoller:
-    """Polls descriptors on behalf of a reactor, in which it is one descriptor itself.
+    """Polls descriptors for a reactor, which sees only the poller.
 
-    :param reactor: what polls it.
+    :param reactor: polls the poller.
     """
 
     def __init__(self, reactor: IReactorFDSet) -> None:
@@ -68,11 +70,11 @@ class NestedPoller:
         self._add(writer, EPOLLOUT)
 
     def removeReader(self, reader: Any) -> None:
-        """Ends what :meth:`addReader` began; harmless if nothing did."""
+        """Ends the effect of :meth:`addReader`, if there is one."""
         self._remove(reader, EPOLLIN)
 
     def removeWriter(self, writer: Any) -> None:
-        """Ends what :meth:`addWriter` began; harmless if nothing did."""
+        """Ends the effect of :meth:`addWriter`, if there is one."""
         self._remove(writer, EPOLLOUT)
 
     def removeAll(self) -> list[Any]:
@@ -83,11 +85,11 @@ class NestedPoller:
         return removed
 
     def getReaders(self) -> list[Any]:
-        """Returns the descriptors that are read from."""
+        """Returns the descriptors that wait for input."""
         return self._interestedIn(EPOLLIN)
 
     def getWriters(self) -> list[Any]:
-        """Returns the descriptors that wait to be written to."""
+        """Returns the descriptors that wait for room to write."""
         return self._interestedIn(EPOLLOUT)
 
     def _interestedIn(self, event: int) -> list[Any]:
@@ -125,7 +127,7 @@ class NestedPoller:
         try:
             self._epoll.unregister(fd)
         except OSError:
-            # It was closed behind our back. If it had been duplicated, epoll would report it for ever.
+            # Other code has closed the descriptor. If a duplicate is open, epoll would report it for ever.
             self._leave()
             self._enter()
             for each, interest in self._interests.items():
@@ -143,13 +145,13 @@ class NestedPoller:
         self._epoll = None
 
     def doRead(self) -> None:
-        """Serves the descriptors that are ready: the reactor's call when any of them is."""
+        """Serves the descriptors that are ready. The reactor calls this when any of them is."""
         until = monotonic() + TURN
         while self._epoll is not None and self._serve(self._epoll.poll(0, EVENTS)) and monotonic() < until:
             pass
 
     def _serve(self, events: list[tuple[int, int]]) -> bool:
-        """Serves a batch of events; says whether there was any."""
+        """Serves a batch of events; returns whether there was an event."""
         descriptors, changed = self._descriptors, self._changed
         changed.clear()
         for fd, event in events:
@@ -169,7 +171,7 @@ class NestedPoller:
         return bool(events)
 
     def _serveOther(self, descriptor: Any, fd: int, event: int) -> tuple[bool, Any]:
-        """Serves an event that is not input alone; returns whether reading ended, and why."""
+        """Serves an event other than input alone; returns whether reading ended, and the reason."""
         if event & (EPOLLHUP | EPOLLERR) and not event & EPOLLIN:
             # All input is read. To a reader this is the end of the stream.
             isReading = bool(self._interests[fd] & EPOLLIN)
@@ -181,7 +183,7 @@ class NestedPoller:
         return False, descriptor.doWrite()
 
     def _disconnect(self, descriptor: Any, why: BaseException, isRead: bool) -> None:
-        """Tells a descriptor that it is at its end, or, where only its input is, that."""
+        """Tells a descriptor of the end of its connection, or only of its input."""
         self.removeReader(descriptor)
         isInput = isRead and isinstance(why, ConnectionDone)
         if isInput and IHalfCloseableDescriptor.providedBy(descriptor):
@@ -191,23 +193,23 @@ class NestedPoller:
             _tell(descriptor, descriptor.connectionLost, _failureOf(why))
 
     def connectionLost(self, reason: Failure) -> None:
-        """Disconnects every descriptor: the reactor shuts down."""
+        """Disconnects every descriptor, at the reactor's shutdown."""
         for descriptor in self.removeAll():
             _tell(descriptor, descriptor.connectionLost, reason)
 
     def fileno(self) -> int:
-        """Returns the descriptor of its epoll; -1 while it has nothing to poll."""
+        """Returns the descriptor of the epoll; -1 while the poller has no descriptor."""
         return -1 if self._epoll is None else self._epoll.fileno()
 
     def logPrefix(self) -> str:
-        """Returns what a whole batch of events is logged as."""
+        """Returns the log prefix for a batch of events."""
         return type(self).__name__
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {list(self._descriptors.values())}>"
 
 
-# The two ordinary ends; a Failure takes longer to make than all the rest of an end.
+# The two ordinary reasons of an end, made once: a Failure takes longer to make than the rest of an end.
 _ORDINARY: dict[BaseException, Failure] = {each: Failure(each) for each in (CONNECTION_DONE, CONNECTION_LOST)}
 
 
@@ -216,7 +218,7 @@ def _failureOf(why: BaseException) -> Failure:
 
 
 def _tell(descriptor: object, event: Callable[[Failure], object], reason: Failure) -> None:
-    """Tells one descriptor; that it fails is no reason for the others to be disconnected."""
+    """Tells one descriptor of an event. Its exception is logged, and leaves the others connected."""
     try:
         event(reason)
     except BaseException:

@@ -1,9 +1,10 @@
 """TCP_INFO: the kernel's counts of a TCP connection, and the bytes of its stream.
 
-The kernel counts in sequence numbers, in which an end of stream (FIN) has a place like a byte. Seen on Linux
-6.18: ``tcpi_bytes_received`` counts the peer's FIN as soon as it has come, read or not; ``tcpi_bytes_acked``
-counts ours when it is acknowledged, and ``SIOCOUTQ`` until then; a reset is counted nowhere, and leaves all
-counters as they were. The SYN of an accepted connection is counted nowhere either.
+The kernel counts sequence numbers, and an end of stream (FIN) takes one like a byte. Seen on Linux 6.18:
+
+- ``tcpi_bytes_received`` counts the peer's FIN as soon as it has come, read or not.
+- ``tcpi_bytes_acked`` counts our FIN when it is acknowledged, and ``SIOCOUTQ`` counts it until then.
+- No counter counts a reset, or the SYN of an accepted connection. A reset leaves all counters as they were.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from termios import FIONREAD, TIOCOUTQ
 
 from echo_app.transport.sockets import queued
 
-# struct tcp_info of linux/tcp.h, up to tcpi_delivery_rate, which is there since Linux 4.9: of the bytes
-# state; of the words lost, rtt, rttvar and total_retrans; bytes_acked and bytes_received (RFC
-# 4898), segs_out and segs_in, and delivery_rate.
+# struct tcp_info of linux/tcp.h, up to tcpi_delivery_rate, which Linux has since 4.9. The members read are
+# state, lost, rtt, rttvar, total_retrans, bytes_acked and bytes_received (RFC 4898), segs_out, segs_in and
+# delivery_rate.
 _TCP_INFO = struct.Struct("=B31xI32xII24xI16xQQII16xQ")
 
-# States of include/net/tcp_states.h in which there was a FIN: the peer's, and ours.
+# States of include/net/tcp_states.h after a FIN of the peer, and after ours.
 _CLOSED = 7
 _PEER_ENDED = frozenset({6, 8, 9, 11})  # TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING
 _WE_ENDED = frozenset({4, 5, 6, 9, 11})  # FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSING
@@ -29,20 +30,20 @@ _WE_ENDED = frozenset({4, 5, 6, 9, 11})  # FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST
 
 @dataclass(frozen=True, slots=True)
 class TCPInfo:
-    """The kernel's counts.
+    """The kernel's counts of a TCP connection.
 
-    :param state: of ``tcp_states.h``.
-    :param lost: segments that are thought lost now.
+    :param state: a state of ``tcp_states.h``.
+    :param lost: segments that the kernel thinks lost now.
     :param rtt: the smoothed round-trip time, in microseconds.
-    :param rttvar: its variance, in microseconds.
+    :param rttvar: its mean deviation, in microseconds.
     :param retransmits: segments that were sent again.
-    :param acked: what the peer acknowledged.
-    :param received: what came from the peer.
-    :param segmentsOut: segments to the peer, those without data included.
-    :param segmentsIn: segments from the peer, likewise.
+    :param acked: bytes that the peer acknowledged, with our FIN.
+    :param received: bytes that came from the peer, with its FIN.
+    :param segmentsOut: segments to the peer, with those without data.
+    :param segmentsIn: segments from the peer, with those without data.
     :param deliveryRate: bytes a second, as last measured.
-    :param unread: what waits in the kernel's queue to be read.
-    :param owed: what the kernel took and the peer did not acknowledge.
+    :param unread: bytes in the kernel's receive queue.
+    :param owed: bytes that the kernel took and the peer did not acknowledge, with our FIN.
     """
 
     state: int
@@ -60,7 +61,7 @@ class TCPInfo:
 
     @classmethod
     def of(cls, sock: socket.socket) -> TCPInfo:
-        """Asks the kernel, until no acknowledgement has come between its answers."""
+        """Reads the counts of a socket, again if an acknowledgement came between two system calls."""
         unread, before = queued(sock, FIONREAD), -1
         while before != (owed := queued(sock, TIOCOUTQ)):
             before = owed
@@ -71,7 +72,7 @@ class TCPInfo:
         """Returns the bytes of the stream from the peer, read or not.
 
         :param isEndRead: the peer's end of stream was read.
-        :param error: the connection's first error; 0 is none, None one that is not known.
+        :param error: the errno of the connection's first error; 0 is none, None is an unknown one.
         """
         # A reset behind the peer's FIN is EPIPE; a closed connection without an error had both ends.
         isEnded = isEndRead or self.state in _PEER_ENDED
@@ -79,10 +80,10 @@ class TCPInfo:
         return self.received - isEnded
 
     def streamOut(self, hasEnded: bool) -> tuple[int, int]:
-        """Returns the bytes of the stream to the peer that the kernel took, and those of them that are owed.
+        """Returns the bytes to the peer that the kernel took, and those of them that are owed.
 
         :param hasEnded: our end of stream was given to the kernel, if it was still open then.
         """
         isEnded = self.state in _WE_ENDED or (self.state == _CLOSED and hasEnded)
-        # Our end is the last of what is owed.
+        # Our FIN is the last of the owed sequence numbers.
         return self.acked + self.owed - isEnded, max(0, self.owed - isEnded)

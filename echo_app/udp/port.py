@@ -1,6 +1,6 @@
 """UDP port that answers from the address to which a datagram was sent.
 
-They take datagrams of any size, and leave the reactor its turn under a flood.
+The port takes datagrams of any size, and leaves the reactor its turn under a flood.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Datagrams that are answered before the reactor has its turn: some 3 ms of small ones.
+# Datagrams of one turn of the reactor: some 3 ms with small ones.
 BATCH = 200
 
 # The largest UDP payload is 65,507 bytes over IPv4 and 65,527 over IPv6 (RFC 768, RFC 8200).
 LARGEST = 65_535
 
-# What the kernel may hold for us between two turns; it grants at most net.core.rmem_max.
+# Bytes that the kernel may hold between two turns; it grants at most net.core.rmem_max.
 RECEIVE_BUFFER = 4 * 1024 * 1024
 
-# ip(7); Python 3.11 does not name it.
+# The option's number, from ip(7); Python 3.11 has no name for it.
 IP_PKTINFO = 8
 _IN_PKTINFO = struct.Struct("=i4s4s")
 _CONTROL_SIZE = socket.CMSG_SPACE(_IN_PKTINFO.size) + socket.CMSG_SPACE(20)
 
 
 class DatagramPort(Port):
-    """A UDP port that takes datagrams of any size, and answers from the address that was asked.
+    """A UDP port that takes datagrams of any size, and answers from the address of the request.
 
-    While a datagram is with the protocol, what is written to its source leaves from the address that
-    it was sent to. A datagram to a broadcast or multicast address never reaches the protocol.
+    While the protocol has a datagram, a write to its source leaves from the address to which the datagram was
+    sent. A datagram to a broadcast or multicast address never reaches the protocol.
 
-    :param dropped: counts what is not passed on.
+    :param dropped: counts the datagrams that do not reach the protocol.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class DatagramPort(Port):
         self._control: list[tuple[int, int, bytes]] | None = []
 
     def createInternetSocket(self) -> socket.socket:
-        """Makes the socket, told to say where datagrams were sent to if it is bound everywhere."""
+        """Makes the socket. On a wildcard address, the kernel adds each datagram's destination."""
         sock: socket.socket = super().createInternetSocket()
         self._made = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if self._scope:
-            # What bind() would do with the scope that its two-tuple lacks.
+            # Twisted's bind() lacks the scope: its address is a two-tuple.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._scope.encode())
         if self._wildcard:
             sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
@@ -80,7 +80,7 @@ class DatagramPort(Port):
         return sock
 
     def doRead(self) -> None:
-        """Passes on what has come, a batch at the most."""
+        """Passes received datagrams to the protocol, at most ``BATCH``."""
         for _ in range(BATCH):
             try:
                 if self._wildcard:
@@ -94,7 +94,7 @@ class DatagramPort(Port):
             except BlockingIOError:
                 return
             except OSError:
-                # An error that the network reported for an earlier answer.
+                # The network reported an error for an earlier answer.
                 self._dropped.add("unreceivable")
                 return
             self._source, self._asking = source, source[:2]
@@ -106,9 +106,9 @@ class DatagramPort(Port):
                 return
 
     def startListening(self) -> None:
-        """Binds.
+        """Binds the socket.
 
-        :raise CannotListenError: when it can't; the socket is closed.
+        :raise CannotListenError: when that fails; the socket is closed.
         """
         try:
             super().startListening()
@@ -118,17 +118,17 @@ class DatagramPort(Port):
             raise
 
     def startReading(self) -> None:
-        """Takes datagrams."""
+        """Starts taking datagrams."""
         self._reading = True
         super().startReading()
 
     def stopReading(self) -> None:
-        """Takes no more datagrams, from the next one on."""
+        """Stops taking datagrams, also within a batch."""
         self._reading = False
         super().stopReading()
 
     def replying(self) -> Callable[[bytes], None]:
-        """Returns what answers the datagram that is with the protocol now, as ``write`` does, also later."""
+        """Returns a function that answers the current datagram, now or later, and raises as ``write``."""
         source, control = self._source, self._control or []
 
         def reply(datagram: bytes) -> None:
@@ -139,22 +139,22 @@ class DatagramPort(Port):
     def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
         """Sends a datagram.
 
-        :raise OSError: when it can't be sent.
+        :raise OSError: when the kernel does not take the datagram.
         """
         if addr != self._asking:
             super().write(datagram, addr)
         elif self._control:
-            # With its scope, which the two-tuple lacks (RFC 4007).
+            # The source has the scope, which the two-tuple lacks (RFC 4007).
             self.socket.sendmsg([datagram], self._control, 0, self._source)
         else:
             self.socket.sendto(datagram, self._source)
 
 
 def replyControl(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]] | None:
-    """Returns the control messages that make an answer leave from where the question was sent to.
+    """Returns the control messages that send an answer from the destination of the request.
 
-    :param ancillary: what came with the question (ip(7), RFC 3542, section 6).
-    :return: None if it was sent to a broadcast or multicast address.
+    :param ancillary: the control messages of the request (ip(7), RFC 3542, section 6).
+    :return: None after a request to a broadcast or multicast address.
     """
     reply: list[tuple[int, int, bytes]] = []
     for level, kind, value in ancillary:
@@ -171,10 +171,10 @@ def replyControl(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int
 
 
 class DatagramEndpoint:
-    """Where datagrams are taken: what a stream server endpoint is to streams.
+    """A server endpoint for datagrams: opens a UDP port.
 
-    :param reactor: what the port will run in.
-    :param port: 0 is any free one.
+    :param reactor: runs the port.
+    :param port: the port's number; 0 is any free one.
     :param interface: an IPv4 or IPv6 literal.
     """
 
@@ -186,7 +186,7 @@ class DatagramEndpoint:
     def listen(self, protocol: EchoDatagramProtocol) -> DatagramPort:
         """Opens the port.
 
-        :raise CannotListenError: when it can't be bound.
+        :raise CannotListenError: when the port can't be bound.
         """
         port = DatagramPort(self._port, protocol, self._interface, self._reactor, protocol.rules.dropped)
         port.startListening()

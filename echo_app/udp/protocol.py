@@ -1,11 +1,14 @@
 """The echo over UDP (RFC 862), with rules against loops, reflection and floods.
 
-UDP sources are easily forged, and an answer that goes to another answering service goes round for ever
-(CERT CA-1996-01, CVE-2024-2169). So three rules decide on each datagram before it is answered: its port
-and address must be a client's; its source must stay within a rate; and a source that never pauses loses
-one datagram in a thousand after ten thousand, which a client hardly feels and no loop survives.
+UDP sources are easily forged, and an answer to another answering service starts an endless loop (CERT
+CA-1996-01, CVE-2024-2169). So each datagram must pass three rules before it is answered:
 
-:class:`EchoDatagramProtocol` works on any UDP port; :mod:`echo_app.udp.port` has one that fits it.
+- Its source has the port and the address of a client.
+- Its source stays within a rate.
+- A source that never pauses loses one datagram in a thousand, after ten thousand. A client hardly notices
+  this loss, and no loop survives it.
+
+:class:`EchoDatagramProtocol` works on any UDP port. :mod:`echo_app.udp.port` has one with more features.
 """
 
 from __future__ import annotations
@@ -34,25 +37,24 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Answers a second to one source, unless told otherwise.
+# Default of the answers a second to one source.
 RATE = 1000
 
-# Ports at which a server answers rather than a client asks: those below 1024 (chargen, DNS, NTP, and
-# echo itself among them), and NFS.
+# Ports of servers, which a client does not use: those below 1024 (chargen, DNS, NTP, echo itself), and NFS.
 SERVER_PORTS = frozenset({*range(1024), 2049})
 
 # A source that has sent this many datagrams without a pause loses one in LOSS from there on.
-PATIENCE = 10_000
+MAX_STREAK = 10_000
 LOSS = 1000
 
 # Seconds of silence that make a pause. No round trip takes that long, so that no loop ever pauses.
 PAUSE = 10.0
 
-# Sources that are remembered; the one that was silent longest is forgotten. About 300 bytes each.
+# Sources with an allowance; the one that was silent longest is dropped. About 300 bytes each.
 SOURCES = 4096
 
-# What a port raises for a datagram that it can't send: a full queue, an unreachable network, a name for an
-# address. UDP promises nothing, so that it is counted and no more.
+# Errors of a port that can't send a datagram: a full queue, an unreachable network, a name in place of an
+# address. UDP promises no delivery, so they are only counted.
 UNSENDABLE = (OSError, MessageLengthError, InvalidAddressError)
 
 BROADCAST = ipaddress.IPv4Address("255.255.255.255")
@@ -60,7 +62,7 @@ BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 @lru_cache(maxsize=SOURCES)
 def isClientAddress(host: str) -> bool:
-    """Says whether one host may be at this address: not 0/8, broadcast, multicast or unspecified."""
+    """Says whether an address can be one host's: not 0/8, broadcast, multicast or unspecified."""
     address = ipaddress.ip_address(unmapped(host))
     return not (
         address.is_multicast
@@ -72,7 +74,12 @@ def isClientAddress(host: str) -> bool:
 
 @dataclass(slots=True)
 class _Source:
-    """One source's allowance, when it was last heard, and how many datagrams ago it paused."""
+    """The state of one source.
+
+    :param tokens: answers that the rate allows now.
+    :param lastHeard: the time of the last datagram, in seconds.
+    :param streak: datagrams since the last pause.
+    """
 
     tokens: float
     lastHeard: float
@@ -80,14 +87,14 @@ class _Source:
 
 
 class DatagramRules:
-    """Decides which datagrams are answered, and counts; one object for all ports of a service.
+    """Decides which datagrams are answered, and counts them; one object for all ports of a service.
 
-    A source is an IPv4 address or an IPv6 /64: whoever forges ports gains nothing.
+    A source is an IPv4 address or an IPv6 /64, so an attacker who forges ports gains nothing.
 
     :param rate: answers a second to one source, and as many at once; None is no limit and no loop
         breaker.
-    :param seconds: returns what time it is, in seconds.
-    :param chance: returns a number from 0 up to 1: whether a loop loses this datagram.
+    :param seconds: returns the time, in seconds.
+    :param chance: returns a random number from 0 up to 1, for the loss of the loop breaker.
     :param access: the networks whose datagrams are answered; None is all.
     """
 
@@ -108,7 +115,7 @@ class DatagramRules:
         self._sources: OrderedDict[str, _Source] = OrderedDict()
 
     def admits(self, host: str, port: int) -> bool:
-        """Says whether a datagram from there is answered; counts it as dropped if not."""
+        """Says whether a datagram from a host and port is answered; counts it as dropped if not."""
         if port in SERVER_PORTS:
             reason: str | None = "server-port"
         elif port in self.ownPorts:
@@ -126,7 +133,7 @@ class DatagramRules:
         return reason is None
 
     def _excess(self, host: str, rate: float) -> str | None:
-        """Returns what a datagram is too much of; None, and takes it into account, if nothing."""
+        """Counts a datagram of a source; returns the rule that it breaks, ``rate`` or ``loop``, or None."""
         now = self._seconds()
         burst = max(1.0, rate)
         key = peerKey(host)
@@ -137,7 +144,7 @@ class DatagramRules:
                 self._sources.popitem(last=False)
         else:
             self._sources.move_to_end(key)
-        # A wall clock, which a reactor's is, may be set back.
+        # A reactor's clock is a wall clock, which may be set back.
         silence = max(0.0, now - source.lastHeard)
         source.lastHeard = now
         source.streak = 1 if silence >= PAUSE else source.streak + 1
@@ -145,13 +152,13 @@ class DatagramRules:
         if source.tokens < 1:
             return "rate"
         source.tokens -= 1
-        return "loop" if source.streak > PATIENCE and self._chance() * LOSS < 1 else None
+        return "loop" if source.streak > MAX_STREAK and self._chance() * LOSS < 1 else None
 
 
 class EchoDatagramProtocol(DatagramProtocol):
-    """Sends each datagram back to where it came from, once, if the rules admit it.
+    """Sends each datagram that the rules admit back to its source.
 
-    :param rules: what is answered, and the counts; None is rules of its own.
+    :param rules: the rules and their counts; None is new default rules.
     """
 
     transport: IUDPTransport
@@ -162,14 +169,14 @@ class EchoDatagramProtocol(DatagramProtocol):
         self._ownPort: int | None = None
 
     def startProtocol(self) -> None:
-        """Makes the port known as one of ours."""
+        """Adds the port to the service's own ports, whose datagrams are not answered."""
         host = self.transport.getHost()
         if isinstance(host, (IPv4Address, IPv6Address)):
             self._ownPort = host.port
             self.rules.ownPorts[host.port] += 1
 
     def stopProtocol(self) -> None:
-        """Forgets the port."""
+        """Removes the port from the service's own ports."""
         if self._ownPort is not None:
             self.rules.ownPorts[self._ownPort] -= 1
             self.rules.ownPorts += Counter()

@@ -1,4 +1,4 @@
-"""What pytest needs where ``TestCase`` methods of Twisted's and functions stand side by side."""
+"""Orders the tests, because methods of Twisted's ``TestCase`` must run before functions."""
 
 import unittest
 

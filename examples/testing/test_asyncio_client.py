@@ -10,9 +10,9 @@ import pytest
 class Client:
     """Asks a service that answers a line with a line, on a connection for each question.
 
-    :param timeout: seconds that one attempt may take, the connecting included.
-    :param retries: how often it tries again when an attempt has failed.
-    :param pause: seconds before the first retry at the most; twice as many before each further one.
+    :param timeout: seconds that one attempt may take, with the time to connect.
+    :param retries: the number of further attempts after a failure.
+    :param pause: the most seconds before the first retry; twice as many before each further one.
     """
 
     def __init__(self, host, port, timeout=5.0, retries=3, pause=0.02):
@@ -20,7 +20,7 @@ class Client:
         self.timeout, self.retries, self.pause = timeout, retries, pause
 
     async def ask(self, question):
-        """Returns the answer; raises what the last attempt failed with, which is an OSError or EOFError."""
+        """Returns the answer; raises the error of the last attempt, an OSError or EOFError."""
         for attempt in range(self.retries):
             try:
                 return await self._attempt(question)
@@ -47,7 +47,7 @@ def ask(server, **settings):
 
 @pytest.mark.echo_server(faults=["latency=100ms"])
 def test_latency(echo_server):
-    """Who is slow, but in time, is asked once."""
+    """A service that is slow, but in time, is asked once."""
     assert ask(echo_server, timeout=20) == b"hello"
     (record,) = echo_server.waitForRecords(1)
     assert (record.bytes_in, record.bytes_out, record.ended) == (6, 6, "fin")
@@ -63,7 +63,7 @@ def test_resets(echo_server):
 
 @pytest.mark.echo_server(faults=["reset,connections=1-2"])
 def test_tooManyResets(echo_server):
-    """Who may try again once is told of the second reset."""
+    """A client with one retry raises the second reset."""
     with pytest.raises(ConnectionResetError):
         ask(echo_server, retries=1)
     assert [each.ended for each in echo_server.waitForRecords(2)] == ["fault", "fault"]
@@ -71,10 +71,10 @@ def test_tooManyResets(echo_server):
 
 @pytest.mark.echo_server(faults=["stall,after=3B,direction=out,connections=1"])
 def test_stall(echo_server):
-    """Who falls silent within an answer is given up, and asked again."""
+    """A service that falls silent within an answer is asked again, on a new connection."""
     assert ask(echo_server, timeout=3) == b"hello"
     echo_server.waitForRecords(1)
-    # What the stalled one is owed keeps it open until the service ends.
+    # The stalled connection is owed bytes, and stays open until the service ends.
     echo_server.end()
     good, stalled = echo_server.records()
     assert (stalled.bytes_in, stalled.bytes_out) == (6, 3)

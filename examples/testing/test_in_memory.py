@@ -14,7 +14,7 @@ from echo_app.testing.memory import connectedPair, connectedTransport
 
 
 def failureOf(deferred):
-    """Returns what a Deferred has failed with."""
+    """Returns the exception of a failed Deferred."""
     failures = []
     deferred.addErrback(failures.append)
     return failures[0].value
@@ -22,7 +22,7 @@ def failureOf(deferred):
 
 @pytest.mark.parametrize("segments", [None, 1, random.Random(1)])
 def test_answer(segments):
-    """The answer is found, wherever the stream is cut, and then the connection ends."""
+    """The answer is found, however the stream is split, and then the connection ends."""
     question = Question(b"hello")
     pair = connectedPair(question, EchoProtocol(), segments=segments)
     pair.flush()
@@ -43,7 +43,7 @@ def test_reset():
 
 
 def test_ended():
-    """So is an end of the stream, in the same moment as the data."""
+    """An end of the stream within the answer is an error, too, also together with the data."""
     question = Question(b"hello")
     transport = connectedTransport(question)
     transport.farEnd.send(b"hel")
@@ -53,7 +53,7 @@ def test_ended():
 
 
 def test_timeout():
-    """Who does not answer in time is reset. Time is the test's."""
+    """A peer that does not answer in time is reset. The test moves the clock."""
     clock = Clock()
     question = Question(b"hello")
     transport = connectedTransport(question, clock=clock)
@@ -70,7 +70,7 @@ def test_timeout():
 
 
 def test_backPressure():
-    """Who never reads is read from no more, and costs a bounded amount of memory."""
+    """The protocol stops reading from a peer that never reads, and its memory is bounded."""
     transport = connectedTransport(EchoProtocol())
     for _ in range(100):
         with suppress(BlockingIOError):

@@ -1,6 +1,7 @@
 """A client on a plain socket, with a deadline, and its tests: ``pytest test_socket_client.py``.
 
-A socket's own time-out begins again with every byte: who drips his answer keeps such a client for hours.
+A socket's own time-out begins again with every byte. A peer that sends single bytes could so keep a client
+for hours.
 """
 
 import socket
@@ -10,9 +11,9 @@ import pytest
 
 
 class Deadline:
-    """How long something may still take.
+    """A limit in time.
 
-    :param seconds: from now.
+    :param seconds: seconds from now.
     """
 
     def __init__(self, seconds):
@@ -27,10 +28,10 @@ class Deadline:
 
 
 def ask(address, question, timeout=5.0, attempts=3):
-    """Asks a service that answers as many bytes as it is sent.
+    """Asks a service whose answer has as many bytes as the question.
 
     :param timeout: seconds that one attempt may take, from the connecting to the last byte.
-    :raise OSError: what the last attempt failed with.
+    :raise OSError: the error of the last attempt.
     """
     for _ in range(attempts - 1):
         try:
@@ -56,7 +57,7 @@ def attempt(address, question, deadline):
 
 @pytest.mark.echo_server(faults=["latency=100ms"])
 def test_latency(echo_server):
-    """Who is slow, but in time, is asked once."""
+    """A service that is slow, but in time, is asked once."""
     assert ask(echo_server.address(), b"hello", timeout=20) == b"hello"
     (record,) = echo_server.waitForRecords(1)
     assert (record.bytes_in, record.bytes_out, record.ended) == (5, 5, "fin")
@@ -72,10 +73,10 @@ def test_resets(echo_server):
 
 @pytest.mark.echo_server(faults=["stall,after=3B,direction=out,connections=1"])
 def test_stall(echo_server):
-    """Who falls silent within an answer is given up, and asked again."""
+    """A service that falls silent within an answer is asked again, on a new connection."""
     assert ask(echo_server.address(), b"hello", timeout=3) == b"hello"
     echo_server.waitForRecords(1)
-    # What the stalled one is owed keeps it open until the service ends.
+    # The stalled connection is owed bytes, and stays open until the service ends.
     echo_server.end()
     good, stalled = echo_server.records()
     assert (stalled.bytes_out, good.bytes_out) == (3, 5)
@@ -83,7 +84,7 @@ def test_stall(echo_server):
 
 @pytest.mark.echo_server(faults=["bandwidth=2B/s"])
 def test_drip(echo_server):
-    """Who drips, a byte every half second, does not get more time by it."""
+    """A peer that sends a byte every half second gets no more time."""
     with pytest.raises(TimeoutError):
         ask(echo_server.address(), b"hello, hello", timeout=2, attempts=1)
     (record,) = echo_server.waitForRecords(1)

@@ -12,7 +12,7 @@ from echo_app.testing import EchoServerMixin
 
 
 class ClientTests(EchoServerMixin, TestCase):
-    """Against a real service, which ends with the test."""
+    """Tests against a real service, which ends with the test."""
 
     timeout = 60
 
@@ -21,7 +21,7 @@ class ClientTests(EchoServerMixin, TestCase):
         return Client(reactor, HostnameEndpoint(reactor, server.host, server.port), **settings).ask(b"hello")
 
     async def test_latency(self):
-        """Who is slow, but in time, is asked once."""
+        """A service that is slow, but in time, is asked once."""
         server = self.startEchoServer(faults=["latency=100ms"])
         self.assertEqual(await self.ask(server, timeout=20), b"hello")
         (record,) = server.waitForRecords(1)
@@ -35,7 +35,7 @@ class ClientTests(EchoServerMixin, TestCase):
         self.assertEqual([each.ended for each in server.waitForRecords(3)], ["fault", "fault", "fin"])
 
     async def test_stall(self):
-        """Who falls silent within an answer is given up, and asked again."""
+        """A service that falls silent within an answer is asked again, on a new connection."""
         server = self.startEchoServer(faults=["stall,after=3B,direction=out,connections=1"])
         self.assertEqual(await self.ask(server, timeout=3), b"hello")
         stalled, good = server.waitForRecords(2)

@@ -8,14 +8,14 @@ from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-# What another attempt may help against.
+# Errors after which another attempt may succeed.
 TRANSIENT = (ConnectError, ConnectionClosed, TimeoutError)
 
 
 class Question(LineOnlyReceiver):
-    """A connection on which one line is asked, and one line answered.
+    """A connection with one question and one answer, which are lines.
 
-    :ivar answer: fires with the answer, or fails with why the connection was lost before.
+    :ivar answer: fires with the answer, or fails with the reason why the connection was lost before it.
     :ivar closed: fires when the connection is lost.
     """
 
@@ -27,16 +27,16 @@ class Question(LineOnlyReceiver):
         self.closed = Deferred()
 
     def connectionMade(self):
-        """Asks."""
+        """Sends the question."""
         self.sendLine(self._question)
 
     def lineReceived(self, line):
-        """Is the answer."""
+        """Takes the line as the answer."""
         self.transport.loseConnection()
         self.answer.callback(line)
 
     def connectionLost(self, reason: Failure = connectionDone):
-        """Fails the question, if it is not answered."""
+        """Fails ``answer``, if no answer has come."""
         if not self.answer.called:
             self.answer.errback(reason)
         self.closed.callback(None)
@@ -45,9 +45,10 @@ class Question(LineOnlyReceiver):
 class Client:
     """Asks a service that answers a line with a line, on a connection for each question.
 
-    :param endpoint: where the service is.
-    :param timeout: seconds that one attempt may take, the connecting not included.
-    :param retries: how often it tries again when an attempt has failed.
+    :param endpoint: connects to the service.
+    :param timeout: seconds that one attempt may take, without the time to connect.
+    :param retries: the number of further attempts after a failure.
+    :param pause: seconds before the first retry; twice as many before each further one.
     """
 
     def __init__(self, reactor, endpoint, timeout=5.0, retries=3, pause=0.02):
@@ -55,7 +56,7 @@ class Client:
         self._timeout, self._retries, self._pause = timeout, retries, pause
 
     async def ask(self, question):
-        """Returns the answer; raises what the last attempt failed with."""
+        """Returns the answer; raises the error of the last attempt."""
         for attempt in range(self._retries):
             try:
                 return await self._attempt(question)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests.support import programs, warm
-from tests.support.programs import LONGEST
+from tests.support.programs import TIMEOUT
 from tests.support.service import PATIENCE, ServiceTestCase
 
 PROBE = (sys.executable, "-m", "echo_app.probe")
@@ -21,7 +21,7 @@ PROBE = (sys.executable, "-m", "echo_app.probe")
 class CommandTestCase(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str]:
         """Runs it; returns its status and what it printed. Nothing is said on standard error."""
-        done = warm.run((*PROBE, *arguments), ".", LONGEST)
+        done = warm.run((*PROBE, *arguments), ".", TIMEOUT)
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
 

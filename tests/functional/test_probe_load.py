@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Settings
-from echo_app.targets import TLSOptions
+from echo_app.probe.results.results import LoadSettings
+from echo_app.targets import ClientTLS
 from tests.support import programs
 from tests.support.certificates import Authority
 from tests.support.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
@@ -61,7 +62,7 @@ class HonestTests(ServiceTestCase):
         certificate, key = authority.issue("server")
         options = ("--certificate", certificate, "--key", key, "--udp-rate", "0")
         server = self.serve("--port", "0", "--tls", "0", "--udp", "0", "--listen", "unix:echo.sock", *options)
-        tls = TLSOptions(authority=authority.path)
+        tls = ClientTLS(authority=authority.path)
         for target in (
             "127.0.0.1:{}".format(server.address("tcp")[1]),
             "localhost:{}".format(server.address("tcp")[1]),
@@ -82,7 +83,7 @@ class HonestTests(ServiceTestCase):
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         server = self.serve("--port", "0", "--tls", "0", "--certificate", certificate, "--key", key)
-        tls = TLSOptions(authority=authority.path)
+        tls = ClientTLS(authority=authority.path)
         for target in (
             "127.0.0.1:{}".format(server.address("tcp")[1]),
             "tls://127.0.0.1:{}".format(server.address("tls")[1]),
@@ -173,20 +174,26 @@ class CrookedTests(ServiceTestCase):
         said = load("127.0.0.1:{}".format(server.address("tcp")[1]), until)
         self.assertTrue({"FIN", "reset"} & set(errors(said)))
 
-    def test_truncated(self) -> None:
-        """FIN alone is no end of TLS."""
+    def test_endsOfTLS(self) -> None:
+        """FIN alone is no end of TLS; close_notify is one, and an error where answers are missing."""
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
 
-        def serve(sock: socket.socket) -> None:
+        def serve(sock: socket.socket, isSigned: bool) -> None:
             with context.wrap_socket(sock, server_side=True) as tls:
-                echo(tls, 300)
-                tls.recv(100)
+                try:
+                    echo(tls, 300)
+                    tls.recv(100)
+                finally:
+                    if isSigned:
+                        tls.unwrap()
 
-        said = load(f"tls://{self.peer(serve)}", failedAtLeast(1), TLSOptions(authority=authority.path))
-        self.assertEqual(set(errors(said)), {"FIN without close_notify"})
+        for isSigned, kind in ((False, "FIN without close_notify"), (True, "close_notify")):
+            target = f"tls://{self.peer(partial(serve, isSigned=isSigned))}"
+            said = load(target, failedAtLeast(1), ClientTLS(authority=authority.path))
+            self.assertEqual(set(errors(said)), {kind})
 
     def test_handshake(self) -> None:
         """Where the handshake ends there is no connection."""
@@ -195,7 +202,7 @@ class CrookedTests(ServiceTestCase):
         said = load(f"tls://{self.peer(readAndReset)}", never)
         self.assertEqual(said, [{"failed": "TLS: reset in the handshake"}])
         said = load(f"tls://{self.peer(receiveAll)}", never, wait=0.2)
-        self.assertEqual(said, [{"failed": "no answer"}])
+        self.assertEqual(said, [{"failed": "TLS: timed out in the handshake"}])
 
     def test_datagrams(self) -> None:
         """Lost datagrams and those that come twice are counted, and reordering is no error."""
@@ -226,7 +233,7 @@ class CrookedTests(ServiceTestCase):
 class WorkerTests(ServiceTestCase):
     """The process itself."""
 
-    def start(self, target: str, tls: TLSOptions = TLSOptions(), **fields: Any) -> subprocess.Popen[str]:
+    def start(self, target: str, tls: ClientTLS = ClientTLS(), **fields: Any) -> subprocess.Popen[str]:
         """Starts a worker, and tells it what to do."""
         worker = programs.start(
             self,
@@ -236,7 +243,7 @@ class WorkerTests(ServiceTestCase):
             stderr=subprocess.PIPE,
             text=True,
         )
-        settings = asdict(Settings(**{"warmup": 0.0, "duration": 1000.0, **fields}))
+        settings = asdict(LoadSettings(**{"warmup": 0.0, "duration": 1000.0, **fields}))
         task = {"target": target, "tls": asdict(tls), "settings": settings, "seed": 1, "index": 0}
         self.tell(worker, json.dumps(task))
         return worker

@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred
 
 from echo_app.probe.load.run import Running
 from echo_app.probe.load.workers import LoadFailed
-from echo_app.probe.results.results import Results, Run, Settings
+from echo_app.probe.results.results import LoadSettings, Results, Run
 from echo_app.targets import parseTarget
 from echo_app.testing import EchoProcess
 from tests import SUPPORT
 from tests.support import programs, warm
-from tests.support.programs import LONGEST
+from tests.support.programs import TIMEOUT
 from tests.support.service import PATIENCE, ServiceTestCase
 from tests.unit.probe.load.test_totals import times
 
@@ -32,7 +32,7 @@ FAKE = str(SUPPORT / "loadworker.py")
 class CommandTests(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str, str]:
         """Runs it; returns its status, its output, and what it said besides."""
-        done = warm.run((*LOAD, *arguments), ".", LONGEST)
+        done = warm.run((*LOAD, *arguments), ".", TIMEOUT)
         return done.returncode, done.stdout, done.stderr
 
     def targets(self, server: EchoProcess) -> list[str]:
@@ -150,7 +150,7 @@ class WorkerTests(ServiceTestCase):
     async def measure(self, mode: str) -> Run:
         from twisted.internet import reactor
 
-        settings = Settings(connections=2, duration=0.2, warmup=0.0, processes=2)
+        settings = LoadSettings(connections=2, duration=0.2, warmup=0.0, processes=2)
         command = (sys.executable, "-I", FAKE, mode, times(*[0.001] * 20))
         running = Running(reactor, parseTarget("127.0.0.1:1"), settings, command=command)
         return await Deferred.fromCoroutine(running.measure(1))

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from echo_app.probe.checks.burst import Burst, retransmitsOf
-from echo_app.probe.checks.check import Check, Context, Settings
+from echo_app.probe.checks.check import Check, CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.handshake import ENDS, TLS
 from echo_app.probe.checks.idle import Idle
@@ -26,7 +26,7 @@ from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
 from echo_app.probe.net.datagrams import Source, ask
 from echo_app.probe.net.waits import pause, together
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
 from tests.support.certificates import Authority
 from tests.support.crooked import (
@@ -53,8 +53,8 @@ async def examined(check: Check, target: str, **settings: Any) -> Result:
     """Runs a check; returns what it found."""
     from twisted.internet import reactor
 
-    tls = settings.pop("tls", TLSOptions())
-    return await check.run(Context(reactor, parseTarget(target, tls), Settings(**settings)))
+    tls = settings.pop("tls", ClientTLS())
+    return await check.run(Context(reactor, parseTarget(target, tls), CheckSettings(**settings)))
 
 
 class RelayedTestCase(ServiceTestCase):
@@ -146,12 +146,12 @@ class DatagramTests(RelayedTestCase):
         self.assertIs(small.status, Status.PASS, small)
         self.assertEqual(small.details["largest"], 1472)
         self.assertIs(lossy.status, Status.WARN, lossy)
-        self.assertIn("doubled", lossy.seen)
-        self.assertIn("out of order", lossy.seen)
+        self.assertIn("duplicate", lossy.seen)
+        self.assertIn("reordered", lossy.seen)
         self.assertIs(cut.status, Status.FAIL, cut)
         self.assertIn("as 512 B", cut.seen)
         self.assertIs(dead.status, Status.FAIL, dead)
-        self.assertIn(f"no answer to {QUICK_PORTS * PER_PORT} datagrams", dead.seen)
+        self.assertIn(f"all {QUICK_PORTS * PER_PORT} datagrams lost", dead.seen)
         self.assertIn("refused", refused.seen)
 
     async def test_ports(self) -> None:
@@ -165,7 +165,7 @@ class DatagramTests(RelayedTestCase):
         for source in sources:
             source.open()
             self.addCleanup(source.close)
-        exchanges = await ask(reactor, sources, [SIZE] * PER_PORT, 0.001, silence=0.3)
+        exchanges = await ask(reactor, sources, [SIZE] * PER_PORT, 0.001, timeout=0.3)
         found = Ports.of([source.port for source in sources], [exchanges])
         self.assertEqual((len(found.silent), found.areBad), (8, True))
 
@@ -179,12 +179,12 @@ class IdleTests(RelayedTestCase):
         after = 0.6
         endings: tuple[Ending, ...] = ("fin", "rst", "rst when used", "silent")
         addresses = [self._relay(server.address("tcp"), after, ending) for ending in endings]
-        check = Idle(ages=(0.2,), silence=0.7)
+        check = Idle(ages=(0.2,), timeout=0.7)
         results = await together(
             examined(check, "{}:{}".format(*address), idle=1.2)
             for address in (*addresses, server.address("tcp"))
         )
-        for result, words in zip(results[:-1], ("FIN", "RST", "when spoken to", "silently"), strict=True):
+        for result, words in zip(results[:-1], ("FIN", "reset", "when spoken to", "silently"), strict=True):
             self.assertIs(result.status, Status.WARN, result)
             self.assertIn(words, result.seen)
             gone = result.details["gone"]
@@ -266,7 +266,7 @@ class StreamTests(ServiceTestCase):
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("server")
         server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
-        options = TLSOptions(authority=authority.path)
+        options = ClientTLS(authority=authority.path)
         result = await examined(TLS(), "tls://{}:{}".format(*server.address("tls")), tls=options)
         self.assertIs(result.status, Status.PASS, result)
         self.assertIn("TLSv1.3", result.seen)
@@ -283,7 +283,7 @@ class StreamTests(ServiceTestCase):
                     wrapped.sendall(data)
 
         target = "tls://{}:{}".format(*self._listen(echo, ENDS))
-        result = await examined(TLS(), target, tls=TLSOptions(authority=authority.path))
+        result = await examined(TLS(), target, tls=ClientTLS(authority=authority.path))
         self.assertIs(result.status, Status.WARN, result)
         self.assertIn("FIN without close_notify", result.seen)
 
@@ -292,7 +292,7 @@ class StreamTests(ServiceTestCase):
         server = self.serve("--port", "0", "--tls", "0", "--responder", "peer")
         tcp, tls = ("{}:{}".format(*server.address(kind)) for kind in ("tcp", "tls"))
         for target in (tcp, f"tls://{tls}"):
-            result = await examined(Peer(), target, tls=TLSOptions(isInsecure=True))
+            result = await examined(Peer(), target, tls=ClientTLS(isInsecure=True))
             self.assertIs(result.status, Status.PASS, result)
             self.assertTrue(result.seen.endswith(", as we are"), result)
 

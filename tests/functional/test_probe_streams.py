@@ -17,11 +17,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
 
-from echo_app.probe.net.stream import CannotConnect, Stream, connect
-from echo_app.probe.net.wire import End
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from echo_app.probe.net.stream import Stream, connect
+from echo_app.targets import ClientTLS, parseTarget
 from tests.support.certificates import Authority
 from tests.support.service import ENDLESS, PATIENCE, readAndReset, receiveAll
+
+FIN, RESET = Reason(ErrorKind.FIN), Reason(ErrorKind.RESET)
 
 Serve = Callable[[socket.socket], object]
 
@@ -70,14 +72,14 @@ class EndTests(PeerTestCase):
     async def test_fin(self) -> None:
         """FIN after the data, and then nothing but the end."""
         stream = await self.connect(lambda sock: sock.send(b"data"))
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", End.FIN))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", FIN))
         self.assertEqual(await stream.read(), b"")
 
     async def test_reset(self) -> None:
         """A reset, while nothing else happens."""
         stream = await self.connect(readAndReset)
         stream.write(b"x")
-        self.assertEqual((await stream.read(), stream.end), (b"", End.RST))
+        self.assertEqual((await stream.read(), stream.end), (b"", RESET))
         self.assertTrue(stream.isCut)
 
     async def test_resetWhileSending(self) -> None:
@@ -86,7 +88,7 @@ class EndTests(PeerTestCase):
         stream.write(bytes(1 << 24))
         self.assertFalse(await stream.drain())
         self.assertEqual((stream.isCut, stream.unsent), (True, 0))
-        self.assertEqual((await stream.read(), stream.end), (b"", End.RST))
+        self.assertEqual((await stream.read(), stream.end), (b"", RESET))
 
     async def test_dataBeforeReset(self) -> None:
         """What came before a reset that was noticed in sending is still read, and then the reset."""
@@ -98,7 +100,7 @@ class EndTests(PeerTestCase):
         stream = await self.connect(serve)
         stream.write(bytes(1 << 24))
         self.assertFalse(await stream.drain())
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", End.RST))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"data", RESET))
 
     async def test_silence(self) -> None:
         """No end, where there was none."""
@@ -122,7 +124,7 @@ class SendingTests(PeerTestCase):
         data = bytes(range(256)) * 20_000
         stream.halfClose(data)
         stream.write(b"too late")
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", End.FIN))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", FIN))
         self.assertEqual(seen, [data])
 
     async def test_halfClose(self) -> None:
@@ -222,13 +224,13 @@ class TLSTests(PeerTestCase):
     def setUp(self) -> None:
         certificate, key = Authority(Path(self.mktemp())).issue("server")
         authority = str(Path(certificate).parent / "authority.pem")
-        self.options = TLSOptions(authority, protocols=("echo", "other"))
+        self.options = ClientTLS(authority, protocols=("echo", "other"))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate, key)
         self.context.set_alpn_protocols(["echo"])
 
     async def connectTLS(
-        self, serve: Callable[[ssl.SSLSocket], object], options: TLSOptions | None = None
+        self, serve: Callable[[ssl.SSLSocket], object], options: ClientTLS | None = None
     ) -> Stream:
         """Connects to a peer that speaks TLS."""
         from twisted.internet import reactor
@@ -249,26 +251,26 @@ class TLSTests(PeerTestCase):
         self.assertEqual((stream.tls.version(), stream.tls.selected_alpn_protocol()), ("TLSv1.3", "echo"))
         self.assertEqual(await stream.receive(4), b"data")
 
-    async def _end(self, end: Callable[[ssl.SSLSocket], object]) -> End | None:
+    async def _end(self, end: Callable[[ssl.SSLSocket], object]) -> ErrorKind | None:
         def serve(sock: ssl.SSLSocket) -> None:
             sock.send(b"data")
             end(sock)
 
         stream = await self.connectTLS(serve)
         self.assertEqual(await stream.receiveAll(), b"data")
-        return stream.end
+        return stream.end.kind if stream.end else None
 
     async def test_closeNotify(self) -> None:
         """An end that the peer has signed."""
-        self.assertIs(await self._end(lambda sock: sock.unwrap()), End.CLOSE_NOTIFY)
+        self.assertIs(await self._end(lambda sock: sock.unwrap()), ErrorKind.CLOSE_NOTIFY)
 
     async def test_truncation(self) -> None:
         """A FIN without close_notify, which anybody may have sent."""
-        self.assertIs(await self._end(lambda sock: sock.shutdown(socket.SHUT_WR)), End.TRUNCATED)
+        self.assertIs(await self._end(lambda sock: sock.shutdown(socket.SHUT_WR)), ErrorKind.TRUNCATED)
 
     async def test_broken(self) -> None:
         """What is no TLS, in the middle of it."""
-        self.assertIs(await self._end(lambda sock: os.write(sock.fileno(), b"x" * 99)), End.BROKEN)
+        self.assertIs(await self._end(lambda sock: os.write(sock.fileno(), b"x" * 99)), ErrorKind.TLS)
 
     async def test_halfClose(self) -> None:
         """After our close_notify the answer is still read."""
@@ -283,21 +285,42 @@ class TLSTests(PeerTestCase):
 
         stream = await self.connectTLS(serve)
         stream.halfClose(bytes(100_000))
-        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", End.CLOSE_NOTIFY))
+        self.assertEqual((await stream.receiveAll(), stream.end), (b"answer", Reason(ErrorKind.CLOSE_NOTIFY)))
         self.assertEqual(b"".join(seen), bytes(100_000))
 
+    async def test_unreadHalfClose(self) -> None:
+        """Bytes that came before our close_notify, and were not read yet, are not lost."""
+
+        def serve(sock: ssl.SSLSocket) -> None:
+            sock.send(b"greeting")
+            sock.recv(1)
+            sock.unwrap()
+
+        stream = await self.connectTLS(serve)
+        self.assertEqual(await stream.receive(1), b"g")
+        stream.halfClose(b"?")
+        self.assertEqual(await stream.receiveAll(), b"reeting")
+        self.assertEqual(stream.end, Reason(ErrorKind.CLOSE_NOTIFY))
+
+    async def test_closedWhileRead(self) -> None:
+        """A read ends when the caller closes the stream."""
+        stream = await self.connectTLS(lambda sock: sock.recv(1))
+        reading = Deferred.fromCoroutine(stream.read())
+        await stream.abort()
+        self.assertEqual(await reading, b"")
+
     async def test_unbelieved(self) -> None:
-        """A certificate that leads to nobody whom we know is refused, unless everything is believed."""
-        with self.assertRaises(CannotConnect) as caught:
-            await self.connectTLS(lambda sock: sock.recv(1), TLSOptions())
+        """A certificate of an unknown authority is refused, unless the options trust every certificate."""
+        with self.assertRaises(NetworkError) as caught:
+            await self.connectTLS(lambda sock: sock.recv(1), ClientTLS())
         self.assertIn("TLS: certificate: ", str(caught.exception))
-        stream = await self.connectTLS(lambda sock: sock.send(b"data"), TLSOptions(isInsecure=True))
+        stream = await self.connectTLS(lambda sock: sock.send(b"data"), ClientTLS(isInsecure=True))
         self.assertEqual(await stream.receive(4), b"data")
 
     async def test_wrongName(self) -> None:
-        """So is one for somebody else."""
-        options = TLSOptions(self.options.authority, serverName="other.example")
-        with self.assertRaises(CannotConnect) as caught:
+        """A certificate for another name is refused too."""
+        options = ClientTLS(self.options.authority, serverName="other.example")
+        with self.assertRaises(NetworkError) as caught:
             await self.connectTLS(lambda sock: sock.recv(1), options)
         self.assertIn("other.example", str(caught.exception))
 
@@ -305,9 +328,9 @@ class TLSTests(PeerTestCase):
         """Who ends the handshake without a word is named."""
         from twisted.internet import reactor
 
-        for serve, end in ((lambda sock: sock.recv(1 << 16), "FIN"), (readAndReset, "RST")):
+        for serve, end in ((lambda sock: sock.recv(1 << 16), "FIN"), (readAndReset, "reset")):
             target = parseTarget(f"tls://{self.start(serve)}", self.options)
-            with self.assertRaises(CannotConnect) as caught:
+            with self.assertRaises(NetworkError) as caught:
                 await connect(reactor, target)
             self.assertEqual(str(caught.exception), f"TLS: {end} in the handshake")
 
@@ -349,6 +372,6 @@ class RefusedTests(PeerTestCase):
         from twisted.internet import reactor
 
         target: Any = parseTarget(f"ssl:{self.start(receiveAll)}")
-        with self.assertRaises(CannotConnect) as caught:
+        with self.assertRaises(NetworkError) as caught:
             await connect(reactor, target)
         self.assertIn("tls://HOST:PORT", str(caught.exception))

@@ -58,7 +58,7 @@ class CommandTests(ServiceTestCase):
             ("load", f"{host}:{port}", "-d", "0.5", "--warmup", "0", "--report", page, "--json", data),
             ("compare", data, data, "--report", both),
         ):
-            done = warm.run((sys.executable, "-m", "echo_app.probe", *arguments), ".", programs.LONGEST)
+            done = warm.run((sys.executable, "-m", "echo_app.probe", *arguments), ".", programs.TIMEOUT)
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("B: too few repeats to tell", done.stdout)
         for path in (page, both):

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority that belongs to nobody, and what it signs."""
+"""Certificates for tests, signed by an authority of their own."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def pem(key: Key, password: bytes | None = None) -> bytes:
 
 
 class Authority:
-    """Signs certificates, and leaves their files in a folder.
+    """Signs certificates, and writes them to files in a folder.
 
-    :param folder: is made if it is not there.
+    :param folder: the folder, made if needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class Authority:
         self.path = self._write("authority.pem", self._certificate.public_bytes(Encoding.PEM))
 
     def issue(self, name: str, key: Key | None = None) -> tuple[str, str]:
-        """Makes a certificate for localhost and the loopback addresses; returns its path, and its key's."""
+        """Makes a certificate for localhost and the loopback addresses; returns its path and its key's."""
         key = ellipticKey() if key is None else key
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

@@ -1,7 +1,7 @@
-"""Paths that misbehave between a probe and an honest service, in ways that the test knows.
+"""Relays between a probe and a correct service, with defects that the test chooses.
 
-Both relays run on a thread of their own, so that they serve a test that blocks and one that does not.
-What the client gets back is edited on the way from the service, so that an edit's offset is the echo's.
+Both relays run on a thread of their own, for tests that block and tests that do not. A relay edits the bytes
+from the service, so an edit's offset is an offset in the echo.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from typing import Any, Literal
 Address = tuple[str, int]
 Ending = Literal["fin", "rst", "silent", "rst when used"]
 
-# Seconds that something takes, and how far that may differ, both ways.
+# Seconds of a delay, and their largest deviation, both ways.
 Delay = tuple[float, float]
 
-# Bytes that are read at once, and how many such pieces may be on their way to a client.
+# Bytes of one read, and the number of such pieces that may be on their way to a client.
 PIECE = 1 << 16
 UNDER_WAY = 32
 
-# Steps in which a connection's idle time is measured, so that a pause of the machine is one of them.
+# Steps in which a connection's idle time is measured: a pause of the machine counts as one step.
 STEPS = 20
 
-# SO_LINGER with no time: closing is a reset.
+# SO_LINGER with a time of 0, which makes a close a reset.
 _RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What becomes of some bytes of each stream; they are held back until all of them are there.
+    """An edit of some bytes of each stream; a relay holds them until all of them have come.
 
-    :param offset: of the first one, in what the service sent.
-    :param size: how many; with 0, what `make` returns is put in.
+    :param offset: the offset of the first byte in the service's stream.
+    :param size: the number of bytes; with 0, the result of `make` is inserted.
     """
 
     offset: int
@@ -46,47 +46,47 @@ class Edit:
     make: Callable[[bytes], bytes]
 
     def apply(self, data: bytes) -> bytes:
-        """Returns what becomes of a stream so far, which reaches to the edit's end."""
+        """Returns the edited bytes of a stream that reaches to the edit's end."""
         end = self.offset + self.size
         return data[: self.offset] + self.make(data[self.offset : end]) + data[end:]
 
 
 def flipped(offset: int) -> Edit:
-    """One bit of a byte is wrong."""
+    """Flips one bit of a byte."""
     return Edit(offset, 1, lambda data: bytes([data[0] ^ 0x10]))
 
 
 def dropped(offset: int, size: int = 1) -> Edit:
-    """Some bytes are lost."""
+    """Drops some bytes."""
     return Edit(offset, size, lambda data: b"")
 
 
 def duplicated(offset: int, size: int = 1) -> Edit:
-    """Some bytes come twice."""
+    """Sends some bytes twice."""
     return Edit(offset, size, lambda data: data + data)
 
 
 def swapped(offset: int, size: int = 1) -> Edit:
-    """Some bytes come after as many that follow them."""
+    """Swaps some bytes with as many that follow them."""
     return Edit(offset, 2 * size, lambda data: data[size:] + data[:size])
 
 
 def injected(offset: int, data: bytes) -> Edit:
-    """Bytes that nobody sent come before the one at the offset."""
+    """Inserts bytes before the one at the offset."""
     return Edit(offset, 0, lambda _: data)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamVices:
-    """How a relay of streams misbehaves; by default not at all.
+    """The defects of a relay of streams; by default none.
 
-    :param edit: what becomes of what the service sends.
-    :param swallow: everything is read, and nothing is passed on.
+    :param edit: the edit of the service's bytes.
+    :param swallow: read all bytes, and pass none on.
     :param idle: seconds without a byte after which a connection is dropped; None is never.
-    :param ending: how: an end both ways, a reset, nothing at all from then on, or nothing until the client
-        sends something, which is answered by a reset.
-    :param endAtHalfClose: a client's end is answered with an end at once.
-    :param delay: seconds that each piece takes from the service to the client, and how far they may differ.
+    :param ending: the way of dropping: an end both ways, a reset, silence, or silence until the client's next
+        byte, which is answered by a reset.
+    :param endAtHalfClose: answer a client's end with an end at once.
+    :param delay: seconds that each piece takes from the service to the client, and their largest deviation.
     """
 
     edit: Edit | None = None
@@ -99,14 +99,15 @@ class StreamVices:
 
 @dataclass(frozen=True, slots=True)
 class DatagramVices:
-    """How a relay of datagrams misbehaves; by default not at all.
+    """The defects of a relay of datagrams; by default none.
 
-    :param loss: probability that an answer is lost.
-    :param twice: probability that it comes twice.
-    :param delay: seconds that it takes, and how far they may differ: what differs overtakes.
+    :param loss: the probability that an answer is lost.
+    :param twice: the probability that an answer comes twice.
+    :param delay: seconds that an answer takes, and their largest deviation, by which answers overtake each
+        other.
     :param truncate: bytes after which an answer is cut off; None is none.
     :param largest: bytes of the largest datagram that passes; None is any.
-    :param losePort: of each run of so many source ports, one gets no answers; None is none.
+    :param losePort: one of each run of so many source ports gets no answers; None is none.
     """
 
     loss: float = 0.0
@@ -118,10 +119,10 @@ class DatagramVices:
 
 
 class Relay:
-    """What listens on 127.0.0.1, on a thread, until :meth:`stop`.
+    """A relay that listens on 127.0.0.1, on a thread, until :meth:`stop`.
 
-    :param target: where the honest service listens.
-    :ivar address: where the relay listens.
+    :param target: the address of the correct service.
+    :ivar address: the address of the relay.
     """
 
     address: Address
@@ -134,13 +135,13 @@ class Relay:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> Any:
-        """Starts it; returns itself when it listens."""
+        """Starts the relay; returns this object when it listens."""
         self._thread.start()
         self._ready.wait()
         return self
 
     def stop(self) -> None:
-        """Stops it; connections through it end."""
+        """Stops the relay, and ends its connections."""
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
@@ -161,11 +162,11 @@ class Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _open(self) -> Callable[[], None]:
-        """Begins to listen; returns what ends that."""
+        """Starts listening; returns the function that stops it."""
         raise NotImplementedError
 
     def _takes(self, delay: Delay) -> float:
-        """Returns how long something takes."""
+        """Returns the seconds of a delay, with its deviation."""
         mean, width = delay
         return mean + self._chance.uniform(-width, width)
 
@@ -173,13 +174,13 @@ class Relay:
 class StreamRelay(Relay):
     """Relays TCP connections.
 
-    :ivar connections: how many there were.
+    :ivar connections: the number of connections so far.
     """
 
     def __init__(self, target: Address, vices: StreamVices = StreamVices()) -> None:
         super().__init__(target)
         self._vices = vices
-        # asyncio itself would let go of those that nothing wakes.
+        # asyncio keeps only weak references to tasks.
         self._serving: set[asyncio.Task[Any] | None] = set()
         self.connections = 0
 
@@ -192,7 +193,7 @@ class StreamRelay(Relay):
         self.connections += 1
         task = asyncio.current_task()
         self._serving.add(task)
-        # A connection is gone; or stop() cancels this, and a task that ends so would be told of.
+        # The connection is gone; or stop() cancels this task, which must not be logged.
         with suppress(OSError, asyncio.CancelledError):
             onward = await asyncio.open_connection(*self._target)
             try:
@@ -207,7 +208,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Stream:
-    """One connection, and the one to the service."""
+    """A client's connection, and the relay's connection to the service."""
 
     def __init__(
         self, vices: StreamVices, takes: Callable[[Delay], float], client: Ends, service: Ends
@@ -222,7 +223,7 @@ class Stream:
         self._underWay: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(UNDER_WAY)
 
     async def run(self) -> None:
-        """Relays until both directions have ended, or it is dropped; then the connection is to be closed."""
+        """Relays until both directions have ended, or the connection is dropped; the caller then closes."""
         works = [self._there()] if self._vices.swallow else [self._there(), self._back(), self._deliver()]
         pending = {asyncio.create_task(work) for work in works}
         try:
@@ -255,7 +256,7 @@ class Stream:
         edit, before, held, due = self._vices.edit, 0, b"", 0.0
         while data := await self._service[0].read(PIECE):
             if edit is not None:
-                # What is put in comes with the byte after it: until then the end of the edit is open.
+                # Inserted bytes come with the byte after them: until then the end of the edit is open.
                 held += data
                 if before + len(held) > edit.offset + edit.size:
                     data = Edit(edit.offset - before, edit.size, edit.make).apply(held)
@@ -295,7 +296,7 @@ class Stream:
 
 
 class DatagramRelay(Relay):
-    """Relays datagrams; each client has a port of its own towards the service."""
+    """Relays datagrams; each client has its own port to the service."""
 
     def __init__(self, target: Address, vices: DatagramVices = DatagramVices()) -> None:
         super().__init__(target)
@@ -317,7 +318,7 @@ class DatagramRelay(Relay):
     def _socket(self) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
-        # A pause of the machine is no vice of the path.
+        # A pause of the machine is no defect of the path.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         return sock
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from echo_app import EchoFactory, EchoProtocol, EchoService
 
-# What the protocol fails on.
+# The input on which the protocol raises.
 BUG = b"bug"
 
 
 class FailingProtocol(EchoProtocol):
-    """Echoes, except that it raises on a certain input."""
+    """An echo that raises on a certain input."""
 
     def dataReceived(self, data: bytes) -> None:
         """Raises on :data:`BUG`."""

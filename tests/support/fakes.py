@@ -1,4 +1,4 @@
-"""Connections that move as a test says."""
+"""Fakes of connections and transports, which the test moves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from echo_app.transport.sockets import Progress
 
 
 def withoutSignals(case: SynchronousTestCase) -> list[str]:
-    """Keeps ``makeService`` from a test's signals; returns a list that gets the names of what it calls."""
+    """Replaces the calls of ``makeService`` that change signals; returns a list that gets their names."""
     called: list[str] = []
     for name in ("abortOnSecondSignal", "reloadOnHangup"):
         case.patch(tap, name, lambda *_, name=name: called.append(name))
@@ -31,9 +31,9 @@ def withoutSignals(case: SynchronousTestCase) -> list[str]:
 class FakeConnection:
     """A connection's transport and protocol, as far as limits, time-outs and a drain look at them.
 
-    :ivar progress: what the kernel would say of it; None is a transport without a socket.
-    :ivar done: what was asked of it, in order.
-    :ivar record: what an access log will say of it.
+    :ivar progress: the kernel's counts; None is a transport without a socket.
+    :ivar done: the calls on it, in order.
+    :ivar record: its record for an access log.
     """
 
     def __init__(self, counts: ConnectionRegistry, host: str = "192.0.2.1") -> None:
@@ -61,19 +61,19 @@ class FakeConnection:
         self.connectionLost(Failure(why()))
 
     def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0, held: int = 0) -> None:
-        """Sets what the kernel says, totals and queues, and what layers do."""
+        """Sets the kernel's totals and queues, and the bytes that layers hold."""
         self.progress = Progress(received, sent, owed, unread, held)
 
     def getPeer(self) -> IPv4Address | IPv6Address:
-        """The peer's address."""
+        """Returns the peer's address."""
         return (IPv6Address if ":" in self._host else IPv4Address)("TCP", self._host, 4242)
 
     def finish(self) -> None:
-        """The protocol's."""
+        """Notes a call of the protocol's ``finish``."""
         self.done.append("finish")
 
     def abortConnection(self) -> None:
-        """The transport's; it ends at once."""
+        """Notes the abort, and ends the connection at once."""
         self.done.append("abort")
         self.end(ConnectionAborted)
 
@@ -110,10 +110,10 @@ PROXY = IPv4Address("TCP", "127.0.0.1", 40_000)
 
 
 class Transport(StringTransport):
-    """A transport as a reactor has it: it has a protocol, and an end at once when it is aborted.
+    """A fake transport with a protocol. An abort ends it at once.
 
-    :ivar ended: whether the protocol was told of its end.
-    :ivar isHalfClosed: our side was ended.
+    :ivar ended: whether the protocol has learnt of the end.
+    :ivar isHalfClosed: whether our side has ended.
     """
 
     protocol: Any
@@ -131,7 +131,7 @@ class Transport(StringTransport):
         self.producer = None
 
     def loseWriteConnection(self) -> None:
-        """Half-closes; the connection goes on until the peer's end."""
+        """Half-closes the connection, which goes on until the peer's end."""
         self.isHalfClosed = True
         self.protocol.writeConnectionLost()
 
@@ -140,11 +140,11 @@ class Transport(StringTransport):
         self.end(ConnectionDone())
 
     def end(self, error: Exception) -> None:
-        """Ends."""
+        """Ends the connection."""
         if not self.ended:
             self.ended = self.disconnected = True
             self.connectionLost(Failure(error))
 
     def connectionLost(self, reason: Failure) -> None:
-        """What a reactor calls at the end."""
+        """Tells the protocol of the end, as a reactor does."""
         self.protocol.connectionLost(reason)

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a connection in memory, whose time is the test's."""
+"""A connection in memory with faults, on the test's clock."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from echo_app.faults.spec import parseFault
 from echo_app.transport.closing import Lingering
 from tests.support.fakes import numbered
 
-# Seconds by which a sum of times may be off.
+# Seconds by which rounding may change a sum of times.
 _ROUNDING = 1e-9
 
 
 class Wire:
-    """The transport below: what is written, with the time, and what is asked of it, in order."""
+    """A fake transport below the faults: notes the writes, with their times, and other calls, in order."""
 
     def __init__(self, clock: Clock) -> None:
         self.pieces: list[tuple[float, bytes]] = []
@@ -52,7 +52,7 @@ class Wire:
         self.producer = None
 
     def getPeer(self) -> IPv4Address:
-        """Some address."""
+        """Returns an address."""
         return IPv4Address("TCP", "192.0.2.1", 4242)
 
     def pauseProducing(self) -> None:
@@ -79,13 +79,13 @@ class Wire:
         self.done.append("abort")
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Is told by ``chop``."""
+        """Notes the call by ``chop``."""
         self.done.append("no delay")
 
 
 @implementer(IHalfCloseableProtocol)
 class Above(Protocol):
-    """The protocol above: what it is told, with the time, in order."""
+    """A fake protocol above the faults: notes its calls, with their times, in order."""
 
     def __init__(self, clock: Clock) -> None:
         self.pieces: list[tuple[float, bytes]] = []
@@ -102,15 +102,15 @@ class Above(Protocol):
         self.pieces.append((round(self._clock.seconds(), 6), data))
 
     def readConnectionLost(self) -> None:
-        """The end of input."""
+        """Notes the end of input."""
         self.told.append("end of input")
 
     def writeConnectionLost(self) -> None:
-        """Our end."""
+        """Notes the end of our side."""
         self.told.append("end of output")
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
-        """The end."""
+        """Notes the end of the connection."""
         self.told.append("lost")
 
 
@@ -150,9 +150,9 @@ class FaultyConnection:
         return self.above.transport
 
     def run(self, seconds: float, late: float = 0) -> None:
-        """Lets time pass, with each timer called when it is due.
+        """Lets time pass, and calls each timer when it is due.
 
-        :param late: seconds between two looks whether one is due; 0 is as often as it takes.
+        :param late: seconds between two looks for due timers; 0 looks as often as needed.
         """
         end = self.clock.seconds() + seconds
         while (times := [call.getTime() for call in self.clock.getDelayedCalls()]) and min(times) <= end:

@@ -37,7 +37,7 @@ def _row(*cells: str) -> str:
 
 
 def documented() -> str:
-    """Returns the table that the document has."""
+    """Returns the table in the document."""
     found = _TABLE.search(DOCUMENT.read_text())
     assert found is not None, "the document has no table of fields"
     return found[2]

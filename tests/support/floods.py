@@ -1,11 +1,11 @@
-"""Scripts of loads without end, for processes of their own: each prints ``ready`` when it has begun."""
+"""Scripts of endless loads, for processes of their own. Each prints ``ready`` when it has begun."""
 
 from __future__ import annotations
 
 # The largest UDP payload over IPv4 (RFC 768).
 LARGEST = 65_507
 
-# PORT SIZE CONNECTIONS: as soon as an answer is complete, each of them sends its next question.
+# PORT SIZE CONNECTIONS: each connection sends its next request as soon as the last answer is complete.
 MANY = """
 import selectors, socket, sys
 port, size, connections = map(int, sys.argv[1:])
@@ -29,7 +29,7 @@ while True:
             sock.sendall(data)
 """
 
-# "tcp" HOST PORT or "unix" PATH 0: sends and reads as fast as it is served.
+# "tcp" HOST PORT or "unix" PATH 0: sends and reads as fast as the service answers.
 FLOOD = """
 import socket, sys, threading
 kind, host, port = sys.argv[1:]

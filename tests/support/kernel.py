@@ -1,4 +1,4 @@
-"""What the functional tests ask of the kernel: how a process and its connections are, and other networks."""
+"""Functions that ask the kernel for the state of processes and connections, and network namespaces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.service import PATIENCE, needs
 # setns(2): the network namespace of the calling thread.
 _CLONE_NEWNET = 0x40000000
 
-# How often is looked at the least before something is said not to come.
+# The least number of looks before a wait gives up.
 FEWEST_LOOKS = 20
 
 
@@ -30,18 +30,18 @@ def processorSeconds(pid: int) -> float:
 
 
 def processorShare(pid: int, seconds: float) -> float:
-    """Watches a process for some seconds; returns what part of one processor it used."""
+    """Watches a process for some seconds; returns the share of one processor that it used."""
     before, start = processorSeconds(pid), time.monotonic()
     threading.Event().wait(seconds)
     return (processorSeconds(pid) - before) / (time.monotonic() - start)
 
 
 def fairClock(pid: int) -> Callable[[], float]:
-    """Returns a clock that stands still while this process, or that one, is kept waiting for a processor.
+    """Returns a clock that stands still while this process, or another one, waits for a processor.
 
-    What else the machine does is not what a service is judged by. On an idle machine it is the wall's clock;
-    on a busy one it may lose what both wait at once. The second field of ``schedstat`` has the nanoseconds
-    in which a process could have run (Documentation/scheduler/sched-stats.rst of Linux).
+    A test must not fail because of other programs on the machine. On an idle machine this is a monotonic
+    clock; on a busy one it may lose the time in which both processes wait. The second field of ``schedstat``
+    has the nanoseconds in which a process could have run (Documentation/scheduler/sched-stats.rst of Linux).
     """
 
     def waited(who: object) -> int:
@@ -51,9 +51,9 @@ def fairClock(pid: int) -> Callable[[], float]:
 
 
 def isAtRest(*pids: int) -> bool:
-    """Watches processes for a while; says whether none of them did anything, or waited for a processor.
+    """Watches processes for a while; returns whether none of them ran, or waited for a processor.
 
-    In steps: while the machine stops for a moment, nobody does anything, and that is one of them.
+    It looks in steps: a pause of the machine, in which no process runs, is one step.
     """
     before = [processorSeconds(pid) for pid in pids]
     for _ in range(8):
@@ -67,16 +67,16 @@ def isAtRest(*pids: int) -> bool:
 
 
 def descriptors(pid: int) -> int:
-    """Returns how many descriptors a process has open."""
+    """Returns the number of a process's open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def waitUntil(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Returns whether a condition, which nothing announces, has come true within some seconds."""
+    """Polls a condition; returns whether it came true within some seconds."""
     deadline = time.monotonic() + seconds
     looks = 0
     while not condition():
-        # However long the machine has stopped in between, others had their turns.
+        # However long the machine has paused, the processes have had their turns.
         if time.monotonic() > deadline and looks >= FEWEST_LOOKS:
             return False
         threading.Event().wait(0.01)
@@ -112,7 +112,7 @@ class Row(NamedTuple):
 
 
 def serverSide(sock: socket.socket) -> Row | None:
-    """Returns how the kernel sees the other end of a TCP connection on this machine; None if it is gone."""
+    """Returns the kernel's state of the other end of a TCP connection on this machine; None if it is gone."""
     local, remote = sock.getpeername()[1], sock.getsockname()[1]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
@@ -126,7 +126,7 @@ def serverSide(sock: socket.socket) -> Row | None:
 class Namespace:
     """A network namespace, with its loopback up, until :meth:`remove`.
 
-    :raise unittest.SkipTest: where it can't be made, except in CI.
+    :raise unittest.SkipTest: when it can't be made, except in CI.
     """
 
     def __init__(self) -> None:
@@ -141,15 +141,15 @@ class Namespace:
         self.ip("link", "set", "lo", "up")
 
     def ip(self, *arguments: str) -> None:
-        """Runs ip(8) inside."""
+        """Runs ip(8) in the namespace."""
         run("ip", "-n", self.name, *arguments)
 
     def command(self, *command: str) -> tuple[str, ...]:
-        """Returns the command that runs another one inside."""
+        """Returns the command that runs another command in the namespace."""
         return ("ip", "netns", "exec", self.name, *command)
 
     def call(self, function: Callable[[], socket.socket]) -> socket.socket:
-        """Calls a function on a thread inside: the sockets that it makes stay there."""
+        """Calls a function on a thread in the namespace; its sockets stay in the namespace."""
         results: list[socket.socket] = []
         errors: list[BaseException] = []
 
@@ -171,14 +171,14 @@ class Namespace:
         return results[0]
 
     def remove(self) -> None:
-        """Removes it; what still uses it keeps it alive, unnamed."""
+        """Removes the namespace's name; processes and sockets in it keep it alive."""
         programs.run("ip", "netns", "del", self.name)
 
 
 def run(*command: str) -> None:
-    """Runs a command that succeeds.
+    """Runs a command.
 
-    :raise AssertionError: when it does not, with what it printed.
+    :raise AssertionError: when the command fails, with its output.
     """
     done = programs.run(*command, text=True)
     if done.returncode:

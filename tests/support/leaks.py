@@ -1,4 +1,4 @@
-"""Finds what the tests of one process have left behind when they have ended."""
+"""Finds processes, threads, sockets and files that the tests of one process leave behind."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 
 from twisted.logger import globalLogBeginner
 
-# The variable in the environment of whatever is started by a run, by which orphans are found, too.
+# The variable in the environment of all processes of a run, which also marks orphans.
 VARIABLE = "ECHO_APP_TEST_RUN"
 
-# Seconds within which what is ending has ended: a process that was killed, or a thread whose peer has closed.
+# Seconds that a killed process, or a thread whose peer has closed, may take to end.
 ENDING = 10.0
 
-# The process that forks what is started warm ends with this one.
+# The process that forks warm processes ends with this one.
 _FORKING = "support/warm.py"
 
-# The reactor's pool, which the reactor's end would join.
+# The reactor's thread pool, which only the reactor's end would join.
 _POOL = "PoolThread-twisted."
 
 
 class Leaks:
-    """What is there before the tests of this process, so that what they leave can be told from it.
+    """The state before the tests of this process, to compare with the state after them.
 
-    :param mark: names the run, and this process of it; a name of a run alone is of all its processes.
-    :ivar folder: where everything temporary is made, from :meth:`ownFolder` on.
+    :param mark: names the run, and this process of it; the name of a run alone stands for all its processes.
+    :ivar folder: the folder for temporary files, from :meth:`ownFolder` on.
     """
 
     def __init__(self, mark: str) -> None:
@@ -40,17 +40,18 @@ class Leaks:
         self._threads = set(threading.enumerate())
         self._sockets = _sockets()
         os.environ[VARIABLE] = mark
-        # Until logging begins, Twisted keeps the last events, and what is in the frames of their failures.
+        # Until logging begins, Twisted keeps the last events, and all objects in the frames of their
+        # failures.
         globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
     def ownFolder(self) -> None:
-        """Has everything temporary made in a folder of its own, for every user, as the usual one is."""
+        """Makes an own folder for temporary files, writable for every user as the usual one."""
         self.folder = Path(tempfile.mkdtemp(prefix="e-"))
         self.folder.chmod(0o1777)
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.folder)
 
     def left(self) -> list[str]:
-        """Returns what is left, by name, after it had its time to end."""
+        """Returns the names of leaks, after a time in which they may end."""
         gc.collect()
         deadline = time.monotonic() + ENDING
         while (left := self._look()) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What the functional tests of a load share: a worker's share of one, run in the test's own process."""
+"""Support for functional tests of a load: a load generator in the test's own process."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from time import monotonic
 from typing import Any
 
 from echo_app.probe.load.dial import Address
-from echo_app.probe.load.generator import Share
+from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import Loop
-from echo_app.probe.results.results import Settings
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.probe.results.results import LoadSettings
+from echo_app.targets import ClientTLS, parseTarget
 from tests.support.service import PATIENCE
 
 Said = list[dict[str, Any]]
 
-# Says whether it is enough.
+# Returns whether the load has run long enough.
 Until = Callable[[int, Mapping[str, int]], bool]
 
 
 def answeredAtLeast(count: int) -> Until:
-    """Returns what ends a load when so many messages are answered."""
+    """Returns a function that ends a load when so many messages are answered."""
     return lambda answered, errors: answered >= count
 
 
 def failedAtLeast(count: int) -> Until:
-    """Returns what ends a load when there are so many errors."""
+    """Returns a function that ends a load when there are so many errors."""
     return lambda answered, errors: sum(errors.values()) >= count
 
 
-def load(target: str, until: Until, tls: TLSOptions = TLSOptions(), **fields: Any) -> Said:
-    """Loads a target until there is enough; returns what a worker says.
+def load(target: str, until: Until, tls: ClientTLS = ClientTLS(), **fields: Any) -> Said:
+    """Loads a target until `until` is true; returns the worker's lines.
 
-    :param until: is given what was answered so far, and the errors by kind.
+    :param until: called with the number of answers so far, and the errors by kind.
     """
     said: Said = []
     loop = Loop()
@@ -44,20 +44,20 @@ def load(target: str, until: Until, tls: TLSOptions = TLSOptions(), **fields: An
     def say(data: dict[str, Any]) -> None:
         said.append(data)
         if "ready" in data:
-            share.begin(monotonic())
+            generator.begin(monotonic())
             loop.at(monotonic(), look)
 
     def look(moment: float) -> float | None:
-        open_ = share.ledger._seconds.values()
+        open_ = generator.ledger._seconds.values()
         answered = total(said, "answered") + sum(second.answered for second in open_)
-        if until(answered, sum((second.errors for second in open_), Counter(errors(said)))):
-            share.stop()
+        if until(answered, sum((Counter(second.errorTexts()) for second in open_), Counter(errors(said)))):
+            generator.stop()
             return None
         return monotonic() + 0.01
 
     wanted = {"sizes": ((100, 1.0),), "warmup": 0.0, "duration": PATIENCE, "wait": PATIENCE, **fields}
-    share = Share(loop, Address(parseTarget(target, tls)), Settings(**wanted), 1, 0, say)
-    share.connect()
+    generator = LoadGenerator(loop, Address(parseTarget(target, tls)), LoadSettings(**wanted), 1, 0, say)
+    generator.connect()
     loop.run()
     loop.close()
     return said
@@ -83,9 +83,9 @@ def differences(said: Said) -> list[str]:
 
 
 class Peer:
-    """Accepts connections on 127.0.0.1, and serves each on a thread as a test says.
+    """Accepts connections on 127.0.0.1, and serves each on a thread.
 
-    :param serve: is called with the connected socket, which is closed when it returns.
+    :param serve: called with the connected socket, which is closed afterwards.
     """
 
     def __init__(self, serve: Callable[[socket.socket], object]) -> None:
@@ -104,12 +104,12 @@ class Peer:
                 thread.start()
 
     def _run(self, sock: socket.socket) -> None:
-        # What went wrong is seen by the load.
+        # The load sees the error.
         with sock, suppress(OSError):
             self._serve(sock)
 
     def stop(self) -> None:
-        """Listens no more; what it serves ends with its peer."""
+        """Stops listening. Open connections end with their peers."""
         # close() alone does not wake up accept().
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Results of loads that nobody ran: of a service whose every answer is computed."""
+"""Results of simulated loads, with computed latencies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Interval, Results, Run, Settings
+from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
 STARTED = "2026-11-25T12:00:00+00:00"
 
@@ -14,12 +14,12 @@ Latency = Callable[[Random, float], float]
 
 
 def steady(median: float = 0.0002, spread: float = 0.4) -> Latency:
-    """Returns latencies of a lognormal distribution, whatever the moment."""
+    """Returns latencies of a lognormal distribution, the same at all times."""
     return lambda random, moment: median * random.lognormvariate(0, spread)
 
 
 def stalling(usual: Latency, stall: float = 1.0, every: float = 5.0) -> Latency:
-    """Returns latencies of a service that stalls at regular times, as who does not wait for it sees them."""
+    """Returns latencies of a service that stalls at regular times, as an open loop measures them."""
 
     def latency(random: Random, moment: float) -> float:
         left = stall - moment % every
@@ -42,7 +42,7 @@ def makeRun(
     """Returns a run at regular times.
 
     :param kinds: the share of the messages that end with each kind of error.
-    :param intervals: in how many parts it is divided; by default one a second.
+    :param intervals: the number of intervals; by default one a second.
     """
     run = Run(target, STARTED, seconds)
     for _ in range(connections):
@@ -85,8 +85,8 @@ def _interval(
 
 
 def makeResults(*runs: Run, **settings: object) -> Results:
-    """Returns what a command that made these runs would have written."""
-    asked = Settings(**{"connections": 10, "rate": 200.0, "arrivals": "uniform", **settings})  # type: ignore[arg-type]
+    """Returns the results of a command with these runs."""
+    asked = LoadSettings(**{"connections": 10, "rate": 200.0, "arrivals": "uniform", **settings})  # type: ignore[arg-type]
     targets = " ".join(dict.fromkeys(run.target for run in runs))
     return Results(
         f"echo-probe load {targets} --rate 200 --arrivals uniform --connections 10 --repeat 5",

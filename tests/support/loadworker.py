@@ -1,7 +1,7 @@
-"""A worker of a load that touches no network: it speaks the protocol, and behaves as its argument says.
+"""A fake worker of a load without a network: it speaks the protocol, and behaves by its argument.
 
-It is run as a process: ``python loadworker.py MODE [HISTOGRAM]``, where the histogram is an encoded one that
-stands for every second's latencies.
+Run it as a process: ``python loadworker.py MODE [HISTOGRAM]``. The encoded histogram has the latencies of
+each second.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def tell(**message: Any) -> None:
 
 
 def heard(seconds: float) -> str | None:
-    """Returns a line that came within some seconds, which is empty at the end; None if none came."""
+    """Returns a line that came within some seconds, empty at the end of input; None if none came."""
     ready, _, _ = select.select([sys.stdin], [], [], max(0.0, seconds))
     return sys.stdin.readline().strip() if ready else None
 
 
 def work(settings: dict[str, Any], histogram: str) -> None:
-    """Reports a second when it is over, with as many messages as the rate says."""
+    """Reports each second when it is over, with as many messages as the rate."""
     tell(ready={"connects": histogram, "errors": {}})
     start = float(sys.stdin.readline().split()[1]) + settings["warmup"]
     count = round(settings["rate"] or 10)
@@ -43,8 +43,8 @@ def work(settings: dict[str, Any], histogram: str) -> None:
 
 def main(mode: str, histogram: str = "") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders = json.loads(sys.stdin.readline())
-    isFirst = orders["index"] == 0
+    task = json.loads(sys.stdin.readline())
+    isFirst = task["index"] == 0
     if mode == "refused":
         tell(failed="refused")
     elif mode == "killed" and isFirst:
@@ -55,7 +55,7 @@ def main(mode: str, histogram: str = "") -> None:
         while True:
             sys.stdout.write("x" * 65536)
     else:
-        work(orders["settings"], histogram)
+        work(task["settings"], histogram)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An echo that is right for a while and then, once, is not; for tests of who should notice.
+"""An echo with one wrong answer after some right ones, for tests of the programs that must notice.
 
 python lying_server.py LIE --port|--udp 0 --ready-file FILE
 """
@@ -13,10 +13,10 @@ from itertools import count
 from benchmarks.servers.asyncio_protocol import Echo, EchoDatagrams, serve
 from benchmarks.servers.commandline import arguments
 
-# The piece of data that is lied about, of all that come.
+# The number of the piece of data that is changed.
 LIED_ABOUT = 20
 
-# What becomes of a piece.
+# The change of a piece.
 LIES: dict[str, Callable[[bytes], bytes]] = {
     "flip": lambda data: bytes([data[0] ^ 1]) + data[1:],
     "lose": lambda data: data[1:],
@@ -33,26 +33,26 @@ pieces = count(1)
 
 
 class Liar(Echo):
-    """Streams."""
+    """Echoes streams, with one change."""
 
     def data_received(self, data: bytes) -> None:
-        """Sends the bytes back, or what they became."""
+        """Sends the bytes back, or the changed bytes."""
         now = next(pieces) == LIED_ABOUT
         self.transport.write(LIES[lie](data) if now else data)
         if now and lie == "end":
             self.transport.close()
 
     def eof_received(self) -> None:
-        """Adds a byte where nobody awaits one."""
+        """Adds a byte after the end of the client's stream."""
         if lie == "late":
             self.transport.write(b"x")
 
 
 class DatagramLiar(EchoDatagrams):
-    """Datagrams."""
+    """Echoes datagrams, with one change."""
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Sends the datagram back, or what it became."""
+        """Sends the datagram back, or the changed one."""
         now = next(pieces) == LIED_ABOUT
         answers = [LIES[lie](data) if now else data]
         if now:

@@ -1,4 +1,4 @@
-"""Responders as users write them, for the services of tests."""
+"""Responders of users, for the services of tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ waiting: list[Deferred[None]] = []
 
 
 async def together(line: bytes) -> bytes:
-    """Lets ``wait`` wait until somebody says ``go``, and says when it is cancelled."""
+    """Answers ``wait`` only after another connection's ``go``, and reports a cancellation."""
     if line == b"go\n":
         going, waiting[:] = waiting[:], []
         for each in reversed(going):
@@ -29,7 +29,7 @@ async def together(line: bytes) -> bytes:
 
 
 async def withAsyncio(line: bytes) -> bytes:
-    """Waits in asyncio's way, under its reactor; what a cancelled answer sees there is asyncio's own."""
+    """Awaits asyncio under its reactor; a cancelled answer sees asyncio's own exception."""
 
     async def wait() -> bytes:
         try:

@@ -1,4 +1,4 @@
-"""Paths for the probe's checks, whose time is a Clock's."""
+"""Simulated paths for the probe's checks, on a Clock."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Settings
+from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.net.datagrams import Source
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.waits import pause
-from echo_app.probe.net.wire import End
 from echo_app.targets import Target
 
 T = TypeVar("T")
 
+FIN = Reason(ErrorKind.FIN)
+
 TCP = Target("192.0.2.1:7", "tcp", "192.0.2.1", 7)
 UDP = Target("udp://192.0.2.1:7", "udp", "192.0.2.1", 7)
 
-# Seconds on the clock in which every check is done, in a test.
+# Seconds on the clock in which every check of a test is done.
 LIMIT = 10_000.0
 
 
 def result(clock: Clock, work: Coroutine[Any, Any, T], step: float = 0.005) -> T:
-    """Lets time pass, in steps of some seconds, until something is done; returns what it came to."""
+    """Lets time pass, in steps of some seconds, until a coroutine ends; returns its result."""
     done = Deferred.fromCoroutine(work)
     while not done.called and clock.seconds() < LIMIT:
         clock.advance(step)
@@ -35,9 +37,9 @@ def result(clock: Clock, work: Coroutine[Any, Any, T], step: float = 0.005) -> T
 
 
 def datagramPath(answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]]) -> Any:
-    """Returns what makes sources on a path.
+    """Returns a function that makes sources on a path.
 
-    :param answers: says what comes back for a datagram, each with the seconds that it takes.
+    :param answers: returns the answers to a datagram, each with its delay in seconds.
     """
     numbers = iter(range(40_001, 65_536))
 
@@ -48,9 +50,9 @@ def datagramPath(answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]
 
 
 class FakeSource(Source):
-    """A source whose datagrams go nowhere but into a function.
+    """A fake source whose datagrams go to a function.
 
-    :ivar isOpen: is not closed.
+    :ivar isOpen: whether the source is open.
     """
 
     unfragmented = 1472
@@ -86,18 +88,18 @@ class FakeSource(Source):
 
 @dataclass(frozen=True, slots=True)
 class StreamPath:
-    """A path that echoes, until a connection is idle for too long.
+    """A simulated path with an echo, which drops connections that are idle for too long.
 
-    :param idle: seconds after which it drops one; None is never.
-    :param end: what the client sees of it then; None is nothing.
-    :param isTold: the client sees it at once, rather than when it says something.
-    :param isMute: nothing is ever answered.
-    :param greeting: what is sent first, unasked.
-    :param late: seconds after which what has come is read.
+    :param idle: seconds of the idle time-out; None is never.
+    :param end: the end that the client sees; None is silence.
+    :param isTold: whether the client sees the end at once, or only after its next byte.
+    :param isMute: the service never answers.
+    :param greeting: bytes that the service sends first.
+    :param late: seconds after which a connection's bytes are read.
     """
 
     idle: float | None = None
-    end: End | None = End.FIN
+    end: Reason | None = FIN
     isTold: bool = True
     isMute: bool = False
     greeting: bytes = b""
@@ -105,14 +107,14 @@ class StreamPath:
 
 
 class FakeStream:
-    """A connection on such a path, with what the checks use of a stream."""
+    """A fake connection on a path, with the members of a stream that the checks use."""
 
     def __init__(self, clock: Clock, path: StreamPath) -> None:
         self._clock = clock
         self._path = path
         self._moved = clock.seconds()
         self._unread = bytearray(path.greeting)
-        self.end: End | None = None
+        self.end: Reason | None = None
         self.isClosed = False
 
     def write(self, data: bytes) -> None:
@@ -122,22 +124,22 @@ class FakeStream:
             self._unread += data
         self._moved = self._clock.seconds()
 
-    async def read(self, silence: float, size: int = 1 << 16) -> bytes:
+    async def read(self, timeout: float, size: int = 1 << 16) -> bytes:
         if self._unread or self.end is not None:
             await pause(self._clock, self._path.late)
             data = bytes(self._unread[:size])
             del self._unread[:size]
             return data
-        left = silence
+        left = timeout
         if self._path.idle is not None and self._path.isTold and self._path.end is not None:
-            left = min(silence, max(0.0, self._moved + self._path.idle - self._clock.seconds()))
+            left = min(timeout, max(0.0, self._moved + self._path.idle - self._clock.seconds()))
         await pause(self._clock, left)
-        if left < silence:
+        if left < timeout:
             self.end = self._path.end
         return b""
 
-    async def receive(self, size: int, silence: float) -> bytes:
-        return await self.read(silence, size)
+    async def receive(self, size: int, timeout: float) -> bytes:
+        return await self.read(timeout, size)
 
     def abort(self) -> Deferred[None]:
         self.isClosed = True
@@ -148,16 +150,19 @@ class FakeStream:
 
 
 class PathContext:
-    """What a check asks of its context, with connections that lead over a path.
+    """A fake context of a check, whose connections use a simulated path.
 
     :param path: the path, or a function of the connection's number, from 0.
-    :ivar streams: all that there were.
+    :ivar streams: all connections so far.
     """
 
     target = TCP
 
     def __init__(
-        self, clock: Clock, path: Callable[[int], StreamPath] | StreamPath, settings: Settings = Settings()
+        self,
+        clock: Clock,
+        path: Callable[[int], StreamPath] | StreamPath,
+        settings: CheckSettings = CheckSettings(),
     ) -> None:
         self.reactor = clock
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What the tests of the probe share: examinations on the reactor that the tests run on."""
+"""Support for tests of the probe: examinations on the tests' reactor."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.examination import CHECKS, examine
 from echo_app.probe.checks.findings import Result, Status
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.targets import ClientTLS, parseTarget
 
-# Every check of a stream that looks at nothing but bytes.
+# The checks of a stream that examine only bytes.
 STREAM = ("resolve", "connect", "identity", "half-close", "late-reader", "small-writes")
 
-QUICK = Settings(isQuick=True)
+QUICK = CheckSettings(isQuick=True)
 
 
 class Hurried:
-    """The reactor, on which time goes faster: for what is only waited for.
+    """The reactor with a faster clock, for tests that only wait.
 
-    :param pace: seconds that go by in one.
+    :param pace: seconds of this clock in a real second.
     """
 
     def __init__(self, pace: float = 10.0) -> None:
@@ -31,11 +31,11 @@ class Hurried:
         self._pace = pace
 
     def seconds(self) -> float:
-        """Returns the time, as it goes by here."""
+        """Returns the time of the faster clock."""
         return float(self._reactor.seconds() * self._pace)
 
     def callLater(self, delay: float, *call: Any, **keywords: Any) -> Any:
-        """Calls later, but sooner."""
+        """Schedules a call by the faster clock."""
         return self._reactor.callLater(delay / self._pace, *call, **keywords)
 
     def __getattr__(self, name: str) -> Any:
@@ -43,16 +43,16 @@ class Hurried:
 
 
 def context(
-    text: str, reactor: Any = None, settings: Settings = QUICK, tls: TLSOptions = TLSOptions()
+    text: str, reactor: Any = None, settings: CheckSettings = QUICK, tls: ClientTLS = ClientTLS()
 ) -> Context:
-    """Returns what a check is given: the same chance each time, and a quick examination."""
+    """Returns the context of a check, with a fixed seed and the settings of ``--quick``."""
     if reactor is None:
         from twisted.internet import reactor
     return Context(reactor, parseTarget(text, tls), QUICK, Random(1))
 
 
 async def examined(given: Context, *names: str) -> dict[str, Result]:
-    """Runs the checks of these names; returns what they found, by name."""
+    """Runs the checks of these names; returns their results by name."""
     checks = [check for check in CHECKS if check.name in names]
     assert len(checks) == len(names), names
     results = await Deferred.fromCoroutine(examine(given, checks, lambda result: None))
@@ -60,14 +60,14 @@ async def examined(given: Context, *names: str) -> dict[str, Result]:
 
 
 def statusOf(result: Result) -> Status:
-    """Returns how a check came out.
+    """Returns the status of a check.
 
-    A machine that is late too often to tell whether small writes wait is no finding about the path.
+    The check of small writes may be skipped on a busy machine. That counts as a pass.
     """
     isUnsteady = result.status is Status.SKIP and "too unsteady to tell" in result.seen
     return Status.PASS if isUnsteady else result.status
 
 
 def statuses(results: dict[str, Result]) -> dict[str, Status]:
-    """Returns how the checks came out."""
+    """Returns the statuses of checks."""
     return {name: statusOf(each) for name, each in results.items()}

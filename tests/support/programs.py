@@ -1,7 +1,7 @@
-"""Starts programs for a test; they end with it, and so do the processes that they have forked.
+"""Starts programs for a test. They end with the test, with the processes that they have forked.
 
-A program has nothing on its standard input, unless the test gives it something: one that outlives a test
-would hold the input of the process that runs the tests, and trial's workers end with theirs.
+A program's standard input is empty, unless the test gives it one. Otherwise a program that outlives its test
+would hold the input of the process that runs the tests; trial's workers end with their input.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Seconds after which a program is killed that should have ended: the busiest machine needs less.
-LONGEST = 60.0
+# Seconds after which a program that should have ended is killed: the busiest machine needs less.
+TIMEOUT = 60.0
 
 
 def start(case: unittest.TestCase, *command: str | Path, **more: Any) -> subprocess.Popen[Any]:
-    """Starts a program, which is killed at the test's end if it still runs.
+    """Starts a program, and kills it at the test's end if it still runs.
 
     :param more: arguments of :class:`subprocess.Popen`.
     """
@@ -32,14 +32,14 @@ def start(case: unittest.TestCase, *command: str | Path, **more: Any) -> subproc
 def run(
     *command: str | Path,
     input: bytes | str | None = None,
-    timeout: float = LONGEST,
+    timeout: float = TIMEOUT,
     check: bool = False,
     **more: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """Runs a program to its end, as :func:`subprocess.run` does; what it prints is captured.
+    """Runs a program to its end, as :func:`subprocess.run`, and captures its output.
 
     :param more: other arguments of :class:`subprocess.Popen`.
-    :raise subprocess.TimeoutExpired: when it was killed after `timeout` seconds.
+    :raise subprocess.TimeoutExpired: when the program was killed after `timeout` seconds.
     """
     if input is not None:
         more["stdin"] = subprocess.PIPE
@@ -55,12 +55,12 @@ def run(
 
 
 def begin(*command: str | Path, **more: Any) -> subprocess.Popen[Any]:
-    """Starts a program that :func:`end` is to be called with."""
+    """Starts a program. The caller must call :func:`end`."""
     return subprocess.Popen(command, start_new_session=True, **{"stdin": subprocess.DEVNULL, **more})
 
 
-def hasEnded(process: subprocess.Popen[Any], seconds: float = LONGEST) -> bool:
-    """Waits some seconds for a program's end; its number stays its own, so that :func:`end` can use it."""
+def hasEnded(process: subprocess.Popen[Any], seconds: float = TIMEOUT) -> bool:
+    """Returns whether a program ends within some seconds. Its process id stays reserved for :func:`end`."""
     descriptor = os.pidfd_open(process.pid)
     try:
         return bool(select.select([descriptor], [], [], seconds)[0])
@@ -69,8 +69,8 @@ def hasEnded(process: subprocess.Popen[Any], seconds: float = LONGEST) -> bool:
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """Kills a program, and all that it has forked, unless its end has been waited for."""
-    # Until then its number, which is its group's too, is given to no other process.
+    """Kills a program and its forks, unless its exit status was read."""
+    # Until then no other process gets its id, which is also that of its group.
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""Hypothesis, as the tests use it: without a deadline for an example, which would judge the machine.
+"""Settings of Hypothesis: no deadline for an example, which would depend on the machine.
 
 CI tries a hundred examples of a property, and a run before a commit half of them.
 """

@@ -1,4 +1,4 @@
-"""What the functional tests share: a service on the reactor that the tests run on, and its peers."""
+"""Support for functional tests: services with the tests' reactor, and their peers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ ENDLESS = 1 << 30
 # Seconds after which a peer gives up: long enough for the busiest machine, short enough to end a hang.
 PATIENCE = 30.0
 
-# Seconds within which that comes which waits for nothing: many for the busiest machine, half of what it would
-# wait for otherwise, such as a drain of PATIENCE.
+# Seconds for an event that must not wait: many for the busiest machine, half of the wait that it must not
+# have, such as a drain of PATIENCE.
 AT_ONCE = 15.0
 
 
 def reactorName() -> str:
-    """Returns the name, for ``--reactor``, of the reactor that the tests run on."""
+    """Returns the name, for ``--reactor``, of the tests' reactor."""
     from twisted.internet import reactor
 
     return type(reactor).__name__.lower().removesuffix("reactor").replace("asyncioselector", "asyncio")
@@ -51,7 +51,7 @@ COMMANDS = {
 
 
 def needs(*programs: str) -> None:
-    """Skips the test where a program is missing; in CI, which installs them all, that is a failure."""
+    """Skips the test if a program is missing; in CI, which installs all programs, that is a failure."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing and os.environ.get("CI"):
         raise AssertionError(f"CI must install: {', '.join(missing)}")
@@ -60,19 +60,19 @@ def needs(*programs: str) -> None:
 
 
 class WarmEchoProcess(EchoProcess):
-    """The same service, in a process that is forked where Python has imported what it needs."""
+    """An ``EchoProcess`` that is forked from a process with the imports already done."""
 
     def _launch(self, command: tuple[str, ...], stdin: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         process = warm.start(command, str(self.folder), log.fileno(), log.fileno(), stdin)
-        # All that an EchoProcess asks of it is there.
+        # A warm process has all members that an EchoProcess uses.
         return cast("subprocess.Popen[bytes]", process)
 
 
 class ServiceTestCase(TestCase):
-    """A test case with real services, which end with it.
+    """A test case with real services, which end with each test.
 
-    :cvar process: how a service is started, unless it needs a command or an environment of its own.
-    :cvar always: options of every service that is not a command of the test's, before the test's own.
+    :cvar process: the class that starts a service, unless it needs a command or an environment of its own.
+    :cvar always: options of every service without a command of its own, before the test's options.
     """
 
     timeout = 120
@@ -80,7 +80,7 @@ class ServiceTestCase(TestCase):
     process: type[EchoProcess] = WarmEchoProcess
 
     def serve(self, *options: str, **more: object) -> EchoProcess:
-        """Starts a service with these options; it is killed at the test's end if it still runs."""
+        """Starts a service with these options, and kills it at the test's end if it still runs."""
         kind = EchoProcess if more.keys() & {"command", "env"} else self.process
         if self.always and "command" not in more:
             options = (*self.always, *(options or ("--port", "0")))
@@ -89,9 +89,9 @@ class ServiceTestCase(TestCase):
         return server.start()
 
     def connect(self, address: tuple[str, int], **options: int) -> socket.socket:
-        """Connects over TCP, or to a UNIX socket where the port is 0; closed at the test's end.
+        """Connects over TCP, or to a UNIX socket if the port is 0. The socket is closed at the test's end.
 
-        :param options: socket options of SOL_SOCKET to set first, such as ``SO_RCVBUF``.
+        :param options: options of SOL_SOCKET to set first, such as ``SO_RCVBUF``.
         """
         host, port = address
         family = socket.AF_UNIX if not port else socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -107,19 +107,19 @@ class ServiceTestCase(TestCase):
         return []
 
     def closedLater(self, peer: socket.socket) -> socket.socket:
-        """Has a peer closed by :meth:`closePeers`, or at the test's end; returns it."""
+        """Returns a peer that :meth:`closePeers`, or the test's end, will close."""
         self._peers.append(peer)
         self.addCleanup(peer.close)
         return peer
 
     def closePeers(self) -> None:
-        """Closes all peers, for a stop that has no quiet ones to make out, which takes a second."""
+        """Closes all peers, so that a stop need not wait a second until they are quiet."""
         for peer in self._peers:
             peer.close()
 
 
 def receiveAll(sock: socket.socket) -> bytes:
-    """Returns what comes until the end of the stream."""
+    """Returns the bytes until the end of the stream."""
     chunks = []
     while chunk := sock.recv(1 << 20):
         chunks.append(chunk)
@@ -127,7 +127,7 @@ def receiveAll(sock: socket.socket) -> bytes:
 
 
 def receiveUpTo(sock: socket.socket, size: int) -> bytes:
-    """Returns what comes until there are so many bytes, or until the end of the stream."""
+    """Returns so many bytes, or fewer at the end of the stream."""
     chunks = []
     while size and (chunk := sock.recv(min(size, 1 << 20))):
         chunks.append(chunk)
@@ -136,19 +136,19 @@ def receiveUpTo(sock: socket.socket, size: int) -> bytes:
 
 
 def sendAndEnd(sock: socket.socket, data: bytes) -> None:
-    """Sends data, of one segment at the most, and the end of the stream in that same segment."""
+    """Sends data and the end of the stream in one segment."""
     sock.send(data, socket.MSG_MORE)
     sock.shutdown(socket.SHUT_WR)
 
 
 def reset(sock: socket.socket) -> None:
-    """Closes a connection by a reset: SO_LINGER without any time (socket(7))."""
+    """Closes a connection by a reset: SO_LINGER with a time of 0 (socket(7))."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 def readAndReset(sock: socket.socket) -> None:
-    """Resets when the other side is there: a reset may come before its connect() has returned."""
+    """Resets after the peer's first byte: an earlier reset may come before its connect() has returned."""
     sock.recv(1)
     reset(sock)
 
@@ -167,7 +167,7 @@ def startSending(sock: socket.socket, data: bytes, *, ends: bool = True) -> thre
     """Sends data, and the end of the stream, on a thread; it ends when the kernel has taken everything."""
 
     def send() -> None:
-        # What went wrong is seen by whoever reads: an end that comes too early, or a reset.
+        # The reader sees the error: an early end, or a reset.
         with suppress(OSError):
             sock.sendall(data)
             if ends:
@@ -179,14 +179,14 @@ def startSending(sock: socket.socket, data: bytes, *, ends: bool = True) -> thre
 
 
 def together(*works: Callable[[], object]) -> None:
-    """Does what mostly waits at the same time, each on a thread; raises what one of them raised."""
+    """Calls functions that mostly wait, each on a thread; raises the exception of one of them."""
     with ThreadPoolExecutor(len(works)) as pool:
         for done in [pool.submit(work) for work in works]:
             done.result()
 
 
 def stopCounts(server: EchoProcess) -> dict[str, int]:
-    """Stops a service; returns what it counted, by the words of its last line, such as ``dropped``."""
+    """Stops a service; returns its counts, by the words of its last line, such as ``dropped``."""
     server.stop()
     line = server.log().rpartition("echo_app stopped: ")[2]
     return {what: int(count) for count, what in re.findall(r"(\d+) (\w+(?: out)?)", line)}

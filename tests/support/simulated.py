@@ -1,4 +1,4 @@
-"""A load on simulated time, at servers that do exactly what a test says."""
+"""A load on simulated time, with servers whose behaviour the test sets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any, cast
 
 from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.dial import Address, Dial
-from echo_app.probe.load.generator import Share
+from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, OUT, Loop
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import Target
 
-# When a message that a server gets now is answered; None is never.
+# Returns the time of the answer to a message that a server gets now; None is never.
 Answering = Callable[[float], "float | None"]
 
-# What becomes of a piece that a server sends back.
+# Changes a piece that a server sends back.
 Edit = Callable[[bytes], list[bytes]]
 
 # Simulated seconds in which every load of a test ends.
@@ -25,7 +26,7 @@ ENOUGH = 100_000.0
 
 
 class SimulatedLoop(Loop):
-    """Time goes by at once, and sockets are numbers."""
+    """A loop whose time passes at once, and whose sockets are numbers."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,18 +37,18 @@ class SimulatedLoop(Loop):
 
     @property
     def size(self) -> int:
-        """How many calls are kept."""
+        """Returns the number of pending calls."""
         return len(self._calls)
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
-        """Watches a fake."""
+        """Starts watching a fake."""
         self._ready[fd] = call
         self.channels[fd] = self.opened[fd], events, call
 
     change = watch
 
     def forget(self, fd: int) -> None:
-        """Watches a fake no more."""
+        """Stops watching a fake."""
         self._ready.pop(fd, None)
         self.channels.pop(fd, None)
 
@@ -65,12 +66,14 @@ class SimulatedLoop(Loop):
 
 
 class FakeChannel:
-    """A stream to a server, or its datagrams.
+    """A fake stream to a server, or a fake source of datagrams.
 
-    :param edit: what becomes of what comes back.
-    :ivar isClosed: by the load.
-    :ivar sends: how often something was sent.
+    :param edit: changes the bytes that come back.
+    :ivar isClosed: whether the load has closed the channel.
+    :ivar sends: the number of sends.
     """
+
+    end = Reason(ErrorKind.FIN)
 
     def __init__(
         self, loop: SimulatedLoop, answering: Answering, edit: Callable[[bytes], list[bytes]]
@@ -92,26 +95,26 @@ class FakeChannel:
         return self._number
 
     def getsockname(self) -> tuple[str, int]:
-        """Returns what stands for its address."""
+        """Returns a value in place of the address."""
         return "127.0.0.1", 50000 + self._number
 
     def close(self) -> None:
-        """Is closed by the load."""
+        """Notes that the load has closed the channel."""
         self.isClosed = True
 
     def events(self) -> int:
-        """Returns what it is ready for."""
+        """Returns the events for which the channel is ready."""
         isIn = bool(self._coming) and self._coming[0][0] <= self.loop.now
         return (IN if isIn else 0) | (OUT if self.room else 0)
 
     def come(self, what: bytes | OSError, moment: float = 0.0) -> None:
-        """Something comes at a moment: bytes, none for the end, or an error."""
+        """Schedules an arrival: bytes, empty bytes for the end, or an error."""
         self._came += 1
         insort(self._coming, (moment, self._came, what))
         self.loop.at(moment, lambda moment: None)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Takes what there is room for, and answers it."""
+        """Takes as many bytes as there is room for, and answers them."""
         if not self.room:
             raise BlockingIOError
         self.sends += 1
@@ -124,7 +127,7 @@ class FakeChannel:
         return len(taken)
 
     def recv(self, size: int) -> bytes:
-        """Returns what has come."""
+        """Returns the bytes that have come."""
         if not self._coming or self._coming[0][0] > self.loop.now:
             raise BlockingIOError
         what = self._coming.pop(0)[2]
@@ -133,16 +136,16 @@ class FakeChannel:
         return what
 
     def halfClose(self) -> None:
-        """Is answered by the end of the server's side."""
+        """Half-closes; the server answers with its own end."""
         self.come(b"", self.loop.now)
 
 
 class FakeServer:
-    """Where a load connects to.
+    """A fake server, to which a load connects.
 
-    :param takes: seconds that a connection takes.
-    :ivar error: why there is none; it can be set and removed.
-    :ivar dials: when it was tried.
+    :param takes: seconds until a connection is made.
+    :ivar error: the error of connection attempts; a test may set and remove it.
+    :ivar dials: the times of connection attempts.
     """
 
     isLast = True
@@ -160,7 +163,7 @@ class FakeServer:
         self.answering = answering
         self.edit = edit
         self.takes = takes
-        self.error = ""
+        self.error: ErrorKind | None = None
         self.dials: list[float] = []
 
     def dial(self, loop: Loop) -> Dial:
@@ -170,63 +173,63 @@ class FakeServer:
 
 
 class FakeDial:
-    """One attempt."""
+    """A fake connection attempt."""
 
     def __init__(self, server: FakeServer) -> None:
         self._server = server
         self._error = server.error
         self._isOver = False
 
-    def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
-        """Comes to its end after a while."""
+    def start(self, connected: Callable[[Channel], object], failed: Callable[[Reason], object]) -> None:
+        """Ends after the server's time."""
         self._failed = failed
         loop = self._server.loop
 
         def end(moment: float) -> None:
             if not self._isOver and self._error:
-                failed(self._error)
+                failed(Reason(self._error))
             elif not self._isOver:
                 connected(FakeChannel(loop, self._server.answering, self._server.edit))
 
         loop.at(loop.now + self._server.takes, end)
 
     def close(self) -> None:
-        """Is over."""
+        """Ends the attempt."""
         self._isOver = True
 
     def giveUp(self) -> None:
-        """Was not answered."""
+        """Ends the attempt without an answer."""
         self.close()
-        self._failed("no answer")
+        self._failed(Reason(ErrorKind.CONNECT_TIMED_OUT))
 
 
 class SimulatedLoad:
-    """A worker's share, whose warm-up begins a second after it is ready.
+    """Load generator on simulated time, whose warm-up begins a second after it is ready.
 
-    :ivar said: everything that it said.
+    :ivar said: all lines of the worker.
     """
 
-    def __init__(self, server: FakeServer, settings: Settings, seed: int = 1, index: int = 0) -> None:
+    def __init__(self, server: FakeServer, settings: LoadSettings, seed: int = 1, index: int = 0) -> None:
         self.loop = server.loop
         self.said: list[dict[str, Any]] = []
-        self.share = Share(self.loop, cast(Address, server), settings, seed, index, self._say)
+        self.generator = LoadGenerator(self.loop, cast(Address, server), settings, seed, index, self._say)
         self.begin = 0.0
 
     def _say(self, data: dict[str, Any]) -> None:
         self.said.append(data)
         if "ready" in data:
             self.begin = self.loop.now + 1
-            self.share.begin(self.begin)
+            self.generator.begin(self.begin)
 
     def run(self) -> SimulatedLoad:
-        """Runs it until its end; returns itself."""
-        self.share.connect()
+        """Runs the load until its end; returns this object."""
+        self.generator.connect()
         self.loop.run()
         return self
 
     @property
     def seconds(self) -> list[dict[str, Any]]:
-        """What was said of each second."""
+        """Returns the worker's line for each second."""
         return [each for each in self.said if "second" in each]
 
     def total(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""A TLS peer that decides itself what goes into which segment, and sees which end came."""
+"""A TLS client that controls the contents of each segment, and tells the kinds of end apart."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 
 def clientContext(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-    """Returns a context that believes every server.
+    """Returns a context that trusts every server.
 
-    :param version: the only one that it speaks; None is any.
+    :param version: the only version that it speaks; None is any.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -23,9 +23,9 @@ def clientContext(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
 
 
 class TLSPeer:
-    """The client's side of a connection, on a connected socket, which stays the caller's.
+    """The client's side of a connection, on a connected socket. The caller closes the socket.
 
-    :ivar tls: what Python calls the connection.
+    :ivar tls: Python's object of the connection.
     :ivar isShaken: the handshake is complete, by ``proceed``.
     :ivar isEnded: the server's ``close_notify`` has come.
     """
@@ -39,12 +39,12 @@ class TLSPeer:
         self.tls = context.wrap_bio(self._incoming, self._outgoing)
 
     def shake(self) -> TLSPeer:
-        """Does the handshake; returns itself.
+        """Does the handshake; returns this object.
 
-        A socket that was reset before this is a ConnectionError, which Python's own ``wrap_socket`` may take
-        for one that is not connected yet, and leave unclosed.
+        A socket that was reset before is a ConnectionError. Python's own ``wrap_socket`` may take it for one
+        that is not connected yet, and leave it open.
 
-        :raise ssl.SSLEOFError: when the server ends the connection before.
+        :raise ssl.SSLEOFError: when the server ends the connection during the handshake.
         """
         while True:
             try:
@@ -64,7 +64,7 @@ class TLSPeer:
         return self._outgoing.read()
 
     def proceed(self) -> bytes:
-        """Receives, and returns what the handshake has to say then, if anything."""
+        """Receives, and returns the next bytes of the handshake, if there are any."""
         self._feed()
         with suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
@@ -72,22 +72,22 @@ class TLSPeer:
         return self._outgoing.read()
 
     def sealed(self, data: bytes) -> bytes:
-        """Returns the records that carry this."""
+        """Returns the records that carry the data."""
         self.tls.write(data)
         return self._outgoing.read()
 
     def end(self) -> bytes:
-        """Returns a ``close_notify``; nothing can be sealed after it."""
+        """Returns a ``close_notify``; no data can follow it."""
         with suppress(ssl.SSLError):
             self.tls.unwrap()
         return self._outgoing.read()
 
     def send(self, data: bytes) -> None:
-        """Sends this."""
+        """Sends data."""
         self.sock.sendall(self.sealed(data))
 
     def receive(self, size: int) -> bytes:
-        """Returns that many bytes, or fewer at the end of the stream."""
+        """Returns so many bytes, or fewer at the end of the stream."""
         received = bytearray()
         while len(received) < size:
             piece = self._receiveSome()
@@ -97,14 +97,14 @@ class TLSPeer:
         return bytes(received)
 
     def receiveAll(self) -> bytes:
-        """Returns what comes until ``close_notify``, or until FIN."""
+        """Returns the data until ``close_notify``, or until FIN."""
         received = bytearray()
         while piece := self._receiveSome():
             received += piece
         return bytes(received)
 
     def receiveRest(self) -> bytes:
-        """Returns what comes, in the clear, until FIN."""
+        """Returns the bytes on the wire until FIN."""
         chunks = []
         while chunk := self.sock.recv(1 << 16):
             chunks.append(chunk)

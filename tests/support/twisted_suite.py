@@ -1,10 +1,10 @@
 """Twisted's own tests of its transports, as installed, with the direct path below every listening port.
 
-Run by ``test_twisted.py`` in a process of its own, since each of these tests makes a reactor::
+``test_twisted.py`` runs them in a process of its own, since each of these tests makes a reactor::
 
     python -m twisted.trial tests.support.twisted_suite
 
-Everything that Twisted makes for its reactors in three modules runs here, less what :data:`EXEMPT` says.
+All tests run that Twisted makes for its reactors in three modules, except those in :data:`EXEMPT`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ REACTORS: tuple[str, ...] = (
     "twisted.internet.test.reactormixins.AsyncioSelectorReactor",
 )
 if not RUNS_ALL:
-    # A run before a commit does with Linux's default.
+    # A run before a commit uses only Linux's default.
     REACTORS = REACTORS[:1]
 
-# What does not apply, and why.
+# The tests that do not apply, and the reasons.
 EXEMPT = {
     "test_logPrefix": "the declared difference: no prefix by connection in the legacy log context",
     "test_resumeProducing": "asks the reactor whether it reads from a descriptor that a poller reads from",
 }
 
-# Whole classes that do not: these ask the reactor, and not the transport, to let go of a connection, and
-# then close its socket. It works with most versions and reactors, but is not how to do it here. The last one
-# has no connection, and binds a port of which it only believes that nobody has taken it meanwhile.
+# Whole classes that do not apply. These ask the reactor, not the transport, to release a connection, and then
+# close its socket. That works with most versions and reactors, but is not supported here. The last one has no
+# connection, and binds a port that another process may have taken meanwhile.
 EXEMPT_CLASSES = {
     "AdoptStreamConnectionTestsBuilder",
     "UNIXAdoptStreamConnectionTestsBuilder",
@@ -48,7 +48,7 @@ class DirectReactorMixin:
     """Builds reactors whose listening ports take the direct path."""
 
     def buildReactor(self) -> Any:
-        """Builds one as the test would, and has it put the direct path below what it opens."""
+        """Builds a reactor as the test would, with the direct path below all ports that it opens."""
         reactor = super().buildReactor()  # type: ignore[misc]
         for name in ("listenTCP", "listenUNIX", "adoptStreamPort"):
             setattr(reactor, name, self._directly(getattr(reactor, name)))
@@ -64,7 +64,7 @@ class DirectReactorMixin:
 
 
 def _exempt(base: type) -> dict[str, Any]:
-    """Returns, for a test class, methods that skip what does not apply."""
+    """Returns, for a test class, methods that skip the tests that do not apply."""
 
     def skipped(reason: str) -> Any:
         def test(self: object) -> None: ...
@@ -76,7 +76,7 @@ def _exempt(base: type) -> dict[str, Any]:
 
 
 def _classes(module: ModuleType) -> dict[str, type]:
-    """Returns the test classes for a module's builders: those that Twisted itself makes classes of."""
+    """Returns the test classes of a module's builders, as Twisted makes them."""
     classes: dict[str, type] = {}
     for name, builder in vars(module).items():
         if f"{name}_EPollReactorTests" in vars(module) and name not in EXEMPT_CLASSES:
@@ -92,7 +92,7 @@ for _module in (test_tcp, test_tls, test_unix):
 
 class NothingIsMissingTests(SynchronousTestCase):
     def test_everyReactor(self) -> None:
-        """Each reactor has the same number of test classes, and it is not none."""
+        """Each reactor has the same number of test classes, and more than none."""
         ends = [f"_{reactor.rpartition('.')[2]}Tests" for reactor in REACTORS]
         numbers = {sum(name.endswith(end) for name in globals()) for end in ends}
         self.assertEqual(len(numbers), 1)

@@ -16,7 +16,7 @@ from echo_app import EchoService  # noqa: E402
 
 
 def main() -> None:
-    """Serves until it is stopped."""
+    """Serves until the process is stopped."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--ready-file", required=True)

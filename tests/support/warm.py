@@ -1,8 +1,8 @@
-"""Starts that cost a fork: of a process that has imported what ``twistd`` does before it has a reactor.
+"""Warm starts: forks of a process that has already imported the modules of ``twistd``, without a reactor.
 
-The most of a start is Python reading Twisted and OpenSSL, the same each time: half a second of a processor.
-What is started here goes through the installed script, or the module, from its first line, in a process
-of its own. :func:`start` is for the tests; run as a script, this file is the process that forks::
+Most of a start is the import of Twisted and OpenSSL, half a second of processor time. A warm process runs the
+installed script, or the module, from its first line, in a process of its own. Tests call :func:`start`. As a
+script, this file is the process that forks::
 
     the tests --- a request, and the descriptors to be its 0, 1, 2 ---> the forking process
                                                                             | fork
@@ -10,7 +10,7 @@ of its own. :func:`start` is for the tests; run as a script, this file is the pr
                                                                             | fork
                                                                         what was started
 
-It imports nothing of the other tests: as a script it has no package.
+This file imports no other module of the tests: as a script it has no package.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from importlib.metadata import entry_points
 from tempfile import TemporaryFile
 from typing import IO
 
-# Bytes of a request at the most: a command line of the tests, and a folder.
+# The most bytes of a request: a command line of the tests, and a folder.
 _REQUEST = 65536
 
-# The descriptors of a request: input, output, errors, and the socket that tells of its end.
+# The descriptors of a request: input, output, errors, and the socket that reports the end.
 _DESCRIPTORS = 4
 
 
 class WarmProcess:
-    """A process that was started warm; the same attributes as a :class:`subprocess.Popen`, as far as they go.
+    """A warm process, with the attributes of a :class:`subprocess.Popen` that the tests use.
 
-    Like a child's, its number is not given to another process before its exit status is known here.
+    As with a child process, no other process gets its id before its exit status is known here.
 
-    :ivar stdin: a pipe to it; None where its input was given.
+    :ivar stdin: a pipe to its input; None if the caller gave the input.
     """
 
     def __init__(self, told: socket.socket, stdin: IO[bytes] | None) -> None:
@@ -58,16 +58,16 @@ class WarmProcess:
         return int(answer)
 
     def poll(self) -> int | None:
-        """Returns the exit status, negative for a signal's number; None while it runs."""
+        """Returns the exit status, negative for a signal's number; None while the process runs."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for its end; returns the exit status.
+        """Waits for the process's end; returns the exit status.
 
-        :raise subprocess.TimeoutExpired: when it still runs after `timeout` seconds.
+        :raise subprocess.TimeoutExpired: when the process still runs after `timeout` seconds.
         """
         if self.returncode is None:
             self._told.settimeout(timeout)
@@ -79,12 +79,12 @@ class WarmProcess:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal, if it still runs."""
+        """Sends the process a signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kills it, if it still runs."""
+        """Kills the process, if it still runs."""
         self.send_signal(signal.SIGKILL)
 
 
@@ -95,7 +95,7 @@ def start(
 
     :param command: this Python, ``-m`` and a module's name, or ``-P`` and a script's path; or a script's
         path; then the arguments.
-    :param stdout: a descriptor, as are `stderr` and `stdin`; without the latter it is a pipe.
+    :param stdout: a descriptor, as are `stderr` and `stdin`; without `stdin` the input is a pipe.
     """
     told, tells = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = json.dumps({"command": command, "folder": os.path.abspath(folder)}).encode()
@@ -110,10 +110,10 @@ def start(
 
 
 def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Runs a Python program in a folder, with nothing on its standard input, to its end.
+    """Runs a Python program in a folder to its end, with empty standard input.
 
-    :param timeout: seconds after which it is killed.
-    :raise subprocess.TimeoutExpired: when it was.
+    :param timeout: seconds after which the program is killed.
+    :raise subprocess.TimeoutExpired: when the program was killed.
     """
     with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
         with open(os.devnull) as null:
@@ -130,11 +130,11 @@ def run(command: tuple[str, ...], folder: str, timeout: float) -> subprocess.Com
 
 @functools.cache
 def _forking() -> socket.socket:
-    """Starts the process that forks, which ends with this one; returns the socket for requests."""
+    """Starts the forking process, which ends with this one; returns the socket for requests."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
-            # -P: what is installed is found, and not what lies beside this file.
+            # -P: imports must find the installed modules, not those beside this file.
             [sys.executable, "-P", __file__, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -150,12 +150,12 @@ def _forking() -> socket.socket:
 
 
 def _readAll() -> None:
-    """Imports what the commands import before they choose a reactor."""
+    """Imports the modules that the commands import before they choose a reactor."""
     from twisted.application.service import IServiceMaker
     from twisted.internet import posixbase  # noqa: F401
     from twisted.plugin import getPlugins
 
-    # Of the probe's, without the extra, there is what does not need it.
+    # Without the extra, only some modules of the probe can be imported.
     with suppress(ImportError):
         import echo_app.probe.load.run
     import echo_app.cli.tap
@@ -169,12 +169,12 @@ def _readAll() -> None:
     list(getPlugins(IServiceMaker))
     if "twisted.internet.reactor" in sys.modules:
         raise AssertionError("a reactor is installed: no other one can be chosen now")
-    # What is shared with those to come is not written to by their garbage collectors.
+    # The garbage collectors of forks must not write to the shared memory.
     gc.freeze()
 
 
 def _become(request: bytes, descriptors: list[int]) -> None:
-    """Makes this process what a request asks for; an exit comes through as an exception."""
+    """Turns this process into the program of a request; an exit of the program is an exception here."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -184,7 +184,7 @@ def _become(request: bytes, descriptors: list[int]) -> None:
     _, *arguments = asked["command"]
     isModule = arguments[:1] == ["-m"]
     isPython = isModule or arguments[:1] == ["-P"]
-    # In place: twist has bound the list itself, when it was imported.
+    # In place: twist has bound the list object at its import.
     sys.argv[:] = arguments[1:] if isPython else asked["command"]
     if isModule:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
@@ -193,7 +193,7 @@ def _become(request: bytes, descriptors: list[int]) -> None:
 
 
 def _begin(request: bytes, descriptors: list[int], tells: int) -> None:
-    """Forks once more: the child becomes what was asked for, and this process tells of it."""
+    """Forks once more: the child becomes the program, and this process reports its id and its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if not pid:
@@ -207,19 +207,19 @@ def _begin(request: bytes, descriptors: list[int], tells: int) -> None:
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        # A test that has ended does not want to know.
+        # The test has ended.
         with suppress(ConnectionError):
             told.send(b"%d" % status)
-            # The test closes its end when it knows the status: it sends no signals to that number any more.
+            # The test closes its end when it has the status, and then sends no more signals to that id.
             told.recv(1)
     os.waitpid(pid, 0)
     os._exit(0)
 
 
 def _main(requests: socket.socket) -> None:
-    # Interrupts, which a terminal sends to all, are for the tests and for what they started.
+    # A terminal sends interrupts to all processes; only the tests and their programs handle them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Nobody asks for the status of those that wait for the others.
+    # No process reads the status of the waiting forks.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _readAll()
     while True:

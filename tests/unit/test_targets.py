@@ -10,7 +10,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.targets import BadTarget, Target, TLSOptions, parseTarget
+from echo_app.targets import BadTarget, ClientTLS, Target, parseTarget
 
 
 class ParseTests(SynchronousTestCase):
@@ -85,7 +85,7 @@ class EndpointTests(SynchronousTestCase):
         """At one of its addresses a target keeps the name that its certificate must have."""
         target = parseTarget("tls://lb.example:8443").at("203.0.113.9")
         self.assertEqual((target.host, target.serverName), ("203.0.113.9", "lb.example"))
-        named = parseTarget("tls://lb.example:8443", TLSOptions(serverName="other.example"))
+        named = parseTarget("tls://lb.example:8443", ClientTLS(serverName="other.example"))
         self.assertEqual(named.at("203.0.113.9").serverName, "other.example")
 
     def test_badDescription(self) -> None:

@@ -13,17 +13,18 @@ from dataclasses import dataclass
 
 from echo_app.probe.checks.check import Context, lackOfDescriptors
 from echo_app.probe.checks.findings import Cost, Result, passed, warned
-from echo_app.probe.net.stream import SILENCE, CannotConnect
+from echo_app.probe.net.errors import NetworkError, Reason, timedOut
+from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together
 from echo_app.probe.results.statistics import interval, milliseconds
 
 # Connections of a burst. A listening queue of 128, long the kernel's default, has room for most.
 COUNT, QUICK_COUNT = 100, 30
 
-# How often a burst must go wrong in a row to be a finding, and what share may go wrong at random.
+# Bursts in a row that must go wrong for a finding, and the share of connections that may go wrong at random.
 ROUNDS, TOLERATED = 3, 0.01
 
-# Failures after which connecting one by one is given up: each may take its time.
+# Failures after which connecting one by one is given up: each may take a whole time-out.
 ENOUGH = 5
 
 # For comparison then: connections that come one by one, and the seconds between two.
@@ -41,26 +42,26 @@ _TCP_INFO = struct.Struct("=100xI")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What became of a connection.
+    """Result of one connection.
 
     :param seconds: until it was there; over TLS with its handshake.
     :param isRetransmitted: something was sent again until then; over TCP, a SYN.
-    :param failure: why it did not come, or that it was not answered; empty if all was well.
+    :param failure: why it did not come, or was not answered; None if all was well.
     """
 
     seconds: float
     isRetransmitted: bool = False
-    failure: str = ""
+    failure: Reason | None = None
 
     @property
     def isSilent(self) -> bool:
         """Says whether it took a whole time-out."""
-        return "no answer" in self.failure
+        return self.failure is not None and self.failure.kind.isTimeOut
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Connections that came in the same way.
+    """Rounds of connections that were made in the same manner.
 
     :param manner: how, such as ``at once``.
     :param rounds: until one was good, or all that are done were bad.
@@ -71,22 +72,22 @@ class Series:
 
     @property
     def attempts(self) -> list[Attempt]:
-        """All of them."""
+        """The attempts of all rounds."""
         return [attempt for attempts in self.rounds for attempt in attempts]
 
     @property
-    def failures(self) -> list[str]:
-        """Why some failed."""
+    def failures(self) -> list[Reason]:
+        """The reasons of those that failed."""
         return [attempt.failure for attempt in self.attempts if attempt.failure]
 
     @property
     def retransmitted(self) -> int:
-        """How many had to send again."""
+        """The number of attempts with retransmissions."""
         return sum(attempt.isRetransmitted for attempt in self.attempts)
 
     @property
     def isBad(self) -> bool:
-        """Says whether every round went wrong; silence is not asked for again."""
+        """Says whether every round went wrong. There is one round only where it took a time-out."""
         isDone = len(self.rounds) == ROUNDS or any(attempt.isSilent for attempt in self.attempts)
         return isDone and all(isSuspicious(each) for each in self.rounds)
 
@@ -113,10 +114,10 @@ def isSuspicious(attempts: Sequence[Attempt]) -> bool:
 
 
 def judge(series: Sequence[Series], calm: Series, what: str = "SYNs") -> Result:
-    """Returns what they mean.
+    """Judges series of connections.
 
-    :param calm: the connections that came one by one; without rounds where nothing was bad.
-    :param what: is retransmitted.
+    :param calm: the connections that were made one by one; without rounds where no series was bad.
+    :param what: name of the segments that are retransmitted.
     """
     details = {each.manner: each.data() for each in (*series, calm)}
     _, calmFailures = interval(len(calm.failures), len(calm.attempts))
@@ -145,7 +146,7 @@ def _describe(series: Series, what: str) -> str:
 
 
 class Burst:
-    """Many connections, all at once, and then one after the other without a pause.
+    """Makes many connections, all at once, and then one after the other without a pause.
 
     :param calmly: seconds between two connections that are not to be a burst.
     """
@@ -156,18 +157,18 @@ class Burst:
         self._calmly = calmly
 
     def reasonToSkip(self, context: Context) -> str:
-        """Is for TCP, and needs a descriptor for each connection."""
+        """Skips other targets than TCP, and a lack of descriptors: each connection needs one."""
         if context.target.kind not in ("tcp", "tls"):
             return "not over TCP"
         return lackOfDescriptors(_count(context))
 
     def cost(self, context: Context) -> Cost:
-        """Both, once: there are more only if something is wrong."""
+        """Returns the cost of one round of each series; more are made only after a fault."""
         count = 2 * _count(context)
         return Cost(count, count, count * 0.1)
 
     async def run(self, context: Context) -> Result:
-        """Connects, and counts."""
+        """Makes both series, and after a fault one of calm connections."""
         series = [
             Series("at once", await _rounds(context, _atOnce)),
             Series("in succession", await _rounds(context, _inSuccession)),
@@ -200,7 +201,7 @@ async def _atOnce(context: Context, count: int) -> list[Attempt]:
 
 
 async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[Attempt]:
-    """Connects one by one; what fails each time is not asked on, nor is what takes a time-out."""
+    """Connects one by one, until ENOUGH attempts have failed, or one has taken a time-out."""
     attempts: list[Attempt] = []
     while len(attempts) < count and sum(bool(attempt.failure) for attempt in attempts) < ENOUGH:
         attempts.append(await _attempt(context))
@@ -211,25 +212,23 @@ async def _inSuccession(context: Context, count: int, seconds: float = 0) -> lis
 
 
 async def _attempt(context: Context) -> Attempt:
-    """Connects, and has a byte sent back."""
+    """Connects, and waits for the echo of a byte."""
     start = context.reactor.seconds()
     try:
         stream = await context.connect()
-    except CannotConnect as error:
-        return Attempt(context.reactor.seconds() - start, False, str(error))
+    except NetworkError as error:
+        return Attempt(context.reactor.seconds() - start, False, error.reason)
     seconds = context.reactor.seconds() - start
     try:
         isRetransmitted = retransmitsOf(stream.sock) > 0
         stream.write(b"?")
-        failure = ""
-        if not await stream.receive(1, SILENCE):
-            failure = "no answer" if stream.end is None else f"{stream.end.value} instead of an answer"
-        return Attempt(seconds, isRetransmitted, failure)
+        isAnswered = bool(await stream.receive(1, SILENCE))
+        return Attempt(seconds, isRetransmitted, None if isAnswered else stream.end or timedOut(SILENCE))
     finally:
         await stream.close()
 
 
 def retransmitsOf(sock: socket.socket) -> int:
-    """Returns how many segments of a TCP connection were sent again so far."""
+    """Returns the number of retransmitted segments of a TCP connection so far."""
     (count,) = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
     return int(count)

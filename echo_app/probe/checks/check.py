@@ -11,17 +11,17 @@ from echo_app.probe.checks.findings import Cost, Result
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, Stream, connect
 from echo_app.targets import Target
 
-# Descriptors that this process has for other things.
+# Descriptors that this process needs for other purposes.
 RESERVE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How an examination is done.
+class CheckSettings:
+    """The settings of an examination.
 
     :param isQuick: a few seconds, and a few MiB at the most.
     :param isThorough: longer waits, and more tries.
-    :param idle: seconds up to which idle connections are watched; 0 is not at all.
+    :param idle: seconds up to which idle connections are watched; 0 is no idle check.
     """
 
     isQuick: bool = False
@@ -31,55 +31,52 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a check is given.
+    """The context of a check: reactor, target, settings, and random numbers.
 
     :param reactor: an ``IReactorTime``, ``IReactorFDSet`` and ``IReactorUDP``.
     :param target: at one address, where it has any.
-    :param random: the only source of chance, so that a run can be repeated.
+    :param random: the only source of random numbers, so that a run can be repeated.
     """
 
     reactor: Any
     target: Target
-    settings: Settings = field(default_factory=Settings)
+    settings: CheckSettings = field(default_factory=CheckSettings)
     random: Random = field(default_factory=Random)
 
     def at(self, address: str) -> Context:
-        """Returns the same at one of the target's addresses, an IP literal."""
+        """Returns the context with the target at one of its addresses, an IP literal."""
         return replace(self, target=self.target.at(address))
 
     async def connect(self, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None) -> Stream:
-        """Connects to the target; closing the stream is the check's business.
+        """Connects to the target. The check must close the stream.
 
-        :raise CannotConnect: when there is no connection. A check lets it pass: whoever runs it says so.
+        :raise NetworkError: when there is no connection. The examination reports it.
         """
         return await connect(self.reactor, self.target, timeout, bindAddress)
 
 
 class Check(Protocol):
-    """One question to a path.
+    """Interface of a check of a path.
 
     :ivar name: one word, such as ``half-close``.
     """
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name."""
 
     def reasonToSkip(self, context: Context) -> str:
-        """Returns why it does not apply to this target or these settings; empty: it does."""
+        """Returns the reason for which the check does not apply to the context; empty if it does."""
 
     def cost(self, context: Context) -> Cost:
-        """Returns the most that it spends. ``seconds`` also bounds it: it is ended at a multiple of them."""
+        """Returns the maximum cost. The check is ended at a multiple of its ``seconds``."""
 
     async def run(self, context: Context) -> Result:
-        """Asks.
-
-        Cancelling it frees whatever it has opened.
-        """
+        """Runs the check. Cancelling it closes everything that it has opened."""
 
 
 def lackOfDescriptors(count: int) -> str:
-    """Returns why that many sockets can't be open at the same time; empty: they can."""
+    """Returns the reason for which so many sockets can't be open together; empty if they can."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     isEnough = limit == resource.RLIM_INFINITY or limit >= count + RESERVE
     return "" if isEnough else f"{count} sockets, but {limit} descriptors (ulimit -n)"

@@ -19,22 +19,23 @@ from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.reach import Connect, Resolve
 from echo_app.probe.checks.smallwrites import SmallWrites
 from echo_app.probe.checks.udp import UDP
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.waits import NothingCame, within
 
-# Every check, in the order in which it is run; the cheap ones and those that end the others come first.
+# All checks, in the order in which they run: those that cost little, and those whose failure ends the others,
+# first.
 CHECKS: tuple[Check, ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
     *(Identity(), HalfClose(), LateReader(), SmallWrites()),
     *(Burst(), Idle(), UDP()),
 )
 
-# A check is ended when it takes this many times what it says that it takes, and these seconds.
+# A check is ended after EXCESS times the seconds of its cost, and GRACE seconds more.
 EXCESS, GRACE = 5.0, 30.0
 
 
 def costOf(context: Context, checks: Sequence[Check]) -> Cost:
-    """Returns the most that the checks spend."""
+    """Returns the maximum cost of the checks."""
     asked = (check.cost(context) for check in checks if not check.reasonToSkip(context))
     return sum(asked, start=Cost())
 
@@ -42,11 +43,11 @@ def costOf(context: Context, checks: Sequence[Check]) -> Cost:
 async def examine(
     context: Context, checks: Sequence[Check], report: Callable[[Result], None]
 ) -> list[Result]:
-    """Runs the checks; returns what they found.
+    """Runs the checks; returns their results.
 
-    The address that ``resolve`` found is the other checks', so that all of them look at one path.
+    All checks use the address that ``resolve`` found, so that all examine one path.
 
-    :param report: is called with each result as it comes.
+    :param report: called with each result, as soon as it is there.
     """
     results: list[Result] = []
     for check in checks:
@@ -70,7 +71,7 @@ async def _run(check: Check, context: Context) -> Result:
     limit = check.cost(context).seconds * EXCESS + GRACE
     try:
         return await within(context.reactor, limit, Deferred.fromCoroutine(check.run(context)))
-    except CannotConnect as error:
+    except NetworkError as error:
         return failed(check.name, f"no connection: {error}", "Some connections are not made.")
     except NothingCame:
         return warned(
@@ -79,9 +80,9 @@ async def _run(check: Check, context: Context) -> Result:
 
 
 def againstBaseline(result: Result, baseline: Mapping[str, Result]) -> Result:
-    """Returns a result that the path answers for: what fails on the direct route too is not its doing.
+    """Returns a result, as skipped where the same check failed on the direct route, too.
 
-    :param baseline: what was found on the direct route, by name.
+    :param baseline: the results of the direct route, by name.
     """
     direct = baseline.get(result.name)
     isFinding = result.status in (Status.WARN, Status.FAIL)

@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Status(Enum):
-    """How a check came out; the text is what is printed."""
+    """Status of a check's result; the text is printed."""
 
     PASS = "pass"
     WARN = "warn"
@@ -18,13 +18,13 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check has to say.
+    """Result of a check.
 
-    :param name: the check's.
-    :param seen: what was seen, in a few words; what a peer chose in it is escaped.
-    :param meaning: one plain sentence about what it means for an application; empty where there is none.
+    :param name: of the check.
+    :param seen: the observation, in a few words; bytes that a peer chose are escaped.
+    :param meaning: one plain sentence about the effect on an application; empty where there is none.
     :param details: the same as data, for ``--json``: numbers, texts, lists and mappings of them.
-    :param isFinal: no other check can say anything after this.
+    :param isFinal: no other check is useful after this result.
     """
 
     name: str
@@ -41,23 +41,23 @@ def passed(name: str, seen: str, **details: object) -> Result:
 
 
 def warned(name: str, seen: str, meaning: str, **details: object) -> Result:
-    """Returns what an application should know of."""
+    """Returns a result that an application should know of."""
     return Result(name, Status.WARN, seen, meaning, details)
 
 
 def failed(name: str, seen: str, meaning: str, isFinal: bool = False, **details: object) -> Result:
-    """Returns what breaks applications."""
+    """Returns a result that breaks applications."""
     return Result(name, Status.FAIL, seen, meaning, details, isFinal)
 
 
 def skipped(name: str, reason: str, **details: object) -> Result:
-    """Returns the result of a check that says nothing about the path."""
+    """Returns the result of a check that was not run, or was inconclusive."""
     return Result(name, Status.SKIP, reason, "", details)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The most that something spends.
+    """Maximum cost of a check or an examination.
 
     :param bytes: payload sent; as many come back.
     :param connections: or sources of datagrams.

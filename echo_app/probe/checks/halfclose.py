@@ -7,58 +7,58 @@ from dataclasses import dataclass
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, Status, passed
+from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
-from echo_app.probe.net.wire import End
-from echo_app.probe.results.difference import Difference, firstDifference
+from echo_app.probe.results.difference import StreamDifference, firstDifference
 
-# It is a race in many servers, so that once is not enough. Every other try is of the larger size.
+# Tries: in many servers the fault is a race, so that one try is not enough. Every other try has the larger
+# size.
 TRIES, THOROUGH_TRIES = 20, 200
 
-# One segment, which FIN is in; and more than a server has read when FIN is sent.
+# Bytes of a try: one segment, with the FIN in it; and more than a server has read when FIN is sent.
 SMALL, LARGE = 1 << 10, 1 << 18
 
-# Silent tries after which there are no more: each takes as long as the silence does.
+# Tries without an end after which there are no more: each takes a whole time-out.
 ENOUGH = 2
 
-# Seconds after which no more tries are begun, but one of each size: on a slow path.
+# Seconds after which no more tries begin, on a slow path; one of each size is always made.
 BUDGET = 15.0
 
-ORDERLY = (End.FIN, End.CLOSE_NOTIFY, End.TRUNCATED)
+ORDERLY = (ErrorKind.FIN, ErrorKind.CLOSE_NOTIFY, ErrorKind.TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What came back.
+    """Result of one try: the bytes that came back, and the end of the stream.
 
-    :param end: how the peer's side ended; None: it did not, in time.
-    :param found: where what came is not what was sent.
+    :param end: of the peer's side; None if it did not end in time.
+    :param found: the first difference to the sent bytes; None if there is none.
     """
 
     sent: int
     came: int
-    end: End | None
-    found: Difference | None = None
+    end: Reason | None
+    found: StreamDifference | None = None
 
     @property
     def kind(self) -> str:
-        """Returns what is wrong; empty: nothing."""
+        """The kind of fault; empty if there is none."""
         if self.found is not None:
             return "other bytes"
         isWhole = self.came == self.sent
         if self.end is None:
             return "no end" if isWhole else "silence"
-        if self.end in ORDERLY:
+        if self.end.kind in ORDERLY:
             return "" if isWhole else "truncation" if self.came else "immediate close"
         return "reset"
 
     def __str__(self) -> str:
-        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
         what = str(self.found or f"{self.came} of {self.sent} B back")
-        return f"{what}, then {then}"
+        return f"{what}, then {self.end or timedOut(SILENCE)}"
 
 
 _MEANINGS = {
-    "other bytes": "What comes back after a half-close is not what was sent.",
+    "other bytes": "The bytes that come back after a half-close are not those that were sent.",
     "no end": "Clients that read to the end wait for ever.",
     "silence": "Clients that shut down before reading wait for ever.",
     "truncation": "Clients that shut down before reading lose part of their answer, and are not told.",
@@ -73,16 +73,16 @@ class HalfClose:
     name = "half-close"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams have no end."""
+        """Skips UDP: datagrams have no end."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """A few round trips each."""
+        """Returns the cost: a few round trips a try."""
         tries = triesOf(context)
         return Cost(tries // 2 * (SMALL + LARGE), tries, tries * 0.5)
 
     async def run(self, context: Context) -> Result:
-        """One connection after the other, so that no cap on connections is in the way."""
+        """Makes the tries one after the other, so that a cap on connections does not matter."""
         tries: list[Try] = []
         deadline = context.reactor.seconds() + BUDGET * (triesOf(context) / TRIES)
         while len(tries) < triesOf(context) and sum(each.end is None for each in tries) < ENOUGH:
@@ -103,12 +103,12 @@ class HalfClose:
 
 
 def triesOf(context: Context) -> int:
-    """Returns how many tries there are."""
+    """Returns the number of tries."""
     return THOROUGH_TRIES if context.settings.isThorough else TRIES
 
 
 def judge(tries: list[Try], isTLS: bool = False) -> Result:
-    """Judges the tries. Over TLS, where few clients go on to read, a finding is a warning."""
+    """Judges the tries. Over TLS, where few clients read on, a fault is a warning."""
     wrong = [each for each in tries if each.kind]
     if not wrong:
         return passed(HalfClose.name, f"{len(tries)} of {len(tries)} whole, then the end")

@@ -12,15 +12,15 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, warned
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.probe.net.wire import End
 from echo_app.targets import isLiteral
 from echo_app.text import quoted
 
 # A certificate that ends sooner should have been replaced: automatic renewal begins 30 days before.
 SOON = timedelta(days=14)
 
-# Connections whose ends are looked at, and the bytes that come back before.
+# Connections whose ends are observed, and the bytes that each sends before.
 ENDS, SIZE = 3, 1024
 
 # What a finding means.
@@ -31,7 +31,7 @@ AMBIGUOUS = "Clients can't tell the end of an answer from a cut (RFC 8446, 6.1).
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What was agreed on in a handshake.
+    """The parameters that a handshake agreed on.
 
     :param protocol: by ALPN (RFC 7301); None is none.
     :param certificate: the server's, in DER form.
@@ -44,7 +44,7 @@ class Agreement:
 
     @classmethod
     def of(cls, stream: Stream) -> Agreement:
-        """Returns what a connection's handshake came to."""
+        """Returns the agreement of a connection's handshake."""
         tls = stream.tls
         assert tls is not None, "not TLS"
         cipher = tls.cipher()
@@ -56,11 +56,11 @@ class Agreement:
         )
 
 
-def judge(agreement: Agreement, name: str, ends: Sequence[End | None], now: datetime) -> Result:
+def judge(agreement: Agreement, name: str, ends: Sequence[Reason | None], now: datetime) -> Result:
     """Returns what that means.
 
-    :param name: whom the certificate must name.
-    :param ends: how connections ended that had nothing more to say.
+    :param name: the name that the certificate must have.
+    :param ends: of connections that were idle before their end.
     """
     try:
         certificate = x509.load_der_x509_certificate(agreement.certificate)
@@ -79,7 +79,7 @@ def judge(agreement: Agreement, name: str, ends: Sequence[End | None], now: date
         "from": certificate.not_valid_before_utc.isoformat(),
         "until": until.isoformat(),
         "names": names,
-        "ends": [end and end.value for end in ends],
+        "ends": [end and str(end) for end in ends],
     }
     for problem, meaning in (certificateProblem(certificate, name, now), endProblem(ends)):
         if problem:
@@ -88,7 +88,7 @@ def judge(agreement: Agreement, name: str, ends: Sequence[End | None], now: date
 
 
 def certificateProblem(certificate: x509.Certificate, name: str, now: datetime) -> tuple[str, str]:
-    """Returns what is wrong with a certificate, and what it means; empty texts if nothing is."""
+    """Returns the fault of a certificate, and its meaning; empty texts if there is none."""
     until = certificate.not_valid_after_utc
     if now < certificate.not_valid_before_utc:
         return f"the certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}", DISTRUST
@@ -98,24 +98,24 @@ def certificateProblem(certificate: x509.Certificate, name: str, now: datetime) 
         verify = verify_certificate_ip_address if isLiteral(name) else verify_certificate_hostname
         verify(certificate, name)
     except (VerificationError, CertificateError, ValueError):
-        names = ", ".join(quoted(each.encode()) for each in namesOf(certificate)) or "nobody"
+        names = ", ".join(quoted(each.encode()) for each in namesOf(certificate)) or "no host"
         return f"the certificate names {names}, not {name}", DISTRUST
     if until - now < SOON:
         return f"the certificate ends in {(until - now).days} days", EXPIRING
     return "", ""
 
 
-def endProblem(ends: Sequence[End | None]) -> tuple[str, str]:
+def endProblem(ends: Sequence[Reason | None]) -> tuple[str, str]:
     """Returns what is wrong with the ends of connections, and what it means; empty texts if nothing is.
 
-    A FIN without ``close_notify`` is somebody's deliberate doing, once is enough; a reset, or no end at all,
-    may be an accident, unless it is so every time.
+    One FIN without ``close_notify`` is enough, as only software makes it. A reset, or no end, may be an
+    accident, unless every connection has it.
     """
-    if End.TRUNCATED in ends:
-        return "FIN without close_notify", AMBIGUOUS
-    if ends and End.CLOSE_NOTIFY not in ends:
-        last = ends[-1]
-        return f"no close_notify, but {last.value if last is not None else 'no end'}", AMBIGUOUS
+    seen = {end.kind if end else ErrorKind.NO_END: end for end in ends}
+    if ErrorKind.TRUNCATED in seen:
+        return str(ErrorKind.TRUNCATED), AMBIGUOUS
+    if ends and ErrorKind.CLOSE_NOTIFY not in seen:
+        return f"no close_notify, but {ends[-1] or ErrorKind.NO_END}", AMBIGUOUS
     return "", ""
 
 
@@ -130,20 +130,20 @@ def namesOf(certificate: x509.Certificate) -> list[str]:
 
 
 class TLS:
-    """A few connections that say something, hear it, and end."""
+    """Makes a few connections, each with one echo and an end."""
 
     name = "tls"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Is for TLS."""
+        """Skips targets without TLS."""
         return "" if context.target.kind == "tls" else "not asked for"
 
     def cost(self, context: Context) -> Cost:
-        """Little."""
+        """Returns the cost of a few connections."""
         return Cost(ENDS * SIZE, ENDS, 1)
 
     async def run(self, context: Context) -> Result:
-        """Connects, and looks."""
+        """Makes the connections, and judges the last agreement and all ends."""
         ends = []
         for _ in range(ENDS):
             stream = await context.connect()
@@ -151,7 +151,7 @@ class TLS:
                 agreement = Agreement.of(stream)
                 data = context.random.randbytes(SIZE)
                 stream.write(data)
-                # What is no echo may have more to say, and then its end is not to be asked for.
+                # A service that is no echo may send more, and then its end says nothing.
                 if await stream.receive(SIZE, SILENCE) == data:
                     stream.halfClose()
                     await stream.receiveAll(SILENCE)

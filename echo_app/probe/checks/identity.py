@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed
+from echo_app.probe.net.errors import Reason, timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.probe.net.wire import CHUNK, End
-from echo_app.probe.results.difference import Difference, firstDifference
+from echo_app.probe.net.wire import CHUNK
+from echo_app.probe.results.difference import StreamDifference, firstDifference
 from echo_app.text import binarySize, quoted
 
 # Powers of two, and the edges of segments (of 536, 1448 and 1460 bytes), pages, buffers and TLS records.
@@ -16,38 +17,38 @@ POWERS = tuple(1 << power for power in range(25))
 EDGES = (3, 535, 537, 1447, 1449, 1459, 1461, 4095, 4097, 8191, 8193, 16383, 16385, 65535, 65537, 100_000)
 SIZES = tuple(sorted(POWERS + EDGES))
 
-# The largest of a quick examination; the largest that is awaited alone; all up to it are pipelined.
+# Bytes of the largest size of a quick examination, and of the largest that is sent alone and pipelined.
 QUICK, ALONE = 1 << 20, 1 << 16
 
-# Seconds after which a larger size is not begun, and as many that the next one may still take.
+# Seconds after which no larger size begins; the one that has begun may take as many.
 BUDGET = 15.0
 
-# Bytes around a difference in which what belongs there is looked for.
+# Bytes around a difference in which the bytes that belong there are searched.
 _AROUND = 1 << 20
 
-# Seconds in which what comes beside the answers must have come; a longer wait would cost more than it finds.
+# Seconds in which surplus bytes must come: a longer wait would cost more than it finds.
 _AFTER = 0.2
 
-# Seconds that the clock can tell, at the most.
+# Seconds of the clock's resolution, at the least.
 _TICK = 1e-6
 
-# What is sent after every byte value, so that services which await a line, or a web browser, answer too.
+# Sent after all byte values: services that wait for a line, or for a request of HTTP, answer then, too.
 _LINES = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What came is too short.
+    """Fewer bytes came back than were sent.
 
-    :param end: how the stream ended; None: it fell silent.
+    :param end: of the stream; None if it is open, and silent.
     """
 
     came: int
     sent: int
-    end: End | None
+    end: Reason | None
 
     def __str__(self) -> str:
-        then = f"nothing for {SILENCE:g} s" if self.end is None else self.end.value
+        then = self.end or timedOut(SILENCE)
         return f"{self.came or 'nothing'} of {self.sent} B came back, then {then}"
 
 
@@ -57,16 +58,16 @@ class Identity:
     name = "identity"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams have a check of their own."""
+        """Skips UDP, which has its own check."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """All the sizes; the small ones twice."""
+        """Returns the cost of all sizes; the small ones are sent twice."""
         sizes = sizesFor(context)
         return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), 2, 2 * BUDGET)
 
     async def run(self, context: Context) -> Result:
-        """Stops at the first difference. A single connection is not taken for all of them."""
+        """Sends all sizes, up to the first difference; repeats a final failure on a second connection."""
         result = await self._once(context)
         if not result.isFinal:
             return result
@@ -85,7 +86,7 @@ class Identity:
 
 
 class _Exchange:
-    """One connection's worth of pieces.
+    """Sends and compares the pieces of one connection.
 
     :ivar sent: bytes that have come back.
     """
@@ -96,10 +97,10 @@ class _Exchange:
         self.sent = 0
 
     async def run(self) -> Result:
-        """Small pieces one by one, all of them in a row, and then the larger ones while there is time."""
+        """Sends small pieces one by one, all of them pipelined, and larger ones while there is time."""
         sizes = sizesFor(self._context)
         small = [each for each in sizes if each <= ALONE]
-        # In no order that somebody else sends: a character generator's is that of the values.
+        # In random order: a character generator sends the values in theirs.
         every = bytes(self._context.random.sample(range(256), 256))
         if found := await self._exchange([every + _LINES]):
             return judge(found, self.sent)
@@ -116,14 +117,14 @@ class _Exchange:
             rate = sum(batch) / max(clock.seconds() - start, _TICK)
             done = sizes.index(batch[-1]) + 1
         if extra := await self._stream.read(_AFTER):
-            return judge(Difference("inserted", 0, len(extra), extra), self.sent)
+            return judge(StreamDifference("inserted", 0, len(extra), extra), self.sent)
         slow = f"; {len(sizes) - done} larger ones would take too long here" if done < len(sizes) else ""
         seen = (
             f"{done} sizes, 1 B to {binarySize(sizes[done - 1])}, the last at {binarySize(int(rate))}/s{slow}"
         )
         return passed(Identity.name, seen, sizes=sizes[:done], bytes=self.sent, rate=rate)
 
-    async def _exchange(self, pieces: list[bytes]) -> Difference | Shortfall | None:
+    async def _exchange(self, pieces: list[bytes]) -> StreamDifference | Shortfall | None:
         for piece in pieces:
             self._stream.write(piece)
         whole = b"".join(pieces)
@@ -138,14 +139,17 @@ def sizesFor(context: Context) -> list[int]:
     return [size for size in SIZES if size <= QUICK or not context.settings.isQuick]
 
 
-async def returned(stream: Stream, sent: bytes, silence: float = SILENCE) -> Difference | Shortfall | None:
+async def returned(
+    stream: Stream, sent: bytes, timeout: float = SILENCE
+) -> StreamDifference | Shortfall | None:
     """Reads as many bytes as were sent, and compares them as they come.
 
+    :param timeout: seconds without a byte.
     :return: the first difference; its offset counts from the beginning of `sent`.
     """
     position = 0
     while position < len(sent):
-        chunk = await stream.read(silence, min(CHUNK, len(sent) - position))
+        chunk = await stream.read(timeout, min(CHUNK, len(sent) - position))
         if not chunk:
             return Shortfall(position, len(sent), stream.end)
         if not sent.startswith(chunk, position):
@@ -155,16 +159,16 @@ async def returned(stream: Stream, sent: bytes, silence: float = SILENCE) -> Dif
     return None
 
 
-def _around(sent: bytes, position: int, came: bytes) -> Difference | None:
+def _around(sent: bytes, position: int, came: bytes) -> StreamDifference | None:
     begin = max(0, position - _AROUND)
     found = firstDifference(sent[begin : position + _AROUND], sent[begin:position] + came)
     return found and replace(found, offset=begin + found.offset)
 
 
-def judge(found: Difference | Shortfall, before: int) -> Result:
-    """Says what was found.
+def judge(found: StreamDifference | Shortfall, before: int) -> Result:
+    """Judges a fault.
 
-    :param before: bytes that had come back before.
+    :param before: bytes that had come back before it.
     """
     found = fromStart(found, before)
     if isinstance(found, Shortfall):
@@ -180,14 +184,14 @@ def judge(found: Difference | Shortfall, before: int) -> Result:
 
 def _judgeShortfall(found: Shortfall) -> Result:
     meaning = "Part of what is sent never arrives." if found.came else "Nothing here sends back what it gets."
-    details = {"came": found.came, "sent": found.sent, "end": found.end and found.end.name}
+    details = {"came": found.came, "sent": found.sent, "end": found.end and str(found.end)}
     return failed(Identity.name, str(found), meaning, isFinal=not found.came, **details)
 
 
-def fromStart(found: Difference | Shortfall, before: int) -> Difference | Shortfall:
-    """Returns the same, counted from the connection's first byte.
+def fromStart(found: StreamDifference | Shortfall, before: int) -> StreamDifference | Shortfall:
+    """Returns a fault, with its offset from the connection's first byte.
 
-    :param before: bytes that had come back before.
+    :param before: bytes that had come back before it.
     """
     if isinstance(found, Shortfall):
         return replace(found, came=before + found.came, sent=before + found.sent)

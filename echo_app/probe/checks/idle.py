@@ -1,8 +1,8 @@
 """Check ``idle``: the age at which an idle connection is dropped, and whether its client is told.
 
-A connection is spoken to once, at its own age: one that is spoken to at several ages is not idle. So a ladder
-of connections is opened together, one for each age. Where the older ones turn out to be gone, a second
-ladder between the last age that was alive and the first that was gone says when, and that it was no accident.
+Each connection sends once, at its own age: one that sends at several ages is not idle. So a ladder of
+connections is opened together, one for each age. Where the older ones are dropped, a second ladder between
+the greatest age that was alive and the least that was not narrows the age, and confirms it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from itertools import pairwise
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped, warned
+from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import together
-from echo_app.probe.net.wire import End
 
 # Ages of the ladder, in seconds: around what is usual in firewalls, load balancers and NATs (30, 60, 120, 240
 # and 300 s, 350 s in a large cloud, 400, 600 s), up to a quarter of an hour.
@@ -26,20 +26,20 @@ AGES = (5, 10, 30, 60, 120, 240, 300, 350, 400, 600, 900)
 # How far the ages of the second ladder are apart, as a factor.
 STEP = 1.1
 
-# How far from each other two drops may be seen that one timer made: a share of their age, and seconds, as
-# drops come late on a busy machine and some timers look round but once a second.
+# The tolerated difference between two drops by one timer: a share of their age, and seconds, as drops are
+# seen late on a busy machine, and some timers run once a second.
 SHARE, SLACK = 0.1, 1.5
 
-# Bytes that a connection is spoken to with; nobody sends them back by accident.
+# Bytes that a connection sends: only an echo returns them.
 GREETING = 16
 
 
 class Fate(Enum):
-    """What became of an idle connection; the text is what is printed."""
+    """State of a connection after its idle time; the text is printed."""
 
     ALIVE = "alive"
     ENDED = "closed (FIN)"
-    RESET = "reset (RST)"
+    RESET = "reset"
     FORGOTTEN = "reset when spoken to"
     REFUSED = "closed when spoken to"
     SILENT = "silently gone"
@@ -47,7 +47,7 @@ class Fate(Enum):
     CHATTY = "the service speaks by itself"
 
 
-# Those of which the age is known, and those that say nothing about idle connections.
+# Fates with a known age, and fates that say nothing about idle connections.
 TOLD = frozenset({Fate.ENDED, Fate.RESET})
 UNFIT = frozenset({Fate.MUTE, Fate.CHATTY})
 
@@ -61,7 +61,7 @@ MEANINGS = {
     Fate.RESET: TOLD_MEANING,
     Fate.FORGOTTEN: UNTOLD_MEANING,
     Fate.REFUSED: UNTOLD_MEANING,
-    Fate.SILENT: "Send keepalives more often than every {safe:.3g} s: nobody tells, and requests hang.",
+    Fate.SILENT: "Send keepalives more often than every {safe:.3g} s: the end is silent, and requests hang.",
 }
 STRAY = "Connections are lost, but not for being idle."
 
@@ -70,7 +70,7 @@ STRAY = "Connections are lost, but not for being idle."
 class Rung:
     """A connection of the ladder.
 
-    :param age: seconds after which it was to be spoken to.
+    :param age: seconds after which the connection was to send.
     :param at: seconds after which its fate was seen: less than its age where it was dropped before.
     """
 
@@ -80,17 +80,17 @@ class Rung:
 
     @property
     def isAlive(self) -> bool:
-        """Says whether it answered."""
+        """Says whether the connection was answered."""
         return self.fate is Fate.ALIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """Between which ages connections are dropped.
+    """The ages between which connections are dropped.
 
     :param alive: the greatest age at which one was alive; 0 is none.
-    :param gone: the least age from which on all were gone.
-    :param fate: how the youngest one went.
+    :param gone: the least age from which on all were dropped.
+    :param fate: of the youngest one that was dropped.
     """
 
     alive: float
@@ -99,10 +99,9 @@ class Bracket:
 
 
 def bracket(rungs: Iterable[Rung]) -> Bracket | None:
-    """Returns between which ages connections are dropped; None where the oldest one is alive.
+    """Returns the ages between which connections are dropped; None where the oldest one is alive.
 
-    A connection that tells of its end tells its age then. The end of one that was spoken to at about
-    that age was under way.
+    A FIN or a reset tells the age. A connection that sent at about that age may have had its end under way.
     """
     ordered = sorted(rungs, key=lambda rung: rung.age)
     alive = max((rung.age for rung in ordered if rung.isAlive), default=0.0)
@@ -117,14 +116,14 @@ def bracket(rungs: Iterable[Rung]) -> Bracket | None:
 
 
 def _ageOf(rung: Rung) -> float:
-    """Returns the age at which a connection was seen to be gone."""
+    """Returns the age at which a connection was seen to be dropped."""
     return min(rung.age, rung.at)
 
 
 def inner(found: Bracket) -> list[float]:
-    """Returns the ages of the second ladder: up to where connections were gone, a tenth apart."""
+    """Returns the ages of the second ladder: up to the least age that was dropped, a tenth apart."""
     if found.fate in TOLD:
-        # It is known when: one that is to be alive just before, and one that is not to be later on.
+        # The age is known: one connection should be alive just before it, and one dropped after it.
         return [found.gone * (1 - SHARE), found.gone * (1 + SHARE) + SLACK]
     below = found.alive or found.gone / 10
     count = max(1, math.ceil(math.log(found.gone / below) / math.log(STEP)))
@@ -133,7 +132,7 @@ def inner(found: Bracket) -> list[float]:
 
 
 def judge(first: Sequence[Rung], second: Sequence[Rung] = ()) -> Result:
-    """Returns what two ladders mean.
+    """Judges two ladders.
 
     :param second: empty where the first one was alive to its end.
     """
@@ -157,7 +156,7 @@ def judge(first: Sequence[Rung], second: Sequence[Rung] = ()) -> Result:
 
 
 def _judgeAlive(rungs: Sequence[Rung], details: dict[str, object]) -> Result:
-    """Returns what a ladder means whose oldest connection is alive."""
+    """Judges a ladder whose oldest connection is alive."""
     oldest = max(rung.age for rung in rungs)
     strays = [rung for rung in rungs if not rung.isAlive]
     if not strays:
@@ -171,71 +170,72 @@ def _slack(age: float) -> float:
 
 
 class Idle:
-    """A ladder of connections, each left alone and then spoken to once, at its own age.
+    """Opens a ladder of connections; each is idle and then sends once, at its own age.
 
     :param ages: seconds.
-    :param silence: seconds without an answer after which a connection is called silent.
+    :param timeout: seconds without an answer after which a connection is called silent.
     """
 
     name = "idle"
 
-    def __init__(self, ages: Sequence[float] = AGES, silence: float = SILENCE) -> None:
+    def __init__(self, ages: Sequence[float] = AGES, timeout: float = SILENCE) -> None:
         self._ages = ages
-        self._silence = silence
+        self._timeout = timeout
 
     def reasonToSkip(self, context: Context) -> str:
-        """Is for streams, and takes as long as it is told."""
+        """Skips UDP, and examinations without ``--idle``."""
         if not context.target.isStream:
             return "no stream"
         return "" if context.settings.idle else "not asked for"
 
     def cost(self, context: Context) -> Cost:
-        """The seconds of one ladder, as there is a second one only if something is wrong."""
+        """Returns the cost of one ladder: a second one is opened only after a fault."""
         ladder = self._ladder(context)
         steps = [Bracket(alive, gone, Fate.SILENT) for alive, gone in pairwise([0, *ladder])]
         connections = len(ladder) + max(len(inner(each)) for each in steps)
         return Cost(2 * GREETING * connections, connections, ladder[-1])
 
     async def run(self, context: Context) -> Result:
-        """Climbs."""
-        first = await climb(context, self._ladder(context), self._silence)
+        """Opens the first ladder, and after a fault the second one."""
+        first = await climb(context, self._ladder(context), self._timeout)
         found = bracket(first)
         if found is None or found.fate in UNFIT:
             return judge(first)
-        return judge(first, await climb(context, inner(found), self._silence))
+        return judge(first, await climb(context, inner(found), self._timeout))
 
     def _ladder(self, context: Context) -> list[float]:
         most = context.settings.idle
         return [age for age in self._ages if age < most] + [most]
 
 
-async def climb(context: Context, ages: Sequence[float], silence: float) -> list[Rung]:
-    """Opens connections together, and speaks to each once, at its age; returns what became of them."""
-    return await together(_rung(context, age, silence) for age in ages)
+async def climb(context: Context, ages: Sequence[float], timeout: float) -> list[Rung]:
+    """Opens connections together; each sends once, at its age. Returns their fates."""
+    return await together(_rung(context, age, timeout) for age in ages)
 
 
-async def _rung(context: Context, age: float, silence: float) -> Rung:
-    """Opens a connection, leaves it alone until it has this age, and then speaks to it."""
+async def _rung(context: Context, age: float, timeout: float) -> Rung:
+    """Opens a connection that is idle until it has this age, and then sends."""
     stream = await context.connect()
     try:
-        # An answer may be read long after it came, and an age that is given is never too low.
+        # From before the first answer, which may be read late: an age is never too low.
         start = context.reactor.seconds()
-        if not await _isAnswered(context, stream, silence):
+        if not await _isAnswered(context, stream, timeout):
             return Rung(age, Fate.MUTE, 0)
-        chatter = await stream.read(silence=age)
+        chatter = await stream.read(timeout=age)
         at = context.reactor.seconds() - start
         if chatter:
             return Rung(age, Fate.CHATTY, at)
         if stream.end is not None:
-            return Rung(age, Fate.RESET if stream.end is End.RST else Fate.ENDED, at)
-        if await _isAnswered(context, stream, silence):
+            return Rung(age, Fate.RESET if stream.end.kind is ErrorKind.RESET else Fate.ENDED, at)
+        if await _isAnswered(context, stream, timeout):
             return Rung(age, Fate.ALIVE, at)
-        ends = {None: Fate.SILENT, End.RST: Fate.FORGOTTEN}
-        return Rung(age, ends.get(stream.end, Fate.REFUSED), at)
+        if stream.end is None:
+            return Rung(age, Fate.SILENT, at)
+        return Rung(age, Fate.FORGOTTEN if stream.end.kind is ErrorKind.RESET else Fate.REFUSED, at)
     finally:
         await stream.abort()
 
 
-async def _isAnswered(context: Context, stream: Stream, silence: float) -> bool:
+async def _isAnswered(context: Context, stream: Stream, timeout: float) -> bool:
     stream.write(context.random.randbytes(GREETING))
-    return bool(await stream.receive(GREETING, silence))
+    return bool(await stream.receive(GREETING, timeout))

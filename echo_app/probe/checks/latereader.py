@@ -9,39 +9,41 @@ from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
+from echo_app.probe.net.errors import timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import pause
-from echo_app.probe.results.difference import Difference
+from echo_app.probe.results.difference import StreamDifference
 from echo_app.text import binarySize
 
-# Somebody who swallows more than this has no bound that an application could meet.
+# Bytes: a path that stores more than this has no bound that an application could meet.
 LIMIT = 64 << 20
 
-# Bytes that are written at a time: as little as one wait is worth.
+# Bytes of one write: as few as one wait is worth.
 PIECE = 1 << 18
 
-# Seconds in which the kernel takes nothing, which is push-back; and of an examination that is quick.
+# Seconds in which the kernel takes no byte: then there is back-pressure. The second one is of a quick
+# examination.
 STALL, QUICK_STALL = 2.0, 0.5
 
 # Seconds that the reader is late after that: longer than time-outs of a few seconds, which cut it off; and,
 # of a thorough examination, longer than the minute that is the default of many proxies.
 LATE, QUICK_LATE, THOROUGH_LATE = 6.0, 0.5, 65.0
 
-# Seconds that filling may take: a slow path is not filled, but read from where it is then.
+# Seconds in which the path is filled: a slower path is read before it is full.
 FILLING = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """How much a path swallowed before anybody read.
+    """The bytes that a path stored before the first read.
 
     :param swallowed: bytes that our kernel took.
-    :param sending: of these, those that it has still to send, or that no other kernel has acknowledged.
-    :param receiving: of these, those that are back in our kernel, unread.
-    :param isPushedBack: it took no more.
+    :param sending: bytes of these that our kernel has not sent, or that are not acknowledged.
+    :param receiving: bytes of these that are back in our kernel, unread.
+    :param isPushedBack: our kernel took no more bytes.
     """
 
     swallowed: int
@@ -56,15 +58,15 @@ class LateReader:
     name = "late-reader"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams are not pushed back."""
+        """Skips UDP, which has no back-pressure."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """The time to fill, which takes next to none on a fast path, and to wait."""
+        """Returns the cost of filling the path, which is quick on a fast one, and of the wait."""
         return Cost(LIMIT, 1, 10 + lateness(context.settings))
 
     async def run(self, context: Context) -> Result:
-        """Everything that was swallowed is read, and compared."""
+        """Fills the path, waits, reads everything, and compares it."""
         stall = QUICK_STALL if context.settings.isQuick else STALL
         stream = await context.connect()
         try:
@@ -76,7 +78,7 @@ class LateReader:
             await stream.abort()
 
     async def _fill(self, context: Context, stream: Stream, stall: float) -> tuple[bytes, Filled]:
-        """Writes until the kernel has taken nothing for `stall` seconds; what it has not taken waits on."""
+        """Writes until the kernel has taken no byte for `stall` seconds; the rest stays in the buffer."""
         sent = bytearray()
         deadline = context.reactor.seconds() + FILLING
         isTaking = True
@@ -90,8 +92,8 @@ class LateReader:
         return bytes(sent), filled
 
 
-def lateness(settings: Settings) -> float:
-    """Returns for how many seconds the reader is late."""
+def lateness(settings: CheckSettings) -> float:
+    """Returns the seconds by which the reader is late."""
     return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
 
 
@@ -101,10 +103,10 @@ def _queues(sock: socket.socket) -> tuple[int, int]:
     return sending, receiving
 
 
-def judge(filled: Filled, found: Difference | Shortfall | None) -> Result:
-    """Judges what was swallowed, and what came of it when it was read late.
+def judge(filled: Filled, found: StreamDifference | Shortfall | None) -> Result:
+    """Judges the stored bytes, and those that were read late.
 
-    :param found: what was wrong with it.
+    :param found: the fault of the bytes that came back; None if there is none.
     """
     details: dict[str, Any] = {
         "swallowed": filled.swallowed,
@@ -114,7 +116,7 @@ def judge(filled: Filled, found: Difference | Shortfall | None) -> Result:
     }
     name = LateReader.name
     if isinstance(found, Shortfall):
-        then = f"nothing for {SILENCE:g} s" if found.end is None else found.end.value
+        then = found.end or timedOut(SILENCE)
         seen = f"{binarySize(found.came)} of {binarySize(found.sent)} came back to a late reader, then {then}"
         loss = "loses data" if found.end else "waits for ever, and so does the far end"
         return failed(name, seen, f"A peer that pauses before it reads {loss}.", **details)

@@ -9,14 +9,14 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped
 from echo_app.probe.net.stream import Stream
 
-# Seconds in which the line begins, and its bytes at the most: it has a few addresses and names.
-SOON, LONGEST = 2.0, 4096
+# Seconds in which the line begins, and bytes of the longest line: it has a few addresses and names.
+LINE_TIMEOUT, LONGEST_LINE = 2.0, 4096
 
 Address = tuple[str, int]
 
 
 def addressOf(text: object) -> Address | None:
-    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for what is neither."""
+    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for other texts."""
     host, _, port = str(text).rpartition(":")
     try:
         return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
@@ -25,17 +25,17 @@ def addressOf(text: object) -> Address | None:
 
 
 def described(address: Address) -> str:
-    """Writes an address."""
+    """Formats an address."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
-    """Returns what the service's first line means.
+    """Judges the service's first line.
 
-    :param line: whatever came; empty is nothing.
-    :param own: our end of the connection.
-    :param speaksTLS: our end is TLS.
+    :param line: the received bytes; empty if there were none.
+    :param own: our address of the connection.
+    :param speaksTLS: our end uses TLS.
     """
     try:
         said = json.loads(line) if line.endswith(b"\n") else None
@@ -60,20 +60,20 @@ def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
 
 
 class Peer:
-    """A connection on which the service speaks first."""
+    """Reads the line that the service sends first, on one connection."""
 
     name = "peer"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Is for what has an address."""
+        """Skips targets without addresses."""
         return "" if context.target.kind in ("tcp", "tls") else "not over TCP"
 
     def cost(self, context: Context) -> Cost:
-        """A connection."""
-        return Cost(0, 1, SOON)
+        """Returns the cost of one connection."""
+        return Cost(0, 1, LINE_TIMEOUT)
 
     async def run(self, context: Context) -> Result:
-        """Listens."""
+        """Connects, and reads the line."""
         stream = await context.connect()
         try:
             own = stream.sock.getsockname()[:2]
@@ -84,8 +84,8 @@ class Peer:
 
 async def _firstLine(stream: Stream) -> bytes:
     line = bytearray()
-    while len(line) < LONGEST and not line.endswith(b"\n"):
-        more = await stream.read(SOON, LONGEST)
+    while len(line) < LONGEST_LINE and not line.endswith(b"\n"):
+        more = await stream.read(LINE_TIMEOUT, LONGEST_LINE)
         if not more:
             break
         line += more

@@ -14,7 +14,8 @@ from zope.interface import implementer
 
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, CannotConnect, connect
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
 from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.statistics import spread
 from echo_app.targets import isLiteral
@@ -26,13 +27,16 @@ CONNECTIONS, ENOUGH = 20, 3
 TRIES = 3
 
 # A host without a family's route says one of these, without asking anybody: it is no finding about the path.
-LOCAL = ("no route", "network is unreachable", "no route to host", "cannot assign requested address")
+LOCAL = (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
 
 _MEANINGS = {
-    "refused": "Nobody listens there, or a firewall refuses it.",
-    "the name does not resolve": "No client that uses this name gets anywhere.",
+    ErrorKind.REFUSED: "Nobody listens there, or a firewall refuses it.",
+    ErrorKind.UNRESOLVED: "No client that uses this name gets anywhere.",
+    ErrorKind.CONNECT_TIMED_OUT: (
+        "Packets are dropped on the way, or the host is down, or it does not accept."
+    ),
+    ErrorKind.CERTIFICATE: "Clients that check certificates do not connect.",
 }
-_SILENT = "Packets are dropped on the way, or the host is down, or it does not accept."
 
 
 @implementer(IResolutionReceiver)
@@ -44,16 +48,16 @@ class _Receiver:
         self.done: Deferred[list[str]] = Deferred()
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """Not of interest."""
+        """Does nothing."""
 
     def addressResolved(self, address: IAddress) -> None:
-        """Collects one."""
+        """Adds an address."""
         assert isinstance(address, (IPv4Address, IPv6Address))
         if address.host not in self.addresses:
             self.addresses.append(address.host)
 
     def resolutionComplete(self) -> None:
-        """Has them all."""
+        """Fires with all addresses."""
         if not self.done.called:
             self.done.callback(self.addresses)
 
@@ -79,51 +83,52 @@ class Resolve:
     name = "resolve"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Nothing to resolve is no reason: an address is tried too."""
+        """Returns no reason: an address is tried, too."""
         return ""
 
     def cost(self, context: Context) -> Cost:
-        """A connection to each of two addresses, more or less."""
+        """Returns the cost of a connection to each of two addresses; there may be more."""
         return Cost(0, 2, 1)
 
     async def run(self, context: Context) -> Result:
-        """Its detail ``address`` is what the other checks use."""
+        """Resolves and connects; the other checks use the detail ``address`` of the result."""
         host = context.target.host
         if not host:
             return skipped(self.name, "no name in it")
         addresses = await addressesOf(context.reactor, host)
-        tried: dict[str, str] = {}
+        tried: dict[str, Reason | None] = {}
         for address in addresses:
-            tried[address] = await self._try(context, address) if context.target.isStream else ""
+            tried[address] = await self._try(context, address) if context.target.isStream else None
         return judgeAddresses(host, tried)
 
-    async def _try(self, context: Context, address: str) -> str:
-        """Returns why there is no connection; empty: there is. What fails at once may do so by chance."""
-        reason = ""
+    async def _try(self, context: Context, address: str) -> Reason | None:
+        """Returns why there is no connection; None: there is. What fails at once may do so by chance."""
+        reason = None
         for _ in range(TRIES):
             try:
                 stream = await connect(context.reactor, replace(context.target.at(address), kind="tcp"))
-            except CannotConnect as error:
-                reason = str(error)
+            except NetworkError as error:
+                reason = error.reason
             else:
                 await stream.close()
-                return ""
-            if reason.startswith("no answer"):
+                return None
+            if reason.kind.isTimeOut:
                 break
         return reason
 
 
-def judgeAddresses(host: str, tried: Mapping[str, str]) -> Result:
+def judgeAddresses(host: str, tried: Mapping[str, Reason | None]) -> Result:
     """Judges a name by its addresses.
 
-    :param tried: why there is no connection to each of them; empty: there is.
+    :param tried: why there is no connection to each of them; None: there is.
     """
     working = [address for address, reason in tried.items() if not reason]
     reasons = {address: reason for address, reason in tried.items() if reason}
-    details = {"host": host, "address": working[0] if working else None, "addresses": dict(tried)}
+    texts = {address: str(reason or "") for address, reason in tried.items()}
+    details = {"host": host, "address": working[0] if working else None, "addresses": texts}
     if not tried:
-        unresolved = "the name does not resolve"
-        return failed(Resolve.name, unresolved, _MEANINGS[unresolved], isFinal=True, **details)
+        reason = Reason(ErrorKind.UNRESOLVED)
+        return failed(Resolve.name, str(reason), _meaningOf(reason), isFinal=True, **details)
     said = "; ".join(f"{address}: {reason}" for address, reason in reasons.items())
     if not working:
         reason = next(iter(reasons.values()))
@@ -136,15 +141,14 @@ def judgeAddresses(host: str, tried: Mapping[str, str]) -> Result:
     return passed(Resolve.name, f"{seen}; {said}" if said else seen, **details)
 
 
-def _meaningOf(reason: str) -> str:
-    if reason.startswith("TLS: certificate"):
-        return "Clients that check certificates do not connect."
-    return _MEANINGS.get(reason, _SILENT if reason.startswith("no answer") else "No client connects.")
+def _meaningOf(reason: Reason) -> str:
+    return _MEANINGS.get(reason.kind, "No client connects.")
 
 
-def _isExcused(address: str, reason: str) -> bool:
+def _isExcused(address: str, reason: Reason) -> bool:
     """Says whether an address that does not work tells nothing: localhost has two, and servers take one."""
-    return reason in LOCAL or (reason == "refused" and ipaddress.ip_address(address).is_loopback)
+    isRefused = reason.kind is ErrorKind.REFUSED
+    return reason.kind in LOCAL or (isRefused and ipaddress.ip_address(address).is_loopback)
 
 
 def _families(addresses: list[str]) -> str:
@@ -155,28 +159,28 @@ def _families(addresses: list[str]) -> str:
 
 
 class Connect:
-    """Connects one after the other."""
+    """Makes connections one after the other, and measures the time to connect."""
 
     name = "connect"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams have no connections."""
+        """Skips UDP, which has no connections."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """A round trip each, over TLS three."""
+        """Returns the cost: a round trip for each connection, over TLS three."""
         return Cost(0, CONNECTIONS, CONNECTIONS * 0.1)
 
     async def run(self, context: Context) -> Result:
-        """Ends early where nothing answers."""
+        """Makes the connections, up to ENOUGH failures."""
         times: list[float] = []
-        reasons: list[str] = []
+        reasons: list[Reason] = []
         for _ in range(CONNECTIONS):
             start = context.reactor.seconds()
             try:
                 stream = await context.connect()
-            except CannotConnect as error:
-                reasons.append(str(error))
+            except NetworkError as error:
+                reasons.append(error.reason)
                 if len(reasons) == ENOUGH:
                     break
             else:
@@ -185,15 +189,15 @@ class Connect:
         return judgeConnects(times, reasons)
 
 
-def judgeConnects(times: list[float], reasons: list[str]) -> Result:
+def judgeConnects(times: list[float], reasons: list[Reason]) -> Result:
     """Judges some attempts to connect.
 
     :param times: seconds, of those that were made.
     :param reasons: why the others were not.
     """
-    details = {"seconds": times, "reasons": reasons}
+    details = {"seconds": times, "reasons": list(map(str, reasons))}
     if not times:
-        return failed(Connect.name, reasons[0], _meaningOf(reasons[0]), isFinal=True, **details)
+        return failed(Connect.name, str(reasons[0]), _meaningOf(reasons[0]), isFinal=True, **details)
     if reasons:
         seen = f"{len(reasons)} of {len(times) + len(reasons)} not made: {reasons[0]}"
         return warned(Connect.name, seen, "Some connections fail or wait.", **details)

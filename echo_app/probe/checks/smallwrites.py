@@ -3,7 +3,7 @@
 Nagle's algorithm (RFC 896) at the far end holds a small segment back until the one before is acknowledged,
 and a delayed acknowledgement (RFC 1122, 4.2.3.2) here keeps it waiting: 40 ms on Linux, up to 500 by the RFC.
 
-A machine that is late takes as long. So rounds come in pairs that differ in one thing: in one round our
+A busy machine may be late by as much. So rounds come in pairs that differ in one thing: in one round our
 kernel delays its acknowledgements, and in the other it sends them as soon as an answer is read. Only an
 algorithm that waits for them makes the first kind of round the longer one more often than chance does.
 """
@@ -18,7 +18,7 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.checks.identity import Shortfall, fromStart, returned
 from echo_app.probe.net.stream import Stream
-from echo_app.probe.results.difference import Difference
+from echo_app.probe.results.difference import StreamDifference
 from echo_app.probe.results.statistics import headsByChance, interval, milliseconds, spread
 
 # Pairs of rounds in a batch, and seconds after which no other batch is begun where they cannot tell.
@@ -27,14 +27,15 @@ PAIRS, BUDGET = 24, 10.0
 # Bytes of the first and the second write.
 HEAD, BODY = 4, 60
 
-# Seconds of difference that are a delayed acknowledgement's: 40 ms, less what a timer may be early.
+# Seconds of difference that a delayed acknowledgement makes: 40 ms, less the error of a timer.
 LAG = 0.035
 
-# Probability at which it is no chance any more that delayed acknowledgements take longer: with 20 of 20 such
-# differences, or 28 of 30. A machine that is late so often has a hundred batches to be wrong in.
+# The probability of chance below which delayed acknowledgements take longer: that of 20 of 20 such
+# differences, or of 28 of 30. On a machine that is often late, a hundred batches may be judged.
 DOUBT = 1e-6
 
-# The share of pairs below which no far end waits: 24 pairs without a difference leave that much possible.
+# The share of pairs below which the far end does not wait: the upper bound after 24 pairs without a
+# difference.
 FEW = 0.14
 
 
@@ -51,37 +52,37 @@ class Pair:
 
     @property
     def added(self) -> float:
-        """Seconds that the delay of the acknowledgements adds, or the moment does."""
+        """Seconds that the delayed acknowledgements, or chance, add."""
         return self.delayed - self.prompt
 
 
 class Broken(Exception):
-    """An answer did not come back as it was sent; :attr:`found` says how.
+    """An answer differs from the sent bytes.
 
-    :ivar found: counted from the connection's first byte.
+    :ivar found: the fault, with its offset from the connection's first byte.
     """
 
-    def __init__(self, found: Difference | Shortfall) -> None:
+    def __init__(self, found: StreamDifference | Shortfall) -> None:
         super().__init__(str(found))
         self.found = found
 
 
 class SmallWrites:
-    """Sends two small pieces, one write each, and awaits both; and then the same in one write."""
+    """Sends two small pieces in two writes, and then in one, and measures the round trips."""
 
     name = "small-writes"
 
     def reasonToSkip(self, context: Context) -> str:
-        """Datagrams don't wait."""
+        """Skips UDP, which has no acknowledgements."""
         return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
-        """A round trip each, or 40 ms; one batch, as there are more only if it cannot tell."""
+        """Returns the cost of one batch: more are sent only if it is inconclusive."""
         rounds = 3 * PAIRS
         return Cost(rounds * (HEAD + BODY), 2, rounds * 0.1)
 
     async def run(self, context: Context) -> Result:
-        """Two connections, so that two writes do not shape the acknowledgements of one."""
+        """Measures on two connections, so that two writes do not affect the acknowledgements of one."""
         try:
             batches = await self._inTwoWrites(context)
             whole, pieces = await self._inOneWrite(context)
@@ -90,7 +91,7 @@ class SmallWrites:
         return judge(batches, whole, pieces)
 
     async def _inTwoWrites(self, context: Context) -> list[list[Pair]]:
-        """Sends batches of pairs until they can tell, or there is no more time."""
+        """Sends batches of pairs until they are conclusive, or the time is over."""
         rounds = _Rounds(context, await context.connect())
         try:
             deadline = context.reactor.seconds() + BUDGET
@@ -102,7 +103,7 @@ class SmallWrites:
             await rounds.stream.abort()
 
     async def _inOneWrite(self, context: Context) -> tuple[list[float], int]:
-        """Returns the times of rounds, and in how many pieces most of the answers were read."""
+        """Returns the times of rounds, and the median number of pieces in which an answer was read."""
         rounds = _Rounds(context, await context.connect())
         try:
             times, pieces = [], []
@@ -116,7 +117,7 @@ class SmallWrites:
 
 
 class _Rounds:
-    """The rounds on a connection."""
+    """Measures rounds on one connection."""
 
     def __init__(self, context: Context, stream: Stream) -> None:
         self.stream = stream
@@ -124,16 +125,16 @@ class _Rounds:
         self._answered = 0
 
     async def pair(self) -> Pair:
-        """Sends both rounds of a pair, in an order of chance: what is periodic meets either as often."""
+        """Sends both rounds of a pair, in random order: periodic delays meet both kinds equally often."""
         seconds = {}
         for isPrompt in self._context.random.sample((False, True), 2):
             seconds[isPrompt] = await self.round([HEAD, BODY], isPrompt)
         return Pair(seconds[False], seconds[True])
 
     async def round(self, sizes: Sequence[int], isPrompt: bool = False) -> float:
-        """Sends pieces of these sizes, one write each, and awaits them; returns the seconds.
+        """Sends pieces of these sizes, a write each, and reads the answer; returns the seconds.
 
-        :raise Broken: when something else comes back.
+        :raise Broken: when the answer differs.
         """
         reactor = self._context.reactor
         pieces = [self._context.random.randbytes(size) for size in sizes]
@@ -149,30 +150,30 @@ class _Rounds:
 
 
 def acknowledge(sock: socket.socket, isPrompt: bool) -> None:
-    """Has our kernel acknowledge what comes as soon as it is read, or later, as most others do.
+    """Sets whether our kernel acknowledges bytes as soon as they are read, or later, as by default.
 
-    Linux forgets it when something is sent (tcp(7), TCP_QUICKACK), so that it is told after each write.
+    Linux forgets the setting when bytes are sent (tcp(7), TCP_QUICKACK), so that it is set after each write.
     """
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, isPrompt)
 
 
-def judgeBroken(found: Difference | Shortfall) -> Result:
-    """Says what did not come back as it was sent."""
+def judgeBroken(found: StreamDifference | Shortfall) -> Result:
+    """Judges an answer that differs from the sent bytes."""
     meaning = "Small messages get lost or stuck."
-    if isinstance(found, Difference):
+    if isinstance(found, StreamDifference):
         meaning = "Small messages come back as others."
     return failed(SmallWrites.name, str(found), meaning)
 
 
 def _counts(batches: Sequence[Sequence[Pair]]) -> tuple[int, int]:
-    """Returns in how many pairs delayed acknowledgements made a round longer, and shorter, by a delay."""
+    """Returns the number of pairs whose delayed round was longer, and shorter, by LAG."""
     added = [pair.added for pairs in batches for pair in pairs]
     return sum(each >= LAG for each in added), sum(each <= -LAG for each in added)
 
 
 def doWait(batches: Sequence[Sequence[Pair]]) -> bool | None:
-    """Says whether answers wait for acknowledgements; None where the pairs so far cannot tell.
+    """Says whether answers wait for acknowledgements; None where the pairs are inconclusive.
 
     They do where more pairs differ by a delay than chance explains, which makes as many differ the other way.
     They do not where so few differ that hardly any can be due to a wait (Wilson interval).
@@ -184,11 +185,11 @@ def doWait(batches: Sequence[Sequence[Pair]]) -> bool | None:
 
 
 def judge(batches: Sequence[Sequence[Pair]], whole: Sequence[float], pieces: int = 1) -> Result:
-    """Names the delay where prompt acknowledgements cure it, and says whether one write does, too.
+    """Judges the rounds: a delay that prompt acknowledgements cure, and whether one write cures it, too.
 
     :param batches: the rounds in two writes.
-    :param whole: seconds of those in one.
-    :param pieces: in which the answers to these mostly came.
+    :param whole: seconds of the rounds in one write.
+    :param pieces: the median number of pieces in which the answers to these were read.
     """
     pairs = [pair for batch in batches for pair in batch]
     longer, shorter = _counts(batches)
@@ -218,5 +219,5 @@ def judge(batches: Sequence[Sequence[Pair]], whole: Sequence[float], pieces: int
         return passed(name, f"{times}, none waits for an acknowledgement{cut}", **details)
     late = f"{longer} of {len(pairs)} late with delayed acknowledgements, {shorter} with prompt ones"
     if answer is None:
-        return skipped(name, f"{times}, too unsteady to tell who waits: {late}{cut}", **details)
+        return skipped(name, f"{times}, too unsteady to tell whether answers wait: {late}{cut}", **details)
     return passed(name, f"{times}, hardly any waits: {late}{cut}", **details)

@@ -11,49 +11,50 @@ from typing import Any
 from echo_app.probe.checks.check import Context, lackOfDescriptors
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import ErrorKind, NetworkError
 from echo_app.probe.results.statistics import interval, spread
 from echo_app.targets import Target
 
-# Datagrams of the main question, their bytes, and the seconds between two. A voice call is as dense.
+# Datagrams of the main measurement, their bytes, and the seconds between two: about those of a voice call.
 COUNT, QUICK_COUNT, SIZE, INTERVAL = 1000, 200, 64, 0.01
 
-# The share that may be lost, and how many times in a row it has to be more. On a path that loses exactly as
-# much, one round in forty would say so, and three in a row one time in fifty thousand.
+# The tolerated share of lost datagrams, and the rounds in a row that must lose more. On a path that loses
+# exactly that share, one round in forty seems to lose more, and three in a row in one of fifty thousand
+# examinations.
 TOLERATED, ROUNDS = 0.01, 3
 
-# Sizes of which the largest that comes back is looked for: around what fits into IPv6's smallest packet, and
-# into one of Ethernet with and without tunnels, and up to the largest there is.
+# Sizes that are sent to find the largest that comes back: around those that fit into IPv6's smallest packet,
+# into one of Ethernet with and without tunnels, and up to the largest datagram.
 SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST_DATAGRAM)
 
 # Tries of each size. A large datagram is lost with each of its fragments: of 45 at 1 %, every third time.
 TRIES = 4
 
-# Sizes that are tried between the largest that comes back and the next one, and how often it is looked
-# between: enough to tell every size from its neighbour. Seconds between two, for the sake of slow links.
+# Sizes that are tried between the largest that comes back and the next one, and how often: enough to tell
+# every size from its neighbour. Seconds between two datagrams, for slow links.
 BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
 
-# Source ports, datagrams from each in a round, and seconds between two. All ports take their turns,
-# so that a short outage takes a few from every port rather than all from one.
+# Source ports, datagrams from each in a round, and seconds between two. All ports take turns, so that a short
+# outage takes a few datagrams of every port, not all of one.
 PORTS, QUICK_PORTS, PER_PORT, PORT_INTERVAL = 64, 4, 10, 0.005
 
 # What a finding means.
-CUT = "Larger datagrams lose their end, and nobody tells."
+CUT = "Larger datagrams lose their end without an error."
 CORRUPT = "An application needs checksums of its own on this path."
 BAD_PORTS = (
-    "One of several parallel ways loses everything: some clients reach nobody, and others see nothing."
+    "One of several parallel ways loses everything: some clients get no answer, and others lose nothing."
 )
-LOSSY = "Applications must send again, or do without what is lost."
+LOSSY = "Applications must send lost datagrams again, or do without them."
 SILENT = "Nothing that is sent over UDP arrives, or no answer returns."
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What became of datagrams from many source ports.
+    """Losses of datagrams by source port.
 
-    :param silent: those that lost everything, in every round.
-    :param lost: datagrams lost by the others.
-    :param sent: datagrams sent from the others.
+    :param silent: ports that lost everything, in every round.
+    :param lost: datagrams that the other ports lost.
+    :param sent: datagrams that the other ports sent.
     """
 
     silent: tuple[int, ...] = ()
@@ -70,18 +71,18 @@ class Ports:
 
     @property
     def areBad(self) -> bool:
-        """Says whether the silent ones are so because of what they are: the others hardly lose anything."""
+        """Says whether the ports are the cause of the loss: the others lose hardly anything."""
         return bool(self.silent) and self.sent * TOLERATED > max(self.lost, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of everything that was asked.
+    """All observations of the check.
 
-    :param rounds: of the main question.
-    :param largest: bytes of the largest datagram that came back; 0 is not asked.
+    :param rounds: of the main measurement.
+    :param largest: bytes of the largest datagram that came back; 0 if sizes were not tried.
     :param unfragmented: bytes of the largest datagram that leaves this machine in one packet.
-    :param others: the exchanges about sizes and ports, for what was wrong in them.
+    :param others: the exchanges about sizes and ports, for their faults.
     """
 
     rounds: Sequence[Exchange]
@@ -92,12 +93,12 @@ class Seen:
 
 
 def tooMany(lost: int, sent: int) -> bool:
-    """Says whether more than what is tolerated is lost, as far as so many datagrams can tell."""
+    """Says whether more than the tolerated share is lost, with 95 % confidence."""
     return interval(lost, sent)[0] > TOLERATED
 
 
 def judge(seen: Seen) -> Result:
-    """Returns what that means."""
+    """Judges the observations."""
     everything = [*seen.rounds, *seen.others]
     differing = [sizes for exchange in everything for sizes in exchange.differing.values()]
     strange = sum(exchange.strange for exchange in everything)
@@ -127,20 +128,20 @@ def judge(seen: Seen) -> Result:
 
 
 def _sum(exchanges: Iterable[Exchange]) -> tuple[int, int]:
-    """Returns how many datagrams were lost, and how many were sent."""
+    """Returns the numbers of lost and of sent datagrams."""
     counts = [(exchange.lost, len(exchange.sent)) for exchange in exchanges]
     return sum(lost for lost, _ in counts), sum(sent for _, sent in counts)
 
 
 def describe(seen: Seen) -> str:
-    """Says what was seen, in a few words."""
+    """Returns the observations in a few words."""
     times = [time for exchange in seen.rounds for time in exchange.roundTrips.values()]
     lost, sent = _sum(seen.rounds)
     parts = [spread(times)] if times else []
     parts.append(f"{lost} of {sent} lost")
     for word, count in (
-        ("doubled", sum(exchange.duplicates for exchange in seen.rounds)),
-        ("out of order", sum(exchange.reordered for exchange in seen.rounds)),
+        ("duplicate", sum(exchange.duplicates for exchange in seen.rounds)),
+        ("reordered", sum(exchange.reordered for exchange in seen.rounds)),
     ):
         if count:
             parts.append(f"{count} {word}")
@@ -158,10 +159,10 @@ def _fragments(seen: Seen) -> str:
 
 
 class UDP:
-    """A thousand datagrams, a hundred a second; then large ones, and ones from many source ports.
+    """Sends a thousand datagrams, a hundred a second, large ones, and ones from many source ports.
 
-    :param source: what makes a source, of a reactor, a target, and chance.
-    :param pace: how many times faster everything is, waiting included; for paths that are known.
+    :param source: makes a source, of a reactor, a target, and random numbers.
+    :param pace: factor by which everything is faster, waits included; for known paths.
     """
 
     name = "udp"
@@ -171,11 +172,11 @@ class UDP:
         self._pace = pace
 
     def reasonToSkip(self, context: Context) -> str:
-        """Is for UDP targets, and needs a descriptor for each source port."""
+        """Skips other targets than UDP, and a lack of descriptors: each source port needs one."""
         return lackOfDescriptors(_extent(context)[1]) if context.target.kind == "udp" else "not asked for"
 
     def cost(self, context: Context) -> Cost:
-        """Everything once; what is asked again is asked because something is wrong."""
+        """Returns the cost of one round of everything; more rounds are made only after a fault."""
         count, ports = _extent(context)
         return (
             Cost(ports * PER_PORT * SIZE, ports, ports * PER_PORT * PORT_INTERVAL)
@@ -184,7 +185,7 @@ class UDP:
         )
 
     async def run(self, context: Context) -> Result:
-        """Asks from many source ports, and then from one that was answered."""
+        """Sends from many source ports, and then from one that was answered."""
         _, ports = _extent(context)
         opened: list[Source] = []
         try:
@@ -193,7 +194,7 @@ class UDP:
                 source.open()
                 opened.append(source)
             return await self._examine(context, opened)
-        except CannotConnect as error:
+        except NetworkError as error:
             return failed(self.name, f"nothing can be sent: {error}", SILENT)
         finally:
             for source in opened:
@@ -205,8 +206,8 @@ class UDP:
         if not heard and any(each.strange for each in byPort[0]):
             return judge(Seen((), others=byPort[0]))
         if not heard:
-            refused = ": refused" if any(source.refusals for source in sources) else ""
-            return failed(self.name, f"no answer to {len(sources) * PER_PORT} datagrams{refused}", SILENT)
+            refused = f": {ErrorKind.REFUSED}" if any(source.refusals for source in sources) else ""
+            return failed(self.name, f"all {len(sources) * PER_PORT} datagrams lost{refused}", SILENT)
         rounds = await self._rounds(context, heard[0])
         largest, exchanges = await self._sizes(context, heard[0])
         if len(heard) < len(sources):
@@ -216,7 +217,7 @@ class UDP:
         return judge(Seen(rounds, largest, heard[0].unfragmented, ports, others))
 
     async def _rounds(self, context: Context, source: Source) -> list[Exchange]:
-        """Asks the main question, until one round is good or all are bad."""
+        """Makes rounds of the main measurement, until one is good or all are bad."""
         count, _ = _extent(context)
         rounds: list[Exchange] = []
         while len(rounds) < ROUNDS:
@@ -226,7 +227,7 @@ class UDP:
         return rounds
 
     async def _sizes(self, context: Context, source: Source) -> tuple[int, list[Exchange]]:
-        """Returns the largest size that comes back, and the exchanges about it."""
+        """Returns the largest size that comes back, and the exchanges about sizes."""
         sizes: Sequence[int] = SIZES
         low, high = SIZE, LARGEST_DATAGRAM + 1
         exchanges: list[Exchange] = []
@@ -247,5 +248,5 @@ class UDP:
 
 
 def _extent(context: Context) -> tuple[int, int]:
-    """Returns how many datagrams the main question has, and how many source ports are used."""
+    """Returns the numbers of datagrams of the main measurement, and of source ports."""
     return (QUICK_COUNT, QUICK_PORTS) if context.settings.isQuick else (COUNT, PORTS)

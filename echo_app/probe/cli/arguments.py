@@ -1,4 +1,4 @@
-"""Options that all commands of ``echo-probe`` have, and parsers of values."""
+"""Options of all commands of ``echo-probe``, and parsers of values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 
 from echo_app import __version__
 from echo_app.probe.net.tls import contextOf
-from echo_app.targets import BadTarget, Target, TLSOptions, isName, parseTarget
+from echo_app.targets import BadTarget, ClientTLS, Target, isName, parseTarget
 
 
 def positiveNumber(text: str) -> float:
@@ -50,7 +50,7 @@ def protocolNames(text: str) -> tuple[str, ...]:
 
 
 def writablePath(text: str) -> Path:
-    """Returns the path of a file that can be written, for all that is known before it is."""
+    """Returns the path of a file, after a check of its folder and of the permission to write."""
     path = Path(text)
     if not path.parent.is_dir():
         raise ValueError("there is no such folder")
@@ -87,9 +87,9 @@ class ProbeOptions(BaseOptions):
 
 
 class CommandOptions(ProbeOptions):
-    """The options of every command that is given some texts, before, between and after its options.
+    """The options of every command with arguments, which may stand before, between and after the options.
 
-    :ivar texts: what is no option.
+    :ivar texts: the arguments that are no options.
     """
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -103,14 +103,14 @@ class CommandOptions(ProbeOptions):
         super().parseOptions([*first, "--", *texts])
 
     def parseArgs(self, *texts: str) -> None:
-        """Takes the texts."""
+        """Keeps the arguments."""
         self.texts = list(texts)
 
 
 class TargetOptions(CommandOptions):
-    """The options of every command that talks to targets.
+    """The options of every command that connects to targets.
 
-    :ivar targets: what is looked at.
+    :ivar targets: the parsed targets.
     """
 
     longdesc = (
@@ -118,21 +118,21 @@ class TargetOptions(CommandOptions):
         "or a Twisted client endpoint description; an IPv6 address is in brackets."
     )
     optFlags = [
-        ["insecure", None, "TLS: believe every certificate."],
+        ["insecure", None, "TLS: accept every certificate."],
         ["strict", None, "Warnings are findings."],
     ]
     optParameters = [
-        row("ca", None, None, "TLS: PEM file with whom the certificate must lead to.", str),
+        row("ca", None, None, "TLS: PEM file of the trusted certificate authorities.", str),
         row("cert", None, None, "TLS: PEM file of our own certificate.", str),
         row("key", None, None, "TLS: PEM file of its key. [default: the certificate's file]", str),
-        row("sni", None, None, "TLS: whom the certificate must name. [default: the host]", serverName),
+        row("sni", None, None, "TLS: name that the certificate must have. [default: the host]", serverName),
         row("alpn", None, None, "TLS: protocols to offer, such as h2,http/1.1.", protocolNames),
-        row("seed", None, None, "Number that all chance follows from, to repeat a run.", wholeNumber),
+        row("seed", None, None, "Seed of all random numbers, to repeat a run.", wholeNumber),
     ]
     targets: list[Target]
 
     def postOptions(self) -> None:
-        """Reads the targets, when it is known how they speak TLS."""
+        """Parses the targets, with the TLS options."""
         if not self.texts:
             raise UsageError("no target, such as 127.0.0.1:8080")
         self.targets = [self.target(text) for text in self.texts]
@@ -142,12 +142,12 @@ class TargetOptions(CommandOptions):
                     raise UsageError(f"--{option}: there is no tls:// that it applies to")
 
     def target(self, text: str) -> Target:
-        """Returns the target that is written like this.
+        """Parses a target.
 
-        :raise UsageError: when it is none.
+        :raise UsageError: when the text is no target.
         """
         isInsecure = bool(self["insecure"])
-        tls = TLSOptions(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], self["alpn"] or ())
+        tls = ClientTLS(self["ca"], self["cert"], self["key"], isInsecure, self["sni"], self["alpn"] or ())
         try:
             target = parseTarget(text, tls)
         except BadTarget as error:
@@ -156,7 +156,7 @@ class TargetOptions(CommandOptions):
             self._checkFiles(tls)
         return target
 
-    def _checkFiles(self, tls: TLSOptions) -> None:
+    def _checkFiles(self, tls: ClientTLS) -> None:
         for option in ("ca", "cert", "key"):
             if self[option] is not None:
                 try:
@@ -166,7 +166,7 @@ class TargetOptions(CommandOptions):
         if self["key"] is not None and self["cert"] is None:
             raise UsageError(f"--key {self['key']!r}: there is no --cert that it belongs to")
         try:
-            contextOf(TLSOptions(tls.authority))
+            contextOf(ClientTLS(tls.authority))
         except OSError:
             raise UsageError(f"--ca {self['ca']!r}: no usable certificate in PEM form") from None
         try:

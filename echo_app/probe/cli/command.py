@@ -38,7 +38,7 @@ from echo_app.probe.results.results import Results
 from echo_app.targets import BadTarget, Target
 from echo_app.text import escaped
 
-# 130 is what a shell says of a command that SIGINT ended.
+# A shell reports 130 for a command that SIGINT ended.
 GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -58,7 +58,7 @@ async def runPing(reactor: Any, options: PingOptions) -> int:
 
 
 async def runCheck(reactor: Any, options: CheckOptions) -> int:
-    """Examines the target, and the direct route before it; returns the exit status."""
+    """Examines the direct route, if there is one, and the target; returns the exit status."""
     seed = options["seed"] or secrets.randbelow(1 << 32) + 1
     direct: list[Examination] = []
     for baseline in options.targets[1:]:
@@ -93,7 +93,7 @@ async def _examine(
 
 
 async def runLoad(reactor: Any, options: LoadOptions) -> int:
-    """Measures; says what there is also when it was interrupted or failed; returns the exit status."""
+    """Measures, and reports the runs so far after an interruption or a failure; returns the exit status."""
     raiseDescriptorLimit()
     session = Session(reactor, options, complain)
     ended = GOOD
@@ -114,7 +114,7 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
 
 
 def _publish(options: LoadOptions, results: Results) -> bool:
-    """Says what a load gave, and writes what is asked for; returns whether it could be written."""
+    """Prints the results of a load, and writes its files; returns whether all could be written."""
     path = options["json"]
     for line in summary(results):
         (complain if path == "-" else say)(line)
@@ -129,7 +129,7 @@ def _publish(options: LoadOptions, results: Results) -> bool:
 
 
 def _written(option: str, path: object, write: Callable[[], object]) -> bool:
-    """Writes a file; says when that fails, and returns whether it did not."""
+    """Writes a file, and reports an error; returns whether the file is written."""
     try:
         write()
     except OSError as error:
@@ -144,9 +144,9 @@ def _status(options: TargetOptions, statuses: Collection[Status]) -> int:
 
 
 def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
-    """Runs the reactor until some work is done; Ctrl-C cancels it, and waits for what it still has to say.
+    """Runs the reactor until some work is done. SIGINT and SIGTERM cancel the work, and it may still report.
 
-    So does SIGTERM. A second one cancels it again.
+    A second signal cancels it again.
 
     :param work: a coroutine function that returns an exit status.
     """
@@ -187,37 +187,37 @@ def _statusOf(failure: Failure) -> int:
     if failure.check(CancelledError):
         return INTERRUPTED
     if failure.check(BrokenPipeError):
-        return _nobodyReads()
+        return _outputClosed()
     failure.printTraceback(sys.stderr)
     return NOT_STARTED
 
 
-def _nobodyReads() -> int:
-    """Does what is to be done when nobody reads on, as under head; returns the status."""
-    # What is printed at the exit would fail again.
+def _outputClosed() -> int:
+    """Handles a standard output whose reader has ended, such as ``head``; returns the status."""
+    # Python flushes standard output at its exit, which would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return GOOD
 
 
 def _notStarted(reason: str) -> SystemExit:
-    """Says why; returns the end."""
+    """Prints the reason; returns the exception that ends the process."""
     complain(_printable(reason))
     return SystemExit(NOT_STARTED)
 
 
 def _printable(reason: str) -> str:
-    """Returns a reason as a line, with nothing in it that a terminal would act upon."""
+    """Returns a reason as a line, escaped for a terminal."""
     return f"echo-probe: {escaped(reason)}"
 
 
 def _compared(options: CompareOptions) -> int:
-    """Compares; returns the exit status."""
+    """Compares results; returns the exit status."""
     report, results, names = options["report"], options.results, options.texts
     written = report is None or _written("report", report, lambda: writeReport(report, results, names))
     try:
         isWorse = runCompare(options, say)
     except BrokenPipeError:
-        return _nobodyReads()
+        return _outputClosed()
     if not written:
         return NOT_STARTED
     return FINDING if isWorse and options["fail-if-worse"] else GOOD

@@ -18,20 +18,20 @@ from echo_app.probe.results.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.results.results import Results
 from echo_app.text import escaped, plural
 
-# Columns of a figure's name, of a subject's key, and of a figure and its spread.
+# Width of a figure's name, of a subject's key, and of a figure and its range, in characters.
 _NAME, _KEY, _FIGURE, _SPREAD = 16, 3, 12, 26
 
 
 class CompareOptions(CommandOptions):
     """The options of ``compare``.
 
-    :ivar results: what is in the files.
-    :ivar subjects: what is compared; the first is what the others are compared to.
+    :ivar results: of the files.
+    :ivar subjects: of the comparison; all others are compared with the first one.
     """
 
     synopsis = "compare FILE.json... [options]"
     longdesc = (
-        "A FILE is what echo-probe load --json wrote. All are compared to the first one; the targets of "
+        "A FILE is written by echo-probe load --json. All are compared to the first one; the targets of "
         "one file are compared with each other too. A difference within the spread between repeats is none."
     )
     optFlags = [
@@ -59,7 +59,7 @@ class CompareOptions(CommandOptions):
             self._checkRepeats()
 
     def _checkRepeats(self) -> None:
-        """Makes sure that something that is worse would be found."""
+        """Checks that there are enough repeats to find a figure that is worse."""
         if len(self.subjects) < 2:
             raise UsageError(f"--fail-if-worse: {self.texts[0]!r} is alone")
         for each in self.subjects:
@@ -86,9 +86,9 @@ def _read(text: str) -> Results:
 
 
 def runCompare(options: CompareOptions, say: Callable[[str], None]) -> bool:
-    """Says what there is to say.
+    """Prints the comparison.
 
-    :param say: is called with each line.
+    :param say: called with each line.
     :return: whether a figure is worse than the first one's.
     """
     if options["json"]:
@@ -102,7 +102,7 @@ def runCompare(options: CompareOptions, say: Callable[[str], None]) -> bool:
 
 
 def lines(compared: Sequence[Subject]) -> Iterator[str]:
-    """Says every figure of every subject, and what it comes to."""
+    """Yields the lines of the comparison: figures of each subject, conclusions and remarks."""
     first, *others = compared
     yield escaped(describe(first.results.settings))
     for each in compared:
@@ -122,7 +122,7 @@ def lines(compared: Sequence[Subject]) -> Iterator[str]:
 
 
 def _conclusion(first: Subject, other: Subject) -> str:
-    """Says in which figures one is worse or better than the first."""
+    """Returns the figures in which a subject is worse or better than the first one."""
     found = [(figure.name, difference(figure, first, other)) for figure in FIGURES if figure.isBetter]
     differences = [(name, each) for name, each in found if each is not None]
     parts = [

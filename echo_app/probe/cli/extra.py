@@ -13,7 +13,7 @@ _LIBRARIES = {"hdrh": "hdrhistogram", "rich": "rich"}
 def checkExtra() -> None:
     """Checks that the extra ``probe`` is installed.
 
-    :raise UsageError: names what is missing, and the command that installs it.
+    :raise UsageError: names the missing libraries, and the command that installs them.
     """
     missing = [name for module, name in _LIBRARIES.items() if find_spec(module) is None]
     if missing:

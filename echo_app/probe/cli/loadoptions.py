@@ -15,17 +15,17 @@ from echo_app.probe.cli.extra import checkExtra
 from echo_app.probe.cli.ping import NUMBER
 from echo_app.probe.cli.reportfile import REPORT
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.results.results import INFLIGHT, Settings
+from echo_app.probe.results.results import INFLIGHT, LoadSettings
 from echo_app.text import binarySize
 
-# The largest message over a stream: what is larger measures the path's bandwidth, as any download does.
-LARGEST = 1 << 24
+# The largest message over a stream: a larger one would measure bandwidth, as any download does.
+LARGEST_MESSAGE = 1 << 24
 
-# Messages a second that no machine sends from here: more is a typing error.
+# The highest rate, in messages a second: this probe reaches it on no machine, so that more is a typing error.
 FASTEST = 1e7
 
-# Seconds of the longest run, 30 days, and of the longest wait, which is what a histogram can count.
-LONGEST, LONGEST_WAIT = 30 * 86400.0, 3600.0
+# Seconds of the longest run, 30 days, and of the longest wait for an answer: a histogram counts an hour.
+LONGEST_RUN, LONGEST_WAIT = 30 * 86400.0, 3600.0
 
 ARRIVALS = ("poisson", "uniform")
 
@@ -34,16 +34,16 @@ _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 
 
 def pauseOf(text: str) -> float:
-    """Returns the seconds of a time such as ``10``, ``500ms``, ``10s``, ``5m`` or ``2h``; 0 is none."""
+    """Parses a time such as ``10``, ``500ms``, ``10s``, ``5m`` or ``2h``; returns its seconds."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(ms|s|m|h|)", text, re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else -1.0
-    if not 0 <= seconds <= LONGEST:
+    if not 0 <= seconds <= LONGEST_RUN:
         raise ValueError("not a time such as 10, 500ms, 30s, 5m or 2h, of up to 30 days")
     return seconds
 
 
 def durationOf(text: str) -> float:
-    """Returns the seconds of a time, more than 0."""
+    """Parses a time of more than 0; returns its seconds."""
     seconds = pauseOf(text)
     if not seconds:
         raise ValueError("no time at all")
@@ -51,7 +51,7 @@ def durationOf(text: str) -> float:
 
 
 def waitOf(text: str) -> float:
-    """Returns the seconds of a time, more than 0, up to an hour."""
+    """Parses a time of more than 0, up to an hour; returns its seconds."""
     seconds = durationOf(text)
     if seconds > LONGEST_WAIT:
         raise ValueError("more than an hour")
@@ -59,14 +59,14 @@ def waitOf(text: str) -> float:
 
 
 def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
-    """Returns sizes and their weights: ``1KiB``, or a mix such as ``64,1KiB:3,16KiB``."""
+    """Parses sizes and their weights: ``1KiB``, or a mix such as ``64,1KiB:3,16KiB``."""
     mix: dict[int, float] = {}
     for part in text.split(","):
         match = re.fullmatch(r"(\d{1,9})(B|KiB|MiB|)(?::(.+))?", part, re.ASCII)
         size = int(match[1]) * _SIZES[match[2]] if match else 0
-        if match is None or not 0 < size <= LARGEST:
+        if match is None or not 0 < size <= LARGEST_MESSAGE:
             raise ValueError(
-                f"{part!r} is no size such as 64, 1KiB or 64,1KiB:3, of up to {binarySize(LARGEST)}"
+                f"{part!r} is no size such as 64, 1KiB or 64,1KiB:3, of up to {binarySize(LARGEST_MESSAGE)}"
             )
         if size in mix:
             raise ValueError(f"{size} bytes twice")
@@ -78,7 +78,7 @@ def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
 
 
 def rateOf(text: str) -> float:
-    """Returns messages a second."""
+    """Parses a rate in messages a second."""
     rate = positiveNumber(text)
     if not (isfinite(rate) and rate <= FASTEST):
         raise ValueError(f"more than {FASTEST:,.0f} a second")
@@ -86,14 +86,14 @@ def rateOf(text: str) -> float:
 
 
 def arrivalsOf(text: str) -> str:
-    """Returns the name of a kind of arrivals."""
+    """Returns the name of a distribution of arrivals."""
     if text not in ARRIVALS:
         raise ValueError(f"neither {' nor '.join(ARRIVALS)}")
     return text
 
 
 def fileOf(text: str) -> str:
-    """Returns the path of a file that can be written, for all that is known before it is."""
+    """Returns the path of a file that can be written, or ``-``."""
     if text != "-":
         writablePath(text)
     return text
@@ -102,8 +102,8 @@ def fileOf(text: str) -> str:
 class LoadOptions(TargetOptions):
     """The options of ``load``.
 
-    :ivar settings: what is asked for, of all processes together.
-    :ivar typed: as it was.
+    :ivar settings: of all processes together.
+    :ivar typed: the arguments, as the user typed them.
     """
 
     synopsis = "load TARGET... [options]"
@@ -124,26 +124,26 @@ class LoadOptions(TargetOptions):
             wholeNumber,
         ),
         row("per-connection", None, None, "Messages until a connection is made anew.", wholeNumber),
-        row("duration", "d", 10.0, "Time that is measured: 10, 30s, 5m, 2h.", durationOf),
+        row("duration", "d", 10.0, "Time of the measurement: 10, 30s, 5m, 2h.", durationOf),
         row("warmup", None, 1.0, "Time before that.", pauseOf),
-        row("wait", "W", 10.0, "Time until one is not answered any more.", waitOf),
+        row("wait", "W", 10.0, "Time until a message without an answer fails.", waitOf),
         row("processes", None, 1, "Processes that share the connections.", wholeNumber),
         row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         REPORT,
     ]
-    settings: Settings
+    settings: LoadSettings
     typed: tuple[str, ...] = ()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Keeps what was typed, and parses it."""
+        """Keeps the arguments, and parses them."""
         self.typed = tuple(options or ())
         super().parseOptions(options)
 
     def postOptions(self) -> None:
-        """Checks what depends on each other."""
+        """Checks options that depend on each other, and makes the settings."""
         checkExtra()
-        self["size"] = self["size"] or Settings().sizes
+        self["size"] = self["size"] or LoadSettings().sizes
         super().postOptions()
         for target in self.targets:
             if target.kind == "endpoint":
@@ -153,7 +153,7 @@ class LoadOptions(TargetOptions):
             raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
         self._checkDatagrams()
         self._checkProcesses()
-        self.settings = Settings(
+        self.settings = LoadSettings(
             sizes=self["size"],
             connections=self["connections"],
             rate=rate,
@@ -186,6 +186,6 @@ class LoadOptions(TargetOptions):
 
 
 def raiseDescriptorLimit() -> None:
-    """Raises the soft limit to the hard one, which the workers inherit."""
+    """Raises the soft limit on descriptors to the hard one; workers inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -26,7 +26,7 @@ from echo_app.targets import Target
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of what the figures depend on, by name."""
+    """Returns the versions of the libraries that figures depend on, by name."""
     return {
         "echo_app": __version__,
         "Python": platform.python_version(),
@@ -36,9 +36,9 @@ def versions() -> dict[str, str]:
 
 
 class Session:
-    """The runs of a command.
+    """Makes the runs of one command.
 
-    :param complain: is called with lines about what goes on.
+    :param complain: called with a line for each run that has ended.
     :ivar results: so far.
     """
 
@@ -48,21 +48,21 @@ class Session:
         self._repeat = options["repeat"]
         self._complain = complain
         self._seed = options["seed"] or secrets.randbelow(1 << 32) + 1
-        # Whoever types it again gets the same messages at the same moments.
+        # The same command with this seed sends the same messages at the same moments.
         seed = [] if options["seed"] else ["--seed", str(self._seed)]
         command = shlex.join(["echo-probe", "load", *options.typed, *seed])
         self.results = Results(command, versions(), describeMachine(), options.settings)
 
     async def run(self) -> None:
-        """Measures A B A B, so that a noisy machine is noisy for all targets.
+        """Makes all runs; targets take turns (A B A B), so that noise of the machine meets all of them.
 
-        :raise LoadFailed: when one can't be measured; the text names it.
-        :raise CancelledError: when it was interrupted.
+        :raise LoadFailed: when a target can't be measured; the text names it.
+        :raise CancelledError: when a run was interrupted.
         """
         turns = [(repeat, target) for repeat in range(self._repeat) for target in self._targets]
         for number, (repeat, target) in enumerate(turns, 1):
             name = f"{target}, {number} of {len(turns)}" if len(turns) > 1 else str(target)
-            # In a repeat, every target gets the same chance.
+            # In a repeat, all targets have the same random numbers.
             run = await self._measure(target, name, self._seed + repeat)
             self.results.runs.append(run)
             if run.isInterrupted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.python.usage import UsageError
 
-from echo_app.probe.checks.check import Settings
+from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
 from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions
@@ -12,12 +12,12 @@ from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.ping import NUMBER, Pings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 
-# The largest ping over a stream.
-LARGEST = 1 << 20
+# Bytes of the largest ping over a stream.
+LARGEST_PING = 1 << 20
 
 
 def checkNames(text: str) -> tuple[str, ...]:
-    """Returns the names of checks in a list with commas."""
+    """Parses a list of names of checks, with commas between them."""
     names, known = text.split(","), [check.name for check in CHECKS]
     for name in names:
         if name not in known:
@@ -30,24 +30,24 @@ class PingOptions(TargetOptions):
 
     synopsis = "ping TARGET... [options]"
     optParameters = [
-        row("count", "c", None, "How many. [default: until Ctrl-C]", wholeNumber),
-        row("interval", "i", 1.0, "Seconds between two.", positiveNumber),
+        row("count", "c", None, "Number of pings. [default: until Ctrl-C]", wholeNumber),
+        row("interval", "i", 1.0, "Seconds between two pings.", positiveNumber),
         row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", wholeNumber),
-        row("wait", "W", 10.0, "Seconds until one is not answered any more.", positiveNumber),
+        row("wait", "W", 10.0, "Seconds until a ping without an answer fails.", positiveNumber),
     ]
 
     def postOptions(self) -> None:
-        """Checks what depends on each other."""
+        """Checks options that depend on each other."""
         super().postOptions()
         size, isStream = self["size"], all(target.isStream for target in self.targets)
-        largest = LARGEST if isStream else LARGEST_DATAGRAM
+        largest = LARGEST_PING if isStream else LARGEST_DATAGRAM
         if not NUMBER <= size <= largest:
             raise UsageError(f"--size '{size}': not from {NUMBER} to {largest}")
         self.pings = Pings(self["count"], self["interval"], size, self["wait"])
 
 
 class CheckOptions(TargetOptions):
-    """The options of ``check``; of its targets the second one is the direct route, if there is one."""
+    """The options of ``check``. A second target is the direct route."""
 
     synopsis = "check TARGET [options]"
     optFlags = [
@@ -58,13 +58,11 @@ class CheckOptions(TargetOptions):
     optParameters = [
         row("only", None, None, "The checks to run, such as identity,half-close.", checkNames),
         row("idle", None, 0, "Seconds up to which idle connections are watched.", positiveNumber),
-        row(
-            "baseline", None, None, "Target of the direct route: what fails there too is not the path's.", str
-        ),
+        row("baseline", None, None, "Target of the direct route: its failures are not the path's.", str),
     ]
 
     def postOptions(self) -> None:
-        """Checks what depends on each other."""
+        """Checks options that depend on each other."""
         if len(self.texts) > 1:
             raise UsageError(f"{self.texts[1]!r}: check takes one target")
         if self.texts and self["baseline"]:
@@ -72,7 +70,7 @@ class CheckOptions(TargetOptions):
         super().postOptions()
         if self["quick"] and self["thorough"]:
             raise UsageError("--quick and --thorough exclude each other")
-        self.settings = Settings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
+        self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
 
 
@@ -82,12 +80,12 @@ class Options(ProbeOptions):
     synopsis = "COMMAND TARGET [options]"
     subCommands = [
         ["ping", None, PingOptions, "Round trips, a line each."],
-        ["check", None, CheckOptions, "What does this path do to bytes, connections and time?"],
+        ["check", None, CheckOptions, "Examine a path: its effects on bytes, connections and time."],
         ["load", None, LoadOptions, "Many round trips: rates, latencies and errors."],
         ["compare", None, CompareOptions, "Results of loads, side by side: do they differ?"],
     ]
 
     def postOptions(self) -> None:
-        """Needs a command."""
+        """Checks that there is a command."""
         if self.subCommand is None:
             raise UsageError("no command; there are ping, check, load and compare")

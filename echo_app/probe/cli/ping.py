@@ -17,27 +17,28 @@ from twisted.python.failure import Failure
 from echo_app.probe.checks.findings import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.net.stream import CannotConnect, Stream, connect
+from echo_app.probe.net.errors import ErrorKind, NetworkError, reasonOf, timedOut
+from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
-from echo_app.probe.results.statistics import jitter, milliseconds, percentiles
+from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
 from echo_app.targets import Target
 
-# Bytes of a datagram's number; a stream's order is number enough.
+# Bytes of a datagram's number. Pings on a stream need none, as a stream keeps their order.
 NUMBER = 8
 
-# Seconds between two looks whether the last datagrams are answered.
+# Seconds between two checks whether the last datagrams are answered.
 _LOOK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Pings:
-    """What is sent.
+    """The settings of pings.
 
-    :param count: how many; None is until it is cancelled.
+    :param count: number of pings; None is until they are cancelled.
     :param interval: seconds between two.
     :param size: bytes of each.
-    :param wait: seconds until one is not answered any more.
+    :param wait: seconds after which a ping without an answer has failed.
     """
 
     count: int | None = None
@@ -47,8 +48,8 @@ class Pings:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What came of the pings to one target.
+class PingStatistics:
+    """Counts the pings to one target, and their round trips.
 
     :ivar times: seconds of each round trip, in the order of the answers.
     :ivar unanswered: timed out on a stream, lost on UDP, or never sent because there was no connection.
@@ -62,23 +63,23 @@ class Tally:
     times: array[float] = field(default_factory=lambda: array("d"))
 
     def status(self, isStream: bool) -> Status:
-        """Judges: on UDP some loss is a warning, as is another order."""
+        """Returns the status. On UDP some loss is a warning, as are reordered answers and duplicates."""
         if self.corrupt or (self.unanswered and (isStream or not self.times)):
             return Status.FAIL
         return Status.WARN if self.unanswered or self.reordered or self.duplicated else Status.PASS
 
     def lines(self, target: Target) -> list[str]:
-        """Sums it up."""
-        missing = "timed out" if target.isStream else "lost"
+        """Returns the lines of a summary."""
+        missing = ErrorKind.TIMED_OUT if target.isStream else ErrorKind.LOST
         counts = [f"{self.sent} sent", f"{len(self.times)} answered", f"{self.unanswered} {missing}"]
-        counts += [f"{self.corrupt} corrupt", f"{self.reordered} reordered"]
-        counts += [f"{self.duplicated} duplicated"] if self.duplicated else []
+        counts += [f"{self.corrupt} {ErrorKind.CORRUPT}", f"{self.reordered} reordered"]
+        counts += [f"{self.duplicated} {ErrorKind.DUPLICATE}"] if self.duplicated else []
         said = [f"--- {target}", ", ".join(counts)]
         if self.times:
             least, most = min(self.times), max(self.times)
             average = sum(self.times) / len(self.times)
             parts = [f"min {milliseconds(least)}", f"avg {milliseconds(average)}"]
-            parts += [f"p{rank:g} {milliseconds(each)}" for rank, each in percentiles(self.times).items()]
+            parts += percentileTexts(percentiles(self.times))
             parts.append(f"max {milliseconds(most)}")
             moved = jitter(self.times)
             parts += [] if moved is None else [f"jitter {milliseconds(moved)}"]
@@ -90,7 +91,7 @@ class Ping:
     """Pings one target.
 
     :param reactor: an ``IReactorTime``, ``IReactorFDSet`` and ``IReactorUDP``.
-    :param say: is called with each line.
+    :param say: called with each line.
     """
 
     def __init__(
@@ -101,25 +102,25 @@ class Ping:
         self._pings = pings
         self._random = random
         self._say = say
-        self.tally = Tally()
+        self.statistics = PingStatistics()
 
     async def run(self) -> None:
-        """Pings, until it has done so often enough; cancelling it closes what is open."""
+        """Sends all pings, and waits for the answers; cancelling it closes the connection."""
         raise NotImplementedError
 
     async def _due(self, start: float, number: int) -> None:
-        """Waits until a ping is due. The schedule does not drift; what is late is sent at once."""
+        """Waits until a ping is due. The schedule does not drift: a ping that is late is sent at once."""
         late = start + (number - 1) * self._pings.interval - self._reactor.seconds()
         if late > 0:
             await pause(self._reactor, late)
 
     def _answered(self, number: int, sentAt: float) -> None:
         spent = self._reactor.seconds() - sentAt
-        self.tally.times.append(spent)
+        self.statistics.times.append(spent)
         self._say(f"{self._target}: {self._pings.size} bytes, number {number}, {milliseconds(spent)}")
 
     def _missed(self, number: int, why: str) -> None:
-        self.tally.unanswered += 1
+        self.statistics.unanswered += 1
         self._say(f"{self._target}: number {number}: {why}")
 
     def _numbers(self) -> Iterable[int]:
@@ -132,7 +133,7 @@ class StreamPing(Ping):
     _stream: Stream | None = None
 
     async def run(self) -> None:
-        """One coroutine sends by the clock, and another one reads."""
+        """Sends by the clock in one coroutine, and reads in another one."""
         self._sent: DeferredQueue[tuple[int, bytes, float, Stream] | None] = DeferredQueue()
         reading = Deferred.fromCoroutine(self._read())
         try:
@@ -148,12 +149,12 @@ class StreamPing(Ping):
         start = self._reactor.seconds()
         for number in self._numbers():
             await self._due(start, number)
-            self.tally.sent += 1
+            self.statistics.sent += 1
             try:
                 stream = self._stream = self._stream or await connect(
                     self._reactor, self._target, self._pings.wait
                 )
-            except CannotConnect as error:
+            except NetworkError as error:
                 self._missed(number, f"no connection: {error}")
                 continue
             data = self._random.randbytes(self._pings.size)
@@ -173,12 +174,10 @@ class StreamPing(Ping):
                 self._answered(number, at)
                 continue
             if found := firstDifference(data, came):
-                self.tally.corrupt += 1
+                self.statistics.corrupt += 1
                 self._say(f"{self._target}: number {number}: {found}")
             else:
-                self._missed(
-                    number, stream.end.value if stream.end else f"nothing for {self._pings.wait:g} s"
-                )
+                self._missed(number, str(stream.end or timedOut(self._pings.wait)))
             self._stream = None
             await stream.abort()
 
@@ -190,12 +189,12 @@ class DatagramPing(Ping, DatagramProtocol):
     _isDone = False
 
     async def run(self) -> None:
-        """Waits, after the last one, for those that are under way."""
+        """Sends all pings, and waits after the last one for those under way."""
         self._waiting: dict[int, tuple[bytes, float]] = {}
         self._last = 0
         addresses = await addressesOf(self._reactor, self._target.host)
         if not addresses:
-            self._say(f"{self._target}: the name does not resolve")
+            self._say(f"{self._target}: {ErrorKind.UNRESOLVED}")
             return
         self._address = addresses[0]
         try:
@@ -211,7 +210,7 @@ class DatagramPing(Ping, DatagramProtocol):
         for number in self._numbers():
             await self._due(start, number)
             self._forget()
-            self.tally.sent += 1
+            self.statistics.sent += 1
             data = number.to_bytes(NUMBER, "big") + self._random.randbytes(self._pings.size - NUMBER)
             self._waiting[number] = data, self._reactor.seconds()
             try:
@@ -219,17 +218,17 @@ class DatagramPing(Ping, DatagramProtocol):
                     self._open()
                 self.transport.write(data)
             except (OSError, MessageLengthError) as error:
-                self._say(f"{self._target}: number {number}: not sent: {error}")
+                self._say(f"{self._target}: number {number}: not sent: {reasonOf(error)}")
         deadline = self._reactor.seconds() + self._pings.wait
         while self._waiting and self._reactor.seconds() < deadline:
             await pause(self._reactor, min(_LOOK, self._pings.wait))
 
     def _forget(self) -> None:
-        """Gives up what is not answered in time."""
+        """Gives up pings that are not answered in time."""
         tooLate = self._reactor.seconds() - self._pings.wait
         for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
             del self._waiting[number]
-            self._missed(number, f"nothing for {self._pings.wait:g} s")
+            self._missed(number, str(ErrorKind.LOST))
 
     def _open(self) -> None:
         """Opens a port; the reactor closes it when an ICMP message comes."""
@@ -237,26 +236,26 @@ class DatagramPing(Ping, DatagramProtocol):
         self.transport.connect(self._address, self._target.port)
 
     def stopProtocol(self) -> None:
-        """The port is closed. If not by us: the target's host says that nobody listens (RFC 792)."""
+        """Reports a refusal, when an ICMP message has closed the port (RFC 792: port unreachable)."""
         if not self._isDone:
-            self._say(f"{self._target}: refused")
+            self._say(f"{self._target}: {ErrorKind.REFUSED}")
 
     def datagramReceived(self, data: bytes, address: Any) -> None:
-        """An answer, or something else."""
+        """Compares an answer with its ping."""
         number = int.from_bytes(data[:NUMBER], "big")
         if number not in self._waiting:
-            isOld = 0 < number <= self.tally.sent
-            self.tally.duplicated += isOld
-            self.tally.corrupt += not isOld
+            isOld = 0 < number <= self.statistics.sent
+            self.statistics.duplicated += isOld
+            self.statistics.corrupt += not isOld
             self._say(f"{self._target}: " + (f"number {number} again" if isOld else "other bytes"))
             return
         sent, at = self._waiting.pop(number)
         if data != sent:
             found = firstDifference(sent, data)
-            self.tally.corrupt += 1
+            self.statistics.corrupt += 1
             self._say(f"{self._target}: number {number}: {found or f'{len(data)} of {len(sent)} bytes'}")
             return
-        self.tally.reordered += number < self._last
+        self.statistics.reordered += number < self._last
         self._last = max(number, self._last)
         self._answered(number, at)
 
@@ -264,9 +263,9 @@ class DatagramPing(Ping, DatagramProtocol):
 async def ping(
     reactor: Any, targets: Sequence[Target], pings: Pings, random: Random, say: Callable[[str], None]
 ) -> list[Status]:
-    """Pings all targets at the same time, until it is done or cancelled, and sums up.
+    """Pings all targets at the same time, and prints the statistics, also when it is cancelled.
 
-    :return: how they came out.
+    :return: the status of each target.
     """
     runs = [
         (StreamPing if target.isStream else DatagramPing)(reactor, target, pings, random, say)
@@ -277,6 +276,6 @@ async def ping(
         if isinstance(result, Failure) and not result.check(CancelledError):
             result.raiseException()
     for target, run in zip(targets, runs, strict=True):
-        for line in run.tally.lines(target):
+        for line in run.statistics.lines(target):
             say(line)
-    return [run.tally.status(target.isStream) for target, run in zip(targets, runs, strict=True)]
+    return [run.statistics.status(target.isStream) for target, run in zip(targets, runs, strict=True)]

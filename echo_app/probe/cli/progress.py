@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of a run: a bar on a terminal, elsewhere lines."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from echo_app.probe.load.run import Running
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.percentiles import Output, shownIn
+from echo_app.probe.results.statistics import milliseconds, percentileTexts
 
-# Seconds between two lines, at the least; and how many of them a long run has.
+# Seconds between two lines, at the least; and the number of lines of a long run.
 BETWEEN, LINES = 5.0, 100
 
-# Seconds between two looks: what a bar needs to move evenly.
+# Seconds between two updates: a bar moves evenly with that.
 LOOK = 0.25
 
 
 def phaseOf(run: Running) -> str:
-    """Says what is being done."""
+    """Returns the phase of a run, such as ``0:18 left``."""
     elapsed = run.elapsed
     if elapsed is None:
         return "connecting"
@@ -27,17 +28,14 @@ def phaseOf(run: Running) -> str:
 
 
 def figuresOf(run: Running) -> str:
-    """Says what was measured so far."""
-    tally = run.tally
-    if tally.rate is None:
+    """Returns the figures of a run so far; empty before the first second."""
+    totals = run.totals
+    if totals.rate is None:
         return ""
-    latency = tally.run.latency
-    parts = [f"{tally.rate:,.0f}/s"]
-    for rank in (50.0, 99.0):
-        value = latency.percentile(rank)
-        parts += [] if value is None else [f"p{rank:g} {milliseconds(value)}"]
+    latency = totals.run.latency
+    parts = [f"{totals.rate:,.0f}/s", *percentileTexts(latency.percentiles(shownIn(Output.LINE)))]
     parts += [f"max {milliseconds(latency.most)}"] if len(latency) else []
-    return ", ".join([*parts, f"{tally.errors:,} error{'' if tally.errors == 1 else 's'}"])
+    return ", ".join([*parts, f"{totals.errors:,} error{'' if totals.errors == 1 else 's'}"])
 
 
 def _clockTime(seconds: float) -> str:
@@ -50,14 +48,14 @@ class Show(Protocol):
     """Shows one run."""
 
     def look(self) -> None:
-        """Looks what is new; called every quarter of a second."""
+        """Updates; called every quarter of a second."""
 
     def end(self) -> None:
-        """Leaves nothing behind that is in the way of what is printed next."""
+        """Removes the bar, if there is one: the next output begins at its place."""
 
 
 class Lines:
-    """A line every few seconds.
+    """Shows a run as a line every few seconds.
 
     :param name: of the run.
     """
@@ -70,7 +68,7 @@ class Lines:
         self._next = self._between
 
     def look(self) -> None:
-        """Says a line when it is time."""
+        """Prints a line when one is due."""
         elapsed = self._run.elapsed
         if elapsed is None or elapsed < self._next:
             return
@@ -79,14 +77,14 @@ class Lines:
         self._say(f"{self._name}: {', '.join(filter(None, said))}")
 
     def end(self) -> None:
-        """Leaves its lines."""
+        """Does nothing: the lines stay."""
 
 
 class Bar:
-    """A bar, and the figures below it, drawn again and again."""
+    """Shows a run as a bar on a terminal, with the figures below it."""
 
     def __init__(self, run: Running, name: str, terminal: TextIO) -> None:
-        # It takes a tenth of a second to import, and comes with the extra probe.
+        # rich takes a tenth of a second to import, and comes with the extra ``probe``.
         from rich.console import Console, Group
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
@@ -104,7 +102,7 @@ class Bar:
         total = run.settings.warmup + run.settings.duration
         self._task = self._progress.add_task(name, total=total, phase="")
         self._figures = Text(no_wrap=True, overflow="ellipsis")
-        # It is drawn from here, not from a thread of its own.
+        # look() draws, not a thread of rich.
         self._live = Live(
             Group(self._progress, self._figures),
             console=console,
@@ -116,10 +114,10 @@ class Bar:
         self._live.start()
 
     def look(self) -> None:
-        """Draws it."""
+        """Draws the bar and the figures."""
         elapsed = self._run.elapsed
         if elapsed is not None and int(elapsed) != self._seconds:
-            # Percentiles take some milliseconds to find.
+            # Percentiles take some milliseconds to compute.
             self._seconds = int(elapsed)
             self._figures.plain = figuresOf(self._run)
         done = 0.0 if elapsed is None else max(0.0, elapsed + self._run.settings.warmup)
@@ -127,12 +125,12 @@ class Bar:
         self._live.refresh()
 
     def end(self) -> None:
-        """Wipes it away."""
+        """Erases the bar."""
         self._live.stop()
 
 
 def showOf(run: Running, name: str, output: Any) -> Show:
-    """Returns what shows a run on a file: standard error."""
+    """Returns a bar where the output is a terminal, and lines elsewhere."""
     if output.isatty():
         return Bar(run, name, output)
     return Lines(run, name, lambda line: print(line, file=output, flush=True))

@@ -2,64 +2,36 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import ssl
 from contextlib import suppress
 from typing import Protocol
 
 from echo_app.probe.load.pattern import CHUNK
-from echo_app.probe.net.tls import handshakeReason
-
-# Bytes of a record (RFC 8446, section 5.1).
-_RECORD = 1 << 14
-
-_KINDS = {
-    errno.ECONNREFUSED: "refused",
-    errno.ECONNRESET: "reset",
-    errno.EPIPE: "reset",
-    errno.ENOTCONN: "reset",
-    errno.ETIMEDOUT: "no answer",
-    errno.EHOSTUNREACH: "no route",
-    errno.ENETUNREACH: "no route",
-    errno.EADDRNOTAVAIL: "no local port is free",
-    # connect(2) to a UNIX socket.
-    errno.EAGAIN: "backlog full",
-    errno.ENOENT: "no such socket",
-}
-
-
-class Truncated(OSError):
-    """TLS was ended by FIN alone, as anybody on the way can do it."""
-
-
-def kindOf(error: OSError) -> str:
-    """Returns what an error is counted as."""
-    if isinstance(error, Truncated):
-        return "FIN without close_notify"
-    if isinstance(error, ssl.SSLError):
-        return handshakeReason(error)
-    number = error.errno or 0
-    return _KINDS.get(number) or (os.strerror(number).lower() if number else str(error))
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from echo_app.probe.net.tlsclient import RECORD, TLSClient, TLSState
 
 
 class Channel(Protocol):
-    """What a connection sends to and receives from."""
+    """Interface of the bytes of a connection: a socket, or TLS on a socket.
+
+    :ivar end: the reason of the peer's end where :meth:`recv` returned no bytes.
+    """
 
     sock: socket.socket
+    end: Reason
 
     def recv(self, size: int, /) -> bytes:
-        """Returns some bytes, about so many at the most; none at the end.
+        """Returns some bytes, about `size` at the most; none at the end.
 
-        :raise BlockingIOError: when there are none.
+        :raise BlockingIOError: when no byte has come.
         :raise OSError: when the connection is broken.
         """
 
     def send(self, data: bytes | memoryview, /) -> int:
-        """Sends what goes; returns its size.
+        """Sends as many bytes as the kernel takes; returns their number.
 
-        :raise BlockingIOError: when that is nothing; the same is to be sent again.
+        :raise BlockingIOError: when it takes none; the caller sends the same bytes again.
         :raise OSError: when the connection is broken.
         """
 
@@ -71,7 +43,9 @@ class Channel(Protocol):
 
 
 class Plain:
-    """A socket, with nothing between."""
+    """A socket without TLS."""
+
+    end = Reason(ErrorKind.FIN)
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -86,78 +60,64 @@ class Plain:
 class Encrypted:
     """TLS on a socket.
 
-    :param serverName: whom the certificate must name.
+    :param serverName: the name that the certificate must have.
     """
+
+    # Any other end of the peer's side is an error (RFC 8446, 6.1).
+    end = Reason(ErrorKind.CLOSE_NOTIFY)
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, serverName: str) -> None:
         self.sock = sock
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
+        self._client = TLSClient(context, serverName)
         self._unsent = b""
         self._accepted = 0
 
     def shake(self) -> None:
-        """Goes on with the handshake; returns at its end.
+        """Continues the handshake; returns at its end.
 
         :raise BlockingIOError: when it waits for the peer.
         :raise OSError: when it fails.
         """
-        with suppress(BlockingIOError):
-            self._feed()
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush()
-            raise BlockingIOError from None
+        if self._client.state is TLSState.HANDSHAKING:
+            with suppress(BlockingIOError):
+                self._feed()
+        if self._client.reason is not None:
+            raise NetworkError(self._client.reason)
         self._flush()
+        if self._client.state is TLSState.HANDSHAKING:
+            raise BlockingIOError
 
     def recv(self, size: int) -> bytes:
-        """Receives, and decrypts all of it."""
+        """Receives bytes, and decrypts all of them."""
         self._feed()
-        parts = []
-        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            try:
-                while part := self._tls.read(size):
-                    parts.append(part)
-            except ssl.SSLEOFError:
-                if not parts:
-                    raise Truncated from None
-        data = b"".join(parts)
-        if not data and not self._isEnded():
-            raise BlockingIOError
+        data = self._client.readAll()
+        if not data:
+            if self._client.reason is None:
+                raise BlockingIOError
+            if self._client.reason != self.end:
+                raise NetworkError(self._client.reason)
         return data
 
-    def _isEnded(self) -> bool:
-        try:
-            return not self._tls.read(1)
-        except ssl.SSLZeroReturnError:
-            return True
-        except ssl.SSLWantReadError:
-            return False
-
     def send(self, data: bytes | memoryview) -> int:
-        """Encrypts, and sends; what is encrypted is accepted when the kernel has all of it."""
+        """Encrypts and sends a record. Its bytes count as sent when the kernel has the whole record."""
         if not self._unsent:
-            self._accepted = self._tls.write(data[:_RECORD])
-            self._unsent = self._outgoing.read()
+            self._accepted = self._client.write(data[:RECORD])
         self._flush()
         return self._accepted
 
     def halfClose(self) -> None:
         """Sends ``close_notify``."""
-        # It wants to read the peer's: that is for who receives.
-        with suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
+        self._client.end()
         self._flush()
 
     def _feed(self) -> None:
         data = self.sock.recv(CHUNK)
         if data:
-            self._incoming.write(data)
+            self._client.receive(data)
         else:
-            self._incoming.write_eof()
+            self._client.lose(Plain.end)
 
     def _flush(self) -> None:
-        self._unsent += self._outgoing.read()
+        self._unsent += self._client.toSend()
         while self._unsent:
             self._unsent = self._unsent[self.sock.send(self._unsent) :]

@@ -1,11 +1,10 @@
 """One slot of a load: one connection after the other, and the times at which messages are sent on it.
 
-Its rules. In a closed loop a message is due when the one before is answered. In an open loop the schedule
-says when, and never waits: what can't be sent, as too many messages are under way or there is no connection,
-stays due, and is sent when it can be, its latency counted from when it was due; it is given up when that was
-longer ago than ``wait``. So an outage that is shorter is seen as latency, which it is to whoever waits,
-and a longer one as errors, with its reason. What is due is not kept: the schedule is a pointer to the next
-time, which stands still meanwhile.
+Its rules. In a closed loop a message is due when the one before is answered. In an open loop the schedule has
+the moments, and never waits. A message that can't be sent, as too many are under way or there is no
+connection, stays due and is sent later: its latency counts from when it was due. It is given up ``wait``
+seconds after it was due. So an outage shorter than ``wait`` is seen as latency, and a longer one as errors
+with its reason. Due messages are not stored: the schedule is an iterator, which stops meanwhile.
 
 A message has ``wait`` from when it was sent until it is answered. An error of the connection ends it: all
 that is under way fails with the same kind. Another one is made at once; after failures with no answer
@@ -18,14 +17,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN
 from echo_app.probe.load.schedule import scheduleOf, sizesOf
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.generator import Share
+    from echo_app.probe.load.generator import LoadGenerator
 
 # Seconds between two attempts to connect: none before the second, then these, doubled up to the last.
 PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -37,32 +37,32 @@ NEVER = float("inf")
 
 
 class Connection(ABC):
-    """A place. What is under way, and how it goes, is the business of the two kinds.
+    """One slot of a load. Its two subclasses hold the messages that are under way.
 
     :param number: among those of this worker.
     """
 
     _underWay: Collection[Any]
 
-    def __init__(self, share: Share, number: int) -> None:
-        self._share = share
-        self._loop = share.loop
-        self._clock = share.loop.clock
-        self._ledger = share.ledger
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        self._generator = generator
+        self._loop = generator.loop
+        self._clock = generator.loop.clock
+        self._ledger = generator.ledger
         self._number = number
-        settings = share.settings
+        settings = generator.settings
         self._wait = settings.wait
         self._room = settings.maxInflight
         self._perConnection = settings.perConnection or NEVER
         self._isOpenLoop = settings.rate is not None
-        self._sizes = sizesOf(settings, number, share.index, share.seed)
+        self._sizes = sizesOf(settings, number, generator.index, generator.seed)
         self._schedule: Iterator[float] = iter(())
         self._due = NEVER
         self._isWaiting = False
         self._channel: Channel | None = None
         self._dial: Dial | None = None
         self._pause = 0.0
-        self._why = "not sent in time"
+        self._why = Reason(ErrorKind.NOT_SENT)
         self._left = NEVER
         self._ended = NEVER
         self._hasPaused = False
@@ -74,18 +74,18 @@ class Connection(ABC):
         """Connects."""
         self._began = self._clock()
         try:
-            self._dial = self._share.address.dial(self._loop)
+            self._dial = self._generator.address.dial(self._loop)
         except OSError as error:
-            kind = kindOf(error)
+            reason = reasonOf(error)
             # Not now: another one would be opened in this call, and another one in that.
-            self._loop.at(self._began, lambda moment: self._failedToOpen(kind))
+            self._loop.at(self._began, lambda moment: self._failedToOpen(reason))
         else:
             self._dial.start(self._opened, self._failedToOpen)
 
-    def _failedToOpen(self, kind: str) -> None:
+    def _failedToOpen(self, reason: Reason) -> None:
         self._dial = None
-        self._why = kind
-        self._share.connectFailed(self, kind)
+        self._why = reason
+        self._generator.connectFailed(self, reason)
 
     def _opened(self, channel: Channel) -> None:
         now = self._clock()
@@ -94,10 +94,10 @@ class Connection(ABC):
         self._fd = channel.sock.fileno()
         self._left = self._perConnection
         self._ended = NEVER
-        self._why = "not sent in time"
+        self._why = Reason(ErrorKind.NOT_SENT)
         self._use(channel)
         self._loop.watch(self._fd, IN, self._ready)
-        self._share.connected(self, now - self._began)
+        self._generator.connected(self, now - self._began)
         self._goOn(now)
 
     def openLater(self) -> None:
@@ -109,13 +109,13 @@ class Connection(ABC):
         if moment < self._ledger.end or self.isBehind(self._ledger.end):
             self.open()
 
-    def fail(self, kind: str) -> None:
-        """Ends the connection, and makes another one; what is under way has failed."""
+    def fail(self, reason: Reason) -> None:
+        """Ends the connection, and makes another one. All messages under way have failed."""
         self._close()
-        self._why = kind
+        self._why = reason
         if not self._underWay:
-            self._ledger.second(self._clock()).errors[kind] += 1
-        self._failAll(kind)
+            self._ledger.second(self._clock()).errors[reason] += 1
+        self._failAll(reason)
         self.openLater()
 
     def _close(self) -> None:
@@ -125,13 +125,13 @@ class Connection(ABC):
             self._channel = None
 
     def _end(self) -> None:
-        """Ends our side; nothing may come but the end of the peer's."""
+        """Ends our side; then only the end of the peer's side may come."""
         self._ended = self._clock()
         if self._channel is not None:
             try:
                 self._channel.halfClose()
             except OSError as error:
-                self.fail(kindOf(error))
+                self.fail(reasonOf(error))
 
     def _name(self) -> str:
         """Says which connection this is."""
@@ -140,20 +140,20 @@ class Connection(ABC):
         port = f", from port {name[1]}" if isinstance(name, tuple) else ""
         return f"connection {self._number}{port}"
 
-    # What is due.
+    # Messages that are due.
 
     def begin(self, start: float) -> None:
         """Begins to send at a moment."""
-        share = self._share
         if self._isOpenLoop:
-            self._schedule = scheduleOf(share.settings, start, self._number, share.index, share.seed)
+            worker = self._generator
+            self._schedule = scheduleOf(worker.settings, start, self._number, worker.index, worker.seed)
             self._due = next(self._schedule)
             self._loop.at(self._due, self._fire)
         else:
             self._loop.at(start, self._beginToAsk)
 
     def isBehind(self, moment: float) -> bool:
-        """Says whether something waits that was due before a moment."""
+        """Says whether a message waits that was due before a moment."""
         return self._isWaiting and self._due < moment
 
     def _beginToAsk(self, moment: float) -> None:
@@ -165,10 +165,10 @@ class Connection(ABC):
         return self._channel is not None and len(self._underWay) < self._room and self._left > 0
 
     def _fire(self, due: float) -> float | None:
-        """Sends what is due now, unless it has to wait; returns when the next is due.
+        """Sends the messages that are due, unless they have to wait; returns when the next is due.
 
-        That is mostly one message. Of those that this process is late for, one connection's go together:
-        so it makes up for a pause faster than one by one.
+        Mostly one message is due. After a pause of this process, all due messages of a connection are sent
+        together, which is faster than one by one.
         """
         now, end = self._clock(), self._ledger.end
         while due <= now and due < end:
@@ -183,7 +183,7 @@ class Connection(ABC):
         return None if self._isWaiting or due >= end else due
 
     def _goOn(self, now: float) -> None:
-        """Sends what can be sent now."""
+        """Sends the messages that can be sent now."""
         if self._isOpenLoop:
             if self._isWaiting:
                 self._catchUp(now)
@@ -194,9 +194,9 @@ class Connection(ABC):
             self._push()
 
     def _catchUp(self, now: float) -> None:
-        """Sends what was due and has waited, and then follows the schedule again.
+        """Sends the messages that were due and have waited, and then follows the schedule again.
 
-        That was somebody else's doing until the answer lay there that made room.
+        The probe's lateness counts from the moment at which an answer that made room was there to be read.
         """
         until, woken = min(now, self._ledger.end), self._loop.woken
         while self._due < until and self._hasRoom():
@@ -210,9 +210,9 @@ class Connection(ABC):
         self._push()
 
     def _look(self, moment: float) -> float:
-        """Gives up what takes too long; returns when to look again."""
+        """Gives up messages that take too long; returns the moment of the next check."""
         now = self._clock()
-        # This process had a pause: what has come meanwhile is read first.
+        # After a pause of this process, the answers that have come are read first.
         self._hasPaused = not self._hasPaused and now > moment + LOOK
         if self._hasPaused:
             return now + LOOK
@@ -220,7 +220,7 @@ class Connection(ABC):
         if self._dial is not None and self._began <= old:
             self._dial.giveUp()
         if self._channel is not None and self._ended <= old:
-            self.fail("no FIN")
+            self.fail(Reason(ErrorKind.NO_END))
         self._giveUp(old)
         while self.isBehind(self._ledger.end) and self._due <= old:
             self._ledger.second(self._due).giveUp(self._why)
@@ -231,7 +231,7 @@ class Connection(ABC):
     # The end.
 
     def finish(self) -> None:
-        """Ends the connection for good; at once, where something is under way that nobody waits for."""
+        """Ends the connection for good; at once, where messages are under way that are given up."""
         if self._underWay:
             self._close()
         elif self._channel is not None and self._ended == NEVER:
@@ -243,21 +243,21 @@ class Connection(ABC):
         return self._channel is None
 
     def leave(self) -> None:
-        """Ends it at once, also where it is only being made."""
+        """Closes the connection at once, also one that is being made."""
         self._close()
         if self._dial is not None:
             self._dial.close()
             self._dial = None
 
-    # What the two kinds differ in.
+    # The subclasses differ in these.
 
     @abstractmethod
     def _use(self, channel: Channel) -> None:
-        """There is a new connection."""
+        """Begins to use a new connection."""
 
     @abstractmethod
     def _ready(self, event: int) -> None:
-        """Something has come, or can be sent."""
+        """Handles events of the socket: bytes have come, or can be sent."""
 
     @abstractmethod
     def _ask(self, due: float, now: float) -> Second:
@@ -265,15 +265,15 @@ class Connection(ABC):
 
     @abstractmethod
     def _push(self) -> None:
-        """Sends what is under way and was not sent, as far as the kernel takes it."""
+        """Sends messages under way that are not sent yet, as far as the kernel takes them."""
 
     @abstractmethod
-    def _failAll(self, kind: str) -> None:
-        """Everything under way has failed."""
+    def _failAll(self, reason: Reason) -> None:
+        """Counts all messages under way as failed."""
 
     @abstractmethod
     def _giveUp(self, old: float) -> None:
-        """Gives up what was sent at a moment or before it."""
+        """Gives up messages that were sent at a moment or before it."""
 
     @abstractmethod
     def _oldest(self, now: float) -> float:

@@ -5,45 +5,46 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.connection import Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.generator import Share
+    from echo_app.probe.load.generator import LoadGenerator
 
 # Bytes of the number: no datagram has fewer.
 HEADER = 8
 
-# Numbers of lost datagrams that are remembered, so that a late answer is not taken for a second one.
+# Numbers of lost datagrams that are kept, so that a late answer does not count as a duplicate.
 REMEMBERED = 4096
 
-# When it was due, when it was sent, its second, its size in bytes.
+# The moments at which it was due and was sent, its second, its size in bytes.
 Message = tuple[float, float, Second, int]
 
 
 def datagramOf(number: int, size: int) -> bytes:
-    """Returns what is sent, and what must come back."""
+    """Returns the datagram with a number; the same must come back."""
     place = placeOf(number)
     return number.to_bytes(HEADER, "big") + PATTERN[place : place + size - HEADER]
 
 
 class DatagramConnection(Connection):
-    """A place for datagrams: one source port after the other, mostly one.
+    """Sends messages as datagrams, from one source port after the other; mostly from one.
 
     A datagram that is not answered is lost, and one that comes changed is corrupt; neither ends anything.
     """
 
-    def __init__(self, share: Share, number: int) -> None:
-        super().__init__(share, number)
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        super().__init__(generator, number)
         self._underWay: dict[int, Message] = {}
         self._lost: dict[int, None] = {}
 
     def _use(self, channel: Channel) -> None:
-        # Somebody who had the port before may be answered yet.
+        # Answers to an earlier owner of the port may still come: numbers begin anywhere.
         self._next = self._first = secrets.randbits(8 * HEADER - 2)
         self._held = b""
         self._lost.clear()
@@ -70,7 +71,7 @@ class DatagramConnection(Connection):
             self._loop.change(self._fd, IN | OUT, self._ready)
         except OSError as error:
             self._held = b""
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
         else:
             self._held = b""
 
@@ -86,7 +87,7 @@ class DatagramConnection(Connection):
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
             return
         number = int.from_bytes(data[:HEADER], "big")
         message = self._underWay.pop(number, None)
@@ -98,7 +99,7 @@ class DatagramConnection(Connection):
         expected = datagramOf(number, size)
         if data != expected:
             self._differ(number, data, expected)
-            second.fail("corrupt")
+            second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
             self._pause = 0.0
@@ -107,19 +108,19 @@ class DatagramConnection(Connection):
         self._settled(now)
 
     def _settled(self, now: float) -> None:
-        """Something is under way no more."""
+        """Goes on after a datagram was answered, or is lost."""
         self._goOn(now)
         if not self._left and not self._underWay:
             self._end()
 
     def _judge(self, number: int, data: bytes) -> None:
-        """An answer came to nothing that is under way."""
-        kind = "duplicate"
+        """Counts an answer to no datagram that is under way."""
+        kind = ErrorKind.DUPLICATE
         if not self._first <= number < self._next or len(data) < HEADER:
-            kind = "corrupt"
+            kind = ErrorKind.CORRUPT
             self._ledger.differ(f"{len(data)} bytes came that answer no datagram of {self._name()}")
         if number not in self._lost:
-            self._ledger.second(self._clock()).errors[kind] += 1
+            self._ledger.second(self._clock()).errors[Reason(kind)] += 1
 
     def _differ(self, number: int, data: bytes, expected: bytes) -> None:
         if len(data) == len(expected):
@@ -133,9 +134,9 @@ class DatagramConnection(Connection):
         self._close()
         self._openAgain(self._clock())
 
-    def _failAll(self, kind: str) -> None:
+    def _failAll(self, reason: Reason) -> None:
         for _, _, second, _ in self._underWay.values():
-            second.fail(kind)
+            second.fail(reason)
         self._underWay.clear()
 
     def _giveUp(self, old: float) -> None:
@@ -143,7 +144,7 @@ class DatagramConnection(Connection):
         before = len(underWay)
         while underWay and self._oldest(0) <= old:
             number = next(iter(underWay))
-            underWay.pop(number)[2].fail("lost")
+            underWay.pop(number)[2].fail(Reason(ErrorKind.LOST))
             lost[number] = None
             if len(lost) > REMEMBERED:
                 del lost[next(iter(lost))]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from collections.abc import Callable
 
-from echo_app.probe.load.channel import Channel, Encrypted, Plain, kindOf
+from echo_app.probe.load.channel import Channel, Encrypted, Plain
 from echo_app.probe.load.loop import IN, OUT, Loop
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf, reasonOfNumber
 from echo_app.probe.net.tls import contextOf
 from echo_app.targets import BadTarget, Target
 
@@ -17,7 +17,7 @@ _RECEIVE_BUFFER = 1 << 20
 
 
 class Address:
-    """Where a target is: the first address of its name at first.
+    """Addresses of a target: the first address of its name at first.
 
     :raise BadTarget: when it is nowhere that a load knows.
     :raise OSError: when its name does not resolve, or a file for its TLS can't be used.
@@ -82,30 +82,31 @@ class Dial:
         self._loop = loop
         self._sock = sock
         self._address = address
+        self._isShaking = False
 
-    def start(self, connected: Callable[[Channel], object], failed: Callable[[str], object]) -> None:
-        """Waits for its end, and tells it.
+    def start(self, connected: Callable[[Channel], object], failed: Callable[[Reason], object]) -> None:
+        """Waits for the end of the attempt.
 
         :param connected: is called with a channel.
-        :param failed: is called with the kind of error.
+        :param failed: is called with the reason.
         """
         self._connected = connected
         self._failed = failed
         self._loop.watch(self._sock.fileno(), OUT, self._ready)
 
     def giveUp(self) -> None:
-        """Ends it as one that was not answered."""
-        self._fail("no answer")
+        """Ends the attempt as one that was not answered."""
+        self._fail(Reason(ErrorKind.TIMED_OUT))
 
     def close(self) -> None:
-        """Ends it; nobody is told."""
+        """Ends the attempt without a call."""
         self._loop.forget(self._sock.fileno())
         self._sock.close()
 
     def _ready(self, event: int) -> None:
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._fail(kindOf(OSError(number, "")))
+            self._fail(reasonOfNumber(number))
             return
         try:
             self._sock.getpeername()
@@ -116,6 +117,7 @@ class Dial:
             self._succeed(Plain(self._sock))
             return
         self._tls = Encrypted(self._sock, self._address.context, self._address.target.serverName)
+        self._isShaking = True
         self._loop.change(self._sock.fileno(), IN, self._shake)
         self._shake(event)
 
@@ -124,11 +126,8 @@ class Dial:
             self._tls.shake()
         except BlockingIOError:
             return
-        except ssl.SSLEOFError:
-            self._fail("TLS: FIN in the handshake")
         except OSError as error:
-            kind = kindOf(error)
-            self._fail(kind if isinstance(error, ssl.SSLError) else f"TLS: {kind} in the handshake")
+            self._fail(reasonOf(error))
         else:
             self._succeed(self._tls)
 
@@ -136,6 +135,6 @@ class Dial:
         self._loop.forget(self._sock.fileno())
         self._connected(channel)
 
-    def _fail(self, kind: str) -> None:
+    def _fail(self, reason: Reason) -> None:
         self.close()
-        self._failed(kind)
+        self._failed(reason.inHandshake if self._isShaking else reason.whileConnecting)

@@ -12,31 +12,32 @@ from echo_app.probe.load.dial import Address
 from echo_app.probe.load.ledger import Ledger, Second
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.load.stream import StreamConnection
-from echo_app.probe.results.results import Settings
+from echo_app.probe.net.errors import Reason
+from echo_app.probe.results.results import LoadSettings
 
-# Connections that are begun together, at first: fewer than any listening queue holds.
+# Connections that are opened together at the beginning: fewer than any listening queue holds.
 TOGETHER = 100
 
-# Seconds between two steps of a report, and between two looks whether there is one.
+# Seconds between two steps of a report, and between two checks whether one is due.
 STEP, LOOK = 0.001, 0.02
 
-# Seconds that what is under way may still take after a stop, and the ends of the streams at the end.
+# Seconds for messages under way after a stop, and for the ends of the streams at the end.
 GRACE = 1.0
 
 
-class Share:
-    """What one worker does.
+class LoadGenerator:
+    """Generates one worker's share of a load, and reports its measurements.
 
-    :param seed: of all workers.
-    :param index: of this one.
-    :param say: takes what is said, as JSON.
+    :param seed: the same for all workers.
+    :param index: of this worker, from 0.
+    :param say: called with each report, which becomes a line of JSON.
     """
 
     def __init__(
         self,
         loop: Loop,
         address: Address,
-        settings: Settings,
+        settings: LoadSettings,
         seed: int,
         index: int,
         say: Callable[[dict[str, Any]], object],
@@ -59,24 +60,24 @@ class Share:
         self._lines: Iterator[float] = iter(())
 
     def connect(self) -> None:
-        """Connects, and says when every connection is there, or was tried."""
+        """Opens all connections; reports when each is open or has failed."""
         for connection in islice(self._toOpen, TOGETHER):
             connection.open()
 
     def nextStream(self) -> int:
-        """Returns a number that no other stream of the load has."""
+        """Returns a number that is unique among the streams of the load."""
         return next(self._streams)
 
     def connected(self, connection: Connection, seconds: float) -> None:
-        """A connection is there."""
+        """Counts a connection that has opened."""
         second = self._connecting or self.ledger.second(self.loop.clock())
         second.connects.record(seconds)
         self._tried(connection)
 
-    def connectFailed(self, connection: Connection, kind: str) -> None:
-        """A connection is not there."""
+    def connectFailed(self, connection: Connection, reason: Reason) -> None:
+        """Counts a connection that has failed to open."""
         second = self._connecting or self.ledger.second(self.loop.clock())
-        second.errors[kind] += 1
+        second.errors[reason] += 1
         if self._connecting is None:
             connection.openLater()
         else:
@@ -84,16 +85,16 @@ class Share:
             self._tried(connection)
 
     def _tried(self, connection: Connection) -> None:
-        """While all are tried for the first time, goes on with the next; none is tried twice."""
+        """Opens the next connection of the first attempts, and ends them after the last one."""
         if self._connecting is None:
             return
         self._untried.discard(connection)
         for another in islice(self._toOpen, 1):
             another.open()
-        # What was opened may have failed at once, and may have been the last.
+        # The connection that was opened here may have failed at once, and may have been the last.
         if not self._untried and self._connecting is not None:
             made, self._connecting = self._connecting, None
-            self._allTried("".join(made.connects.encoded()), dict(made.errors))
+            self._allTried("".join(made.connects.encoded()), made.errorTexts())
 
     def _allTried(self, connects: str, errors: dict[str, int]) -> None:
         failed, self._failed = self._failed, []
@@ -119,7 +120,7 @@ class Share:
         self.loop.at(moment, self._tell)
 
     def stop(self) -> None:
-        """Sends no more; what is under way may be answered for a little while."""
+        """Sends no more; messages under way may be answered for GRACE seconds."""
         now = self.loop.clock()
         self.ledger.end = min(self.ledger.end, now)
         self._deadline = min(self._deadline, now + GRACE)
@@ -128,20 +129,20 @@ class Share:
             self._leave({"done": True})
 
     def _leave(self, last: dict[str, Any]) -> None:
-        """Says the last thing, and ends everything."""
+        """Sends the last report, and ends all connections and the loop."""
         for connection in self._connections:
             connection.leave()
         self._say(last)
         self.loop.stop()
 
     def _tell(self, moment: float) -> float | None:
-        """Reports what there is to report."""
+        """Takes the next step of the report; returns the moment of the step after it."""
         self._now = moment
         pause = next(self._lines, None)
         return None if pause is None else max(moment, self.loop.clock() - STEP) + pause
 
     def _report(self) -> Iterator[float]:
-        """Says a line for each second, and the last; yields the seconds to its next step."""
+        """Reports each second, and the end; yields the seconds to the next step."""
         number = 0
         while number < self.ledger.count:
             while not self._isOver(number):
@@ -167,7 +168,7 @@ class Share:
         return not any(each.isBehind(end) for each in self._connections)
 
     def _finish(self) -> Iterator[float]:
-        """Ends every connection, and sees that nothing comes but the ends of the streams."""
+        """Ends every connection, and waits for the ends of the streams: bytes before them are errors."""
         deadline = self._now + GRACE
         for connection in self._connections:
             connection.finish()

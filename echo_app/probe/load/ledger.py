@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
+from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import DIFFERENCES
 
-# Bits of a time that are kept, as HdrHistogram does with three digits: what is counted here is counted
-# there in the same place.
+# Bits of a time that are kept, as in an HdrHistogram with three digits: a time is in the same bucket here and
+# there.
 _BITS = 11
 
-# Times that are put into a histogram at once, some 40 microseconds: a load goes on meanwhile.
+# Times that are put into a histogram in one step, of some 40 microseconds: the load goes on between steps.
 _AT_ONCE = 20
 
 
 class Times:
-    """Times, counted by size: a tenth of the cost of a histogram, which it becomes when there is time."""
+    """Counts times at a tenth of a histogram's cost, and makes a histogram of them later."""
 
     __slots__ = ("_counts",)
 
@@ -39,7 +40,7 @@ class Times:
         self._counts[time] = self._counts.get(time, 0) + 1
 
     def encoded(self) -> Iterator[str]:
-        """Makes a histogram, in steps: yields nothing, ever again, and at last its encoded form."""
+        """Makes a histogram, in steps: yields empty texts, and at last its encoded form."""
         if not self._counts:
             return
         histogram = Histogram()
@@ -52,9 +53,9 @@ class Times:
 
 
 class Second:
-    """What became of the messages that were due in one second.
+    """Counts the messages that were due in one second.
 
-    :ivar pending: that are neither answered nor given up.
+    :ivar pending: messages that are neither answered nor given up.
     """
 
     __slots__ = ("answered", "bytes", "connects", "due", "errors", "latency", "lateness", "pending", "sent")
@@ -62,7 +63,7 @@ class Second:
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
         self.latency, self.lateness, self.connects = Times(), Times(), Times()
-        self.errors: Counter[str] = Counter()
+        self.errors: Counter[Reason] = Counter()
 
     def ask(self) -> None:
         """Counts a message that is sent."""
@@ -77,21 +78,25 @@ class Second:
         self.bytes += size
         self.latency.record(seconds)
 
-    def fail(self, kind: str) -> None:
-        """Counts a message that was sent in vain."""
+    def fail(self, reason: Reason) -> None:
+        """Counts a message that was sent and has failed."""
         self.pending -= 1
-        self.errors[kind] += 1
+        self.errors[reason] += 1
 
-    def giveUp(self, kind: str) -> None:
-        """Counts a message that was not sent at all."""
+    def giveUp(self, reason: Reason) -> None:
+        """Counts a message that was due and was never sent."""
         self.due += 1
-        self.errors[kind] += 1
+        self.errors[reason] += 1
+
+    def errorTexts(self) -> dict[str, int]:
+        """Returns the errors by their texts, for JSON."""
+        return {str(reason): count for reason, count in self.errors.items()}
 
     def data(self) -> Iterator[dict[str, Any]]:
-        """Returns it for JSON, in steps: yields dictionaries that add up to it."""
+        """Returns the second for JSON, in steps: yields dictionaries, whose union it is."""
         yield {
             **{name: getattr(self, name) for name in ("due", "sent", "answered", "bytes")},
-            "errors": dict(self.errors),
+            "errors": self.errorTexts(),
         }
         for name in ("latency", "lateness", "connects"):
             for encoded in getattr(self, name).encoded():
@@ -99,14 +104,14 @@ class Second:
 
 
 class Ledger:
-    """The seconds of a run.
+    """Holds the open seconds of a run.
 
     :ivar start: of the measured part, a second of CLOCK_MONOTONIC.
-    :ivar end: of it.
-    :ivar differences: lines that say where bytes came back that were not sent, to be reported yet.
+    :ivar end: of the measured part.
+    :ivar differences: lines about bytes that came back and were not sent; they wait to be reported.
     """
 
-    # The second that was asked for last has these bounds: mostly it is asked for again.
+    # The bounds of the second that was returned last: mostly the next one is the same.
     _from = _to = 0.0
 
     def __init__(self) -> None:
@@ -117,25 +122,25 @@ class Ledger:
         self._seconds: dict[int, Second] = {}
 
     def begin(self, start: float, end: float) -> None:
-        """Says when the measured part is."""
+        """Sets the bounds of the measured part."""
         self.start, self.end = start, end
 
     @property
     def count(self) -> int:
-        """How many seconds the measured part has; the last may be shorter."""
+        """The number of seconds of the measured part; the last may be shorter."""
         return max(0, ceil(self.end - self.start))
 
     def second(self, due: float) -> Second:
         """Returns the second in which a message is due.
 
-        What happens before the measured part counts nowhere, what happens after it in its last second.
+        Events before the measured part do not count; events after it count in its last second.
         """
         if self._from <= due < self._to:
             return self._second
         if due < self.start:
             return self._warmup
         number = int(due - self.start)
-        # Where a difference was rounded, the second's own bounds decide: they are what reports go by.
+        # Where the subtraction was rounded, the second's own bounds decide: reports use those.
         number += (due >= self.start + number + 1) - (due < self.start + number)
         number = min(number, self.count - 1)
         self._from = self.start + number
@@ -144,13 +149,13 @@ class Ledger:
         return self._second
 
     def differ(self, line: str) -> None:
-        """Keeps a line about a difference, if it is one of the first."""
+        """Keeps a line about a difference, up to DIFFERENCES of them."""
         self._differing += 1
         if self._differing <= DIFFERENCES:
             self.differences.append(line)
 
     def isPending(self, number: int) -> bool:
-        """Says whether something that was sent in a second is open."""
+        """Says whether a message that was due in a second is neither answered nor given up."""
         second = self._seconds.get(number)
         return second is not None and second.pending > 0
 

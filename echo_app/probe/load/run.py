@@ -12,38 +12,38 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 
-from echo_app.probe.load.totals import Tally
-from echo_app.probe.load.workers import WORKER, Crew, LoadFailed
+from echo_app.probe.load.totals import Totals
+from echo_app.probe.load.workers import WORKER, LoadFailed, WorkerPool
 from echo_app.probe.net.waits import NothingCame, within
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.targets import Target
 
-# Seconds from the moment that all are ready until the load begins: enough for all of them to be told.
+# Seconds from the moment at which all workers are ready to the beginning of the load: enough to tell them.
 LEAD = 0.2
 
-# Seconds that a worker may take for something, beyond what it takes at the most: on a busy machine.
+# Seconds that are added to the time-outs of workers, for a busy machine.
 GRACE = 30.0
 
-# Seconds that a worker may take to say what there is, when it is interrupted.
+# Seconds in which interrupted workers must report.
 FAREWELL = 10.0
 
 # Connections that a worker makes in a second at the least, TLS handshakes included.
 SLOWEST = 50
 
 
-def shares(settings: Settings) -> list[Settings]:
-    """Returns what each worker's part is: connections as evenly as can be, and the rate like them."""
+def shares(settings: LoadSettings) -> list[LoadSettings]:
+    """Returns the settings of each worker: an equal share of the connections, and of the rate."""
     each, more = divmod(settings.connections, settings.processes)
-    return [_share(settings, each + (index < more)) for index in range(settings.processes)]
+    return [_generator(settings, each + (index < more)) for index in range(settings.processes)]
 
 
-def _share(settings: Settings, connections: int) -> Settings:
+def _generator(settings: LoadSettings, connections: int) -> LoadSettings:
     rate = settings.rate and settings.rate * connections / settings.connections
     return replace(settings, connections=connections, rate=rate)
 
 
-def orders(target: Target, settings: Settings, seed: int) -> list[Mapping[str, Any]]:
-    """Returns what each worker is told."""
+def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str, Any]]:
+    """Returns the task of each worker: the first line that the worker reads."""
     common = {"target": target.text, "tls": asdict(target.tls), "seed": seed}
     return [
         {**common, "settings": asdict(share), "index": index} for index, share in enumerate(shares(settings))
@@ -51,17 +51,17 @@ def orders(target: Target, settings: Settings, seed: int) -> list[Mapping[str, A
 
 
 class Running:
-    """A run, while it goes on; what it looks like is for others to show.
+    """Makes one run, and has its totals while it goes on.
 
-    :param clock: seconds that go on evenly, the same for all processes.
-    :ivar tally: what was measured so far.
+    :param clock: returns a second of CLOCK_MONOTONIC, which is the same for all processes.
+    :ivar totals: so far.
     """
 
     def __init__(
         self,
         reactor: Any,
         target: Target,
-        settings: Settings,
+        settings: LoadSettings,
         clock: Callable[[], float] = time.monotonic,
         command: Sequence[str] = WORKER,
     ) -> None:
@@ -74,7 +74,7 @@ class Running:
         self.target = target
         self.settings = settings
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.tally = Tally(Run(target.text, now), settings)
+        self.totals = Totals(Run(target.text, now), settings)
 
     @property
     def elapsed(self) -> float | None:
@@ -82,62 +82,62 @@ class Running:
         return None if self._start is None else self._clock() - self._start
 
     async def measure(self, seed: int) -> Run:
-        """Measures. Cancelling it ends the run early, and it returns what there is; doing so again gives up.
+        """Measures. Cancelling it ends the run early, with the totals so far; a second time it gives up.
 
         :raise LoadFailed: when there is no result.
-        :raise CancelledError: when it was given up, or nothing was measured.
+        :raise CancelledError: when the run was given up, or nothing was measured.
         """
-        crew = Crew(self._reactor, self.tally)
+        pool = WorkerPool(self._reactor, self.totals)
         try:
-            crew.spawn(orders(self.target, self.settings, seed), self._command)
-            await self._begin(crew)
+            pool.spawn(tasks(self.target, self.settings, seed), self._command)
+            await self._begin(pool)
             try:
-                return await self._end(crew)
+                return await self._end(pool)
             except CancelledError:
-                return await self._interrupt(crew)
+                return await self._interrupt(pool)
         except NothingCame as error:
             raise LoadFailed(f"a worker did not answer within {error.seconds:.0f} s") from error
         finally:
             if self._timer is not None and self._timer.active():
                 self._timer.cancel()
-            await crew.kill()
+            await pool.kill()
 
-    async def _begin(self, crew: Crew) -> None:
-        patience = GRACE + self.settings.wait + self.settings.connections / SLOWEST
-        await within(self._reactor, patience, crew.wait(lambda worker: worker.isReady))
+    async def _begin(self, pool: WorkerPool) -> None:
+        timeout = GRACE + self.settings.wait + self.settings.connections / SLOWEST
+        await within(self._reactor, timeout, pool.wait(lambda worker: worker.isReady))
         at = self._clock() + LEAD
         self._start = at + self.settings.warmup
-        crew.tell(f"start {at!r}")
-        self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, crew)
+        pool.tell(f"start {at!r}")
+        self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, pool)
 
-    def _watch(self, crew: Crew) -> None:
-        """Sees, from the beginning of the measured part to its end, how busy the workers are."""
-        self._watched = self._clock(), crew.spent()
-        self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, crew)
+    def _watch(self, pool: WorkerPool) -> None:
+        """Begins to measure how busy the workers are, until the end of the measured part."""
+        self._watched = self._clock(), pool.spent()
+        self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, pool)
 
-    def _seeBusy(self, crew: Crew) -> None:
+    def _seeBusy(self, pool: WorkerPool) -> None:
         since, before = self._watched
         if not before:
             return
-        shares = [after - each for each, after in zip(before, crew.spent(), strict=True)]
-        self.tally.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
+        shares = [after - each for each, after in zip(before, pool.spent(), strict=True)]
+        self.totals.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
 
-    async def _end(self, crew: Crew) -> Run:
+    async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
-        # The last message may wait until it is sent, and then for its answer.
-        patience = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
-        await within(self._reactor, patience, crew.wait(lambda worker: worker.isGone))
-        return self.tally.end(settings.duration)
+        # The last message may wait to be sent, and then for its answer.
+        timeout = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
+        await within(self._reactor, timeout, pool.wait(lambda worker: worker.isGone))
+        return self.totals.end(settings.duration)
 
-    async def _interrupt(self, crew: Crew) -> Run:
+    async def _interrupt(self, pool: WorkerPool) -> Run:
         elapsed = self.elapsed or 0.0
         if elapsed <= 0:
             raise CancelledError
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-            self._seeBusy(crew)
-        crew.tell("stop")
+            self._seeBusy(pool)
+        pool.tell("stop")
         with suppress(LoadFailed, NothingCame):
-            await within(self._reactor, FAREWELL, crew.wait(lambda worker: worker.isDone))
-        self.tally.run.isInterrupted = True
-        return self.tally.end(elapsed)
+            await within(self._reactor, FAREWELL, pool.wait(lambda worker: worker.isDone))
+        self.totals.run.isInterrupted = True
+        return self.totals.end(elapsed)

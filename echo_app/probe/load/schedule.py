@@ -1,4 +1,4 @@
-"""Schedule of an open loop: when each message is due, and its size; the same for the same seed."""
+"""Schedule of an open loop: the moment and the size of each message; a seed repeats them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from itertools import count, repeat
 from random import Random
 
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 
-# Sizes that are drawn at once: drawn one by one they cost several times as much.
+# Sizes that are drawn together: drawn one by one they cost several times as much.
 DRAWN = 256
 
 
 def poisson(random: Random, start: float, rate: float) -> Iterator[float]:
     """Yields times with gaps that are exponentially distributed.
 
-    The sum of several such schedules is one.
+    Several such schedules together are one, too.
 
     :param rate: a second.
     """
@@ -28,14 +28,14 @@ def poisson(random: Random, start: float, rate: float) -> Iterator[float]:
 def uniform(start: float, phase: float, rate: float) -> Iterator[float]:
     """Yields times with equal gaps, without a rounding error that grows.
 
-    :param phase: of a gap, from 0 to 1, after which the first comes.
+    :param phase: the share of a gap before the first time, from 0 to 1.
     :param rate: a second.
     """
     return (start + (number + phase) / rate for number in count())
 
 
-def scheduleOf(settings: Settings, start: float, number: int, index: int, seed: int) -> Iterator[float]:
-    """Returns when messages are due on one connection of a worker.
+def scheduleOf(settings: LoadSettings, start: float, number: int, index: int, seed: int) -> Iterator[float]:
+    """Yields the times at which messages are due on one connection of a worker.
 
     :param number: of the connection.
     :param index: of the worker, of ``settings.processes``.
@@ -47,7 +47,7 @@ def scheduleOf(settings: Settings, start: float, number: int, index: int, seed: 
     return poisson(Random(f"arrivals {seed} {index} {number}"), start, rate)
 
 
-def sizesOf(settings: Settings, number: int, index: int, seed: int) -> Iterator[int]:
+def sizesOf(settings: LoadSettings, number: int, index: int, seed: int) -> Iterator[int]:
     """Returns the sizes of the messages of one connection of a worker, in bytes."""
     sizes = [size for size, _ in settings.sizes]
     if len(sizes) == 1:

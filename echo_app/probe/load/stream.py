@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from echo_app.probe.load.channel import Channel, kindOf
+from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
 
 if TYPE_CHECKING:
-    from echo_app.probe.load.generator import Share
+    from echo_app.probe.load.generator import LoadGenerator
 
-# When it was due, where it ends in the stream, when it was sent, its second, its size in bytes.
+# The moment at which it was due, its end in the stream, the moment at which it was sent, its second, its size
+# in bytes.
 Message = tuple[float, int, float, Second, int]
 
 
 class StreamConnection(Connection):
-    """A place for streams. What is queued, sent and received are positions in one."""
+    """Sends messages on a stream. The numbers of queued, sent and received bytes are positions in it."""
 
-    def __init__(self, share: Share, number: int) -> None:
-        super().__init__(share, number)
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        super().__init__(generator, number)
         self._underWay: deque[Message] = deque()
 
     def _use(self, channel: Channel) -> None:
         self._recv, self._send = channel.recv, channel.send
-        self._place = placeOf(self._share.nextStream())
+        self._place = placeOf(self._generator.nextStream())
         self._queued = self._sent = self._received = self._answered = 0
         self._isFull = False
 
@@ -48,7 +50,7 @@ class StreamConnection(Connection):
         except BlockingIOError:
             self._watch(isFull=True)
         except OSError as error:
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
         else:
             if self._isFull:
                 self._watch(isFull=False)
@@ -68,7 +70,7 @@ class StreamConnection(Connection):
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(kindOf(error))
+            self.fail(reasonOf(error))
             return
         start = (self._place + self._received) % PERIOD
         received = self._received + len(data)
@@ -91,7 +93,7 @@ class StreamConnection(Connection):
                 self._end()
 
     def _judge(self, data: bytes, start: int) -> None:
-        """Something else came than what was to come."""
+        """Judges bytes that differ from the expected ones, and the end of the stream."""
         expected = PATTERN[start : start + len(data)]
         if not data:
             self._endCame()
@@ -101,7 +103,7 @@ class StreamConnection(Connection):
         else:
             surplus = self._received + len(data) - self._sent
             self._ledger.differ(f"{surplus} bytes too many came after byte {self._sent} of {self._name()}")
-            self.fail("surplus")
+            self.fail(Reason(ErrorKind.SURPLUS))
 
     def _differ(self, got: int, right: int, position: int) -> None:
         if position >= self._queued:
@@ -112,23 +114,24 @@ class StreamConnection(Connection):
             message = self._answered + len(ahead)
             what = f"message {message}, byte {position - begin}: {got:#04x} came, {right:#04x} was sent"
         self._ledger.differ(f"{what} (byte {position} of {self._name()})")
-        self.fail("corrupt")
+        self.fail(Reason(ErrorKind.CORRUPT))
 
     def _endCame(self) -> None:
+        assert self._channel is not None
         if self._ended == NEVER or self._underWay:
-            self.fail("FIN")
+            self.fail(self._channel.end)
             return
         self._close()
         self._openAgain(self._clock())
 
-    def _failAll(self, kind: str) -> None:
+    def _failAll(self, reason: Reason) -> None:
         for _, _, _, second, _ in self._underWay:
-            second.fail(kind)
+            second.fail(reason)
         self._underWay.clear()
 
     def _giveUp(self, old: float) -> None:
         if self._underWay and self._underWay[0][2] <= old:
-            self.fail("timed out")
+            self.fail(Reason(ErrorKind.TIMED_OUT))
 
     def _oldest(self, now: float) -> float:
         return self._underWay[0][2] if self._underWay else now

@@ -9,9 +9,9 @@ from math import ceil
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES, Interval, Run, Settings
+from echo_app.probe.results.results import DIFFERENCES, Interval, LoadSettings, Run
 
-# The most intervals of a run: more than a picture has columns for. An interval is a whole number of seconds.
+# The most intervals of a run: a picture has no columns for more. An interval is a whole number of seconds.
 INTERVALS = 600
 
 _COUNTS = ("due", "sent", "answered", "bytes")
@@ -20,7 +20,7 @@ _HISTOGRAMS = ("latency", "lateness", "connects")
 
 @dataclass(slots=True)
 class _Part:
-    """What is known of an interval so far."""
+    """The counts of an interval that some workers have not reported yet."""
 
     lines: int = 0
     answered: int = 0
@@ -28,17 +28,18 @@ class _Part:
     errors: Counter[str] = field(default_factory=Counter)
 
 
-class Tally:
-    """The sum of a run.
+class Totals:
+    """Adds up the reports of all workers of a run.
 
     The latencies of an interval are kept until all workers have reported it: then its percentiles are known,
-    which is all that is wanted. Workers report at most some seconds apart, so that there are few at a time.
+    and the latencies are dropped. Workers report at most some seconds apart, so that few intervals are open
+    at a time.
 
-    :param run: what is added to.
-    :param workers: how many report.
+    :ivar run: the sums so far.
+    :ivar rate: answers a second, in the last second that all workers have reported; None before the first.
     """
 
-    def __init__(self, run: Run, settings: Settings) -> None:
+    def __init__(self, run: Run, settings: LoadSettings) -> None:
         self.run = run
         self._duration = settings.duration
         self._length = ceil(ceil(settings.duration) / INTERVALS)
@@ -49,17 +50,17 @@ class Tally:
 
     @property
     def errors(self) -> int:
-        """How many there were so far."""
+        """The number of errors so far."""
         return sum(self.run.errors.values())
 
     def connected(self, data: Mapping[str, Any]) -> None:
-        """Adds what a worker saw when it connected."""
+        """Adds the connections and errors of a worker from before the load."""
         self._add({"connects": data.get("connects", ""), "errors": data.get("errors", {})})
 
     def second(self, worker: int, data: Mapping[str, Any]) -> None:
         """Adds a second that a worker measured.
 
-        :raise ValueError: or another exception, when it makes no sense.
+        :raise ValueError: or another exception, when the report is invalid.
         """
         number = data["second"]
         if number != self._reported[worker] or number >= self._duration:
@@ -101,17 +102,17 @@ class Tally:
         self.run.intervals.append(interval)
 
     def end(self, seconds: float) -> Run:
-        """Returns the sum.
+        """Closes all intervals, and returns the run.
 
-        :param seconds: that were measured.
+        :param seconds: measured time.
         """
-        # Workers that were interrupted have heard of it a little later.
+        # Workers hear of an interruption a little later.
         seconds = max(seconds, max(self._reported) - 1 + 0.001)
         self.run.seconds = self._duration = min(seconds, self._duration)
         for index in list(self._parts):
             self._close(index)
         ordered = sorted(self.run.intervals, key=lambda interval: interval.start)
-        # One that was closed before may have been meant to be longer.
+        # An interval that was closed before may be longer than the interrupted run.
         self.run.intervals = [
             replace(each, seconds=min(each.seconds, self._duration - each.start)) for each in ordered
         ]

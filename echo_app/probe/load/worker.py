@@ -1,6 +1,6 @@
 """Worker process of a load: ``python -m echo_app.probe.load.worker``.
 
-:mod:`echo_app.probe.load.workerprotocol` says how it is talked to.
+:mod:`echo_app.probe.load.workerprotocol` has its protocol.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import signal
 
 
 def main() -> None:
-    """Runs until it is done."""
-    # First: what is imported takes a third of a second, in which Ctrl-C would be answered by a traceback.
+    """Runs a worker to its end."""
+    # Before the imports: they take a third of a second, in which Ctrl-C would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from echo_app.probe.load.workerprotocol import runWorker
 

@@ -1,26 +1,27 @@
 """Protocol between a worker and its parent: lines of JSON and words.
 
-Whoever starts one talks to it through its standard input and output:
+The parent writes to the worker's standard input, and the worker to its standard output:
 
-- First it is told what to do, in a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
-  "index": I}``: the fields of :class:`~echo_app.targets.TLSOptions` and of
-  :class:`~echo_app.probe.results.results.Settings`, of which connections and rate are this worker's share,
-  and which of ``settings.processes`` workers it is. A seed repeats the schedule and the sizes.
-- It makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and waits for
-  the line ``start T``: the second of CLOCK_MONOTONIC at which the warm-up begins. TIMES are what
+- The parent sends the task, a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
+  "index": I}``: the fields of :class:`~echo_app.targets.ClientTLS` and of
+  :class:`~echo_app.probe.results.results.LoadSettings`, and the worker's index of ``settings.processes``.
+  Connections and rate are this worker's share. An equal seed repeats the schedule and the sizes.
+- The worker makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and
+  waits for the line ``start T``. The warm-up begins at T, a second of CLOCK_MONOTONIC. TIMES are what
   :meth:`Histogram.encode <echo_app.probe.results.histogram.Histogram.encode>` returns. Where no connection
-  can be made it says ``{"failed": REASON}`` instead, and ends.
-- For each second of the measured part, numbered from 0 by when a message was due, it says ``{"second": K,
-  "due": N, "sent": N, "answered": N, "bytes": N, "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES,
-  "connects": TIMES, "differences": [LINE]}``, in order, as soon as everything due in it is answered or given
-  up. TIMES that counted nothing are left out. Errors of connections are in the second in which they happened.
-- At last it says ``{"done": true}``, and ends with status 0.
-- A line ``stop``, or the end of its input, ends the load early: nothing more is sent, what is under way may
-  be answered for a second more, and what is not counts neither as an answer nor as an error. Then the
-  seconds that are left are said, and that it is done. SIGINT, which a terminal sends to parent and worker
-  alike, is the parent's business.
+  can be made, the worker says ``{"failed": REASON}`` instead, and ends.
+- The worker says a line for each second of the measured part: ``{"second": K, "due": N, "sent": N,
+  "answered": N, "bytes": N, "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES, "connects": TIMES,
+  "differences": [LINE]}``. Seconds are numbered from 0, and a message belongs to the second in which it was
+  due. Lines come in order, each as soon as everything due in its second is answered or given up. TIMES that
+  counted nothing are left out. Errors of connections are in the second in which they happened.
+- At last the worker says ``{"done": true}``, and ends with status 0.
+- A line ``stop``, or the end of standard input, ends the load early. Nothing more is sent. Messages under
+  way may be answered for a second more; the others count neither as answers nor as errors. Then the worker
+  says the seconds that are left, and ``done``. It ignores SIGINT, which a terminal sends to parent and
+  worker alike: the parent acts on it.
 
-Standard error has what else there is to say.
+Complaints are on standard error.
 """
 
 from __future__ import annotations
@@ -33,39 +34,40 @@ import sys
 from typing import Any
 
 from echo_app.probe.load.dial import Address
-from echo_app.probe.load.generator import Share
+from echo_app.probe.load.generator import LoadGenerator
 from echo_app.probe.load.loop import IN, Loop, wakeExactly
-from echo_app.probe.results.results import Settings
-from echo_app.targets import BadTarget, TLSOptions, parseTarget
+from echo_app.probe.net.errors import reasonOf
+from echo_app.probe.results.results import LoadSettings
+from echo_app.targets import BadTarget, ClientTLS, parseTarget
 
 
 def say(data: dict[str, Any]) -> None:
-    """Says one thing, now."""
+    """Writes a report, at once."""
     print(json.dumps(data), flush=True)
 
 
-class Orders:
-    """What comes on standard input after the first line."""
+class CommandReader:
+    """Reads the parent's commands from standard input, after the first line: ``start T`` and ``stop``."""
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    def __init__(self, generator: LoadGenerator) -> None:
+        self._generator = generator
         self._rest = b""
 
     def ready(self, event: int) -> None:
-        """Reads what is there, and does it."""
+        """Reads the lines that are there, and carries them out."""
         data = os.read(0, 4096)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             word, _, moment = line.partition(b" ")
             if word == b"start":
-                self._share.begin(float(moment))
+                self._generator.begin(float(moment))
         if not data or b"stop" in lines:
-            self._share.loop.forget(0)
-            self._share.stop()
+            self._generator.loop.forget(0)
+            self._generator.stop()
 
 
 def firstLine() -> bytes:
-    """Returns the first line of standard input; nothing is read beyond it."""
+    """Returns the first line of standard input; reads no byte beyond it."""
     line = bytearray()
     while not line.endswith(b"\n") and (byte := os.read(0, 1)):
         line += byte
@@ -73,18 +75,18 @@ def firstLine() -> bytes:
 
 
 def runWorker() -> None:
-    """Does what standard input says, until it is done.
+    """Runs the task of the first line of standard input to its end.
 
-    :raise SystemExit: when its first line is none that is understood.
+    :raise SystemExit: when the first line is no task.
     """
     line = firstLine()
     if not line:
-        # Whoever started it has thought better of it.
+        # The parent has ended, or has no task any more.
         return
     try:
         task = json.loads(line)
-        tls = TLSOptions(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
-        target, settings = str(task["target"]), Settings.of(task["settings"])
+        tls = ClientTLS(**{**task["tls"], "protocols": tuple(task["tls"].get("protocols", ()))})
+        target, settings = str(task["target"]), LoadSettings.of(task["settings"])
         seed, index = int(task["seed"]), int(task["index"])
     except (KeyError, TypeError, ValueError) as error:
         raise SystemExit(f"a worker of echo-probe load is told something else first: {error!r}") from None
@@ -93,16 +95,16 @@ def runWorker() -> None:
         if address is not None:
             work(address, settings, seed, index)
     except BrokenPipeError:
-        # Nobody listens any more.
+        # The parent has ended. Python flushes standard output at its exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def addressOf(target: str, tls: TLSOptions) -> Address | None:
-    """Returns where a target is; where it is nowhere says so, and returns None."""
+def addressOf(target: str, tls: ClientTLS) -> Address | None:
+    """Returns the address of a target; None, after a report, where there is none."""
     try:
         return Address(parseTarget(target, tls))
-    except socket.gaierror:
-        say({"failed": "the name does not resolve"})
+    except socket.gaierror as error:
+        say({"failed": str(reasonOf(error))})
     except BadTarget as error:
         say({"failed": str(error)})
     except OSError as error:
@@ -110,13 +112,13 @@ def addressOf(target: str, tls: TLSOptions) -> Address | None:
     return None
 
 
-def work(address: Address, settings: Settings, seed: int, index: int) -> None:
-    """Does this worker's share."""
+def work(address: Address, settings: LoadSettings, seed: int, index: int) -> None:
+    """Runs this worker's share of the load."""
     wakeExactly()
     loop = Loop()
-    share = Share(loop, address, settings, seed, index, say)
-    loop.watch(0, IN, Orders(share).ready)
-    # What is there now stays: no collection has to look at it again.
+    generator = LoadGenerator(loop, address, settings, seed, index, say)
+    loop.watch(0, IN, CommandReader(generator).ready)
+    # All objects so far stay: no garbage collection has to visit them again.
     gc.freeze()
-    share.connect()
+    generator.connect()
     loop.run()

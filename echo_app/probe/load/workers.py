@@ -1,9 +1,9 @@
 """Worker processes of a load, as their parent sees them.
 
-What a worker is told and tells is a line of JSON each. It gets its orders, connects, and says that it is
-``ready``; at ``start T`` all of them begin at the same moment, T seconds of the monotonic clock. Then comes a
-line for each second that was measured, ``done``, and the end of the process. ``stop``, and the end of its
-standard input, have it report what there is: so no worker outlives its parent.
+Each worker gets its task, connects, and reports ``ready``. At ``start T`` all workers begin at the same
+moment T of CLOCK_MONOTONIC. Then each reports every second that was measured, and ``done``, and its process
+ends. After ``stop``, or the end of its standard input, a worker reports the seconds so far and ends: none
+outlives its parent. :mod:`echo_app.probe.load.workerprotocol` has the protocol.
 """
 
 from __future__ import annotations
@@ -20,55 +20,56 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from echo_app.probe.load.totals import Tally
+from echo_app.probe.load.totals import Totals
 
 WORKER = (sys.executable, "-m", "echo_app.probe.load.worker")
 
-# Bytes of the longest line: a second's histograms take some thousand, and its differences as many.
-LONGEST = 1 << 22
+# Bytes of a worker's longest line: a second's histograms take some thousand, and its differences as many.
+LONGEST_LINE = 1 << 22
 
-# Bytes that are kept of what a worker has to complain about.
+# Bytes that are kept of a worker's standard error.
 _COMPLAINT = 1 << 14
 
 
 class LoadFailed(Exception):
-    """There is no result; the text says why, in one line."""
+    """A load has no result; the text is the reason, in one line."""
 
 
 class Worker(ProcessProtocol):
-    """One of them.
+    """One worker process.
 
-    :param crew: is told what it says, and of its end.
+    :param pool: gets its reports, and is told of its end.
     :param index: from 0.
+    :param task: its first line.
     """
 
     transport: Any
 
-    def __init__(self, crew: Crew, index: int, orders: Mapping[str, Any]) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, index: int, task: Mapping[str, Any]) -> None:
+        self._pool = pool
         self._index = index
-        self._orders = orders
+        self._task = task
         self._line = b""
         self._complaint = b""
         self.isReady = self.isDone = self.isGone = False
 
     def connectionMade(self) -> None:
-        """Gives it its orders."""
-        self.tell(json.dumps(self._orders))
+        """Sends the task."""
+        self.tell(json.dumps(self._task))
 
     def tell(self, line: str) -> None:
-        """Tells it something; who has ended does not hear it."""
+        """Sends a line, unless the process has ended."""
         with suppress(KeyError):
             self.transport.writeToChild(0, f"{line}\n".encode())
 
     def kill(self) -> None:
-        """Ends it, now."""
+        """Kills the process."""
         with suppress(ProcessExitedAlready):
             self.transport.signalProcess("KILL")
 
     @property
     def spent(self) -> float:
-        """The seconds in which it ran, or waited for a core to run on; 0 where the kernel does not say."""
+        """The seconds in which the process ran or waited for a core; 0 where the kernel has no count."""
         try:
             ran, waited, *_ = Path(f"/proc/{self.transport.pid}/schedstat").read_text().split()
         except OSError:
@@ -76,43 +77,43 @@ class Worker(ProcessProtocol):
         return (int(ran) + int(waited)) / 1e9
 
     def outReceived(self, data: bytes) -> None:
-        """Takes what it says, line by line."""
+        """Receives reports, line by line."""
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             self._lineReceived(line)
-        if len(self._line) > LONGEST:
-            self._crew.failed("a line without an end", self._index)
+        if len(self._line) > LONGEST_LINE:
+            self._pool.failed("a line without an end", self._index)
 
     def errReceived(self, data: bytes) -> None:
-        """Keeps what it complains about: the end of it says most."""
+        """Keeps the end of standard error: the last line says most."""
         self._complaint = (self._complaint + data)[-_COMPLAINT:]
 
     def processEnded(self, reason: Failure) -> None:
-        """It did well only when it was done, and had nothing to complain about."""
+        """Reports a failure, unless the worker was done and wrote nothing to standard error."""
         self.isGone = True
         complaint = self._complaint.decode(errors="replace").strip().splitlines()
         if complaint:
-            self._crew.failed(complaint[-1][:200], self._index)
+            self._pool.failed(complaint[-1][:200], self._index)
         elif not self.isDone or not reason.check(ProcessDone):
-            self._crew.failed(_endOf(reason.value), self._index)
-        self._crew.look()
+            self._pool.failed(_endOf(reason.value), self._index)
+        self._pool.look()
 
     def _lineReceived(self, line: bytes) -> None:
         try:
             message = json.loads(line)
             kind = next(kind for kind in ("ready", "second", "done", "failed") if kind in message)
         except (ValueError, TypeError, StopIteration):
-            self._crew.failed(f"it said {line[:80]!r}", self._index)
+            self._pool.failed(f"it said {line[:80]!r}", self._index)
             return
         if kind == "failed":
-            # It is the target's doing, and the same for all of them.
-            self._crew.failed(str(message["failed"]))
+            # The target is the cause, and the reason is the same for all workers.
+            self._pool.failed(str(message["failed"]))
         elif kind == "done":
             self.isDone = True
         else:
-            self._crew.heard(self._index, message)
+            self._pool.heard(self._index, message)
             self.isReady = True
-        self._crew.look()
+        self._pool.look()
 
 
 def _endOf(error: Any) -> str:
@@ -121,17 +122,17 @@ def _endOf(error: Any) -> str:
     return f"it ended with status {error.exitCode}"
 
 
-class Crew:
-    """All workers of a run.
+class WorkerPool:
+    """The worker processes of a run.
 
     :param reactor: an ``IReactorProcess``.
-    :param tally: is told what they measured. What it raises is the worker's fault.
-    :ivar gone: fires when there is no process any more.
+    :param totals: gets the reports. A report for which it raises an exception is a failure of the worker.
+    :ivar gone: fires when all processes have ended.
     """
 
-    def __init__(self, reactor: Any, tally: Tally) -> None:
+    def __init__(self, reactor: Any, totals: Totals) -> None:
         self._reactor = reactor
-        self._tally = tally
+        self._totals = totals
         self._failure: LoadFailed | None = None
         self._condition: Callable[[Worker], bool] = lambda worker: True
         self._waiting: Deferred[None] | None = None
@@ -139,13 +140,13 @@ class Crew:
         self._workers: list[Worker] = []
         self.gone: Deferred[None] = Deferred()
 
-    def spawn(self, orders: Sequence[Mapping[str, Any]], command: Sequence[str] = WORKER) -> None:
-        """Starts a worker for each of the orders.
+    def spawn(self, tasks: Sequence[Mapping[str, Any]], command: Sequence[str] = WORKER) -> None:
+        """Starts a worker for each task.
 
-        :raise LoadFailed: when the system has no process for it.
+        :raise LoadFailed: when the system can't start a process.
         """
-        self._count = len(orders)
-        for index, each in enumerate(orders):
+        self._count = len(tasks)
+        for index, each in enumerate(tasks):
             worker = Worker(self, index, each)
             try:
                 self._reactor.spawnProcess(worker, command[0], command, env=None)
@@ -154,9 +155,9 @@ class Crew:
             self._workers.append(worker)
 
     def wait(self, condition: Callable[[Worker], bool]) -> Deferred[None]:
-        """Returns a Deferred that fires when this is so of all workers. One wait at a time.
+        """Returns a Deferred that fires when a condition holds for all workers. One wait at a time.
 
-        It fails with :class:`LoadFailed` when a worker did not do well; cancelling it changes nothing else.
+        It fails with :class:`LoadFailed` when a worker has failed; cancelling it only ends the wait.
         """
         self._condition, self._waiting = condition, Deferred()
         waiting = self._waiting
@@ -164,42 +165,42 @@ class Crew:
         return waiting
 
     def tell(self, line: str) -> None:
-        """Tells all of them the same."""
+        """Sends a line to all workers."""
         for worker in self._workers:
             worker.tell(line)
 
     def spent(self) -> list[float]:
-        """Returns the seconds in which each of them ran, or waited for a core to run on."""
+        """Returns the seconds in which each worker ran, or waited for a core."""
         return [worker.spent for worker in self._workers]
 
     def kill(self) -> Deferred[None]:
-        """Ends all of them, now; returns :attr:`gone`."""
+        """Kills all workers; returns :attr:`gone`."""
         for worker in self._workers:
             worker.kill()
         self.look()
         return self.gone
 
     def heard(self, index: int, message: Mapping[str, Any]) -> None:
-        """One of them says what it measured."""
+        """Adds a worker's report to the totals."""
         try:
             if "ready" in message:
-                self._tally.connected(message["ready"])
+                self._totals.connected(message["ready"])
             else:
-                self._tally.second(index, message)
+                self._totals.second(index, message)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.failed(f"a report that makes no sense: {error!r}", index)
 
     def failed(self, reason: str, index: int | None = None) -> None:
-        """One of them failed. What follows from that does not matter.
+        """Notes a failure; only the first one counts, as others may follow from it.
 
-        :param index: None where it is no fault of this one.
+        :param index: of the worker; None where the cause is the same for all workers.
         """
         who = "" if index is None else f"worker {index + 1} of {self._count}: "
         self._failure = self._failure or LoadFailed(who + reason)
         self.look()
 
     def look(self) -> None:
-        """Looks whether what is waited for is so."""
+        """Fires the Deferreds whose conditions hold."""
         if self._waiting is not None and (self._failure or all(map(self._condition, self._workers))):
             waiting, self._waiting = self._waiting, None
             if self._failure:

@@ -1,7 +1,7 @@
 """Numbered datagrams, and the fate of each.
 
-Each carries a number that nobody guesses and bytes that follow from it, so that an answer says which one it
-answers, and whether it is the same. Everything is counted for one socket: one source port.
+Each has a random number and random bytes, so that an answer is matched with its datagram and compared with
+it. Everything is counted by socket, which is one source port.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import NetworkError, reasonOf
 from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
 
@@ -29,10 +29,10 @@ HEADER = 8
 # The largest payload of a datagram over IPv4 (RFC 768, RFC 791): 65,535 bytes less two headers.
 LARGEST_DATAGRAM = 65_507
 
-# Seconds without an answer after which those that are outstanding are lost, and how often it is looked.
+# Seconds without an answer after which outstanding datagrams are lost, and the number of checks meanwhile.
 SILENCE, STEPS = 3.0, 30
 
-# A pause of this machine is no loss of the path: what comes in a second of it is kept.
+# Bytes: a pause of this machine is no loss of the path, so that the kernel keeps the answers of a second.
 RECEIVE_BUFFER = 1 << 20
 
 # ip(7), ipv6(7); Python does not name them.
@@ -43,12 +43,12 @@ _IP_MTU, _IPV6_MTU = 14, 24
 class Exchange:
     """Some datagrams from one socket, and their answers.
 
-    :ivar sent: what was sent, by number.
+    :ivar sent: datagrams that were sent, by number.
     :ivar sentAt: seconds, by number.
-    :ivar roundTrips: seconds, by the number of what was answered as it was sent.
-    :ivar differing: the sizes of what was sent and of what was answered otherwise, by number.
-    :ivar strange: answers to nothing that was ever sent.
-    :ivar duplicates: answers to what was answered already.
+    :ivar roundTrips: seconds of datagrams that came back unchanged, by number.
+    :ivar differing: sizes of a datagram and of its answer, where they differ, by number.
+    :ivar strange: answers to no datagram that was ever sent.
+    :ivar duplicates: further answers to a datagram that was answered.
     :ivar reordered: answers that came after one to a later datagram (RFC 4737, 3).
     """
 
@@ -63,21 +63,21 @@ class Exchange:
 
     @property
     def answers(self) -> set[bytes]:
-        """The numbers of what was answered."""
+        """The numbers of the datagrams that were answered."""
         return self.roundTrips.keys() | self.differing.keys()
 
     @property
     def lost(self) -> int:
-        """How many were not answered at all."""
+        """The number of datagrams without an answer."""
         return len(self.sent) - len(self.answers)
 
     @property
     def isSilent(self) -> bool:
-        """Says whether nothing was answered."""
+        """Says whether no datagram was answered."""
         return self.lost == len(self.sent)
 
     def answered(self, data: bytes, now: float) -> None:
-        """Takes an answer."""
+        """Counts an answer."""
         number = data[:HEADER] if len(data) >= HEADER else self._cut(data)
         question = self.sent.get(number)
         if question is None:
@@ -97,20 +97,20 @@ class Exchange:
         return next(possible, b"")
 
     def answeredSizes(self) -> Counter[int]:
-        """Returns how many of each size came back."""
+        """Returns the number of datagrams of each size that came back."""
         return Counter(len(self.sent[number]) for number in self.roundTrips)
 
 
 @implementer(IReadDescriptor)
 class Source:
-    """A socket that asks one target, and hears nobody else.
+    """A socket that sends datagrams to one target, and receives from it alone.
 
-    It is read by itself, as Twisted's ports end at the first ICMP message.
+    It does not use Twisted's UDP ports, as they end at the first ICMP message.
 
     :param reactor: an ``IReactorTime`` and ``IReactorFDSet``.
     :param target: at a literal address.
-    :ivar exchange: what is sent and answered now.
-    :ivar refusals: how often the target's host said that nobody listens (RFC 792: port unreachable).
+    :ivar exchange: counts the datagrams that are sent now.
+    :ivar refusals: ICMP messages of the target's host (RFC 792: port unreachable).
     """
 
     def __init__(self, reactor: Any, target: Target, random: Random) -> None:
@@ -124,7 +124,7 @@ class Source:
     def open(self) -> None:
         """Opens the socket.
 
-        :raise CannotConnect: where there is no way to the target.
+        :raise NetworkError: where there is no way to the target.
         """
         family = socket.AF_INET6 if ":" in self._target.host else socket.AF_INET
         with ExitStack() as stack:
@@ -134,13 +134,13 @@ class Source:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
                 sock.connect((self._target.host, self._target.port))
             except OSError as error:
-                raise CannotConnect(error.strerror) from error
+                raise NetworkError(reasonOf(error)) from error
             stack.pop_all()
         self._sock = sock
         self._reactor.addReader(self)
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the socket."""
         self._reactor.removeReader(self)
         self._sock.close()
 
@@ -157,7 +157,7 @@ class Source:
         return self._sock.getsockopt(socket.IPPROTO_IP, _IP_MTU) - 28
 
     def send(self, size: int) -> None:
-        """Sends a datagram of that many bytes; what the kernel does not take is lost like the others."""
+        """Sends a datagram of that many bytes; one that the kernel does not take counts as lost."""
         number = self._random.randbytes(HEADER)
         data = number + self._random.randbytes(size - HEADER)
         self._known.add(number)
@@ -166,7 +166,7 @@ class Source:
         self._transmit(data)
 
     def received(self, data: bytes) -> None:
-        """Takes an answer; one to an earlier exchange comes too late."""
+        """Counts an answer; one to an earlier exchange is ignored."""
         number = data[:HEADER]
         isCut = len(number) < HEADER and any(each.startswith(number) for each in self._known)
         self.exchange.strange += number not in self._known and not isCut
@@ -183,7 +183,7 @@ class Source:
         return self._sock.fileno()
 
     def logPrefix(self) -> str:
-        """Returns what stands for it in a log."""
+        """Returns the prefix of log lines."""
         return "probe"
 
     def doRead(self) -> None:
@@ -198,22 +198,22 @@ class Source:
             self.received(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor takes an ICMP message for an end; but a socket of datagrams has none."""
+        """Counts a refusal, and reads on: the reactor takes an ICMP message for the end of the socket."""
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.refusals += error == errno.ECONNREFUSED
         self._reactor.addReader(self)
 
 
 async def ask(
-    reactor: Any, sources: Sequence[Source], sizes: Iterable[int], interval: float, silence: float = SILENCE
+    reactor: Any, sources: Sequence[Source], sizes: Iterable[int], interval: float, timeout: float = SILENCE
 ) -> list[Exchange]:
     """Sends datagrams of these sizes, each from every source in turn, and waits for the answers.
 
     A pause of this machine is not made up for by a burst.
 
     :param interval: seconds between two datagrams.
-    :param silence: seconds without an answer after which those that are outstanding are lost.
-    :return: what became of them, by source.
+    :param timeout: seconds without an answer after which outstanding datagrams are lost.
+    :return: the exchanges, by source.
     """
     for source in sources:
         source.exchange = Exchange()
@@ -221,14 +221,14 @@ async def ask(
         for source in sources:
             source.send(size)
             await pause(reactor, interval)
-    await _settle(reactor, [source.exchange for source in sources], silence)
+    await _settle(reactor, [source.exchange for source in sources], timeout)
     return [source.exchange for source in sources]
 
 
-async def _settle(reactor: Any, exchanges: Sequence[Exchange], silence: float) -> None:
-    """Waits until everything is answered, or nothing has come for a while that this process has run."""
+async def _settle(reactor: Any, exchanges: Sequence[Exchange], timeout: float) -> None:
+    """Waits until all datagrams are answered, or for a time without an answer in which this process ran."""
     left, before = STEPS, -1
     while left and any(exchange.lost for exchange in exchanges):
         now = sum(len(exchange.roundTrips) for exchange in exchanges)
         left, before = (left - 1, before) if now == before else (STEPS, now)
-        await pause(reactor, silence / STEPS)
+        await pause(reactor, timeout / STEPS)

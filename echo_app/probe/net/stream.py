@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import (
-    ConnectError,
-    ConnectingCancelledError,
-    ConnectionRefusedError,
-    DNSLookupError,
-    NoRouteError,
-    TimeoutError,
-    UserError,
-)
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
-from echo_app.probe.net.tls import TLSWire, contextOf, handshakeReason
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
+from echo_app.probe.net.tls import TLSWire, contextOf
 from echo_app.probe.net.waits import NothingCame, pause, within
-from echo_app.probe.net.wire import CHUNK, End, Guest, Wire
+from echo_app.probe.net.wire import CHUNK, Wire, WireProtocol
 from echo_app.targets import Target
 
 # Seconds until a connection must be there: four SYNs (RFC 6298: at 0, 1, 3 and 7 s) are tried by then.
@@ -31,9 +23,9 @@ CONNECT_TIMEOUT = 10.0
 # Linux and others wait at first for a lost segment, or 25 times the longest round trip on earth.
 SILENCE = 10.0
 
-
-class CannotConnect(Exception):
-    """There is no connection; the text says why, in a few words."""
+_NO_SOCKET = Reason(
+    ErrorKind.OTHER, "such an endpoint has no socket of its own; TLS is written tls://HOST:PORT"
+)
 
 
 class Duplex(Protocol):
@@ -44,38 +36,38 @@ class Duplex(Protocol):
         """The socket."""
 
     @property
-    def end(self) -> End | None:
-        """How the peer's side ended."""
+    def end(self) -> Reason | None:
+        """The end of the peer's side."""
 
     @property
     def isCut(self) -> bool:
-        """Nothing can be sent any more."""
+        """Whether sending has ended."""
 
     @property
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet."""
 
     def read(self, size: int = CHUNK) -> Deferred[bytes]:
-        """Fires with some bytes; none is the end."""
+        """Fires with some bytes; none at the end."""
 
     def write(self, data: bytes, last: bool = False) -> None:
-        """Sends, and then ends our side if it is the last."""
+        """Sends bytes; `last` ends our side after them."""
 
     def drained(self) -> Deferred[None]:
-        """Fires when everything is in the kernel, or the connection is gone."""
+        """Fires when the kernel has all bytes, or the connection is gone."""
 
     def close(self) -> Deferred[None]:
-        """Closes."""
+        """Closes the connection."""
 
     def abort(self) -> Deferred[None]:
-        """Resets."""
+        """Resets the connection."""
 
 
 class Stream:
     """A connection, as checks see it.
 
-    Waits end after `silence` seconds without a byte, not after that many in all; a check as a whole is
-    bounded by whoever runs it.
+    Each wait ends after `timeout` seconds without a byte, however long it lasts in all. The caller bounds a
+    check as a whole.
 
     :param clock: an ``IReactorTime``.
     :ivar pieces: how often something was read.
@@ -94,17 +86,17 @@ class Stream:
 
     @property
     def tls(self) -> ssl.SSLObject | None:
-        """What Python calls the TLS connection; None without TLS."""
+        """Python's object of the TLS connection; None without TLS."""
         return self._duplex.tls if isinstance(self._duplex, TLSWire) else None
 
     @property
-    def end(self) -> End | None:
-        """How the peer's side ended; None while it is open, as far as somebody has read."""
+    def end(self) -> Reason | None:
+        """The end of the peer's side; None while it is open, as far as it was read."""
         return self._duplex.end
 
     @property
     def isCut(self) -> bool:
-        """Nothing can be sent any more, by the peer's doing or ours."""
+        """Whether sending has ended, by the peer or by us."""
         return self._duplex.isCut
 
     @property
@@ -113,53 +105,53 @@ class Stream:
         return self._duplex.unsent
 
     def write(self, data: bytes) -> None:
-        """Sends, at once if the kernel takes it."""
+        """Sends bytes, at once if the kernel takes them."""
         self._duplex.write(data)
 
     def halfClose(self, data: bytes = b"") -> None:
-        """Sends this and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
+        """Sends bytes and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
         self._duplex.write(data, True)
 
-    async def drain(self, silence: float = SILENCE) -> bool:
-        """Waits until the kernel has taken everything; returns False if it stopped taking, or is cut.
+    async def drain(self, timeout: float = SILENCE) -> bool:
+        """Waits until the kernel has taken all bytes; returns False if it takes no more, or is cut.
 
-        :param silence: seconds in which it takes nothing.
+        :param timeout: seconds in which the kernel takes no byte.
         """
         while self.unsent and not self.isCut:
             before = self.unsent
             try:
-                await within(self._clock, silence, self._duplex.drained())
+                await within(self._clock, timeout, self._duplex.drained())
             except NothingCame:
                 if self.unsent >= before:
                     return False
         return not self.isCut
 
-    async def read(self, silence: float = SILENCE, size: int = CHUNK) -> bytes:
+    async def read(self, timeout: float = SILENCE, size: int = CHUNK) -> bytes:
         """Returns some bytes, `size` at the most; none at the end, or after that many silent seconds.
 
-        :attr:`end` tells which of the two: it is None after a silence.
+        :attr:`end` tells which of the two: it is None after a time-out.
         """
         try:
-            data = await within(self._clock, silence, self._duplex.read(size))
+            data = await within(self._clock, timeout, self._duplex.read(size))
         except NothingCame:
             return b""
         self.pieces += bool(data)
         return data
 
-    async def receive(self, size: int, silence: float = SILENCE) -> bytes:
+    async def receive(self, size: int, timeout: float = SILENCE) -> bytes:
         """Returns that many bytes; fewer at the end, or after that many silent seconds."""
         received = bytearray()
         while len(received) < size:
-            chunk = await self.read(silence, min(CHUNK, size - len(received)))
+            chunk = await self.read(timeout, min(CHUNK, size - len(received)))
             if not chunk:
                 break
             received += chunk
         return bytes(received)
 
-    async def receiveAll(self, silence: float = SILENCE, limit: int = 1 << 26) -> bytes:
-        """Returns what comes until the end, or until that many silent seconds, or that many bytes."""
+    async def receiveAll(self, timeout: float = SILENCE, limit: int = 1 << 26) -> bytes:
+        """Returns the bytes until the end, until that many seconds without a byte, or up to `limit`."""
         received = bytearray()
-        while len(received) < limit and (chunk := await self.read(silence)):
+        while len(received) < limit and (chunk := await self.read(timeout)):
             received += chunk
         return bytes(received)
 
@@ -179,30 +171,30 @@ async def connect(
 
     :param timeout: seconds for the connection, and as many for the handshake.
     :param bindAddress: our address, an IP literal; None is the kernel's choice.
-    :raise CannotConnect: when there is no connection.
+    :raise NetworkError: when there is no connection.
     """
-    factory = Factory.forProtocol(lambda: Guest(reactor))
+    factory = Factory.forProtocol(lambda: WireProtocol(reactor))
     # The endpoint's own time-out is not the one that says so.
     waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
     try:
-        guest: Any = await within(reactor, timeout, waiting)
+        protocol: Any = await within(reactor, timeout, waiting)
     except (CancelledError, ConnectingCancelledError):
         raise CancelledError from None
     except Exception as error:
-        raise CannotConnect(connectReason(error)) from error
-    if guest.wire is None:
-        await guest.gone
-        raise CannotConnect("such an endpoint has no socket of its own; TLS is written tls://HOST:PORT")
-    duplex: Duplex = guest.wire
+        raise NetworkError(reasonOf(error).whileConnecting) from error
+    if protocol.wire is None:
+        await protocol.gone
+        raise NetworkError(_NO_SOCKET)
+    duplex: Duplex = protocol.wire
     try:
         # In this turn of the reactor the transport may still be told that its connection can be written to.
         await pause(reactor, 0)
-        if guest.gone.called:
-            raise CannotConnect("reset at once")
+        if protocol.gone.called:
+            raise NetworkError(Reason(ErrorKind.RESET))
         if target.kind == "tls":
-            duplex = await _encrypted(reactor, guest.wire, target, timeout)
+            duplex = await _encrypted(reactor, protocol.wire, target, timeout)
     except BaseException:
-        await guest.wire.abort()
+        await protocol.wire.abort()
         raise
     return Stream(reactor, duplex)
 
@@ -211,27 +203,6 @@ async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -
     tls = TLSWire(wire, contextOf(target.tls), target.serverName)
     try:
         await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
-    except (NothingCame, OSError) as error:
-        reason = "TLS: no answer" if isinstance(error, NothingCame) else handshakeReason(error)
-        raise CannotConnect(reason) from error
+    except NothingCame as error:
+        raise NetworkError(reasonOf(error).inHandshake) from error
     return tls
-
-
-def connectReason(error: BaseException) -> str:
-    """Returns, in a few words, why there is no connection."""
-    if isinstance(error, NothingCame):
-        return f"no answer within {error.seconds:g} s"
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            return reason
-    number = error.osError if isinstance(error, ConnectError) else None
-    return os.strerror(number).lower() if isinstance(number, int) else str(error) or type(error).__name__
-
-
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (ConnectionRefusedError, "refused"),
-    (NoRouteError, "no route"),
-    (TimeoutError, "no answer"),
-    (DNSLookupError, "the name does not resolve"),
-    (UserError, "not an address to connect to"),
-)

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import socket
 import ssl
-from contextlib import suppress
 from functools import lru_cache
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.net.wire import CHUNK, End, Wire
-from echo_app.targets import TLSOptions
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from echo_app.probe.net.tlsclient import TLSClient, TLSState
+from echo_app.probe.net.wire import CHUNK, Wire
+from echo_app.targets import ClientTLS
+
+# The caller closed the wire during a read.
+_CLOSED = Reason(ErrorKind.OTHER, "closed")
 
 
 class TLSWire:
-    """What a :class:`Wire` is, encrypted.
+    """TLS connection on a :class:`Wire`, with the same methods.
 
-    :param serverName: whom the certificate must name.
-    :ivar tls: what Python calls the connection: its certificate, version, cipher and protocol.
-    :ivar end: how the peer's side ended; after a FIN without ``close_notify`` bytes may be missing
-        (RFC 8446, 6.1).
+    :param serverName: the name that the certificate must have.
+    :ivar end: of the peer's side; None while it is open, as far as it was read.
     """
 
     def __init__(self, wire: Wire, context: ssl.SSLContext, serverName: str | None) -> None:
         self._wire = wire
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
+        self._client = TLSClient(context, serverName)
         self._isLast = False
-        self.end: End | None = None
+        self.end: Reason | None = None
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """Python's object of the connection: certificate, version, cipher and protocol."""
+        return self._client.tls
 
     @property
     def sock(self) -> socket.socket:
@@ -36,8 +42,8 @@ class TLSWire:
 
     @property
     def isCut(self) -> bool:
-        """Nothing can be sent any more."""
-        return self._isLast or self._wire.isCut
+        """Whether sending has ended."""
+        return self._isLast or self._wire.isCut or self._client.state is TLSState.FAILED
 
     @property
     def unsent(self) -> int:
@@ -47,41 +53,25 @@ class TLSWire:
     async def shake(self) -> None:
         """Does the handshake.
 
-        :raise ssl.SSLError: when it fails.
-        :raise ConnectionError: when the peer ends it.
+        :raise NetworkError: when it fails, or the peer ends it.
         """
-        while True:
-            try:
-                self.tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush()
-                if not await self._feed():
-                    raise ConnectionError(f"{self._wire.end and self._wire.end.value}") from None
-            else:
-                self._flush()
-                return
+        while self._client.state is TLSState.HANDSHAKING:
+            await self._feed()
+        if self._client.reason is not None:
+            raise NetworkError(self._client.reason)
+        self._flush()
 
     def read(self, size: int = CHUNK) -> Deferred[bytes]:
         """Fires with some bytes, `size` at the most; with none at the end, and then :attr:`end` says how."""
         return Deferred.fromCoroutine(self._read(size))
 
     async def _read(self, size: int) -> bytes:
-        while self.end is None:
-            try:
-                data = self.tls.read(size)
-            except ssl.SSLWantReadError:
-                self._flush()
-                if not await self._feed():
-                    self.end = End.TRUNCATED if self._wire.end is End.FIN else self._wire.end
-            except ssl.SSLZeroReturnError:
-                self.end = End.CLOSE_NOTIFY
-            except ssl.SSLError:
-                self.end = End.BROKEN
-            else:
-                if data:
-                    return data
-                self.end = End.CLOSE_NOTIFY
-        return b""
+        while not (data := self._client.read(size)):
+            self.end = self._client.reason
+            if self.end is not None:
+                break
+            await self._feed()
+        return data
 
     def write(self, data: bytes, last: bool = False) -> None:
         """Sends what the kernel takes now, and the rest when it takes more.
@@ -92,11 +82,9 @@ class TLSWire:
             return
         self._isLast = last
         if data:
-            self.tls.write(data)
+            self._client.write(data)
         if last:
-            # It wants to read the peer's: that is for who reads.
-            with suppress(ssl.SSLError):
-                self.tls.unwrap()
+            self._client.end()
         self._flush()
 
     def drained(self) -> Deferred[None]:
@@ -113,16 +101,20 @@ class TLSWire:
         return self._wire.abort()
 
     def _flush(self) -> None:
-        self._wire.write(self._outgoing.read())
+        self._wire.write(self._client.toSend())
 
-    async def _feed(self) -> bool:
+    async def _feed(self) -> None:
+        """Sends the encrypted bytes that wait, and reads the peer's next bytes."""
+        self._flush()
         data = await self._wire.read()
-        self._incoming.write(data)
-        return bool(data)
+        if data:
+            self._client.receive(data)
+        else:
+            self._client.lose(self._wire.end or _CLOSED)
 
 
 @lru_cache(maxsize=64)
-def contextOf(options: TLSOptions) -> ssl.SSLContext:
+def contextOf(options: ClientTLS) -> ssl.SSLContext:
     """Returns the context of a client.
 
     :raise OSError: when a file can't be read, or (``ssl.SSLError``) used.
@@ -137,12 +129,3 @@ def contextOf(options: TLSOptions) -> ssl.SSLContext:
     if options.protocols:
         context.set_alpn_protocols(list(options.protocols))
     return context
-
-
-def handshakeReason(error: BaseException) -> str:
-    """Returns, in a few words, why a handshake failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: certificate: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    return f"TLS: {error} in the handshake"

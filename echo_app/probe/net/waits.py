@@ -17,17 +17,17 @@ STEPS = 10
 
 
 class NothingCame(Exception):
-    """What was waited for did not come in time."""
+    """A wait has timed out."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"nothing within {seconds:g} s")
+        super().__init__(f"timed out after {seconds:g} s")
         self.seconds = seconds
 
 
 def within(clock: IReactorTime, seconds: float, waiting: Deferred[T]) -> Deferred[T]:
     """Cancels a Deferred after some seconds of running; returns it.
 
-    It fails with :class:`NothingCame` then. Cancelled by somebody else, it fails with ``CancelledError``.
+    It fails with :class:`NothingCame` then. When the caller cancels it, it fails with ``CancelledError``.
     """
     left = STEPS
     isLate = False
@@ -61,9 +61,9 @@ def pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Does several things at the same time; returns what each came to, in their order.
+    """Runs coroutines at the same time; returns their results, in order.
 
-    What one of them raises is raised, and the others are cancelled.
+    The first exception is raised, and the other coroutines are cancelled.
     """
     waiting = [Deferred.fromCoroutine(work) for work in works]
     try:

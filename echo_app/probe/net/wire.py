@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,26 +17,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.probe.net.errors import ErrorKind, Reason, reasonOfNumber
+
 # As much as one read takes at the most.
 CHUNK = 1 << 16
 
 
-class End(Enum):
-    """How the peer's side of a stream ended; the text is what is printed."""
-
-    FIN = "FIN"
-    RST = "RST"
-    TIMEOUT = "the kernel's time-out"
-    LOST = "a network error"
-    CLOSE_NOTIFY = "close_notify"
-    TRUNCATED = "FIN without close_notify"
-    BROKEN = "broken TLS"
-
-
-_ENDS = {0: End.FIN, errno.ECONNRESET: End.RST, errno.EPIPE: End.RST, errno.ETIMEDOUT: End.TIMEOUT}
-
-
-class Guest(Protocol):
+class WireProtocol(Protocol):
     """The protocol of a connection whose socket is a :class:`Wire`'s.
 
     :ivar wire: from ``connectionMade`` on; None where the transport is more than a socket, and is left.
@@ -51,7 +37,7 @@ class Guest(Protocol):
         self.gone: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        """Takes the socket over."""
+        """Makes a wire of the socket."""
         transport: Any = self.transport
         if isinstance(transport.getHandle(), socket.socket):
             self.wire = Wire(self._reactor, self)
@@ -59,7 +45,7 @@ class Guest(Protocol):
             transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The transport has closed the socket."""
+        """Ends the wire: the transport has closed the socket."""
         if self.wire is not None:
             self.wire.forget()
         self.gone.callback(None)
@@ -67,21 +53,21 @@ class Guest(Protocol):
 
 @implementer(IReadWriteDescriptor)
 class Wire:
-    """What is read and written.
+    """Reads and writes the socket of a connection.
 
-    One reads at a time. Nothing is read that was not asked for, so that the kernel pushes back.
+    There is one read at a time, and no read ahead, so that the kernel applies back-pressure.
 
     :param reactor: an ``IReactorFDSet``.
-    :param guest: has just been connected.
+    :param protocol: of the connection, which has just been made.
     :ivar sock: the socket, for options and ``TCP_INFO``. Don't read it, write it or close it.
-    :ivar end: how the peer's side ended; None while it is open, as far as somebody looked.
-    :ivar isCut: nothing can be sent any more.
+    :ivar end: of the peer's side; None while it is open, as far as it was read.
+    :ivar isCut: sending has ended.
     """
 
-    def __init__(self, reactor: Any, guest: Guest) -> None:
+    def __init__(self, reactor: Any, protocol: WireProtocol) -> None:
         self._reactor = reactor
-        self._guest = guest
-        transport: Any = guest.transport
+        self._protocol = protocol
+        transport: Any = protocol.transport
         self._transport = transport
         self._buffer = bytearray()
         self._wanted = 0
@@ -90,7 +76,7 @@ class Wire:
         self._isLast = False
         self._isLeft = False
         self._error = 0
-        self.end: End | None = None
+        self.end: Reason | None = None
         self.isCut = False
         transport.stopReading()
         self.sock: socket.socket = transport.getHandle()
@@ -104,7 +90,7 @@ class Wire:
         return self.sock.fileno()
 
     def logPrefix(self) -> str:
-        """Returns what stands for it in a log."""
+        """Returns the prefix of log lines."""
         return "probe"
 
     def read(self, size: int = CHUNK) -> Deferred[bytes]:
@@ -155,7 +141,7 @@ class Wire:
         return self._leave(self._transport.abortConnection)
 
     def doRead(self) -> None:
-        """Reads what was asked for. The reactor calls it."""
+        """Reads for the pending read. The reactor calls it."""
         try:
             data = self.sock.recv(self._wanted)
         except BlockingIOError:
@@ -164,26 +150,26 @@ class Wire:
             self._cut(error.errno)
             data = b""
         if not data:
-            self.end = _ENDS.get(self._error, End.LOST)
+            self.end = reasonOfNumber(self._error) if self._error else Reason(ErrorKind.FIN)
         self._answer(data)
 
     def doWrite(self) -> None:
-        """Sends what waits. The reactor calls it."""
+        """Sends buffered bytes. The reactor calls it."""
         del self._buffer[: self._send(self._buffer)]
         if not self.isCut:
             self._sendRest()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has noticed the connection's end in both directions, and looks at it no more.
+        """Ends sending: the reactor has seen the end in both directions, and watches no more.
 
-        What came before the end is still there to be read.
+        Bytes that came before the end can still be read.
         """
         self._cut(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         if self._reading is not None:
             self._reactor.addReader(self)
 
     def forget(self) -> None:
-        """Nothing will come or go any more: whoever waits is answered."""
+        """Ends reading and writing, and fires the Deferreds that wait."""
         self._cut(None)
         self._answer(b"")
 
@@ -210,7 +196,7 @@ class Wire:
         self._answerDrained()
 
     def _cut(self, number: int | None) -> None:
-        """Nothing will go any more. The kernel tells an error once: who reads to the end is told again."""
+        """Ends sending. The kernel reports an error once: it is kept for the read of the end."""
         self._error = self._error or number or 0
         self.isCut = True
         self._buffer.clear()
@@ -240,7 +226,7 @@ class Wire:
 
     def _leave(self, leave: Any) -> Deferred[None]:
         done: Deferred[None] = Deferred()
-        self._guest.gone.addBoth(lambda result: done.callback(None))
+        self._protocol.gone.addBoth(lambda result: done.callback(None))
         if not self._isLeft:
             self._isLeft = True
             self.forget()

@@ -17,20 +17,20 @@ _ORDER = (Status.FAIL, Status.WARN, Status.PASS, Status.SKIP)
 
 
 def costLine(context: Context, cost: Cost) -> str:
-    """Says what will be spent."""
+    """Returns a line with the cost of an examination."""
     seconds = f"{cost.seconds:.0f} s"
     return f"{context.target}; at most {binarySize(cost.bytes)}, {cost.connections} connections, {seconds}"
 
 
 def lines(result: Result) -> list[str]:
-    """Says a result, with what it means below."""
+    """Returns the lines of a result: the result, and its meaning if it has one."""
     name = f"{result.name:{_NAME - 2}}  "
     first = f"{result.status.value:{_STATUS}}{name}{result.seen}"
     return [first, " " * (_STATUS + _NAME) + result.meaning] if result.meaning else [first]
 
 
 def skipLines(results: Sequence[Result]) -> list[str]:
-    """Says what was skipped without a finding: all that have one reason in one line."""
+    """Returns the lines of skipped checks, one for all checks that have the same reason."""
     names: dict[str, list[str]] = {}
     for each in results:
         if isQuiet(each):
@@ -41,21 +41,21 @@ def skipLines(results: Sequence[Result]) -> list[str]:
 
 
 def isQuiet(result: Result) -> bool:
-    """Says whether a result is nothing but a check that was not run."""
+    """Says whether a result is of a check that was not run."""
     return result.status is Status.SKIP and not result.meaning
 
 
 def countLine(results: Sequence[Result], seconds: float) -> str:
-    """Says how many results there are of each status."""
+    """Returns a line with the number of results of each status."""
     counts = Counter(each.status for each in results)
     said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
     return f"{', '.join(said) or 'nothing done'} in {seconds:.0f} s"
 
 
 class Examination:
-    """What is known of an examination, said line by line while it goes on.
+    """Reports an examination: in lines while it goes on, and as data at its end.
 
-    :param say: is called with each line.
+    :param say: called with each line.
     :ivar results: so far.
     """
 
@@ -70,23 +70,23 @@ class Examination:
         say(costLine(context, cost))
 
     def found(self, result: Result) -> None:
-        """Says a result; what was only skipped is said at the end."""
+        """Reports a result; those of skipped checks are reported at the end."""
         self.results.append(result)
         if not isQuiet(result):
             for line in lines(result):
                 self._say(line)
 
     def end(self, how: str = "") -> None:
-        """Sums it up.
+        """Reports skipped checks and the counts.
 
-        :param how: said before the sum.
+        :param how: text before the counts.
         """
         self._seconds = self._context.reactor.seconds() - self._start
         for line in [*skipLines(self.results), how + countLine(self.results, self._seconds)]:
             self._say(line)
 
     def data(self) -> dict[str, object]:
-        """Returns all of it as what JSON can say."""
+        """Returns the examination for JSON."""
         settings = self._context.settings
         return {
             "version": __version__,

@@ -28,35 +28,34 @@ from echo_app.probe.report.svg import (
     step,
     stretched,
 )
-from echo_app.probe.results.figures import Subject, kindOf, perSecond, whole
+from echo_app.probe.results.figures import DASHES, Subject, kindOf, perSecond, whole
+from echo_app.probe.results.percentiles import MEDIAN, Output, nameOf, shownIn
 from echo_app.probe.results.results import Interval
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped
 
-# What is drawn of the latencies: a rank, and its line. The longest ones are dots.
-_RANKS = ((50.0, "dash0"), (99.0, "dash1"))
-
-# Pixels: the heights of the pictures, and what is between two rows and two labels.
+# Pixels: heights of the picture of latencies and of a row of errors, distances between rows and between
+# labels.
 _HEIGHT, _ROW, _BETWEEN, _LABEL = 200.0, 52.0, 34.0, 14.0
 
-# Kinds of errors that have rows of their own; a peer may think of more.
+# Kinds of errors that have rows of their own: a peer can cause any number of kinds.
 _KINDS = 7
 
-# Numbers below a picture, over all repeats.
+# Numbers below a picture, over all repeats, at the most.
 _NUMBERS = 12
 
-# Repeats up to which there is room for the word on a narrow screen; and for each one's numbers.
+# Repeats up to which a narrow screen has room for the word "repeat", and for the numbers of each repeat.
 _SPELT, _ROOMY = 4, 6
 
-# The share of a repeat that is all of it: its last interval may end a little early.
+# The share of a repeat from which on it is complete: its last interval may end a little early.
 _WHOLE = 0.98
 
-# From how many seconds on, a unit of so many seconds, and its name.
+# Units of the time axis: seconds from which on a unit is used, its seconds, and its name.
 _UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
 
 
 class Timeline:
-    """Where a moment stands: the repeats at a subject, one beside the other, each as long as it should be."""
+    """The time axis of a subject: its repeats, one beside the other, each as wide as its duration."""
 
     def __init__(self, subject: Subject) -> None:
         self._runs = subject.runs
@@ -66,11 +65,15 @@ class Timeline:
         _, self._unit, self._unitName = next(each for each in _UNITS if self._span >= each[0])
 
     def at(self, repeat: int, seconds: float) -> float:
-        """Returns where some seconds after a repeat's beginning stand."""
+        """Returns the position of a moment.
+
+        :param repeat: index from 0.
+        :param seconds: from the beginning of the repeat.
+        """
         return (repeat + min(seconds / self._span, 1.0)) / len(self._runs)
 
     def intervals(self) -> Iterator[tuple[float, float, Interval, bool]]:
-        """Yields where each interval begins and ends, and whether it is the first one of its repeat."""
+        """Yields each interval with the positions of its ends; True for the first of its repeat."""
         for repeat, run in enumerate(self._runs):
             for number, each in enumerate(run.intervals):
                 yield (
@@ -81,7 +84,7 @@ class Timeline:
                 )
 
     def steps(self, value: Callable[[Interval], float | None], down: Callable[[float], float]) -> str:
-        """Describes a line that is level within each interval, and is not where there is no value."""
+        """Returns the path of a line: level within each interval, with a gap where there is no value."""
         drawn, isBroken = [], True
         for start, end, each, isFirst in self.intervals():
             found = value(each)
@@ -91,19 +94,19 @@ class Timeline:
         return "".join(drawn)
 
     def ticks(self) -> list[Tick]:
-        """Returns the numbers below, which begin again with each repeat."""
+        """Returns the labels of the axis, which begin again with each repeat."""
         count = len(self._runs)
         found = Linear(self._span / self._unit).ticks(max(1, _NUMBERS // count))
         return [
             Tick((repeat + tick.at) / count, "" if self._isCrowded else tick.text, bool(number % 2))
             for repeat in range(count)
             for number, tick in enumerate(found)
-            # There the next one begins.
+            # The label of the next repeat's beginning is there.
             if tick.at < 0.95 or repeat == count - 1
         ]
 
     def marks(self, height: float) -> list[Tag]:
-        """Returns what divides the repeats and names them, and a shade where one of them ended too early."""
+        """Returns the edges and names of the repeats, and a shade where one of them ended too early."""
         count = len(self._runs)
         drawn = []
         for n, run in enumerate(self._runs):
@@ -122,7 +125,7 @@ class Timeline:
         return drawn
 
     def axis(self, height: float) -> Tag:
-        """Returns what the numbers below are."""
+        """Returns the title of the axis."""
         which, down = ("each repeat", THIRD) if len(self._runs) > 1 else ("the measured part", SECOND)
         words = f"{self._unitName} since {which} began"
         if self._isCrowded:
@@ -131,10 +134,19 @@ class Timeline:
 
 
 def latencyOverTime(subjects: Sequence[Subject]) -> list[Picture]:
-    """Draws p50, p99 and the longest latency of each interval; a picture for each subject, on one scale."""
+    """Draws percentiles and the maximum of each interval: a picture for each subject, on one scale."""
     every = [each for subject in subjects for run in subject.runs for each in run.intervals]
     scale = Logarithmic.of(seconds for each in every for seconds in (*each.percentiles.values(), each.most))
     return [_latency(subject, n, scale) for n, subject in enumerate(subjects)]
+
+
+def latencyLegend() -> str:
+    """Names the lines: ``solid: p50, dashed: p99, dots: the longest``."""
+    lines = [
+        f"{DASHES[number % len(DASHES)]}: {nameOf(percent)}"
+        for number, percent in enumerate(shownIn(Output.OVER_TIME))
+    ]
+    return ", ".join([*lines, "dots: the longest"])
 
 
 def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
@@ -144,13 +156,13 @@ def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
         return _HEIGHT * (1 - scale.at(seconds))
 
     paths, ends = [], []
-    for rank, dash in _RANKS:
+    for number, percent in enumerate(shownIn(Output.OVER_TIME)):
 
-        def value(interval: Interval, rank: float = rank) -> float | None:
-            return interval.percentiles.get(rank)
+        def value(interval: Interval, percent: float = percent) -> float | None:
+            return interval.percentiles.get(percent)
 
-        paths.append(path(timeline.steps(value, down), f"line {dash} {colour}"))
-        ends += [(f"p{rank:g}", end, y) for end, y in _last(timeline, value, down)]
+        paths.append(path(timeline.steps(value, down), f"line dash{number % len(DASHES)} {colour}"))
+        ends += [(nameOf(percent), end, y) for end, y in _last(timeline, value, down)]
     longest = [(start, end, down(each.most)) for start, end, each, _ in timeline.intervals() if each.most]
     dots = "".join(f"{polyline([((start + end) / 2, y)])}h0" for start, end, y in longest)
     paths.append(path(dots, f"line dots {colour}"))
@@ -172,7 +184,7 @@ def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
 def _last(
     timeline: Timeline, value: Callable[[Interval], float | None], down: Callable[[float], float]
 ) -> list[tuple[float, float]]:
-    """Returns where a line ends, if there is one."""
+    """Returns the position of a line's end; nothing if there is no line."""
     ends = [
         (end, down(found)) for _, end, each, _ in timeline.intervals() if (found := value(each)) is not None
     ]
@@ -184,7 +196,7 @@ def _saidOfLatency(subject: Subject) -> str:
     if not any(each.most for each in every):
         return "Nothing was answered."
     slowest = max(every, key=lambda each: each.most)
-    medians = [each.percentiles[50] for each in every if 50 in each.percentiles]
+    medians = [each.percentiles[MEDIAN] for each in every if MEDIAN in each.percentiles]
     between = (
         f"Medians from {milliseconds(min(medians))} to {milliseconds(max(medians))}. " if medians else ""
     )
@@ -193,7 +205,7 @@ def _saidOfLatency(subject: Subject) -> str:
 
 
 def answersAndErrors(subjects: Sequence[Subject]) -> list[Picture]:
-    """Draws answers a second, and below them a row for each kind of error; a picture for each subject."""
+    """Draws answers a second, and below them errors by kind: a picture for each subject."""
     rates = [_rate(each) for subject in subjects for run in subject.runs for each in run.intervals]
     return [_rows(subject, n, max(rates, default=0.0)) for n, subject in enumerate(subjects)]
 
@@ -235,7 +247,7 @@ def _errorRow(timeline: Timeline, title: str, kinds: Sequence[str], y: float) ->
 
 
 def _errorKinds(subject: Subject) -> dict[str, list[str]]:
-    """Returns the kinds of error in the intervals, the most frequent first, by what they are called here."""
+    """Returns the kinds of error of each row, by its title, the most frequent first."""
     counts: Counter[str] = Counter()
     for run in subject.runs:
         for each in run.intervals:
@@ -246,7 +258,7 @@ def _errorKinds(subject: Subject) -> dict[str, list[str]]:
 
 
 def errorCounts(subject: Subject) -> Counter[str]:
-    """Returns how many errors there were of each kind, of all repeats together; their names are escaped."""
+    """Returns the number of errors of each kind in all repeats; the kinds are escaped."""
     counts: Counter[str] = Counter()
     for run in subject.runs:
         counts.update({escaped(kind): count for kind, count in run.errors.items() if count})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twisted.web.template import Tag
 
-from echo_app.probe.report.overtime import answersAndErrors, latencyOverTime
+from echo_app.probe.report.overtime import answersAndErrors, latencyLegend, latencyOverTime
 from echo_app.probe.report.percentilecurve import percentileCurve
 from echo_app.probe.report.remarks import remarks
 from echo_app.probe.report.summary import describe
@@ -31,7 +31,6 @@ _CURVE = (
     "as the one before."
 )
 _TIME = (
-    "In each interval: the solid line is the median, the dashed one the 99th percentile, a dot the longest. "
     "Latency counts from the moment a message was due, and stands where that was. Where nothing was "
     "measured, or too little for a percentile, there is a gap; a shade is time that an interrupted run did "
     "not have."
@@ -43,7 +42,7 @@ _NO_ERRORS = "None: every message was answered, and every byte was the one that 
 def page(results: Sequence[Results], names: Sequence[str] = ()) -> str:
     """Returns an HTML page about results, side by side when there are several.
 
-    :param names: of the results, such as files'; without them they are numbered.
+    :param names: of the results, such as those of files; by default they are numbered.
     """
     compared = subjects(results, names)
     title = f"Load on {escaped(compared[0].runs[0].target)}" if len(compared) == 1 else "Load, side by side"
@@ -73,7 +72,7 @@ def _parts(compared: Sequence[Subject]) -> list[Tag]:
 
 
 def _unlike(compared: Sequence[Subject]) -> list[str]:
-    """Returns why there is no judgement of the differences; empty: there is."""
+    """Returns the reason for which differences are not judged; empty if they are."""
     first = compared[0]
     for each in compared:
         if found := unlike(first.results.settings, each.results.settings):
@@ -84,7 +83,7 @@ def _unlike(compared: Sequence[Subject]) -> list[str]:
 
 
 def _keys(compared: Sequence[Subject]) -> Tag:
-    """Returns what the letters, the dashes and the colours stand for."""
+    """Returns the key to letters, dashes and colours."""
     items = []
     for index, each in enumerate(compared):
         line = element("line", x1=2, x2=42, y1=6, y2=6, class_=f"line {kindOf(index)}")
@@ -119,7 +118,7 @@ def _overTime(compared: Sequence[Subject]) -> list[Tag]:
         return [_figure(each, f"{name}{n}", caption) for n, (each, caption) in enumerate(pairs)]
 
     return [
-        *(element("h2", "Latency over time"), element("p", _TIME)),
+        *(element("h2", "Latency over time"), element("p", f"In each interval: {latencyLegend()}. {_TIME}")),
         *figures("latency", latencyOverTime(compared)),
         *(element("h2", "Answers and errors over time"), element("p", _ANSWERS)),
         *figures("answers", answersAndErrors(compared)),
@@ -146,7 +145,7 @@ def _errors(compared: Sequence[Subject]) -> list[Tag]:
 
 
 def _command(text: str) -> Tag:
-    """Returns a command whose lines are broken between its words, not at the hyphens of its options."""
+    """Returns a command; its lines break between words, never at the hyphens of options."""
     words = (part for word in escaped(text).split(" ") for part in (" ", element("span", word)))
     return element("code", *list(words)[1:])
 

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from echo_app.probe.report.scales import Logarithmic, Nines
 from echo_app.probe.report.svg import SECOND, Picture, Point, apart, frame, label, path, polyline, stretched
-from echo_app.probe.results.figures import Subject, kindOf, middle
+from echo_app.probe.results.figures import Subject, kindOf
+from echo_app.probe.results.percentiles import MEDIAN
 from echo_app.probe.results.results import Run
-from echo_app.probe.results.statistics import ABOVE, milliseconds
+from echo_app.probe.results.statistics import ABOVE, percentileTexts
 
-# Points of a curve for each nine: closer than the eye sees.
+# Points of a curve for each nine: they are closer than the eye can see.
 _DENSITY = 100
 
-# Pixels of the picture's height, and between two letters.
+# Pixels of the picture's height, and between two letters below each other.
 _HEIGHT, _LETTER = 300.0, 15.0
 
 
 def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
-    """Draws it as far as ten answers stand above, with a line for each repeat.
+    """Draws the percentiles that have ten answers above them, with a line for each repeat.
 
-    :return: None when there are too few answers.
+    :return: None when there are too few answers for a median.
     """
     curves = [[curve for run in each.runs if (curve := _curve(run))] for each in subjects]
     every = [curve for each in curves for curve in each]
     if not every:
         return None
-    across = Nines(max(rank for curve in every for rank in curve))
+    across = Nines(max(percent for curve in every for percent in curve))
     down = Logarithmic.of(seconds for curve in every for seconds in curve.values())
 
     def points(curve: dict[float, float]) -> list[Point]:
-        return [(across.at(rank), _HEIGHT * (1 - down.at(value))) for rank, value in curve.items()]
+        return [(across.at(percent), _HEIGHT * (1 - down.at(value))) for percent, value in curve.items()]
 
     lines = [[points(curve) for curve in each] for each in curves]
     paths = [path(polyline(line), f"line {kindOf(n)}") for n, each in enumerate(lines) for line in each]
@@ -50,8 +52,8 @@ def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
 
 
 def _curve(run: Run) -> dict[float, float]:
-    """Returns times by rank; nothing when there is no median yet."""
-    if run.latency.percentile(50) is None:
+    """Returns times by percentile; none when there are too few answers for a median."""
+    if run.latency.percentile(MEDIAN) is None:
         return {}
     last = math.log10(len(run.latency) / ABOVE)
     return run.latency.percentiles(
@@ -61,6 +63,7 @@ def _curve(run: Run) -> dict[float, float]:
 
 def _said(subject: Subject) -> str:
     repeats = [run.latency.percentiles() for run in subject.runs]
-    shared = [rank for rank in repeats[0] if all(rank in each for each in repeats)]
-    said = (f"p{rank:g} {milliseconds(middle([each[rank] for each in repeats]))}" for rank in shared)
-    return f"{subject.key}, {subject.name}: {', '.join(said) or 'too few answers'}."
+    shared = [percent for percent in repeats[0] if all(percent in each for each in repeats)]
+    medians = {percent: median([each[percent] for each in repeats]) for percent in shared}
+    said = ", ".join(percentileTexts(medians)) or "too few answers"
+    return f"{subject.key}, {subject.name}: {said}."

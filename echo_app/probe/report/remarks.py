@@ -8,16 +8,17 @@ from math import sqrt
 
 from echo_app.probe.results.analysis import DEVIATIONS, EXACT, growth
 from echo_app.probe.results.figures import Subject
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.percentiles import TAIL, nameOf
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped, plural
 
-# The share of its time below which a probe that is late is not so for its own work.
+# The share of its time below which a probe is late because of other programs, not of its own work.
 IDLE = 0.5
 
 
 def remarks(subjects: Sequence[Subject]) -> list[str]:
-    """Returns what the figures do not say for themselves; nothing is the usual case."""
+    """Returns the remarks on subjects; usually there is none."""
     said = [f"{each.key}: {line}" for each in subjects for line in _ofSubject(each)]
     sources = {each.source: each for each in subjects}
     first, *others = sources.values()
@@ -43,25 +44,25 @@ def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
         yield f"{first.source} and {other.source} are from different machines: {values}"
 
 
-def remarksOfRuns(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
-    """Says what the figures do not say for themselves: what went otherwise than was asked for, and why."""
+def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+    """Yields the remarks on runs: each difference to the settings, and its cause."""
     for each in runs:
         if each.isInterrupted:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
     if late:
-        lateness = max(each.lateness.percentile(99) or 0.0 for each in late)
+        lateness = max(each.lateness.percentile(TAIL) or 0.0 for each in late)
         busy = max(each.busy for each in late)
         yield (
-            f"the probe was the bottleneck ({busy:.0%} busy, p99 {milliseconds(lateness)} late): "
+            f"the probe was the bottleneck ({busy:.0%} busy, {nameOf(TAIL)} {milliseconds(lateness)} late): "
             "the latencies are partly its own"
         )
         yield f"  {_advice(settings, busy)}"
 
 
-def _missed(run: Run, settings: Settings) -> str:
-    """Says that the rate was not the one that was asked for; nothing if it was."""
+def _missed(run: Run, settings: LoadSettings) -> str:
+    """Returns a remark on a rate below the one that was asked for; empty if it was reached."""
     if settings.rate is None or run.isInterrupted:
         return ""
     expected = settings.rate * run.seconds
@@ -77,7 +78,7 @@ def _missed(run: Run, settings: Settings) -> str:
     return ""
 
 
-def _advice(settings: Settings, busy: float) -> str:
+def _advice(settings: LoadSettings, busy: float) -> str:
     if busy < IDLE:
         return "other programs keep this machine from waking it in time: try a quieter one"
     cores = len(os.sched_getaffinity(0))

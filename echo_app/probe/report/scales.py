@@ -9,20 +9,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# A percentile axis is labelled here; 0 is its left end, and each nine is as long as the one before.
-_RANKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
+from echo_app.probe.results.percentiles import Output, shownIn
 
-# What is that close to a round number is it.
+# The relative difference below which a value equals a round number.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A place on an axis.
+    """A label of an axis.
 
     :param at: its position.
-    :param text: what stands there.
-    :param isMinor: where there is no room, it may be left out.
+    :param text: its text.
+    :param isMinor: the label may be omitted where there is no room.
     """
 
     at: float
@@ -32,9 +31,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Logarithmic:
-    """An axis of times on which every factor of ten is as long as another.
+    """A logarithmic axis of times.
 
-    :param low: seconds at its beginning; what is less stands there too.
+    :param low: seconds at its beginning; shorter times have the same position.
     :param high: seconds at its end.
     """
 
@@ -43,19 +42,19 @@ class Logarithmic:
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Logarithmic:
-        """Returns the shortest one, from a 1, 2 or 5 to another, on which these times stand."""
+        """Returns the shortest axis that has all these times and ends at 1, 2 or 5 with zeros."""
         values = [each for each in seconds if each > 0] or [0.001]
         low, high = _below(min(values)), _above(max(values))
         return cls(low, high) if low < high else cls(low, _above(low * 1.5))
 
     def at(self, seconds: float) -> float:
-        """Returns where a time stands."""
+        """Returns the position of a time."""
         if seconds <= self.low:
             return 0.0
         return min(1.0, math.log(seconds / self.low) / math.log(self.high / self.low))
 
     def ticks(self) -> list[Tick]:
-        """Returns its tens, and also the twos and fives of a short one."""
+        """Returns labels at powers of ten; a short axis has labels at twos and fives, too."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         factors = (1, 2, 5) if self.high / self.low < 2000 else (1,)
         values = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
@@ -65,7 +64,7 @@ class Logarithmic:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """An axis from 0 on.
+    """A linear axis from 0 on.
 
     :param high: the value at its end.
     """
@@ -73,13 +72,13 @@ class Linear:
     high: float
 
     def at(self, value: float) -> float:
-        """Returns where a value stands."""
+        """Returns the position of a value."""
         return min(1.0, max(0.0, value / self.high)) if self.high > 0 else 0.0
 
     def ticks(self, most: int, unit: str = "") -> list[Tick]:
-        """Returns round numbers from 0 on.
+        """Returns labels at round numbers from 0 on.
 
-        :param most: how many there may be after 0.
+        :param most: maximum number of labels after 0.
         """
         if self.high <= 0:
             return [Tick(0.0, f"0{unit}")]
@@ -90,33 +89,33 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Nines:
-    """The axis of a percentile curve, as HdrHistogram's users know it: stretched towards 100.
+    """The axis of a percentile curve, as in HdrHistogram's plots: each nine is as long as the one before.
 
-    :param last: the last rank that stands on it, less than 100.
+    :param last: the last percentile on the axis, less than 100.
     """
 
     last: float
 
-    def at(self, rank: float) -> float:
-        """Returns where a percentile stands: by how many nines its rank has."""
-        return min(1.0, _nines(rank) / _nines(self.last))
+    def at(self, percent: float) -> float:
+        """Returns the position of a percentile: by how many nines it has."""
+        return min(1.0, _nines(percent) / _nines(self.last))
 
     def ticks(self) -> list[Tick]:
-        """Returns the ranks that are usually asked for."""
-        isLong = self.last > 99.99
+        """Returns the labels: 0 at the left end, and percentiles."""
+        minor = shownIn(Output.MINOR) if self.last > 99.99 else []
         return [
-            Tick(self.at(rank), f"{rank:g}", isLong and rank in (99.99, 99.9999))
-            for rank in _RANKS
-            if rank <= self.last + _ROUNDING
+            Tick(self.at(percent), f"{percent:.10g}", percent in minor)
+            for percent in (0.0, *shownIn(Output.AXIS))
+            if percent <= self.last + _ROUNDING
         ]
 
 
-def _nines(rank: float) -> float:
-    return math.log10(100 / (100 - rank))
+def _nines(percent: float) -> float:
+    return math.log10(100 / (100 - percent))
 
 
 def _steps(value: float) -> list[float]:
-    """Returns 1, 2 and 5 with zeros, from below a value to above it."""
+    """Returns the numbers 1, 2 and 5 with zeros around a value, in rising order."""
     power = math.floor(math.log10(value))
     return [factor * 10.0**exponent for exponent in (power - 1, power, power + 1) for factor in (1, 2, 5)]
 
@@ -130,5 +129,5 @@ def _above(value: float) -> float:
 
 
 def _plain(value: float) -> str:
-    """Says a round number without an exponent: ``0.02``, ``5``, ``100,000``."""
+    """Formats a round number without an exponent: ``0.02``, ``5``, ``100,000``."""
     return f"{value:,.6f}".rstrip("0").rstrip(".")

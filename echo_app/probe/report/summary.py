@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.results.analysis import rateOf
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import INFLIGHT, Results, Run, Settings
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.percentiles import Output, nameOf, shownIn
+from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
+from echo_app.probe.results.statistics import milliseconds, percentileTexts
 from echo_app.text import binarySize, escaped, plural
 
-# Columns of a line's name, and of each figure in a table.
+# Width of a line's name, and of each figure in a table, in characters.
 _NAME, _FIGURE = 11, 10
-
-# Percentiles that repeats are compared by.
-_MAIN = (50.0, 99.0, 99.9)
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Says what was asked for, and what came of it at each target."""
+    """Yields the lines of a summary: the settings, and the results at each target."""
     yield describe(results.settings)
     for target in results.targets():
         runs = results.runsAt(target)
@@ -32,8 +30,8 @@ def summary(results: Results) -> Iterator[str]:
         yield from (f"  {remark}" for remark in remarksOfRuns(runs, results.settings))
 
 
-def describe(settings: Settings) -> str:
-    """Says what was asked for."""
+def describe(settings: LoadSettings) -> str:
+    """Returns the settings in a line."""
     parts = [
         "closed loop"
         if settings.rate is None
@@ -50,16 +48,15 @@ def describe(settings: Settings) -> str:
     return f"{', '.join(parts)}; {settings.duration:g} s {before}"
 
 
-def figures(run: Run, settings: Settings) -> str:
-    """Says the main figures of a run in a line."""
-    stated = run.latency.percentiles()
+def figures(run: Run, settings: LoadSettings) -> str:
+    """Returns the main figures of a run in a line."""
     parts = [_rate(rateOf(run, settings))]
-    parts += [f"p{rank:g} {milliseconds(stated[rank])}" for rank in (50.0, 99.0) if rank in stated]
+    parts += percentileTexts(run.latency.percentiles(shownIn(Output.LINE)))
     parts += [f"max {milliseconds(run.latency.most)}"] if run.answered else []
     return ", ".join([*parts, plural(sum(run.errors.values()), "error")])
 
 
-def _sizes(settings: Settings) -> str:
+def _sizes(settings: LoadSettings) -> str:
     total = sum(weight for _, weight in settings.sizes) or 1.0
     if len(settings.sizes) == 1:
         return binarySize(settings.sizes[0][0])
@@ -74,7 +71,7 @@ def _row(name: str, cells: Sequence[str]) -> str:
     return _line(name, "".join(f"{cell:>{_FIGURE}}" for cell in cells))
 
 
-def _single(run: Run, settings: Settings) -> Iterator[str]:
+def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
     late = f" of {run.due:,} that were due" if run.due != run.sent else ""
     yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}")
     rate = rateOf(run, settings)
@@ -82,7 +79,7 @@ def _single(run: Run, settings: Settings) -> Iterator[str]:
     yield _line("answered", f"{run.answered:,}, {_rate(rate)}, {throughput}/s each way")
     stated = run.latency.percentiles()
     if run.answered:
-        yield _row("latency", [*(f"p{rank:g}" for rank in stated), "max"])
+        yield _row("latency", [*map(nameOf, stated), "max"])
         yield _row("", [milliseconds(each) for each in (*stated.values(), run.latency.most)])
     if run.connects:
         yield _line("connects", _spread(run.connects))
@@ -93,19 +90,19 @@ def _rate(rate: float) -> str:
 
 
 def _spread(times: Histogram) -> str:
-    stated = times.percentiles()
-    parts = [f"p{rank:g} {milliseconds(stated[rank])}" for rank in (50.0, 99.0) if rank in stated]
+    parts = percentileTexts(times.percentiles(shownIn(Output.LINE)))
     return ", ".join([f"{len(times):,}", *parts, f"max {milliseconds(times.most)}"])
 
 
-def _repeated(runs: Sequence[Run], settings: Settings) -> Iterator[str]:
-    """A row a repeat, and how far apart they are."""
-    ranks = [rank for rank in _MAIN if all(run.latency.percentile(rank) is not None for run in runs)]
+def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+    """Yields the table of the repeats: a row for each, the lowest and the highest."""
+    stated = [run.latency.percentiles(shownIn(Output.REPEATS)) for run in runs]
+    shared = [percent for percent in stated[0] if all(percent in each for each in stated)]
     rows = [
-        [rateOf(run, settings), *(run.latency.percentile(rank) or 0.0 for rank in ranks), run.latency.most]
-        for run in runs
+        [rateOf(run, settings), *(each[percent] for percent in shared), run.latency.most]
+        for run, each in zip(runs, stated, strict=True)
     ]
-    yield _row("", ["answered", *(f"p{rank:g}" for rank in ranks), "max", "errors"])
+    yield _row("", ["answered", *map(nameOf, shared), "max", "errors"])
     for number, (row, run) in enumerate(zip(rows, runs, strict=True), 1):
         yield _row(f"{number}", [*_cells(row), f"{sum(run.errors.values()):,}"])
     spread: Sequence[tuple[str, Callable[[list[float]], float]]] = (("lowest", min), ("highest", max))

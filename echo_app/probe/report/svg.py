@@ -1,10 +1,10 @@
 """SVG elements of the pictures: the text keeps its size while the picture follows the page's width.
 
-Across, everything stands at per cent of the width, and lines are in a picture inside the picture that is
-stretched (``preserveAspectRatio="none"``) while their strokes are not (``vector-effect``); downwards all is
-in pixels. So one picture is right on a phone, on a wide screen and in print, without a script; and its
-colours are CSS variables, so that it follows the reader's theme. Plotting libraries draw for one width and in
-fixed colours, which is why this is drawn with what Twisted's templates escape and flatten.
+Horizontal positions are per cent of the width, vertical ones pixels. Lines are in an inner picture that is
+stretched (``preserveAspectRatio="none"``), while their strokes are not (``vector-effect``). So one picture
+fits a phone, a wide screen and print, without a script. Its colours are CSS variables and follow the reader's
+theme. Plotting libraries draw for one width and in fixed colours. Therefore Twisted's templates make the
+elements.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.web.template import Tag, flattenString
 
 from echo_app.probe.report.scales import Tick
 
-# Pixels around a picture for what is written there.
+# Pixels around a picture for its labels.
 LEFT, RIGHT, TOP, BOTTOM = 66, 40, 24, 56
 
 # Pixels from the bottom down to the first, the second and the third line below it.
@@ -29,14 +29,14 @@ FIRST, SECOND, THIRD = 17, 34, 51
 # Pixels of a stand-alone picture's width and margin, and of a line of text.
 WIDTH, MARGIN, LINE = 640, 8, 20
 
-# How wide the stretched picture inside is in its own units.
+# Width of the stretched inner picture, in its own units.
 _UNITS = 1000
 
 Point = tuple[float, float]
 
 
 def element(name: str, /, *children: str | Tag, **attributes: object) -> Tag:
-    """Returns an element; ``_`` in its attributes' names stands for ``-``, and at the end for nothing."""
+    """Returns an element. In names of attributes ``_`` is ``-``, and a ``_`` at the end is dropped."""
     names: dict[Any, Any] = {
         key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items()
     }
@@ -58,25 +58,25 @@ def style(name: str) -> str:
 
 
 def label(words: str | Tag, across: float, down: float, anchor: str = "start", **more: object) -> Tag:
-    """Returns a text at a position across, and at pixels down."""
+    """Returns a text at a horizontal position and at pixels from the top."""
     return element("text", words, x=f"{across * 100:.2f}%", y=f"{down:.1f}", text_anchor=anchor, **more)
 
 
 def rule(across: Point, down: Point, kind: str = "grid") -> Tag:
-    """Returns a thin line from one position across to another, and from one pixel down to another."""
+    """Returns a thin line between two horizontal positions, and two pixels from the top."""
     (x1, x2), (y1, y2) = (tuple(f"{each * 100:.2f}%" for each in across), down)
     return element("line", x1=x1, x2=x2, y1=f"{y1:.1f}", y2=f"{y2:.1f}", class_=kind)
 
 
 def shade(across: Point, height: float) -> Tag:
-    """Returns a shade from one position across to another."""
+    """Returns a shade between two horizontal positions."""
     start, end = across
     place = {"x": f"{start * 100:.2f}%", "width": f"{(end - start) * 100:.2f}%"}
     return element("rect", **place, height=f"{height:g}", class_="void")
 
 
 def stretched(height: float, *paths: Tag, y: float = 0) -> Tag:
-    """Returns paths of :func:`polyline` and its like, as wide as the picture."""
+    """Returns paths, such as those of :func:`polyline`, stretched to the width of the picture."""
     return element(
         "svg",
         *paths,
@@ -90,30 +90,30 @@ def stretched(height: float, *paths: Tag, y: float = 0) -> Tag:
 
 
 def path(description: str, kind: str) -> Tag:
-    """Returns a path of classes of the style sheet."""
+    """Returns a path with classes of the style sheet."""
     return element("path", d=description, class_=kind, vector_effect="non-scaling-stroke")
 
 
 def polyline(points: Iterable[Point]) -> str:
-    """Describes straight lines from point to point; a point is a position across, and pixels down."""
+    """Returns the path of straight lines; a point is a horizontal position, and pixels from the top."""
     return "M" + " ".join(f"{x * _UNITS:.1f},{y:.1f}" for x, y in points)
 
 
 def step(start: float, end: float, y: float, isFirst: bool) -> str:
-    """Describes a level line from one position across to another, joined to the one before it."""
+    """Returns the path of a level line between two horizontal positions, joined to the line before it."""
     before = f"M{start * _UNITS:.1f},{y:.1f}" if isFirst else f"V{y:.1f}"
     return f"{before}H{end * _UNITS:.1f}"
 
 
 def bar(start: float, end: float, top: float, bottom: float) -> str:
-    """Describes a bar that stands on pixels down."""
+    """Returns the path of a bar between two horizontal positions, and two pixels from the top."""
     return f"M{start * _UNITS:.1f},{bottom:.1f}V{top:.1f}H{end * _UNITS:.1f}V{bottom:.1f}Z"
 
 
 def apart(places: Sequence[float], distance: float, limit: float) -> list[float]:
-    """Moves places until they are that far apart; keeps their order.
+    """Returns places that are moved until they are that far apart; keeps their order.
 
-    :param limit: none is moved below it, as far as there is room above.
+    :param limit: the lowest place, as far as there is room above it.
     """
     moved = list(places)
     order = sorted(range(len(places)), key=places.__getitem__)
@@ -128,12 +128,12 @@ def apart(places: Sequence[float], distance: float, limit: float) -> list[float]
 def frame(
     across: Sequence[Tick], down: Sequence[Tick], height: float, title: str = "", y: float = 0
 ) -> list[Tag]:
-    """Returns a grid with its numbers.
+    """Returns a grid with its labels.
 
-    :param across: what stands below it.
-    :param down: what stands to the left of it.
-    :param title: what the numbers to the left are.
-    :param y: pixels where it begins.
+    :param across: labels below the grid.
+    :param down: labels to the left of the grid.
+    :param title: of the labels to the left.
+    :param y: pixels from the top to the grid.
     """
     bottom = y + height
     drawn = [rule((tick.at, tick.at), (y, bottom)) for tick in across]
@@ -150,12 +150,12 @@ def frame(
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture.
+    """A picture, with the texts that a screen reader reads.
 
-    :param title: a few words, and what a screen reader says first.
-    :param description: the same in sentences, with the figures that matter.
-    :param height: pixels, without what is written around it.
-    :param drawn: what is in it.
+    :param title: a few words; a screen reader reads them first.
+    :param description: the same in sentences, with the main figures.
+    :param height: pixels, without the labels around the picture.
+    :param drawn: its elements.
     """
 
     title: str
@@ -164,9 +164,9 @@ class Picture:
     drawn: Sequence[Tag]
 
     def tag(self, name: str, **attributes: object) -> Tag:
-        """Returns it as an element.
+        """Returns the picture as an element.
 
-        :param name: which no other one on the page has.
+        :param name: unique on the page.
         """
         title, description = f"{name}-title", f"{name}-description"
         placed: dict[str, object] = {"width": "100%", "overflow": "visible", "role": "img", **attributes}
@@ -183,9 +183,9 @@ class Picture:
 
 
 def standAlone(pictures: Sequence[Picture], keys: Sequence[Sequence[Tag]] = ()) -> str:
-    """Returns pictures, one below the other, as an SVG file of its own, which follows the reader's theme too.
+    """Returns an SVG file with pictures, one below the other; it follows the reader's theme, too.
 
-    :param keys: for each picture what stands above it, a line each; see :func:`keyLine`.
+    :param keys: for each picture the lines above it; see :func:`keyLine`.
     """
     drawn, y = [], 8.0
     for number, picture in enumerate(pictures):
@@ -211,7 +211,7 @@ def standAlone(pictures: Sequence[Picture], keys: Sequence[Sequence[Tag]] = ()) 
 
 
 def keyLine(key: str, kind: str, words: str) -> Tag:
-    """Returns a line of a picture's key: its letter, its line, and what it is."""
+    """Returns a line of a picture's key: letter, sample of the line, and name of the subject."""
     return element(
         "g",
         element("text", key, x=0, y=14, class_=f"key {kind.split()[-1]}"),

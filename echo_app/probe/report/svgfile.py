@@ -14,7 +14,7 @@ from echo_app.probe.results.results import Results
 def percentileSvg(results: Sequence[Results], names: Sequence[str] = ()) -> str:
     """Returns the percentile curves of results in one picture.
 
-    :param names: what the key calls the results; without them they are numbered.
+    :param names: of the results, for the key; by default they are numbered.
     :raise ValueError: when there are too few answers for a curve.
     """
     compared = subjects(results, names)
@@ -26,8 +26,8 @@ def percentileSvg(results: Sequence[Results], names: Sequence[str] = ()) -> str:
 
 
 def latencySvg(results: Sequence[Results], names: Sequence[str] = ()) -> str:
-    """Returns the latencies over time, a picture below the other on one scale.
+    """Returns the latencies over time: pictures below each other, on one scale.
 
-    :param names: what the results are called; without them they are numbered.
+    :param names: of the results; by default they are numbered.
     """
     return standAlone(latencyOverTime(subjects(results, names)))

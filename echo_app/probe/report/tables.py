@@ -13,10 +13,7 @@ from twisted.web.template import Tag
 from echo_app.probe.report.overtime import errorCounts
 from echo_app.probe.report.svg import element
 from echo_app.probe.results.comparison import Verdict, difference
-from echo_app.probe.results.figures import FIGURES, Figure, Subject, kindOf, summary, whole
-
-# What of the figures is said of each repeat: as much as fits on a screen.
-_OF_A_REPEAT = ("rate", "p50", "p90", "p99", "p99.9", "max", "errors")
+from echo_app.probe.results.figures import FIGURES, MAIN_FIGURES, Figure, Subject, kindOf, summary, whole
 
 _REPEATED = "The median of the repeats, and below it the lowest and the highest."
 _ONCE = "Of one repeat, which does not say how far the next one would be from it."
@@ -30,9 +27,9 @@ def keyOf(index: int, subject: Subject) -> Tag:
 
 
 def figureTable(compared: Sequence[Subject], isJudged: bool) -> Tag:
-    """Returns the figures of each subject.
+    """Returns the table of the figures of each subject.
 
-    :param isJudged: say how they differ from the first one's.
+    :param isJudged: add the differences to the first subject.
     """
     rows = []
     for figure in FIGURES:
@@ -59,7 +56,7 @@ def _figure(figure: Figure, subject: Subject, first: Subject | None) -> list[Con
 
 
 def errorTable(compared: Sequence[Subject]) -> Tag | None:
-    """Returns the errors of all repeats together; None where there are none."""
+    """Returns the table of the errors of all repeats; None where there are none."""
     counts = [errorCounts(each) for each in compared]
     kinds = dict.fromkeys(kind for each in counts for kind, _ in each.most_common())
     rows = [(kind, [[whole(each[kind])] for each in counts]) for kind in kinds]
@@ -68,24 +65,24 @@ def errorTable(compared: Sequence[Subject]) -> Tag | None:
 
 
 def repeatTable(compared: Sequence[Subject]) -> Tag | None:
-    """Returns the main figures of each repeat; None where nothing was repeated."""
-    figures = [each for each in FIGURES if each.name in _OF_A_REPEAT]
+    """Returns the table of the main figures of each repeat; None where nothing was repeated."""
     rows: list[tuple[Content, list[list[Content]]]] = []
     for index, subject in enumerate(compared):
         for number, run in enumerate(subject.runs, 1):
-            values = [figure.of(run, subject.results.settings) for figure in figures]
+            values = [figure.of(run, subject.results.settings) for figure in MAIN_FIGURES]
             cells: list[list[Content]] = [
                 ["-" if value is None else figure.text(value)]
-                for figure, value in zip(figures, values, strict=True)
+                for figure, value in zip(MAIN_FIGURES, values, strict=True)
             ]
             rows.append((element("span", keyOf(index, subject), f" {number}"), cells))
     if len(rows) == len(compared):
         return None
-    return _table("In the order in which they were made.", [each.name for each in figures], rows, "repeats")
+    names = [each.name for each in MAIN_FIGURES]
+    return _table("In the order in which they were made.", names, rows, "repeats")
 
 
 def factTable(facts: Mapping[str, Content]) -> Tag:
-    """Returns what is known, by name."""
+    """Returns the table of facts by name."""
     rows = [
         element("tr", element("th", name, scope="row"), element("td", said)) for name, said in facts.items()
     ]
@@ -100,7 +97,7 @@ def _table(
 ) -> Tag:
     """Returns a table.
 
-    :param heads: of the columns, without that of the rows' names.
+    :param heads: titles of the columns, without the first one's.
     :param rows: a name, and the content of each cell.
     """
     first = element("th", "", role="columnheader")

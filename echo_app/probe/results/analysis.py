@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from statistics import median_high, median_low
 
-from echo_app.probe.results.results import Run, Settings
+from echo_app.probe.results.percentiles import MEDIAN
+from echo_app.probe.results.results import LoadSettings, Run
 
-# How far the rate that was sent may be from the one that was asked for. Of arrivals by chance their number is
-# by chance too: three of its standard deviations are no miss.
+# The tolerated difference of the rate that was sent to the rate that was asked for: a share of it, or with
+# random arrivals, whose number is random too, three standard deviations.
 EXACT, DEVIATIONS = 0.01, 3
 
 
@@ -16,25 +17,25 @@ def isGood(run: Run) -> bool:
     return not run.errors and not run.differences
 
 
-def rateOf(run: Run, settings: Settings) -> float:
+def rateOf(run: Run, settings: LoadSettings) -> float:
     """Returns answers a second.
 
-    Where answers fell behind a schedule they took longer than the run, and those that came after it are no
-    part of its rate.
+    Where answers fell behind a schedule, they took longer than the run: those that came after it do not
+    count.
     """
     slope = growth(run) if settings.rate is not None else 0.0
     return run.rate / (1 + slope) if slope > EXACT else run.rate
 
 
 def growth(run: Run) -> float:
-    """Returns by how many seconds latencies grew in each second, from the first third to the last.
+    """Returns the growth of the latency: seconds a second, from the first third of a run to the last.
 
-    Where a service can't keep up with a schedule, what is due waits, and each second for longer. The medians
-    of many seconds do not see a stall.
+    Where a service can't keep up with a schedule, messages wait longer each second. The medians of many
+    seconds are used, as a stall does not move them.
 
     :return: 0 where there are too few intervals to tell.
     """
-    latencies = [each.percentiles[50.0] for each in run.intervals if 50.0 in each.percentiles]
+    latencies = [each.percentiles[MEDIAN] for each in run.intervals if MEDIAN in each.percentiles]
     third = len(latencies) // 3
     if third < 2 or not run.seconds:
         return 0.0

@@ -27,23 +27,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
+from statistics import median
 
-from echo_app.probe.results.figures import FIGURES, Figure, Subject, middle
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.figures import FIGURES, Figure, Subject
+from echo_app.probe.results.results import LoadSettings
 
-# Repeats from which on it can be told that there is a difference.
+# Repeats of each result that a certain difference needs.
 ENOUGH = 3
 
-# How often chance may make two ranges that don't overlap, before they must be far apart as well.
+# The probability of ranges that do not overlap by chance, above which they must be far apart as well.
 CHANCE = 0.01
 
-# The share of a figure below which a difference is none: a histogram tells apart a thousandth, and nobody
-# takes another server for one per cent.
+# The share of a figure below which a difference is none: a histogram tells apart a thousandth, and one per
+# cent is no reason to take another server.
 SLIGHT = 0.01
 
 
 class Verdict(Enum):
-    """What can be said of a difference."""
+    """The result of a comparison of one figure."""
 
     NONE = "none"
     LOWER = "lower"
@@ -52,7 +53,7 @@ class Verdict(Enum):
 
 
 def verdict(first: Sequence[float], other: Sequence[float]) -> Verdict:
-    """Says whether the repeats of one are lower or higher than those of the first, by the rule above.
+    """Compares the repeats of a result with those of the first one, by the rule above.
 
     :param first: a figure of each repeat, in any order.
     """
@@ -61,7 +62,7 @@ def verdict(first: Sequence[float], other: Sequence[float]) -> Verdict:
         return Verdict.UNKNOWN
     above, below = min(other) - max(first), min(first) - max(other)
     gap = max(above, below)
-    if gap <= 0 or gap <= SLIGHT * abs(middle(first)):
+    if gap <= 0 or gap <= SLIGHT * abs(median(first)):
         return Verdict.NONE
     if fewest < ENOUGH:
         return Verdict.UNKNOWN
@@ -72,11 +73,11 @@ def verdict(first: Sequence[float], other: Sequence[float]) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """How a figure differs from the first one's.
+class FigureDifference:
+    """The difference of a figure between a subject and the first one.
 
-    :param change: by which share of the first one's median the median is higher; None where that is 0.
-    :param word: ``worse`` or ``better``, where that is certain and the figure has a better end.
+    :param change: of the median, as a share of the first one's median; None where that is 0.
+    :param word: ``worse`` or ``better``, where the difference is certain and the figure has a better end.
     """
 
     verdict: Verdict
@@ -91,35 +92,35 @@ class Difference:
         return f"{said} {'(?)' if self.verdict is Verdict.UNKNOWN else self.word}".strip()
 
 
-def difference(figure: Figure, first: Subject, other: Subject) -> Difference | None:
-    """Returns how a figure differs; None where one of the two can't state it."""
+def difference(figure: Figure, first: Subject, other: Subject) -> FigureDifference | None:
+    """Returns the difference of a figure; None where one of the two subjects can't state it."""
     before, after = first.values(figure), other.values(figure)
     if not (before and after):
         return None
     isStated = (len(before), len(after)) == (len(first.counted), len(other.counted))
     said = verdict(before, after) if isStated else Verdict.UNKNOWN
-    base = middle(before)
+    base = median(before)
     isCertain = said in (Verdict.LOWER, Verdict.HIGHER) and figure.isBetter
     word = ("better" if said.value == figure.isBetter else "worse") if isCertain else ""
-    return Difference(said, (middle(after) - base) / base if base else None, word)
+    return FigureDifference(said, (median(after) - base) / base if base else None, word)
 
 
 def percent(share: float) -> str:
-    """Says a change: ``+12 %``, ``-3.4 %``, ``x8.2``."""
+    """Formats a change: ``+12 %``, ``-3.4 %``, ``x8.2``."""
     if share >= 1:
         return f"x{share + 1:.3g}" if share < 99 else f"x{share + 1:,.0f}"
     return f"{_digits(share * 100)} %"
 
 
 def _digits(value: float) -> str:
-    """Says a number with its sign and two digits or more: ``+12``, ``-3.4``."""
+    """Formats a number with its sign and two digits or more: ``+12``, ``-3.4``."""
     decimals = 0 if abs(value) >= 10 else 1
     return f"{value:+.{decimals}f}"
 
 
-def unlike(first: Settings, other: Settings) -> tuple[str, str, str] | None:
-    """Returns the first setting that is not the same in both, as its name and two values; None: all are."""
-    for each in fields(Settings):
+def unlike(first: LoadSettings, other: LoadSettings) -> tuple[str, str, str] | None:
+    """Returns the first setting that differs, as its name and two values; None where all are equal."""
+    for each in fields(LoadSettings):
         before, after = getattr(first, each.name), getattr(other, each.name)
         if before != after:
             return each.name, _value(before), _value(after)
@@ -127,14 +128,14 @@ def unlike(first: Settings, other: Settings) -> tuple[str, str, str] | None:
 
 
 def _value(value: object) -> str:
-    """Says a setting's value: ``none``, ``200``, ``64:1,1024:3``."""
+    """Formats a setting's value: ``none``, ``200``, ``64:1,1024:3``."""
     if isinstance(value, tuple):
         return ",".join(f"{size}:{weight:g}" for size, weight in value)
     return "none" if value is None else f"{value:,g}" if isinstance(value, float) else str(value)
 
 
 def comparison(subjects: Sequence[Subject]) -> dict[str, object]:
-    """Returns all that can be said of them, as what JSON can say."""
+    """Returns the comparison of subjects with the first one, for JSON."""
     first = subjects[0]
     return {
         "format": "echo-probe compare 1",

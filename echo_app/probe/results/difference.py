@@ -1,23 +1,24 @@
 """First difference between sent and received bytes, and its kind; pure functions.
 
-What is sent is random, so that sixteen bytes of it are found again in one place alone, and what came can be
-put back where it belongs.
+The bytes that are sent are random: sixteen of them occur in one place alone. So bytes that came can be
+matched with the place at which they were sent.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Bytes that are taken for a place of their own: of random ones, a megabyte repeats none by accident.
+# Bytes that identify a place: random bytes of that number do not repeat by chance within a megabyte.
 PLACE = 16
 
-# At the end of what came there may be fewer; three still are one chance in sixteen at a megabyte.
+# The fewest bytes that identify a place, at the end of the received bytes. Three occur by chance in one
+# megabyte of sixteen.
 _FEWEST = 4
 
-# Bytes of what stands at the place that are kept, to be shown.
+# Bytes at the difference that are kept, to be shown.
 SHOWN = 40
 
-# How far changed bytes are followed until they agree again.
+# Bytes within which changed bytes must agree again.
 _CHANGED = 1 << 12
 
 
@@ -27,19 +28,19 @@ _TEXTS = {
     "duplicated": "{size} come twice, at offset {offset}",
     "moved": "{size} from offset {offset} come later",
     "inserted": "{size} at offset {offset} that were never sent",
-    "foreign": "somebody else's bytes from offset {offset}",
+    "foreign": "foreign bytes from offset {offset}",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The first difference.
+class StreamDifference:
+    """The first difference between the bytes sent and the bytes that came back.
 
-    :param kind: ``changed``, ``lost``, ``duplicated``, ``moved``, ``inserted``, or ``foreign``: from there
-        on nothing is what was sent.
+    :param kind: ``changed``, ``lost``, ``duplicated``, ``moved``, ``inserted``, or ``foreign``: no
+        byte from there on was sent.
     :param offset: of the first byte that differs.
-    :param size: bytes that were changed, lost, duplicated, moved or inserted; 0 where that can't be said.
-    :param found: what stands there, or its beginning.
+    :param size: bytes that were changed, lost, duplicated, moved or inserted; 0 where that is unknown.
+    :param found: the bytes at the difference, or the first of them.
     """
 
     kind: str
@@ -52,10 +53,10 @@ class Difference:
         return _TEXTS[self.kind].format(size=size, offset=self.offset)
 
 
-def firstDifference(sent: bytes, came: bytes) -> Difference | None:
-    """Finds the first difference between what was sent and what came; None if what came is a prefix.
+def firstDifference(sent: bytes, came: bytes) -> StreamDifference | None:
+    """Finds the first difference between sent and received bytes; None where those received are a prefix.
 
-    :param came: some bytes more than up to the difference, so that it can be told what follows.
+    :param came: received bytes, some of them after the difference: its kind depends on them.
     """
     if sent.startswith(came):
         return None
@@ -64,11 +65,11 @@ def firstDifference(sent: bytes, came: bytes) -> Difference | None:
         found = judge(sent, came, offset)
         if found is not None:
             return found
-    return Difference("foreign", offset, 0, came[offset : offset + SHOWN])
+    return StreamDifference("foreign", offset, 0, came[offset : offset + SHOWN])
 
 
 def agreeing(sent: bytes, came: bytes) -> int:
-    """Returns how many bytes at the beginning are the same."""
+    """Returns the number of equal bytes at the beginning."""
     low, high = 0, min(len(sent), len(came))
     while low < high:
         middle = (low + high + 1) // 2
@@ -79,28 +80,28 @@ def agreeing(sent: bytes, came: bytes) -> int:
     return low
 
 
-def _changed(sent: bytes, came: bytes, offset: int) -> Difference | None:
-    """Some bytes differ, and then everything is in its place again."""
+def _changed(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
+    """Recognizes changed bytes: after them, every byte is in its place again."""
     for end in range(offset + 1, min(offset + _CHANGED, len(came), len(sent)) + 1):
         rest = came[end : end + PLACE]
         if (len(rest) >= _FEWEST or len(came) == len(sent)) and sent.startswith(rest, end):
-            return Difference("changed", offset, end - offset, came[offset:end][:SHOWN])
+            return StreamDifference("changed", offset, end - offset, came[offset:end][:SHOWN])
     return None
 
 
-def _lost(sent: bytes, came: bytes, offset: int) -> Difference | None:
-    """What came goes on with what was sent later; what is between comes later still, or never."""
+def _lost(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
+    """Recognizes lost or moved bytes: the received bytes go on with bytes that were sent later."""
     place = came[offset : offset + PLACE]
     later = sent.find(place, offset + 1) if len(place) >= _FEWEST else -1
     if later < 0:
         return None
     missing = sent[offset:later][:PLACE]
     isLater = len(missing) >= _FEWEST and came.find(missing, offset) >= 0
-    return Difference("moved" if isLater else "lost", offset, later - offset, place)
+    return StreamDifference("moved" if isLater else "lost", offset, later - offset, place)
 
 
-def _inserted(sent: bytes, came: bytes, offset: int) -> Difference | None:
-    """What was to come here comes later; what is between has been there before, or never was sent."""
+def _inserted(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
+    """Recognizes inserted or duplicated bytes: the bytes that were due come later."""
     due = sent[offset : offset + PLACE]
     later = came.find(due, offset + 1) if len(due) >= _FEWEST else -1
     if not due:
@@ -108,7 +109,7 @@ def _inserted(sent: bytes, came: bytes, offset: int) -> Difference | None:
     if later < 0:
         return None
     extra = came[offset:later]
-    # Fewer bytes are found everywhere.
+    # So few bytes occur in many places.
     before = 0 if len(extra) >= _FEWEST else max(0, offset - len(extra))
     isKnown = sent.find(extra, before, offset) >= 0
-    return Difference("duplicated" if isKnown else "inserted", offset, len(extra), extra[:SHOWN])
+    return StreamDifference("duplicated" if isKnown else "inserted", offset, len(extra), extra[:SHOWN])

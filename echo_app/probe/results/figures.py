@@ -1,14 +1,15 @@
-"""Figures by which runs are compared, the percentiles among them, and the runs that they belong to."""
+"""Figures by which runs are compared, percentiles among them, and the subjects of a comparison."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from string import ascii_uppercase
 
 from echo_app.probe.results.analysis import rateOf
-from echo_app.probe.results.results import Results, Run, Settings
+from echo_app.probe.results.percentiles import MEDIAN, TAIL, Output, nameOf, shownIn
+from echo_app.probe.results.results import LoadSettings, Results, Run
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import escaped
 
@@ -18,61 +19,68 @@ class Figure:
     """One number of a run.
 
     :param name: a few words.
-    :param of: returns it, of a run that was asked for like this; None where it can't be stated.
-    :param text: says it, with its unit.
-    :param isBetter: says which of two is better: ``lower``, ``higher``, or empty for neither.
+    :param of: returns the number, of a run with such settings; None where it can't be stated.
+    :param text: formats the number, with its unit.
+    :param isBetter: the better end: ``lower``, ``higher``, or empty for neither.
     """
 
     name: str
-    of: Callable[[Run, Settings], float | None]
+    of: Callable[[Run, LoadSettings], float | None]
     text: Callable[[float], str]
     isBetter: str = ""
 
 
-# Colours of the style sheet, and kinds of dashes.
-_COLOURS, _DASHES = 6, 4
+# The number of colours in the style sheet, and the looks of its dashes.
+_COLOURS, DASHES = 6, ("solid", "dashed", "dotted", "dash-dotted")
 
 
 def kindOf(index: int) -> str:
-    """Returns the classes of a subject's lines, by its place: dashes and a colour, never a colour alone."""
-    return f"dash{index % _DASHES} colour{index % _COLOURS}"
+    """Returns the CSS classes of a subject's lines: dashes and a colour, never a colour alone."""
+    return f"dash{index % len(DASHES)} colour{index % _COLOURS}"
 
 
 def whole(value: float) -> str:
-    """Says a count: ``12,345``; of one between two others, a half."""
+    """Formats a count: ``12,345``; a median between two counts has a half: ``2.5``."""
     return f"{value:,.1f}".removesuffix(".0")
 
 
 def perSecond(value: float) -> str:
-    """Says a rate to four digits: ``12,340/s``, ``9.876/s``."""
+    """Formats a rate to four digits: ``12,340/s``, ``9.876/s``."""
     decimals = next((n for n, limit in ((3, 10), (2, 100), (1, 1000)) if value < limit), 0)
     return f"{value:,.{decimals}f}/s"
 
 
-def _latency(rank: float) -> Figure:
-    return Figure(f"p{rank:g}", lambda run, _: run.latency.percentile(rank), milliseconds, "lower")
+def _latency(percent: float) -> Figure:
+    return Figure(nameOf(percent), lambda run, _: run.latency.percentile(percent), milliseconds, "lower")
 
 
-FIGURES = (
+# The figures of a repeat: as many as fit on a screen.
+MAIN_FIGURES = (
     Figure("rate", rateOf, perSecond, "higher"),
-    *(_latency(rank) for rank in (50, 90, 99, 99.9)),
+    *map(_latency, shownIn(Output.FIGURES)),
     Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
     Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),
+)
+
+FIGURES = (
+    *MAIN_FIGURES,
     Figure("connects", lambda run, _: float(len(run.connects)), whole),
-    Figure("connect p50", lambda run, _: run.connects.percentile(50), milliseconds, "lower"),
+    Figure(
+        f"connect {nameOf(MEDIAN)}", lambda run, _: run.connects.percentile(MEDIAN), milliseconds, "lower"
+    ),
     Figure(
         "connect max", lambda run, _: run.connects.most if len(run.connects) else None, milliseconds, "lower"
     ),
-    Figure("probe late p99", lambda run, _: run.lateness.percentile(99), milliseconds),
+    Figure(f"probe late {nameOf(TAIL)}", lambda run, _: run.lateness.percentile(TAIL), milliseconds),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is compared with others: the repeats at one target in one result.
+    """A subject of a comparison: the repeats at one target in one result.
 
-    :param key: a letter that it is called by, in tables and pictures.
-    :param name: what it is, in words; escaped.
+    :param key: its letter, in tables and pictures.
+    :param name: its result or its target, or both; escaped.
     :param source: the name of the result, such as a file's; escaped.
     """
 
@@ -84,22 +92,22 @@ class Subject:
 
     @property
     def counted(self) -> Sequence[Run]:
-        """The repeats that count.
+        """The complete repeats, or all where none is complete.
 
-        Interrupted ones are left out where there are others: in less time there is less to happen.
+        An interrupted repeat has less time for stalls and errors.
         """
         return [run for run in self.runs if not run.isInterrupted] or self.runs
 
     def values(self, figure: Figure) -> list[float]:
-        """Returns a figure of each repeat that can state it."""
+        """Returns a figure of each repeat that has enough answers for it."""
         values = (figure.of(run, self.results.settings) for run in self.counted)
         return [value for value in values if value is not None]
 
 
 def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subject]:
-    """Returns what there is to compare, in order, each under a name that tells it from the others.
+    """Returns the subjects of results, in order, each with a name of its own.
 
-    :param names: of the results; without them they are numbered.
+    :param names: of the results; by default they are numbered.
     """
     names = [escaped(name) for name in names] or [f"result {n}" for n in range(1, len(results) + 1)]
     pairs = [
@@ -116,17 +124,12 @@ def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subj
     return found
 
 
-def middle(values: Sequence[float]) -> float:
-    """Returns the median: the repeat in the middle, or what is halfway between two."""
-    return statistics.median(values)
-
-
 def summary(figure: Figure, values: Sequence[float]) -> tuple[str, str]:
-    """Says the figure of all repeats: the median, and its spread from the lowest to the highest.
+    """Formats a figure of all repeats: the median, and the range from the lowest to the highest.
 
-    :return: two texts; the second one is empty where there is no spread.
+    :return: two texts; the second one is empty where the range is.
     """
     if not values:
         return "-", ""
     low, high = figure.text(min(values)), figure.text(max(values))
-    return figure.text(middle(values)), f"{low} to {high}" if len(values) > 1 and low != high else ""
+    return figure.text(median(values)), f"{low} to {high}" if len(values) > 1 and low != high else ""

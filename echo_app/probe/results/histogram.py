@@ -1,97 +1,90 @@
 """Histogram of a load's times, and their percentiles, in bounded memory.
 
-Gil Tene's HdrHistogram, whose encoded form other programs read too.
+It is Gil Tene's HdrHistogram. Other programs read its encoded form, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
+from echo_app.probe.results.percentiles import shownIn
 from echo_app.probe.results.statistics import ABOVE
 
-# Nanoseconds from the least to the most that is told apart: a round trip on loopback takes 10,000 and more,
-# and an hour is longer than anybody waits. With three digits a counted time is right to a thousandth.
-LEAST, MOST, DIGITS = 100, 3600 * 10**9, 3
-
-# The percentiles that are looked for.
-RANKS = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
+# Nanoseconds of the shortest and the longest time that are told apart: a round trip on loopback takes 10,000
+# and more, and no option of a load is longer than an hour. With three digits a time is right to a thousandth.
+SHORTEST_TIME, LONGEST_TIME, DIGITS = 100, 3600 * 10**9, 3
 
 
 class Histogram:
-    """How often each time was seen.
+    """Histogram of times.
 
-    :param encoded: begins with what another one's :meth:`encode` returned.
-    :raise ValueError: when that is none.
+    :param encoded: the times of another histogram, from its :meth:`encode`.
+    :raise ValueError: when it is no encoded histogram.
     """
 
     def __init__(self, encoded: str | None = None) -> None:
-        # It comes with the extra probe, which pings and checks do without.
+        # hdrh comes with the extra ``probe``. Pings and checks do without.
         from hdrh.histogram import HdrHistogram
 
-        self._counts: Any = HdrHistogram(LEAST, MOST, DIGITS)
+        self._counts: Any = HdrHistogram(SHORTEST_TIME, LONGEST_TIME, DIGITS)
         if encoded is not None:
             self.add(encoded)
 
     def record(self, seconds: float, count: int = 1) -> None:
-        """Counts a time. What is more than an hour counts as an hour.
+        """Counts a time; a time over an hour counts as an hour.
 
-        :param count: how often it was seen.
+        :param count: the number of such times.
         """
-        self._counts.record_value(min(max(round(seconds * 1e9), 0), MOST), count)
+        self._counts.record_value(min(max(round(seconds * 1e9), 0), LONGEST_TIME), count)
 
     def add(self, encoded: str) -> None:
-        """Counts everything that another one has counted.
+        """Adds the times of another histogram, from its :meth:`encode`.
 
-        :raise ValueError: when this is none.
+        :raise ValueError: when it is no encoded histogram.
         """
         try:
             self._counts.decode_and_add(encoded)
         except Exception as error:
-            # The library raises whatever comes to it, from three layers.
+            # The library raises exceptions of Base64, zlib and its own.
             raise ValueError("not an encoded HdrHistogram") from error
 
     def encode(self) -> str:
-        """Returns it in HdrHistogram's own form, V2, compressed, in Base64; the unit is the nanosecond."""
+        """Returns the histogram in HdrHistogram's form V2, compressed, in Base64; its unit is nanoseconds."""
         return str(self._counts.encode().decode())
 
     def __len__(self) -> int:
-        """Returns how many times were counted."""
+        """Returns the number of times that were counted."""
         return int(self._counts.get_total_count())
 
     @property
     def mean(self) -> float:
-        """The mean, in seconds; 0 of none."""
+        """The mean, in seconds; 0 where nothing was counted."""
         return float(self._counts.get_mean_value()) / 1e9 if len(self) else 0.0
 
     @property
     def least(self) -> float:
-        """The shortest, in seconds; 0 of none."""
+        """The shortest time, in seconds; 0 where nothing was counted."""
         return self._counts.get_min_value() / 1e9 if len(self) else 0.0
 
     @property
     def most(self) -> float:
-        """The longest, in seconds; 0 of none."""
+        """The longest time, in seconds; 0 where nothing was counted."""
         return self._counts.get_max_value() / 1e9 if len(self) else 0.0
 
-    def percentile(self, rank: float) -> float | None:
-        """Returns the time, in seconds, that `rank` per cent do not exceed; None where fewer than ten do.
+    def percentile(self, percent: float) -> float | None:
+        """Returns the time, in seconds, that `percent` per cent do not exceed; None where fewer than ten do.
 
-        :param rank: between 0 and 100.
+        :param percent: between 0 and 100.
         """
-        if not self._isStated(rank):
-            return None
-        return float(self._counts.get_value_at_percentile(rank)) / 1e9
+        return self.percentiles([percent]).get(percent)
 
-    def percentiles(self, ranks: Sequence[float] = RANKS) -> dict[float, float]:
-        """Returns those of some percentiles that can be stated, in seconds, by rank.
+    def percentiles(self, percents: Iterable[float] | None = None) -> dict[float, float]:
+        """Returns percentiles, in seconds, those that have ten times above them.
 
-        :param ranks: in any order; by default the usual ones. Of many it costs as much as of one.
+        :param percents: in any order; None is all that are printed. Many cost as much as one.
         """
-        stated = [rank for rank in ranks if self._isStated(rank)]
-        return {
-            rank: value / 1e9 for rank, value in self._counts.get_percentile_to_value_dict(stated).items()
-        }
-
-    def _isStated(self, rank: float) -> bool:
-        return len(self) * (100 - rank) / 100 >= ABOVE
+        asked = shownIn() if percents is None else percents
+        stated = [percent for percent in asked if len(self) * (100 - percent) / 100 >= ABOVE]
+        times = self._counts.get_percentile_to_value_dict(stated)
+        return {percent: nanoseconds / 1e9 for percent, nanoseconds in times.items()}

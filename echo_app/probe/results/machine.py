@@ -17,7 +17,7 @@ def _found(path: str, pattern: str) -> str:
 
 
 def describeMachine() -> dict[str, str]:
-    """Returns what the figures depend on, by name; nothing that would name a host or a person."""
+    """Returns the facts of this machine that figures depend on, by name; none that identifies its owner."""
     gibibytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     virtual = "virtual, " if re.search(r"\bhypervisor\b", _found("/proc/cpuinfo", r"^flags\s*:(.*)")) else ""
     return {

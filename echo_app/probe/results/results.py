@@ -1,7 +1,7 @@
 """Results of a load: values, to JSON and back.
 
-Times are seconds, except in the histograms, whose own form counts nanoseconds. A run is one repeat at one
-target; it is what two results are compared by.
+Times are seconds, except in the encoded histograms, whose unit is the nanosecond. A run is one repeat at one
+target. Two results are compared by their runs.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from echo_app.probe.results.fitting import misfit
 from echo_app.probe.results.histogram import Histogram
+from echo_app.probe.results.percentiles import TAIL
+from echo_app.probe.results.validation import validationError
 
-# The share of its time that a worker may be busy: of what is left, a part goes into waking up.
+# The share of its time that a worker may be busy: it needs a part of the rest to wake up.
 BUSY = 0.95
 
-# What a connection may have under way in an open loop: what a thousand a second come to when the service
-# stalls for a second. Messages that are due and not sent wait too, and their time counts, so that this bounds
-# the queue on the path and not the schedule.
+# Messages that a connection may have under way in an open loop: with a thousand a second, as many as a stall
+# of a second makes. Further messages that are due wait, and their time counts: the bound is on the queue on
+# the path, not on the schedule.
 INFLIGHT = 1000
 
-# Differences that are kept: the first ones tell what is wrong.
+# Differences that are kept in a result: the first ones show the defect.
 DIFFERENCES = 10
 
-# What a file begins with; another number is another format.
+# The format of a file, and its version.
 FORMAT = "echo-probe load 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What was asked for: runs are comparable where these are equal.
+class LoadSettings:
+    """The settings of a load. Only runs of equal settings are compared.
 
-    :param sizes: bytes of a message, and the weight of that size; of several, each message has one by chance.
+    :param sizes: pairs of bytes of a message and the weight of that size; the size of each message is random.
     :param connections: at one time, over all processes; for UDP, source ports.
-    :param rate: messages a second over all connections, an open loop; None is a closed loop, where each
-        connection asks again when it is answered.
+    :param rate: messages a second over all connections, an open loop; None is a closed loop, in which each
+        connection sends the next message when the last one is answered.
     :param arrivals: ``poisson`` or ``uniform``; empty in a closed loop.
     :param maxInflight: messages that a connection may have under way.
     :param perConnection: messages after which a connection is ended, and another one made; None is never.
-    :param duration: seconds that are measured.
-    :param warmup: seconds before.
-    :param wait: seconds until one is not answered any more.
-    :param processes: that share the connections.
+    :param duration: seconds of the measured part.
+    :param warmup: seconds before the measured part.
+    :param wait: seconds after which a message without an answer has failed.
+    :param processes: number of workers that share the connections.
     """
 
     sizes: tuple[tuple[int, float], ...] = ((1024, 1.0),)
@@ -58,22 +59,22 @@ class Settings:
     processes: int = 1
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Settings:
-        """Takes them from JSON."""
+    def of(cls, data: Mapping[str, Any]) -> LoadSettings:
+        """Reads settings from JSON."""
         return cls(**{**data, "sizes": tuple((size, weight) for size, weight in data["sizes"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What happened in a part of a run.
+    """The answers and errors of an interval of a run, by when messages were due.
 
-    :param start: seconds after the measured part began, in which the messages were due.
-    :param seconds: how long it is.
-    :param answered: messages that were due in it and were answered.
-    :param percentiles: latency in seconds, by rank; those that can be stated.
-    :param most: the longest latency; 0 of none.
-    :param errors: messages that were due in it and were not answered as they should have been, and
-        connections that failed in it, by kind.
+    :param start: seconds from the beginning of the measured part.
+    :param seconds: length.
+    :param answered: messages that were due in the interval and were answered.
+    :param percentiles: latency in seconds at each percentile that has ten answers above it.
+    :param most: the longest latency; 0 without an answer.
+    :param errors: messages that were due in the interval and failed, and connections that failed in it, by
+        kind.
     """
 
     start: float
@@ -85,30 +86,30 @@ class Interval:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Interval:
-        """Takes it from JSON, where ranks are texts."""
-        ranks = {float(rank): seconds for rank, seconds in data["percentiles"].items()}
-        return cls(**{**data, "percentiles": ranks})
+        """Reads an interval from JSON, where percentiles are texts."""
+        percentiles = {float(percent): seconds for percent, seconds in data["percentiles"].items()}
+        return cls(**{**data, "percentiles": percentiles})
 
 
 @dataclass(slots=True)
 class Run:
-    """One repeat at one target. Only what was due after the warm-up counts.
+    """One repeat at one target. Messages that were due in the warm-up do not count.
 
-    :ivar target: as it was typed.
+    :ivar target: as the user typed it.
     :ivar started: ISO 8601, in UTC.
-    :ivar seconds: that were measured; shorter than asked for when it was interrupted.
-    :ivar due: messages that the schedule had in them; in a closed loop, those that were sent.
+    :ivar seconds: measured time, shorter than asked for when the run was interrupted.
+    :ivar due: messages that were due in the measured time; in a closed loop, those that were sent.
     :ivar sent: messages that were sent, late ones included.
-    :ivar answered: messages whose every byte came back.
-    :ivar bytes: of those, one way.
+    :ivar answered: messages of which every byte came back.
+    :ivar bytes: of the answered messages, one way.
     :ivar latency: from the moment that a message was due until its last byte was back.
-    :ivar lateness: how long after it was due a message was sent, for the probe's own reasons; in a
-        closed loop, how long an answer lay there while the probe looked at others.
-    :ivar connects: how long connections took, TLS handshakes included.
-    :ivar errors: by kind.
-    :ivar differences: where bytes came back that were not sent, a line each, the first ones.
+    :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
+        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
+    :ivar connects: times to connect, TLS handshakes included.
+    :ivar errors: counts by kind.
+    :ivar differences: the first bytes that came back and were not sent, a line for each.
     :ivar intervals: of equal length, in order.
-    :ivar isInterrupted: it ended before its time.
+    :ivar isInterrupted: the run ended before its time.
     :ivar busy: the share of the time in which the busiest worker ran, or waited for a core to run on.
     """
 
@@ -137,22 +138,22 @@ class Run:
     def isProbeLate(self) -> bool:
         """Says whether the probe was the bottleneck, so that the latencies are partly its own.
 
-        That is when the 99th percentile of its lateness is over a millisecond and a tenth of the result's, or
-        when one of its processes had no time left: answers that had come then waited in it.
+        The probe was late when the 99th percentile of its lateness is over a millisecond and over a tenth of
+        the result's, or when one of its processes was always busy: answers then waited in that process.
         """
         if self.busy > BUSY:
             return True
-        late, result = self.lateness.percentile(99), self.latency.percentile(99)
+        late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
         return late is not None and late > 0.001 and (result is None or late > result / 10)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:
-        """Takes it from JSON."""
+        """Reads a run from JSON."""
         histograms = {name: Histogram(data[name]) for name in _HISTOGRAMS}
         return cls(**{**data, **histograms, "intervals": [Interval.of(each) for each in data["intervals"]]})
 
     def data(self) -> dict[str, Any]:
-        """Returns it for JSON."""
+        """Returns the run for JSON."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         histograms = {name: getattr(self, name).encode() for name in _HISTOGRAMS}
         return {**plain, **histograms, "intervals": [asdict(each) for each in self.intervals]}
@@ -163,18 +164,18 @@ _HISTOGRAMS = ("latency", "lateness", "connects")
 
 @dataclass(slots=True)
 class Results:
-    """What one command measured.
+    """The results of one command.
 
     :ivar command: the exact command line.
-    :ivar versions: of the probe and what it stands on, by name.
-    :ivar machine: what it ran on, by what it is.
-    :ivar runs: in the order in which they were made: with several targets, each in its turn, in every repeat.
+    :ivar versions: of the probe and its libraries, by name.
+    :ivar machine: facts of the machine that ran the probe, by name.
+    :ivar runs: in the order in which they were made: with several targets, the targets take turns.
     """
 
     command: str
     versions: dict[str, str]
     machine: dict[str, str]
-    settings: Settings
+    settings: LoadSettings
     runs: list[Run] = field(default_factory=list)
 
     def targets(self) -> list[str]:
@@ -187,9 +188,9 @@ class Results:
 
     @classmethod
     def fromJson(cls, text: str) -> Results:
-        """Reads what :meth:`toJson` wrote.
+        """Reads results from the text that :meth:`toJson` returned.
 
-        :raise ValueError: when it is something else; the text says what.
+        :raise ValueError: when the text is none; its own text names the defect.
         """
         try:
             data = json.loads(text)
@@ -198,16 +199,17 @@ class Results:
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise ValueError(f"not written by echo-probe load --json ({FORMAT!r})")
         try:
-            settings, runs = Settings.of(data.pop("settings")), [Run.of(each) for each in data.pop("runs")]
+            settings = LoadSettings.of(data.pop("settings"))
+            runs = [Run.of(each) for each in data.pop("runs")]
             results = cls(**data, settings=settings, runs=runs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged: {error!r}") from error
-        if found := misfit(results, cls):
+        if found := validationError(results, cls):
             raise ValueError(f"damaged: {found}")
         return results
 
     def toJson(self) -> str:
-        """Returns it as JSON."""
+        """Returns the results as JSON."""
         data = {name: getattr(self, name) for name in ("command", "versions", "machine")}
         runs = [run.data() for run in self.runs]
         return json.dumps(

@@ -1,53 +1,57 @@
 """Statistics of single measurements, for checks and ping: percentiles, spread, jitter and intervals.
 
-A percentile with nothing above it is the maximum by another name, and three losses of a hundred are no
-rate. So the functions here say None, or a wide interval, where the samples are few.
+A percentile without samples above it is the maximum by another name, and three losses of a hundred are no
+rate. So the functions here return None, or a wide interval, where there are few samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-# Samples that must lie above a percentile for it to be stated: with fewer, the next run says another.
+from echo_app.probe.results.percentiles import Output, nameOf, shownIn
+
+# Samples that must lie above a percentile for it to be stated: with fewer, the next run has another one.
 ABOVE = 10
 
-# Percentiles that are looked for, from the first to the last that may need them.
-RANKS = (50.0, 90.0, 99.0, 99.9)
-
-# The normal distribution's 97.5 % quantile: what makes an interval one of 95 %.
+# The normal distribution's 97.5 % quantile: a 95 % interval ends there.
 _Z = 1.959963984540054
 
 
-def percentile(samples: Sequence[float], rank: float) -> float | None:
-    """Returns a sample that `rank` per cent of the samples do not exceed (nearest rank).
+def percentile(samples: Sequence[float], percent: float) -> float | None:
+    """Returns the sample that `percent` per cent of the samples do not exceed (nearest rank).
 
     :param samples: in any order.
-    :param rank: between 0 and 100.
+    :param percent: between 0 and 100.
     :return: None where fewer than ten samples lie above it, by position.
     """
-    position = max(1, math.ceil(len(samples) * rank / 100))
+    position = max(1, math.ceil(len(samples) * percent / 100))
     return sorted(samples)[position - 1] if len(samples) - position >= ABOVE else None
 
 
 def percentiles(samples: Sequence[float]) -> dict[float, float]:
-    """Returns those of the usual percentiles that these samples can state, by rank."""
-    stated = {rank: percentile(samples, rank) for rank in RANKS}
-    return {rank: value for rank, value in stated.items() if value is not None}
+    """Returns the percentiles of samples, those that have ten samples above them."""
+    stated = {percent: percentile(samples, percent) for percent in shownIn(Output.SAMPLES)}
+    return {percent: value for percent, value in stated.items() if value is not None}
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """Says how times are spread: ``p50 2.1 ms, max 3.0 ms of 20``.
+    """Formats percentiles and the maximum of times: ``p50 2.1 ms, max 3.0 ms of 20``.
 
     :param seconds: one at least.
     """
-    parts = [f"p{rank:g} {milliseconds(value)}" for rank, value in percentiles(seconds).items()]
+    parts = percentileTexts(percentiles(seconds))
     return ", ".join([*parts, f"max {milliseconds(max(seconds))} of {len(seconds)}"])
 
 
+def percentileTexts(seconds: Mapping[float, float]) -> list[str]:
+    """Returns a text for each percentile of times: ``p50 2.10 ms``."""
+    return [f"{nameOf(percent)} {milliseconds(value)}" for percent, value in seconds.items()]
+
+
 def milliseconds(seconds: float) -> str:
-    """Says a time in milliseconds, to three digits: ``0.0421 ms``, ``2.10 ms``, ``1250 ms``."""
+    """Formats a time in milliseconds, to three digits: ``0.0421 ms``, ``2.10 ms``, ``1250 ms``."""
     value = seconds * 1000
     decimals = 0 if value < 1e-9 else max(0, 2 - math.floor(math.log10(value)))
     return f"{value:.{decimals}f} ms"
@@ -56,7 +60,7 @@ def milliseconds(seconds: float) -> str:
 def jitter(seconds: Sequence[float]) -> float | None:
     """Returns the mean absolute difference of successive times; None of fewer than two.
 
-    It is the unsmoothed form of the interarrival jitter of RFC 3550 (6.4.1), and the packet delay variation
+    This is the interarrival jitter of RFC 3550 (6.4.1) without its smoothing, and the packet delay variation
     of RFC 3393 between neighbours.
 
     :param seconds: in the order in which they were measured.
@@ -73,7 +77,7 @@ def interval(hits: int, tries: int) -> tuple[float, float]:
     of the American Statistical Association 22 (1927), 209; recommended by Brown, Cai and DasGupta,
     "Interval estimation for a binomial proportion", Statistical Science 16 (2001), 101.
 
-    :param tries: of no tries nothing is known: from 0 to 1.
+    :param tries: without tries, the interval is from 0 to 1.
     """
     if not tries:
         return 0.0, 1.0
@@ -85,9 +89,9 @@ def interval(hits: int, tries: int) -> tuple[float, float]:
 
 
 def headsByChance(heads: int, tosses: int) -> float:
-    """Returns the probability that so many tosses of a fair coin come to that many heads or more.
+    """Returns the probability of at least so many heads in tosses of a fair coin.
 
-    It is the sign test: where two kinds of samples do not differ, either is the greater one of a pair as
-    often.
+    This is the sign test: where two kinds of samples do not differ, either is the greater one of a pair
+    equally often.
     """
     return sum(math.comb(tosses, each) for each in range(heads, tosses + 1)) / (1 << tosses)

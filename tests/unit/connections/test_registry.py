@@ -19,34 +19,34 @@ from echo_app.interfaces import IStreamTransport
 from tests.support.fakes import FakeConnection
 
 
-class TallyTests(SynchronousTestCase):
+class ReasonCounterTests(SynchronousTestCase):
     def test_oneLineAMinute(self) -> None:
         """The first event is logged at once, the next ones as a sum, once a minute at most."""
         clock = Clock()
-        tally = ReasonCounter("refused peers", clock.seconds)
+        counter = ReasonCounter("refused peers", clock.seconds)
         with capturedLogs() as events:
             for _ in range(600):
-                tally.add("descriptors")
-                tally.add("max-connections")
+                counter.add("descriptors")
+                counter.add("max-connections")
                 clock.advance(0.2)
         self.assertEqual(
             [event["counts"] for event in events],
             ["1 descriptors", "301 descriptors, 300 max-connections"],
         )
-        self.assertEqual(tally.byReason, {"descriptors": 600, "max-connections": 600})
+        self.assertEqual(counter.byReason, {"descriptors": 600, "max-connections": 600})
 
     def test_detail(self) -> None:
         """A line says of the last event what is known of it, escaped."""
         clock = Clock()
-        tally = ReasonCounter("refused peers", clock.seconds)
+        counter = ReasonCounter("refused peers", clock.seconds)
         with capturedLogs() as events:
-            tally.add("x", "a\x1bb")
+            counter.add("x", "a\x1bb")
             clock.advance(60)
-            tally.add("y")
+            counter.add("y")
         self.assertEqual([event["last"] for event in events], [" (the last one: a\\x1bb)", ""])
 
     def test_nothing(self) -> None:
-        """A tally of nothing reads as such."""
+        """A counter without events reads as 0."""
         self.assertEqual(str(ReasonCounter("x")), "0")
 
 

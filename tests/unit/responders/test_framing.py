@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.responders.framing import (
     INCOMPLETE,
-    LONGEST,
+    MAX_REQUEST,
     BadRequest,
     EndOfStream,
     Framing,
@@ -75,8 +75,8 @@ class LinesTests(SynchronousTestCase):
 
     def test_longest(self) -> None:
         """The longest line has its end within the bound, and comes byte by byte as well."""
-        line = bytes(LONGEST - 1) + b"\n"
-        for pieces in ([line], split(line, list(range(LONGEST)))):
+        line = bytes(MAX_REQUEST - 1) + b"\n"
+        for pieces in ([line], split(line, list(range(MAX_REQUEST)))):
             self.assertTrue(outcome(lines, pieces) == [line])
 
     def test_tooLong(self) -> None:

@@ -77,7 +77,7 @@ class DescriptionTests(SynchronousTestCase):
             ("tcp:abc", "'abc' is not a number"),
             ("unix:x:mode=9", "'9' is not a number"),
             ("haproxy:frob:1", "Unknown endpoint type: 'frob'"),
-            ("stdio:", "standard input is no listener, and can't be closed as one"),
+            ("stdio:", "standard input is not a listener"),
         ):
             self.assertEqual(self.refusal(description), reason)
 

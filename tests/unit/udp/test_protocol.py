@@ -19,7 +19,7 @@ from echo_app.access.networks import Access
 from echo_app.connections.registry import LOG_INTERVAL
 from echo_app.udp.protocol import (
     LOSS,
-    PATIENCE,
+    MAX_STREAK,
     PAUSE,
     RATE,
     SOURCES,
@@ -181,7 +181,7 @@ class RateTests(RulesTestCase):
         """A rate of None is no limit and no loop breaker."""
         rules = self.rules(None)
         self.chance = 0.0
-        self.assertEqual(self.admitted(rules, 3 * PATIENCE), 3 * PATIENCE)
+        self.assertEqual(self.admitted(rules, 3 * MAX_STREAK), 3 * MAX_STREAK)
         self.assertEqual(rules.dropped.byReason, {})
 
     def test_clockSetBack(self) -> None:
@@ -202,21 +202,21 @@ class LoopBreakerTests(RulesTestCase):
         """The first ten thousand are answered, whatever chance says."""
         self.chance = 0.0
         rules = self.rules(UNREACHED)
-        self.assertEqual(self.admitted(rules, PATIENCE), PATIENCE)
+        self.assertEqual(self.admitted(rules, MAX_STREAK), MAX_STREAK)
         self.assertEqual(self.admitted(rules, 1), 0)
         self.assertEqual(rules.dropped.byReason, {"loop": 1})
 
     def test_oneInAThousand(self) -> None:
         """From there on one in a thousand is lost."""
         rules = DatagramRules(UNREACHED, self.clock.seconds, Random(1).random)
-        self.admitted(rules, PATIENCE)
+        self.admitted(rules, MAX_STREAK)
         lost = 100_000 - self.admitted(rules, 100_000)
         self.assertLess(abs(lost - 100_000 / LOSS), 40)
 
     def test_threshold(self) -> None:
         """Chance loses a datagram below one in a thousand, and not at it."""
         rules = self.rules(UNREACHED)
-        self.admitted(rules, PATIENCE)
+        self.admitted(rules, MAX_STREAK)
         self.chance = 1 / LOSS
         self.assertEqual(self.admitted(rules, 1), 1)
         self.chance = 0.999 / LOSS
@@ -226,17 +226,17 @@ class LoopBreakerTests(RulesTestCase):
         """Ten seconds of silence make a source new; a little less does not."""
         self.chance = 0.0
         rules = self.rules(UNREACHED)
-        self.admitted(rules, PATIENCE)
+        self.admitted(rules, MAX_STREAK)
         self.clock.advance(PAUSE - 0.01)
         self.assertEqual(self.admitted(rules, 1), 0)
         self.clock.advance(PAUSE)
-        self.assertEqual(self.admitted(rules, PATIENCE + 1), PATIENCE)
+        self.assertEqual(self.admitted(rules, MAX_STREAK + 1), MAX_STREAK)
 
     def test_slowSource(self) -> None:
         """Who asks every nine seconds never pauses, and loses one in the end."""
         self.chance = 0.0
         rules = self.rules(UNREACHED)
-        for _ in range(PATIENCE):
+        for _ in range(MAX_STREAK):
             self.assertTrue(rules.admits(*CLIENT))
             self.clock.advance(9)
         self.assertFalse(rules.admits(*CLIENT))
@@ -468,8 +468,8 @@ class LoopTests(SynchronousTestCase):
 
     def _checkBroken(self, roundTrip: float) -> None:
         answers = self._check(roundTrip)
-        self.assertGreater(answers, 2 * PATIENCE - 2)
-        self.assertLess(answers, 2 * PATIENCE + 10 * LOSS)
+        self.assertGreater(answers, 2 * MAX_STREAK - 2)
+        self.assertLess(answers, 2 * MAX_STREAK + 10 * LOSS)
 
     def test_manyAtOnce(self) -> None:
         """Twenty datagrams that go round together stay within the rate, and end."""

@@ -1,4 +1,4 @@
-//! An echo on Tokio as its users first meet it: a task for each connection, with a buffer of 1 KiB.
+//! The echo of Tokio's own documentation: a task for each connection, with a buffer of 1 KiB.
 //!
 //!     echo_tokio --port 0 --ready-file FILE
 
@@ -31,7 +31,7 @@ async fn listen(file: String) -> io::Result<()> {
     }
 }
 
-/// What `#[tokio::main]` expands to: the runtime of many threads, here as many as it is pinned to.
+/// The expansion of `#[tokio::main]`: the runtime of many threads, one for each core that it is pinned to.
 fn main() -> io::Result<()> {
     let file = env::args().nth(4).expect("usage: echo_tokio --port 0 --ready-file FILE");
     Runtime::new()?.block_on(listen(file))

@@ -20,6 +20,9 @@ from echo_app.probe.checks.burst import (
     judge,
 )
 from echo_app.probe.checks.findings import Status
+from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
+
+RESET = Reason(ErrorKind.RESET)
 
 QUIET = Series("one by one", ())
 
@@ -28,7 +31,7 @@ def attempts(count: int, retransmitted: int = 0, failed: int = 0) -> list[Attemp
     """Returns that many, of which the first ones were retransmitted, and the last ones failed."""
     return [
         Attempt(
-            1.002 if n < retransmitted else 0.002, n < retransmitted, "RST" if n >= count - failed else ""
+            1.002 if n < retransmitted else 0.002, n < retransmitted, RESET if n >= count - failed else None
         )
         for n in range(count)
     ]
@@ -83,7 +86,7 @@ class JudgeTests(SynchronousTestCase):
         """Failures in every burst, and not otherwise, are a finding with their reason."""
         result = judge([series([attempts(COUNT, failed=20)] * ROUNDS, "in succession")], calm())
         self.assertIs(result.status, Status.WARN)
-        self.assertIn("60 of 300 connections in succession fail: RST", result.seen)
+        self.assertIn("60 of 300 connections in succession fail: reset", result.seen)
         self.assertEqual(result.meaning, TURNED_AWAY)
 
     def test_always(self) -> None:
@@ -100,9 +103,10 @@ class JudgeTests(SynchronousTestCase):
 
     def test_silent(self) -> None:
         """Silence, which takes its time, is not asked for three times."""
-        result = judge([series([[*attempts(COUNT), Attempt(0.002, False, "no answer")]])], calm())
-        self.assertIs(result.status, Status.WARN)
-        self.assertIn("1 of 101 connections at once fail: no answer", result.seen)
+        for reason in (timedOut(10), timedOut(10).whileConnecting, timedOut(10).inHandshake):
+            result = judge([series([[*attempts(COUNT), Attempt(0.002, False, reason)]])], calm())
+            self.assertIs(result.status, Status.WARN)
+            self.assertIn(f"1 of 101 connections at once fail: {reason}", result.seen)
 
     def test_failedOnce(self) -> None:
         """A failure in one round, among SYNs that are lost in all, is not what is said."""

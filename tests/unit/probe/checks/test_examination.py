@@ -13,7 +13,7 @@ from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.examination import EXCESS, GRACE, againstBaseline, costOf, examine
 from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.reach import Resolve
-from echo_app.probe.net.stream import CannotConnect
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.waits import STEPS
 from echo_app.probe.report.examination import Examination
 from echo_app.targets import parseTarget
@@ -91,7 +91,7 @@ class ExamineTests(SynchronousTestCase):
         """A connection that is not made is a finding of the check that wanted it."""
 
         def refuse(context: Context) -> Result:
-            raise CannotConnect("refused")
+            raise NetworkError(Reason(ErrorKind.REFUSED))
 
         (result,) = self.successResultOf(self.examine(FakeCheck("a", refuse)))
         self.assertEqual((result.status, result.seen), (Status.FAIL, "no connection: refused"))

@@ -10,10 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.handshake import ENDS, SOON, Agreement, judge
-from echo_app.probe.net.wire import End
+from echo_app.probe.net.errors import ErrorKind, Reason
 from tests.support.certificates import Authority
 
-GOOD = (End.CLOSE_NOTIFY,) * ENDS
+CLOSE_NOTIFY, TRUNCATED, RESET = map(Reason, (ErrorKind.CLOSE_NOTIFY, ErrorKind.TRUNCATED, ErrorKind.RESET))
+
+GOOD = (CLOSE_NOTIFY,) * ENDS
 DAY = timedelta(days=1)
 
 
@@ -25,7 +27,9 @@ class JudgeTests(SynchronousTestCase):
         # The certificate is of yesterday, and ends in 80 days.
         self.now = datetime.now(UTC)
 
-    def judge(self, name: str = "localhost", ends: tuple[End | None, ...] = GOOD, later: int = 0) -> Result:
+    def judge(
+        self, name: str = "localhost", ends: tuple[Reason | None, ...] = GOOD, later: int = 0
+    ) -> Result:
         """Judges it, some days later."""
         return judge(self.agreement, name, ends, self.now + later * DAY)
 
@@ -56,14 +60,14 @@ class JudgeTests(SynchronousTestCase):
     def test_truncation(self) -> None:
         """One end without close_notify is a warning; a reset, or no end, only when there is nothing else."""
         for ends, words in (
-            ((End.CLOSE_NOTIFY, End.TRUNCATED, End.CLOSE_NOTIFY), "FIN without close_notify"),
-            ((End.RST,) * ENDS, "no close_notify, but RST"),
+            ((CLOSE_NOTIFY, TRUNCATED, CLOSE_NOTIFY), "FIN without close_notify"),
+            ((RESET,) * ENDS, "no close_notify, but reset"),
             ((None,) * ENDS, "no close_notify, but no end"),
         ):
             result = self.judge(ends=ends)
             self.assertIs(result.status, Status.WARN, result)
             self.assertIn(words, result.seen)
-        self.assertIs(self.judge(ends=(End.RST, None, End.CLOSE_NOTIFY)).status, Status.PASS)
+        self.assertIs(self.judge(ends=(RESET, None, CLOSE_NOTIFY)).status, Status.PASS)
 
     def test_unreadable(self) -> None:
         """A certificate that can't be read is a warning, and no traceback."""

@@ -7,15 +7,17 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.idle import STEP, STRAY, Bracket, Fate, Idle, Rung, bracket, inner
-from echo_app.probe.net.wire import End
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.targets import Target
 from tests.support import paths
-from tests.support.paths import PathContext, StreamPath
+from tests.support.paths import FIN, PathContext, StreamPath
 
-QUIET = Settings(idle=900)
+QUIET = CheckSettings(idle=900)
+
+RESET = Reason(ErrorKind.RESET)
 
 
 class BracketTests(SynchronousTestCase):
@@ -56,7 +58,7 @@ class BracketTests(SynchronousTestCase):
 
 
 class PathTests(SynchronousTestCase):
-    def look(self, path: Any, settings: Settings = QUIET, **more: Any) -> tuple[Result, PathContext]:
+    def look(self, path: Any, settings: CheckSettings = QUIET, **more: Any) -> tuple[Result, PathContext]:
         """Runs the check over a path; returns what it found, and the context."""
         clock = Clock()
         context: Any = PathContext(clock, path, settings)
@@ -73,13 +75,13 @@ class PathTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """No connection is older than it was told, and that age is looked at."""
-        result, context = self.look(StreamPath(), Settings(idle=90))
+        result, context = self.look(StreamPath(), CheckSettings(idle=90))
         self.assertEqual(result.seen, "alive at 90 s")
         self.assertEqual(len(context.streams), 5)
 
     def test_told(self) -> None:
         """An end, and a reset, are found with their age."""
-        for end, word in ((End.FIN, "FIN"), (End.RST, "RST"), (End.CLOSE_NOTIFY, "FIN")):
+        for end, word in ((FIN, "FIN"), (RESET, "reset"), (Reason(ErrorKind.CLOSE_NOTIFY), "FIN")):
             for seconds in (4.0, 33.0, 300.0, 640.0):
                 result, _ = self.look(StreamPath(seconds, end))
                 self.assertIs(result.status, Status.WARN)
@@ -93,7 +95,7 @@ class PathTests(SynchronousTestCase):
 
     def test_silent(self) -> None:
         """What nobody tells of is found within a tenth, and the age that is safe is safe."""
-        for path, fate in ((None, Fate.SILENT), (End.RST, Fate.FORGOTTEN), (End.FIN, Fate.REFUSED)):
+        for path, fate in ((None, Fate.SILENT), (RESET, Fate.FORGOTTEN), (FIN, Fate.REFUSED)):
             for seconds in (0.8, 3.0, 33.0, 290.0, 349.0, 640.0):
                 result, _ = self.look(StreamPath(seconds, path, isTold=False))
                 self.assertIs(result.status, Status.WARN)

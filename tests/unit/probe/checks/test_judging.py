@@ -10,8 +10,11 @@ from echo_app.probe.checks.halfclose import LARGE, SMALL, Try
 from echo_app.probe.checks.identity import Shortfall
 from echo_app.probe.checks.latereader import LIMIT, Filled
 from echo_app.probe.checks.smallwrites import PAIRS, Pair
-from echo_app.probe.net.wire import End
-from echo_app.probe.results.difference import Difference
+from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
+from echo_app.probe.results.difference import StreamDifference
+
+FIN, RESET, REFUSED = map(Reason, (ErrorKind.FIN, ErrorKind.RESET, ErrorKind.REFUSED))
+CLOSE_NOTIFY, TRUNCATED = map(Reason, (ErrorKind.CLOSE_NOTIFY, ErrorKind.TRUNCATED))
 
 
 class JudgeTestCase(SynchronousTestCase):
@@ -24,28 +27,28 @@ class JudgeTestCase(SynchronousTestCase):
 class ResolveTests(JudgeTestCase):
     def test_good(self) -> None:
         """Both families are named, and what has none."""
-        result = reach.judgeAddresses("lb.example", {"203.0.113.9": ""})
+        result = reach.judgeAddresses("lb.example", {"203.0.113.9": None})
         self.check(result, Status.PASS, "A 203.0.113.9, no AAAA")
         self.assertEqual(result.details["address"], "203.0.113.9")
-        both = reach.judgeAddresses("lb.example", {"2001:db8::9": "", "203.0.113.9": ""})
+        both = reach.judgeAddresses("lb.example", {"2001:db8::9": None, "203.0.113.9": None})
         self.check(both, Status.PASS, "A 203.0.113.9, AAAA 2001:db8::9")
 
     def test_excused(self) -> None:
         """A loopback sibling that refuses and a family without a route are no findings; the rest works."""
-        for address, reason in (("::1", "refused"), ("2001:db8::9", "network is unreachable")):
-            result = reach.judgeAddresses("lb.example", {address: reason, "203.0.113.9": ""})
+        for address, reason in (("::1", REFUSED), ("2001:db8::9", Reason(ErrorKind.UNREACHABLE))):
+            result = reach.judgeAddresses("lb.example", {address: reason, "203.0.113.9": None})
             self.check(result, Status.PASS, f"A 203.0.113.9, AAAA {address}; {address}: {reason}")
             self.assertEqual(result.details["address"], "203.0.113.9")
 
     def test_oneOfSeveral(self) -> None:
         """An address that does not work beside one that does is a warning."""
-        tried = {"203.0.113.9": "no answer within 10 s", "203.0.113.10": ""}
-        seen = "1 of 2 addresses: 203.0.113.9: no answer within 10 s"
+        tried = {"203.0.113.9": timedOut(10).whileConnecting, "203.0.113.10": None}
+        seen = "1 of 2 addresses: 203.0.113.9: connect timed out after 10 s"
         self.check(reach.judgeAddresses("lb.example", tried), Status.WARN, seen)
 
     def test_none(self) -> None:
         """Nothing that works, and nothing that resolves, end the examination."""
-        refused = reach.judgeAddresses("127.0.0.1", {"127.0.0.1": "refused"})
+        refused = reach.judgeAddresses("127.0.0.1", {"127.0.0.1": REFUSED})
         self.check(refused, Status.FAIL, "127.0.0.1: refused")
         unknown = reach.judgeAddresses("lb.example", {})
         self.check(unknown, Status.FAIL, "the name does not resolve")
@@ -61,14 +64,19 @@ class ConnectTests(JudgeTestCase):
     def test_some(self) -> None:
         """Some that are not made are a warning."""
         seen = "1 of 20 not made: refused"
-        self.check(reach.judgeConnects([0.002] * 19, ["refused"]), Status.WARN, seen)
+        self.check(reach.judgeConnects([0.002] * 19, [REFUSED]), Status.WARN, seen)
 
     def test_none(self) -> None:
         """Where none is made, the rest has nothing to look at, and the reason says what it means."""
         meanings = set()
-        for reason in ("refused", "no answer within 10 s", "TLS: certificate: expired", "TLS: wrong version"):
+        for reason in (
+            REFUSED,
+            timedOut(10).whileConnecting,
+            Reason(ErrorKind.CERTIFICATE, "expired"),
+            Reason(ErrorKind.TLS, "wrong version number"),
+        ):
             result = reach.judgeConnects([], [reason] * 3)
-            self.check(result, Status.FAIL, reason)
+            self.check(result, Status.FAIL, str(reason))
             self.assertTrue(result.isFinal)
             meanings.add(result.meaning)
         self.assertEqual(len(meanings), 4)
@@ -78,70 +86,70 @@ class IdentityTests(JudgeTestCase):
     def test_offset(self) -> None:
         """An offset counts from the connection's beginning."""
         for kind in ("changed", "lost", "duplicated", "moved"):
-            result = identity.judge(Difference(kind, 5, 2, b"ab"), 1000)
+            result = identity.judge(StreamDifference(kind, 5, 2, b"ab"), 1000)
             self.assertEqual((result.status, result.details["offset"]), (Status.FAIL, 1005))
             self.assertIn("1005", result.seen)
             self.assertFalse(result.isFinal)
 
     def test_foreign(self) -> None:
         """Somebody else's bytes are shown, and nothing in them acts upon a terminal."""
-        result = identity.judge(Difference("foreign", 5, 0, b"\x1b[2J\nHTTP"), 1000)
-        self.assertEqual(result.seen, r"somebody else's bytes from offset 1005: '\x1b[2J\nHTTP'")
+        result = identity.judge(StreamDifference("foreign", 5, 0, b"\x1b[2J\nHTTP"), 1000)
+        self.assertEqual(result.seen, r"foreign bytes from offset 1005: '\x1b[2J\nHTTP'")
         self.assertFalse(result.isFinal)
 
     def test_noEcho(self) -> None:
         """Who answers the very first bytes with others is no echo, and is not asked any more."""
-        result = identity.judge(Difference("foreign", 0, 0, b"HTTP/1.1 400"), 0)
+        result = identity.judge(StreamDifference("foreign", 0, 0, b"HTTP/1.1 400"), 0)
         self.check(result, Status.FAIL, "other bytes: 'HTTP/1.1 400'")
         self.assertTrue(result.isFinal)
 
     def test_nothing(self) -> None:
         """Who answers nothing is not asked any more either."""
         silent = identity.judge(Shortfall(0, 256, None), 0)
-        self.check(silent, Status.FAIL, "nothing of 256 B came back, then nothing for 10 s")
-        closed = identity.judge(Shortfall(0, 256, End.RST), 0)
-        self.check(closed, Status.FAIL, "nothing of 256 B came back, then RST")
+        self.check(silent, Status.FAIL, "nothing of 256 B came back, then timed out after 10 s")
+        closed = identity.judge(Shortfall(0, 256, RESET), 0)
+        self.check(closed, Status.FAIL, "nothing of 256 B came back, then reset")
         self.assertTrue(silent.isFinal and closed.isFinal)
 
     def test_part(self) -> None:
         """Where a part comes back, it is said how much of what, and how it ended."""
-        result = identity.judge(Shortfall(10, 20, End.FIN), 100)
+        result = identity.judge(Shortfall(10, 20, FIN), 100)
         self.check(result, Status.FAIL, "110 of 120 B came back, then FIN")
         self.assertFalse(result.isFinal)
 
 
-FLIPPED = Difference("changed", 5, 1, b"x")
+FLIPPED = StreamDifference("changed", 5, 1, b"x")
 
 
 class HalfCloseTests(JudgeTestCase):
     def test_good(self) -> None:
         """Everything and then the end, also over TLS, with and without close_notify."""
-        tries = [Try(SMALL, SMALL, end) for end in (End.FIN, End.CLOSE_NOTIFY, End.TRUNCATED)]
+        tries = [Try(SMALL, SMALL, end) for end in (FIN, CLOSE_NOTIFY, TRUNCATED)]
         self.check(halfclose.judge(tries), Status.PASS, "3 of 3 whole, then the end")
 
     def test_kinds(self) -> None:
         """The ways to fail are told apart."""
         for bad, kind, text in (
-            (Try(SMALL, 0, End.FIN), "immediate close", "0 of 1024 B back, then FIN"),
-            (Try(LARGE, 500, End.FIN), "truncation", "500 of 262144 B back, then FIN"),
-            (Try(SMALL, 0, End.RST), "reset", "0 of 1024 B back, then RST"),
-            (Try(SMALL, SMALL, End.RST), "reset", "1024 of 1024 B back, then RST"),
-            (Try(SMALL, SMALL, None), "no end", "1024 of 1024 B back, then nothing for 10 s"),
-            (Try(SMALL, 7, None), "silence", "7 of 1024 B back, then nothing for 10 s"),
-            (Try(SMALL, 7, End.FIN, FLIPPED), "other bytes", "1 byte flipped at offset 5, then FIN"),
+            (Try(SMALL, 0, FIN), "immediate close", "0 of 1024 B back, then FIN"),
+            (Try(LARGE, 500, FIN), "truncation", "500 of 262144 B back, then FIN"),
+            (Try(SMALL, 0, RESET), "reset", "0 of 1024 B back, then reset"),
+            (Try(SMALL, SMALL, RESET), "reset", "1024 of 1024 B back, then reset"),
+            (Try(SMALL, SMALL, None), "no end", "1024 of 1024 B back, then timed out after 10 s"),
+            (Try(SMALL, 7, None), "silence", "7 of 1024 B back, then timed out after 10 s"),
+            (Try(SMALL, 7, FIN, FLIPPED), "other bytes", "1 byte flipped at offset 5, then FIN"),
         ):
             self.assertEqual(bad.kind, kind)
-            tries = [bad, Try(SMALL, SMALL, End.FIN)]
+            tries = [bad, Try(SMALL, SMALL, FIN)]
             self.check(halfclose.judge(tries), Status.FAIL, f"1 of 2: {text}")
 
     def test_mostCommon(self) -> None:
         """The kind that most of the tries show is the one that is said."""
-        tries = [Try(LARGE, 5, End.FIN), Try(SMALL, 0, End.FIN), Try(SMALL, 0, End.FIN)]
+        tries = [Try(LARGE, 5, FIN), Try(SMALL, 0, FIN), Try(SMALL, 0, FIN)]
         self.check(halfclose.judge(tries), Status.FAIL, "3 of 3: 0 of 1024 B back, then FIN")
 
     def test_tls(self) -> None:
         """Over TLS, where few clients read on, it is a warning."""
-        result = halfclose.judge([Try(SMALL, 0, End.CLOSE_NOTIFY)], isTLS=True)
+        result = halfclose.judge([Try(SMALL, 0, CLOSE_NOTIFY)], isTLS=True)
         self.check(result, Status.WARN, "1 of 1: 0 of 1024 B back, then close_notify")
 
 
@@ -162,12 +170,12 @@ class LateReaderTests(JudgeTestCase):
 
     def test_lost(self) -> None:
         """What is cut off, hangs or changes is a failure."""
-        cut = latereader.judge(self.FILLED, Shortfall(1 << 20, 6 << 20, End.RST))
-        self.check(cut, Status.FAIL, "1 MiB of 6 MiB came back to a late reader, then RST")
+        cut = latereader.judge(self.FILLED, Shortfall(1 << 20, 6 << 20, RESET))
+        self.check(cut, Status.FAIL, "1 MiB of 6 MiB came back to a late reader, then reset")
         stuck = latereader.judge(self.FILLED, Shortfall(1 << 20, 6 << 20, None))
-        self.check(stuck, Status.FAIL, "1 MiB of 6 MiB came back to a late reader, then nothing for 10 s")
+        self.check(stuck, Status.FAIL, "1 MiB of 6 MiB came back to a late reader, then timed out after 10 s")
         self.assertNotEqual(cut.meaning, stuck.meaning)
-        other = latereader.judge(self.FILLED, Difference("changed", 7, 1, b"x"))
+        other = latereader.judge(self.FILLED, StreamDifference("changed", 7, 1, b"x"))
         self.check(other, Status.FAIL, "1 byte flipped at offset 7")
 
 
@@ -226,7 +234,7 @@ class SmallWritesTests(JudgeTestCase):
         """Where it is late too often nothing is told."""
         result = self.judge(*[self.pairs(9, shorter=5, both=10)] * 3, pieces=2)
         seen = "27 of 72 late with delayed acknowledgements, 15 with prompt ones, 64 B in 2 pieces"
-        said = f"p50 46.0 ms, max 46.0 ms of 72, too unsteady to tell who waits: {seen}"
+        said = f"p50 46.0 ms, max 46.0 ms of 72, too unsteady to tell whether answers wait: {seen}"
         self.check(result, Status.SKIP, said)
 
     def test_slowPath(self) -> None:

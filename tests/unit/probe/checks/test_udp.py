@@ -8,7 +8,7 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context, Settings
+from echo_app.probe.checks.check import CheckSettings, Context
 from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.checks.udp import CORRUPT, COUNT, CUT, PORTS, ROUNDS, UDP, Ports, tooMany
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Exchange
@@ -21,7 +21,7 @@ Answers = Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
 def examined(answers: Answers, isQuick: bool = False) -> Result:
     """Runs the check over a path; returns what it found."""
     clock = Clock()
-    context = Context(clock, paths.UDP, Settings(isQuick=isQuick), Random(1))
+    context = Context(clock, paths.UDP, CheckSettings(isQuick=isQuick), Random(1))
     return paths.result(clock, UDP(paths.datagramPath(answers)).run(context))
 
 
@@ -106,7 +106,7 @@ class PathTests(SynchronousTestCase):
         for seed in range(10):
             result = examined(lossy(0.01, seed), isQuick=True)
             self.assertIs(result.status, Status.PASS, result.seen)
-            self.assertIn("out of order", result.seen)
+            self.assertIn("reordered", result.seen)
 
     def test_loss(self) -> None:
         """Loss of a twentieth is one, when it was seen in every round."""
@@ -146,7 +146,7 @@ class PathTests(SynchronousTestCase):
         """What comes twice is said."""
         result = examined(lambda source, data: [(0.002, data), (0.003, data)], isQuick=True)
         self.assertIs(result.status, Status.PASS)
-        self.assertIn("200 doubled", result.seen)
+        self.assertIn("200 duplicate", result.seen)
 
     def test_largest(self) -> None:
         """The largest datagram that comes back is found to the byte."""
@@ -221,6 +221,6 @@ class PathTests(SynchronousTestCase):
             opened.append(make(*arguments))
             return opened[-1]
 
-        context = Context(clock, paths.UDP, Settings(), Random(1))
+        context = Context(clock, paths.UDP, CheckSettings(), Random(1))
         paths.result(clock, UDP(remembered).run(context))
         self.assertEqual((len(opened), [source for source in opened if source.isOpen]), (PORTS, []))

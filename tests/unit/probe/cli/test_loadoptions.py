@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.cli.command import NOT_STARTED, main
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.options import Options
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 
 
 def load(*arguments: str) -> LoadOptions:
@@ -26,7 +26,7 @@ class GoodTests(SynchronousTestCase):
     def test_default(self) -> None:
         """Without any option it is one connection, and a closed loop."""
         options = load("a:1", "tls://b:2", "--insecure")
-        self.assertEqual(options.settings, Settings())
+        self.assertEqual(options.settings, LoadSettings())
         self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "tls b:2"])
         self.assertEqual(options.typed, ("a:1", "tls://b:2", "--insecure"))
 
@@ -38,7 +38,8 @@ class GoodTests(SynchronousTestCase):
             *("--processes", "3", "--repeat", "4", "--seed", "7", "--json", "-"),
         )
         sizes = ((64, 1.0), (1024, 3.0), (16384, 0.5))
-        self.assertEqual(options.settings, Settings(sizes, 20, 2000.0, "uniform", 5, 100, 300.0, 0.0, 0.5, 3))
+        settings = LoadSettings(sizes, 20, 2000.0, "uniform", 5, 100, 300.0, 0.0, 0.5, 3)
+        self.assertEqual(options.settings, settings)
         self.assertEqual((options["repeat"], options["seed"], options["json"]), (4, 7, "-"))
 
     def test_openLoop(self) -> None:

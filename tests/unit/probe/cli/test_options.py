@@ -10,7 +10,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import __version__
-from echo_app.probe.checks.check import Settings
+from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.cli.command import NOT_STARTED, main
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.ping import Pings
@@ -44,11 +44,11 @@ class GoodTests(SynchronousTestCase):
     def test_check(self) -> None:
         """What is asked for, in the order of the checks."""
         options = self.check("a:1", "--quick", "--only", "half-close,identity", "--baseline", "b:1")
-        self.assertEqual(options.settings, Settings(isQuick=True))
+        self.assertEqual(options.settings, CheckSettings(isQuick=True))
         self.assertEqual([check.name for check in options.checks], ["identity", "half-close"])
         self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "tcp b:1"])
         self.assertEqual(
-            self.check("a:1", "--thorough", "--idle", "60").settings, Settings(False, True, 60.0)
+            self.check("a:1", "--thorough", "--idle", "60").settings, CheckSettings(False, True, 60.0)
         )
 
     def test_tls(self) -> None:

@@ -7,18 +7,18 @@ from array import array
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.findings import Status
-from echo_app.probe.cli.ping import Tally
+from echo_app.probe.cli.ping import PingStatistics
 from echo_app.targets import parseTarget
 
 STREAM, DATAGRAMS = parseTarget("127.0.0.1:7"), parseTarget("udp://127.0.0.1:7")
 
 
-class TallyTests(SynchronousTestCase):
+class PingStatisticsTests(SynchronousTestCase):
     def test_lines(self) -> None:
         """Counts, and times as far as their number allows: ten samples stand above a percentile."""
-        tally = Tally(sent=21, unanswered=1, times=array("d", [0.001] * 19 + [0.002]))
+        statistics = PingStatistics(sent=21, unanswered=1, times=array("d", [0.001] * 19 + [0.002]))
         self.assertEqual(
-            tally.lines(STREAM),
+            statistics.lines(STREAM),
             [
                 "--- tcp 127.0.0.1:7",
                 "21 sent, 20 answered, 1 timed out, 0 corrupt, 0 reordered",
@@ -28,28 +28,28 @@ class TallyTests(SynchronousTestCase):
 
     def test_datagrams(self) -> None:
         """What does not come back over UDP is lost, and what comes twice is said."""
-        tally = Tally(sent=2, unanswered=1, duplicated=1, times=array("d", [0.001]))
+        statistics = PingStatistics(sent=2, unanswered=1, duplicated=1, times=array("d", [0.001]))
         self.assertEqual(
-            tally.lines(DATAGRAMS)[1:],
+            statistics.lines(DATAGRAMS)[1:],
             [
-                "2 sent, 1 answered, 1 lost, 0 corrupt, 0 reordered, 1 duplicated",
+                "2 sent, 1 answered, 1 lost, 0 corrupt, 0 reordered, 1 duplicate",
                 "min 1.00 ms, avg 1.00 ms, max 1.00 ms",
             ],
         )
 
     def test_nothing(self) -> None:
         """Without an answer there are no times."""
-        self.assertEqual(len(Tally(sent=3, unanswered=3).lines(STREAM)), 2)
+        self.assertEqual(len(PingStatistics(sent=3, unanswered=3).lines(STREAM)), 2)
 
     def test_status(self) -> None:
         """On a stream whatever is missing is a failure; over UDP only everything, or what is corrupt, is."""
         some = array("d", [0.001])
-        for tally, stream, datagrams in (
-            (Tally(1, times=some), Status.PASS, Status.PASS),
-            (Tally(2, 1, times=some), Status.FAIL, Status.WARN),
-            (Tally(1, 1), Status.FAIL, Status.FAIL),
-            (Tally(2, corrupt=1, times=some), Status.FAIL, Status.FAIL),
-            (Tally(2, reordered=1, times=some), Status.WARN, Status.WARN),
-            (Tally(2, duplicated=1, times=some), Status.WARN, Status.WARN),
+        for statistics, stream, datagrams in (
+            (PingStatistics(1, times=some), Status.PASS, Status.PASS),
+            (PingStatistics(2, 1, times=some), Status.FAIL, Status.WARN),
+            (PingStatistics(1, 1), Status.FAIL, Status.FAIL),
+            (PingStatistics(2, corrupt=1, times=some), Status.FAIL, Status.FAIL),
+            (PingStatistics(2, reordered=1, times=some), Status.WARN, Status.WARN),
+            (PingStatistics(2, duplicated=1, times=some), Status.WARN, Status.WARN),
         ):
-            self.assertEqual((tally.status(True), tally.status(False)), (stream, datagrams))
+            self.assertEqual((statistics.status(True), statistics.status(False)), (stream, datagrams))

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.cli.progress import Bar, Lines, figuresOf, phaseOf, showOf
 from echo_app.probe.load.run import Running
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.targets import parseTarget
 from tests.unit.probe.load.test_totals import second, times
 
@@ -27,7 +27,7 @@ class ProgressTests(SynchronousTestCase):
         self.run_ = self.running()
 
     def running(self, duration: float = 20.0) -> Running:
-        return Running(None, parseTarget("a:1"), Settings(duration=duration), self.clock.seconds)
+        return Running(None, parseTarget("a:1"), LoadSettings(duration=duration), self.clock.seconds)
 
     def begin(self) -> None:
         self.run_._start = self.clock.seconds() + 1.0
@@ -49,9 +49,9 @@ class ProgressTests(SynchronousTestCase):
     def test_figures(self) -> None:
         """The rate of the last second, and the latencies and errors so far."""
         self.assertEqual(figuresOf(self.run_), "")
-        self.run_.tally.second(0, second(0, 1000, latency=times(*[0.002] * 1000), errors={"reset": 1}))
+        self.run_.totals.second(0, second(0, 1000, latency=times(*[0.002] * 1000), errors={"reset": 1}))
         self.assertEqual(figuresOf(self.run_), "1,000/s, p50 2.00 ms, p99 2.00 ms, max 2.00 ms, 1 error")
-        self.run_.tally.second(0, second(1, 0, errors={"reset": 1}))
+        self.run_.totals.second(0, second(1, 0, errors={"reset": 1}))
         self.assertEqual(figuresOf(self.run_), "0/s, p50 2.00 ms, p99 2.00 ms, max 2.00 ms, 2 errors")
 
     def test_lines(self) -> None:
@@ -84,7 +84,7 @@ class ProgressTests(SynchronousTestCase):
         bar = Bar(self.run_, "a", terminal)
         self.begin()
         self.clock.advance(2.0)
-        self.run_.tally.second(0, second(0, 10, latency=times(*[0.002] * 10)))
+        self.run_.totals.second(0, second(0, 10, latency=times(*[0.002] * 10)))
         bar.look()
         drawn = terminal.getvalue()
         self.assertIn("0:19 left", drawn)

@@ -1,4 +1,4 @@
-"""A worker's share of a load, on simulated time."""
+"""The load generator, on simulated time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.loop import Loop
-from echo_app.probe.results.results import Settings
+from echo_app.probe.net.errors import ErrorKind
+from echo_app.probe.results.results import LoadSettings
 from tests.support.simulated import FakeServer, SimulatedLoad, SimulatedLoop
 
 # Seconds that a simulated server takes.
@@ -25,17 +26,17 @@ def stalling(begin: float, end: float) -> Callable[[float], float]:
     return lambda now: (end if begin <= now < end else now) + QUICK
 
 
-def settings(**fields: object) -> Settings:
+def settings(**fields: object) -> LoadSettings:
     """Returns settings without a warm-up, unless told otherwise."""
-    return Settings(**{"sizes": ((64, 1.0),), "warmup": 0.0, **fields})  # type: ignore[arg-type]
+    return LoadSettings(**{"sizes": ((64, 1.0),), "warmup": 0.0, **fields})  # type: ignore[arg-type]
 
 
-def openLoop(rate: float, **fields: object) -> Settings:
+def openLoop(rate: float, **fields: object) -> LoadSettings:
     """Returns settings of a uniform open loop."""
     return settings(**{"rate": rate, "arrivals": "uniform", "maxInflight": 10**6, **fields})
 
 
-def loaded(server: FakeServer, settings: Settings, **more: int) -> SimulatedLoad:
+def loaded(server: FakeServer, settings: LoadSettings, **more: int) -> SimulatedLoad:
     """Runs a load until its end."""
     return SimulatedLoad(server, settings, **more).run()
 
@@ -115,7 +116,7 @@ class OpenLoopTests(SynchronousTestCase):
         sizes = []
 
         def look(moment: float) -> float:
-            pages = load.share.ledger._seconds
+            pages = load.generator.ledger._seconds
             sizes.append((loop.size, len(loop.channels), len(pages)))
             return moment + 30
 
@@ -174,11 +175,11 @@ class OpenLoopTests(SynchronousTestCase):
         load = SimulatedLoad(server, openLoop(10.0, duration=10.0, wait=2.0))
 
         def down(moment: float) -> None:
-            server.error = "refused"
+            server.error = ErrorKind.REFUSED
             loop.opened[0].come(ConnectionResetError(104, ""), moment)
 
         def up(moment: float) -> None:
-            server.error = ""
+            server.error = None
 
         loop.at(1003.55, down)
         loop.at(1007.45, up)
@@ -236,10 +237,10 @@ class ClosedLoopTests(SynchronousTestCase):
         """An end of the server's side that does not come is an error."""
         server = FakeServer(loop := SimulatedLoop(), quick)
         load = SimulatedLoad(server, settings(duration=5.0, perConnection=3, wait=1.0))
-        load.share.connect()
+        load.generator.connect()
         loop.at(1001.5, lambda moment: setattr(loop.opened[-1], "halfClose", lambda: None))
         loop.run()
-        self.assertEqual(load.errors(), {"no FIN": 1})
+        self.assertEqual(load.errors(), {"no end": 1})
 
     def test_fullSocket(self) -> None:
         """What the kernel does not take is sent when it does."""
@@ -267,13 +268,13 @@ class ReadyTests(SynchronousTestCase):
     def test_failed(self) -> None:
         """Where no connection can be made there is no load."""
         server = FakeServer(SimulatedLoop(), quick)
-        server.error = "refused"
+        server.error = ErrorKind.REFUSED
         self.assertEqual(loaded(server, settings(connections=3)).said, [{"failed": "refused"}])
 
     def test_noAnswer(self) -> None:
         """An attempt that is not answered in time is over."""
         server = FakeServer(loop := SimulatedLoop(), quick, takes=1000.0)
-        self.assertEqual(loaded(server, settings(wait=3.0)).said, [{"failed": "no answer"}])
+        self.assertEqual(loaded(server, settings(wait=3.0)).said, [{"failed": "connect timed out"}])
         self.assertApproximates(loop.now, 1003.0, 0.1)
 
     def test_some(self) -> None:
@@ -281,12 +282,12 @@ class ReadyTests(SynchronousTestCase):
 
         class HalfServer(FakeServer):
             def dial(self, loop: Loop) -> Dial:
-                self.error = "refused" if len(self.dials) % 2 else ""
+                self.error = ErrorKind.REFUSED if len(self.dials) % 2 else None
                 return super().dial(loop)
 
         server = HalfServer(SimulatedLoop(), quick)
         load = SimulatedLoad(server, openLoop(10.0, connections=250, duration=1.0))
-        load.share.connect()
+        load.generator.connect()
         while not load.said:
             load.loop._serveCalls(load.loop.now)
             load.loop._wait()
@@ -301,10 +302,10 @@ class ReadyTests(SynchronousTestCase):
             isLast = False
 
             def next(self) -> None:
-                self.isLast, self.error = True, ""
+                self.isLast, self.error = True, None
 
         server = TwoServers(SimulatedLoop(), quick)
-        server.error = "refused"
+        server.error = ErrorKind.REFUSED
         load = loaded(server, openLoop(10.0, connections=3, duration=1.0))
         self.assertEqual(load.said[0]["ready"]["errors"], {})
         self.assertEqual(load.total("answered"), 10)
@@ -315,7 +316,7 @@ class StopTests(SynchronousTestCase):
         """Nothing more is sent; what is under way may be answered, and the seconds so far are said."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.25)
         load = SimulatedLoad(server, openLoop(100.0, duration=100.0))
-        loop.at(1003.5, lambda moment: load.share.stop())
+        loop.at(1003.5, lambda moment: load.generator.stop())
         load.run()
         self.assertEqual([each["answered"] for each in load.seconds], [100, 100, 50])
         self.assertEqual(load.said[-1], {"done": True})
@@ -325,7 +326,7 @@ class StopTests(SynchronousTestCase):
         """What is not answered then is neither an answer nor an error."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: None if now > 1002 else quick(now))
         load = SimulatedLoad(server, openLoop(100.0, duration=100.0))
-        loop.at(1003.5, lambda moment: load.share.stop())
+        loop.at(1003.5, lambda moment: load.generator.stop())
         load.run()
         self.assertEqual((load.total("answered"), load.errors()), (101, {}))
         self.assertEqual(load.said[-1], {"done": True})
@@ -336,6 +337,6 @@ class StopTests(SynchronousTestCase):
         for moment in (1000.1, 1000.9, 1001.5):
             server = FakeServer(loop := SimulatedLoop(), quick, takes=0.5)
             load = SimulatedLoad(server, settings(warmup=3.0))
-            loop.at(moment, lambda moment, load=load: load.share.stop())  # type: ignore[misc]
+            loop.at(moment, lambda moment, load=load: load.generator.stop())  # type: ignore[misc]
             load.run()
             self.assertEqual((load.seconds, load.said[-1]), ([], {"done": True}))

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.ledger import Ledger, Second, Times
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.results.histogram import Histogram
 
 
@@ -92,7 +93,7 @@ class LedgerTests(SynchronousTestCase):
             ledger.second(100.5).ask()
         ledger.second(100.5).answer(0.1, 64)
         self.assertTrue(ledger.isPending(0))
-        ledger.second(100.5).fail("reset")
+        ledger.second(100.5).fail(Reason(ErrorKind.RESET))
         self.assertFalse(ledger.isPending(0))
         self.assertFalse(ledger.isPending(1))
 
@@ -101,7 +102,7 @@ class LedgerTests(SynchronousTestCase):
         second = Second()
         second.ask()
         second.answer(0.25, 64)
-        second.giveUp("refused")
+        second.giveUp(Reason(ErrorKind.REFUSED))
         data = self.data(second)
         self.assertApproximates(Histogram(data.pop("latency")).most, 0.25, 0.001)
         self.assertEqual(data, {"due": 2, "sent": 1, "answered": 1, "bytes": 64, "errors": {"refused": 1}})

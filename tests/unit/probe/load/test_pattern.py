@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.datagrams import HEADER
 from echo_app.probe.load.pattern import PATTERN, PERIOD, placeOf
-from echo_app.probe.results.results import DIFFERENCES, Settings
+from echo_app.probe.results.results import DIFFERENCES, LoadSettings
 from tests.support.simulated import Edit, FakeServer, SimulatedLoad, SimulatedLoop
 
 SIZE = 100
@@ -37,7 +37,7 @@ def loaded(edit: Edit, kind: str = "tcp", **fields: object) -> SimulatedLoad:
     """Runs a closed loop on one connection, 1,000 messages a second."""
     server = FakeServer(SimulatedLoop(), lambda now: now + 0.001, edit, kind)
     wanted = {"sizes": ((SIZE, 1.0),), "warmup": 0.0, "duration": 1.0, "wait": 0.5, **fields}
-    return SimulatedLoad(server, Settings(**wanted)).run()  # type: ignore[arg-type]
+    return SimulatedLoad(server, LoadSettings(**wanted)).run()  # type: ignore[arg-type]
 
 
 class PatternTests(SynchronousTestCase):
@@ -97,11 +97,11 @@ class StreamTests(SynchronousTestCase):
     def test_surplusAtTheEnd(self) -> None:
         """A byte too many is found after the last message, too."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.001)
-        load = SimulatedLoad(server, Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0))
+        load = SimulatedLoad(server, LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0))
 
         def more(moment: float) -> None:
             channel = loop.opened[0]
-            sent = load.share._connections[0]._sent  # type: ignore[attr-defined]
+            sent = load.generator._connections[0]._sent  # type: ignore[attr-defined]
             channel.come(PATTERN[sent : sent + 1], moment)
 
         loop.at(1002.0015, more)
@@ -113,12 +113,12 @@ class StreamTests(SynchronousTestCase):
         for what, kind in (
             (b"", "FIN"),
             (ConnectionResetError(104, ""), "reset"),
-            (TimeoutError(110, ""), "no answer"),
-            (OSError(113, ""), "no route"),
+            (TimeoutError(110, ""), "timed out"),
+            (OSError(113, ""), "unreachable"),
             (OSError(5, ""), "input/output error"),
         ):
             server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.1)
-            wanted = Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=3.0, maxInflight=3)
+            wanted = LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=3.0, maxInflight=3)
             load = SimulatedLoad(server, wanted)
             loop.at(1002.05, lambda moment, what=what: loop.opened[0].come(what, moment))  # type: ignore[misc]
             load.run()
@@ -165,7 +165,7 @@ class DatagramTests(SynchronousTestCase):
     def test_late(self) -> None:
         """An answer to one that was given up is no second one."""
         server = FakeServer(SimulatedLoop(), lambda now: now + (2.0 if now == 1001.0 else 0.001), kind="udp")
-        wanted = Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=5.0, wait=0.5)
+        wanted = LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=5.0, wait=0.5)
         load = SimulatedLoad(server, wanted).run()
         self.assertEqual(load.errors(), {"lost": 1})
 
@@ -173,7 +173,7 @@ class DatagramTests(SynchronousTestCase):
         """Answers that overtake each other are answers."""
         takes = iter([0.3, 0.2, 0.1] * 1000)
         server = FakeServer(SimulatedLoop(), lambda now: now + next(takes), kind="udp")
-        wanted = Settings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0, maxInflight=3)
+        wanted = LoadSettings(sizes=((SIZE, 1.0),), warmup=0.0, duration=1.0, maxInflight=3)
         load = SimulatedLoad(server, wanted).run()
         self.assertEqual((load.errors(), load.total("answered")), ({}, load.total("due")))
 
@@ -190,12 +190,13 @@ class DatagramTests(SynchronousTestCase):
         """What is remembered of the lost ones is bounded."""
         load = loaded(lambda data: [], "udp", rate=1000.0, arrivals="uniform", maxInflight=9999, duration=9.0)
         self.assertEqual(load.errors(), {"lost": 9000})
-        self.assertEqual(len(load.share._connections[0]._lost), 4096)  # type: ignore[attr-defined]
+        self.assertEqual(len(load.generator._connections[0]._lost), 4096)  # type: ignore[attr-defined]
 
     def test_fullSocket(self) -> None:
         """What the kernel does not take is sent when it does."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.001, kind="udp")
-        wanted = Settings(sizes=((SIZE, 1.0),), rate=100.0, arrivals="uniform", maxInflight=99, warmup=0.0)
+        sizes = ((SIZE, 1.0),)
+        wanted = LoadSettings(sizes, rate=100.0, arrivals="uniform", maxInflight=99, warmup=0.0)
         load = SimulatedLoad(server, wanted)
         loop.at(1003.0, lambda moment: setattr(loop.opened[0], "room", 0))
         loop.at(1003.5, lambda moment: setattr(loop.opened[0], "room", 1 << 30))

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.run import FAREWELL, GRACE, LEAD, Running, shares
-from echo_app.probe.load.workers import LONGEST, Crew, LoadFailed, Worker
-from echo_app.probe.results.results import Run, Settings
-from echo_app.targets import TLSOptions, parseTarget
+from echo_app.probe.load.workers import LONGEST_LINE, LoadFailed, Worker, WorkerPool
+from echo_app.probe.results.results import LoadSettings, Run
+from echo_app.targets import ClientTLS, parseTarget
 
 
 class FakeProcess:
@@ -75,7 +75,7 @@ class FakeReactor(Clock):
 
 
 class RunningTestCase(SynchronousTestCase):
-    settings = Settings(connections=3, duration=2.0, warmup=1.0, wait=5.0, processes=2)
+    settings = LoadSettings(connections=3, duration=2.0, warmup=1.0, wait=5.0, processes=2)
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
@@ -116,22 +116,22 @@ class RunningTestCase(SynchronousTestCase):
         self.reactor.pump([seconds / 20] * 21)
 
 
-class OrdersTests(RunningTestCase):
+class TasksTests(RunningTestCase):
     def test_shares(self) -> None:
-        """Connections are dealt out evenly, and the rate as they are; nothing is lost."""
-        dealt = shares(Settings(connections=10, rate=100.0, processes=4))
-        self.assertEqual([each.connections for each in dealt], [3, 3, 2, 2])
-        self.assertEqual([each.rate for each in dealt], [30.0, 30.0, 20.0, 20.0])
+        """The workers share the connections evenly, and the rate in proportion to their connections."""
+        parts = shares(LoadSettings(connections=10, rate=100.0, processes=4))
+        self.assertEqual([each.connections for each in parts], [3, 3, 2, 2])
+        self.assertEqual([each.rate for each in parts], [30.0, 30.0, 20.0, 20.0])
         self.assertEqual({each.rate for each in shares(self.settings)}, {None})
 
-    def test_orders(self) -> None:
-        """Each worker is told its target, its part, and which it is, in a line."""
+    def test_tasks(self) -> None:
+        """Each worker gets its target, its share and its index in a line."""
         for index, process in enumerate(self.processes):
             (line,) = process.told
-            orders = json.loads(line)
-            self.assertEqual((orders["target"], orders["seed"], orders["index"]), ("a:1", 7, index))
-            self.assertEqual(TLSOptions(**{**orders["tls"], "protocols": ()}), TLSOptions())
-            self.assertEqual(Settings.of(orders["settings"]).connections, 2 - index)
+            task = json.loads(line)
+            self.assertEqual((task["target"], task["seed"], task["index"]), ("a:1", 7, index))
+            self.assertEqual(ClientTLS(**{**task["tls"], "protocols": ()}), ClientTLS())
+            self.assertEqual(LoadSettings.of(task["settings"]).connections, 2 - index)
 
     def test_start(self) -> None:
         """When all are ready, all begin at the same moment, a little later."""
@@ -142,7 +142,7 @@ class OrdersTests(RunningTestCase):
         moment = self.reactor.seconds() + LEAD
         self.assertEqual([process.told[1:] for process in self.processes], [[f"start {moment!r}"]] * 2)
         self.assertEqual(self.running.elapsed, -LEAD - 1.0)
-        self.assertEqual(self.running.tally.run.errors, {"refused": 1})
+        self.assertEqual(self.running.totals.run.errors, {"refused": 1})
 
 
 class EndTests(RunningTestCase):
@@ -166,7 +166,7 @@ class EndTests(RunningTestCase):
             b'ond": 1, "answered": 2}\n',
         ):
             self.processes[0].print(piece)
-        self.assertEqual(self.running.tally.run.answered, 3)
+        self.assertEqual(self.running.totals.run.answered, 3)
 
     def test_refused(self) -> None:
         """A worker that can't connect says why, and the others are ended."""
@@ -210,7 +210,7 @@ class EndTests(RunningTestCase):
 
     def test_endless(self) -> None:
         """A line is not kept for ever."""
-        self.processes[0].print(b"x" * (LONGEST + 1))
+        self.processes[0].print(b"x" * (LONGEST_LINE + 1))
         self.assertEqual(self.reason(), "worker 1 of 2: a line without an end")
 
     def test_neverReady(self) -> None:
@@ -236,19 +236,19 @@ class BusyTests(RunningTestCase):
     def test_busy(self) -> None:
         """How busy the busiest worker was is seen from the beginning of the measured part to its end."""
         spent = iter(([5.0, 1.0], [5.5, 2.5]))
-        self.patch(Crew, "spent", lambda crew: next(spent))
+        self.patch(WorkerPool, "spent", lambda pool: next(spent))
         self.ready()
         self.pass_(LEAD + 1.0 + 2.0 + 1.0)
-        self.assertApproximates(self.running.tally.run.busy, 0.75, 0.1)
+        self.assertApproximates(self.running.totals.run.busy, 0.75, 0.1)
 
     def test_interrupted(self) -> None:
         """Or up to when it was interrupted."""
         spent = iter(([5.0, 1.0], [5.5, 1.5]))
-        self.patch(Crew, "spent", lambda crew: next(spent))
+        self.patch(WorkerPool, "spent", lambda pool: next(spent))
         self.ready()
         self.pass_(LEAD + 1.0 + 1.0)
         self.run_.cancel()
-        self.assertApproximates(self.running.tally.run.busy, 0.5, 0.1)
+        self.assertApproximates(self.running.totals.run.busy, 0.5, 0.1)
 
     def test_interruptedAtOnce(self) -> None:
         """Where there was no time to look, it is not known."""

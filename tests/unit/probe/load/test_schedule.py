@@ -10,14 +10,15 @@ from itertools import islice, pairwise, takewhile
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.load.schedule import scheduleOf, sizesOf
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 
 RATE, CONNECTIONS, PROCESSES = 1000.0, 5, 2
 
 
 def whole(arrivals: str, seconds: float, seed: int = 1) -> list[float]:
     """Returns when all messages of a load are due, over two workers with five connections each."""
-    share = Settings(connections=CONNECTIONS, rate=RATE / PROCESSES, arrivals=arrivals, processes=PROCESSES)
+    rate = RATE / PROCESSES
+    share = LoadSettings(connections=CONNECTIONS, rate=rate, arrivals=arrivals, processes=PROCESSES)
     schedules: list[Iterator[float]] = [
         scheduleOf(share, 100.0, number, index, seed)
         for index in range(PROCESSES)
@@ -37,7 +38,7 @@ class ScheduleTests(SynchronousTestCase):
 
     def test_noDrift(self) -> None:
         """After a million messages it is where it should be."""
-        share = Settings(rate=3.0, arrivals="uniform")
+        share = LoadSettings(rate=3.0, arrivals="uniform")
         last = next(islice(scheduleOf(share, 0.0, 0, 0, 1), 1_000_000, None))
         self.assertApproximates(last, 1_000_000 / 3, 1e-6)
 
@@ -66,11 +67,11 @@ class ScheduleTests(SynchronousTestCase):
 class SizesTests(SynchronousTestCase):
     def test_one(self) -> None:
         """One size is always that."""
-        self.assertEqual(set(islice(sizesOf(Settings(), 0, 0, 1), 1000)), {1024})
+        self.assertEqual(set(islice(sizesOf(LoadSettings(), 0, 0, 1), 1000)), {1024})
 
     def test_mix(self) -> None:
         """Several are drawn by their weights, and again so by the same seed."""
-        mixed = Settings(sizes=((64, 3.0), (1000, 1.0)))
+        mixed = LoadSettings(sizes=((64, 3.0), (1000, 1.0)))
         drawn = list(islice(sizesOf(mixed, 0, 0, 1), 10_000))
         self.assertApproximates(drawn.count(64), 7500, 200)
         self.assertEqual(drawn, list(islice(sizesOf(mixed, 0, 0, 1), 10_000)))

@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.load.totals import INTERVALS, Tally
+from echo_app.probe.load.totals import INTERVALS, Totals
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES, Run, Settings
+from echo_app.probe.results.results import DIFFERENCES, LoadSettings, Run
 
 
 def times(*seconds: float) -> str:
@@ -22,14 +22,14 @@ def second(number: int, answered: int = 1, **more: Any) -> dict[str, Any]:
     return {"second": number, "due": 2, "sent": 2, "answered": answered, "bytes": 64 * answered, **more}
 
 
-def tally(duration: float = 3.0, processes: int = 2) -> Tally:
-    return Tally(Run("x", ""), Settings(duration=duration, connections=processes, processes=processes))
+def totals(duration: float = 3.0, processes: int = 2) -> Totals:
+    return Totals(Run("x", ""), LoadSettings(duration=duration, connections=processes, processes=processes))
 
 
 class SumTests(SynchronousTestCase):
     def test_sum(self) -> None:
         """The run is the sum of all seconds of all workers."""
-        it = tally()
+        it = totals()
         it.connected({"connects": times(0.01), "errors": {"refused": 1}})
         for number in range(3):
             for worker in range(2):
@@ -46,7 +46,7 @@ class SumTests(SynchronousTestCase):
 
     def test_percentilesOfAnInterval(self) -> None:
         """An interval's percentiles are those of all workers together."""
-        it = tally(1.0)
+        it = totals(1.0)
         it.second(0, second(0, 15, latency=times(*[0.001] * 15)))
         it.second(1, second(0, 15, latency=times(*[0.002] * 15)))
         percentiles = it.end(1.0).intervals[0].percentiles
@@ -55,7 +55,7 @@ class SumTests(SynchronousTestCase):
 
     def test_workersApart(self) -> None:
         """The rate is that of the last second that all have reported."""
-        it = tally()
+        it = totals()
         it.second(0, second(0, 10))
         it.second(0, second(1, 20))
         self.assertIsNone(it.rate)
@@ -64,7 +64,7 @@ class SumTests(SynchronousTestCase):
 
     def test_lastSecond(self) -> None:
         """The last second may be shorter, and so is its interval."""
-        it = tally(1.5, 1)
+        it = totals(1.5, 1)
         it.second(0, second(0))
         it.second(0, second(1, 10))
         self.assertEqual(it.rate, 20)
@@ -72,7 +72,7 @@ class SumTests(SynchronousTestCase):
 
     def test_interrupted(self) -> None:
         """What was reported until then counts, and the seconds until then."""
-        it = tally(10.0)
+        it = totals(10.0)
         it.second(0, second(0))
         it.second(1, second(0))
         it.second(0, second(1))
@@ -83,7 +83,7 @@ class SumTests(SynchronousTestCase):
 
     def test_heardLater(self) -> None:
         """No interval is empty when a worker heard of the end in the next second."""
-        it = tally(10.0, 1)
+        it = totals(10.0, 1)
         it.second(0, second(0))
         it.second(0, second(1))
         self.assertTrue(all(each.seconds > 0 for each in it.end(0.9999).intervals))
@@ -93,7 +93,7 @@ class BoundTests(SynchronousTestCase):
     def test_intervals(self) -> None:
         """Of hours there are no more intervals than of ten minutes; together they are the whole."""
         hours = 3601 * 3
-        it = tally(float(hours), 1)
+        it = totals(float(hours), 1)
         for number in range(hours):
             it.second(0, second(number, errors={"reset": 1}))
             self.assertLess(len(it._parts), 2)
@@ -107,7 +107,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_differences(self) -> None:
         """The first differences are kept."""
-        it = tally(30.0, 1)
+        it = totals(30.0, 1)
         for number in range(30):
             it.second(0, second(number, differences=[f"line {number}"]))
         self.assertEqual(it.run.differences, [f"line {number}" for number in range(DIFFERENCES)])
@@ -125,8 +125,8 @@ class WrongTests(SynchronousTestCase):
             {"second": None},
         ):
             self.assertRaises(
-                (ValueError, TypeError, KeyError, AttributeError), tally(3.0, 1).second, 0, wrong
+                (ValueError, TypeError, KeyError, AttributeError), totals(3.0, 1).second, 0, wrong
             )
-        it = tally(1.0, 1)
+        it = totals(1.0, 1)
         it.second(0, second(0))
         self.assertRaises(ValueError, it.second, 0, second(1))

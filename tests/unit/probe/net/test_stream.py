@@ -7,21 +7,19 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, ConnectionRefusedError, NoRouteError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.reach import addressesOf
-from echo_app.probe.net.stream import Stream, connectReason
-from echo_app.probe.net.waits import NothingCame
-from echo_app.probe.net.wire import End
+from echo_app.probe.net.errors import ErrorKind, Reason
+from echo_app.probe.net.stream import Stream
 
 
 class FakeDuplex:
     """A connection that does what a test says."""
 
     def __init__(self) -> None:
-        self.end: End | None = None
+        self.end: Reason | None = None
         self.isCut = False
         self.unsent = 0
         self.done: list[object] = []
@@ -51,7 +49,7 @@ class FakeDuplex:
     def abort(self) -> Deferred[None]:
         raise NotImplementedError
 
-    def come(self, data: bytes, end: End | None = None) -> None:
+    def come(self, data: bytes, end: Reason | None = None) -> None:
         """Answers whoever reads."""
         self.end = end
         assert self._reading is not None
@@ -84,7 +82,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         """After some silent seconds it is what there is, and there is no end; each byte begins them anew."""
-        result = self.start(self.stream.receive(5, silence=10))
+        result = self.start(self.stream.receive(5, timeout=10))
         self.clock.pump([1] * 9)
         self.duplex.come(b"abc")
         self.clock.pump([1] * 9)
@@ -96,8 +94,8 @@ class StreamTests(SynchronousTestCase):
         """At the end it is what there is, and how it ended."""
         result = self.start(self.stream.receiveAll())
         self.duplex.come(b"abc")
-        self.duplex.come(b"", End.RST)
-        self.assertEqual((self.successResultOf(result), self.stream.end), (b"abc", End.RST))
+        self.duplex.come(b"", Reason(ErrorKind.RESET))
+        self.assertEqual((self.successResultOf(result), self.stream.end), (b"abc", Reason(ErrorKind.RESET)))
 
     def test_limit(self) -> None:
         """What never ends is read to a limit."""
@@ -117,7 +115,7 @@ class StreamTests(SynchronousTestCase):
     def test_stalled(self) -> None:
         """A kernel that takes nothing for some seconds pushes back; one that takes a little does not."""
         self.duplex.unsent = 10
-        result = self.start(self.stream.drain(silence=10))
+        result = self.start(self.stream.drain(timeout=10))
         self.clock.pump([1] * 5)
         self.duplex.take(left=9)
         self.clock.pump([1] * 5)
@@ -135,20 +133,6 @@ class StreamTests(SynchronousTestCase):
         self.stream.write(b"a")
         self.stream.halfClose(b"b")
         self.assertEqual(self.duplex.done, [("write", b"a", False), ("write", b"b", True)])
-
-
-class ReasonTests(SynchronousTestCase):
-    def test_words(self) -> None:
-        """Why there is no connection, in the words that people use."""
-        for error, reason in (
-            (ConnectionRefusedError(), "refused"),
-            (NoRouteError(), "no route"),
-            (NothingCame(10), "no answer within 10 s"),
-            (ConnectError(113), "no route to host"),
-            (ValueError("something else"), "something else"),
-            (ValueError(), "ValueError"),
-        ):
-            self.assertEqual(connectReason(error), reason)
 
 
 class FakeResolving(Clock):

@@ -26,7 +26,7 @@ class WithinTests(SynchronousTestCase):
         """What does not come is cancelled, and it is said for how long it was waited."""
         self.clock.pump([1] * 10)
         error = self.failureResultOf(self.result, NothingCame).value
-        self.assertEqual((error.seconds, str(error)), (10, "nothing within 10 s"))
+        self.assertEqual((error.seconds, str(error)), (10, "timed out after 10 s"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_pauseOfTheMachine(self) -> None:

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import describe, figures, summary
 from echo_app.probe.results.analysis import growth, isGood
-from echo_app.probe.results.results import Interval, Results, Run, Settings
+from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
-OPEN = Settings(connections=10, rate=100.0, arrivals="uniform", maxInflight=1000)
+OPEN = LoadSettings(connections=10, rate=100.0, arrivals="uniform", maxInflight=1000)
 
 
 def run(count: int = 1000, seconds: float = 10.0, latency: float = 0.002, late: float = 0.0) -> Run:
@@ -30,18 +30,20 @@ def growing(*latencies: float) -> Run:
     return made
 
 
-def said(settings: Settings, *runs: Run) -> list[str]:
+def said(settings: LoadSettings, *runs: Run) -> list[str]:
     return list(summary(Results("", {}, {}, settings, list(runs))))
 
 
 class DescribeTests(SynchronousTestCase):
     def test_describe(self) -> None:
         """What was asked for is a line; what is usual is not said."""
-        self.assertEqual(describe(Settings()), "closed loop, 1 connection, 1 KiB; 10 s after 1 s of warm-up")
+        self.assertEqual(
+            describe(LoadSettings()), "closed loop, 1 connection, 1 KiB; 10 s after 1 s of warm-up"
+        )
         self.assertEqual(
             describe(OPEN), "open loop of 100/s (uniform), 10 connections, 1 KiB; 10 s after 1 s of warm-up"
         )
-        everything = Settings(((64, 1.0), (1024, 3.0)), 20, 2500.0, "poisson", 500, 1, 300.0, 0.0, 1.0, 2)
+        everything = LoadSettings(((64, 1.0), (1024, 3.0)), 20, 2500.0, "poisson", 500, 1, 300.0, 0.0, 1.0, 2)
         self.assertEqual(
             describe(everything),
             "open loop of 2,500/s (poisson), 20 connections, 25% 64 B + 75% 1 KiB, up to 500 under way on "
@@ -68,7 +70,7 @@ class SingleTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """A run without an answer says so."""
         nothing = Run("x:1", "", 10.0, 5, 5, errors={"timed out": 5})
-        lines = said(Settings(), nothing)
+        lines = said(LoadSettings(), nothing)
         self.assertIn("  answered   0, 0/s, 0 B/s each way", lines)
         self.assertIn("  errors     5 timed out", lines)
 
@@ -78,7 +80,7 @@ class SingleTests(SynchronousTestCase):
         bad.errors = {"reset": 2, "timed out": 1000}
         bad.intervals = [Interval(3, 1, errors={"reset": 2}), Interval(4, 1, errors={"timed out": 1000})]
         bad.differences = ["byte 7 is \x1b"]
-        lines = said(Settings(), bad)
+        lines = said(LoadSettings(), bad)
         self.assertIn("  errors     1,000 timed out, 2 reset; between 3 s and 5 s", lines)
         self.assertIn(r"  wrong      byte 7 is \x1b", lines)
 
@@ -95,7 +97,7 @@ class RepeatTests(SynchronousTestCase):
         runs = [run(1000, latency=0.002), run(1100, latency=0.003)]
         runs[1].errors = {"reset": 3}
         self.assertEqual(
-            said(Settings(), *runs)[1:],
+            said(LoadSettings(), *runs)[1:],
             [
                 "127.0.0.1:7",
                 "               answered       p50       p99       max    errors",
@@ -111,12 +113,12 @@ class RepeatTests(SynchronousTestCase):
         """Each target is said by itself, as it was typed."""
         other = run()
         other.target = "udp://a:1"
-        lines = said(Settings(), run(), other, run(), other)
+        lines = said(LoadSettings(), run(), other, run(), other)
         self.assertEqual([line for line in lines if line[0] != " "][1:], ["127.0.0.1:7", "udp://a:1"])
 
 
 class RemarkTests(SynchronousTestCase):
-    def remark(self, settings: Settings, *runs: Run) -> Sequence[str]:
+    def remark(self, settings: LoadSettings, *runs: Run) -> Sequence[str]:
         return list(remarksOfRuns(runs, settings))
 
     def test_interrupted(self) -> None:
@@ -128,11 +130,11 @@ class RemarkTests(SynchronousTestCase):
     def test_exact(self) -> None:
         """A rate that is sent within a hundredth needs no remark; nor does chance, of few messages."""
         self.assertEqual(self.remark(OPEN, run(991), run(1000), run(1009)), [])
-        self.assertEqual(self.remark(Settings(rate=100.0, arrivals="poisson"), run(920)), [])
+        self.assertEqual(self.remark(LoadSettings(rate=100.0, arrivals="poisson"), run(920)), [])
 
     def test_missed(self) -> None:
         """A rate that is missed is said, with whose doing it is."""
-        settings = Settings(rate=200.0, arrivals="uniform")
+        settings = LoadSettings(rate=200.0, arrivals="uniform")
         missing = "was too slow: 2.0% of the messages that were asked for were not sent"
         self.assertEqual(self.remark(settings, run(1960)), [f"the service, or the path to it, {missing}"])
         self.assertEqual(self.remark(settings, run(1960, late=0.005))[0], f"the probe {missing}")
@@ -158,7 +160,7 @@ class RemarkTests(SynchronousTestCase):
             "the probe was the bottleneck (90% busy, p99 5.00 ms late): the latencies are partly its own",
         )
         self.assertEqual(advice.strip(), "try more --processes (now 1, with 4 cores), or a lower --rate")
-        _, advice = self.remark(Settings(connections=2, processes=2), late)
+        _, advice = self.remark(LoadSettings(connections=2, processes=2), late)
         self.assertEqual(advice.strip(), "try fewer --connections")
         late.busy = 0.1
         self.assertIn("try a quieter one", self.remark(OPEN, late)[1])

@@ -7,9 +7,9 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.results.comparison import Difference, Verdict, difference, percent, unlike, verdict
+from echo_app.probe.results.comparison import FigureDifference, Verdict, difference, percent, unlike, verdict
 from echo_app.probe.results.figures import FIGURES, Subject, perSecond, subjects, summary
-from echo_app.probe.results.results import Settings
+from echo_app.probe.results.results import LoadSettings
 from echo_app.text import escaped
 from tests.support.loads import makeResults, makeRun, steady
 
@@ -81,7 +81,7 @@ class DifferenceTests(SynchronousTestCase):
             (Verdict.UNKNOWN, 0.5, "", "+50 % (?)"),
             (Verdict.UNKNOWN, None, "", "(?)"),
         ):
-            self.assertEqual(str(Difference(verdict_, change, word)), said)
+            self.assertEqual(str(FigureDifference(verdict_, change, word)), said)
 
     def test_percent(self) -> None:
         """Large ones are factors."""
@@ -111,8 +111,8 @@ class DifferenceTests(SynchronousTestCase):
 class UnlikeTests(SynchronousTestCase):
     def test_unlike(self) -> None:
         """The first setting that differs is named, with both values."""
-        settings = Settings()
-        self.assertIsNone(unlike(settings, Settings()))
+        settings = LoadSettings()
+        self.assertIsNone(unlike(settings, LoadSettings()))
         self.assertEqual(unlike(settings, replace(settings, rate=5.0)), ("rate", "none", "5"))
         mixed = replace(settings, sizes=((64, 1.0), (1024, 2.5)))
         self.assertEqual(unlike(settings, mixed), ("sizes", "1024:1", "64:1,1024:2.5"))

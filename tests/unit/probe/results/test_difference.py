@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.results.difference import Difference, agreeing, firstDifference
+from echo_app.probe.results.difference import StreamDifference, agreeing, firstDifference
 from tests.support.properties import given
 
 SENT = Random(1).randbytes(100_000)
@@ -37,7 +37,7 @@ class KindTests(SynchronousTestCase):
     def test_flippedAtTheEnd(self) -> None:
         """The last byte has nothing behind it that would agree again."""
         came = SENT[:-1] + bytes([SENT[-1] ^ 1])
-        self.assertEqual(firstDifference(SENT, came), Difference("changed", 99_999, 1, came[-1:]))
+        self.assertEqual(firstDifference(SENT, came), StreamDifference("changed", 99_999, 1, came[-1:]))
 
     def test_lost(self) -> None:
         """Bytes that never come."""
@@ -65,12 +65,12 @@ class KindTests(SynchronousTestCase):
 
     def test_insertedAtTheEnd(self) -> None:
         """Bytes after everything."""
-        self.assertEqual(firstDifference(b"all", b"all more"), Difference("inserted", 3, 5, b" more"))
+        self.assertEqual(firstDifference(b"all", b"all more"), StreamDifference("inserted", 3, 5, b" more"))
 
     def test_foreign(self) -> None:
         """Bytes that have nothing to do with what was sent."""
         came = SENT[:AT] + Random(2).randbytes(50_000)
-        self.check(came, "foreign", 0, "somebody else's bytes from offset 30000")
+        self.check(came, "foreign", 0, "foreign bytes from offset 30000")
 
     def test_everyByteValue(self) -> None:
         """What is not random has its differences told too."""

@@ -9,7 +9,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import Interval, Results, Run, Settings
+from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
 
 class HistogramTests(SynchronousTestCase):
@@ -67,7 +67,7 @@ class ResultsTests(SynchronousTestCase):
         run = Run("127.0.0.1:7", "2026-01-01T00:00:00+00:00", 2.0, 12, 12, 10, 640, errors={"reset": 2})
         run.latency.record(0.001)
         run.intervals.append(Interval(0.0, 1.0, 10, {50.0: 0.001}, 0.001, {"reset": 2}))
-        settings = Settings(((64, 1.0), (1024, 0.5)), rate=6.0, arrivals="poisson")
+        settings = LoadSettings(((64, 1.0), (1024, 0.5)), rate=6.0, arrivals="poisson")
         return Results("echo-probe load 127.0.0.1:7", {"echo_app": "1"}, {"cores": "2"}, settings, [run])
 
     def test_json(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether what was read is what it should be."""
+"""Validation of values from a file."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.report.page import page
-from echo_app.probe.results.fitting import misfit
 from echo_app.probe.results.results import Results
+from echo_app.probe.results.validation import validationError
 from tests.support.loads import makeResults, makeRun, steady
 
 
-class MisfitTests(SynchronousTestCase):
+class ValidationTests(SynchronousTestCase):
     def test_kinds(self) -> None:
-        """Numbers, texts and what they are in are told apart, and the first misfit is named."""
-        fitting: tuple[tuple[object, Any], ...] = (
+        """Numbers, texts and what they are in are told apart, and the first error is named."""
+        valid: tuple[tuple[object, Any], ...] = (
             (1, float),
             (1.5, float | None),
             (None, float | None),
             (((1, 2.0), (3, 4.0)), tuple[tuple[int, float], ...]),
             ({"a": [1]}, dict[str, list[int]]),
         )
-        for value, kind in fitting:
-            self.assertEqual(misfit(value, kind, "x"), "")
-        others: tuple[tuple[object, Any, str], ...] = (
+        for value, kind in valid:
+            self.assertEqual(validationError(value, kind, "x"), "")
+        invalid: tuple[tuple[object, Any, str], ...] = (
             ("1", float, "x is '1'"),
             (True, int, "x is True"),
             (-1, float, "x is -1"),
@@ -39,8 +39,8 @@ class MisfitTests(SynchronousTestCase):
             ({"a": [1, "b"]}, dict[str, list[int]], "x['a'][1] is 'b'"),
             ({1: 2}, dict[str, int], "a key of x is 1"),
         )
-        for value, kind, said in others:
-            self.assertEqual(misfit(value, kind, "x"), said)
+        for value, kind, said in invalid:
+            self.assertEqual(validationError(value, kind, "x"), said)
 
 
 # What a part of a file may be instead.

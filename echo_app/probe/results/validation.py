@@ -8,35 +8,38 @@ from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-# More than any count or time is.
+# No count, and no time in seconds, is greater.
 _LIMIT = 1e18
 
 
-# It reads annotations anew each time.
+# get_type_hints() reads the annotations anew at each call.
 _kinds: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
-def misfit(value: object, kind: Any, where: str = "") -> str:
-    """Returns what does not fit, and where; empty: everything does. Numbers must not be negative.
+def validationError(value: object, kind: Any, where: str = "") -> str:
+    """Returns the first part of a value that has another type than its annotation; empty if there is none.
+
+    Numbers must be finite and not negative.
 
     :param kind: a dataclass, a number, a text, a flag, or tuples, lists and mappings of them.
+    :param where: name of the value, for the error.
     """
     arguments = get_args(kind)
     origin = get_origin(kind) or kind
     if origin is UnionType:
-        misfits = [misfit(value, each, where) for each in arguments]
-        return misfits[0] if all(misfits) else ""
+        errors = [validationError(value, each, where) for each in arguments]
+        return errors[0] if all(errors) else ""
     if origin in (int, float):
         isNumber = isinstance(value, (int, origin)) and not isinstance(value, bool)
         return "" if isNumber and 0 <= value < _LIMIT else f"{where} is {value!r}"  # type: ignore[operator]
     if not isinstance(value, origin):
         return f"{where} is {value!r}"
     parts = _parts(value, origin, arguments, where)
-    return next((found for each in parts if (found := misfit(*each))), "")
+    return next((found for each in parts if (found := validationError(*each))), "")
 
 
 def _parts(value: Any, origin: Any, arguments: tuple[Any, ...], where: str) -> list[tuple[Any, Any, str]]:
-    """Returns what a value is made of: each part, its kind, and where it is."""
+    """Returns the parts of a value: each part, its kind, and its name."""
     if is_dataclass(origin):
         kinds = _kinds(origin)
         return [(getattr(value, name), kinds[name], f"{where}.{name}".lstrip(".")) for name in kinds]
