@@ -22,12 +22,12 @@ from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
 from echo_app.interfaces import ITLSTransport
+from echo_app.tcpfields import tcpInfoReader
 from echo_app.transport.layer import bottomOf, downFrom
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
-# bytes of flags, 24 words of 4 and 2 of 8. They are there since Linux 4.1.
-_TCP_INFO = struct.Struct("=120xQQ")
+_bytes = tcpInfoReader("bytes_acked", "bytes_received")
 _INT = struct.Struct("=i")
+_ROOM = bytes(_INT.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +179,12 @@ def progressOf(transport: object) -> Progress | None:
         counting = descriptorOf(transport)
         received, sent = getattr(counting, "received", 0), getattr(counting, "written", 0)
     else:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        sent, received = _TCP_INFO.unpack(info)
+        sent, received = _bytes(sock)
     held = sum(getattr(each, "held", 0) for each in downFrom(transport))
     return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), held)
 
 
 def queued(sock: socket.socket, request: int) -> int:
     """Returns the bytes in one of the kernel's queues: ``FIONREAD`` is the peer's, ``TIOCOUTQ`` is ours."""
-    (queued,) = _INT.unpack(ioctl(sock, request, bytes(_INT.size)))
+    (queued,) = _INT.unpack(ioctl(sock, request, _ROOM))
     return int(queued)
