@@ -14,12 +14,11 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import Logger
 
-from echo_app.addresses import describe, peerKey
+from echo_app.addresses import InternetAddress, describe, peerKey
 from echo_app.connections.limits import Limits
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.connections.refusal import Refusal
@@ -246,7 +245,7 @@ class ConnectionRegistry:
         """Returns what is counted for a peer; None where no cap by peer applies."""
         if self.limits.maxConnectionsPerPeer is None:
             return None
-        return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
+        return peerKey(address.host) if isinstance(address, InternetAddress) else None
 
     def _forget(self, protocol: Counted) -> None:
         key = self.open.pop(protocol)

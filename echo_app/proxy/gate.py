@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-
-from echo_app.addresses import Network, describe, networkOf, unmapped
+from echo_app.addresses import Network, describe, ipAddressOf, isPermitted, networkOf
 from echo_app.connections.gate import Gate
 from echo_app.connections.record import Ending
 from echo_app.connections.refusal import Refusal
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from echo_app.interfaces import Accept
 
 # Who may send a header when nobody else is named.
-LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+LOOPBACK: tuple[Network, ...] = (networkOf("127.0.0.0/8"), networkOf("::1"))
 
 # Seconds until the first byte: some balancers connect ahead, and send the header with the first payload.
 SILENCE = 60.0
@@ -90,7 +87,7 @@ class ProxyHeaders:
         """
 
         def acceptGate(address: IAddress | None) -> IProtocol:
-            if not self._isTrusted(address):
+            if not isPermitted(address, self._isTrusted):
                 connections.refused.add("untrusted-proxy", f"{describe(address)} is not trusted")
                 return Refusal(Ending.DENIED, "untrusted-proxy")
             # No address: the cap by peer is the client's, which is not known yet.
@@ -98,11 +95,9 @@ class ProxyHeaders:
 
         return acceptGate
 
-    def _isTrusted(self, address: object) -> bool:
-        if isinstance(address, (IPv4Address, IPv6Address)):
-            host = ipaddress.ip_address(unmapped(address.host))
-            return any(host in network for network in self._trusted)
-        return isinstance(address, UNIXAddress)
+    def _isTrusted(self, host: str) -> bool:
+        address = ipAddressOf(host)
+        return any(address in network for network in self._trusted)
 
 
 def _present(transport: Any, header: Header) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
-from typing import Any
+from typing import Any, TypeGuard
 
 from twisted.internet import unix
 from twisted.internet.abstract import FileDescriptor
@@ -21,6 +21,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
+from echo_app.addresses import describe
 from echo_app.interfaces import ITLSTransport
 from echo_app.tcpfields import tcpInfoReader
 from echo_app.transport.layer import bottomOf, downFrom
@@ -89,6 +90,26 @@ class CountingUNIXServer(unix.Server):
         if isinstance(result, int) and result > 0:
             self.written += result
         return result
+
+
+def isUNIX(sock: socket.socket) -> bool:
+    """Says whether a socket is a UNIX one, whose bytes the kernel does not count."""
+    return sock.family == socket.AF_UNIX
+
+
+def isTCP(sock: object) -> TypeGuard[socket.socket]:
+    """Says whether this is a socket, and of TCP."""
+    return isinstance(sock, socket.socket) and sock.type == socket.SOCK_STREAM and not isUNIX(sock)
+
+
+def proxyOf(transport: object) -> str | None:
+    """Returns the address of the proxy whose header names the peer; None without one."""
+    bottom = bottomOf(transport)
+    # The header's addresses are attributes of the instance: see the PROXY gate.
+    if "getPeer" not in vars(bottom):
+        return None
+    sender = type(bottom).getPeer(bottom)
+    return None if sender == bottom.getPeer() else describe(sender)
 
 
 def socketOf(transport: object) -> socket.socket | None:
@@ -175,7 +196,7 @@ def progressOf(transport: object) -> Progress | None:
     sock = socketOf(transport)
     if sock is None or sock.fileno() < 0:
         return None
-    if sock.family == socket.AF_UNIX:
+    if isUNIX(sock):
         counting = descriptorOf(transport)
         received, sent = getattr(counting, "received", 0), getattr(counting, "written", 0)
     else:

@@ -10,7 +10,6 @@ one datagram in a thousand after ten thousand, which a client hardly feels and n
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from random import random
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import InvalidAddressError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from echo_app.addresses import peerKey, unmapped
+from echo_app.addresses import InternetAddress, ipAddressOf, isGroup, peerKey
 from echo_app.connections.registry import ReasonCounter
 
 if TYPE_CHECKING:
@@ -55,19 +53,13 @@ SOURCES = 4096
 # address. UDP promises nothing, so that it is counted and no more.
 UNSENDABLE = (OSError, MessageLengthError, InvalidAddressError)
 
-BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-
 
 @lru_cache(maxsize=SOURCES)
 def isClientAddress(host: str) -> bool:
     """Says whether one host may be at this address: not 0/8, broadcast, multicast or unspecified."""
-    address = ipaddress.ip_address(unmapped(host))
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address == BROADCAST
-        or (address.version == 4 and address.packed[0] == 0)
-    )
+    address = ipAddressOf(host)
+    isThisNetwork = address.version == 4 and address.packed[0] == 0
+    return not (isThisNetwork or address.is_unspecified or isGroup(address))
 
 
 @dataclass(slots=True)
@@ -164,7 +156,7 @@ class EchoDatagramProtocol(DatagramProtocol):
     def startProtocol(self) -> None:
         """Makes the port known as one of ours."""
         host = self.transport.getHost()
-        if isinstance(host, (IPv4Address, IPv6Address)):
+        if isinstance(host, InternetAddress):
             self._ownPort = host.port
             self.rules.ownPorts[host.port] += 1
 
