@@ -31,16 +31,16 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    questions = _lines(control, os.getcwd())
+    questions = lines(control, os.getcwd())
     hello = next(questions)
     sys.path[:] = hello["path"]
     # What collects garbage has nothing to find while modules are imported.
     gc.disable()
-    with _withoutOpenSSL() if _isPlain(sys.argv[1:]) else nullcontext():
+    with withoutOpenSSL() if isPlain(sys.argv[1:]) else nullcontext():
         from echo_app.testing.childservice import ChildService
     gc.enable()
 
-    service = ChildService(hello["settings"], partial(_say, control))
+    service = ChildService(hello["settings"], partial(say, control))
 
     def handle() -> None:
         for question in questions:
@@ -50,13 +50,13 @@ def main() -> None:
     service.run(sys.argv[1:])
 
 
-def _isPlain(arguments: Sequence[str]) -> bool:
+def isPlain(arguments: Sequence[str]) -> bool:
     """Says whether a service with these options surely has no TLS, and no code of somebody else."""
     return not any(":" in each or each.startswith(("--tl", "--li", "-l", "--au")) for each in arguments)
 
 
 @contextmanager
-def _withoutOpenSSL() -> Iterator[None]:
+def withoutOpenSSL() -> Iterator[None]:
     """Has Twisted import what it does where pyOpenSSL is not installed: a start takes a quarter less time."""
     if "OpenSSL" in sys.modules:
         yield
@@ -67,13 +67,13 @@ def _withoutOpenSSL() -> Iterator[None]:
     del sys.modules["OpenSSL"]
 
 
-def _say(control: int, message: dict[str, Any]) -> None:
-    # When nobody is there to hear it, the other thread will know.
+def say(control: int, message: dict[str, Any]) -> None:
+    """Sends a line to the test; where the test is gone, the thread that reads ends this process."""
     with suppress(OSError):
         os.write(control, json.dumps(message).encode() + b"\n")
 
 
-def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
+def lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
     """Yields what the test says, and ends this process with the test's.
 
     :param control: the descriptor of the conversation.
@@ -81,7 +81,7 @@ def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
     """
     poll = select.poll()
     poll.register(control, select.POLLIN)
-    starter = _starter(control)
+    starter = openStarter(control)
     if starter is not None:
         poll.register(starter, select.POLLIN)
     received = b""
@@ -92,11 +92,11 @@ def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
         ready = [descriptor for descriptor, _ in poll.poll()]
         chunk = b"" if starter in ready else os.read(control, _CHUNK)
         if not chunk:
-            _end(folder)
+            end(folder)
         received += chunk
 
 
-def _starter(control: int) -> int | None:
+def openStarter(control: int) -> int | None:
     """Returns a descriptor of the process that made the sockets (unix(7), SO_PEERCRED).
 
     :return: readable when that process has ended; None where it is not to be seen.
@@ -113,7 +113,7 @@ def _starter(control: int) -> int | None:
         return None
 
 
-def _end(folder: str) -> None:
+def end(folder: str) -> None:
     """Ends this process at once, with its folder, which nobody else will remove."""
     import shutil
 
