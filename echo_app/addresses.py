@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
@@ -16,7 +18,23 @@ from echo_app.text import escaped
 
 _V4_MAPPED = "::ffff:"
 
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# The reactor's addresses that have a host and a port.
+InternetAddress = IPv4Address | IPv6Address
+
+
+def internetAddress(kind: Literal["TCP", "UDP"], host: str, port: int, *scope: int) -> InternetAddress:
+    """Returns the reactor's address for an IPv4 or IPv6 literal.
+
+    :param scope: of an IPv6 socket's name: its flow information and its scope (RFC 4007).
+    """
+    if ":" in host:
+        return IPv6Address(kind, host, port, *scope)
+    return IPv4Address(kind, host, port)
 
 
 def unmapped(host: str) -> str:
@@ -24,6 +42,15 @@ def unmapped(host: str) -> str:
     if host.startswith(_V4_MAPPED) and "." in host:
         return host[len(_V4_MAPPED) :]
     return host
+
+
+def ipAddressOf(host: str) -> IPAddress:
+    """Returns the IP address that a literal means; an IPv4-mapped one is an IPv4 address.
+
+    :raise ValueError: when it is none.
+    """
+    address = ipaddress.ip_address(host)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def networkOf(text: str) -> Network:
@@ -65,9 +92,19 @@ def hostPort(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def isPermitted(address: object, isHostPermitted: Callable[[str], bool]) -> bool:
+    """Says whether a rule on hosts permits a peer; it never permits an address of an unknown kind.
+
+    A UNIX peer has no host. It is permitted: the permissions of the socket's file let it in.
+    """
+    if isinstance(address, InternetAddress):
+        return isHostPermitted(address.host)
+    return isinstance(address, UNIXAddress)
+
+
 def transportName(address: object) -> str:
     """Returns ``tcp``, ``udp`` or ``unix``; the class's name for an address of another kind."""
-    if isinstance(address, (IPv4Address, IPv6Address)):
+    if isinstance(address, InternetAddress):
         return address.type.lower()
     return "unix" if isinstance(address, UNIXAddress) else type(address).__name__
 
@@ -77,7 +114,7 @@ def describe(address: object) -> str:
 
     A UNIX peer chooses its own name: what can't be printed in it is escaped.
     """
-    if isinstance(address, (IPv4Address, IPv6Address)):
+    if isinstance(address, InternetAddress):
         return hostPort(address.host, address.port)
     if isinstance(address, UNIXAddress):
         name = os.fsdecode(address.name or b"")
@@ -87,8 +124,12 @@ def describe(address: object) -> str:
 
 def isWildcardHost(host: str) -> bool:
     """Says whether a listener at this literal is reached through every interface."""
-    address = ipaddress.ip_address(host)
-    return (getattr(address, "ipv4_mapped", None) or address).is_unspecified
+    return ipAddressOf(host).is_unspecified
+
+
+def isGroup(address: IPAddress) -> bool:
+    """Says whether an address belongs to many hosts: multicast or broadcast."""
+    return address.is_multicast or address == _BROADCAST
 
 
 @lru_cache(maxsize=4096)
@@ -98,6 +139,6 @@ def isLoopbackHost(host: str) -> bool:
     Of a name, and of no address, it says no.
     """
     try:
-        return ipaddress.ip_address(unmapped(host)).is_loopback
+        return ipAddressOf(host).is_loopback
     except ValueError:
         return False

@@ -9,15 +9,12 @@ A peer over a UNIX socket has no network and is permitted: the permissions of th
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-
-from echo_app.addresses import Network, networkOf, unmapped
+from echo_app.addresses import Network, ipAddressOf, isPermitted, networkOf
 
 # Hosts whose verdict is cached, because each datagram needs one: as many as the UDP rules hold sources.
 HOSTS = 4096
@@ -43,10 +40,8 @@ class Access:
             object.__setattr__(self, name, networks)
 
     def permits(self, address: object) -> bool:
-        """Says whether a peer at this address may connect; a peer at another kind of address may not."""
-        if isinstance(address, (IPv4Address, IPv6Address)):
-            return self.permitsHost(address.host)
-        return isinstance(address, UNIXAddress)
+        """Says whether a peer at this address may connect; one of no known kind may not."""
+        return isPermitted(address, self.permitsHost)
 
     @cached_property
     def permitsHost(self) -> Callable[[str], bool]:
@@ -54,7 +49,7 @@ class Access:
         return lru_cache(HOSTS)(self._decide)
 
     def _decide(self, host: str) -> bool:
-        address = ipaddress.ip_address(unmapped(host))
+        address = ipAddressOf(host)
         for length, verdicts in self._verdicts[address.version]:
             verdict = verdicts.get(int(address) >> (address.max_prefixlen - length))
             if verdict is not None:

@@ -26,7 +26,7 @@ from echo_app.connections.record import ConnectionRecord, Ending, recordOf
 from echo_app.tls.facts import TLSFacts, tlsFactsOf
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf
-from echo_app.transport.sockets import queued
+from echo_app.transport.sockets import isUNIX, proxyOf, queued
 from echo_app.transport.tcpinfo import TCPInfo
 
 if TYPE_CHECKING:
@@ -77,16 +77,15 @@ class _Recorded(CarryingTransport):
 
     def _write(self, record: ConnectionRecord, reason: Failure) -> None:
         sock = self.getHandle()
-        own, shown = type(self).getPeer(self), self.getPeer()
         values = {
             **self.listener,
             **_connectionValues(self.connection),
-            "peer": describe(shown),
-            "proxy": None if own == shown else describe(own),
+            "peer": describe(self.getPeer()),
+            "proxy": proxyOf(self),
             **_tlsValues(self.protocol),
         }
         error = None
-        if sock.family == socket.AF_UNIX:
+        if isUNIX(sock):
             counting: Any = self
             unread = queued(sock, FIONREAD)
             self._count(values, record, counting.received + unread, counting.written)

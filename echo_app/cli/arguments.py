@@ -5,15 +5,14 @@ Each takes the text that the user typed, and raises ``ValueError`` with the reas
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable
 from math import isfinite
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
+from echo_app.addresses import ipAddressOf, isGroup
 from echo_app.faults.formats import SIZE
 from echo_app.transport.sockets import Keepalive
-from echo_app.udp.protocol import BROADCAST
 
 
 def portNumber(text: str) -> int:
@@ -26,10 +25,10 @@ def portNumber(text: str) -> int:
 def interfaceAddress(text: str) -> str:
     """Returns the literal of an address that a host can bind."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipAddressOf(text)
     except ValueError:
         raise ValueError("not an IPv4 or IPv6 address") from None
-    if address.is_multicast or address == BROADCAST:
+    if isGroup(address):
         raise ValueError("a multicast or broadcast address; an interface needs an address of its own")
     return text
 

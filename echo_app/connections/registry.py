@@ -12,12 +12,11 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import Logger
 
-from echo_app.addresses import describe, peerKey
+from echo_app.addresses import InternetAddress, describe, peerKey
 from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
 from echo_app.connections.record import Ending
@@ -222,4 +221,4 @@ class ConnectionRegistry:
 
 def _keyOf(address: IAddress | None) -> str | None:
     """Returns what is counted for a peer; None for one without an IP address."""
-    return peerKey(address.host) if isinstance(address, (IPv4Address, IPv6Address)) else None
+    return peerKey(address.host) if isinstance(address, InternetAddress) else None

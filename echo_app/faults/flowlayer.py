@@ -161,6 +161,9 @@ class FlowLayer(Layer):
         """Lets the producer be told when to go on."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
+        if self._phase is Phase.OVER:
+            producer.stopProducing()
+            return
         self._producer, self._isStreaming, self._isProducing = producer, streaming, True
         self._adjust()
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-
-from echo_app.addresses import Network, describe, networkOf, unmapped
+from echo_app.addresses import Network, describe, ipAddressOf, isPermitted, networkOf
 from echo_app.connections.gate import Gate
 from echo_app.connections.record import Ending
 from echo_app.proxy.header import BadHeader, Header, parseHeader
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from echo_app.interfaces import Build
 
 # Who may send a header when nobody else is named.
-LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+LOOPBACK: tuple[Network, ...] = (networkOf("127.0.0.0/8"), networkOf("::1"))
 
 # Seconds until the first byte: some balancers connect ahead, and send the header with the first payload.
 FIRST_BYTE_TIMEOUT = 60.0
@@ -83,7 +80,7 @@ class ProxyHeaders:
 
     def expect(self, address: IAddress | None, connections: ConnectionRegistry) -> Connection | Refusal:
         """Returns a connection whose client is not known yet, or the refusal of an untrusted peer."""
-        if not self._isTrusted(address):
+        if not isPermitted(address, self._isTrusted):
             line = f"{describe(address)} is not trusted"
             return connections.refusal(Ending.DENIED, "untrusted-proxy", line)
         return connections.expect()
@@ -96,11 +93,9 @@ class ProxyHeaders:
 
         return lambda _proxy, connection: ProxyGate(buildAdmitted, connection, self._clock)
 
-    def _isTrusted(self, address: object) -> bool:
-        if isinstance(address, (IPv4Address, IPv6Address)):
-            host = ipaddress.ip_address(unmapped(address.host))
-            return any(host in network for network in self._trusted)
-        return isinstance(address, UNIXAddress)
+    def _isTrusted(self, host: str) -> bool:
+        address = ipAddressOf(host)
+        return any(address in network for network in self._trusted)
 
 
 def _present(transport: Any, header: Header) -> None:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import UNIXAddress
+
+from echo_app.addresses import InternetAddress, internetAddress
 
 Kind = Literal["TCP", "UDP"]
-Address = IPv4Address | IPv6Address | UNIXAddress
+Address = InternetAddress | UNIXAddress
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _LINE = b"PROXY "
@@ -106,7 +108,7 @@ def _fromText(family: bytes, host: bytes, port: bytes) -> Address:
         raise BadHeader(f"the scope in {host!r}")
     if not _PORT.fullmatch(port) or int(port) > 0xFFFF:
         raise BadHeader(f"{port!r} as a port")
-    return _internet("TCP", literal, int(port))
+    return internetAddress("TCP", literal, int(port))
 
 
 def _parseBlock(data: bytes | bytearray) -> Header | None:
@@ -147,8 +149,8 @@ def _fromBytes(family: int, kind: Kind, block: bytes) -> tuple[Address, Address]
     size = len(block) // 2 - 2
     hosts, ports = block[: 2 * size], block[2 * size :]
     return (
-        _internet(kind, _literalOf(hosts[:size], version), int.from_bytes(ports[:2])),
-        _internet(kind, _literalOf(hosts[size:], version), int.from_bytes(ports[2:])),
+        internetAddress(kind, _literalOf(hosts[:size], version), int.from_bytes(ports[:2])),
+        internetAddress(kind, _literalOf(hosts[size:], version), int.from_bytes(ports[2:])),
     )
 
 
@@ -159,10 +161,6 @@ def _literalOf(address: str | bytes, version: int) -> str:
     of = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
     found = of(address)
     return str(getattr(found, "ipv4_mapped", None) or found)
-
-
-def _internet(kind: Kind, host: str, port: int) -> IPv4Address | IPv6Address:
-    return (IPv6Address if ":" in host else IPv4Address)(kind, host, port)
 
 
 def _unix(name: bytes) -> UNIXAddress:

@@ -16,13 +16,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.addresses import isLoopbackHost
+from echo_app.addresses import internetAddress, isLoopbackHost
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.responders.answers import Answer, Answers
 from echo_app.responders.framing import INCOMPLETE, Requests
@@ -245,7 +244,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
             self.rules.dropped.add("busy")
             return
         reply = self.replyTo(datagram, addr)
-        peer = partial(IPv6Address if ":" in addr[0] else IPv4Address, "UDP", addr[0], addr[1])
+        peer = partial(internetAddress, "UDP", addr[0], addr[1])
         answer = self._answers.ask(datagram, bytes, peer, lambda: self._answered(answer, reply))
         self._underWay.add(answer)
         if answer.isDone:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from zope.interface import implementer
 
@@ -16,7 +13,7 @@ from echo_app.addresses import describe, hostPort, isLoopbackHost, transportName
 from echo_app.responders.answering import GuardedDatagramProtocol
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.tls.facts import tlsFactsOf, tlsTransportOf
-from echo_app.transport.sockets import socketOf
+from echo_app.transport.sockets import proxyOf
 
 # RFC 864: lines of 72 of the 95 printable characters, each line beginning one character later.
 _CHARACTERS = bytes(range(32, 127))
@@ -144,23 +141,6 @@ def peerLine(transport: Any) -> bytes:
             },
         }
     )
-
-
-def proxyOf(transport: Any) -> str | None:
-    """Returns the address of the proxy that names the peer; None without one."""
-    sock = socketOf(transport)
-    if sock is None:
-        return None
-    try:
-        name = sock.getpeername()
-    except OSError:
-        # The connection has ended already.
-        return None
-    if sock.family == socket.AF_UNIX:
-        sender = describe(UNIXAddress(os.fsencode(name)))
-    else:
-        sender = hostPort(*name[:2])
-    return None if sender == describe(transport.getPeer()) else sender
 
 
 def _line(facts: Mapping[str, object]) -> bytes:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -29,9 +28,9 @@ from twisted.logger import Logger
 from echo_app.accesslog.datagrams import RecordedDatagrams
 from echo_app.accesslog.recorder import Recorder
 from echo_app.accesslog.transports import recordedTransport
-from echo_app.addresses import describe, isWildcardHost, transportName
+from echo_app.addresses import InternetAddress, describe, isWildcardHost, transportName
 from echo_app.transport.direct import setTransport
-from echo_app.transport.sockets import Keepalive, setConnectionOptions
+from echo_app.transport.sockets import Keepalive, isTCP, setConnectionOptions
 from echo_app.udp.port import DatagramEndpoint, DatagramPort
 from echo_app.udp.protocol import EchoDatagramProtocol
 
@@ -133,7 +132,7 @@ class Listeners:
         UNIX sockets can't listen again (unix(7) does not say so, Linux does), and go on.
         """
         for port in self._ports if not self._suspended else ():
-            if _isTCP(port):
+            if IReadDescriptor.providedBy(port) and isTCP(getattr(port, "socket", None)):
                 _acceptQueued(port)
                 _stopListening(port)
                 self._suspended.append(port)
@@ -168,7 +167,7 @@ class Listeners:
     def _prepare(self, port: Any, listener: Listener) -> None:
         """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
         sock = getattr(port, "socket", None)
-        if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+        if isTCP(sock):
             setConnectionOptions(sock, self._keepalive)
         host = port.getHost()
 
@@ -192,13 +191,6 @@ def _closeSockets(error: BaseException | None) -> None:
         error = error.__context__
 
 
-def _isTCP(port: object) -> bool:
-    sock = getattr(port, "socket", None)
-    if not isinstance(sock, socket.socket) or not IReadDescriptor.providedBy(port):
-        return False
-    return sock.type == socket.SOCK_STREAM and sock.family != socket.AF_UNIX
-
-
 def _stopListening(port: Any) -> None:
     """Ends the state of listening, and nothing else (Linux; shutdown(2) of POSIX leaves it open)."""
     port.stopReading()
@@ -220,7 +212,7 @@ def _acceptQueued(port: Any) -> None:
 
 
 def _logListener(name: str, host: IAddress, isProxied: bool) -> None:
-    everywhere = isinstance(host, (IPv4Address, IPv6Address)) and isWildcardHost(host.host)
+    everywhere = isinstance(host, InternetAddress) and isWildcardHost(host.host)
     log.info(
         "listening on {address} ({transport}{header}){everywhere}",
         address=describe(host),

@@ -30,16 +30,16 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    questions = _lines(control, os.getcwd())
+    questions = lines(control, os.getcwd())
     hello = next(questions)
     sys.path[:] = hello["path"]
     # The garbage collector finds no garbage while modules are imported.
     gc.disable()
-    with _withoutOpenSSL() if _isPlain(sys.argv[1:]) else nullcontext():
+    with withoutOpenSSL() if isPlain(sys.argv[1:]) else nullcontext():
         from echo_app.testing.childservice import ChildService
     gc.enable()
 
-    service = ChildService(hello["settings"], partial(_say, control))
+    service = ChildService(hello["settings"], partial(say, control))
 
     def handle() -> None:
         for question in questions:
@@ -49,13 +49,13 @@ def main() -> None:
     service.run(sys.argv[1:])
 
 
-def _isPlain(arguments: Sequence[str]) -> bool:
+def isPlain(arguments: Sequence[str]) -> bool:
     """Says whether a service with these options certainly has no TLS, and no code of users or plugins."""
     return not any(":" in each or each.startswith(("--tl", "--li", "-l", "--au")) for each in arguments)
 
 
 @contextmanager
-def _withoutOpenSSL() -> Iterator[None]:
+def withoutOpenSSL() -> Iterator[None]:
     """Hides pyOpenSSL from Twisted's imports, which saves a quarter of a start."""
     if "OpenSSL" in sys.modules:
         yield
@@ -66,13 +66,13 @@ def _withoutOpenSSL() -> Iterator[None]:
     del sys.modules["OpenSSL"]
 
 
-def _say(control: int, message: dict[str, Any]) -> None:
-    # After the end of the connection, the thread that reads ends the process.
+def say(control: int, message: dict[str, Any]) -> None:
+    """Sends a message to the test; when the connection has ended, the thread that reads ends the process."""
     with suppress(OSError):
         os.write(control, json.dumps(message).encode() + b"\n")
 
 
-def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
+def lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
     """Yields the test's messages, and ends this process when the test's process ends.
 
     :param control: the descriptor of the control connection.
@@ -80,7 +80,7 @@ def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
     """
     poll = select.poll()
     poll.register(control, select.POLLIN)
-    starter = _starter(control)
+    starter = openStarter(control)
     if starter is not None:
         poll.register(starter, select.POLLIN)
     received = b""
@@ -91,11 +91,11 @@ def _lines(control: int, folder: str) -> Iterator[dict[str, Any]]:
         ready = [descriptor for descriptor, _ in poll.poll()]
         chunk = b"" if starter in ready else os.read(control, _CHUNK)
         if not chunk:
-            _end(folder)
+            end(folder)
         received += chunk
 
 
-def _starter(control: int) -> int | None:
+def openStarter(control: int) -> int | None:
     """Returns a descriptor of the process that made the sockets (unix(7), SO_PEERCRED).
 
     :return: readable when that process has ended; None where the process is not visible.
@@ -112,7 +112,7 @@ def _starter(control: int) -> int | None:
         return None
 
 
-def _end(folder: str) -> None:
+def end(folder: str) -> None:
     """Removes the folder of this process, whose starter is gone, and ends the process at once."""
     import shutil
 

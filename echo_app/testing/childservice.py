@@ -112,12 +112,16 @@ class ChildService:
 
     def _answer(self, question: dict[str, Any]) -> None:
         assert self._service is not None
-        try:
-            self._service.setFaults(self._options.faultsOf(question["faults"]))
-        except (UsageError, ValueError) as error:
-            self._say({"error": str(error)})
-        else:
-            self._say({})
+        self._say(answerTo(question, self._options, self._service))
+
+
+def answerTo(question: dict[str, Any], options: ChildOptions, service: EchoService) -> dict[str, Any]:
+    """Sets the faults that a question asks for; returns the answer, which may be an error."""
+    try:
+        service.setFaults(options.faultsOf(question["faults"]))
+    except (UsageError, ValueError) as error:
+        return {"error": str(error)}
+    return {}
 
 
 def _noteSignals(reactor: Any) -> list[int]:

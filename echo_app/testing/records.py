@@ -23,3 +23,8 @@ class Record(Entry):
     def __repr__(self) -> str:
         known = ((name, getattr(self, name)) for name in FIELDS)
         return f"Record({', '.join(f'{name}={value!r}' for name, value in known if value is not None)})"
+
+
+def recordsOf(content: bytes) -> list[Record]:
+    """Returns the records of an access log; a last line without its end is not complete, and is left out."""
+    return [Record.fromLine(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]

@@ -13,16 +13,16 @@ from typing import Any
 
 from echo_app.testing.control import ControlError
 from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError
-from echo_app.testing.records import Record
+from echo_app.testing.records import Record, recordsOf
 
 # Seconds between two looks at the access log.
 _LOOK = 0.005
 
 # Seconds after which a service that does not end is killed: an end takes 0.1 s on a quiet machine.
-_END = 20.0
+END_TIMEOUT = 20.0
 
 # Seconds between two requests for an end.
-_REPEAT = 1.0
+END_INTERVAL = 1.0
 
 
 class EchoServer(EchoProcess):
@@ -115,8 +115,7 @@ class EchoServer(EchoProcess):
         if self._process is not None:
             # Before the service listens there may be no file.
             with suppress(FileNotFoundError):
-                lines = (self.folder / "access.log").read_bytes().splitlines(keepends=True)
-                self._records = [Record.fromLine(line) for line in lines if line.endswith(b"\n")]
+                self._records = recordsOf((self.folder / "access.log").read_bytes())
         return list(self._records)
 
     def waitForRecords(self, count: int, timeout: float = 20.0) -> list[Record]:
@@ -142,16 +141,16 @@ class EchoServer(EchoProcess):
         """
         if self._process is None or not self._isOwn():
             return
-        deadline = time.monotonic() + _END
+        deadline = time.monotonic() + END_TIMEOUT
         try:
             while self._process.poll() is None:
                 if time.monotonic() > deadline:
-                    raise EchoProcessError(f"still running after {_END:g} s:\n{self.log()}")
+                    raise EchoProcessError(f"still running after {END_TIMEOUT:g} s:\n{self.log()}")
                 # The second signal ends the drain. It is of another kind: the kernel may merge equal signals.
                 self._process.send_signal(signal.SIGTERM)
                 self._process.send_signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_REPEAT)
+                    self._process.wait(END_INTERVAL)
         finally:
             self.kill()
 

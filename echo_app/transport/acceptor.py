@@ -11,8 +11,9 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import Logger
+
+from echo_app.addresses import internetAddress
 
 log = Logger()
 
@@ -49,14 +50,11 @@ class Acceptor:
 
     def _serve(self, sock: socket.socket, address: Any) -> None:
         port = self._port
-        if len(address) == 2:
-            protocol = port.factory.buildProtocol(IPv4Address("TCP", *address))
-        else:
-            if address[3]:
-                # Add the scope (RFC 4007), which accept() leaves out of the literal.
-                host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-                address = (host, *address[1:])
-            protocol = port.factory.buildProtocol(IPv6Address("TCP", *address))
+        if len(address) > 2 and address[3]:
+            # With its scope (RFC 4007), which accept() leaves out of the literal.
+            host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+            address = (host, *address[1:])
+        protocol = port.factory.buildProtocol(internetAddress("TCP", *address))
         if protocol is None:
             sock.close()
             return

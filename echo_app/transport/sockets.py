@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
-from typing import Any
+from typing import Any, TypeGuard
 
 from twisted.internet import unix
 from twisted.internet.abstract import FileDescriptor
@@ -21,14 +21,15 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 
+from echo_app.addresses import describe
 from echo_app.interfaces import ITLSTransport
+from echo_app.tcpfields import tcpInfoReader
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf, downFrom
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received (RFC 4898) stand behind 8
-# bytes of flags, 24 words of 4 and 2 of 8. They are there since Linux 4.1.
-_TCP_INFO = struct.Struct("=120xQQ")
+_bytes = tcpInfoReader("bytes_acked", "bytes_received")
 _INT = struct.Struct("=i")
+_ROOM = bytes(_INT.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,26 @@ class CountingUNIXServer(CarryingTransport, unix.Server):
         if isinstance(result, int) and result > 0:
             self.written += result
         return result
+
+
+def isUNIX(sock: socket.socket) -> bool:
+    """Says whether a socket is a UNIX one, whose bytes the kernel does not count."""
+    return sock.family == socket.AF_UNIX
+
+
+def isTCP(sock: object) -> TypeGuard[socket.socket]:
+    """Says whether this is a socket, and of TCP."""
+    return isinstance(sock, socket.socket) and sock.type == socket.SOCK_STREAM and not isUNIX(sock)
+
+
+def proxyOf(transport: object) -> str | None:
+    """Returns the address of the proxy whose header names the peer; None without one."""
+    bottom = bottomOf(transport)
+    # The header's addresses are attributes of the instance: see the PROXY gate.
+    if "getPeer" not in vars(bottom):
+        return None
+    sender = type(bottom).getPeer(bottom)
+    return None if sender == bottom.getPeer() else describe(sender)
 
 
 def socketOf(transport: object) -> socket.socket | None:
@@ -177,17 +198,16 @@ def progressOf(transport: object) -> Progress | None:
     sock = socketOf(transport)
     if sock is None or sock.fileno() < 0:
         return None
-    if sock.family == socket.AF_UNIX:
+    if isUNIX(sock):
         counting = descriptorOf(transport)
         received, sent = getattr(counting, "received", 0), getattr(counting, "written", 0)
     else:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        sent, received = _TCP_INFO.unpack(info)
+        sent, received = _bytes(sock)
     held = sum(getattr(each, "held", 0) for each in downFrom(transport))
     return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), held)
 
 
 def queued(sock: socket.socket, request: int) -> int:
     """Returns the bytes in one of the kernel's queues: ``FIONREAD`` is the peer's, ``TIOCOUTQ`` is ours."""
-    (queued,) = _INT.unpack(ioctl(sock, request, bytes(_INT.size)))
+    (queued,) = _INT.unpack(ioctl(sock, request, _ROOM))
     return int(queued)

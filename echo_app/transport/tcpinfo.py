@@ -11,16 +11,25 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from dataclasses import dataclass
 from termios import FIONREAD, TIOCOUTQ
 
+from echo_app.tcpfields import tcpInfoReader
 from echo_app.transport.sockets import queued
 
-# struct tcp_info of linux/tcp.h, up to tcpi_delivery_rate, which Linux has since 4.9. The members read are
-# state, lost, rtt, rttvar, total_retrans, bytes_acked and bytes_received (RFC 4898), segs_out, segs_in and
-# delivery_rate.
-_TCP_INFO = struct.Struct("=B31xI32xII24xI16xQQII16xQ")
+# In the order of TCPInfo's.
+_fields = tcpInfoReader(
+    "state",
+    "lost",
+    "rtt",
+    "rttvar",
+    "total_retrans",
+    "bytes_acked",
+    "bytes_received",
+    "segs_out",
+    "segs_in",
+    "delivery_rate",
+)
 
 # States of include/net/tcp_states.h after a FIN of the peer, and after ours.
 _CLOSED = 7
@@ -65,8 +74,8 @@ class TCPInfo:
         unread, before = queued(sock, FIONREAD), -1
         while before != (owed := queued(sock, TIOCOUTQ)):
             before = owed
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        return cls(*(*_TCP_INFO.unpack(info), unread, owed))
+            fields = _fields(sock)
+        return cls(*(*fields, unread, owed))
 
     def streamIn(self, isEndRead: bool, error: int | None) -> int:
         """Returns the bytes of the stream from the peer, read or not.

@@ -13,7 +13,6 @@ CA-1996-01, CVE-2024-2169). So each datagram must pass three rules before it is 
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +21,11 @@ from random import random
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import InvalidAddressError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from echo_app.addresses import peerKey, unmapped
+from echo_app.addresses import InternetAddress, ipAddressOf, isGroup, peerKey
 from echo_app.connections.registry import ReasonCounter
 
 if TYPE_CHECKING:
@@ -57,19 +55,13 @@ SOURCES = 4096
 # address. UDP promises no delivery, so they are only counted.
 UNSENDABLE = (OSError, MessageLengthError, InvalidAddressError)
 
-BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-
 
 @lru_cache(maxsize=SOURCES)
 def isClientAddress(host: str) -> bool:
-    """Says whether an address can be one host's: not 0/8, broadcast, multicast or unspecified."""
-    address = ipaddress.ip_address(unmapped(host))
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address == BROADCAST
-        or (address.version == 4 and address.packed[0] == 0)
-    )
+    """Says whether one host may be at this address: not 0/8, broadcast, multicast or unspecified."""
+    address = ipAddressOf(host)
+    isThisNetwork = address.version == 4 and address.packed[0] == 0
+    return not (isThisNetwork or address.is_unspecified or isGroup(address))
 
 
 @dataclass(slots=True)
@@ -171,7 +163,7 @@ class EchoDatagramProtocol(DatagramProtocol):
     def startProtocol(self) -> None:
         """Adds the port to the service's own ports, whose datagrams are not answered."""
         host = self.transport.getHost()
-        if isinstance(host, (IPv4Address, IPv6Address)):
+        if isinstance(host, InternetAddress):
             self._ownPort = host.port
             self.rules.ownPorts[host.port] += 1
 

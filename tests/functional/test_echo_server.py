@@ -314,13 +314,11 @@ class EndTests(EchoServerTestCase):
 
     def test_lostSignal(self) -> None:
         """An end asks again where one of its two signals had no effect."""
-        self.patch(echoserver, "_REPEAT", 0.05)
+        self.patch(echoserver, "END_INTERVAL", 0.05)
         echo = self.startEchoServer("--drain-timeout", "3600", faults=["stall,after=5B,direction=out"])
-        process = echo._process
-        assert process is not None
-        send, lost = process.send_signal, [signal.SIGINT]
+        send, lost = os.kill, [signal.SIGINT]
         self.patch(
-            process, "send_signal", lambda number: lost.remove(number) if number in lost else send(number)
+            os, "kill", lambda pid, number: lost.remove(number) if number in lost else send(pid, number)
         )
         with socket.create_connection(echo.address(), PATIENCE) as peer:
             peer.sendall(b"hello, hello")
@@ -330,8 +328,8 @@ class EndTests(EchoServerTestCase):
 
     def test_stuck(self) -> None:
         """A service that does not end is killed, and that is an error, since records may be missing."""
-        self.patch(echoserver, "_REPEAT", 0.05)
-        self.patch(echoserver, "_END", 0.2)
+        self.patch(echoserver, "END_INTERVAL", 0.05)
+        self.patch(echoserver, "END_TIMEOUT", 0.2)
         echo = self.startEchoServer()
         pid, folder = echo.pid, echo.folder
         echo.signal(signal.SIGSTOP)

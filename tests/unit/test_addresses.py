@@ -5,13 +5,17 @@ from __future__ import annotations
 import ipaddress
 
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.addresses import (
     describe,
     hostPort,
+    internetAddress,
+    ipAddressOf,
+    isGroup,
     isLoopbackHost,
+    isPermitted,
     isWildcardHost,
     networkOf,
     peerKey,
@@ -51,6 +55,40 @@ class HostTests(SynchronousTestCase):
         """The unspecified addresses mean every interface."""
         hosts = ("0.0.0.0", "::", "127.0.0.1", "::1")
         self.assertEqual([isWildcardHost(host) for host in hosts], [True, True, False, False])
+
+    def test_ipAddress(self) -> None:
+        """A literal is its address, with a scope too; an IPv4-mapped one is IPv4."""
+        for host, address in (("192.0.2.1", "192.0.2.1"), ("::1", "::1"), ("fe80::1%lo", "fe80::1%lo")):
+            self.assertEqual(str(ipAddressOf(host)), address)
+        for mapped in ("::ffff:192.0.2.1", "::ffff:c000:201", "::ffff:192.0.2.1%lo"):
+            self.assertEqual(str(ipAddressOf(mapped)), "192.0.2.1")
+        self.assertRaises(ValueError, ipAddressOf, "localhost")
+
+    def test_group(self) -> None:
+        """Multicast and broadcast addresses belong to many hosts."""
+        for host in ("224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:224.0.0.1"):
+            self.assertTrue(isGroup(ipAddressOf(host)))
+        for host in ("0.0.0.0", "192.0.2.255", "::", "2001:db8::1"):
+            self.assertFalse(isGroup(ipAddressOf(host)))
+
+
+class ReactorAddressTests(SynchronousTestCase):
+    def test_internet(self) -> None:
+        """A literal's version decides the class; an IPv6 one may have a scope."""
+        self.assertEqual(internetAddress("TCP", "192.0.2.1", 80), IPv4Address("TCP", "192.0.2.1", 80))
+        self.assertEqual(internetAddress("UDP", "::1", 80, 0, 2), IPv6Address("UDP", "::1", 80, 0, 2))
+
+    def test_permitted(self) -> None:
+        """A rule decides on hosts; a UNIX peer is permitted, one of an unknown kind is not."""
+        addresses = (
+            IPv4Address("TCP", "192.0.2.1", 80),
+            IPv6Address("TCP", "::1", 80),
+            UNIXAddress(b""),
+            HostnameAddress(b"::1", 80),
+            None,
+        )
+        permitted = [isPermitted(each, isLoopbackHost) for each in addresses]
+        self.assertEqual(permitted, [False, True, True, False, False])
 
 
 class DescribeTests(SynchronousTestCase):

@@ -7,7 +7,6 @@ so that a slow machine is not taken for a lossy path.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from echo_app.probe.net.errors import NetworkError, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together
 from echo_app.probe.results.statistics import interval, milliseconds
+from echo_app.tcpfields import tcpInfoReader
 
 # Connections of a burst. A listening queue of 128, long the kernel's default, has room for most.
 COUNT, QUICK_COUNT = 100, 30
@@ -36,8 +36,7 @@ FAILING = "Connections fail, however they come."
 UNRELIABLE = "Connections fail now and then."
 SLOWED = "Clients that connect together may wait."
 
-# struct tcp_info of linux/tcp.h: tcpi_total_retrans stands behind 8 bytes of flags and 23 words.
-_TCP_INFO = struct.Struct("=100xI")
+_retransmits = tcpInfoReader("total_retrans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +229,5 @@ async def _attempt(context: Context) -> Attempt:
 
 def retransmitsOf(sock: socket.socket) -> int:
     """Returns the number of retransmitted segments of a TCP connection so far."""
-    (count,) = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    (count,) = _retransmits(sock)
     return int(count)

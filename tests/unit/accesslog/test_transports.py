@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 from echo_app.accesslog.recorder import Recorder
 from echo_app.service.echoservice import EchoService
@@ -93,15 +95,35 @@ class RecordedTestCase(TestCase):
         self.assertEqual({name: found.get(name) for name in expected}, expected, found)
 
 
+@implementer(IStreamServerEndpoint)
+class KeptPort:
+    """An endpoint that keeps the port that it opens.
+
+    :ivar port: the port, when it is open.
+    """
+
+    def __init__(self, endpoint: IStreamServerEndpoint) -> None:
+        self._endpoint = endpoint
+        self.port: Any = None
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[Any]:
+        """Opens the port."""
+        opened: Deferred[Any] = self._endpoint.listen(factory)
+        return opened.addCallback(self._keep)
+
+    def _keep(self, port: Any) -> Any:
+        self.port = port
+        return port
+
+
 class TransportTests(RecordedTestCase):
     """What a port's connections are made of."""
 
     def kinds(self, **settings: Any) -> list[Any]:
         """Returns what the ports of a service make."""
-        endpoints = [self.tcp(), UNIXServerEndpoint(reactor, self.mktemp())]
-        service = self.recording(*endpoints, **settings)
-        ports: list[Any] = [*service._listeners._ports]
-        return [port.transport for port in ports]
+        endpoints = [KeptPort(self.tcp()), KeptPort(UNIXServerEndpoint(reactor, self.mktemp()))]
+        self.recording(*endpoints, **settings)
+        return [each.port.transport for each in endpoints]
 
     def test_off(self) -> None:
         """Without a log they are what they are without any of this."""

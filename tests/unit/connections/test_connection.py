@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.protocols.policies import WrappingFactory
@@ -67,7 +67,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_brokenBuild(self) -> None:
         """A factory that fails has its connection reset, and counted nowhere but in the log."""
 
-        def broken() -> IProtocol:
+        def broken() -> Protocol:
             raise ArithmeticError
 
         transport = opened(Stack(Factory.forProtocol(broken), self.counts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -70,23 +69,16 @@ class ChargenTests(SynchronousTestCase):
         self.assertEqual((transport.producer, transport.disconnecting), (None, True))
 
 
-class SocketTransport(StringTransport):
-    """A transport over a real socket."""
-
-    def __init__(self, sock: socket.socket, peer: object) -> None:
-        super().__init__(IPv4Address("TCP", "192.0.2.9", 8080), peer)
-        self._sock = sock
-
-    def getHandle(self) -> socket.socket:
-        return self._sock
-
-
 class PeerTests(SynchronousTestCase):
-    def line(self, peer: object, family: int | None = None, connected: bool = True) -> dict[str, Any]:
-        """Returns what a peer at an address is told, whose socket is of some family."""
-        transport = StringTransport(IPv4Address("TCP", "192.0.2.9", 8080), peer)
-        if family is not None:
-            transport = SocketTransport(self.socket(family, connected), peer)
+    def line(self, sender: object, peer: object = None) -> dict[str, Any]:
+        """Returns what a peer is told.
+
+        :param sender: the address of the socket's peer.
+        :param peer: what a PROXY header says; None without one.
+        """
+        transport: Any = StringTransport(IPv4Address("TCP", "192.0.2.9", 8080), sender)
+        if peer is not None:
+            transport.getPeer = lambda: peer
         protocol = PeerProtocol()
         protocol.makeConnection(transport)
         told, end, rest = transport.value().partition(b"\n")
@@ -97,38 +89,25 @@ class PeerTests(SynchronousTestCase):
         self.assertEqual(list(facts), ["transport", "peer", "host", "proxy", "tls"])
         return facts
 
-    def socket(self, family: int, connected: bool) -> socket.socket:
-        if family == socket.AF_UNIX:
-            ours, theirs = socket.socketpair()
-            self.addCleanup(theirs.close)
-        else:
-            listening = socket.create_server(("127.0.0.1", 0))
-            self.addCleanup(listening.close)
-            ours = socket.socket()
-            if connected:
-                ours.connect(listening.getsockname())
-                self.proxy = f"127.0.0.1:{listening.getsockname()[1]}"
-        self.addCleanup(ours.close)
-        return ours
-
     def test_direct(self) -> None:
         """Without a proxy there are both addresses, and no source behind them."""
         facts = self.line(IPv6Address("TCP", "2001:db8::1", 4242))
         self.assertEqual(facts["peer"], "[2001:db8::1]:4242")
         self.assertEqual((facts["host"], facts["transport"]), ("192.0.2.9:8080", "tcp"))
         self.assertEqual((facts["proxy"], facts["tls"]), (None, None))
-        self.assertEqual(self.line(UNIXAddress(None), socket.AF_UNIX)["proxy"], None)
+        self.assertEqual(self.line(UNIXAddress(None))["proxy"], None)
+
+    def test_scope(self) -> None:
+        """A link-local client, whose address has a scope, is no proxy."""
+        facts = self.line(IPv6Address("TCP", "fe80::1%eth0", 4242, 0, 2))
+        self.assertEqual((facts["peer"], facts["proxy"]), ("[fe80::1%eth0]:4242", None))
 
     def test_proxy(self) -> None:
-        """Behind a proxy its own address is the socket's."""
+        """Behind a proxy its own address is that of the socket's peer."""
         client = IPv4Address("TCP", "192.0.2.1", 4242)
-        facts = self.line(client, socket.AF_INET)
-        self.assertEqual((facts["peer"], facts["proxy"]), ("192.0.2.1:4242", self.proxy))
-        self.assertEqual(self.line(client, socket.AF_UNIX)["proxy"], "unnamed")
-
-    def test_gone(self) -> None:
-        """A peer that has gone already is no error."""
-        self.assertIsNone(self.line(IPv4Address("TCP", "192.0.2.1", 1), socket.AF_INET, False)["proxy"])
+        facts = self.line(IPv4Address("TCP", "127.0.0.1", 80), client)
+        self.assertEqual((facts["peer"], facts["proxy"]), ("192.0.2.1:4242", "127.0.0.1:80"))
+        self.assertEqual(self.line(UNIXAddress(None), client)["proxy"], "unnamed")
 
     def test_escaped(self) -> None:
         """A name that a peer chose can't act on a terminal, nor end the line."""

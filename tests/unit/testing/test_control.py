@@ -7,16 +7,16 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.accesslog import file as accesslog
 from echo_app.faults.fault import Fault
+from echo_app.service.echoservice import EchoService
 from echo_app.testing import child
-from echo_app.testing.childservice import ChildOptions, ChildService
+from echo_app.testing.childservice import ChildOptions, answerTo
 from echo_app.testing.control import Control, ControlError
 
 
@@ -65,32 +65,32 @@ class ChildTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """Where there is TLS, or somebody else's code, or may be, OpenSSL is not hidden."""
         for options in ((), ("--port", "0", "--udp", "0"), ("--responder", "lines"), ("--log-connections",)):
-            self.assertTrue(child._isPlain(options), options)
+            self.assertTrue(child.isPlain(options), options)
         for options in (("--tls", "0"), ("--tls=0",), ("-lssl:0",), ("--listen", "x"), ("--auth", "x")):
-            self.assertFalse(child._isPlain(options), options)
-        self.assertFalse(child._isPlain(("--responder", "package.module:name")))
+            self.assertFalse(child.isPlain(options), options)
+        self.assertFalse(child.isPlain(("--responder", "package.module:name")))
 
     def test_withoutOpenSSL(self) -> None:
         """It is hidden for a while, unless it is there already."""
         modules = {name: module for name, module in sys.modules.items() if name != "OpenSSL"}
         with mock.patch.object(sys, "modules", modules):
-            with child._withoutOpenSSL():
+            with child.withoutOpenSSL():
                 self.assertIsNone(modules["OpenSSL"])
             self.assertNotIn("OpenSSL", modules)
-        with child._withoutOpenSSL():
+        with child.withoutOpenSSL():
             self.assertIsNotNone(sys.modules.get("OpenSSL", sys))
 
     def test_lines(self) -> None:
         """What is said comes line by line; at its end the folder goes, and then the process."""
         ended: list[str] = []
-        self.patch(child, "_end", self._raise(ended))
+        self.patch(child, "end", self._raise(ended))
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.sendall(b'{"one": 1}\n{"two": 2}\n')
-            lines = child._lines(theirs.fileno(), "folder")
-            self.assertEqual([next(lines), next(lines)], [{"one": 1}, {"two": 2}])
+            told = child.lines(theirs.fileno(), "folder")
+            self.assertEqual([next(told), next(told)], [{"one": 1}, {"two": 2}])
             ours.close()
-            self.assertRaises(SystemExit, next, lines)
+            self.assertRaises(SystemExit, next, told)
         self.assertEqual(ended, ["folder"])
 
     def _raise(self, ended: list[str]) -> Any:
@@ -106,7 +106,7 @@ class ChildTests(SynchronousTestCase):
         with ours, theirs:
             for error, isSeen in ((ProcessLookupError, True), (OSError, False)):
                 with mock.patch.object(os, "pidfd_open", side_effect=error):
-                    descriptor = child._starter(theirs.fileno())
+                    descriptor = child.openStarter(theirs.fileno())
                 self.assertEqual(descriptor is not None, isSeen)
                 if descriptor is not None:
                     os.close(descriptor)
@@ -117,7 +117,7 @@ class ChildTests(SynchronousTestCase):
         folder.mkdir()
         (folder / "log").touch()
         with mock.patch.object(os, "_exit") as leave:
-            child._end(str(folder))
+            child.end(str(folder))
         leave.assert_called_once_with(1)
         self.assertFalse(folder.exists())
 
@@ -125,10 +125,10 @@ class ChildTests(SynchronousTestCase):
         """What is said to nobody is lost."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            child._say(theirs.fileno(), {"one": 1})
+            child.say(theirs.fileno(), {"one": 1})
             self.assertEqual(ours.recv(100), b'{"one": 1}\n')
             ours.close()
-            child._say(theirs.fileno(), {"two": 2})
+            child.say(theirs.fileno(), {"two": 2})
 
 
 class FakeService:
@@ -144,10 +144,6 @@ class FakeService:
 
 
 class SpokenTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.patch(accesslog, "DELAY", accesslog.DELAY)
-        self.said: list[dict[str, Any]] = []
-
     def options(self, *arguments: str, **settings: Any) -> ChildOptions:
         options = ChildOptions(settings)
         options.parseOptions(arguments)
@@ -179,14 +175,16 @@ class SpokenTests(SynchronousTestCase):
 
     def test_faults(self) -> None:
         """Faults are set when they mean something here; otherwise the answer is the reason."""
-        service: Any = ChildService({"faults": True}, self.said.append)
-        service._options.parseOptions([])
-        service._service = FakeService()
-        service._reactor = mock.Mock(callFromThread=lambda call, *arguments: call(*arguments))
-        for specs in (["latency=50ms", "stall"], ["nonsense"], ["loss=1%"], ["stall"] * 3, []):
-            service.handle({"faults": specs})
+        options, service = self.options(faults=True), FakeService()
+        asked: tuple[list[str], ...] = (
+            ["latency=50ms", "stall"],
+            ["nonsense"],
+            ["loss=1%"],
+            ["stall"] * 3,
+            [],
+        )
         self.assertEqual(
-            self.said,
+            [answerTo({"faults": specs}, options, cast(EchoService, service)) for specs in asked],
             [
                 {},
                 {"error": mock.ANY},
@@ -195,5 +193,5 @@ class SpokenTests(SynchronousTestCase):
                 {},
             ],
         )
-        self.assertEqual(service._service.faults, [])
-        self.assertRaises(UsageError, service._options.faultsOf, ["nonsense"])
+        self.assertEqual(service.faults, [])
+        self.assertRaises(UsageError, options.faultsOf, ["nonsense"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableDescriptor,
@@ -171,19 +171,6 @@ class TransportTests(SynchronousTestCase):
         transport.flush()
         self.assertEqual([type(end) for end in protocol.ends], [ConnectionDone])
         self.assertEqual(transport.farEnd.recv(), b"")
-
-    def test_abort(self) -> None:
-        """An abort resets, once, and the protocol hears of it in the next delivery, once."""
-        protocol = Peer()
-        transport = connectedTransport(protocol)
-        transport.write(b"never sent")
-        transport.abortConnection()
-        transport.abortConnection()
-        self.assertEqual(protocol.ends, [])
-        self.assertTrue(transport.deliver())
-        self.assertEqual([type(end) for end in protocol.ends], [ConnectionAborted])
-        self.assertRaises(ConnectionResetError, transport.farEnd.recv)
-        self.assertFalse(transport.deliver())
 
     def test_mistake(self) -> None:
         """An exception in a protocol ends its connection, and comes out of the delivery."""

@@ -301,15 +301,6 @@ class TransportTests(TLSTestCase):
                     self.send(self.ended())
                 self.assertEqual(record.isPeerEnded, not isOursFirst)
 
-    def test_plainProtocol(self) -> None:
-        """A protocol without half-close is closed at the peer's end."""
-        self.protocol = Protocol
-        self.setUp()
-        self.shake()
-        self.connection.write(b"last")
-        self.send(self.ended())
-        self.assertEqual(self.wire.done, ["loseConnection"])
-
     def test_loseWriteConnection(self) -> None:
         """Our end goes out, then the wire's; the peer goes on, and loseConnection waits for nothing."""
         for version in VERSIONS:
@@ -369,17 +360,6 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.wire.done, [])
         self.shake()
         self.assertEqual(self.received(), b"lastEND")
-
-    def test_abortConnection(self) -> None:
-        """Nothing more is told but the end, nothing is said."""
-        self.shake()
-        self.connection.abortConnection()
-        self.send(self.sealed(b"data"))
-        self.connection.write(b"data")
-        self.assertEqual(self.wire.done, ["abortConnection"])
-        self.assertEqual(self.received(), b"")
-        self.wire.protocol.connectionLost(Failure(ConnectionAborted()))
-        self.assertEqual(self.above.told[2:], [ConnectionAborted])
 
     def test_abortWhenShaken(self) -> None:
         """A protocol that aborts when the handshake is complete is not told of data that came with it."""
