@@ -37,6 +37,7 @@ class Ending(Enum):
     TLS = "tls"
     FAULT = "fault"
     RESPONDER = "responder"
+    CONTROL = "control"
 
 
 class PlainCounts(Protocol):

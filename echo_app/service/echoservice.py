@@ -36,7 +36,7 @@ from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
 from echo_app.service.readyfile import ReadyFile
 from echo_app.service.shared import SharedOperation
-from echo_app.service.snapshot import Snapshot, logAtStop
+from echo_app.service.snapshot import Snapshot
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
 from echo_app.transport.sockets import Keepalive
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from echo_app.access.networks import Access
+    from echo_app.connections.connection import Connection
     from echo_app.faults.fault import Fault
     from echo_app.interfaces import IResponder
 
@@ -162,12 +163,22 @@ class EchoService(Service):
         Who is connected already, in the kernel's queue too, keeps what there was. Datagrams, and ``refuse``,
         have the new ones at once.
 
-        :raise ValueError: when the service was made without faults, or there are too many.
+        :raise ValueError: when the service was made without faults, a fault applies to no listener, or there
+            are too many.
         """
         if self._faults is None:
             raise ValueError("the service was made without faults")
+        faults = tuple(faults)
+        for fault in faults:
+            if not fault.hasListener(bool(self._asked), bool(self._datagramEndpoints)):
+                kind = "stream" if fault.isForStreams else "UDP"
+                raise ValueError(f"fault '{fault}': there is no {kind} listener that it applies to")
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
+
+    def connections(self) -> list[Connection]:
+        """Returns the open connections, the oldest first."""
+        return list(self._connections.open)
 
     def snapshot(self) -> Snapshot:
         """Returns what was counted since the service was made."""
@@ -301,7 +312,8 @@ class EchoService(Service):
             self._closeAccessLog()
             self._drain = None
             self._isAborting = False
-            logAtStop(self.snapshot(), bool(self._tls))
+            counts = self.snapshot()
+            log.info("echo_app stopped: {sums}", sums=counts.summary(bool(self._tls)), counts=counts)
         if not self.running:
             self._sweep.stop()
 

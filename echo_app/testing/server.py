@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from echo_app.testing.control import ControlError
+from echo_app.service.snapshot import OpenConnection, Snapshot
+from echo_app.testing.controlconnection import ControlError
 from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError
 from echo_app.testing.records import Record, recordsOf
 
@@ -94,14 +95,7 @@ class EchoServer(EchoProcess):
         :raise EchoProcessError: when the service does not run.
         """
         __tracebackhide__ = True
-        if self._control is None or self._process is None:
-            raise EchoProcessError("not running")
-        try:
-            answer = self._control.ask({"faults": specs}, TIMEOUT)
-        except ControlError as error:
-            raise EchoProcessError(f"{error}:\n{self.log()}") from None
-        if "error" in answer:
-            raise ValueError(answer["error"])
+        self._ask("setFaults", faults=specs)
 
     def clearFaults(self) -> None:
         """Ends all faults, for later connections.
@@ -109,6 +103,44 @@ class EchoServer(EchoProcess):
         :raise EchoProcessError: when the service does not run.
         """
         self.setFaults()
+
+    def snapshot(self) -> Snapshot:
+        """Returns the service's counts at this moment.
+
+        :raise EchoProcessError: when the service does not run.
+        """
+        __tracebackhide__ = True
+        return Snapshot(**self._ask("snapshot"))
+
+    def connections(self) -> list[OpenConnection]:
+        """Returns the open connections, the oldest first.
+
+        :raise EchoProcessError: when the service does not run.
+        """
+        __tracebackhide__ = True
+        return [OpenConnection(**each) for each in self._ask("connections")]
+
+    def reset(self, number: int) -> None:
+        """Resets an open connection, by the number that :meth:`connections` says.
+
+        :raise ValueError: when no open connection has this number.
+        :raise EchoProcessError: when the service does not run.
+        """
+        __tracebackhide__ = True
+        self._ask("reset", number=number)
+
+    def _ask(self, request: str, **arguments: Any) -> Any:
+        """Returns the result of a request of ``echo_app.service.control``."""
+        __tracebackhide__ = True
+        if self._control is None or self._process is None:
+            raise EchoProcessError("not running")
+        try:
+            answer = self._control.ask({"do": request, **arguments}, TIMEOUT)
+        except ControlError as error:
+            raise EchoProcessError(f"{error}:\n{self.log()}") from None
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer["result"]
 
     def records(self) -> list[Record]:
         """Returns a record for each connection that has ended, in the order of their ends."""

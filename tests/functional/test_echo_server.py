@@ -18,6 +18,7 @@ from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, mixi
 from echo_app.testing import server as echoserver
 from tests.functional.test_testing import hasEnded
 from tests.support import programs
+from tests.support.kernel import waitUntil
 from tests.support.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
 
 
@@ -203,8 +204,8 @@ class FaultsTests(EchoServerTestCase):
         """A wrong fault, one for nothing, or too many, is a ValueError that says why; nothing has changed."""
         server = self.startEchoServer(faults=["reset"])
         for specs, reason in (
-            (["latency=50mx"], "--fault 'latency=50mx': at 9, '50mx' is not a time"),
-            (["latency=1ms", "loss=1%"], "--fault 'loss=1%': there is no --udp that it applies to"),
+            (["latency=50mx"], "fault 'latency=50mx': at 9, '50mx' is not a time"),
+            (["latency=1ms", "loss=1%"], "fault 'loss=1%': there is no UDP listener that it applies to"),
             (["latency=1ms"] * 33, "33 faults, where 32 is the most"),
         ):
             error = self.assertRaises(ValueError, server.setFaults, *specs)
@@ -229,6 +230,39 @@ class FaultsTests(EchoServerTestCase):
         server.end()
         self.assertRaises(EchoProcessError, server.clearFaults)
         self.assertRaises(EchoProcessError, EchoServer().clearFaults)
+
+
+class ControlTests(EchoServerTestCase):
+    """What a test sees of a service while it runs, and does to its connections."""
+
+    def test_connections(self) -> None:
+        """Open connections are shown with what came and went; a reset ends one alone."""
+        server = self.startEchoServer("--port", "0", "--port", "0")
+        peers = [socket.create_connection(server.address(index=n), PATIENCE) for n in (0, 1)]
+        for size, peer in enumerate(peers, 1):
+            self.addCleanup(peer.close)
+            peer.sendall(bytes(size))
+            peer.recv(10)
+        waitUntil(lambda: [each.sent for each in server.connections()] == [1, 2])
+        shown = server.connections()
+        ends = [(peer.getsockname()[1], peer.getpeername()[1]) for peer in peers]
+        addresses = [(f"127.0.0.1:{near}", f"127.0.0.1:{far}") for near, far in ends]
+        self.assertEqual([(each.peer, each.listener) for each in shown], addresses)
+        self.assertEqual([(each.received, each.owed, each.held) for each in shown], [(1, 0, 0), (2, 0, 0)])
+        number = shown[0].number
+        assert number is not None
+        server.reset(number)
+        self.assertRaises(ConnectionResetError, peers[0].recv, 1)
+        self.assertEqual([each.number for each in server.connections()], [shown[1].number])
+        self.assertRaises(ValueError, server.reset, number)
+        self.assertEqual((server.snapshot().open, server.snapshot().accepted), (1, 2))
+        self.assertEqual(server.waitForRecords(1)[0].ended, "control")
+
+    def test_notRunning(self) -> None:
+        """A service that was not started can't be asked."""
+        server = EchoServer()
+        self.assertRaises(EchoProcessError, server.snapshot)
+        self.assertRaises(EchoProcessError, server.connections)
 
 
 class RecordsTests(EchoServerTestCase):

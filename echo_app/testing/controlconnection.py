@@ -1,12 +1,13 @@
 """Control connection between a test and its service.
 
 The connection is a pair of sockets; the service's end is its standard input. Messages are lines of JSON. The
-service answers each request, and sends a message without a request when it listens::
+service answers each request (:mod:`echo_app.service.control`), and sends a message without a request when it
+listens::
 
     the test    {"path": [...], "settings": {...}}
-    the service {}                                      the service listens
-    the test    {"faults": ["latency=50ms"]}
-    the service {"error": "..."}, or {}                 the faults apply
+    the service {}                                                the service listens
+    the test    {"do": "setFaults", "faults": ["latency=50ms"]}
+    the service {"error": "..."}, or {"result": null}             the faults apply
 
 The end of the test's process ends the connection, and so the service.
 """
@@ -33,7 +34,7 @@ class ControlError(Exception):
     """A service that does not answer: it has ended, or takes too long."""
 
 
-class Control:
+class ControlConnection:
     """The test's end of the control connection.
 
     :ivar theirs: the service's end, which the caller gives to the service's process and then closes.

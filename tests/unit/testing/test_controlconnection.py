@@ -7,22 +7,19 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.fault import Fault
-from echo_app.service.echoservice import EchoService
 from echo_app.testing import child
-from echo_app.testing.childservice import ChildOptions, answerTo
-from echo_app.testing.control import Control, ControlError
+from echo_app.testing.childservice import ChildOptions
+from echo_app.testing.controlconnection import ControlConnection, ControlError
 
 
 class ControlTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.control = Control()
+        self.control = ControlConnection()
         self.theirs = self.control.theirs.dup()
         self.theirs.settimeout(10)
         self.addCleanup(self.theirs.close)
@@ -131,19 +128,7 @@ class ChildTests(SynchronousTestCase):
             child.say(theirs.fileno(), {"two": 2})
 
 
-class FakeService:
-    """A service that knows its faults, and has more of them than it may, or none."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def setFaults(self, faults: list[Fault]) -> None:
-        if len(faults) > 2:
-            raise ValueError("too many")
-        self.faults = faults
-
-
-class SpokenTests(SynchronousTestCase):
+class ChildOptionsTests(SynchronousTestCase):
     def options(self, *arguments: str, **settings: Any) -> ChildOptions:
         options = ChildOptions(settings)
         options.parseOptions(arguments)
@@ -172,26 +157,3 @@ class SpokenTests(SynchronousTestCase):
         self.assertIn("PRIVATE KEY", Path(options["certificate"]).read_text())
         self.assertEqual(self.options("--tls", "0", "--certificate", "own", ca="x")["certificate"], "own")
         self.assertFalse(Path("x").exists())
-
-    def test_faults(self) -> None:
-        """Faults are set when they mean something here; otherwise the answer is the reason."""
-        options, service = self.options(faults=True), FakeService()
-        asked: tuple[list[str], ...] = (
-            ["latency=50ms", "stall"],
-            ["nonsense"],
-            ["loss=1%"],
-            ["stall"] * 3,
-            [],
-        )
-        self.assertEqual(
-            [answerTo({"faults": specs}, options, cast(EchoService, service)) for specs in asked],
-            [
-                {},
-                {"error": mock.ANY},
-                {"error": "--fault 'loss=1%': there is no --udp that it applies to"},
-                {"error": "too many"},
-                {},
-            ],
-        )
-        self.assertEqual(service.faults, [])
-        self.assertRaises(UsageError, options.faultsOf, ["nonsense"])
