@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 
 from echo_app.cli.options import Options
 from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
+from echo_app.clock import makeMonotonic
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import LOOPBACK, ProxyHeaders
 from echo_app.service.echoservice import EchoService
@@ -33,11 +34,13 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     failure. The first SIGTERM or SIGINT stops the service; a second one aborts the connections for which the
     stop waits.
 
-    :param reactor: None is the global one.
+    :param reactor: None is the global one, which gets a monotonic clock.
     :raise SystemExit: with one line that names the listener or file that can't be opened.
     """
     if reactor is None:
         from twisted.internet import reactor
+
+        makeMonotonic(reactor)
     try:
         service = _makeService(options, reactor)
     except UsageError as error:

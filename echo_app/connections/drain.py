@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Seconds between two looks: five of them make out a quiet second.
 INTERVAL = 0.2
 
+# Seconds by which a look is late when the time since it was due does not count.
+LATE = 1.0
+
 # Seconds without input after which nothing more is expected (docs/dev/contract.rst, 7).
 QUIET = 1.0
 
@@ -60,6 +63,8 @@ class Drain:
         self._seen: dict[Connection, _Draining] = {}
         self._aborted: set[Connection] = set()
         self._call: IDelayedCall | None = None
+        # When the next look is due.
+        self._due = clock.seconds()
 
     def run(self) -> Deferred[None]:
         """Returns a Deferred that fires when no connection is left; it does not fail."""
@@ -82,6 +87,9 @@ class Drain:
     def _step(self) -> None:
         self._call = None
         now = self._clock.seconds()
+        if now - self._due > LATE:
+            # The process was stopped, or a turn took long: no connection could end meanwhile.
+            self._deadline += now - self._due
         if now >= self._deadline:
             self.abort()
             return
@@ -89,6 +97,7 @@ class Drain:
             self._look(connection, now)
         if self._connections.open:
             wait = min(INTERVAL, self._deadline - now)
+            self._due = now + wait
             self._call = self._clock.callLater(wait, self._step)
 
     def _look(self, connection: Connection, now: float) -> None:

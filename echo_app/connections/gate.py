@@ -29,6 +29,7 @@ from echo_app.connections.record import Ending, recordOf
 from echo_app.connections.refusal import Refusal
 from echo_app.interfaces import Build, IStreamTransport
 from echo_app.transport.closing import linger
+from echo_app.transport.cutting import CutTimer
 from echo_app.transport.layer import replace
 from echo_app.transport.sockets import reset
 
@@ -84,7 +85,7 @@ class Gate(Protocol):
         self.state = State.READING
         self.input = Input.OPEN
         self.clock = clock
-        self._timeout: IDelayedCall | None = None
+        self._timeout: CutTimer | IDelayedCall | None = None
         self._isShaken = False
 
     def prefixReceived(self) -> None:
@@ -173,7 +174,10 @@ class Gate(Protocol):
         :param expired: is called then; None is the method of this name.
         """
         self._stopWaiting()
-        self._timeout = self.clock.callLater(seconds, expired or self.expired)
+        if expired is None:
+            self._timeout = CutTimer(self.clock, seconds, self.transport, self.expired)
+        else:
+            self._timeout = self.clock.callLater(seconds, expired)
 
     def pause(self) -> None:
         """Reads nothing for now; after the peer's end there is nothing to read."""
@@ -192,8 +196,9 @@ class Gate(Protocol):
         self._stopWaiting()
 
     def _stopWaiting(self) -> None:
-        if self._timeout is not None and self._timeout.active():
-            self._timeout.cancel()
+        timeout, self._timeout = self._timeout, None
+        if isinstance(timeout, CutTimer) or (timeout is not None and timeout.active()):
+            timeout.cancel()
 
 
 def endReading(transport: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from echo_app.addresses import Network, describe, ipAddressOf, isPermitted, networkOf
+from echo_app.clock import monotonicClock
 from echo_app.connections.gate import Gate
 from echo_app.connections.record import Ending
 from echo_app.proxy.header import BadHeader, Header, parseHeader
@@ -75,7 +76,7 @@ class ProxyHeaders:
     """
 
     def __init__(self, clock: IReactorTime, trusted: Iterable[Network | str] = LOOPBACK) -> None:
-        self._clock = clock
+        self._clock = monotonicClock(clock)
         self._trusted = tuple(networkOf(str(each)) for each in trusted)
 
     def expect(self, address: IAddress | None, connections: ConnectionRegistry) -> Connection | Refusal:

@@ -25,6 +25,7 @@ from echo_app.access.login import Logins
 from echo_app.accesslog.file import AccessLog
 from echo_app.accesslog.recorder import Recorder
 from echo_app.accesslog.transports import UnknownTransports
+from echo_app.clock import monotonicClock
 from echo_app.connections.drain import Drain
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
@@ -61,7 +62,8 @@ class EchoService(Service):
     ``listen()`` may be called first, to be told of failure; otherwise starting the service does it.
     It can be started again after it was stopped.
 
-    :param reactor: what time is.
+    :param reactor: makes the calls of time-outs. The time is a monotonic clock's where it is a reactor of
+        Twisted (:mod:`echo_app.clock`).
     :param endpoints: where it listens for streams; a :class:`~echo_app.service.listeners.Listener` adds TLS
         or the PROXY protocol.
     :param datagramEndpoints: where datagrams are taken.
@@ -112,31 +114,31 @@ class EchoService(Service):
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
-        self._reactor = reactor
+        self._clock = clock = monotonicClock(reactor)
         self._asked = [each if isinstance(each, Listener) else Listener(each) for each in endpoints]
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._tls = {each.tls for each in self._asked if each.tls is not None}
-        self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
-        recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
+        self._accessLog = None if accessLog is None else AccessLog(accessLog, clock)
+        recorder = None if self._accessLog is None else Recorder(self._accessLog, clock)
         self._connections = ConnectionRegistry(
             Limits() if limits is None else limits,
-            reactor.seconds,
+            clock.seconds,
             descriptorLimit=descriptorLimit,
             access=access,
             logConnections=logConnections,
             unknown=None if recorder is None else UnknownTransports(recorder),
         )
-        self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
-        self._responder = makeResponder(responder, reactor, responderTimeout)
+        self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
+        self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        self._faults = FaultSet(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
-        self._logins = None if portal is None else Logins(portal, reactor)
+        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble) if hasFaults else None
+        self._logins = None if portal is None else Logins(portal, clock)
         self._factory = EchoFactory() if factory is None else factory
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
-        self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
-        self._sweep = TimeoutSweep(self._connections, reactor)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile, clock)
+        self._sweep = TimeoutSweep(self._connections, clock)
         self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
         self._opening = SharedOperation(self._open)
@@ -301,7 +303,7 @@ class EchoService(Service):
         while await self._isToBeClosed():
             self._isOpen = False
             self._removeReadyFile()
-            self._drain = Drain(self._connections, self._reactor)
+            self._drain = Drain(self._connections, self._clock)
             if self._isAborting:
                 self._drain.abort()
             if self._faults is not None:

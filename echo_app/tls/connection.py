@@ -39,11 +39,10 @@ from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
+from echo_app.transport.cutting import CutTimer
 from echo_app.transport.layer import Layer
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
-
     from echo_app.tls.server import ServerTLS
 
 
@@ -94,7 +93,7 @@ class TLSConnection(Layer):
         super().__init__(protocol)
         self._server = server
         self._session = Session(server.contextFor)
-        self._timer: IDelayedCall | None = None
+        self._timer: CutTimer | None = None
         self._reason: Failure | None = None
         # What is paused, and told when to go on: the transport below when the handshake is complete.
         self._waiting: Waiting | None = Waiting()
@@ -116,7 +115,9 @@ class TLSConnection(Layer):
             self._session = record.plain = counting = CountingSession(self._server.contextFor)
             # What a gate took off before is no part of the plain text.
             counting.received = record.prefix
-        self._timer = self._server.clock.callLater(self._server.handshakeTimeout, self._shakingTooLong)
+        self._timer = CutTimer(
+            self._server.clock, self._server.handshakeTimeout, self.transport, self._shakingTooLong
+        )
         self.protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -327,6 +328,6 @@ class TLSConnection(Layer):
         self.abortConnection()
 
     def _stopTimer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()

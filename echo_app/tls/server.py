@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from echo_app.clock import monotonicClock
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT
 from echo_app.connections.registry import ReasonCounter
 from echo_app.text import escaped
@@ -33,7 +34,7 @@ log = Logger()
 class ServerTLS:
     """The certificate of any number of listeners, and what was counted of their connections.
 
-    :param reactor: what time is.
+    :param reactor: makes the calls of time-outs.
     :param certificate: the path of a PEM file: the certificate, and those that lead to its root. None makes
         a throw-away one for ``localhost``, and logs its fingerprint.
     :param key: the path of its key; None is the same file.
@@ -59,9 +60,9 @@ class ServerTLS:
             raise BadCredentials("key", key, "there is no certificate that it could belong to")
         if not handshakeTimeout > 0:
             raise ValueError(f"handshakeTimeout is more than 0: {handshakeTimeout!r}")
-        self.clock = reactor
+        self.clock = monotonicClock(reactor)
         self.handshakeTimeout = handshakeTimeout
-        self.failures = ReasonCounter("failed TLS connections", reactor.seconds)
+        self.failures = ReasonCounter("failed TLS connections")
         self.truncated = 0
         self._paths = certificate, key, clientCA
         self._throwAway = throwAway() if certificate is None else None

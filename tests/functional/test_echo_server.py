@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
@@ -326,6 +327,18 @@ class RecordsTests(EchoServerTestCase):
             return answer
 
         self.assertEqual(asyncio.run(ask()), b"hello")
+
+
+class FrozenClockTests(EchoServerTestCase):
+    def test_waits(self) -> None:
+        """A test that has frozen its clock starts a service, waits no longer than it says, and ends it."""
+        for name in ("time", "monotonic", "perf_counter"):
+            self.patch(time, name, lambda: 7.0)
+        server = self.startEchoServer()
+        self.assertEqual(self.ask(server), b"hello")
+        self.assertEqual(len(server.waitForRecords(1)), 1)
+        self.assertRaises(TimeoutError, server.waitForRecords, 2, timeout=0.1)
+        self.assertEqual(server.stop(), -signal.SIGTERM)
 
 
 class EndTests(EchoServerTestCase):

@@ -44,7 +44,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
 
     def begin(self, protocol: EchoDatagramProtocol) -> None:
         """Records what a protocol answers."""
-        recorder = Recorder(cast(AccessLog, self.lines), self.clock, self.clock.seconds)
+        recorder = Recorder(cast(AccessLog, self.lines), self.clock, *[self.clock.seconds] * 2)
         self.protocol = RecordedDatagrams(protocol, recorder)
         self.protocol.makeConnection(cast(Any, self.port))
 

@@ -62,6 +62,9 @@ class Wire:
         self.producer = None
         self.done.append("unregister")
 
+    def getHandle(self) -> None:
+        """There is no socket."""
+
     def getPeer(self) -> IPv4Address:
         """Some address."""
         return IPv4Address("TCP", "192.0.2.1", 4242)
