@@ -81,6 +81,7 @@ class ConnectionRegistry:
     :param unknown: records connections whose transport has no record; None where nothing is recorded.
 
     :ivar admitted: the number of the connection that was admitted last.
+    :ivar makeRoom: ends a pending connection in favour of a new one, and returns whether it did.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ConnectionRegistry:
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
         self.admitted = 0
+        self.makeRoom: Callable[[], bool] = lambda: False
         self.aborted = 0
         self.lost = 0
         self.refused = ReasonCounter("refused peers", seconds)
@@ -148,7 +150,7 @@ class ConnectionRegistry:
         if self._access is not None and address is not None and not self._access.permits(address):
             return self.refusal(Ending.DENIED, "denied", describe(address))
         limits = self.limits
-        if limits.maxConnections is not None and others >= limits.maxConnections:
+        if limits.maxConnections is not None and others >= limits.maxConnections and not self.makeRoom():
             return self.refusal(Ending.LIMIT, "max-connections")
         if key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
             return self.refusal(Ending.LIMIT, "max-connections-per-peer")

@@ -133,6 +133,8 @@ class EchoService(Service):
         hasFaults = faults is not None or faultPreamble
         self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
+        if self._logins is not None:
+            self._connections.makeRoom = self._logins.makeRoom
         self._factory = EchoFactory() if factory is None else factory
         if responder != "echo":
             self._factory.protocol = self._responder.stream

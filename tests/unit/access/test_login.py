@@ -151,7 +151,9 @@ class LoginTestCase(SynchronousTestCase):
     def assertNothingLeft(self) -> None:
         """Checks that no connection, no login and no timer is left."""
         self.assertEqual((self.counts.open, self.counts.perPeer), ({}, {}))
-        self.assertEqual((self.logins.underWay, self.clock.getDelayedCalls()), (0, []))
+        logins = self.logins
+        self.assertEqual((logins.checks, logins.waiting, logins.reading), (0, {}, {}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class RightTests(LoginTestCase):
@@ -168,7 +170,7 @@ class RightTests(LoginTestCase):
         transport.deliver(RIGHT)
         self.assertIs(type(transport.protocol), EchoProtocol)
         self.assertEqual((transport.value(), self.counts.accepted), (b"ok\n", 1))
-        self.assertEqual((self.logins.underWay, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((self.logins.reading, self.clock.getDelayedCalls()), ({}, []))
         transport.end(ConnectionDone())
         self.assertNothingLeft()
         self.assertReasons()
@@ -293,19 +295,46 @@ class WrongTests(LoginTestCase):
             self.connect(b"hunter2\n")
         self.assertNotIn("hunter2", repr(events))
 
-    def test_tooMany(self) -> None:
-        """Lines that are too many at one time are reset without being looked at."""
-        self.patch(auth, "UNDER_WAY", 2)
+    def test_tooManyWaiting(self) -> None:
+        """Refused lines of one peer are bounded while they wait; others log in meanwhile."""
+        self.patch(auth, "MAX_WAITING", 2)
         waiting = [self.connect(WRONG), self.connect(b"hello")]
-        for data in (RIGHT, WRONG, b"hello"):
+        for data in (WRONG, b"hello"):
             late = self.connect(data)
             self.assertTrue(late.disconnected)
             self.assertEqual(late.value(), b"")
-        self.assertReasons(login=1, bad_login=1, too_many_logins=3)
-        waiting[0].end(ConnectionLost())
+        self.assertReasons(login=1, bad_login=1, too_many_logins=2)
         self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+        waiting[0].end(ConnectionLost())
+        self.assertFalse(self.connect(b"hello").disconnected)
         self.clock.advance(PENALTY)
-        self.assertEqual(self.logins.underWay, 0)
+        self.assertEqual(self.logins.waiting, {})
+
+    def test_tooManyChecks(self) -> None:
+        """A password that is one too many is not checked; wrong lines take no password's place."""
+        self.patch(auth, "MAX_CHECKS", 1)
+        portal, answer, _ = self.beginSlow()
+        for _ in range(20):
+            self.connect(b"hello")
+        first, second = self.connect(RIGHT), self.connect(RIGHT)
+        self.assertEqual((second.disconnected, len(portal.asked)), (True, 1))
+        answer.callback(portal.avatar())
+        self.assertEqual((first.value(), self.logins.checks), (b"ok\n", 0))
+
+    def test_makesRoom(self) -> None:
+        """In a full service the oldest connection without a complete line goes, and no other one."""
+        self.begin(portalFor([PasswordChecker([(b"alice", b"secret")])]), maxConnections=3)
+        self.counts.makeRoom = self.logins.makeRoom
+        user, old, young = self.connect(RIGHT), self.connect(b"l"), self.connect()
+        newest = self.connect(RIGHT)
+        self.assertEqual(
+            [each.disconnected for each in (user, old, young, newest)], [False, True, False, False]
+        )
+        self.assertEqual(newest.value(), b"ok\n")
+        self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+        self.assertTrue(young.disconnected)
+        self.assertTrue(self.connect(RIGHT).disconnected)
+        self.assertReasons(no_login=2, max_connections=1)
 
     def test_twistedsTLS(self) -> None:
         """Over a transport whose sides can't end by themselves, the end is a close, and a reset in time."""
