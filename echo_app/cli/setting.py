@@ -23,11 +23,15 @@ class Setting(NamedTuple):
     :param short: the letter of the short form; None without one.
     :param value: the name of the value in the help; None is a flag, which takes no value.
     :param parser: returns the value of the text that the user typed; raises ValueError with the reason.
-    :param default: the value without the option. A repeatable option has an empty list instead.
+    :param fills: the parameter of ``EchoService``, or the field of ``Limits``, that takes the value. Empty if
+        code of the command line takes it. A flag gives its parameter the opposite of the default.
+    :param default: the value without the option. A setting that fills a parameter has that of the parameter,
+        a repeatable one has an empty list.
     :param defaultText: the default in words, if its value is not clear.
     :param zero: the meaning of the value 0, in words; None if 0 has no special meaning.
     :param choices: words that a shell completes.
     :param isRepeatable: whether each use of the option adds a value to a list.
+    :param isReloaded: whether the value is a file that the service reads or opens again at SIGHUP.
     :param isSecret: whether errors show only the part of the text before its first colon.
     """
 
@@ -36,11 +40,13 @@ class Setting(NamedTuple):
     short: str | None = None
     value: str | None = None
     parser: Callable[[str], Any] = str
+    fills: str = ""
     default: Any = None
     defaultText: str | None = None
     zero: str | None = None
     choices: Sequence[str] = ()
     isRepeatable: bool = False
+    isReloaded: bool = False
     isSecret: bool = False
 
     def parse(self, text: str) -> Any:
@@ -53,6 +59,10 @@ class Setting(NamedTuple):
         except ValueError as error:
             shown = text.partition(":")[0] if self.isSecret else text
             raise UsageError(f"--{self.name} {shown!r}: {error}") from None
+
+    def argument(self, value: Any) -> Any:
+        """Returns what the parameter that the setting fills gets for a value."""
+        return value if self.value else bool(value) != self.default
 
     @property
     def option(self) -> str:
@@ -73,7 +83,7 @@ class Setting(NamedTuple):
         if self.default is None:
             # A limit of None is typed as 0.
             return "0" if self.zero and not self.isRepeatable else ""
-        return str(self.default)
+        return str(self.default) if self.value else ""
 
 
 def helpText(groups: Mapping[str, Sequence[Setting]], width: int) -> str:

@@ -1,10 +1,13 @@
 """The table of all settings of the command line, in the order of the help.
 
-The parser, the help, the shell completion and ``docs/options.rst`` are made from this table. It reads a
-default that belongs to a class, such as :class:`Limits`, from that class.
+The parser, the help, the shell completion and ``docs/options.rst`` are made from this table, and so are the
+arguments of :class:`EchoService` and :class:`Limits`. A default stands where the parameter that it belongs to
+stands.
 """
 
 from __future__ import annotations
+
+from inspect import signature
 
 from echo_app.access.checkers import checkerOf
 from echo_app.addresses import networkOf
@@ -24,19 +27,21 @@ from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.spec import parseFault
-from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import NAMES, responderOf
-from echo_app.transport.sockets import Keepalive
-from echo_app.udp.protocol import RATE
+from echo_app.service.echoservice import EchoService
 
 # The listener if no option names one.
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
 
-_LIMITS = Limits()
+# The parameters that settings fill.
+LIMITS = signature(Limits).parameters
+SERVICE = signature(EchoService).parameters
+_PARAMETERS = {**SERVICE, **LIMITS}
+
 _ANY_PORT = "any free one"
 
-GROUPS = {
+_GROUPS = {
     "Listeners": (
         Setting(
             "port",
@@ -85,8 +90,13 @@ GROUPS = {
             "Removed at stop.",
             value="FILE",
             parser=filePath,
+            fills="readyFile",
         ),
-        Setting("no-direct", "Use Twisted's own path for every byte, for comparison and debugging."),
+        Setting(
+            "no-direct",
+            "Use Twisted's own path for every byte, for comparison and debugging.",
+            fills="direct",
+        ),
     ),
     "TLS": (
         Setting("tls", "TCP port for TLS.", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True),
@@ -95,6 +105,7 @@ GROUPS = {
             "PEM file with the certificate chain of --tls. Read again at SIGHUP.",
             value="FILE",
             defaultText="a throw-away one, for localhost",
+            isReloaded=True,
         ),
         Setting(
             "key", "PEM file of the certificate's key.", value="FILE", defaultText="the certificate's file"
@@ -104,6 +115,7 @@ GROUPS = {
             "PEM file of authorities: a client must show a certificate that leads to one of them. Read again "
             "at SIGHUP.",
             value="FILE",
+            isReloaded=True,
         ),
         Setting(
             "handshake-timeout",
@@ -119,7 +131,7 @@ GROUPS = {
             f"Responder: {', '.join(NAMES)}, or a function of your own, package.module:name.",
             value="NAME",
             parser=responderOf,
-            default="echo",
+            fills="responder",
             choices=NAMES,
         ),
         Setting(
@@ -127,7 +139,7 @@ GROUPS = {
             "Seconds that an answer of a function of your own may take until its connection is closed.",
             value="SECONDS",
             parser=noneForZero(number),
-            default=TIMEOUT,
+            fills="responderTimeout",
             zero="no limit",
         ),
         Setting(
@@ -135,7 +147,7 @@ GROUPS = {
             "Answers a second to one UDP source.",
             value="N",
             parser=noneForZero(number),
-            default=RATE,
+            fills="datagramRate",
             zero="no limit, no loop breaker",
         ),
     ),
@@ -173,7 +185,7 @@ GROUPS = {
             "Connections open at one time.",
             value="N",
             parser=noneForZero(wholeNumber),
-            default=_LIMITS.maxConnections,
+            fills="maxConnections",
             defaultText="what the descriptor limit allows",
             zero="no cap",
         ),
@@ -182,7 +194,7 @@ GROUPS = {
             "Connections of one IPv4 address or IPv6 /64 at one time.",
             value="N",
             parser=noneForZero(wholeNumber),
-            default=_LIMITS.maxConnectionsPerPeer,
+            fills="maxConnectionsPerPeer",
             zero="no cap",
         ),
         Setting(
@@ -190,7 +202,7 @@ GROUPS = {
             "Seconds without a byte in either direction until a connection is closed.",
             value="SECONDS",
             parser=noneForZero(number),
-            default=_LIMITS.idleTimeout,
+            fills="idleTimeout",
             zero="never",
         ),
         Setting(
@@ -199,7 +211,7 @@ GROUPS = {
             "off slow peers with large buffers.",
             value="SECONDS",
             parser=noneForZero(number),
-            default=_LIMITS.stallTimeout,
+            fills="stallTimeout",
             zero="never",
         ),
         Setting(
@@ -207,7 +219,7 @@ GROUPS = {
             "Seconds that a stop waits for busy connections.",
             value="SECONDS",
             parser=number,
-            default=_LIMITS.drainTimeout,
+            fills="drainTimeout",
             zero="not at all",
         ),
         Setting(
@@ -215,7 +227,7 @@ GROUPS = {
             "TCP keepalive: seconds of silence until the first probe, seconds between probes, and how many.",
             value="IDLE,INTERVAL,COUNT",
             parser=keepaliveOf,
-            default=Keepalive(),
+            fills="keepalive",
             zero="off",
         ),
     ),
@@ -231,10 +243,12 @@ GROUPS = {
             "fault-file",
             "File with a fault a line. Read again at SIGHUP, for connections to come.",
             value="FILE",
+            isReloaded=True,
         ),
         Setting(
             "fault-preamble",
             "A connection may begin with a line that chooses its faults, such as '!fault latency=50ms'.",
+            fills="faultPreamble",
         ),
         Setting(
             "fault-seed",
@@ -259,9 +273,23 @@ GROUPS = {
             "standard output. Opened again at SIGHUP.",
             value="FILE",
             parser=logPath,
+            fills="accessLog",
+            isReloaded=True,
         ),
-        Setting("log-connections", "Log each connection's beginning and end, at debug level."),
+        Setting(
+            "log-connections",
+            "Log each connection's beginning and end, at debug level.",
+            fills="logConnections",
+        ),
     ),
 }
+
+
+def _withDefault(setting: Setting) -> Setting:
+    """Returns a setting with the default of the parameter that it fills."""
+    return setting._replace(default=_PARAMETERS[setting.fills].default) if setting.fills else setting
+
+
+GROUPS = {title: [*map(_withDefault, settings)] for title, settings in _GROUPS.items()}
 
 SETTINGS = {each.name: each for settings in GROUPS.values() for each in settings}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 
 from echo_app.cli.options import Options
 from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
+from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import LOOPBACK, ProxyHeaders
 from echo_app.service.echoservice import EchoService
@@ -49,8 +50,8 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     abortOnSecondSignal(reactor, service)
-    files = ("certificate", "client-ca", "fault-file", "access-log")
-    if any(options[option] for option in files) or options.hasPasswordFile():
+    hasFile = any(options[each.name] for each in SETTINGS.values() if each.isReloaded)
+    if hasFile or options.hasPasswordFile():
         reloadOnHangup(reactor, service)
     return service
 
@@ -75,27 +76,22 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
             for port in options["udp"]
             for interface in options["interface"]
         ],
-        limits=Limits(
-            maxConnections=options["max-connections"],
-            maxConnectionsPerPeer=options["max-connections-per-peer"],
-            idleTimeout=options["idle-timeout"],
-            stallTimeout=options["stall-timeout"],
-            drainTimeout=options["drain-timeout"],
-        ),
-        keepalive=options["keepalive"],
-        direct=not options["no-direct"],
-        datagramRate=options["udp-rate"],
+        limits=Limits(**_filled(options, LIMITS)),
         descriptorLimit=raiseDescriptorLimit(reactor),
         access=options.access(),
         portal=options.portal(),
-        logConnections=bool(options["log-connections"]),
-        readyFile=options["ready-file"],
-        responder=options["responder"],
-        responderTimeout=options["responder-timeout"],
         faults=options.faultPlan(),
-        faultPreamble=bool(options["fault-preamble"]),
-        accessLog=options["access-log"],
+        **_filled(options, SERVICE),
     )
+
+
+def _filled(options: Options, parameters: Container[str]) -> dict[str, Any]:
+    """Returns the arguments for those of the parameters that settings fill."""
+    return {
+        each.fills: each.argument(options[each.name])
+        for each in SETTINGS.values()
+        if each.fills in parameters
+    }
 
 
 def _listeners(options: Options, reactor: Any) -> Iterator[Listener]:

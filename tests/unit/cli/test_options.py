@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import redirect_stdout
-from dataclasses import fields
+from dataclasses import asdict
 from io import BytesIO, StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app import __version__
 from echo_app.cli.options import Options
 from echo_app.cli.setting import Setting, helpText
-from echo_app.cli.settings import SETTINGS
+from echo_app.cli.settings import LIMITS, SETTINGS
 from echo_app.connections.limits import Limits
 from echo_app.responders.named import NAMES
 from echo_app.transport.sockets import Keepalive
@@ -141,11 +141,18 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_limits(self) -> None:
-        """The defaults of the limits are those of ``Limits``."""
-        options, limits = parsed(), Limits()
-        for field in fields(limits):
-            name = re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", field.name)
-            self.assertEqual(options[name], getattr(limits, field.name), name)
+        """Every limit has an option of its name, with its default."""
+        options = parsed()
+        limits = {each.fills: options[each.name] for each in SETTINGS.values() if each.fills in LIMITS}
+        self.assertEqual(limits, asdict(Limits()))
+        for name in limits:
+            self.assertIn(re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", name), SETTINGS)
+
+    def test_flags(self) -> None:
+        """A flag gives the parameter that it fills the opposite of the parameter's default."""
+        for name, values in (("no-direct", (True, False)), ("log-connections", (False, True))):
+            arguments = SETTINGS[name].argument(0), SETTINGS[name].argument(1)
+            self.assertEqual(arguments, values)
 
     def test_completion(self) -> None:
         """The shell completes repeatable options again, files where one is meant, and responders."""
