@@ -23,6 +23,7 @@ from echo_app.cli.arguments import (
     positiveNumber,
     wholeNumber,
 )
+from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
 from echo_app.faults.flowlayer import CAP
@@ -55,7 +56,7 @@ _GROUPS = {
         ),
         Setting(
             "interface",
-            "IPv4 or IPv6 address where --port, --tls and --udp bind.",
+            f"IPv4 or IPv6 address where {listed(BOUND, 'and')} bind.",
             short="i",
             value="ADDRESS",
             parser=interfaceAddress,
@@ -74,7 +75,8 @@ _GROUPS = {
         ),
         Setting(
             "proxy-protocol",
-            "Each connection to --port and --tls begins with a header of the PROXY protocol, version 1 or 2.",
+            f"Each connection to {listed(PROXIED, 'and')} begins with a header of the PROXY protocol, "
+            "version 1 or 2.",
         ),
         Setting(
             "trust-proxy",

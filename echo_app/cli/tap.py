@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from dataclasses import replace
+from collections.abc import Container
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from echo_app.cli.listenerkinds import DATAGRAMS, STREAMS
 from echo_app.cli.options import Options
 from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import LOOPBACK, ProxyHeaders
 from echo_app.service.echoservice import EchoService
-from echo_app.service.endpoints import BadDescription, NamedEndpoint, endpointFromDescription
-from echo_app.service.listeners import BACKLOG, Listener
+from echo_app.service.listeners import Listener
 from echo_app.text import reasonOf
-from echo_app.udp.port import DatagramEndpoint
 
 # The names that twistd looks for in a plugin's module.
 __all__ = ["Options", "makeService"]
@@ -62,20 +58,21 @@ def _reasonFor(failures: list[Failure]) -> str:
         return "an endpoint of --listen does not listen at once"
     error = failures[0].value
     assert isinstance(error, CannotListenError)
-    # The error of a stream endpoint has a name; the error of a datagram endpoint has an interface.
-    name = error.port if error.interface is None else f"--udp {error.port} on {error.interface}"
-    return f"{name}: {reasonOf(error)}"
+    return f"{error.port}: {reasonOf(error)}"
 
 
 def _makeService(options: Options, reactor: Any) -> EchoService:
+    tls = options.serverTLS(reactor) if options["tls"] else None
+    isProxied = options["proxy-protocol"]
+    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
     return EchoService(
         reactor,
-        list(_listeners(options, reactor)),
         [
-            DatagramEndpoint(reactor, port, interface)
-            for port in options["udp"]
-            for interface in options["interface"]
+            Listener(endpoint, tls if kind.isTLS else None, proxy if kind.isBound else None)
+            for kind in STREAMS
+            for endpoint in kind.endpoints(options, reactor)
         ],
+        [endpoint for kind in DATAGRAMS for endpoint in kind.endpoints(options, reactor)],
         limits=Limits(**_filled(options, LIMITS)),
         descriptorLimit=raiseDescriptorLimit(reactor),
         access=options.access(),
@@ -92,27 +89,3 @@ def _filled(options: Options, parameters: Container[str]) -> dict[str, Any]:
         for each in SETTINGS.values()
         if each.fills in parameters
     }
-
-
-def _listeners(options: Options, reactor: Any) -> Iterator[Listener]:
-    yield from _tcp(options, reactor, "port", options["port"])
-    if options["tls"]:
-        tls = options.serverTLS(reactor)
-        for listener in _tcp(options, reactor, "tls", options["tls"]):
-            yield replace(listener, tls=tls)
-    for description in options["listen"]:
-        name = f"--listen {description!r}"
-        try:
-            yield Listener(NamedEndpoint(name, endpointFromDescription(reactor, description)))
-        except BadDescription as error:
-            raise UsageError(f"{name}: {error}") from None
-
-
-def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[Listener]:
-    isProxied = options["proxy-protocol"]
-    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
-    for port in ports:
-        for interface in options["interface"]:
-            kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-            endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
-            yield Listener(NamedEndpoint(f"--{option} {port} on {interface}", endpoint), proxy=proxy)

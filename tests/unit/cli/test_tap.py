@@ -16,10 +16,11 @@ from twisted.internet.task import deferLater
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from echo_app.cli import tap
+from echo_app.cli import listenerkinds, tap
 from echo_app.cli.tap import Options, makeService
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import ProxyGate
+from echo_app.service import endpoints
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Keepalive
@@ -79,8 +80,9 @@ class MakeServiceTests(TestCase):
                 listened.append(factory)
                 return succeed(FakePort())
 
-        for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint", "endpointFromDescription"):
-            self.patch(tap, name, Endpoint)
+        for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint"):
+            self.patch(listenerkinds, name, Endpoint)
+        self.patch(endpoints, "serverFromString", Endpoint)
         self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
         built = [opened(each).protocol for each in listened]
         self.assertEqual([type(each) for each in built], [ProxyGate, ProxyGate, EchoProtocol])
@@ -166,7 +168,7 @@ class MakeServiceTests(TestCase):
             def listen(self, factory: object) -> Deferred[object]:
                 return Deferred()
 
-        self.patch(tap, "endpointFromDescription", lambda *_: Later())
+        self.patch(endpoints, "serverFromString", lambda *_: Later())
         self.patch(reactor, "iterate", lambda delay: None)
         error = self.assertRaises(SystemExit, makeService, parsed("--listen", "x"), reactor)
         self.assertIn("does not listen at once", str(error.code))
