@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,15 +24,15 @@ class Setting(NamedTuple):
     :param short: the letter of the short form; None without one.
     :param value: the name of the value in the help; None is a flag, which takes no value.
     :param parser: returns the value of the text that the user typed; raises ValueError with the reason.
-    :param fills: the parameter of ``EchoService``, or the field of ``Limits``, that takes the value. Empty if
-        code of the command line takes it. A flag gives its parameter the opposite of the default.
+    :param fills: the parameter of ``EchoService``, or the field of ``Limits``, that takes the value, if its
+        name is not the option's: ``--idle-timeout`` fills ``idleTimeout`` by its name.
     :param default: the value without the option. A setting that fills a parameter has that of the parameter,
         a repeatable one has an empty list.
     :param defaultText: the default in words, if its value is not clear.
     :param zero: the meaning of the value 0, in words; None if 0 has no special meaning.
+    :param hangup: the effect of SIGHUP on the file that the value names, in a sentence; None if it has none.
     :param choices: words that a shell completes.
     :param isRepeatable: whether each use of the option adds a value to a list.
-    :param isReloaded: whether the value is a file that the service reads or opens again at SIGHUP.
     :param isSecret: whether errors show only the part of the text before its first colon.
     """
 
@@ -40,13 +41,13 @@ class Setting(NamedTuple):
     short: str | None = None
     value: str | None = None
     parser: Callable[[str], Any] = str
-    fills: str = ""
+    fills: str | None = None
     default: Any = None
     defaultText: str | None = None
     zero: str | None = None
+    hangup: str | None = None
     choices: Sequence[str] = ()
     isRepeatable: bool = False
-    isReloaded: bool = False
     isSecret: bool = False
 
     def parse(self, text: str) -> Any:
@@ -60,8 +61,13 @@ class Setting(NamedTuple):
             shown = text.partition(":")[0] if self.isSecret else text
             raise UsageError(f"--{self.name} {shown!r}: {error}") from None
 
+    @property
+    def parameter(self) -> str:
+        """Returns the name of the parameter that the setting fills, if there is such a parameter."""
+        return self.fills or re.sub("-(.)", lambda found: found[1].upper(), self.name)
+
     def argument(self, value: Any) -> Any:
-        """Returns what the parameter that the setting fills gets for a value."""
+        """Returns the value for the parameter: a flag gives it the opposite of its default."""
         return value if self.value else bool(value) != self.default
 
     @property
@@ -71,9 +77,10 @@ class Setting(NamedTuple):
 
     @property
     def description(self) -> str:
-        """Returns the help, the meaning of 0, and whether the option is repeatable."""
+        """Returns the help, the meaning of 0, the effect of SIGHUP, and whether the option is repeatable."""
         zero = f" 0: {self.zero}." if self.zero else ""
-        return self.help + zero + (" Repeatable." if self.isRepeatable else "")
+        hangup = f" {self.hangup}" if self.hangup else ""
+        return self.help + zero + hangup + (" Repeatable." if self.isRepeatable else "")
 
     @property
     def shownDefault(self) -> str:

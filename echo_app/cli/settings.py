@@ -38,9 +38,9 @@ DEFAULT_INTERFACE = "127.0.0.1"
 # The parameters that settings fill.
 LIMITS = signature(Limits).parameters
 SERVICE = signature(EchoService).parameters
-_PARAMETERS = {**SERVICE, **LIMITS}
 
 _ANY_PORT = "any free one"
+_READ_AGAIN = "Read again at SIGHUP."
 
 _GROUPS = {
     "Listeners": (
@@ -92,7 +92,6 @@ _GROUPS = {
             "Removed at stop.",
             value="FILE",
             parser=filePath,
-            fills="readyFile",
         ),
         Setting(
             "no-direct",
@@ -104,20 +103,19 @@ _GROUPS = {
         Setting("tls", "TCP port for TLS.", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True),
         Setting(
             "certificate",
-            "PEM file with the certificate chain of --tls. Read again at SIGHUP.",
+            "PEM file with the certificate chain of --tls.",
             value="FILE",
             defaultText="a throw-away one, for localhost",
-            isReloaded=True,
+            hangup=_READ_AGAIN,
         ),
         Setting(
             "key", "PEM file of the certificate's key.", value="FILE", defaultText="the certificate's file"
         ),
         Setting(
             "client-ca",
-            "PEM file of authorities: a client must show a certificate that leads to one of them. Read again "
-            "at SIGHUP.",
+            "PEM file of authorities: a client must show a certificate that leads to one of them.",
             value="FILE",
-            isReloaded=True,
+            hangup=_READ_AGAIN,
         ),
         Setting(
             "handshake-timeout",
@@ -133,7 +131,6 @@ _GROUPS = {
             f"Responder: {', '.join(NAMES)}, or a function of your own, package.module:name.",
             value="NAME",
             parser=responderOf,
-            fills="responder",
             choices=NAMES,
         ),
         Setting(
@@ -141,7 +138,6 @@ _GROUPS = {
             "Seconds that an answer of a function of your own may take until its connection is closed.",
             value="SECONDS",
             parser=noneForZero(number),
-            fills="responderTimeout",
             zero="no limit",
         ),
         Setting(
@@ -187,7 +183,6 @@ _GROUPS = {
             "Connections open at one time.",
             value="N",
             parser=noneForZero(wholeNumber),
-            fills="maxConnections",
             defaultText="what the descriptor limit allows",
             zero="no cap",
         ),
@@ -196,7 +191,6 @@ _GROUPS = {
             "Connections of one IPv4 address or IPv6 /64 at one time.",
             value="N",
             parser=noneForZero(wholeNumber),
-            fills="maxConnectionsPerPeer",
             zero="no cap",
         ),
         Setting(
@@ -204,7 +198,6 @@ _GROUPS = {
             "Seconds without a byte in either direction until a connection is closed.",
             value="SECONDS",
             parser=noneForZero(number),
-            fills="idleTimeout",
             zero="never",
         ),
         Setting(
@@ -213,7 +206,6 @@ _GROUPS = {
             "off slow peers with large buffers.",
             value="SECONDS",
             parser=noneForZero(number),
-            fills="stallTimeout",
             zero="never",
         ),
         Setting(
@@ -221,7 +213,6 @@ _GROUPS = {
             "Seconds that a stop waits for busy connections.",
             value="SECONDS",
             parser=number,
-            fills="drainTimeout",
             zero="not at all",
         ),
         Setting(
@@ -229,7 +220,6 @@ _GROUPS = {
             "TCP keepalive: seconds of silence until the first probe, seconds between probes, and how many.",
             value="IDLE,INTERVAL,COUNT",
             parser=keepaliveOf,
-            fills="keepalive",
             zero="off",
         ),
     ),
@@ -243,14 +233,13 @@ _GROUPS = {
         ),
         Setting(
             "fault-file",
-            "File with a fault a line. Read again at SIGHUP, for connections to come.",
+            "File with a fault a line.",
             value="FILE",
-            isReloaded=True,
+            hangup="Read again at SIGHUP, for connections to come.",
         ),
         Setting(
             "fault-preamble",
             "A connection may begin with a line that chooses its faults, such as '!fault latency=50ms'.",
-            fills="faultPreamble",
         ),
         Setting(
             "fault-seed",
@@ -272,24 +261,20 @@ _GROUPS = {
         Setting(
             "access-log",
             "Append a line of JSON here when a connection ends, and for each UDP source and minute. -: "
-            "standard output. Opened again at SIGHUP.",
+            "standard output.",
             value="FILE",
             parser=logPath,
-            fills="accessLog",
-            isReloaded=True,
+            hangup="Opened again at SIGHUP.",
         ),
-        Setting(
-            "log-connections",
-            "Log each connection's beginning and end, at debug level.",
-            fills="logConnections",
-        ),
+        Setting("log-connections", "Log each connection's beginning and end, at debug level."),
     ),
 }
 
 
 def _withDefault(setting: Setting) -> Setting:
     """Returns a setting with the default of the parameter that it fills."""
-    return setting._replace(default=_PARAMETERS[setting.fills].default) if setting.fills else setting
+    filled = LIMITS.get(setting.parameter) or SERVICE.get(setting.parameter)
+    return setting if filled is None else setting._replace(default=filled.default)
 
 
 GROUPS = {title: [*map(_withDefault, settings)] for title, settings in _GROUPS.items()}

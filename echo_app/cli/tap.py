@@ -46,7 +46,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
     abortOnSecondSignal(reactor, service)
-    hasFile = any(options[each.name] for each in SETTINGS.values() if each.isReloaded)
+    hasFile = any(options[each.name] for each in SETTINGS.values() if each.hangup)
     if hasFile or options.hasPasswordFile():
         reloadOnHangup(reactor, service)
     return service
@@ -84,8 +84,5 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
 
 def _filled(options: Options, parameters: Container[str]) -> dict[str, Any]:
     """Returns the arguments for those of the parameters that settings fill."""
-    return {
-        each.fills: each.argument(options[each.name])
-        for each in SETTINGS.values()
-        if each.fills in parameters
-    }
+    settings = [each for each in SETTINGS.values() if each.parameter in parameters]
+    return {each.parameter: each.argument(options[each.name]) for each in settings}

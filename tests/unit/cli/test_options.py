@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app import __version__
 from echo_app.cli.options import Options
 from echo_app.cli.setting import Setting, helpText
-from echo_app.cli.settings import LIMITS, SETTINGS
+from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
 from echo_app.connections.limits import Limits
 from echo_app.responders.named import NAMES
 from echo_app.transport.sockets import Keepalive
@@ -141,12 +141,21 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_limits(self) -> None:
-        """Every limit has an option of its name, with its default."""
+        """Every limit has an option, with its default."""
         options = parsed()
-        limits = {each.fills: options[each.name] for each in SETTINGS.values() if each.fills in LIMITS}
-        self.assertEqual(limits, asdict(Limits()))
-        for name in limits:
-            self.assertIn(re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", name), SETTINGS)
+        self.assertEqual(
+            {each.parameter: options[each.name] for each in SETTINGS.values() if each.parameter in LIMITS},
+            asdict(Limits()),
+        )
+
+    def test_used(self) -> None:
+        """Each setting fills a parameter, opens listeners, or is read by the code of the command line."""
+        code = "".join(
+            path.read_text() for path in (ROOT / "echo_app/cli").glob("*.py") if path.stem != "settings"
+        )
+        read = {name for name in SETTINGS if re.search(f"[\"']{name}[\"']", code)}
+        filling = {each.name for each in SETTINGS.values() if each.parameter in {*LIMITS, *SERVICE}}
+        self.assertEqual({*SETTINGS} - read - filling, set())
 
     def test_flags(self) -> None:
         """A flag gives the parameter that it fills the opposite of the parameter's default."""
