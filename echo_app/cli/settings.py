@@ -7,6 +7,7 @@ stands.
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import signature
 
 from echo_app.access.checkers import checkerOf
@@ -39,21 +40,17 @@ DEFAULT_INTERFACE = "127.0.0.1"
 LIMITS = signature(Limits).parameters
 SERVICE = signature(EchoService).parameters
 
-_ANY_PORT = "any free one"
+# Settings with values of the same kind.
+_ports = partial(Setting, value="N", parser=portNumber, zero="any free one", isRepeatable=True)
+_networks = partial(Setting, value="NETWORK", parser=networkOf, isRepeatable=True)
+_cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap")
+_timeout = partial(Setting, value="SECONDS", parser=noneForZero(number), zero="never")
+
 _READ_AGAIN = "Read again at SIGHUP."
 
 _GROUPS = {
     "Listeners": (
-        Setting(
-            "port",
-            "TCP port.",
-            short="p",
-            value="N",
-            parser=portNumber,
-            defaultText=f"{DEFAULT_PORT} without another listener",
-            zero=_ANY_PORT,
-            isRepeatable=True,
-        ),
+        _ports("port", "TCP port.", short="p", defaultText=f"{DEFAULT_PORT} without another listener"),
         Setting(
             "interface",
             f"IPv4 or IPv6 address where {listed(BOUND, 'and')} bind.",
@@ -70,21 +67,14 @@ _GROUPS = {
             value="ENDPOINT",
             isRepeatable=True,
         ),
-        Setting(
-            "udp", "UDP port.", short="u", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True
-        ),
+        _ports("udp", "UDP port.", short="u"),
         Setting(
             "proxy-protocol",
             f"Each connection to {listed(PROXIED, 'and')} begins with a header of the PROXY protocol, "
             "version 1 or 2.",
         ),
-        Setting(
-            "trust-proxy",
-            "Network or address whose peers may send a PROXY header.",
-            value="NETWORK",
-            parser=networkOf,
-            defaultText="loopback",
-            isRepeatable=True,
+        _networks(
+            "trust-proxy", "Network or address whose peers may send a PROXY header.", defaultText="loopback"
         ),
         Setting(
             "ready-file",
@@ -100,7 +90,7 @@ _GROUPS = {
         ),
     ),
     "TLS": (
-        Setting("tls", "TCP port for TLS.", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True),
+        _ports("tls", "TCP port for TLS."),
         Setting(
             "certificate",
             "PEM file with the certificate chain of --tls.",
@@ -133,11 +123,9 @@ _GROUPS = {
             parser=responderOf,
             choices=NAMES,
         ),
-        Setting(
+        _timeout(
             "responder-timeout",
             "Seconds that an answer of a function of your own may take until its connection is closed.",
-            value="SECONDS",
-            parser=noneForZero(number),
             zero="no limit",
         ),
         Setting(
@@ -150,21 +138,12 @@ _GROUPS = {
         ),
     ),
     "Access": (
-        Setting(
+        _networks(
             "allow",
             "Network or address whose peers may connect; no others may. The most specific network decides.",
-            value="NETWORK",
-            parser=networkOf,
             defaultText="every network",
-            isRepeatable=True,
         ),
-        Setting(
-            "deny",
-            "Network or address whose peers may not connect.",
-            value="NETWORK",
-            parser=networkOf,
-            isRepeatable=True,
-        ),
+        _networks("deny", "Network or address whose peers may not connect."),
         Setting(
             "auth",
             "Require a login before each stream, checked by file:PATH, memory:USER:PASSWORD, or a kind that "
@@ -178,35 +157,15 @@ _GROUPS = {
         Setting("auth-cleartext", "Allow logins from the network without TLS, where others can read them."),
     ),
     "Limits and time-outs": (
-        Setting(
-            "max-connections",
-            "Connections open at one time.",
-            value="N",
-            parser=noneForZero(wholeNumber),
-            defaultText="what the descriptor limit allows",
-            zero="no cap",
+        _cap(
+            "max-connections", "Connections open at one time.", defaultText="what the descriptor limit allows"
         ),
-        Setting(
-            "max-connections-per-peer",
-            "Connections of one IPv4 address or IPv6 /64 at one time.",
-            value="N",
-            parser=noneForZero(wholeNumber),
-            zero="no cap",
-        ),
-        Setting(
-            "idle-timeout",
-            "Seconds without a byte in either direction until a connection is closed.",
-            value="SECONDS",
-            parser=noneForZero(number),
-            zero="never",
-        ),
-        Setting(
+        _cap("max-connections-per-peer", "Connections of one IPv4 address or IPv6 /64 at one time."),
+        _timeout("idle-timeout", "Seconds without a byte in either direction until a connection is closed."),
+        _timeout(
             "stall-timeout",
             "Seconds in which no unsent byte leaves until a connection is reset. A value under 30 may cut "
             "off slow peers with large buffers.",
-            value="SECONDS",
-            parser=noneForZero(number),
-            zero="never",
         ),
         Setting(
             "drain-timeout",
