@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from echo_app.cli.listenerkinds import STREAMS, listed
 from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
 from tests.unit.cli.commandline import MakeServiceTestCase, OptionsTestCase, parsed
@@ -31,7 +32,7 @@ class OptionsTests(OptionsTestCase):
         """What would apply to nothing is refused."""
         for arguments, reason in (
             (("--fault", "loss=1%"), "--fault 'loss=1%': there is no --udp"),
-            (("--udp", "0", "--fault", "stall"), "--fault 'stall': there is no --port, --tls or --listen"),
+            (("--udp", "0", "--fault", "stall"), f"--fault 'stall': there is no {listed(STREAMS)}"),
             (("--udp", "0", "--fault", "latency=1s,direction=in"), "there is no --port"),
             (("--udp", "0", "--fault-preamble"), "--fault-preamble: there is no --port"),
             (("--fault-seed", "0"), "--fault-seed 0: there is no --fault"),
