@@ -1,8 +1,8 @@
 """The table of all settings of the command line, in the order of the help.
 
 The parser, the help, the shell completion and ``docs/options.rst`` are made from this table, and so are the
-arguments of :class:`EchoService` and :class:`Limits`. A default stands where the parameter that it belongs to
-stands.
+arguments of :class:`EchoService` and :class:`Limits`. A setting has the default
+of the parameter that it fills.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEFAULT_INTERFACE = "127.0.0.1"
 LIMITS = signature(Limits).parameters
 SERVICE = signature(EchoService).parameters
 
-# Settings with values of the same kind.
+# Makers of settings whose values are of the same kind.
 _ports = partial(Setting, value="N", parser=portNumber, zero="any free one", isRepeatable=True)
 _networks = partial(Setting, value="NETWORK", parser=networkOf, isRepeatable=True)
 _cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap")

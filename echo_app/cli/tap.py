@@ -9,7 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app.cli.listenerkinds import DATAGRAMS, STREAMS
+from echo_app.cli.listenerkinds import DATAGRAMS, PROXIED, STREAMS
 from echo_app.cli.options import Options
 from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
@@ -68,7 +68,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
     return EchoService(
         reactor,
         [
-            Listener(endpoint, tls if kind.isTLS else None, proxy if kind.isBound else None)
+            Listener(endpoint, tls if kind.isTLS else None, proxy if kind in PROXIED else None)
             for kind in STREAMS
             for endpoint in kind.endpoints(options, reactor)
         ],
