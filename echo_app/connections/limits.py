@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 # Seconds until a TLS handshake must be complete.
 HANDSHAKE_TIMEOUT = 30
@@ -29,9 +29,9 @@ class Limits:
     drainTimeout: float = 5
 
     def __post_init__(self) -> None:
-        for name in ("maxConnections", "maxConnectionsPerPeer", "idleTimeout", "stallTimeout"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is more than 0, or None: {value!r}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name != "drainTimeout" and value is not None and not value > 0:
+                raise ValueError(f"{each.name} is more than 0, or None: {value!r}")
         if not self.drainTimeout >= 0:
             raise ValueError(f"drainTimeout is 0 or more: {self.drainTimeout!r}")

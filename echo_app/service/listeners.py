@@ -110,7 +110,7 @@ class Listeners:
                 protocol = datagramProtocol()
                 if self._recorder is not None:
                     protocol = RecordedDatagrams(protocol, self._recorder)
-                self._ports.append(asked.listen(protocol))
+                self._ports.append(await maybeDeferred(asked.listen, protocol))
         except Exception as error:
             self.close()
             _closeSockets(error)
