@@ -38,11 +38,11 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn(f"--fault-buffer {text!r}: not a whole", self.refused("--fault-buffer", text))
 
     def test_escaped(self) -> None:
-        """What can't be printed is escaped in the line."""
+        """Control characters are escaped in the line."""
         self.assertTrue(self.refused("--fault", "\x1b[2J=\n").isprintable())
 
     def test_withoutUse(self) -> None:
-        """What would apply to nothing is refused."""
+        """A fault that would apply to nothing is refused."""
         for arguments, reason in (
             (("--fault", "loss=1%"), "--fault 'loss=1%': there is no --udp"),
             (("--udp", "0", "--fault", "stall"), "--fault 'stall': there is no --port, --tls or --listen"),
