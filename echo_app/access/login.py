@@ -1,15 +1,15 @@
-"""Login gate: a login before the echo, checked by ``twisted.cred``.
+"""Login gate: reads a login before the echo, which ``twisted.cred`` checks.
 
-What a peer sees:
+The protocol:
 
-- Its first line is ``login USER PASSWORD``, as :mod:`echo_app.access.loginline` has it in full.
-- The answer to a right one is ``ok`` and LF. Every byte after the line is the echo's, and comes back after
-  that answer, whether it was sent before it or later.
+- The peer's first line is ``login USER PASSWORD`` (:mod:`echo_app.access.loginline` has the full syntax).
+- The answer to a right login is ``ok`` and LF. Every byte after the line belongs to the echo, and comes back
+  after that answer, whether the peer sent it before the answer or later.
 - The answer to anything else is ``error: ``, a reason and LF, and then the end of the stream. It comes a
-  second after the line, or after the first byte by which there can be none, however long the check took.
-- Nothing is said before the line. It has a minute to begin, and another one to be complete; a peer that
-  lets them pass is reset.
-- A peer whose certificate our TLS has verified is logged in by that: no line, and no answer.
+  second after the line, or after the first byte that rules a line out, however long the check took.
+- The service sends nothing before the line. The line must begin within a minute, and be complete within
+  another one; otherwise the connection is reset.
+- A certificate that our TLS has verified logs the peer in: no line, and no answer.
 
 While a line is checked, what follows is kept: 64 KiB and one read at the most. After a refusal nothing is
 read. A drain waits for the answer to a line.
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Seconds until the first byte, and from there to the line's end: it may be typed by hand.
+# Seconds until the first byte, and from there to the line's end: a user may type the line by hand.
 LINE_TIMEOUT = 60.0
 
 # Seconds that a check may take.
 CHECK_TIMEOUT = 30.0
 
-# Seconds from a line to the answer that it was wrong: what guessing costs.
+# Seconds from a wrong line to its answer: this makes guessing slow.
 PENALTY = 1.0
 
 # Passwords that a service checks at one time. A line that is one too many is not looked at, so that its reset
@@ -67,16 +67,16 @@ MAX_CHECKS = 1000
 # many guesses a second. A line that is one too many is reset without an answer.
 MAX_WAITING = 100
 
-# Bytes that are kept during a check, until the peer is not read any more.
+# Bytes that are kept during a check, before reading from the peer pauses.
 KEPT = 1 << 16
 
 
 class Logins:
-    """What the login gates of a service have in common.
+    """The portal and the count that the login gates of a service share.
 
     :param portal: checks an ``IUsernamePassword``, and is asked for an ``IEchoUser``, whose logout is called
         once, when the connection has ended.
-    :param clock: what time is.
+    :param clock: tells the time.
     :raise ValueError: when the portal checks no passwords.
 
     :ivar checks: how many passwords are being checked.
@@ -106,18 +106,18 @@ class Logins:
         return False
 
     def reload(self) -> None:
-        """Has the checkers of ours that read files read them again."""
+        """Makes our own checkers read their files again."""
         for checker in getattr(self.portal, "checkers", {}).values():
             if isinstance(checker, (FirstOf, PasswordFile)):
                 checker.reload()
 
 
 class LoginGate(Gate):
-    """Reads a login line, has it checked, and hands the connection over, or closes it.
+    """Reads a login line, has the portal check it, and hands the connection over, or closes it.
 
     :param build: makes the next protocol.
     :param connection: the connection whose login it reads.
-    :param logins: the portal, and what the gates have in common.
+    :param logins: the portal and the count.
     """
 
     ending = Ending.AUTH
@@ -132,20 +132,20 @@ class LoginGate(Gate):
         self._asked: Deferred[Any] | None = None
 
     def handshakeCompleted(self) -> None:
-        """A certificate that was asked for, and verified, is a login."""
+        """Logs the peer in by its certificate, if our TLS has verified one."""
         super().handshakeCompleted()
-        # Whether Twisted's own TLS verifies a certificate, or only takes it, is somebody else's decision.
+        # Only over our TLS: Twisted's own may be set up to take a certificate without verifying it.
         if ITLSTransport.providedBy(self.transport):
             certificate = self.transport.getPeerCertificate()
             if certificate is not None:
-                # Here, since all else of it needs none of what that imports.
+                # Imported here, since nothing else in this module needs cryptography.
                 from echo_app.tls.certificates import subjectName
 
                 self.connection.loggedIn(subjectName(cast("X509", certificate)))
                 self._pass()
 
     def prefixReceived(self) -> None:
-        """Looks for the line; what follows it is kept."""
+        """Reads the line; keeps the bytes after it."""
         if self.state is State.READING:
             try:
                 found = parseLogin(self.received)
@@ -158,7 +158,7 @@ class LoginGate(Gate):
             self.pause()
 
     def prefixEnded(self) -> None:
-        """Refuses what is no line."""
+        """Refuses an incomplete line."""
         self._refuseLine()
 
     def connectionMade(self) -> None:
@@ -180,11 +180,11 @@ class LoginGate(Gate):
         self._leave(State.CHECKING)
         self._logins.checks += 1
         self._size = size
-        self.wait(CHECK_TIMEOUT, self._unanswered)
+        self.wait(CHECK_TIMEOUT, self._checkTimedOut)
         self._asked = maybeDeferred(self._logins.portal.login, login, None, IEchoUser)
         self._asked.addCallback(_nameAndLogout)
         self._asked.addCallbacks(self._loggedIn, self._failed, errbackArgs=(login.username.decode(),))
-        self._asked.addErrback(self._broken)
+        self._asked.addErrback(self._protocolFailed)
 
     def _leave(self, state: State = State.OVER) -> None:
         """Leaves a state, and what is counted of it."""
@@ -209,9 +209,9 @@ class LoginGate(Gate):
     def _loggedIn(self, found: tuple[str, Callable[[], object]]) -> None:
         name, logout = found
         if self.state is not State.CHECKING:
-            _logOut(logout)
+            _callLogout(logout)
             return
-        self.connection.loggedIn(name, lambda: _logOut(logout))
+        self.connection.loggedIn(name, lambda: _callLogout(logout))
         self._pass(b"ok\n")
 
     def _pass(self, answer: bytes = b"") -> None:
@@ -236,7 +236,7 @@ class LoginGate(Gate):
         else:
             self._uncheckable(_placeOf(failure))
 
-    def _unanswered(self) -> None:
+    def _checkTimedOut(self) -> None:
         self._uncheckable(f"no answer in {CHECK_TIMEOUT:g} s")
         if self._asked is not None:
             self._asked.cancel()
@@ -244,7 +244,7 @@ class LoginGate(Gate):
     def _uncheckable(self, why: str) -> None:
         self._refuse("checker", f"could not be checked: {why}", "no login can be checked now")
 
-    def _broken(self, failure: Failure) -> None:
+    def _protocolFailed(self, failure: Failure) -> None:
         log.failure("a connection's protocol failed", failure)
         reset(self.transport)
 
@@ -276,11 +276,11 @@ def _nameAndLogout(avatar: tuple[object, Any, Callable[[], object]]) -> tuple[st
     return str(user.name), logout
 
 
-def _logOut(logout: Callable[[], object]) -> None:
+def _callLogout(logout: Callable[[], object]) -> None:
     maybeDeferred(logout).addErrback(lambda failure: log.failure("a logout failed", failure))
 
 
 def _placeOf(failure: Failure) -> str:
-    """Says what failed and where; not the error's own text, which may quote a password."""
+    """Returns the type and the place of a failure; the error's own text may quote a password."""
     place = f" at {failure.frames[-1][1]}:{failure.frames[-1][2]}" if failure.frames else ""
     return f"{failure.type.__qualname__ if failure.type else 'failure'}{place}"

@@ -29,7 +29,7 @@ class OptionsTests(OptionsTestCase):
         self.assertTrue(self.refusal("--fault", "\x1b[2J=\n").isprintable())
 
     def test_withoutUse(self) -> None:
-        """What would apply to nothing is refused."""
+        """A fault that would apply to nothing is refused."""
         for arguments, reason in (
             (("--fault", "loss=1%"), "--fault 'loss=1%': there is no --udp"),
             (("--udp", "0", "--fault", "stall"), f"--fault 'stall': there is no {listed(STREAMS)}"),

@@ -1,4 +1,4 @@
-"""The service that comes of what is typed."""
+"""The service that the command line makes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from twisted import plugins
 
 class PluginTests(SynchronousTestCase):
     def test_found(self) -> None:
-        """The plugin is found, and its module has what twistd looks for."""
+        """The plugin is found, and its module has the names that twistd looks for."""
         echo: Any
         (echo,) = (each for each in getPlugins(IServiceMaker, plugins) if each.tapname == "echo")
         self.assertEqual(
@@ -41,7 +41,7 @@ class PluginTests(SynchronousTestCase):
 
 class MakeServiceTests(MakeServiceTestCase):
     def test_listens(self) -> None:
-        """What is returned listens already: on each port at each interface, and on each endpoint."""
+        """The returned service listens already: on each port at each interface, and on each endpoint."""
         service = self.make(
             *("--port", "0", "--udp", "0", "--interface", "127.0.0.1", "--interface", "::1"),
             *("--listen", "tcp:0:interface=127.0.0.2"),
@@ -119,7 +119,7 @@ class MakeServiceTests(MakeServiceTestCase):
         self.assertEqual((self.made["readyFile"], self.made["logConnections"]), (ready, True))
 
     async def test_taken(self) -> None:
-        """What can't be opened is named by what was typed, and what was opened before it closes."""
+        """A listener that can't be opened is named as it was typed, and those opened before it close."""
         turns: list[float] = []
         self.patch(reactor, "iterate", turns.append)
         folder = Path(self.mktemp())
