@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import ssl
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class StoppedTests(EchoServerMixin, TestCase):
         server.signal(signal.SIGCONT)
         shaking.settimeout(PATIENCE)
         incoming.write(shaking.recv(1 << 16))
-        with suppress(ssl.SSLWantReadError):
+        with contextlib.suppress(ssl.SSLWantReadError):
             client.do_handshake()
         self.assertTrue(outgoing.read())
         self.assertRaises(ConnectionResetError, silent.recv, 1)
