@@ -234,10 +234,10 @@ class FaultsTests(EchoServerTestCase):
 
 
 class ControlTests(EchoServerTestCase):
-    """What a test sees of a service while it runs, and does to its connections."""
+    """A test's view of a running service, and changes of its connections."""
 
     def test_connections(self) -> None:
-        """Open connections are shown with what came and went; a reset ends one alone."""
+        """Open connections are shown with their counts; a reset ends one alone."""
         server = self.startEchoServer("--port", "0", "--port", "0")
         peers = [socket.create_connection(server.address(index=n), PATIENCE) for n in (0, 1)]
         for size, peer in enumerate(peers, 1):

@@ -470,7 +470,7 @@ class LimitsTests(GateTestCase):
         self.successResultOf(waiting)
 
     def test_drainEnds(self) -> None:
-        """... and is told when nothing comes of it, or when it ends before."""
+        """A waiter for the last connection is told of the client's refusal, or of an earlier end."""
         self.limit(maxConnectionsPerPeer=1)
         self.connect(LINE).protocol.connections = None
         self.counts.open.clear()

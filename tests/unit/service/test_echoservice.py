@@ -207,7 +207,7 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [LOCALHOST])
 
     def test_concurrentFailure(self) -> None:
-        """... and are told of the same failure; after that, it can be tried again."""
+        """All callers of listen() get the same failure; after that, listening can be tried again."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         calls = [service.listen(), service.listen()]
@@ -368,14 +368,14 @@ class FailureTests(MemoryTestCase):
             self.assertIn("FakeEndpoint", str(failed.port))
 
     def test_datagramException(self) -> None:
-        """So does what a datagram endpoint raises, with no stream endpoint beside it."""
+        """An exception of a datagram endpoint becomes a CannotListenError, without a stream endpoint."""
         service = EchoService(self.reactor, (), [DatagramEndpoint(self.reactor, 70_000)])  # type: ignore[arg-type]
         failure = self.failureResultOf(service.listen(), CannotListenError)
         self.assertIsInstance(failure.value.socketError, OverflowError)
         self.assertIn("DatagramEndpoint", str(failure.value))
 
     def test_datagramExceptionBesideStreams(self) -> None:
-        """... and with one, it is the datagram endpoint that the failure names."""
+        """An exception of a datagram endpoint names that one, also beside a stream endpoint."""
         service = EchoService(
             self.reactor,
             [FakeEndpoint(succeed(self.port))],
@@ -499,7 +499,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
 
     def test_whileOpeningFails(self) -> None:
-        """... and fires as well when that opening fails."""
+        """A stop that waits for an opening fires also if the opening fails."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         opening = service.listen()

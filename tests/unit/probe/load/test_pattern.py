@@ -187,7 +187,7 @@ class DatagramTests(SynchronousTestCase):
         self.assertEqual(load.errors(), {"corrupt": 3, "lost": 1})
 
     def test_remembered(self) -> None:
-        """What is remembered of the lost ones is bounded."""
+        """The memory of lost datagrams is bounded."""
         load = loaded(lambda data: [], "udp", rate=1000.0, arrivals="uniform", maxInflight=9999, duration=9.0)
         self.assertEqual(load.errors(), {"lost": 9000})
         self.assertEqual(len(load.generator._connections[0]._lost), 4096)  # type: ignore[attr-defined]
