@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ssl
 from enum import Enum, auto
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import crypto
@@ -40,7 +41,8 @@ from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
 from echo_app.transport.cutting import CutTimer
-from echo_app.transport.layer import Layer
+from echo_app.transport.layer import Layer, bottomOf
+from echo_app.transport.pacing import SLOW, pace
 
 if TYPE_CHECKING:
     from echo_app.tls.server import ServerTLS
@@ -77,6 +79,7 @@ class TLSConnection(Layer):
         "_below",
         "_isEndOwed",
         "_isEnding",
+        "_isPaced",
         "_isPaused",
         "_isPeerEnded",
         "_phase",
@@ -104,6 +107,8 @@ class TLSConnection(Layer):
         self._phase = _HANDSHAKE
         self._isPaused = False
         self._isEnding = False
+        # A read has taken long; small records may do so.
+        self._isPaced = False
         self._isPeerEnded = False
         self._isEndOwed = False
 
@@ -122,6 +127,13 @@ class TLSConnection(Layer):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypts the complete records, and passes their plain text on in one piece."""
+        began = monotonic()
+        self._receive(data)
+        if (seconds := monotonic() - began) > SLOW or self._isPaced:
+            self._isPaced = True
+            pace(bottomOf(self.transport), len(data), seconds)
+
+    def _receive(self, data: bytes) -> None:
         if self._phase is _DONE or self._isPeerEnded:
             return
         session = self._session

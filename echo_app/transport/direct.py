@@ -144,11 +144,12 @@ class DirectServer(_DirectTransport):
     """
 
     error = 0
+    readSize = READ
 
     def doRead(self) -> Any:
         """Reads input, and passes it to the protocol."""
         try:
-            data = self.socket.recv(READ)
+            data = self.socket.recv(self.readSize)
         except BlockingIOError:
             return None
         except OSError as error:
