@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from echo_app.accesslog.fields import FIELDS
 from echo_app.accesslog.file import AccessLog
+from echo_app.accesslog.refusals import Refusals
 from echo_app.connections.record import ConnectionRecord
 from echo_app.text import escaped
 
@@ -32,6 +33,8 @@ class Recorder:
     :param clock: makes calls later.
     :param elapsed: returns seconds on a monotonic clock.
     :param calendar: returns seconds since the epoch.
+
+    :ivar refusals: sums up refused connections that are too many for an entry each.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Recorder:
         self._accessLog = accessLog
         self._elapsed = elapsed
         self._calendar = calendar
+        self.refusals = Refusals(self)
 
     def begin(self) -> ConnectionRecord:
         """Returns the record of a connection, or of a source of datagrams, that begins now."""

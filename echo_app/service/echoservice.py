@@ -119,7 +119,7 @@ class EchoService(Service):
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._tls = {each.tls for each in self._streams if each.tls is not None}
         self._accessLog = None if accessLog is None else AccessLog(accessLog, clock)
-        recorder = None if self._accessLog is None else Recorder(self._accessLog, clock)
+        self._recorder = recorder = None if self._accessLog is None else Recorder(self._accessLog, clock)
         self._connections = ConnectionRegistry(
             Limits() if limits is None else limits,
             clock.seconds,
@@ -293,7 +293,8 @@ class EchoService(Service):
             self._faults.begin(self._listeners)
 
     def _closeAccessLog(self) -> None:
-        if self._accessLog is not None:
+        if self._accessLog is not None and self._recorder is not None:
+            self._recorder.refusals.flush()
             self._accessLog.close()
 
     def _removeReadyFile(self) -> None:
