@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmarks.builds import HERE, Missing
 from benchmarks.certificate import removeCertificate
 from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import Cores
@@ -26,7 +27,6 @@ from benchmarks.peers import ALL, CANDIDATES, Peer, makePeer, versions
 from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results
 from benchmarks.rows import Row
-from benchmarks.tools import HERE, Missing
 from tests import SUPPORT
 from tests.support import programs
 from tests.support.ci import onlyInCI

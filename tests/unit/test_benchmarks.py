@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import cores, tools
+from benchmarks import builds, cores
+from benchmarks.builds import Missing, buildC, buildGo, buildTokio
 from benchmarks.compiledload import CompiledLoad, compiledLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results, Sample
 from benchmarks.rows import CPU, MEMORY, OURS, ROWS, TAIL, TARGETS, Target, rowNamed
-from benchmarks.tools import Missing, buildC, buildGo, buildTokio
 from tests.support.ci import RUNS_ALL
 
 try:
@@ -304,8 +304,8 @@ class ToolTests(SynchronousTestCase):
     def test_missing(self) -> None:
         """A missing tool is named, with the package to install."""
         for build, package in (
-            (lambda: buildC(tools.HERE / "load.c"), "gcc libc6-dev"),
-            (lambda: buildGo(tools.SERVERS / "echo.go"), "golang-go"),
+            (lambda: buildC(builds.HERE / "load.c"), "gcc libc6-dev"),
+            (lambda: buildGo(builds.SERVERS / "echo.go"), "golang-go"),
             (buildTokio, "cargo librust-tokio-dev"),
         ):
             self.assertRegex(
@@ -337,13 +337,13 @@ class ToolTests(SynchronousTestCase):
     def test_noCrates(self) -> None:
         """Without Tokio's sources there is no Tokio, and nothing is fetched."""
         self.tool("cargo", "exit 1")
-        self.patch(tools, "DEBIAN_CRATES", Path("nowhere"))
+        self.patch(builds, "DEBIAN_CRATES", Path("nowhere"))
         self.assertRegex(str(self.assertRaises(Missing, buildTokio)), "apt-get install librust-tokio-dev")
 
     def test_fails(self) -> None:
         """A build that fails is told by the last line of the tool's errors."""
         self.tool("cc", "echo one >&2; echo 'the reason' >&2; exit 1")
-        error = self.assertRaises(Missing, buildC, tools.HERE / "load.c")
+        error = self.assertRaises(Missing, buildC, builds.HERE / "load.c")
         self.assertEqual(str(error), "load can't be built: the reason")
 
     def test_cached(self) -> None:
