@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -138,12 +138,14 @@ class FakeStream:
             self.end = self._path.end
         return b""
 
+    async def __aenter__(self) -> FakeStream:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.isClosed = True
+
     async def receive(self, size: int, timeout: float) -> bytes:
         return await self.read(timeout, size)
-
-    def abort(self) -> Deferred[None]:
-        self.isClosed = True
-        return succeed(None)
 
     def _isDropped(self) -> bool:
         return self._path.idle is not None and self._clock.seconds() >= self._moved + self._path.idle

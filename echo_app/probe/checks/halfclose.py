@@ -93,12 +93,9 @@ class HalfClose:
 
     async def _try(self, context: Context, size: int) -> Try:
         data = context.random.randbytes(size)
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             stream.halfClose(data)
             came = await stream.receiveAll()
-        finally:
-            await stream.abort()
         return Try(size, len(came), stream.end, firstDifference(data, came))
 
 

@@ -146,8 +146,7 @@ class TLS:
         """Makes the connections, and judges the last agreement and all ends."""
         ends = []
         for _ in range(ENDS):
-            stream = await context.connect()
-            try:
+            async with await context.connect() as stream:
                 agreement = Agreement.of(stream)
                 data = context.random.randbytes(SIZE)
                 stream.write(data)
@@ -156,6 +155,4 @@ class TLS:
                     stream.halfClose()
                     await stream.receiveAll(SILENCE)
                     ends.append(stream.end)
-            finally:
-                await stream.abort()
         return judge(agreement, context.target.serverName, ends, datetime.now(UTC))

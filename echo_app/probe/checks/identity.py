@@ -78,11 +78,8 @@ class Identity:
         return result if again.isFinal else again
 
     async def _once(self, context: Context) -> Result:
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             return await _Exchange(context, stream).run()
-        finally:
-            await stream.abort()
 
 
 class _Exchange:

@@ -215,8 +215,7 @@ async def climb(context: Context, ages: Sequence[float], timeout: float) -> list
 
 async def _rung(context: Context, age: float, timeout: float) -> Rung:
     """Opens a connection that is idle until it has this age, and then sends."""
-    stream = await context.connect()
-    try:
+    async with await context.connect() as stream:
         # From before the first answer, which may be read late: an age is never too low.
         start = context.reactor.seconds()
         if not await _isAnswered(context, stream, timeout):
@@ -232,8 +231,6 @@ async def _rung(context: Context, age: float, timeout: float) -> Rung:
         if stream.end is None:
             return Rung(age, Fate.SILENT, at)
         return Rung(age, Fate.FORGOTTEN if stream.end.kind is ErrorKind.RESET else Fate.REFUSED, at)
-    finally:
-        await stream.abort()
 
 
 async def _isAnswered(context: Context, stream: Stream, timeout: float) -> bool:

@@ -68,14 +68,11 @@ class LateReader:
     async def run(self, context: Context) -> Result:
         """Fills the path, waits, reads everything, and compares it."""
         stall = QUICK_STALL if context.settings.isQuick else STALL
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             sent, filled = await self._fill(context, stream, stall)
             if not stream.isCut:
                 await pause(context.reactor, lateness(context.settings))
             return judge(filled, await returned(stream, sent))
-        finally:
-            await stream.abort()
 
     async def _fill(self, context: Context, stream: Stream, stall: float) -> tuple[bytes, Filled]:
         """Writes until the kernel has taken no byte for `stall` seconds; the rest stays in the buffer."""

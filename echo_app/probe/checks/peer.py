@@ -74,12 +74,9 @@ class Peer:
 
     async def run(self, context: Context) -> Result:
         """Connects, and reads the line."""
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             own = stream.sock.getsockname()[:2]
             return judge(await _firstLine(stream), own, context.target.kind == "tls")
-        finally:
-            await stream.abort()
 
 
 async def _firstLine(stream: Stream) -> bytes:
