@@ -56,17 +56,16 @@ class Context:
 
 
 class Check(Protocol):
-    """Interface of a check of a path.
+    """Interface of a check of a path, and the base class of one that is for streams alone.
 
     :ivar name: one word, such as ``half-close``.
     """
 
-    @property
-    def name(self) -> str:
-        """The name."""
+    name: str
 
     def reasonToSkip(self, context: Context) -> str:
         """Returns the reason for which the check does not apply to the context; empty if it does."""
+        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the maximum cost. The check is ended at a multiple of its ``seconds``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Check, Context
 from echo_app.probe.checks.findings import Cost, Result, Status, passed
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
@@ -67,14 +67,10 @@ _MEANINGS = {
 }
 
 
-class HalfClose:
+class HalfClose(Check):
     """Sends data and FIN in one segment, and more data and FIN before any of it is read."""
 
     name = "half-close"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP: datagrams have no end."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost: a few round trips a try."""

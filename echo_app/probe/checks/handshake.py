@@ -10,7 +10,7 @@ from cryptography import x509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Check, Context
 from echo_app.probe.checks.findings import Cost, Result, passed, warned
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import SILENCE, Stream
@@ -129,7 +129,7 @@ def namesOf(certificate: x509.Certificate) -> list[str]:
     return alternatives.get_values_for_type(x509.DNSName) + addresses
 
 
-class TLS:
+class TLS(Check):
     """Makes a few connections, each with one echo and an end."""
 
     name = "tls"

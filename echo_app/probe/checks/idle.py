@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Check, Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped, warned
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.net.stream import SILENCE, Stream
@@ -169,7 +169,7 @@ def _slack(age: float) -> float:
     return age * SHARE + SLACK
 
 
-class Idle:
+class Idle(Check):
     """Opens a ladder of connections; each is idle and then sends once, at its own age.
 
     :param ages: seconds.
@@ -184,9 +184,7 @@ class Idle:
 
     def reasonToSkip(self, context: Context) -> str:
         """Skips UDP, and examinations without ``--idle``."""
-        if not context.target.isStream:
-            return "no stream"
-        return "" if context.settings.idle else "not asked for"
+        return super().reasonToSkip(context) or ("" if context.settings.idle else "not asked for")
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one ladder: a second one is opened only after a fault."""

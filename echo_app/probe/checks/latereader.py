@@ -9,7 +9,7 @@ from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
-from echo_app.probe.checks.check import CheckSettings, Context
+from echo_app.probe.checks.check import Check, CheckSettings, Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
 from echo_app.probe.net.errors import timedOut
@@ -52,14 +52,10 @@ class Filled:
     isPushedBack: bool
 
 
-class LateReader:
+class LateReader(Check):
     """Sends without reading until nothing more is taken, waits, and reads everything."""
 
     name = "late-reader"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP, which has no back-pressure."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of filling the path, which is quick on a fast one, and of the wait."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Check, Context
 from echo_app.probe.checks.findings import Cost, Result, passed, skipped
 from echo_app.probe.net.stream import Stream
 
@@ -59,7 +59,7 @@ def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
     return passed("peer", ", ".join(parts), peer=described(peer), own=described(own), said=said)
 
 
-class Peer:
+class Peer(Check):
     """Reads the line that the service sends first, on one connection."""
 
     name = "peer"

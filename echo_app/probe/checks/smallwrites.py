@@ -14,7 +14,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Check, Context
 from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.checks.identity import Shortfall, fromStart, returned
 from echo_app.probe.net.stream import Stream
@@ -67,14 +67,10 @@ class Broken(Exception):
         self.found = found
 
 
-class SmallWrites:
+class SmallWrites(Check):
     """Sends two small pieces in two writes, and then in one, and measures the round trips."""
 
     name = "small-writes"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP, which has no acknowledgements."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one batch: more are sent only if it is inconclusive."""
