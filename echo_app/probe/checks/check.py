@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Protocol
 
 from echo_app.probe.checks.findings import Cost, Result
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, Stream, connect
+from echo_app.probe.net.stream import Stream, connect
 from echo_app.targets import Target
 
 # Descriptors that this process needs for other purposes.
@@ -47,12 +47,12 @@ class Context:
         """Returns the context with the target at one of its addresses, an IP literal."""
         return replace(self, target=self.target.at(address))
 
-    async def connect(self, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None) -> Stream:
+    async def connect(self) -> Stream:
         """Connects to the target. The check must close the stream.
 
         :raise NetworkError: when there is no connection. The examination reports it.
         """
-        return await connect(self.reactor, self.target, timeout, bindAddress)
+        return await connect(self.reactor, self.target)
 
 
 class Check(Protocol):

@@ -74,10 +74,8 @@ async def _examine(
     reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Sequence[Examination]
 ) -> Examination:
     context = Context(reactor, target, options.settings, Random(seed))
-    quietly = options["json"]
-    examination = Examination(
-        context, costOf(context, options.checks), seed, (lambda line: None) if quietly else say
-    )
+    tell = (lambda line: None) if options["json"] else say
+    examination = Examination(context, costOf(context, options.checks), seed, tell)
     known: dict[str, Result] = {each.name: each for one in direct for each in one.results}
 
     def found(result: Result) -> None:

@@ -31,6 +31,7 @@ class LoadGenerator:
     :param seed: the same for all workers.
     :param index: of this worker, from 0.
     :param say: called with each report, which becomes a line of JSON.
+    :ivar streams: counts the streams of this worker; each number is unique among those of the load.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class LoadGenerator:
         self.index = index
         self.ledger = Ledger()
         self._say = say
-        self._streams = count(index, settings.processes)
+        self.streams = count(index, settings.processes)
         kind = StreamConnection if address.target.isStream else DatagramConnection
         self._connections: list[Connection] = [kind(self, number) for number in range(settings.connections)]
         self._toOpen = iter(self._connections)
@@ -63,10 +64,6 @@ class LoadGenerator:
         """Opens all connections; reports when each is open or has failed."""
         for connection in islice(self._toOpen, TOGETHER):
             connection.open()
-
-    def nextStream(self) -> int:
-        """Returns a number that is unique among the streams of the load."""
-        return next(self._streams)
 
     def connected(self, connection: Connection, seconds: float) -> None:
         """Counts a connection that has opened."""

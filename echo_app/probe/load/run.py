@@ -34,12 +34,9 @@ SLOWEST = 50
 def shares(settings: LoadSettings) -> list[LoadSettings]:
     """Returns the settings of each worker: an equal share of the connections, and of the rate."""
     each, more = divmod(settings.connections, settings.processes)
-    return [_generator(settings, each + (index < more)) for index in range(settings.processes)]
-
-
-def _generator(settings: LoadSettings, connections: int) -> LoadSettings:
-    rate = settings.rate and settings.rate * connections / settings.connections
-    return replace(settings, connections=connections, rate=rate)
+    counts = [each + (index < more) for index in range(settings.processes)]
+    rates = [settings.rate and settings.rate * count / settings.connections for count in counts]
+    return [replace(settings, connections=n, rate=rate) for n, rate in zip(counts, rates, strict=True)]
 
 
 def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str, Any]]:

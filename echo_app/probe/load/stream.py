@@ -30,7 +30,7 @@ class StreamConnection(Connection):
 
     def _use(self, channel: Channel) -> None:
         self._recv, self._send = channel.recv, channel.send
-        self._place = placeOf(self._generator.nextStream())
+        self._place = placeOf(next(self._generator.streams))
         self._queued = self._sent = self._received = self._answered = 0
         self._isFull = False
 

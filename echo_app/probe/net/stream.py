@@ -204,18 +204,15 @@ class TLSStream(Stream):
             self._client.lose(self._wire.end or _CLOSED)
 
 
-async def connect(
-    reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None
-) -> Stream:
+async def connect(reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT) -> Stream:
     """Connects, and does the TLS handshake where there is one.
 
     :param timeout: seconds for the connection, and as many for the handshake.
-    :param bindAddress: our address, an IP literal; None is the kernel's choice.
     :raise NetworkError: when there is no connection.
     """
     factory = Factory.forProtocol(lambda: WireProtocol(reactor))
     # The endpoint's own time-out is not the one that says so.
-    waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
+    waiting = target.endpoint(reactor, 2 * timeout).connect(factory)
     try:
         protocol: Any = await within(reactor, timeout, waiting)
     except (CancelledError, ConnectingCancelledError):

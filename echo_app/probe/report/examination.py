@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from echo_app import __version__
 from echo_app.probe.checks.check import Context
@@ -14,12 +15,6 @@ from echo_app.text import binarySize
 _STATUS, _NAME = 6, 14
 
 _ORDER = (Status.FAIL, Status.WARN, Status.PASS, Status.SKIP)
-
-
-def costLine(context: Context, cost: Cost) -> str:
-    """Returns a line with the cost of an examination."""
-    seconds = f"{cost.seconds:.0f} s"
-    return f"{context.target}; at most {binarySize(cost.bytes)}, {cost.connections} connections, {seconds}"
 
 
 def lines(result: Result) -> list[str]:
@@ -67,7 +62,8 @@ class Examination:
         self._start = context.reactor.seconds()
         self._seconds = 0.0
         self.results: list[Result] = []
-        say(costLine(context, cost))
+        most = f"{binarySize(cost.bytes)}, {cost.connections} connections, {cost.seconds:.0f} s"
+        say(f"{context.target}; at most {most}")
 
     def found(self, result: Result) -> None:
         """Reports a result; those of skipped checks are reported at the end."""
@@ -93,11 +89,7 @@ class Examination:
             "target": str(self._context.target),
             "settings": {"quick": settings.isQuick, "thorough": settings.isThorough, "idle": settings.idle},
             "seed": self._seed,
-            "cost": {
-                "bytes": self._cost.bytes,
-                "connections": self._cost.connections,
-                "seconds": self._cost.seconds,
-            },
+            "cost": asdict(self._cost),
             "results": [_dataOf(each) for each in self.results],
             "seconds": round(self._seconds, 3),
         }

@@ -32,13 +32,10 @@ def summary(results: Results) -> Iterator[str]:
 
 def describe(settings: LoadSettings) -> str:
     """Returns the settings in a line."""
-    parts = [
-        "closed loop"
-        if settings.rate is None
-        else f"open loop of {_rate(settings.rate)} ({settings.arrivals})"
-    ]
+    rate = settings.rate
+    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)} ({settings.arrivals})"]
     parts += [plural(settings.connections, "connection"), _sizes(settings)]
-    if settings.maxInflight != (1 if settings.rate is None else INFLIGHT):
+    if settings.maxInflight != (1 if rate is None else INFLIGHT):
         parts.append(f"up to {settings.maxInflight:,} under way on each")
     if settings.perConnection is not None:
         parts.append(f"{plural(settings.perConnection, 'message')} on each")
@@ -124,5 +121,5 @@ def _errors(runs: Sequence[Run]) -> str:
     parts = [each for run in runs for each in run.intervals if each.errors]
     if not parts:
         return said
-    first, last = min(each.start for each in parts), max(each.start + each.seconds for each in parts)
+    first, last = min(each.start for each in parts), max(each.end for each in parts)
     return f"{said}; between {first:g} s and {last:g} s"

@@ -29,6 +29,11 @@ class Figure:
     text: Callable[[float], str]
     isBetter: str = ""
 
+    def textOf(self, run: Run, settings: LoadSettings) -> str:
+        """Formats the number of a run; ``-`` where it can't be stated."""
+        value = self.of(run, settings)
+        return "-" if value is None else self.text(value)
+
 
 # The number of colours in the style sheet, and the looks of its dashes.
 _COLOURS, DASHES = 6, ("solid", "dashed", "dotted", "dash-dotted")

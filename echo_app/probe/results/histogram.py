@@ -58,16 +58,6 @@ class Histogram:
         return int(self._counts.get_total_count())
 
     @property
-    def mean(self) -> float:
-        """The mean, in seconds; 0 where nothing was counted."""
-        return float(self._counts.get_mean_value()) / 1e9 if len(self) else 0.0
-
-    @property
-    def least(self) -> float:
-        """The shortest time, in seconds; 0 where nothing was counted."""
-        return self._counts.get_min_value() / 1e9 if len(self) else 0.0
-
-    @property
     def most(self) -> float:
         """The longest time, in seconds; 0 where nothing was counted."""
         return self._counts.get_max_value() / 1e9 if len(self) else 0.0

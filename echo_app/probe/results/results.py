@@ -84,6 +84,11 @@ class Interval:
     most: float = 0.0
     errors: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def end(self) -> float:
+        """Seconds from the beginning of the measured part."""
+        return self.start + self.seconds
+
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Interval:
         """Reads an interval from JSON, where percentiles are texts."""
