@@ -71,13 +71,18 @@ class FakeSource(Source):
         self._answers = answers
         self.port = number
 
+    @property
+    def now(self) -> float:
+        """The time of the clock."""
+        return float(self._reactor.seconds())
+
     def open(self) -> None:
         self.isOpen = True
 
     def close(self) -> None:
         self.isOpen = False
 
-    def _transmit(self, data: bytes) -> None:
+    def transmit(self, data: bytes) -> None:
         for seconds, answer in self._answers(self, data):
             self._reactor.callLater(seconds, self._arrive, answer)
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echo_app.probe.checks.check import CheckSettings, Context
+from echo_app.probe.checks.check import CheckSettings, Context, Result, Status
 from echo_app.probe.checks.examination import CHECKS, examine
-from echo_app.probe.checks.findings import Result, Status
 from echo_app.targets import ClientTLS, parseTarget
 
 # The checks of a stream that examine only bytes.

@@ -10,8 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Check, Context, lackOfDescriptors
-from echo_app.probe.checks.findings import Cost, Result, passed, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, lackOfDescriptors, passed, warned
 from echo_app.probe.net.errors import NetworkError, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, Status, passed
+from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, passed
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.results.difference import StreamDifference, firstDifference

@@ -10,8 +10,7 @@ from cryptography import x509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, passed, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, warned
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.targets import isLiteral

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed
+from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, failed, passed
 from echo_app.probe.net.errors import Reason, timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.wire import CHUNK

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, skipped, warned
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import together
@@ -78,11 +77,6 @@ class Rung:
     fate: Fate
     at: float
 
-    @property
-    def isAlive(self) -> bool:
-        """Says whether the connection was answered."""
-        return self.fate is Fate.ALIVE
-
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
@@ -104,7 +98,7 @@ def bracket(rungs: Iterable[Rung]) -> Bracket | None:
     A FIN or a reset tells the age. A connection that sent at about that age may have had its end under way.
     """
     ordered = sorted(rungs, key=lambda rung: rung.age)
-    alive = max((rung.age for rung in ordered if rung.isAlive), default=0.0)
+    alive = max((rung.age for rung in ordered if rung.fate is Fate.ALIVE), default=0.0)
     gone = [rung for rung in ordered if rung.age > alive]
     if not gone:
         return None
@@ -158,7 +152,7 @@ def judge(first: Sequence[Rung], second: Sequence[Rung] = ()) -> Result:
 def _judgeAlive(rungs: Sequence[Rung], details: dict[str, object]) -> Result:
     """Judges a ladder whose oldest connection is alive."""
     oldest = max(rung.age for rung in rungs)
-    strays = [rung for rung in rungs if not rung.isAlive]
+    strays = [rung for rung in rungs if rung.fate is not Fate.ALIVE]
     if not strays:
         return passed("idle", f"alive at {oldest:g} s", **details)
     seen = f"{strays[0].fate.value} at {strays[0].at:.3g} s, but others alive at {oldest:g} s"

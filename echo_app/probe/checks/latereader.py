@@ -9,8 +9,7 @@ from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
-from echo_app.probe.checks.check import Check, CheckSettings, Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import Check, CheckSettings, Context, Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
 from echo_app.probe.net.errors import timedOut
 from echo_app.probe.net.stream import SILENCE, Stream

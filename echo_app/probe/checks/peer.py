@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, passed, skipped
+from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, skipped
 from echo_app.probe.net.stream import Stream
 
 # Seconds in which the line begins, and bytes of the longest line: it has a few addresses and names.

@@ -12,8 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
 from echo_app.probe.net.waits import NothingCame, within

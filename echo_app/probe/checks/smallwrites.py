@@ -14,8 +14,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.checks.identity import Shortfall, fromStart, returned
 from echo_app.probe.net.stream import Stream
 from echo_app.probe.results.difference import StreamDifference

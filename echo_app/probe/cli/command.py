@@ -19,18 +19,17 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Context, Result, Status
 from echo_app.probe.checks.examination import againstBaseline, costOf, examine
-from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.cli.arguments import TargetOptions
 from echo_app.probe.cli.compare import CompareOptions, runCompare
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
 from echo_app.probe.cli.loadsession import Session
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.ping import ping
-from echo_app.probe.cli.reportfile import writeReport
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
+from echo_app.probe.report.page import page
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import summary
 from echo_app.probe.results.analysis import isGood
@@ -122,7 +121,7 @@ def _publish(options: LoadOptions, results: Results) -> bool:
     elif path:
         written = _written("json", path, lambda: Path(path).write_text(results.toJson() + "\n"))
     if report := options["report"]:
-        written &= _written("report", report, lambda: writeReport(report, [results]))
+        written &= _written("report", report, lambda: report.write_text(page([results]), encoding="utf-8"))
     return written
 
 
@@ -211,7 +210,9 @@ def _printable(reason: str) -> str:
 def _compared(options: CompareOptions) -> int:
     """Compares results; returns the exit status."""
     report, results, names = options["report"], options.results, options.texts
-    written = report is None or _written("report", report, lambda: writeReport(report, results, names))
+    written = report is None or _written(
+        "report", report, lambda: report.write_text(page(results, names), encoding="utf-8")
+    )
     try:
         isWorse = runCompare(options, say)
     except BrokenPipeError:

@@ -10,10 +10,9 @@ from math import ceil
 from twisted.python.usage import UsageError
 
 from echo_app.probe.checks.check import RESERVE
-from echo_app.probe.cli.arguments import TargetOptions, positiveNumber, row, wholeNumber, writablePath
-from echo_app.probe.cli.extra import checkExtra
+from echo_app.probe.cli import arguments
+from echo_app.probe.cli.arguments import REPORT, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.ping import NUMBER
-from echo_app.probe.cli.reportfile import REPORT
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.results.results import INFLIGHT, LoadSettings
 from echo_app.text import binarySize
@@ -97,7 +96,7 @@ def arrivalsOf(text: str) -> str:
 def fileOf(text: str) -> str:
     """Returns the path of a file that can be written, or ``-``."""
     if text != "-":
-        writablePath(text)
+        arguments.writablePath(text)
     return text
 
 
@@ -138,7 +137,7 @@ class LoadOptions(TargetOptions):
 
     def postOptions(self) -> None:
         """Checks options that depend on each other, and makes the settings."""
-        checkExtra()
+        arguments.checkExtra()
         self["size"] = self["size"] or LoadSettings().sizes
         super().postOptions()
         for target in self.targets:

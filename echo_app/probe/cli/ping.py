@@ -14,7 +14,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.net.errors import ErrorKind, NetworkError, reasonOf, timedOut

@@ -14,7 +14,7 @@ between them, after growing pauses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from echo_app.probe.load.channel import Channel
@@ -43,6 +43,7 @@ class Connection(ABC):
     """
 
     _underWay: Collection[Any]
+    _container: Callable[[], Collection[Any]]
 
     def __init__(self, generator: LoadGenerator, number: int) -> None:
         self._generator = generator
@@ -66,6 +67,7 @@ class Connection(ABC):
         self._left = NEVER
         self._ended = NEVER
         self._hasPaused = False
+        self._underWay = self._container()
         self._loop.at(self._clock() + LOOK, self._look)
 
     # From one connection to the next.

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from echo_app import __version__
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, Status
+from echo_app.probe.checks.check import Context, Cost, Result, Status
 from echo_app.text import binarySize
 
 # Columns of the status and of the name.
@@ -38,13 +37,6 @@ def skipLines(results: Sequence[Result]) -> list[str]:
 def isQuiet(result: Result) -> bool:
     """Says whether a result is of a check that was not run."""
     return result.status is Status.SKIP and not result.meaning
-
-
-def countLine(results: Sequence[Result], seconds: float) -> str:
-    """Returns a line with the number of results of each status."""
-    counts = Counter(each.status for each in results)
-    said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
-    return f"{', '.join(said) or 'nothing done'} in {seconds:.0f} s"
 
 
 class Examination:
@@ -78,7 +70,10 @@ class Examination:
         :param how: text before the counts.
         """
         self._seconds = self._context.reactor.seconds() - self._start
-        for line in [*skipLines(self.results), how + countLine(self.results, self._seconds)]:
+        counts = Counter(each.status for each in self.results)
+        said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
+        counted = f"{how}{', '.join(said) or 'nothing done'} in {self._seconds:.0f} s"
+        for line in [*skipLines(self.results), counted]:
             self._say(line)
 
     def data(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ from echo_app.probe.checks.burst import (
     isSuspicious,
     judge,
 )
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 
 RESET = Reason(ErrorKind.RESET)

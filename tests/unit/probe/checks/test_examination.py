@@ -9,9 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Context, Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.examination import EXCESS, GRACE, againstBaseline, costOf, examine
-from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.reach import Resolve
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.waits import STEPS

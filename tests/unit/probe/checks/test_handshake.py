@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.handshake import ENDS, SOON, Agreement, judge
 from echo_app.probe.net.errors import ErrorKind, Reason
 from tests.support.certificates import Authority

@@ -8,8 +8,7 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import CheckSettings, Context, Result, Status
 from echo_app.probe.checks.udp import CORRUPT, COUNT, CUT, PORTS, ROUNDS, UDP, Ports, tooMany
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Exchange
 from tests.support import paths
@@ -206,9 +205,7 @@ class PathTests(SynchronousTestCase):
 
     def test_portsOnce(self) -> None:
         """A port that is silent in one round is none of them."""
-        result = examined(
-            lambda source, data: [(0.002, data)] * (source.port != 40_001 or source._reactor.seconds() > 5)
-        )
+        result = examined(lambda source, data: [(0.002, data)] * (source.port != 40_001 or source.now > 5))
         self.assertIs(result.status, Status.PASS, result.seen)
 
     def test_closed(self) -> None:

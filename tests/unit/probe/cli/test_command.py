@@ -15,8 +15,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import Context, Cost, Result, failed, passed, warned
 from echo_app.probe.cli import command
 from echo_app.probe.cli.command import (
     FINDING,
@@ -38,7 +37,7 @@ class FakeReactor(Clock):
         self._then = then
         self._first: list[Callable[[], object]] = []
         self._last: list[Callable[[], object]] = []
-        self._isRunning = False
+        self.isRunning = False
         self.waitsFor: list[Deferred[object]] = []
 
     def callWhenRunning(self, call: Callable[..., object], *arguments: object) -> None:
@@ -53,22 +52,22 @@ class FakeReactor(Clock):
         call()
 
     def run(self) -> None:
-        self._isRunning = True
+        self.isRunning = True
         for each in self._first:
             each()
         self._then(self)
 
     def stop(self) -> None:
-        if not self._isRunning:
+        if not self.isRunning:
             raise ReactorNotRunning
-        self._isRunning = False
+        self.isRunning = False
         self.waitsFor = [maybeDeferred(each) for each in self._last]
 
 
 class RunTests(SynchronousTestCase):
     def run_(self, work: Callable[[Any], Any], reactor: FakeReactor) -> int:
         status = runUntilDone(reactor, work)
-        self.assertFalse(reactor._isRunning)
+        self.assertFalse(reactor.isRunning)
         for each in reactor.waitsFor:
             self.successResultOf(each)
         return status
