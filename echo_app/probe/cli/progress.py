@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from echo_app.probe.load.run import Running
-from echo_app.probe.results.percentiles import Output, shownIn
-from echo_app.probe.results.statistics import milliseconds, percentileTexts
+from echo_app.probe.results.statistics import Output, milliseconds, percentileTexts, shownIn
 
 # Seconds between two lines, at the least; and the number of lines of a long run.
 BETWEEN, LINES = 5.0, 100

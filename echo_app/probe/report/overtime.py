@@ -14,9 +14,8 @@ from twisted.web.template import Tag
 from echo_app.probe.report import svg
 from echo_app.probe.report.scales import Linear, Logarithmic, Tick
 from echo_app.probe.results.figures import DASHES, Subject, kindOf, perSecond, whole
-from echo_app.probe.results.percentiles import MEDIAN, Output, nameOf, shownIn
 from echo_app.probe.results.results import Interval
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.statistics import MEDIAN, Output, milliseconds, nameOf, shownIn
 from echo_app.text import escaped
 
 # Pixels: heights of the picture of latencies and of a row of errors, distances between rows and between

@@ -8,9 +8,8 @@ from math import sqrt
 
 from echo_app.probe.results.analysis import DEVIATIONS, EXACT, growth
 from echo_app.probe.results.figures import Subject
-from echo_app.probe.results.percentiles import TAIL, nameOf
 from echo_app.probe.results.results import LoadSettings, Run
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.statistics import TAIL, milliseconds, nameOf
 from echo_app.text import escaped, plural
 
 # The share of its time below which a probe is late because of other programs, not of its own work.

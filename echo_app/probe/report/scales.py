@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from echo_app.probe.results.percentiles import Output, shownIn
+from echo_app.probe.results.statistics import Output, shownIn
 
 # The relative difference below which a value equals a round number.
 _ROUNDING = 1e-9

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.results.analysis import rateOf
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.percentiles import Output, nameOf, shownIn
 from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
-from echo_app.probe.results.statistics import milliseconds, percentileTexts
+from echo_app.probe.results.statistics import Output, milliseconds, nameOf, percentileTexts, shownIn
 from echo_app.text import binarySize, escaped, plural
 
 # Width of a line's name, and of each figure in a table, in characters.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import median_high, median_low
 
-from echo_app.probe.results.percentiles import MEDIAN
 from echo_app.probe.results.results import LoadSettings, Run
+from echo_app.probe.results.statistics import MEDIAN
 
 # The tolerated difference of the rate that was sent to the rate that was asked for: a share of it, or with
 # random arrivals, whose number is random too, three standard deviations.

@@ -8,9 +8,8 @@ from statistics import median
 from string import ascii_uppercase
 
 from echo_app.probe.results.analysis import rateOf
-from echo_app.probe.results.percentiles import MEDIAN, TAIL, Output, nameOf, shownIn
 from echo_app.probe.results.results import LoadSettings, Results, Run
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.statistics import MEDIAN, TAIL, Output, milliseconds, nameOf, shownIn
 from echo_app.text import escaped
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from echo_app.probe.results.percentiles import shownIn
-from echo_app.probe.results.statistics import ABOVE
+from echo_app.probe.results.statistics import ABOVE, shownIn
 
 # Nanoseconds of the shortest and the longest time that are told apart: a round trip on loopback takes 10,000
 # and more, and no option of a load is longer than an hour. With three digits a time is right to a thousandth.

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.percentiles import TAIL
+from echo_app.probe.results.statistics import TAIL
 from echo_app.probe.results.validation import validationError
 
 # The share of its time that a worker may be busy: it needs a part of the rest to wake up.
