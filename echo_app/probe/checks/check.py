@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 from typing import Any, Protocol
@@ -110,10 +110,6 @@ class Context:
     target: Target
     settings: CheckSettings = field(default_factory=CheckSettings)
     random: Random = field(default_factory=Random)
-
-    def at(self, address: str) -> Context:
-        """Returns the context with the target at one of its addresses, an IP literal."""
-        return replace(self, target=self.target.at(address))
 
     async def connect(self) -> Stream:
         """Connects to the target. The check must close the stream.

@@ -57,7 +57,7 @@ async def examine(
             result = await _run(check, context)
         address = result.details.get("address")
         if isinstance(check, Resolve) and isinstance(address, str):
-            context = context.at(address)
+            context = replace(context, target=context.target.at(address))
         results.append(result)
         report(result)
     return results

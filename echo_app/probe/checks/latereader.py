@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from fcntl import ioctl
 from struct import unpack
@@ -79,20 +78,15 @@ class LateReader(Check):
             sent += piece
             stream.write(piece)
             isTaking = await stream.drain(stall)
-        swallowed = len(sent) - stream.unsent
-        filled = Filled(swallowed, *_queues(stream.sock), isPushedBack=not isTaking)
-        return bytes(sent), filled
+        # Bytes in the kernel's queues to the peer and from it.
+        queues = (ioctl(stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
+        sending, receiving = (unpack("=i", size)[0] for size in queues)
+        return bytes(sent), Filled(len(sent) - stream.unsent, sending, receiving, not isTaking)
 
 
 def lateness(settings: CheckSettings) -> float:
     """Returns the seconds by which the reader is late."""
     return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
-
-
-def _queues(sock: socket.socket) -> tuple[int, int]:
-    """Returns the bytes in the kernel's queues to the peer and from it."""
-    sending, receiving = (unpack("=i", ioctl(sock, which, bytes(4)))[0] for which in (TIOCOUTQ, FIONREAD))
-    return sending, receiving
 
 
 def judge(filled: Filled, found: StreamDifference | Shortfall | None) -> Result:

@@ -32,7 +32,6 @@ from echo_app.probe.report.examination import Examination
 from echo_app.probe.report.page import page
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import summary
-from echo_app.probe.results.analysis import isGood
 from echo_app.probe.results.results import Results
 from echo_app.targets import BadTarget, Target
 from echo_app.text import escaped
@@ -107,7 +106,7 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
     if results.runs and not _publish(options, results):
         return NOT_STARTED
     isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
-    return ended or (FINDING if isWarned or not all(map(isGood, results.runs)) else GOOD)
+    return ended or (FINDING if isWarned or not all(run.isGood for run in results.runs) else GOOD)
 
 
 def _publish(options: LoadOptions, results: Results) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 from string import ascii_uppercase
 
-from echo_app.probe.results.analysis import rateOf
 from echo_app.probe.results.results import LoadSettings, Results, Run
 from echo_app.probe.results.statistics import MEDIAN, TAIL, Output, milliseconds, nameOf, shownIn
 from echo_app.text import escaped
@@ -60,7 +59,7 @@ def _latency(percent: float) -> Figure:
 
 # The figures of a repeat: as many as fit on a screen.
 MAIN_FIGURES = (
-    Figure("rate", rateOf, perSecond, "higher"),
+    Figure("rate", Run.rateOf, perSecond, "higher"),
     *map(_latency, shownIn(Output.FIGURES)),
     Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
     Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),
