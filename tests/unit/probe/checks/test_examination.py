@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 from twisted.internet.defer import Deferred
@@ -17,31 +16,7 @@ from echo_app.probe.net.waits import STEPS
 from echo_app.probe.report.examination import Examination
 from echo_app.targets import parseTarget
 from echo_app.text import binarySize, quoted
-
-
-class FakeCheck:
-    """A check that says what a test says.
-
-    :param act: what it does to come to its result.
-    :param reason: why it is skipped.
-    """
-
-    def __init__(
-        self, name: str, act: Callable[[Context], Result | Deferred[Result]], reason: str = ""
-    ) -> None:
-        self.name = name
-        self._act = act
-        self._reason = reason
-
-    def reasonToSkip(self, context: Context) -> str:
-        return self._reason
-
-    def cost(self, context: Context) -> Cost:
-        return Cost(100, 2, 1)
-
-    async def run(self, context: Context) -> Result:
-        result = self._act(context)
-        return await result if isinstance(result, Deferred) else result
+from tests.support.probing import FakeCheck
 
 
 class FakeResolve(Resolve):

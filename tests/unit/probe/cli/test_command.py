@@ -15,7 +15,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context, Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import Result, failed, passed, warned
 from echo_app.probe.cli import command
 from echo_app.probe.cli.command import (
     FINDING,
@@ -27,6 +27,7 @@ from echo_app.probe.cli.command import (
     runUntilDone,
 )
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from tests.support.probing import FakeCheck
 
 
 class FakeReactor(Clock):
@@ -140,23 +141,6 @@ class RunTests(SynchronousTestCase):
             output.write("nor this")
 
 
-class FakeCheck:
-    """Finds what a test says."""
-
-    def __init__(self, result: Result) -> None:
-        self.name = result.name
-        self._result = result
-
-    def reasonToSkip(self, context: Context) -> str:
-        return ""
-
-    def cost(self, context: Context) -> Cost:
-        return Cost(1, 1, 1)
-
-    async def run(self, context: Context) -> Result:
-        return self._result
-
-
 class CommandTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.said: list[str] = []
@@ -167,7 +151,7 @@ class CommandTests(SynchronousTestCase):
         options = Options()
         options.parseOptions(["check", "127.0.0.1:7", "--seed", "3", *arguments])
         assert isinstance(options.subOptions, CheckOptions)
-        options.subOptions.checks = [FakeCheck(result)]
+        options.subOptions.checks = [FakeCheck(result.name, lambda context: result)]
         return self.successResultOf(Deferred.fromCoroutine(runCheck(FakeReactor(), options.subOptions)))
 
     def test_status(self) -> None:
