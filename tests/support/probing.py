@@ -43,9 +43,7 @@ class Hurried:
         return getattr(self._reactor, name)
 
 
-def context(
-    text: str, reactor: Any = None, settings: CheckSettings = QUICK, tls: ClientTLS = ClientTLS()
-) -> Context:
+def context(text: str, reactor: Any = None, tls: ClientTLS = ClientTLS()) -> Context:
     """Returns the context of a check, with a fixed seed and the settings of ``--quick``."""
     if reactor is None:
         from twisted.internet import reactor

@@ -13,7 +13,7 @@ from typing import Any
 
 from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES
+from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS
 
 # Bits of a time that are kept, as in an HdrHistogram with three digits: a time is in the same bucket here and
 # there.
@@ -94,11 +94,8 @@ class Second:
 
     def data(self) -> Iterator[dict[str, Any]]:
         """Returns the second for JSON, in steps: yields dictionaries, whose union it is."""
-        yield {
-            **{name: getattr(self, name) for name in ("due", "sent", "answered", "bytes")},
-            "errors": self.errorTexts(),
-        }
-        for name in ("latency", "lateness", "connects"):
+        yield {name: getattr(self, name) for name in COUNTS} | {"errors": self.errorTexts()}
+        for name in HISTOGRAMS:
             for encoded in getattr(self, name).encoded():
                 yield {name: encoded} if encoded else {}
 

@@ -47,7 +47,7 @@ def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str
     ]
 
 
-@dataclass
+@dataclass(eq=False)
 class Running:
     """Makes one run, and has its totals while it goes on.
 

@@ -31,6 +31,9 @@ DIFFERENCES = 10
 # random arrivals, whose number is random too, three standard deviations.
 EXACT, DEVIATIONS = 0.01, 3
 
+# The fields of a run that are sums over its seconds: counts and histograms.
+COUNTS, HISTOGRAMS = ("due", "sent", "answered", "bytes"), ("latency", "lateness", "connects")
+
 # The format of a file, and its version.
 FORMAT = "echo-probe load 1"
 
@@ -187,17 +190,14 @@ class Run:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:
         """Reads a run from JSON."""
-        histograms = {name: Histogram(data[name]) for name in _HISTOGRAMS}
+        histograms = {name: Histogram(data[name]) for name in HISTOGRAMS}
         return cls(**{**data, **histograms, "intervals": [Interval.of(each) for each in data["intervals"]]})
 
     def data(self) -> dict[str, Any]:
         """Returns the run for JSON."""
         plain = {name: getattr(self, name) for name in self.__slots__}
-        histograms = {name: getattr(self, name).encode() for name in _HISTOGRAMS}
+        histograms = {name: getattr(self, name).encode() for name in HISTOGRAMS}
         return {**plain, **histograms, "intervals": [asdict(each) for each in self.intervals]}
-
-
-_HISTOGRAMS = ("latency", "lateness", "connects")
 
 
 @dataclass(slots=True)
