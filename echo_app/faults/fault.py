@@ -138,6 +138,10 @@ class Fault:
         ofStreams = (self.direction, self.connections, self.afterBytes)
         return isinstance(self, DatagramFault) and ofStreams == (None, None, None)
 
+    def hasListener(self, streams: bool, datagrams: bool) -> bool:
+        """Says whether the fault applies to a listener, where there are those for streams, or datagrams."""
+        return (streams and self.isForStreams) or (datagrams and self.isForDatagrams)
+
     def contradictions(self) -> Iterator[tuple[str, bool, str]]:
         """Yields a key, whether its value contradicts another value, and the rule."""
         isBoth = self.afterBytes is not None and self.afterSeconds is not None

@@ -1,12 +1,12 @@
-"""Two flows between a transport and a protocol, one for each direction of a connection.
+"""Flow layer: two flows between a transport and a protocol, one for each direction of a connection.
 
-To the protocol above, :class:`FlowLayer` is a whole transport; to the transport below, Twisted's own, the
+To the protocol above, :class:`FlowLayer` is a whole transport. To the transport below, Twisted's own, the
 direct path's, or our TLS, it is a protocol.
 
-The rules: reading from the peer stops while the protocol wants no more, while input is stalled, and while
-both flows together hold as much as is allowed. The protocol's producer is paused while the transport below
-is full, and while the output alone holds that much. The end of each side passes behind the held bytes.
-No call outlives the connection.
+The rules: reading from the peer stops while the protocol above is paused, while input is stalled, and while
+both flows together hold the cap. The protocol's producer is paused while the transport below is full, and
+while the output alone holds the cap. The end of each side passes behind the held bytes. No delayed call
+outlives the connection.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Bytes that are held for one connection by default.
+# The default cap on the bytes that are held for one connection.
 CAP = 4 << 20
 
 
 class Phase(Enum):
-    """The phases of our side; they only go on, from one to a later one."""
+    """The phases of our side, in their order; a phase never comes again."""
 
     OPEN = auto()
     OUTPUT_CLOSED = auto()
@@ -48,7 +48,7 @@ class Phase(Enum):
 
 
 class Input(Enum):
-    """The states of the input from the peer: PASSED and DISCARDED may alternate, ENDED is the last one."""
+    """The states of the input from the peer: PASSED and DISCARDED may alternate, ENDED is final."""
 
     PASSED = auto()
     DISCARDED = auto()
@@ -59,11 +59,11 @@ class Input(Enum):
 class FlowLayer(Layer):
     """Passes the bytes of one connection through two flows.
 
-    :param protocol: the one above.
+    :param protocol: the protocol above.
     :param clock: tells the time.
-    :param shapers: returns those of a direction, ``in`` or ``out``.
-    :param edges: returns the offsets of a direction that :meth:`edgeReached` is to be told of.
-    :param cap: bytes that are held back until reading from the peer stops.
+    :param shapers: returns the shapers of a direction, ``in`` or ``out``.
+    :param edges: returns the offsets in bytes, of a direction, at which :meth:`edgeReached` is called.
+    :param cap: bytes that are held until reading from the peer stops.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class FlowLayer(Layer):
 
     def __getattr__(self, name: str) -> Any:
         """Returns other attributes of the transport below, such as a certificate."""
-        # The interfaces of a class (zope.interface) are not looked for below it: they are the transport's.
+        # Special names are not looked up below: zope.interface would find the interfaces of the transport.
         if name == "transport" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.transport, name)
 
     @property
     def held(self) -> int:
-        """Bytes that are held back."""
+        """Bytes that both flows hold."""
         return self._in.held + self._out.held
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -112,21 +112,21 @@ class FlowLayer(Layer):
         self.protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Takes input in."""
+        """Feeds input to its flow."""
         self._in.feed(data)
 
     def readConnectionLost(self) -> None:
-        """Takes the end of input in."""
+        """Ends the input's flow: the peer has ended its side."""
         self._input = Input.ENDED
         self._in.end()
 
     def writeConnectionLost(self) -> None:
-        """Our side is closed."""
+        """Tells the protocol above that our side is closed."""
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Ends everything, and tells the protocol above."""
+        """Ends the flows and all calls, and tells the protocol above."""
         self._stop()
         producer, self._producer = self._producer, None
         if producer is not None:
@@ -134,11 +134,11 @@ class FlowLayer(Layer):
         self.protocol.connectionLost(reason)
 
     def write(self, data: bytes) -> None:
-        """Takes output in."""
+        """Feeds output to its flow."""
         self._out.feed(data)
 
     def loseConnection(self) -> None:
-        """Closes the connection when everything has passed and was sent; a producer is waited for."""
+        """Closes the connection after all output has passed and is sent; waits for a producer first."""
         self.disconnecting = True
         if self._producer is None:
             self._in.close()
@@ -148,7 +148,7 @@ class FlowLayer(Layer):
             self._end()
 
     def loseWriteConnection(self) -> None:
-        """Ends the output when everything has passed; input still comes."""
+        """Ends the output after all of it has passed; input goes on."""
         self._end()
 
     def abortConnection(self) -> None:
@@ -158,7 +158,7 @@ class FlowLayer(Layer):
         self.transport.abortConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Lets the producer be told when to go on."""
+        """Registers the producer, which is paused and resumed as the output requires."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
         if self._phase is Phase.OVER:
@@ -174,18 +174,18 @@ class FlowLayer(Layer):
             self.loseConnection()
 
     def pauseProducing(self) -> None:
-        """Passes no input on for now."""
+        """Pauses the input of the protocol above."""
         self._in.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Passes input on."""
+        """Resumes the input of the protocol above."""
         self._in.resumeProducing()
 
     def edgeReached(self, direction: str, offset: int) -> None:
-        """Is called when so many bytes have passed; a subclass overrides it."""
+        """Is called when `offset` bytes have passed in a direction; a subclass overrides it."""
 
     def outputEnded(self) -> None:
-        """Everything has passed: ends our side, or the connection."""
+        """Ends our side, or the connection, after all output has passed."""
         wasOpen = self._phase is Phase.OPEN
         if wasOpen:
             self._phase = Phase.OUTPUT_CLOSED
@@ -205,7 +205,7 @@ class FlowLayer(Layer):
             self.loseConnection()
 
     def _tell(self, event: Callable[..., object], *arguments: bytes) -> None:
-        """Tells the protocol above; that it fails ends its connection, as a reactor would."""
+        """Calls the protocol above; an exception aborts the connection, as in a reactor."""
         try:
             event(*arguments)
         except Exception:
@@ -230,7 +230,7 @@ class FlowLayer(Layer):
         self._calls.clear()
 
     def later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Calls the function then, unless the connection has ended."""
+        """Calls a function after these seconds, unless the connection ends before."""
         if self._phase is Phase.OVER:
             return
 
@@ -242,7 +242,7 @@ class FlowLayer(Layer):
         self._calls.append(call)
 
     def _adjust(self) -> None:
-        """Stops reading, and pauses the producer, or goes on, as the flows are."""
+        """Pauses or resumes reading and the producer, as the flows require."""
         if self._phase is Phase.OVER:
             return
         isReading = self._input is Input.DISCARDED or not (
@@ -251,7 +251,7 @@ class FlowLayer(Layer):
             or self._in.intake is Intake.ENDED
             or self._in.load + self._out.load >= self._cap
         )
-        # After the peer's end a transport that reads on would be told of it again.
+        # After the peer's end, a transport that resumed reading would report that end again.
         if isReading != self._isReading and self._input is not Input.ENDED:
             self._isReading = isReading
             if isReading:
@@ -263,8 +263,8 @@ class FlowLayer(Layer):
 
     def _adjustProducer(self, producer: Any) -> None:
         isProducing = not self._out.isPaused and self._out.load < self._cap
-        # A producer that writes until it is paused would write into nothing for ever; the protocol that ties
-        # its reading to its writing goes on reading.
+        # After the output's end, a producer that writes until it is paused would write for ever. A layer that
+        # is its own producer goes on reading.
         isProducing = isProducing and (producer is self or self._out.intake is Intake.OPEN)
         if not self._isStreaming:
             if isProducing and not self._isPulled:

@@ -1,9 +1,9 @@
-"""The layer of a connection with faults: two flows, and the faults that end something.
+"""Fault layer: applies faults to one connection, by two flows and the faults that end something.
 
-Faults that delay, change or cut bytes are in the flows (:mod:`echo_app.faults.flow`). Behind them are
-those that end something (:class:`~echo_app.faults.fault.EndingFault`), each when its ``after`` is there; of
-those that come together, in the order of their stages. ``after`` in bytes counts those that have passed in
-the fault's direction. Bytes beyond it do not pass; with ``direction=in`` those written by then still do.
+Faults that delay, change or cut bytes are in the flows (:mod:`echo_app.faults.flow`). Behind the flows, an
+ending fault (:class:`~echo_app.faults.fault.EndingFault`) begins when its ``after`` is reached; several at
+once begin in the order of their stages. ``after`` in bytes counts the bytes that have passed in the fault's
+direction. Bytes beyond it do not pass; with ``direction=in``, output that was written by then still does.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Chosen = tuple[StreamFault, Callable[[str], Draws]]
 class FaultLayer(FlowLayer):
     """Applies faults to one connection.
 
-    :param protocol: the one above.
+    :param protocol: the protocol above.
     :param clock: tells the time.
-    :param chosen: its faults.
+    :param chosen: the faults, with their draws.
     :param cap: bytes that are held back until reading from the peer stops.
 
-    :ivar faults: its faults.
+    :ivar faults: the faults.
     """
 
     def __init__(
@@ -48,23 +48,23 @@ class FaultLayer(FlowLayer):
         self.faults = [fault for fault, _ in chosen]
         endings = [fault for fault in self.faults if isinstance(fault, EndingFault)]
         self._endings = sorted(endings, key=lambda fault: fault.stage)
-        # The fault that decides about the end when everything has passed.
+        # The fault that decides how our side ends, after all output has passed.
         self._ending: EndingFault | None = None
         super().__init__(protocol, clock, partial(_shapers, chosen, clock.seconds()), self._edges, cap)
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Connects the protocol above, and begins with the faults."""
+        """Connects the protocol above, and begins the faults."""
         record = recordOf(transport)
         if record is not None:
             record.faults = list(map(str, self.faults))
         atOnce = [fault for fault in self._endings if not (fault.afterSeconds or fault.afterBytes)]
         if atOnce:
-            # Bytes that a protocol writes as soon as it is connected are too late.
+            # Bytes that the protocol writes when it is connected come after the fault, and do not pass.
             self._out.seal()
         super().makeConnection(transport)
         if any(fault.stage is Stage.SEGMENT for fault in self.faults):
             with suppress(AttributeError):
-                # A UNIX socket has no such option.
+                # A UNIX socket does not have this option.
                 self.transport.setTcpNoDelay(True)
         for fault in self._endings:
             if fault.afterSeconds:
@@ -73,7 +73,7 @@ class FaultLayer(FlowLayer):
             self._begin(fault)
 
     def edgeReached(self, direction: str, offset: int) -> None:
-        """Begins the faults whose ``after`` is there."""
+        """Begins the faults whose ``after`` is reached."""
         for fault in self._endings:
             if fault.afterBytes == offset and fault.appliesIn(direction):
                 self._begin(fault)
@@ -90,11 +90,11 @@ class FaultLayer(FlowLayer):
         super().outputEnded()
 
     def closeInput(self) -> None:
-        """Discards the input that is held, and passes no more of it."""
+        """Discards the input that is held, and passes no more input."""
         self._in.close()
 
     def endOutput(self, ending: EndingFault) -> None:
-        """Ends the output; the fault is told when nothing is held any more."""
+        """Ends the output, and calls the fault's ``outputPassed`` when no output is held."""
         self._ending = ending
         if ending.direction == "in":
             self._out.end()
@@ -111,7 +111,7 @@ class FaultLayer(FlowLayer):
         linger(self.transport, self, self._clock, self._input is Input.ENDED)
 
     def discard(self) -> None:
-        """Discards input, and output to come."""
+        """Discards input, and later output."""
         self._discardInput()
         self._in.close()
         self._out.seal()

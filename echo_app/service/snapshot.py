@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from twisted.logger import Logger
-
-log = Logger()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -16,7 +12,7 @@ class Snapshot:
     :param open: open connections, with the pending ones.
     :param accepted: connections that were served, with the open ones.
     :param refused: refused peers, by reason. A peer is reset for ``denied``, ``max-connections``,
-        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header`` and
+        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``, ``no-login`` and
         ``too-many-logins``. It is told the reason for ``login``, ``bad-login``, ``checker`` and
         ``bad-preamble``.
     :param timedOut: connections that a time-out ended, by reason: ``idle``, ``stall``, ``header``, ``auth``.
@@ -42,19 +38,42 @@ class Snapshot:
     dropped: dict[str, int] = field(default_factory=dict)
     unanswered: dict[str, int] = field(default_factory=dict)
 
+    def summary(self, hasTLS: bool) -> str:
+        """Returns the sums, in a line.
 
-def logAtStop(counts: Snapshot, hasTLS: bool) -> None:
-    """Logs the sums in a line, when the service stops.
+        :param hasTLS: whether there was TLS that could fail.
+        """
+        tls = f", {sum(self.failed.values())} failed, {self.truncated} truncated" if hasTLS else ""
+        return (
+            f"{self.accepted} connections ({sum(self.refused.values())} refused, "
+            f"{sum(self.timedOut.values())} timed out, {self.aborted} aborted, {self.lost} lost{tls}), "
+            f"{self.answered} datagrams ({sum(self.dropped.values())} dropped)"
+        )
 
-    :param hasTLS: add the counts of TLS.
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """An open connection at one moment.
+
+    :param number: in the order of admission; None while a PROXY header is pending.
+    :param listener: the address of the listener.
+    :param peer: the peer's address; behind a PROXY header, the client's.
+    :param user: the user who logged in; None without a login.
+    :param isServed: False while a gate reads its prefix.
+    :param faults: the faults of the connection.
+    :param received: bytes from the peer, those of TLS included; None where the kernel does not count.
+    :param sent: bytes that the peer has acknowledged.
+    :param owed: bytes in the kernel's queue to the peer.
+    :param held: bytes that a fault holds back.
     """
-    log.info(
-        "echo_app stopped: {counts.accepted} connections ({refused} refused, {timedOut} timed out, "
-        "{counts.aborted} aborted, {counts.lost} lost{tls}), "
-        "{counts.answered} datagrams ({dropped} dropped)",
-        counts=counts,
-        tls=f", {sum(counts.failed.values())} failed, {counts.truncated} truncated" if hasTLS else "",
-        refused=sum(counts.refused.values()),
-        timedOut=sum(counts.timedOut.values()),
-        dropped=sum(counts.dropped.values()),
-    )
+
+    number: int | None
+    listener: str
+    peer: str
+    user: str | None
+    isServed: bool
+    faults: list[str]
+    received: int | None
+    sent: int | None
+    owed: int | None
+    held: int | None

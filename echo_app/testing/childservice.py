@@ -12,15 +12,12 @@ from typing import Any
 # The base of all reactors, imported here while child.py hides pyOpenSSL.
 from twisted.internet import posixbase  # noqa: F401
 from twisted.logger import globalLogBeginner, textFileLogObserver
-from twisted.python.usage import UsageError
 
 from echo_app.accesslog import file as accesslog
 from echo_app.cli.options import Options
-from echo_app.cli.settings import SETTINGS
 from echo_app.cli.tap import makeService
-from echo_app.faults.fault import Fault
 from echo_app.faults.plan import FaultPlan
-from echo_app.service.echoservice import EchoService
+from echo_app.service.control import Control
 
 
 class ChildOptions(Options):
@@ -52,15 +49,6 @@ class ChildOptions(Options):
         plan = super().faultPlan()
         return FaultPlan() if plan is None and self._settings.get("faults") else plan
 
-    def faultsOf(self, specs: Sequence[str]) -> list[Fault]:
-        """Returns the faults of specs.
-
-        :raise UsageError: when a spec is wrong, or there is no listener that it applies to.
-        """
-        faults = [SETTINGS["fault"].parse(spec) for spec in specs]
-        self.checkApplies(faults)
-        return faults
-
 
 class ChildService:
     """Runs the service, and carries out the test's requests.
@@ -75,7 +63,6 @@ class ChildService:
         self._options = ChildOptions(settings)
         # A test that waits for a record must not wait for further lines.
         accesslog.DELAY = 0.0
-        self._service: EchoService | None = None
 
     def run(self, arguments: Sequence[str]) -> None:
         """Runs the service as ``twistd -n echo`` does, and tells the test when it listens.
@@ -87,7 +74,8 @@ class ChildService:
 
             installReactor(self._settings["reactor"])
         self._options.parseOptions(arguments)
-        self._service = service = makeService(self._options)
+        service = makeService(self._options)
+        self._control = Control(service)
         from twisted.internet import reactor
 
         self._reactor: Any = reactor
@@ -106,22 +94,9 @@ class ChildService:
             signal.signal(numbers[0], signal.SIG_DFL)
             os.kill(os.getpid(), numbers[0])
 
-    def handle(self, question: dict[str, Any]) -> None:
+    def handle(self, request: dict[str, Any]) -> None:
         """Carries out a request in the reactor's thread, and answers it. The caller is another thread."""
-        self._reactor.callFromThread(self._answer, question)
-
-    def _answer(self, question: dict[str, Any]) -> None:
-        assert self._service is not None
-        self._say(answerTo(question, self._options, self._service))
-
-
-def answerTo(question: dict[str, Any], options: ChildOptions, service: EchoService) -> dict[str, Any]:
-    """Sets the faults that a question asks for; returns the answer, which may be an error."""
-    try:
-        service.setFaults(options.faultsOf(question["faults"]))
-    except (UsageError, ValueError) as error:
-        return {"error": str(error)}
-    return {}
+        self._reactor.callFromThread(lambda: self._say(self._control.handle(request)))
 
 
 def _noteSignals(reactor: Any) -> list[int]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
-from echo_app.testing.control import CHILD, Control, ControlError
+from echo_app.testing.controlconnection import CHILD, ControlConnection, ControlError, now
 
 # Seconds that a start or a stop may take: less than half a second on a quiet machine, many on a busy one. The
 # end of the process is noticed at once.
@@ -90,7 +90,7 @@ class EchoProcess:
         self._env = env
         self._within = within
         self._process: subprocess.Popen[bytes] | None = None
-        self._control: Control | None = None
+        self._control: ControlConnection | None = None
         self._log = ""
         self.listeners: list[Listener] = []
         self._folder: Path | None = None
@@ -111,7 +111,7 @@ class EchoProcess:
             within = os.path.abspath(self._within or tempfile.gettempdir())
             self._folder = Path(within, f"echo_app-{secrets.token_hex(8)}")
             self._folder.mkdir(0o700)
-            self._control = Control()
+            self._control = ControlConnection()
             ready = self.folder / "ready"
             command = (*self._command, "--ready-file", str(ready))
             with open(self.folder / "log", "wb") as log, self._control.theirs as stdin:
@@ -139,11 +139,11 @@ class EchoProcess:
     def _see(self, ready: Path) -> str:
         """Waits for the ready file; returns the reason if there is none, or ``""``."""
         assert self._process is not None
-        deadline = time.monotonic() + TIMEOUT
+        deadline = now() + TIMEOUT
         while not ready.exists():
             if self._process.poll() is not None:
                 return "it has ended"
-            if time.monotonic() > deadline:
+            if now() > deadline:
                 return f"no ready file within {TIMEOUT:g} s"
             time.sleep(_LOOK)
         return ""

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from echo_app.testing.control import ControlError
+from echo_app.service.snapshot import OpenConnection, Snapshot
+from echo_app.testing.controlconnection import ControlError, now
 from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError
 from echo_app.testing.records import Record, recordsOf
 
@@ -94,14 +95,7 @@ class EchoServer(EchoProcess):
         :raise EchoProcessError: when the service does not run.
         """
         __tracebackhide__ = True
-        if self._control is None or self._process is None:
-            raise EchoProcessError("not running")
-        try:
-            answer = self._control.ask({"faults": specs}, TIMEOUT)
-        except ControlError as error:
-            raise EchoProcessError(f"{error}:\n{self.log()}") from None
-        if "error" in answer:
-            raise ValueError(answer["error"])
+        self._ask("setFaults", faults=specs)
 
     def clearFaults(self) -> None:
         """Ends all faults, for later connections.
@@ -109,6 +103,44 @@ class EchoServer(EchoProcess):
         :raise EchoProcessError: when the service does not run.
         """
         self.setFaults()
+
+    def snapshot(self) -> Snapshot:
+        """Returns the service's counts at this moment.
+
+        :raise EchoProcessError: when the service does not run.
+        """
+        __tracebackhide__ = True
+        return Snapshot(**self._ask("snapshot"))
+
+    def connections(self) -> list[OpenConnection]:
+        """Returns the open connections, the oldest first.
+
+        :raise EchoProcessError: when the service does not run.
+        """
+        __tracebackhide__ = True
+        return [OpenConnection(**each) for each in self._ask("connections")]
+
+    def reset(self, number: int) -> None:
+        """Resets an open connection, by the number that :meth:`connections` says.
+
+        :raise ValueError: when no open connection has this number.
+        :raise EchoProcessError: when the service does not run.
+        """
+        __tracebackhide__ = True
+        self._ask("reset", number=number)
+
+    def _ask(self, request: str, **arguments: Any) -> Any:
+        """Returns the result of a request of ``echo_app.service.control``."""
+        __tracebackhide__ = True
+        if self._control is None or self._process is None:
+            raise EchoProcessError("not running")
+        try:
+            answer = self._control.ask({"do": request, **arguments}, TIMEOUT)
+        except ControlError as error:
+            raise EchoProcessError(f"{error}:\n{self.log()}") from None
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer["result"]
 
     def records(self) -> list[Record]:
         """Returns a record for each connection that has ended, in the order of their ends."""
@@ -125,10 +157,10 @@ class EchoServer(EchoProcess):
         :raise TimeoutError: when fewer have ended by then, or by the end of the service.
         """
         __tracebackhide__ = True
-        deadline = time.monotonic() + timeout
+        deadline = now() + timeout
         while len(found := self.records()) < count:
             hasEnded = self._process is None or self._process.poll() is not None
-            if hasEnded or time.monotonic() > deadline:
+            if hasEnded or now() > deadline:
                 when = "until the service did" if hasEnded else f"within {timeout:g} s"
                 raise TimeoutError(f"{len(found)} of {count} connections have ended {when}")
             time.sleep(_LOOK)
@@ -141,10 +173,10 @@ class EchoServer(EchoProcess):
         """
         if self._process is None or not self._isOwn():
             return
-        deadline = time.monotonic() + END_TIMEOUT
+        deadline = now() + END_TIMEOUT
         try:
             while self._process.poll() is None:
-                if time.monotonic() > deadline:
+                if now() > deadline:
                     raise EchoProcessError(f"still running after {END_TIMEOUT:g} s:\n{self.log()}")
                 # The second signal ends the drain. It is of another kind: the kernel may merge equal signals.
                 self._process.send_signal(signal.SIGTERM)

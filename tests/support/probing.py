@@ -51,7 +51,7 @@ def context(text: str, reactor: Any = None, tls: ClientTLS = ClientTLS()) -> Con
 
 
 class FakeCheck(Check):
-    """A check that says what a test says.
+    """A check with the result of a test.
 
     :param act: what it does to come to its result.
     :param reason: why it is skipped.

@@ -18,6 +18,7 @@ from tests.support import programs
 # From the top. A module imports, at run time, from its own package and from those before it.
 PACKAGES = (
     "interfaces",
+    "clock",
     "text",
     "addresses",
     "targets",
@@ -40,6 +41,7 @@ PACKAGES = (
 
 # The probe judges the service: it shares no code with it that moves bytes.
 PROBE_PACKAGES = (
+    "clock",
     "text",
     "addresses",
     "targets",
@@ -122,12 +124,12 @@ class DirectionTests(SynchronousTestCase):
     def test_testingStandsAlone(self) -> None:
         """The modules by which tests start a service import neither the service nor Twisted.
 
-        They import one module of the service, the fields of the access log, which imports only the standard
-        library: a record and an entry have the same fields.
+        They import two modules of the service, which import only the standard library: the fields of the
+        access log, which a record has, and those of a snapshot.
         """
-        light = ("control", "process", "records", "server", "mixin", "plugin", "child")
-        allowed = ("echo_app.testing", "echo_app.accesslog.fields.")
-        for name in (*(f"testing.{each}" for each in light), "accesslog.fields"):
+        light = ("controlconnection", "process", "records", "server", "mixin", "plugin", "child")
+        allowed = ("echo_app.testing", "echo_app.accesslog.fields.", "echo_app.service.snapshot.")
+        for name in (*(f"testing.{each}" for each in light), "accesslog.fields", "service.snapshot"):
             names = _importedNames(name)
             foreign = [each for each in names if each.startswith(("echo_app", "twisted"))]
             self.assertEqual([each for each in foreign if not each.startswith(allowed)], [], name)

@@ -1,4 +1,4 @@
-"""From settings to a service: its states, what it leaves behind, and what it says of itself."""
+"""From settings to a service: its states, its remains, and its log."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class FakePort:
 
 @implementer(IStreamServerEndpoint)
 class FakeEndpoint:
-    """Somebody else's endpoint.
+    """An endpoint of another project.
 
     :param result: what ``listen`` returns, or raises; None is a Deferred that the test fires.
     """
@@ -157,11 +157,11 @@ class ListenTests(MemoryTestCase):
     """From closed to listening."""
 
     def test_interface(self) -> None:
-        """It is a service."""
+        """A service is an ``IService``."""
         verifyObject(IService, self.service())
 
     def test_memoryReactor(self) -> None:
-        """It needs no more of a reactor than what its endpoints do, and time."""
+        """A service needs only time and its endpoints' part of a reactor."""
         endpoint = TCP4ServerEndpoint(self.reactor, 8080, interface="127.0.0.1")
         service = self.service(endpoint, limits=Limits(drainTimeout=0))
         service.startService()
@@ -207,7 +207,7 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [LOCALHOST])
 
     def test_concurrentFailure(self) -> None:
-        """... and are told of the same failure; after that, it can be tried again."""
+        """All callers of listen() get the same failure; after that, listening can be tried again."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         calls = [service.listen(), service.listen()]
@@ -240,7 +240,7 @@ class ListenTests(MemoryTestCase):
             self.assertEqual(service.getHosts(), [LOCALHOST])
 
     def test_order(self) -> None:
-        """getHosts() has what was bound, in the order asked for, and nothing before and after that."""
+        """getHosts() has the bound addresses, in the order of the endpoints, while the service listens."""
         hosts = [IPv4Address("TCP", "127.0.0.1", 1), UNIXAddress(b"x"), IPv6Address("TCP", "::1", 1)]
         service = self.service(*(FakeEndpoint(succeed(FakePort(host))) for host in hosts))
         self.assertEqual(service.getHosts(), [])
@@ -273,7 +273,7 @@ class ListenTests(MemoryTestCase):
             self.assertIs(type(opened(factory).protocol), kind)
 
     def test_ownResponder(self) -> None:
-        """A function answers, is held to its time, and what it does not answer is counted."""
+        """A function answers, is held to its time, and its failures are counted."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint, responder=lambda line: Deferred(), responderTimeout=7)
         service.startService()
@@ -286,7 +286,7 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(service.snapshot(), Snapshot(open=1, accepted=1, unanswered={"timeout": 1}))
 
     def test_unixTransport(self) -> None:
-        """A UNIX port counts what moves; a port whose transport somebody chose keeps it."""
+        """A UNIX port counts its bytes; a port whose transport a user chose keeps it."""
 
         class ChosenServer(unix.Server):
             pass
@@ -299,7 +299,7 @@ class ListenTests(MemoryTestCase):
 
 
 class AccessTests(MemoryTestCase):
-    """Who may talk."""
+    """Access rules, for streams and datagrams."""
 
     def listening(self, **settings: Any) -> tuple[EchoService, IProtocolFactory]:
         """Returns a service that listens, and the factory that its endpoint has."""
@@ -342,7 +342,7 @@ class AccessTests(MemoryTestCase):
 
 
 class FailureTests(MemoryTestCase):
-    """What can't listen closes what it opened, and says so."""
+    """A service that can't listen closes the listeners that it has opened, and raises."""
 
     def test_closes(self) -> None:
         """When one can't be opened, those before it are closed and those after it never opened."""
@@ -355,7 +355,7 @@ class FailureTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
 
     def test_otherExceptions(self) -> None:
-        """Whatever an endpoint fails with or raises, now or later, becomes a CannotListenError."""
+        """Any failure or exception of an endpoint, now or later, becomes a CannotListenError."""
         for how in ("raise", "fail", "later"):
             error = OverflowError("port must be 0-65535")
             endpoint = FakeEndpoint(error if how == "raise" else fail(error) if how == "fail" else None)
@@ -368,14 +368,14 @@ class FailureTests(MemoryTestCase):
             self.assertIn("FakeEndpoint", str(failed.port))
 
     def test_datagramException(self) -> None:
-        """So does what a datagram endpoint raises, with no stream endpoint beside it."""
+        """An exception of a datagram endpoint becomes a CannotListenError, without a stream endpoint."""
         service = EchoService(self.reactor, (), [DatagramEndpoint(self.reactor, 70_000)])  # type: ignore[arg-type]
         failure = self.failureResultOf(service.listen(), CannotListenError)
         self.assertIsInstance(failure.value.socketError, OverflowError)
         self.assertIn("DatagramEndpoint", str(failure.value))
 
     def test_datagramExceptionBesideStreams(self) -> None:
-        """... and with one, it is the datagram endpoint that the failure names."""
+        """An exception of a datagram endpoint names that one, also beside a stream endpoint."""
         service = EchoService(
             self.reactor,
             [FakeEndpoint(succeed(self.port))],
@@ -386,7 +386,7 @@ class FailureTests(MemoryTestCase):
         self.assertEqual(self.port.closed, 1)
 
     def test_start(self) -> None:
-        """Starting raises what is known at once, and the service does not run."""
+        """A start raises an immediate failure, and the service does not run."""
         for start in (EchoService.privilegedStartService, EchoService.startService):
             service = self.service(FakeEndpoint(CannotListenError(None, 1, OSError("taken"))))
             self.assertRaises(CannotListenError, start, service)
@@ -441,7 +441,7 @@ class StopTests(MemoryTestCase):
     """From running to draining, and closed again."""
 
     def test_neverStarted(self) -> None:
-        """Stopping what was never started is harmless, and so is aborting it."""
+        """A stop or an abort of a service that was never started is harmless."""
         service = self.service()
         with capturedLogs() as events:
             self.successResultOf(service.stopService())
@@ -450,7 +450,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(named(events, "counts"), [])
 
     def test_listeningOnly(self) -> None:
-        """What listens but was never started is closed by a stop."""
+        """A stop closes a service that listens but was never started."""
         service = self.service()
         service.listen()
         self.successResultOf(service.stopService())
@@ -486,7 +486,7 @@ class StopTests(MemoryTestCase):
         self.successResultOf(second)
 
     def test_whileOpening(self) -> None:
-        """A stop that comes while it opens waits for the opening, and closes what was opened."""
+        """A stop that comes during the opening waits for it, and closes the opened listeners."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         opening = service.listen()
@@ -499,7 +499,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
 
     def test_whileOpeningFails(self) -> None:
-        """... and fires as well when that opening fails."""
+        """A stop that waits for an opening fires also if the opening fails."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         opening = service.listen()
@@ -509,7 +509,7 @@ class StopTests(MemoryTestCase):
         self.assertIsNone(self.successResultOf(stopped))
 
     def test_again(self) -> None:
-        """It starts and stops again, as often as is liked, and what was counted adds up."""
+        """A service starts and stops again, any number of times, and the counts add up."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint)
         for times in (1, 2, 3):
@@ -527,7 +527,7 @@ class StopTests(MemoryTestCase):
             endpoint.result = succeed(self.port)
 
     def test_startWhileDraining(self) -> None:
-        """What is started again while it drains listens, and is one running service after that."""
+        """A service that is started again while it drains listens, and is one running service after that."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint)
         service.startService()
@@ -559,7 +559,7 @@ class StopTests(MemoryTestCase):
             endpoint.result = succeed(self.port)
 
     def test_stopAgainWhileDraining(self) -> None:
-        """What is started and stopped again while it drains is stopped in the end."""
+        """A service that is started and stopped again while it drains is stopped in the end."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint)
         service.startService()
@@ -576,7 +576,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_stopAgainWhileReopening(self) -> None:
-        """... also when what it was started on again does not listen at once."""
+        """A service whose second start does not listen at once is stopped in the end too."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint)
         service.startService()
@@ -606,7 +606,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_refusalsLogged(self) -> None:
-        """Refused peers are logged once a minute, of the reactor's time, whatever their number."""
+        """Refused peers are logged once a minute, of the reactor's time, for any number of them."""
         endpoint = FakeEndpoint(succeed(self.port))
         self.service(endpoint, limits=Limits(maxConnections=1)).startService()
         lines = []
@@ -622,7 +622,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual([*lines, len(named(events, "what"))], [1, 0, 0, 1])
 
     def test_logged(self) -> None:
-        """What was counted is logged at the stop, as a field."""
+        """The counts are logged at the stop, as a field."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint, limits=Limits(maxConnections=1))
         with capturedLogs() as events:
@@ -632,7 +632,8 @@ class StopTests(MemoryTestCase):
             protocol.connectionLost(Failure(ValueError("ours")))
             service.stopService()
         expected = Snapshot(accepted=1, refused={"max-connections": 1}, lost=1)
-        self.assertEqual(named(events, "counts", "refused", "timedOut", "dropped"), [(expected, 1, 0, 0)])
+        self.assertEqual(named(events, "counts", "sums")[0][0], expected)
+        self.assertIn("1 connections (1 refused, 0 timed out,", expected.summary(hasTLS=False))
         self.assertEqual(named(events, "version"), [(__version__,)])
 
 
@@ -666,7 +667,7 @@ class ListenerLogTests(MemoryTestCase):
         self.assertIsInstance(stack.buildProtocol(transport.getPeer()), Refusal)
 
     def test_header(self) -> None:
-        """One whose connections begin with a header is logged as such."""
+        """A listener whose connections begin with a header is logged as such."""
         proxied = Listener(FakeEndpoint(succeed(FakePort())), proxy=ProxyHeaders(self.reactor))
         with capturedLogs() as events:
             self.service(proxied, FakeEndpoint(succeed(self.port))).startService()
@@ -676,7 +677,7 @@ class ListenerLogTests(MemoryTestCase):
         )
 
     def test_wildcard(self) -> None:
-        """One that every interface reaches is logged as such."""
+        """A listener that every interface reaches is logged as such."""
         for host in (
             IPv4Address("TCP", "0.0.0.0", 7),
             IPv6Address("TCP", "::", 7),
@@ -701,7 +702,7 @@ class ReadyFileTests(MemoryTestCase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def test_written(self) -> None:
-        """It has a line for each listener, in their order, and everybody may read it."""
+        """The file has a line for each listener, in their order, and every user may read it."""
         hosts = [LOCALHOST, IPv6Address("TCP", "::1", 7), UNIXAddress(b"/run/echo")]
         service = self.service(
             *(FakeEndpoint(succeed(FakePort(host))) for host in hosts), readyFile=str(self.path)
@@ -715,7 +716,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertEqual(os.listdir(self.path.parent), [self.path.name])
 
     def test_removed(self) -> None:
-        """It is gone from the beginning of a stop on, and there again after the next start."""
+        """The file is gone from the beginning of a stop on, and there again after the next start."""
         endpoint = FakeEndpoint(succeed(self.port))
         service = self.service(endpoint, readyFile=str(self.path))
         service.startService()
@@ -732,7 +733,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertTrue(self.path.exists())
 
     def test_firstTurn(self) -> None:
-        """It is written in the reactor's turn, by when signals are handled; not at all after a stop."""
+        """The file is written in the reactor's turn, by when signals are handled; not at all after a stop."""
         service = self.service(readyFile=str(self.path))
         service.startService()
         self.assertFalse(self.path.exists())
@@ -741,7 +742,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertFalse(self.path.exists())
 
     def test_removedByHand(self) -> None:
-        """A stop does not mind that somebody has removed it already."""
+        """A stop does not mind that the file is gone already."""
         service = self.service(readyFile=str(self.path))
         service.startService()
         self.reactor.advance(0)
@@ -749,7 +750,7 @@ class ReadyFileTests(MemoryTestCase):
         self.successResultOf(service.stopService())
 
     def test_stale(self) -> None:
-        """One that a killed service left behind is gone before anything listens."""
+        """The file of a killed service is gone before a port listens."""
         self.path.write_text("tcp 127.0.0.1:1\n")
         endpoint = FakeEndpoint()
         service = self.service(endpoint, readyFile=str(self.path))
@@ -757,7 +758,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertFalse(self.path.exists())
 
     def test_late(self) -> None:
-        """Where an endpoint listens later, it is written later: it never lacks a line."""
+        """With an endpoint that listens later, the file is written later: it never lacks a line."""
         endpoint = FakeEndpoint()
         service = self.service(FakeEndpoint(succeed(self.port)), endpoint, readyFile=str(self.path))
         service.startService()
@@ -768,7 +769,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertEqual(self.path.read_text(), "tcp 127.0.0.1:8080\nunix /run/echo\n")
 
     def test_neverReady(self) -> None:
-        """Where an endpoint fails later, it is never written."""
+        """With an endpoint that fails later, the file is never written."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint, readyFile=str(self.path))
         service.startService()
@@ -914,7 +915,7 @@ class LoopbackTests(TestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_takenDatagramPort(self) -> None:
-        """The same when it is a UDP port that is taken."""
+        """A UDP port that is taken is a CannotListenError."""
         taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(taken.close)
         taken.bind(("127.0.0.1", 0))
@@ -936,7 +937,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(openSockets(), before)
 
     async def test_takenPath(self) -> None:
-        """The same when it is a UNIX socket's path, also while somebody keeps the error."""
+        """A UNIX socket's path that is taken is a CannotListenError, also while the error is kept."""
         path = self.mktemp()
         live = socket.socket(socket.AF_UNIX)
         self.addCleanup(live.close)
@@ -954,7 +955,7 @@ class LoopbackTests(TestCase):
         self.flushWarnings()
 
     async def test_options(self) -> None:
-        """What is set on a TCP listener is what its connections have."""
+        """Connections have the options that are set on a TCP listener."""
         transports: list[Any] = []
 
         class NotingFactory(EchoFactory):
@@ -1012,7 +1013,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(service.snapshot(), Snapshot(accepted=3, aborted=3))
 
     async def test_abort(self) -> None:
-        """abort() resets what a stop waits for; before a stop it does nothing."""
+        """abort() resets the connections that a stop waits for; before a stop it does nothing."""
         service = self.serve(limits=Limits(drainTimeout=1e6))
         peer = self.connect(service)
         await self.until(lambda: service.snapshot().open == 1)
@@ -1114,7 +1115,7 @@ class LoopbackTests(TestCase):
             self.assertEqual(logged, [(names[0], LogLevel.debug)] * 2 * logConnections)
 
     async def test_logUNIXPeer(self) -> None:
-        """What a UNIX peer put into its own name is escaped."""
+        """Control characters in a UNIX peer's own name are escaped."""
         service = self.serve(UNIXServerEndpoint(self.reactor, self.mktemp()), logConnections=True)
         [host] = service.getHosts()
         assert isinstance(host, UNIXAddress)

@@ -1,4 +1,4 @@
-"""What is concluded about connections that come together."""
+"""Conclusions about connections that come together."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class JudgeTests(ResultTestCase):
         self.check(judge([series([attempts(COUNT)])], QUIET), Status.PASS, "100 at once in 2.00 ms at most")
 
     def test_once(self) -> None:
-        """What goes wrong once, and not the next time, is no finding; the last round is said."""
+        """An error that does not come again is no finding; the last round is reported."""
         result = judge([series([attempts(COUNT, 50), attempts(COUNT, 1)])], QUIET)
         self.check(result, Status.PASS, "1 SYNs retransmitted")
 
@@ -103,6 +103,6 @@ class JudgeTests(ResultTestCase):
             self.check(result, Status.WARN, f"1 of 101 connections at once fail: {reason}")
 
     def test_failedOnce(self) -> None:
-        """A failure in one round, among SYNs that are lost in all, is not what is said."""
+        """A failure in one round is not reported if SYNs were lost in all rounds."""
         rounds = [attempts(COUNT, 8), attempts(COUNT, 8, 1), attempts(COUNT, 8)]
         self.assertEqual(judge([series(rounds)], calm()).meaning, SLOWED)

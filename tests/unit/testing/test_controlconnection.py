@@ -1,4 +1,4 @@
-"""What a test and its service say to each other, and how the one takes the other's words."""
+"""Control connection: the lines between a test and its service."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.fault import Fault
-from echo_app.service.echoservice import EchoService
 from echo_app.testing import child
-from echo_app.testing.childservice import ChildOptions, answerTo
-from echo_app.testing.control import Control, ControlError
+from echo_app.testing.childservice import ChildOptions
+from echo_app.testing.controlconnection import ControlConnection, ControlError
 
 
 class ControlTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.control = Control()
+        self.control = ControlConnection()
         self.theirs = self.control.theirs.dup()
         self.theirs.settimeout(10)
         self.addCleanup(self.theirs.close)
@@ -30,7 +27,7 @@ class ControlTests(SynchronousTestCase):
         self.control.theirs.close()
 
     def test_begin(self) -> None:
-        """At first the service is told where the test imports from, and what it is to be."""
+        """The first line has the test's import path and the service's settings."""
         self.patch(sys, "path", ["", "/somewhere", Path("/elsewhere")])
         self.control.begin({"faults": True})
         said = json.loads(self.theirs.recv(10000))
@@ -38,7 +35,7 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(said["settings"], {"faults": True})
 
     def test_ask(self) -> None:
-        """A question is a line, and so is its answer, in whatever pieces."""
+        """A request is a line, and so is its answer, in any pieces."""
         self.theirs.sendall(b'{"one": 1}\n{"tw')
         self.assertEqual(self.control.ask({"faults": []}, 10), {"one": 1})
         self.theirs.sendall(b'o": 2}\n')
@@ -46,7 +43,7 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(self.theirs.recv(100), b'{"faults": []}\n' * 2)
 
     def test_silence(self) -> None:
-        """Who says nothing, or is gone, has not answered."""
+        """A silent service, and one that is gone, is a ControlError."""
         error = self.assertRaises(ControlError, self.control.listen, 0.01)
         self.assertEqual(str(error), "no answer within 0.01 s")
         self.theirs.close()
@@ -63,7 +60,7 @@ class ControlTests(SynchronousTestCase):
 
 class ChildTests(SynchronousTestCase):
     def test_plain(self) -> None:
-        """Where there is TLS, or somebody else's code, or may be, OpenSSL is not hidden."""
+        """A service that may have TLS, or other people's code, needs OpenSSL."""
         for options in ((), ("--port", "0", "--udp", "0"), ("--responder", "lines"), ("--log-connections",)):
             self.assertTrue(child.isPlain(options), options)
         for options in (("--tls", "0"), ("--tls=0",), ("-lssl:0",), ("--listen", "x"), ("--auth", "x")):
@@ -71,7 +68,7 @@ class ChildTests(SynchronousTestCase):
         self.assertFalse(child.isPlain(("--responder", "package.module:name")))
 
     def test_withoutOpenSSL(self) -> None:
-        """It is hidden for a while, unless it is there already."""
+        """OpenSSL is hidden for a while, unless it is loaded already."""
         modules = {name: module for name, module in sys.modules.items() if name != "OpenSSL"}
         with mock.patch.object(sys, "modules", modules):
             with child.withoutOpenSSL():
@@ -81,7 +78,7 @@ class ChildTests(SynchronousTestCase):
             self.assertIsNotNone(sys.modules.get("OpenSSL", sys))
 
     def test_lines(self) -> None:
-        """What is said comes line by line; at its end the folder goes, and then the process."""
+        """Requests come line by line; at their end the folder goes, and then the process."""
         ended: list[str] = []
         self.patch(child, "end", self._raise(ended))
         ours, theirs = socket.socketpair()
@@ -101,7 +98,7 @@ class ChildTests(SynchronousTestCase):
         return end
 
     def test_starter(self) -> None:
-        """Who made the sockets is watched; where that can't be, it is not, and who is gone is gone."""
+        """The process that made the sockets is watched if possible; one that is gone counts as ended."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             for error, isSeen in ((ProcessLookupError, True), (OSError, False)):
@@ -122,7 +119,7 @@ class ChildTests(SynchronousTestCase):
         self.assertFalse(folder.exists())
 
     def test_say(self) -> None:
-        """What is said to nobody is lost."""
+        """A line to a closed connection is lost."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             child.say(theirs.fileno(), {"one": 1})
@@ -131,19 +128,7 @@ class ChildTests(SynchronousTestCase):
             child.say(theirs.fileno(), {"two": 2})
 
 
-class FakeService:
-    """A service that knows its faults, and has more of them than it may, or none."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def setFaults(self, faults: list[Fault]) -> None:
-        if len(faults) > 2:
-            raise ValueError("too many")
-        self.faults = faults
-
-
-class SpokenTests(SynchronousTestCase):
+class ChildOptionsTests(SynchronousTestCase):
     def options(self, *arguments: str, **settings: Any) -> ChildOptions:
         options = ChildOptions(settings)
         options.parseOptions(arguments)
@@ -155,7 +140,7 @@ class SpokenTests(SynchronousTestCase):
         self.assertEqual(self.options("--udp", "0")["port"], [])
 
     def test_plan(self) -> None:
-        """Where faults may change there is a plan of none; where they may not, there is none."""
+        """A service whose faults may change has an empty plan; any other has no plan."""
         plan = self.options(faults=True).faultPlan()
         assert plan is not None
         self.assertEqual(plan.faults, ())
@@ -165,33 +150,10 @@ class SpokenTests(SynchronousTestCase):
         self.assertEqual(list(map(str, plan.faults)), ["stall"])
 
     def test_certificate(self) -> None:
-        """What clients verify is written where it is asked for, unless somebody has a certificate."""
+        """The authority is written to the given file, unless the options have a certificate."""
         ca = Path(self.mktemp())
         options = self.options("--tls", "0", ca=str(ca))
         self.assertIn("BEGIN CERTIFICATE", ca.read_text())
         self.assertIn("PRIVATE KEY", Path(options["certificate"]).read_text())
         self.assertEqual(self.options("--tls", "0", "--certificate", "own", ca="x")["certificate"], "own")
         self.assertFalse(Path("x").exists())
-
-    def test_faults(self) -> None:
-        """Faults are set when they mean something here; otherwise the answer is the reason."""
-        options, service = self.options(faults=True), FakeService()
-        asked: tuple[list[str], ...] = (
-            ["latency=50ms", "stall"],
-            ["nonsense"],
-            ["loss=1%"],
-            ["stall"] * 3,
-            [],
-        )
-        self.assertEqual(
-            [answerTo({"faults": specs}, options, cast(EchoService, service)) for specs in asked],
-            [
-                {},
-                {"error": mock.ANY},
-                {"error": "--fault 'loss=1%': there is no --udp that it applies to"},
-                {"error": "too many"},
-                {},
-            ],
-        )
-        self.assertEqual(service.faults, [])
-        self.assertRaises(UsageError, options.faultsOf, ["nonsense"])

@@ -1,12 +1,13 @@
 """Control connection between a test and its service.
 
 The connection is a pair of sockets; the service's end is its standard input. Messages are lines of JSON. The
-service answers each request, and sends a message without a request when it listens::
+service answers each request (:mod:`echo_app.service.control`), and sends a message without a request when it
+listens::
 
     the test    {"path": [...], "settings": {...}}
-    the service {}                                      the service listens
-    the test    {"faults": ["latency=50ms"]}
-    the service {"error": "..."}, or {}                 the faults apply
+    the service {}                                                the service listens
+    the test    {"do": "setFaults", "faults": ["latency=50ms"]}
+    the service {"error": "..."}, or {"result": null}             the faults apply
 
 The end of the test's process ends the connection, and so the service.
 """
@@ -19,11 +20,15 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 # The program of the service's process, run by its path: it imports nothing before it has the test's sys.path.
 CHILD = str(Path(__file__).with_name("child.py"))
+
+# Returns seconds of a clock that tests do not freeze, as they may do with time.monotonic().
+now = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
 
 # Bytes of one read.
 _CHUNK = 65536
@@ -33,7 +38,7 @@ class ControlError(Exception):
     """A service that does not answer: it has ended, or takes too long."""
 
 
-class Control:
+class ControlConnection:
     """The test's end of the control connection.
 
     :ivar theirs: the service's end, which the caller gives to the service's process and then closes.
@@ -66,9 +71,9 @@ class Control:
         :param timeout: seconds.
         :raise ControlError: when no message comes.
         """
-        deadline = time.monotonic() + timeout
+        deadline = now() + timeout
         while b"\n" not in self._received:
-            self._ours.settimeout(max(0.001, deadline - time.monotonic()))
+            self._ours.settimeout(max(0.001, deadline - now()))
             try:
                 chunk = self._ours.recv(_CHUNK)
             except TimeoutError:
