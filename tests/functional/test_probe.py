@@ -19,7 +19,7 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.protocols.wire import Chargen, Discard
 
 from echo_app.probe.checks import halfclose, latereader
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.smallwrites import BODY, HEAD
 from echo_app.probe.cli.ping import Pings, ping
 from echo_app.targets import ClientTLS, parseTarget

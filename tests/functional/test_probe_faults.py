@@ -9,8 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from echo_app.probe.checks import halfclose
-from echo_app.probe.checks.check import CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import CheckSettings, Context, Result, Status
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.cli.ping import Pings, ping

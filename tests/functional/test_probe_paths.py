@@ -18,8 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from echo_app.probe.checks.burst import Burst, retransmitsOf
-from echo_app.probe.checks.check import Check, CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Check, CheckSettings, Context, Result, Status
 from echo_app.probe.checks.handshake import ENDS, TLS
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.peer import Peer

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Context, Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.examination import EXCESS, GRACE, againstBaseline, costOf, examine
-from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.reach import Resolve
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.waits import STEPS
 from echo_app.probe.report.examination import Examination
 from echo_app.targets import parseTarget
 from echo_app.text import binarySize, quoted
-
-
-class FakeCheck:
-    """A check with the result of a test.
-
-    :param act: what it does to come to its result.
-    :param reason: why it is skipped.
-    """
-
-    def __init__(
-        self, name: str, act: Callable[[Context], Result | Deferred[Result]], reason: str = ""
-    ) -> None:
-        self.name = name
-        self._act = act
-        self._reason = reason
-
-    def reasonToSkip(self, context: Context) -> str:
-        return self._reason
-
-    def cost(self, context: Context) -> Cost:
-        return Cost(100, 2, 1)
-
-    async def run(self, context: Context) -> Result:
-        result = self._act(context)
-        return await result if isinstance(result, Deferred) else result
+from tests.support.probing import FakeCheck
 
 
 class FakeResolve(Resolve):

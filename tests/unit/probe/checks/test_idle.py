@@ -7,8 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import CheckSettings, Context, Result, Status
 from echo_app.probe.checks.idle import STEP, STRAY, Bracket, Fate, Idle, Rung, bracket, inner
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.targets import Target

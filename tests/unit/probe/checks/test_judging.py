@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks import halfclose, identity, latereader, reach, smallwrites
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.halfclose import LARGE, SMALL, Try
 from echo_app.probe.checks.identity import Shortfall
 from echo_app.probe.checks.latereader import LIMIT, Filled

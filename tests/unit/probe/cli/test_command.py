@@ -15,8 +15,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import Result, failed, passed, warned
 from echo_app.probe.cli import command
 from echo_app.probe.cli.command import (
     FINDING,
@@ -28,6 +27,7 @@ from echo_app.probe.cli.command import (
     runUntilDone,
 )
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from tests.support.probing import FakeCheck
 
 
 class FakeReactor(Clock):
@@ -38,7 +38,7 @@ class FakeReactor(Clock):
         self._then = then
         self._first: list[Callable[[], object]] = []
         self._last: list[Callable[[], object]] = []
-        self._isRunning = False
+        self.isRunning = False
         self.waitsFor: list[Deferred[object]] = []
 
     def callWhenRunning(self, call: Callable[..., object], *arguments: object) -> None:
@@ -53,22 +53,22 @@ class FakeReactor(Clock):
         call()
 
     def run(self) -> None:
-        self._isRunning = True
+        self.isRunning = True
         for each in self._first:
             each()
         self._then(self)
 
     def stop(self) -> None:
-        if not self._isRunning:
+        if not self.isRunning:
             raise ReactorNotRunning
-        self._isRunning = False
+        self.isRunning = False
         self.waitsFor = [maybeDeferred(each) for each in self._last]
 
 
 class RunTests(SynchronousTestCase):
     def run_(self, work: Callable[[Any], Any], reactor: FakeReactor) -> int:
         status = runUntilDone(reactor, work)
-        self.assertFalse(reactor._isRunning)
+        self.assertFalse(reactor.isRunning)
         for each in reactor.waitsFor:
             self.successResultOf(each)
         return status
@@ -141,23 +141,6 @@ class RunTests(SynchronousTestCase):
             output.write("nor this")
 
 
-class FakeCheck:
-    """A check with the result of a test."""
-
-    def __init__(self, result: Result) -> None:
-        self.name = result.name
-        self._result = result
-
-    def reasonToSkip(self, context: Context) -> str:
-        return ""
-
-    def cost(self, context: Context) -> Cost:
-        return Cost(1, 1, 1)
-
-    async def run(self, context: Context) -> Result:
-        return self._result
-
-
 class CommandTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.said: list[str] = []
@@ -168,7 +151,7 @@ class CommandTests(SynchronousTestCase):
         options = Options()
         options.parseOptions(["check", "127.0.0.1:7", "--seed", "3", *arguments])
         assert isinstance(options.subOptions, CheckOptions)
-        options.subOptions.checks = [FakeCheck(result)]
+        options.subOptions.checks = [FakeCheck(result.name, lambda context: result)]
         return self.successResultOf(Deferred.fromCoroutine(runCheck(FakeReactor(), options.subOptions)))
 
     def test_status(self) -> None:

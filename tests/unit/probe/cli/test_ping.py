@@ -6,7 +6,7 @@ from array import array
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.cli.ping import PingStatistics
 from echo_app.targets import parseTarget
 

@@ -30,7 +30,7 @@ class ProgressTests(SynchronousTestCase):
         return Running(None, parseTarget("a:1"), LoadSettings(duration=duration), self.clock.seconds)
 
     def begin(self) -> None:
-        self.run_._start = self.clock.seconds() + 1.0
+        self.run_.start = self.clock.seconds() + 1.0
 
     def test_phases(self) -> None:
         """The progress has the phase, and its duration."""

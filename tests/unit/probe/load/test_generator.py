@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.load.dial import Dial
 from echo_app.probe.load.loop import Loop
 from echo_app.probe.net.errors import ErrorKind
+from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.results import LoadSettings
 from tests.support.simulated import FakeServer, SimulatedLoad, SimulatedLoop
 
@@ -116,8 +117,7 @@ class OpenLoopTests(SynchronousTestCase):
         sizes = []
 
         def look(moment: float) -> float:
-            pages = load.generator.ledger._seconds
-            sizes.append((loop.size, len(loop.channels), len(pages)))
+            sizes.append((loop.size, len(loop.channels), len(load.generator.ledger.seconds)))
             return moment + 30
 
         loop.at(1100.0, look)
@@ -286,14 +286,11 @@ class ReadyTests(SynchronousTestCase):
                 return super().dial(loop)
 
         server = HalfServer(SimulatedLoop(), quick)
-        load = SimulatedLoad(server, openLoop(10.0, connections=250, duration=1.0))
-        load.generator.connect()
-        while not load.said:
-            load.loop._serveCalls(load.loop.now)
-            load.loop._wait()
+        load = loaded(server, openLoop(10.0, connections=250, duration=1.0))
         self.assertEqual(list(load.said[0]), ["ready"])
-        self.assertGreaterEqual(len(server.dials), 250)
-        self.assertGreaterEqual(load.said[0]["ready"]["errors"]["refused"], 100)
+        ready = load.said[0]["ready"]
+        self.assertGreaterEqual(ready["errors"]["refused"], 100)
+        self.assertEqual(len(Histogram(ready["connects"])) + ready["errors"]["refused"], 250)
 
     def test_nextAddress(self) -> None:
         """If the first address of a name refuses every connection, the next one is tried."""

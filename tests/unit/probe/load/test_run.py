@@ -24,7 +24,7 @@ class FakeProcess:
 
     def __init__(self, worker: Worker) -> None:
         self.pid = os.getpid()
-        self._worker = worker
+        self.worker = worker
         self._isGone = False
         self.told: list[str] = []
         worker.transport = self
@@ -44,16 +44,16 @@ class FakeProcess:
         self.print(json.dumps(message).encode() + b"\n")
 
     def print(self, data: bytes) -> None:
-        self._worker.outReceived(data)
+        self.worker.outReceived(data)
 
     def complain(self, data: bytes) -> None:
-        self._worker.errReceived(data)
+        self.worker.errReceived(data)
 
     def end(self, status: int = 0, signal: int | None = None) -> None:
         self._isGone = True
         isGood = not status and signal is None
         error = ProcessDone(0) if isGood else ProcessTerminated(None if signal else status, signal)
-        self._worker.processEnded(Failure(error))
+        self.worker.processEnded(Failure(error))
 
     @property
     def isGone(self) -> bool:
@@ -253,7 +253,7 @@ class BusyTests(RunningTestCase):
     def test_interruptedAtOnce(self) -> None:
         """Without time for a measurement the load of workers is not known."""
         self.ready()
-        self.running._clock = lambda: self.reactor.seconds() + 2.0
+        self.running.clock = lambda: self.reactor.seconds() + 2.0
         self.run_.cancel()
         for process in self.processes:
             process.say(done=True)
@@ -261,7 +261,7 @@ class BusyTests(RunningTestCase):
 
     def test_kernel(self) -> None:
         """The kernel knows how long a process ran; of a process that is gone, it does not."""
-        worker = self.processes[0]._worker
+        worker = self.processes[0].worker
         before = worker.spent
         self.assertTrue(any(worker.spent > before for _ in range(1_000_000)))
         self.processes[0].pid = 1 << 30

@@ -9,7 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import describe, figures, summary
-from echo_app.probe.results.analysis import growth, isGood
 from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
 OPEN = LoadSettings(connections=10, rate=100.0, arrivals="uniform", maxInflight=1000)
@@ -142,12 +141,12 @@ class RemarkTests(SynchronousTestCase):
     def test_growing(self) -> None:
         """A service that falls behind is told from one that stalls, and its rate is that of its answers."""
         behind = growing(*(0.5 * second for second in range(10)))
-        self.assertApproximates(growth(behind), 0.5, 0.05)
+        self.assertApproximates(behind.growth, 0.5, 0.05)
         self.assertIn("latencies grew by 0.53 s a second", self.remark(OPEN, behind)[0])
         self.assertEqual(figures(behind, OPEN).partition(",")[0], "65.6/s")
         stalls = growing(*(0.5 if second % 5 == 4 else 0.001 for second in range(10)))
-        self.assertEqual((self.remark(OPEN, stalls), growth(stalls)), ([], 0.0))
-        self.assertEqual(growth(growing(0, 1, 2)), 0.0)
+        self.assertEqual((self.remark(OPEN, stalls), stalls.growth), ([], 0.0))
+        self.assertEqual(growing(0, 1, 2).growth, 0.0)
 
     def test_bottleneck(self) -> None:
         """A bottleneck in the probe is reported, with the remedy."""
@@ -169,6 +168,6 @@ class RemarkTests(SynchronousTestCase):
 class GoodTests(SynchronousTestCase):
     def test_isGood(self) -> None:
         """Errors are not good, nor are other bytes."""
-        self.assertTrue(isGood(Run("", "")))
-        self.assertFalse(isGood(Run("", "", errors={"reset": 1})))
-        self.assertFalse(isGood(Run("", "", differences=["x"])))
+        self.assertTrue(Run("", "").isGood)
+        self.assertFalse(Run("", "", errors={"reset": 1}).isGood)
+        self.assertFalse(Run("", "", differences=["x"]).isGood)
