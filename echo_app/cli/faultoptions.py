@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from twisted.python.usage import Options, UsageError
 
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.plan import FaultPlan
 
 

@@ -22,7 +22,7 @@ from echo_app.cli.arguments import (
 )
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import NAMES, responderOf

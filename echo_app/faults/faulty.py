@@ -16,8 +16,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import Fault, StreamFault
-from echo_app.faults.flowlayer import CAP
-from echo_app.faults.layer import Chosen, FaultLayer
+from echo_app.faults.layer import CAP, Chosen, FaultLayer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

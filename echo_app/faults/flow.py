@@ -30,7 +30,7 @@ from echo_app.faults.fault import Stage
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from echo_app.faults.shaper import Shaper
+    from echo_app.faults.shaping import Shaper
 
 # The most bytes of a piece, as of one read of the direct path: the receiver may pause between two.
 _MOST = 128 * 1024

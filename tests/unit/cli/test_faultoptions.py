@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app.cli import tap
 from echo_app.cli.tap import makeService
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.plan import FaultPlan
 from echo_app.service.echoservice import EchoService
 from tests.support.fakes import withoutSignals

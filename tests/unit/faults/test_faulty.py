@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.bandwidth import TICK
 from echo_app.faults.fault import Fault
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.layer import FaultLayer
-from echo_app.faults.shaper import TURN
+from echo_app.faults.shaping import TICK, TURN
 from echo_app.faults.spec import parseFault
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol

@@ -11,7 +11,7 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echo_app.faults.faulty import Faulty
-from echo_app.faults.shaper import TURN
+from echo_app.faults.shaping import TURN
 from echo_app.faults.spec import parseFault
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.stream.protocol import EchoProtocol

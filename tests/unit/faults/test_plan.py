@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
 from echo_app.faults.plan import LONGEST_FILE, MOST, FaultPlan, parseFaults
+from echo_app.faults.shaping import Stall
 from echo_app.faults.spec import parseFault
-from echo_app.faults.stall import Stall
 from tests.support.properties import given
 
 LATENCY, RESET, LOSS = (parseFault(spec) for spec in ("latency=50ms", "reset,connections=2-3", "loss=1%"))

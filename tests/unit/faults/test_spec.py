@@ -8,14 +8,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults import formats
-from echo_app.faults.bandwidth import Bandwidth
-from echo_app.faults.chop import Chop
 from echo_app.faults.datagramonly import Loss
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.latency import Latency
 from echo_app.faults.registry import FAULTS
+from echo_app.faults.shaping import Bandwidth, Chop, Latency, Stall
 from echo_app.faults.spec import LONGEST, parseFault
-from echo_app.faults.stall import Stall
 from tests.support.properties import given
 
 TIMES = st.floats(0, 86400) | st.integers(0, 86400) | st.integers(0, 86_400_000).map(lambda n: n / 1000)
