@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from echo_app.access import login as auth
 from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
 from echo_app.access.login import CHECK_TIMEOUT, KEPT, LINE_TIMEOUT, PENALTY, LoginGate, Logins
-from echo_app.access.loginline import LONGEST, parseLogin
+from echo_app.access.loginline import MAX_LINE, parseLogin
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
@@ -232,7 +232,7 @@ class WrongTests(LoginTestCase):
 
     def test_noLine(self) -> None:
         """What is no line is told what one is, at once when it can't become one."""
-        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(LONGEST, b"x")), 1):
+        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(MAX_LINE, b"x")), 1):
             self.assertRefused(self.connect(data), UNREAD, bad_login=number)
 
     def test_notRead(self) -> None:

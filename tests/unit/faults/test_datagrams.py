@@ -238,7 +238,7 @@ class DatagramFaultsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """What is held back is bounded, by number and by bytes; what is too much is dropped."""
-        self.patch(datagramfaults, "MOST_HELD", 100)
+        self.patch(datagramfaults, "MAX_HELD", 100)
         self.start("latency=1s")
         self.ask(*[b""] * 101)
         self.assertEqual(len(self.clock.getDelayedCalls()), 100)
@@ -247,7 +247,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(len(self.answers()), 100)
         self.start("latency=1s")
         self.ask(*[bytes(65_000)] * 80)
-        self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MOST_BYTES // 65_000)
+        self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MAX_HELD_BYTES // 65_000)
         self.clock.advance(1)
         self.ask(bytes(65_000))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
