@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 # An exponent has at most three digits, as in a float.
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]{1,3})?)([A-Za-z/%]*)")
@@ -21,20 +21,6 @@ def _digits(value: float) -> str:
     """Returns the shortest digits for a number, in the form of a spec."""
     digits = repr(value).removesuffix(".0").replace("e+", "e")
     return re.sub("e(-?)0", r"e\1", digits)
-
-
-class Format(Protocol):
-    """Parses and writes the values of a key."""
-
-    @property
-    def description(self) -> str:
-        """Returns a description of the values, with examples, for errors."""
-
-    def parse(self, text: str) -> Any:
-        """Returns the value of a text; raises ``ValueError`` if the text is wrong."""
-
-    def write(self, value: Any) -> str:
-        """Returns the shortest text for a value; raises ``ValueError`` if the value is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +94,11 @@ class _Choice:
         return text
 
     write = parse
+
+
+# A format of values. ``description`` has examples, for errors. ``parse`` returns the value of a text, and
+# ``write`` the shortest text of a value. Both raise ``ValueError`` when their argument is wrong.
+Format = _Quantity | _Range | _Choice
 
 
 def _quantity(
