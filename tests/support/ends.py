@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides
 
-from tests.support.tls import TLSPeer
+from tests.support.tls import TLSPeer, clientContext
 
 
 class Mistake(Exception):
@@ -123,11 +124,14 @@ class FarEnd:
 
 
 class TLSFarEnd(FarEnd):
-    """A far end that speaks TLS; the end of its stream is ``close_notify`` and FIN."""
+    """A far end that speaks TLS; the end of its stream is ``close_notify`` and FIN.
 
-    def __init__(self, sock: socket.socket) -> None:
+    :param version: the only version that it speaks; None is any.
+    """
+
+    def __init__(self, sock: socket.socket, version: ssl.TLSVersion | None = None) -> None:
         super().__init__(sock)
-        self._peer = TLSPeer(sock)
+        self._peer = TLSPeer(sock, clientContext(version))
 
     def shake(self) -> None:
         """Does the handshake."""

@@ -46,13 +46,6 @@ class Producer:
         self.told.append("stop")
 
 
-class BrokenProtocol(Protocol):
-    """Fails at the first byte."""
-
-    def dataReceived(self, data: bytes) -> None:
-        raise RuntimeError("broken")
-
-
 class EndTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
         """It has all that a stream's transport has, and knows when it is half-closed."""
@@ -80,42 +73,6 @@ class EndTests(SynchronousTestCase):
         connection.run(1.1)
         self.assertEqual(connection.wire.written, b"0123456789")
         self.assertEqual(connection.wire.done[-1], "close")
-
-    def test_output(self) -> None:
-        """Our end comes behind what was written, and input still passes."""
-        connection = FaultyConnection("latency=1s")
-        connection.transport.write(b"last")
-        connection.transport.loseWriteConnection()
-        connection.transport.write(b"too late")
-        self.assertNotIn("end", connection.wire.done)
-        connection.clock.advance(1)
-        self.assertEqual(connection.wire.pieces, [(1, b"last")])
-        self.assertEqual(connection.wire.done, ["end"])
-        connection.below.writeConnectionLost()
-        connection.below.dataReceived(b"more")
-        self.assertEqual(connection.above.told, ["end of output"])
-        self.assertEqual(connection.above.received, b"more")
-        connection.transport.loseConnection()
-        self.assertEqual(connection.wire.done[-1], "close")
-
-    def test_close(self) -> None:
-        """A close flushes, and nothing is received any more; a producer is waited for."""
-        connection = FaultyConnection("latency=1s")
-        producer = Producer(connection.transport)
-        connection.transport.registerProducer(producer, True)
-        connection.transport.write(b"first")
-        connection.transport.loseConnection()
-        connection.clock.advance(1)
-        connection.transport.write(b"second")
-        connection.transport.unregisterProducer()
-        connection.below.dataReceived(b"too late")
-        self.assertTrue(connection.transport.disconnecting)
-        self.assertEqual(connection.wire.done, ["pause"])
-        self.assertNotIn("close", connection.wire.done)
-        connection.clock.advance(1)
-        self.assertEqual(connection.wire.written, b"firstsecond")
-        self.assertEqual(connection.wire.done[-1], "close")
-        self.assertEqual(connection.above.received, b"")
 
     def test_closeWhileEnding(self) -> None:
         """A close that comes while our end is under way closes when that has passed."""
@@ -159,21 +116,6 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(producer.told, ["stop"])
         self.assertEqual(connection.above.told, ["lost"])
         self.assertEqual(connection.clock.getDelayedCalls(), [])
-
-    def test_stop(self) -> None:
-        """``stopProducing`` is a close, as with every transport."""
-        connection = FaultyConnection("latency=1s")
-        connection.transport.stopProducing()
-        connection.clock.advance(1)
-        self.assertEqual(connection.wire.done[-1], "close")
-
-    def test_brokenProtocol(self) -> None:
-        """A protocol that fails, be it in a timer, ends its own connection, with one line in the log."""
-        connection = FaultyConnection("latency=1s,direction=in", protocol=BrokenProtocol())
-        connection.below.dataReceived(b"x")
-        connection.clock.advance(1)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual(connection.wire.done[-1], "abort")
 
 
 class BoundTests(SynchronousTestCase):
@@ -259,12 +201,6 @@ class BoundTests(SynchronousTestCase):
         connection.clock.advance(TURN)
         self.assertEqual(producer.told, ["resume"])
 
-    def test_secondProducer(self) -> None:
-        """There is one producer at a time."""
-        connection = FaultyConnection("latency=1s")
-        connection.transport.registerProducer(Producer(None), True)
-        self.assertRaises(RuntimeError, connection.transport.registerProducer, Producer(None), True)
-
     def test_pieces(self) -> None:
         """However much is due at one time, whoever takes it is given no more at once than by a transport."""
         connection = FaultyConnection("latency=1s", "latency=1s,direction=in")
@@ -285,18 +221,6 @@ class BoundTests(SynchronousTestCase):
         connection.wire.producer.resumeProducing()
         self.assertEqual(connection.wire.done, ["pause", "resume"])
         self.assertEqual(len(connection.wire.written), 2000)
-
-    def test_pausedProtocol(self) -> None:
-        """A protocol that pauses gets nothing, not even the end, and reading stops, until it goes on."""
-        connection = FaultyConnection("latency=1ms,direction=in")
-        connection.transport.pauseProducing()
-        connection.below.dataReceived(b"x")
-        connection.below.readConnectionLost()
-        connection.clock.advance(1)
-        self.assertEqual((connection.above.received, connection.above.told), (b"", []))
-        self.assertEqual(connection.wire.done, ["pause"])
-        connection.transport.resumeProducing()
-        self.assertEqual((connection.above.received, connection.above.told), (b"x", ["end of input"]))
 
     def test_afterTheEnd(self) -> None:
         """After the peer's end reading is not resumed: a transport would tell of the end again."""
