@@ -13,24 +13,13 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import Options as BaseOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.cli.tap import Options, makeService
+from echo_app.cli.tap import makeService
 from echo_app.service.echoservice import EchoService
+from tests.support.commandline import OptionsTestCase, parsed
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
 
-def parsed(*arguments: str, parent: BaseOptions | None = None) -> Options:
-    """Returns a command line's options."""
-    options = Options()
-    options.parent = parent
-    options.parseOptions(arguments)
-    return options
-
-
-class OptionsTests(SynchronousTestCase):
-    def refusal(self, *arguments: str, parent: Any = None) -> str:
-        """Returns the line that a wrong command line ends with."""
-        return str(self.assertRaises(SystemExit, parsed, *arguments, parent=parent).code)
-
+class OptionsTests(OptionsTestCase):
     def test_values(self) -> None:
         """A file is meant from where the command was typed, and a dash is no file."""
         self.assertEqual(parsed()["access-log"], None)

@@ -6,28 +6,12 @@ from contextlib import redirect_stdout
 from io import StringIO
 
 from twisted.cred.strcred import AuthOptionMixin
-from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.checkers import PasswordFile
 from echo_app.access.loginline import Login
 from echo_app.access.networks import Access
-from echo_app.cli.tap import Options
 from echo_app.interfaces import IEchoUser
-
-
-def parsed(*arguments: str) -> Options:
-    """Returns the options of a command line."""
-    options = Options()
-    options.parseOptions(list(arguments))
-    return options
-
-
-class OptionsTestCase(SynchronousTestCase):
-    def refusal(self, *arguments: str) -> str:
-        """Returns the one line that a wrong command line ends with."""
-        error = self.assertRaises(SystemExit, parsed, *arguments)
-        self.assertRegex(str(error.code), r"\Aecho: .*\Z")
-        return str(error.code)
+from tests.support.commandline import OptionsTestCase, parsed
 
 
 class AccessTests(OptionsTestCase):

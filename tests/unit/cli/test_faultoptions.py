@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from twisted.internet import reactor
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
-from echo_app.cli import tap
 from echo_app.cli.tap import makeService
 from echo_app.faults.layer import CAP
 from echo_app.faults.plan import FaultPlan
-from echo_app.service.echoservice import EchoService
+from tests.support.commandline import OptionsTestCase, parsed, recordedSettings
 from tests.support.fakes import withoutSignals
-from tests.unit.cli.test_options import parsed
 
 
-class OptionsTests(SynchronousTestCase):
-    def refused(self, *arguments: str) -> str:
-        """Returns the one line that a wrong command line ends with."""
-        error = self.assertRaises(SystemExit, parsed, *arguments)
-        self.assertRegex(str(error.code), r"\Aecho: .*\Z")
-        return str(error.code)
-
+class OptionsTests(OptionsTestCase):
     def test_faults(self) -> None:
         """Faults can be asked for more than once, and keep their order."""
         options = parsed("--fault", "stall", "--fault", "latency=50ms")
@@ -32,14 +23,14 @@ class OptionsTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """A wrong spec, seed or size is refused with its option, as typed."""
-        self.assertIn("--fault 'latency': at 1, 'latency' needs a value", self.refused("--fault", "latency"))
-        self.assertIn("--fault-seed '-1': not a whole", self.refused("--fault-seed", "-1"))
+        self.assertIn("--fault 'latency': at 1, 'latency' needs a value", self.refusal("--fault", "latency"))
+        self.assertIn("--fault-seed '-1': not a whole", self.refusal("--fault-seed", "-1"))
         for text in ("0", "1x", "0.5B", "2000000MiB"):
-            self.assertIn(f"--fault-buffer {text!r}: not a whole", self.refused("--fault-buffer", text))
+            self.assertIn(f"--fault-buffer {text!r}: not a whole", self.refusal("--fault-buffer", text))
 
     def test_escaped(self) -> None:
         """What can't be printed is escaped in the line."""
-        self.assertTrue(self.refused("--fault", "\x1b[2J=\n").isprintable())
+        self.assertTrue(self.refusal("--fault", "\x1b[2J=\n").isprintable())
 
     def test_withoutUse(self) -> None:
         """What would apply to nothing is refused."""
@@ -51,7 +42,7 @@ class OptionsTests(SynchronousTestCase):
             (("--fault-seed", "0"), "--fault-seed 0: there is no --fault"),
             (("--fault-buffer", "1KiB"), "--fault-buffer 1024: there is no --fault"),
         ):
-            self.assertIn(reason, self.refused(*arguments))
+            self.assertIn(reason, self.refusal(*arguments))
         for used in (
             ("--udp", "0", "--fault", "latency=1s"),
             ("--listen", "unix:x", "--fault", "latency=1s"),
@@ -64,15 +55,7 @@ class OptionsTests(SynchronousTestCase):
 class PlanTests(TestCase):
     def setUp(self) -> None:
         self.called = withoutSignals(self)
-        self.made: dict[str, Any] = {}
-        made = self.made
-
-        class Recorded(EchoService):
-            def __init__(self, *arguments: Any, **settings: Any) -> None:
-                made.update(settings)
-                super().__init__(*arguments, **settings)
-
-        self.patch(tap, "EchoService", Recorded)
+        self.made = recordedSettings(self)
 
     def make(self, *arguments: str) -> FaultPlan:
         """Makes a service that is stopped at the test's end; returns its plan."""

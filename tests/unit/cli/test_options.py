@@ -8,8 +8,6 @@ from contextlib import redirect_stdout
 from dataclasses import fields
 from io import BytesIO, StringIO
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from echo_app import __version__
 from echo_app.cli.options import Options
 from echo_app.cli.setting import Setting, helpText
@@ -18,23 +16,11 @@ from echo_app.connections.limits import Limits
 from echo_app.responders.named import NAMES
 from echo_app.transport.sockets import Keepalive
 from tests import ROOT
+from tests.support.commandline import OptionsTestCase, parsed
 from tests.unit.cli.reference import reference
 
 
-def parsed(*arguments: str) -> Options:
-    """Returns the options of a command line."""
-    options = Options()
-    options.parseOptions(list(arguments))
-    return options
-
-
-class OptionsTests(SynchronousTestCase):
-    def refusal(self, *arguments: str) -> str:
-        """Returns the one line that a wrong command line ends with."""
-        error = self.assertRaises(SystemExit, parsed, *arguments)
-        self.assertRegex(str(error.code), r"\Aecho: .*\Z")
-        return str(error.code)
-
+class OptionsTests(OptionsTestCase):
     def test_defaults(self) -> None:
         """Without arguments: 127.0.0.1:8080, no UDP, no caps, and time-outs that are safe."""
         options = parsed()

@@ -23,8 +23,8 @@ from echo_app.proxy.gate import ProxyGate
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Keepalive
+from tests.support.commandline import parsed, recordedSettings
 from tests.support.fakes import opened, withoutSignals
-from tests.unit.cli.test_options import parsed
 from tests.unit.service.test_echoservice import FakePort
 from twisted import plugins
 
@@ -101,14 +101,7 @@ class MakeServiceTests(TestCase):
 
     def test_settings(self) -> None:
         """Every setting arrives; 0 is None where it means never, or no cap."""
-        made: dict[str, Any] = {}
-
-        class Recorded(EchoService):
-            def __init__(self, *arguments: Any, **settings: Any) -> None:
-                made.update(settings)
-                super().__init__(*arguments, **settings)
-
-        self.patch(tap, "EchoService", Recorded)
+        made = recordedSettings(self)
         self.make("--port", "0", "--stall-timeout", "0", "--udp-rate", "0", "--keepalive", "0")
         self.assertEqual(made["limits"], Limits(stallTimeout=None))
         self.assertEqual((made["datagramRate"], made["keepalive"]), (None, None))

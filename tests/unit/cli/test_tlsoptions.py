@@ -15,28 +15,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app.cli import process
-from echo_app.cli.tap import Options, makeService
+from echo_app.cli.tap import makeService
 from echo_app.service.echoservice import EchoService
 from echo_app.service.listeners import Listener
 from echo_app.service.snapshot import Snapshot
 from echo_app.tls import server
 from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
+from tests.support.commandline import OptionsTestCase, parsed
 from tests.support.fakes import withoutSignals
 
 
-def parsed(*arguments: str) -> Options:
-    """Returns a command line's options."""
-    options = Options()
-    options.parseOptions(arguments)
-    return options
-
-
-class OptionsTests(SynchronousTestCase):
-    def refusal(self, *arguments: str) -> str:
-        """Returns the line that a wrong command line ends with."""
-        return str(self.assertRaises(SystemExit, parsed, *arguments).code)
-
+class OptionsTests(OptionsTestCase):
     def test_ports(self) -> None:
         """--tls is repeatable, and a listener like any other: 8080 is not there beside it."""
         options = parsed("--tls", "0", "--tls", "8443", "--interface", "::1")
