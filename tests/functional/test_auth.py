@@ -29,9 +29,9 @@ from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     needs,
     receiveAll,
-    sendAndEnd,
     startSending,
     stopCounts,
     together,
@@ -57,8 +57,7 @@ class LoginTestCase(ServiceTestCase):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces[:-1]:
             peer.send(piece)
-        sendAndEnd(peer, pieces[-1])
-        return receiveAll(peer)
+        return exchanged(peer, pieces[-1])
 
 
 class NetcatTests(LoginTestCase):
@@ -323,5 +322,4 @@ class FileTests(LoginTestCase):
         self.assertTrue(waitUntil(lambda: "read again" in server.log()))
         self.assertEqual(self.said(server, b"login bob x\nhello"), b"ok\nhello")
         self.assertEqual(self.said(server, RIGHT), DENIED)
-        sendAndEnd(early, b"hello")
-        self.assertEqual(receiveAll(early), b"hello")
+        self.assertEqual(exchanged(early, b"hello"), b"hello")

@@ -22,14 +22,7 @@ from echo_app.testing import EchoProcess
 from tests.support import programs
 from tests.support.floods import DATAGRAMS, LARGEST
 from tests.support.kernel import Namespace, isAtRest, processorShare, waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName, stopCounts
 
 Address = tuple[str, int]
 
@@ -99,9 +92,7 @@ class DatagramTestCase(ServiceTestCase):
         """Asserts that a service comes to rest, and answers over TCP."""
         self.assertTrue(waitUntil(lambda: processorShare(server.pid, 0.2) < 0.1))
         if any(listener.transport == "tcp" for listener in server.listeners):
-            peer = self.connect(server.address("tcp"))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect(server.address("tcp")), b"hello"), b"hello")
 
     def start(self, function: Callable[[], None]) -> None:
         """Runs a function on a thread that the test's end joins."""

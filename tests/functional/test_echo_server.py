@@ -19,7 +19,7 @@ from echo_app.testing import server as echoserver
 from tests.functional.test_testing import hasEnded
 from tests.support import programs
 from tests.support.kernel import waitUntil
-from tests.support.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
+from tests.support.service import PATIENCE, WarmEchoProcess, exchanged, reactorName
 
 
 def shout(line: bytes) -> bytes:
@@ -63,8 +63,7 @@ class EchoServerTestCase(EchoServerMixin, TestCase):
     def ask(self, server: EchoServer, data: bytes = b"hello", transport: str = "tcp") -> bytes:
         """Sends data and the end of the stream, and returns what comes back."""
         with socket.create_connection(server.address(transport), PATIENCE) as peer:
-            sendAndEnd(peer, data)
-            return receiveAll(peer)
+            return exchanged(peer, data)
 
 
 class OptionsTests(EchoServerTestCase):
@@ -176,8 +175,7 @@ class FaultsTests(EchoServerTestCase):
             server.clearFaults()
             with socket.create_connection(server.address(), PATIENCE) as peer:
                 server.setFaults("reset")
-                sendAndEnd(peer, b"hello")
-                self.assertEqual(receiveAll(peer), b"hello")
+                self.assertEqual(exchanged(peer, b"hello"), b"hello")
 
     def test_datagrams(self) -> None:
         """Datagrams have the new ones at once."""

@@ -17,6 +17,7 @@ from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     needs,
     receiveAll,
     receiveUpTo,
@@ -181,8 +182,7 @@ class StreamTests(HAProxyTestCase):
         echo = self.start()
         lines = echo.log().count("\n")
         peer = self.connectFrom("127.0.0.1")
-        sendAndEnd(peer, b"hello")
-        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(exchanged(peer, b"hello"), b"hello")
         # HAProxy's own word for it that its check has reached the service.
         self.assertTrue(waitUntil(lambda: CHECKED in self.output()), self.output())
         self.assertEqual(echo.log().count("\n"), lines, echo.log())
@@ -200,8 +200,7 @@ class StreamTests(HAProxyTestCase):
         data = os.urandom(16 << 20)
         busy = [self.connectFrom(f"127.0.0.{n}") for n in (2, 3)]
         quiet = self.connectFrom("::1")
-        quiet.sendall(b"?")
-        self.assertEqual(quiet.recv(1), b"?")
+        self.assertEchoes(quiet, b"?")
         senders = [startSending(peer, data, ends=False) for peer in busy]
         for peer in busy:
             self.assertTrue(peer.recv(1, socket.MSG_PEEK))
@@ -222,8 +221,7 @@ class StreamTests(HAProxyTestCase):
             peer.sendall(b"?" * 1000)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.close()
-        other.sendall(b"?")
-        self.assertEqual(other.recv(1), b"?")
+        self.assertEchoes(other, b"?")
         self.assertIsNone(waitForCut(other, 0.1))
         self.assertNotIn("Traceback", echo.log())
 
@@ -244,11 +242,9 @@ class VectorTests(HAProxyTestCase):
         echo = self.start("--log-connections")
         for source in ("127.0.0.2", "::1"):
             peer = self.connectFrom(source)
-            peer.sendall(b"?")
-            self.assertEqual(peer.recv(1), b"?")
+            self.assertEchoes(peer, b"?")
             self.assertIn(f"{source}:{peer.getsockname()[1]}", echo.log().replace("[::1]", "::1"))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(peer, b"hello"), b"hello")
         self.assertEqual(stopCounts(echo)["refused"], 0)
 
 

@@ -17,13 +17,7 @@ from echo_app.testing import EchoProcess, EchoProcessError
 from tests import ROOT
 from tests.support import programs, warm
 from tests.support.kernel import waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName
 
 # A test's own process: it starts a service in $TMPDIR, says so, and waits for what is done to it.
 USER = """
@@ -85,14 +79,8 @@ class EchoProcessTests(ServiceTestCase):
         self.assertEqual([each.transport for each in server.listeners], ["tcp", "tcp", "unix", "udp"])
         self.assertNotEqual(server.address("tcp"), server.address("tcp", 1))
         for address in (server.address("tcp"), server.address("tcp", 1), server.address("unix")):
-            peer = self.connect(address)
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.settimeout(PATIENCE)
-            asker.connect(server.address("udp"))
-            asker.send(b"hello")
-            self.assertEqual(asker.recv(100), b"hello")
+            self.assertEqual(exchanged(self.connect(address), b"hello"), b"hello")
+        self.assertEchoes(self.connect(server.address("udp"), socket.SOCK_DGRAM), b"hello")
         with self.assertRaises(LookupError):
             server.address("tcp", 2)
 
@@ -133,9 +121,7 @@ class EchoProcessTests(ServiceTestCase):
         server = self.serve()
         self.assertIn("listening on 127.0.0.1:", server.log())
         self.assertNotIn("stopped", server.log())
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"hello")
-        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
         server.stop()
         self.assertIn("echo_app stopped", server.log())
 
@@ -214,9 +200,7 @@ class EchoProcessTests(ServiceTestCase):
         with EchoProcess() as server:
             self.addCleanup(server.kill)
             pid, folder = server.pid, server.folder
-            peer = self.connect(server.address())
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
         self._assertGone(server, pid, folder)
         self.assertIn("echo_app stopped: 1 connections", server.log())
 
