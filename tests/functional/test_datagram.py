@@ -416,18 +416,8 @@ class FloodTests(DatagramTestCase):
         self.assertLess(after - before, 8 * 1024)
         self.assertIdle(server)
 
-    def test_empty(self) -> None:
-        """Empty datagrams, which are dropped beyond the rate."""
-        self._check(0)
-
-    def test_emptyAnswered(self) -> None:
-        """Empty datagrams, all of which are answered."""
-        self._check(0, "--udp-rate", "0")
-
-    def test_full(self) -> None:
-        """The largest datagrams, which are dropped beyond the rate."""
-        self._check(LARGEST)
-
-    def test_fullAnswered(self) -> None:
-        """The largest datagrams, all of which are answered."""
-        self._check(LARGEST, "--udp-rate", "0")
+    def test_kinds(self) -> None:
+        """Empty and the largest datagrams, dropped beyond the rate, or all of them answered."""
+        for size in (0, LARGEST):
+            for options in ((), ("--udp-rate", "0")):
+                self._check(size, *options)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides
+from zope.interface import directlyProvides, implementer
 
 from tests.support.tls import TLSPeer, clientContext
 
@@ -77,6 +77,31 @@ class Scripted(Protocol):
         if self._awaited is not None and len(self.received) >= self._awaited[0]:
             (_, deferred), self._awaited = self._awaited, None
             deferred.callback(self.received)
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Notes what it is told, and does something whenever it is asked to go on.
+
+    :ivar resumed: fires when it is first resumed.
+    """
+
+    def __init__(self, onResume: Callable[[], object] = lambda: None) -> None:
+        self.events: list[str] = []
+        self.resumed: Deferred[None] = Deferred()
+        self._onResume = onResume
+
+    def pauseProducing(self) -> None:
+        self.events.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.events.append("resume")
+        self._onResume()
+        if not self.resumed.called:
+            self.resumed.callback(None)
+
+    def stopProducing(self) -> None:
+        self.events.append("stop")
 
 
 class FarEnd:

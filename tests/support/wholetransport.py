@@ -17,33 +17,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.support.benches import Bench
-from tests.support.ends import FarEnd, Mistake, Scripted
+from tests.support.ends import FarEnd, Mistake, Producer, Scripted
 
 # Pieces of so many bytes, of which no transport takes that many at once: 16 MiB.
 PIECE, BOUND = 1 << 16, 256
-
-
-@implementer(IPushProducer)
-class Push:
-    """Notes what it is told.
-
-    :ivar resumed: fires when it is first resumed.
-    """
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.resumed: Deferred[None] = Deferred()
-
-    def pauseProducing(self) -> None:
-        self.events.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.events.append("resume")
-        if not self.resumed.called:
-            self.resumed.callback(None)
-
-    def stopProducing(self) -> None:
-        self.events.append("stop")
 
 
 @implementer(IPullProducer)
@@ -322,7 +299,7 @@ class WholeTransportTests(Bench):
     async def test_abortUnsent(self) -> None:
         """What was not sent until then does not keep the connection, nor does a close."""
         protocol, _ = await self.connect()
-        protocol.transport.registerProducer(Push(), True)
+        protocol.transport.registerProducer(Producer(), True)
         protocol.transport.write(self.much)
         protocol.transport.loseConnection()
         protocol.transport.abortConnection()
@@ -358,7 +335,7 @@ class WholeTransportTests(Bench):
         protocol, end = await self.connect()
         end.end()
         await self.until(protocol.lost)
-        transport, producer = protocol.transport, Push()
+        transport, producer = protocol.transport, Producer()
         transport.write(b"too late")
         transport.writeSequence([b"too", b"late"])
         transport.pauseProducing()
@@ -376,7 +353,7 @@ class WholeTransportTests(Bench):
     async def test_pushProducer(self) -> None:
         """A streaming producer is paused while the transport is full, and resumed when it is not."""
         protocol, end = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(b"little")
         await self.settle()
@@ -392,7 +369,7 @@ class WholeTransportTests(Bench):
     async def test_flood(self) -> None:
         """A streaming producer that writes until it is paused is paused, and from within ``write``."""
         protocol, _ = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         for _ in range(BOUND):
             if producer.events:
@@ -403,7 +380,7 @@ class WholeTransportTests(Bench):
     async def test_closeWaitsForProducer(self) -> None:
         """A close waits for a streaming producer that is paused, and what it writes when resumed is sent."""
         protocol, end = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(self.much)
         await self.settle()
@@ -430,14 +407,14 @@ class WholeTransportTests(Bench):
         """A second producer is refused while there is a first one."""
         protocol, _ = await self.connect()
         for _ in range(2):
-            protocol.transport.registerProducer(Push(), True)
-            self.assertRaises(RuntimeError, protocol.transport.registerProducer, Push(), True)
+            protocol.transport.registerProducer(Producer(), True)
+            self.assertRaises(RuntimeError, protocol.transport.registerProducer, Producer(), True)
             protocol.transport.unregisterProducer()
 
     async def test_producerStopped(self) -> None:
         """The end of the connection stops a producer, once."""
         protocol, _ = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.abortConnection()
         await self.until(protocol.lost)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,40 +15,10 @@ from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
+from tests.support.fakes import FakePort
 
 HERE, THERE = ("192.0.2.1", 40_000), ("192.0.2.2", 40_000)
 NUMBERS = [b"%d" % number for number in range(1000)]
-
-
-class FakePort:
-    """A UDP port that keeps what is sent, or fails."""
-
-    def __init__(self, number: int) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
-        self.error: Exception | None = None
-        self.source = HERE
-        self.noted: Counter[tuple[str, tuple[str, int]]] = Counter()
-        self._number = number
-
-    def getHost(self) -> IPv4Address:
-        return IPv4Address("UDP", "127.0.0.1", self._number)
-
-    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self.sent.append((datagram, addr))
-
-    def noteFault(self, addr: tuple[str, int], kind: str) -> None:
-        """An access log's."""
-        self.noted[kind, addr] += 1
-
-    def replying(self) -> Callable[[bytes], None]:
-        addr = self.source
-
-        def send(datagram: bytes) -> None:
-            if self.error is not None:
-                raise self.error
-            self.sent.append((datagram, addr))
-
-        return send
 
 
 class DatagramFaultsTests(SynchronousTestCase):

@@ -16,34 +16,9 @@ from echo_app.faults.spec import parseFault
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import canHalfClose
+from tests.support.ends import Producer
 from tests.support.fakes import numbered
 from tests.support.faulty import Above, FaultyConnection, Wire, sizes
-
-
-class Producer:
-    """Notes what it is told.
-
-    :param size: bytes that it writes each time that it is asked; None is a streaming one, which writes none.
-    """
-
-    def __init__(self, transport: Any, size: int | None = None) -> None:
-        self.told: list[str] = []
-        self._transport = transport
-        self._size = size
-
-    def pauseProducing(self) -> None:
-        """Is to wait."""
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        """Is to go on."""
-        self.told.append("resume")
-        if self._size is not None:
-            self._transport.write(bytes(self._size))
-
-    def stopProducing(self) -> None:
-        """Is not needed any more."""
-        self.told.append("stop")
 
 
 class EndTests(SynchronousTestCase):
@@ -108,12 +83,12 @@ class EndTests(SynchronousTestCase):
         """The end of the connection tells the producer, then the protocol, and leaves no timer."""
         specs = "latency=1s", "stall,for=1s", "reset,after=10s", "close,after=20s"
         connection = FaultyConnection(*specs)
-        producer = Producer(connection.transport)
+        producer = Producer()
         connection.transport.registerProducer(producer, True)
         connection.transport.write(b"held")
         connection.below.dataReceived(b"held")
         connection.lose()
-        self.assertEqual(producer.told, ["stop"])
+        self.assertEqual(producer.events, ["stop"])
         self.assertEqual(connection.above.told, ["lost"])
         self.assertEqual(connection.clock.getDelayedCalls(), [])
 
@@ -165,41 +140,41 @@ class BoundTests(SynchronousTestCase):
     def test_streamingProducer(self) -> None:
         """A streaming producer is paused at the cap, and while the transport below is full."""
         connection = FaultyConnection("latency=1s", cap=1000)
-        producer = Producer(connection.transport)
+        producer = Producer()
         connection.transport.registerProducer(producer, True)
         connection.transport.write(bytes(1000))
-        self.assertEqual(producer.told, ["pause"])
+        self.assertEqual(producer.events, ["pause"])
         connection.clock.advance(1)
-        self.assertEqual(producer.told, ["pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume"])
         connection.wire.producer.pauseProducing()
-        self.assertEqual(producer.told, ["pause", "resume", "pause"])
+        self.assertEqual(producer.events, ["pause", "resume", "pause"])
         connection.wire.producer.resumeProducing()
-        self.assertEqual(producer.told, ["pause", "resume", "pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume", "pause", "resume"])
 
     def test_pullProducer(self) -> None:
         """A pull producer is asked once a turn of the reactor, as long as there is room."""
         connection = FaultyConnection("latency=1s", cap=1000)
-        producer = Producer(connection.transport, 300)
+        producer = Producer(lambda: connection.transport.write(bytes(300)))
         connection.transport.registerProducer(producer, False)
-        self.assertEqual(producer.told, [])
+        self.assertEqual(producer.events, [])
         connection.run(0.5)
         # What is noted of three pieces counts, too.
-        self.assertEqual(producer.told, ["resume"] * 3)
+        self.assertEqual(producer.events, ["resume"] * 3)
         connection.run(0.6)
-        self.assertEqual(producer.told, ["resume"] * 6)
+        self.assertEqual(producer.events, ["resume"] * 6)
         connection.transport.unregisterProducer()
         connection.transport.loseConnection()
         connection.run(3)
-        self.assertEqual(len(connection.wire.written), 300 * len(producer.told))
+        self.assertEqual(len(connection.wire.written), 300 * len(producer.events))
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_pullWithoutHolding(self) -> None:
         """Where nothing is held back, a pull producer does not take the reactor for itself either."""
         connection = FaultyConnection("corrupt=0.1")
-        producer = Producer(connection.transport, 10)
+        producer = Producer(lambda: connection.transport.write(bytes(10)))
         connection.transport.registerProducer(producer, False)
         connection.clock.advance(TURN)
-        self.assertEqual(producer.told, ["resume"])
+        self.assertEqual(producer.events, ["resume"])
 
     def test_pieces(self) -> None:
         """However much is due at one time, whoever takes it is given no more at once than by a transport."""

@@ -32,6 +32,7 @@ from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.tls.waiting import BUFFER
 from echo_app.transport.closing import LINGER
+from tests.support.ends import Producer
 from tests.support.tls import clientContext
 
 LATER = 2 * LINGER
@@ -102,28 +103,6 @@ class Above(Protocol):
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
         """Is no longer connected."""
         self.told.append(reason.type)
-
-
-class Producer:
-    """What it is asked to do, in order."""
-
-    def __init__(self, write: Any = None) -> None:
-        self.asked: list[str] = []
-        self._write = write
-
-    def pauseProducing(self) -> None:
-        """Pauses."""
-        self.asked.append("pause")
-
-    def resumeProducing(self) -> None:
-        """Goes on."""
-        self.asked.append("resume")
-        if self._write is not None:
-            self._write(b"produced")
-
-    def stopProducing(self) -> None:
-        """Stops."""
-        self.asked.append("stop")
 
 
 class TLSTestCase(SynchronousTestCase):
@@ -318,22 +297,22 @@ class ProducerTests(TLSTestCase):
         self.connection.registerProducer(producer, True)
         self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
         self.connection.write(bytes(BUFFER))
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
         self.connection.write(b"x")
         self.connection.write(b"x")
-        self.assertEqual(producer.asked, ["pause"])
+        self.assertEqual(producer.events, ["pause"])
         self.shake()
-        self.assertEqual(producer.asked, ["pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume"])
         self.assertIs(self.wire.producer, producer)
         self.assertEqual(len(self.received()), BUFFER + 2)
 
     def test_pull(self) -> None:
         """One that pulls is first asked after the handshake."""
-        producer = Producer(self.connection.write)
+        producer = Producer(lambda: self.connection.write(b"produced"))
         self.connection.registerProducer(producer, False)
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
         self.shake()
-        self.assertEqual(producer.asked, ["resume"])
+        self.assertEqual(producer.events, ["resume"])
         self.assertEqual(self.received(), b"produced")
 
     def test_unregisteredBeforeHandshake(self) -> None:
@@ -348,15 +327,15 @@ class ProducerTests(TLSTestCase):
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.wire.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(producer.asked, ["stop"])
+        self.assertEqual(producer.events, ["stop"])
         self.connection.registerProducer(producer, True)
-        self.assertEqual(producer.asked, ["stop", "stop"])
+        self.assertEqual(producer.events, ["stop", "stop"])
         self.setUp()
         self.shake()
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.wire.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
 
     def test_itself(self) -> None:
         """The connection is its own producer under an echo: its end is an end, whatever waits."""
