@@ -77,11 +77,6 @@ class OptionsTests(EchoServerTestCase):
             self.assertNotEqual(server.port, 8080)
             self.assertEqual(self.ask(server), b"hello")
 
-    def test_missingListener(self) -> None:
-        """A listener that there is none of is a LookupError that says so."""
-        error = self.assertRaises(LookupError, self.startEchoServer().address, "udp")
-        self.assertIn("0 listeners for udp", str(error))
-
     def test_responders(self) -> None:
         """What answers is chosen by a name, or is a function that the test can import."""
         for responder in ("tests.functional.test_echo_server:shout", shout):

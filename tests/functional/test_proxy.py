@@ -190,14 +190,6 @@ class TrustTests(ProxyTestCase):
         self.assertEqual(server.log().count("bad-header"), 1, server.log())
         self.assertNotIn("Traceback", server.log())
 
-    def test_cutShort(self) -> None:
-        """A stream that ends within its header is reset."""
-        server = self.proxied()
-        peer = self.connect(server.address())
-        sendAndEnd(peer, line()[:20])
-        self.assertRaises(ConnectionResetError, receiveAll, peer)
-        self.assertEqual(stopCounts(server)["refused"], 1)
-
     def test_trusted(self) -> None:
         """Peers of the networks that are named may send a header, others are reset."""
         server = self.proxied("--trust-proxy", "127.0.0.2", "--trust-proxy", "2001:db8::/32")

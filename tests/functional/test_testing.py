@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -83,21 +82,6 @@ class EchoProcessTests(ServiceTestCase):
         self.assertEchoes(self.connect(server.address("udp"), socket.SOCK_DGRAM), b"hello")
         with self.assertRaises(LookupError):
             server.address("tcp", 2)
-
-    def test_default(self) -> None:
-        """Without options it has one free TCP port, on 127.0.0.1."""
-        (listener,) = self.serve().listeners
-        self.assertEqual((listener.transport, listener.host), ("tcp", "127.0.0.1"))
-        self.connect((listener.host, listener.port))
-
-    def test_ipv6(self) -> None:
-        """A listener on ::1 has an address that can be connected to."""
-        with socket.socket(socket.AF_INET6) as probe:
-            if probe.connect_ex(("::1", 9)) not in (0, errno.ECONNREFUSED):
-                self.skipTest("no ::1 here")
-        server = self.serve("--port", "0", "--interface", "::1")
-        self.assertEqual(server.address()[0], "::1")
-        self.connect(server.address())
 
     def test_environment(self) -> None:
         """The service has the caller's environment, and what is added to it, in its own folder."""

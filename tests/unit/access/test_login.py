@@ -43,20 +43,11 @@ UNCHECKED = b"error: no login can be checked now\n"
 
 
 class Transport(fakes.Transport):
-    """A transport whose two sides end by themselves, and that delivers nothing while it is paused.
-
-    :ivar isWriteEnded: our end of stream was sent.
-    """
-
-    isWriteEnded = False
+    """A transport that delivers nothing while it is paused."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[bytes] = []
-
-    def loseWriteConnection(self) -> None:
-        self.isWriteEnded = True
-        self.protocol.writeConnectionLost()
 
     def deliver(self, data: bytes) -> None:
         """The peer sent this."""
@@ -115,6 +106,13 @@ class LoginTestCase(SynchronousTestCase):
         self.top = EchoFactory()
         self.factory = Stack(self.top, self.counts, logins=self.logins)
 
+    def beginRight(self) -> FakePortal:
+        """Has the next login accepted; returns the portal."""
+        portal = FakePortal()
+        portal.answers.append(succeed(portal.avatar()))
+        self.begin(portal)
+        return portal
+
     def beginSlow(self) -> tuple[FakePortal, Deferred[Any], list[object]]:
         """Has them checked later; returns the portal, its answer, and what was cancelled."""
         cancelled: list[object] = []
@@ -135,10 +133,10 @@ class LoginTestCase(SynchronousTestCase):
     def assertRefused(self, transport: Transport, answer: bytes, **reasons: int) -> None:
         """Checks that the answer comes after the penalty, for these reasons so far, and the end after it."""
         self.clock.advance(PENALTY - 0.001)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (b"", False))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (b"", False))
         self.clock.advance(0.001)
         self.assertEqual(transport.value(), answer)
-        self.assertTrue(transport.isWriteEnded or transport.disconnecting)
+        self.assertTrue(transport.isHalfClosed or transport.disconnecting)
         self.assertReasons(**reasons)
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -243,7 +241,7 @@ class WrongTests(LoginTestCase):
         self.clock.advance(PENALTY)
         self.assertEqual(transport.producerState, "producing")
         transport.deliver(RIGHT)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (DENIED, True))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (DENIED, True))
         self.clock.advance(LINGER - 0.001)
         self.assertFalse(transport.disconnecting)
         self.clock.advance(0.001)
@@ -416,7 +414,7 @@ class LaterTests(LoginTestCase):
         self.clock.advance(CHECK_TIMEOUT)
         self.assertEqual(len(cancelled), 1)
         self.clock.advance(0)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (UNCHECKED, True))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (UNCHECKED, True))
         self.assertReasons(checker=1)
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -492,9 +490,7 @@ class ReloadTests(LoginTestCase):
 class LogoutTests(LoginTestCase):
     def test_once(self) -> None:
         """It is called once, when the connection ends, however often that is said."""
-        portal = FakePortal()
-        portal.answers.append(succeed(portal.avatar()))
-        self.begin(portal)
+        portal = self.beginRight()
         transport = self.connect(RIGHT)
         self.assertEqual(portal.left, 0)
         for _ in range(2):
@@ -504,9 +500,7 @@ class LogoutTests(LoginTestCase):
 
     def test_refusedBehind(self) -> None:
         """It is called too when the connection is refused behind the gate."""
-        portal = FakePortal()
-        portal.answers.append(succeed(portal.avatar()))
-        self.begin(portal)
+        portal = self.beginRight()
         refusing = [lambda _build: lambda *_: Refusal()]
         self.factory = Stack(EchoFactory(), self.counts, logins=self.logins, layers=refusing)
         transport = self.connect(RIGHT)

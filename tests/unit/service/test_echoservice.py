@@ -369,22 +369,14 @@ class FailureTests(MemoryTestCase):
             self.assertIn("FakeEndpoint", str(failed.port))
 
     def test_datagramException(self) -> None:
-        """So does what a datagram endpoint raises, with no stream endpoint beside it."""
-        service = EchoService(self.reactor, (), [DatagramEndpoint(self.reactor, 70_000)])  # type: ignore[arg-type]
-        failure = self.failureResultOf(service.listen(), CannotListenError)
-        self.assertIsInstance(failure.value.socketError, OverflowError)
-        self.assertIn("DatagramEndpoint", str(failure.value))
-
-    def test_datagramExceptionBesideStreams(self) -> None:
-        """... and with one, it is the datagram endpoint that the failure names."""
-        service = EchoService(
-            self.reactor,
-            [FakeEndpoint(succeed(self.port))],
-            [DatagramEndpoint(self.reactor, 70_000)],  # type: ignore[arg-type]
-        )
-        failure = self.failureResultOf(service.listen(), CannotListenError)
-        self.assertIn("DatagramEndpoint", str(failure.value))
-        self.assertEqual(self.port.closed, 1)
+        """So does what a datagram endpoint raises, which the failure names, also beside streams."""
+        for endpoints in ((), (FakeEndpoint(succeed(self.port)),)):
+            datagrams: Any = DatagramEndpoint(self.reactor, 70_000)  # type: ignore[arg-type]
+            service = EchoService(self.reactor, endpoints, [datagrams])
+            failure = self.failureResultOf(service.listen(), CannotListenError)
+            self.assertIsInstance(failure.value.socketError, OverflowError)
+            self.assertIn("DatagramEndpoint", str(failure.value))
+            self.assertEqual(self.port.closed, len(endpoints))
 
     def test_start(self) -> None:
         """Starting raises what is known at once, and the service does not run."""
