@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from echo_app.faults.draws import Corruption, Draws, Sizes
+from echo_app.faults.draws import Corruption, Draws
 from echo_app.faults.fault import DatagramFault, ShapingFault, Stage, key, value
 from echo_app.faults.formats import PIECES, PROBABILITY, RATE, TIME
 from echo_app.faults.window import Window
@@ -155,8 +155,8 @@ class _Cuts(Shaper):
     def __init__(self, fault: Chop, window: Window, draws: Draws) -> None:
         super().__init__(fault, window, draws)
         self._gap = max(fault.gap, TURN)
-        self._sizes = Sizes(*fault.sizes, draws)
-        self._rest = self._sizes.next()
+        self._nextSize = draws.sizes(*fault.sizes)
+        self._rest = self._nextSize()
         self._next = -inf
 
     def most(self) -> int:
@@ -169,7 +169,7 @@ class _Cuts(Shaper):
 
     def passed(self, size: int, at: float, now: float) -> None:
         """Begins the gap, and the next piece after a cut."""
-        self._rest = self._rest - size or self._sizes.next()
+        self._rest = self._rest - size or self._nextSize()
         self._next = now + self._gap
 
 
