@@ -21,8 +21,7 @@ class PipelineTests(ServiceTestCase):
         """Runs a client; HOST, PORT and PATH in its arguments are the service's."""
         needs(client[0])
         server = self.serve("--listen", "unix:echo.sock") if unix else self.serve()
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         (folder / "file").write_bytes(os.urandom(SIZE))
         command = ("sh", "-c", 'cat file | "$@" > copy', "sh", *_addressed(client, server, unix))
         done = programs.run(*command, cwd=folder, text=True)

@@ -85,8 +85,7 @@ class OptionsTests(EchoServerTestCase):
 
     def test_importPath(self) -> None:
         """The service finds what the test can import, first what the test finds first."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         (folder / "tests.py").write_text("def whisper(line): return line.lower()")
         sys.path.insert(0, str(folder))
         self.addCleanup(sys.path.remove, str(folder))
@@ -377,8 +376,7 @@ class EndTests(EchoServerTestCase):
 
     def test_outside(self) -> None:
         """What it has made outside of its folder goes too."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         server = self.startEchoServer("--listen", "unix:../outside.sock", within=folder)
         self.assertIn("outside.sock", os.listdir(folder))
         server.end()
@@ -391,8 +389,7 @@ class EndTests(EchoServerTestCase):
 
     def test_manyTimes(self) -> None:
         """Starts and stops leave no process, no folder and no descriptor."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         # The one that forks has its own.
         self.startEchoServer()
         before = os.listdir("/proc/self/fd")

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import textwrap
-from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests import ROOT
@@ -81,8 +80,7 @@ class HAProxyTestCase(ServiceTestCase):
         config = replaced(config, "inter 2s", CHECKS).replace("300s", self.patience)
         # Over TLS it would try again to connect where it is refused, three times, a second apart.
         config = replaced(config, "mode tcp", "mode tcp\n    option log-health-checks\n    retries 0")
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         path = folder / "haproxy.cfg"
         path.write_text(config)
         self._output = folder / "output"

@@ -71,8 +71,7 @@ class StartTests(ServiceTestCase):
 
     def test_daemon(self) -> None:
         """``twistd`` without -n echoes from the background, and its pid file goes at the stop."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         command = [*COMMANDS["twistd"], "--port", "0", "--ready-file", "ready"]
         programs.run(*command, cwd=folder, check=True)
         self.assertTrue(waitUntil((folder / "ready").exists))

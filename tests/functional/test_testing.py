@@ -129,8 +129,7 @@ class EchoProcessTests(ServiceTestCase):
 
     def test_stopWhenReady(self) -> None:
         """Who stops it in the very moment that it says it is ready gets a stop: its files go."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         ready = folder / "ready"
         python = (sys.executable, "-m", "echo_app.testing", f"--reactor={reactorName()}")
         twistd = (*python, "-n", "--pidfile=pid", "echo", "--port", "0", "--listen", "unix:x.sock")
@@ -227,8 +226,7 @@ class RefusedTests(ServiceTestCase):
 
     def test_interruptedWhenMade(self) -> None:
         """An interrupt that comes just when the folder is made leaves none."""
-        within = Path(self.mktemp())
-        within.mkdir()
+        within = programs.newFolder(self)
         make = os.mkdir
 
         def interrupted(path: str | Path, mode: int = 0o777) -> None:
@@ -242,8 +240,7 @@ class RefusedTests(ServiceTestCase):
     def test_killBeforeStart(self) -> None:
         """A kill before the start removes nothing: least of all where the test runs."""
         # In a process and a folder of its own, where it may be wrong about that.
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         (folder / "precious").touch()
         script = "from echo_app.testing import EchoProcess; EchoProcess().kill()"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -259,8 +256,7 @@ class OrphanTests(ServiceTestCase):
 
     def _user(self, script: str) -> tuple[subprocess.Popen[str], Path]:
         """Starts a process that starts a service; returns it, and where all folders are made."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         user = programs.start(
             self,
             *(sys.executable, "-c", script),

@@ -149,6 +149,18 @@ class FaultyConnection:
         """The transport of the protocol above."""
         return self.above.transport
 
+    def write(self, data: bytes, seconds: float) -> FaultyConnection:
+        """Has the protocol write, and lets time pass; returns itself."""
+        self.transport.write(data)
+        self.run(seconds)
+        return self
+
+    def receive(self, *data: bytes) -> FaultyConnection:
+        """Has these bytes come from the peer; returns itself."""
+        for each in data:
+            self.below.dataReceived(each)
+        return self
+
     def run(self, seconds: float, late: float = 0) -> None:
         """Lets time pass, and calls each timer when it is due.
 

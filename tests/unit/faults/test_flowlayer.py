@@ -31,8 +31,7 @@ class EndTests(SynchronousTestCase):
 
     def test_input(self) -> None:
         """The peer's end comes behind what it sent, as late."""
-        connection = FaultyConnection("latency=1s,direction=in")
-        connection.below.dataReceived(b"last")
+        connection = FaultyConnection("latency=1s,direction=in").receive(b"last")
         connection.below.readConnectionLost()
         self.assertEqual(connection.above.told, [])
         connection.clock.advance(1)
@@ -41,8 +40,7 @@ class EndTests(SynchronousTestCase):
 
     def test_echo(self) -> None:
         """A half-closed peer gets all of its echo, and then our end; only then is the connection closed."""
-        connection = FaultyConnection("latency=1s", "chop=3", protocol=EchoProtocol())
-        connection.below.dataReceived(b"0123456789")
+        connection = FaultyConnection("latency=1s", "chop=3", protocol=EchoProtocol()).receive(b"0123456789")
         connection.below.readConnectionLost()
         self.assertNotIn("close", connection.wire.done)
         connection.run(1.1)
@@ -96,8 +94,7 @@ class EndTests(SynchronousTestCase):
 class BoundTests(SynchronousTestCase):
     def test_cap(self) -> None:
         """At the cap reading stops, and it goes on below it."""
-        connection = FaultyConnection("latency=1s,direction=in", cap=1000)
-        connection.below.dataReceived(bytes(500))
+        connection = FaultyConnection("latency=1s,direction=in", cap=1000).receive(bytes(500))
         connection.clock.advance(0.5)
         self.assertEqual(connection.wire.done, [])
         connection.below.dataReceived(bytes(500))
@@ -178,8 +175,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_pieces(self) -> None:
         """However much is due at one time, whoever takes it is given no more at once than by a transport."""
-        connection = FaultyConnection("latency=1s", "latency=1s,direction=in")
-        connection.below.dataReceived(bytes(1_000_000))
+        connection = FaultyConnection("latency=1s", "latency=1s,direction=in").receive(bytes(1_000_000))
         connection.transport.write(bytes(1_000_000))
         connection.clock.advance(1)
         for pieces in (connection.above.pieces, connection.wire.pieces):
@@ -187,8 +183,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_neverRead(self) -> None:
         """While the transport below is full, an echo stops reading at once, whatever the cap."""
-        connection = FaultyConnection("corrupt=0.1", protocol=EchoProtocol())
-        connection.below.dataReceived(bytes(1000))
+        connection = FaultyConnection("corrupt=0.1", protocol=EchoProtocol()).receive(bytes(1000))
         connection.wire.producer.pauseProducing()
         self.assertEqual(connection.wire.done, ["pause"])
         connection.below.dataReceived(bytes(1000))
@@ -199,8 +194,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_afterTheEnd(self) -> None:
         """After the peer's end reading is not resumed: a transport would tell of the end again."""
-        connection = FaultyConnection("latency=1s,direction=in", cap=10)
-        connection.below.dataReceived(bytes(10))
+        connection = FaultyConnection("latency=1s,direction=in", cap=10).receive(bytes(10))
         connection.below.readConnectionLost()
         connection.clock.advance(1)
         self.assertEqual(connection.wire.done, ["pause"])
