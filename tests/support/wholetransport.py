@@ -8,12 +8,10 @@ A test case mixes :class:`WholeTransportTests` with a :class:`~tests.support.ben
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer, ITCPTransport
-from zope.interface import implementer
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface.verify import verifyObject
 
 from tests.support.benches import Bench
@@ -21,23 +19,6 @@ from tests.support.ends import FarEnd, Mistake, Producer, Scripted
 
 # Pieces of so many bytes, of which no transport takes that many at once: 16 MiB.
 PIECE, BOUND = 1 << 16, 256
-
-
-@implementer(IPullProducer)
-class Pull:
-    """Writes a piece whenever it is asked, and unregisters after the last one."""
-
-    def __init__(self, consumer: Any, pieces: int) -> None:
-        self._consumer = consumer
-        self._left = pieces
-
-    def resumeProducing(self) -> None:
-        self._left -= 1
-        self._consumer.write(b"%d" % self._left)
-        if not self._left:
-            self._consumer.unregisterProducer()
-
-    def stopProducing(self) -> None: ...
 
 
 class WholeTransportTests(Bench):
@@ -398,7 +379,15 @@ class WholeTransportTests(Bench):
     async def test_pullProducer(self) -> None:
         """A pull producer is asked until it has nothing more; a close waits for it."""
         protocol, end = await self.connect()
-        protocol.transport.registerProducer(Pull(protocol.transport, 10), False)
+        pieces = iter(range(9, -1, -1))
+
+        def produce() -> None:
+            number = next(pieces)
+            protocol.transport.write(b"%d" % number)
+            if not number:
+                protocol.transport.unregisterProducer()
+
+        protocol.transport.registerProducer(Producer(produce), False)
         protocol.transport.loseConnection()
         await self.assertStream(end, b"9876543210")
         self.assertIs(await self.until(protocol.lost), ConnectionDone)
