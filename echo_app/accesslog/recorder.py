@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from echo_app.accesslog.fields import FIELDS
@@ -29,8 +29,9 @@ class Recorder:
     """Makes the record of each connection that begins, and writes the entry of each that has ended.
 
     :param accessLog: takes the lines.
-    :param clock: the wall clock, in seconds since the epoch.
+    :param clock: makes calls later.
     :param elapsed: returns seconds on a monotonic clock.
+    :param calendar: returns seconds since the epoch.
     """
 
     def __init__(
@@ -38,14 +39,16 @@ class Recorder:
         accessLog: AccessLog,
         clock: IReactorTime,
         elapsed: Callable[[], float] = monotonic,
+        calendar: Callable[[], float] = time,
     ) -> None:
         self.clock = clock
         self._accessLog = accessLog
         self._elapsed = elapsed
+        self._calendar = calendar
 
     def begin(self) -> ConnectionRecord:
         """Returns the record of a connection, or of a source of datagrams, that begins now."""
-        return ConnectionRecord(self.clock.seconds(), self._elapsed())
+        return ConnectionRecord(self._calendar(), self._elapsed())
 
     def write(self, record: ConnectionRecord, values: Values) -> None:
         """Writes the entry of a connection, or of a source of datagrams, that ends now.

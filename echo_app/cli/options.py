@@ -13,6 +13,7 @@ from echo_app import __version__
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
 from echo_app.cli.faultoptions import FaultOptions
+from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
@@ -82,14 +83,12 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
 
     def postOptions(self) -> None:
         """Sets the defaults that depend on other options, and checks options against each other."""
-        bound = self["port"] or self["tls"] or self["udp"]
-        if not (bound or self["listen"]):
-            bound = self["port"] = [self.defaultPort]
-        if self["interface"] and not bound:
-            reason = "there is no --port, --tls or --udp to bind"
-            raise UsageError(f"--interface {self['interface'][0]!r}: {reason}")
-        if self["proxy-protocol"] and not (self["port"] or self["tls"]):
-            raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
+        if not isAsked(KINDS, self):
+            self["port"] = [self.defaultPort]
+        if self["interface"] and not isAsked(BOUND, self):
+            raise UsageError(f"--interface {self['interface'][0]!r}: there is no {listed(BOUND)} to bind")
+        if self["proxy-protocol"] and not isAsked(PROXIED, self):
+            raise UsageError(f"--proxy-protocol: there is no {listed(PROXIED)} that it applies to")
         if self["trust-proxy"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trust-proxy'][0]}': there is no --proxy-protocol")
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):

@@ -1,8 +1,7 @@
-"""Faults for some connections, and nothing at all in the way of the others.
+"""Choice of the faults of each connection, by its number and a number drawn for it.
 
-:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by a number drawn
-for it. A connection without faults gets the plain protocol, on the plain transport. The layer of the others
-is in :mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
+A connection without faults has the plain protocol, on the plain transport. The layer of the others is in
+:mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """Makes the protocols of connections, some of them with faults; a ``Build`` itself.
+    """A ``Build`` that puts a fault layer below the protocols of some connections.
 
     :param build: makes the plain protocols.
     :param clock: tells the time.
-    :param faults: returns those that there are when a connection is made; those of datagrams, and
-        ``refuse``, are left out.
-    :param seed: the same one draws the same random numbers.
-    :param cap: bytes that are held back for one connection until reading from its peer stops.
-    :param since: returns the number of the last connection before the faults: theirs count from there.
+    :param faults: returns the present faults, for a new connection; those of datagrams, and ``refuse``, are
+        left out.
+    :param seed: equal seeds draw equal random numbers.
+    :param cap: bytes that are held for one connection until reading from its peer stops.
+    :param since: returns the number of the last connection before the faults: they count from there.
     """
 
     build: Build
@@ -55,7 +54,7 @@ class Faulty:
         return FaultLayer(protocol, self.clock, chosen, self.cap) if chosen else protocol
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:
-        # Of two that are equal each draws its own: two of the same flips would undo each other.
+        # Equal faults draw different numbers: two equal flips would undo each other.
         seen: Counter[Fault] = Counter()
         for fault in faults:
             seen[fault] += 1
@@ -65,5 +64,5 @@ class Faulty:
                     yield fault, draws
 
 
-# A fault's text takes longer to find than all that a connection with it costs.
+# Making a fault's text takes longer than all else that a connection with the fault costs.
 _text = lru_cache(maxsize=256)(str)

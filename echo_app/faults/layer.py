@@ -8,10 +8,10 @@ both flows together hold as much as is allowed. The protocol's producer is pause
 is full, and while the output alone holds that much. The end of each side passes behind the held bytes.
 No call outlives the connection.
 
-Faults that delay, change or cut bytes are in the flows (:mod:`echo_app.faults.flow`). Behind them are
-those that end something (:class:`~echo_app.faults.fault.EndingFault`), each when its ``after`` is there; of
-those that come together, in the order of their stages. ``after`` in bytes counts those that have passed in
-the fault's direction. Bytes beyond it do not pass; with ``direction=in`` those written by then still do.
+Faults that delay, change or cut bytes are in the flows (:mod:`echo_app.faults.flow`). Behind the flows, an
+ending fault (:class:`~echo_app.faults.fault.EndingFault`) begins when its ``after`` is reached; several at
+once begin in the order of their stages. ``after`` in bytes counts the bytes that have passed in the fault's
+direction. Bytes beyond it do not pass; with ``direction=in``, output that was written by then still does.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ log = Logger()
 # A fault of a connection, and a function that returns its draws for a direction.
 Chosen = tuple[StreamFault, Callable[[str], Draws]]
 
-# Bytes that are held for one connection by default.
+# The default cap on the bytes that are held for one connection.
 CAP = 4 << 20
 
 
 class Phase(Enum):
-    """The phases of our side; they only go on, from one to a later one."""
+    """The phases of our side, in their order; a phase never comes again."""
 
     OPEN = auto()
     OUTPUT_CLOSED = auto()
@@ -60,7 +60,7 @@ class Phase(Enum):
 
 
 class Input(Enum):
-    """The states of the input from the peer: PASSED and DISCARDED may alternate, ENDED is the last one."""
+    """The states of the input from the peer: PASSED and DISCARDED may alternate, ENDED is final."""
 
     PASSED = auto()
     DISCARDED = auto()
@@ -71,12 +71,12 @@ class Input(Enum):
 class FaultLayer(Layer):
     """Applies faults to one connection.
 
-    :param protocol: the one above.
+    :param protocol: the protocol above.
     :param clock: tells the time.
-    :param chosen: its faults.
+    :param chosen: the faults, with their draws.
     :param cap: bytes that are held back until reading from the peer stops.
 
-    :ivar faults: its faults.
+    :ivar faults: the faults.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class FaultLayer(Layer):
         self.faults = [fault for fault, _ in chosen]
         endings = [fault for fault in self.faults if isinstance(fault, EndingFault)]
         self._endings = sorted(endings, key=lambda fault: fault.stage)
-        # The fault that decides about the end when everything has passed.
+        # The fault that decides how our side ends, after all output has passed.
         self._ending: EndingFault | None = None
         self._clock = clock
         self._cap = cap
@@ -113,24 +113,24 @@ class FaultLayer(Layer):
 
     def __getattr__(self, name: str) -> Any:
         """Returns other attributes of the transport below, such as a certificate."""
-        # The interfaces of a class (zope.interface) are not looked for below it: they are the transport's.
+        # Special names are not looked up below: zope.interface would find the interfaces of the transport.
         if name == "transport" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.transport, name)
 
     @property
     def held(self) -> int:
-        """Bytes that are held back."""
+        """Bytes that both flows hold."""
         return self._in.held + self._out.held
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Connects the protocol above, and begins with the faults."""
+        """Connects the protocol above, and begins the faults."""
         record = recordOf(transport)
         if record is not None:
             record.faults = list(map(str, self.faults))
         atOnce = [fault for fault in self._endings if not (fault.afterSeconds or fault.afterBytes)]
         if atOnce:
-            # Bytes that a protocol writes as soon as it is connected are too late.
+            # Bytes that the protocol writes when it is connected come after the fault, and do not pass.
             self._out.seal()
         self.transport = cast(IStreamTransport, transport)
         if ISSLTransport.providedBy(transport):
@@ -139,7 +139,7 @@ class FaultLayer(Layer):
         self.protocol.makeConnection(self)
         if any(fault.stage is Stage.SEGMENT for fault in self.faults):
             with suppress(AttributeError):
-                # A UNIX socket has no such option.
+                # A UNIX socket does not have this option.
                 self.transport.setTcpNoDelay(True)
         for fault in self._endings:
             if fault.afterSeconds:
@@ -148,21 +148,21 @@ class FaultLayer(Layer):
             self._begin(fault)
 
     def dataReceived(self, data: bytes) -> None:
-        """Takes input in."""
+        """Feeds input to its flow."""
         self._in.feed(data)
 
     def readConnectionLost(self) -> None:
-        """Takes the end of input in."""
+        """Ends the input's flow: the peer has ended its side."""
         self._input = Input.ENDED
         self._in.end()
 
     def writeConnectionLost(self) -> None:
-        """Our side is closed."""
+        """Tells the protocol above that our side is closed."""
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Ends everything, and tells the protocol above."""
+        """Ends the flows and all calls, and tells the protocol above."""
         self._stop()
         producer, self._producer = self._producer, None
         if producer is not None:
@@ -170,11 +170,11 @@ class FaultLayer(Layer):
         self.protocol.connectionLost(reason)
 
     def write(self, data: bytes) -> None:
-        """Takes output in."""
+        """Feeds output to its flow."""
         self._out.feed(data)
 
     def loseConnection(self) -> None:
-        """Closes the connection when everything has passed and was sent; a producer is waited for."""
+        """Closes the connection after all output has passed and is sent; waits for a producer first."""
         self.disconnecting = True
         if self._producer is None:
             self._in.close()
@@ -184,7 +184,7 @@ class FaultLayer(Layer):
             self._end()
 
     def loseWriteConnection(self) -> None:
-        """Ends the output when everything has passed; input still comes."""
+        """Ends the output after all of it has passed; input goes on."""
         self._end()
 
     def abortConnection(self) -> None:
@@ -194,7 +194,7 @@ class FaultLayer(Layer):
         self.transport.abortConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Lets the producer be told when to go on."""
+        """Registers the producer, which is paused and resumed as the output requires."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
         if self._phase is Phase.OVER:
@@ -210,11 +210,11 @@ class FaultLayer(Layer):
             self.loseConnection()
 
     def pauseProducing(self) -> None:
-        """Passes no input on for now."""
+        """Pauses the input of the protocol above."""
         self._in.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Passes input on."""
+        """Resumes the input of the protocol above."""
         self._in.resumeProducing()
 
     def closeOutput(self) -> None:
@@ -229,11 +229,11 @@ class FaultLayer(Layer):
             self.transport.loseWriteConnection()
 
     def closeInput(self) -> None:
-        """Discards the input that is held, and passes no more of it."""
+        """Discards the input that is held, and passes no more input."""
         self._in.close()
 
     def endOutput(self, ending: EndingFault) -> None:
-        """Ends the output; the fault is told when nothing is held any more."""
+        """Ends the output, and calls the fault's ``outputPassed`` when no output is held."""
         self._ending = ending
         if ending.direction == "in":
             self._out.end()
@@ -250,14 +250,14 @@ class FaultLayer(Layer):
         linger(self.transport, self, self._clock, self._input is Input.ENDED)
 
     def discard(self) -> None:
-        """Discards input, and output to come."""
+        """Discards input, and later output."""
         self._discardInput()
         self._in.close()
         self._out.seal()
         self._adjust()
 
     def later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Calls the function then, unless the connection has ended."""
+        """Calls a function after these seconds, unless the connection ends before."""
         if self._phase is Phase.OVER:
             return
 
@@ -299,7 +299,7 @@ class FaultLayer(Layer):
             self.loseConnection()
 
     def _tell(self, event: Callable[..., object], *arguments: bytes) -> None:
-        """Tells the protocol above; that it fails ends its connection, as a reactor would."""
+        """Calls the protocol above; an exception aborts the connection, as in a reactor."""
         try:
             event(*arguments)
         except Exception:
@@ -324,7 +324,7 @@ class FaultLayer(Layer):
         self._calls.clear()
 
     def _adjust(self) -> None:
-        """Stops reading, and pauses the producer, or goes on, as the flows are."""
+        """Pauses or resumes reading and the producer, as the flows require."""
         if self._phase is Phase.OVER:
             return
         isReading = self._input is Input.DISCARDED or not (
@@ -333,7 +333,7 @@ class FaultLayer(Layer):
             or self._in.intake is Intake.ENDED
             or self._in.load + self._out.load >= self._cap
         )
-        # After the peer's end a transport that reads on would be told of it again.
+        # After the peer's end, a transport that resumed reading would report that end again.
         if isReading != self._isReading and self._input is not Input.ENDED:
             self._isReading = isReading
             if isReading:
@@ -345,8 +345,8 @@ class FaultLayer(Layer):
 
     def _adjustProducer(self, producer: Any) -> None:
         isProducing = not self._out.isPaused and self._out.load < self._cap
-        # A producer that writes until it is paused would write into nothing for ever; the protocol that ties
-        # its reading to its writing goes on reading.
+        # After the output's end, a producer that writes until it is paused would write for ever. A layer that
+        # is its own producer goes on reading.
         isProducing = isProducing and (producer is self or self._out.intake is Intake.OPEN)
         if not self._isStreaming:
             if isProducing and not self._isPulled:

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
-from echo_app.testing.controlconnection import CHILD, ControlConnection, ControlError
+from echo_app.testing.controlconnection import CHILD, ControlConnection, ControlError, now
 
 # Seconds that a start or a stop may take: less than half a second on a quiet machine, many on a busy one. The
 # end of the process is noticed at once.
@@ -139,11 +139,11 @@ class EchoProcess:
     def _see(self, ready: Path) -> str:
         """Waits for the ready file; returns the reason if there is none, or ``""``."""
         assert self._process is not None
-        deadline = time.monotonic() + TIMEOUT
+        deadline = now() + TIMEOUT
         while not ready.exists():
             if self._process.poll() is not None:
                 return "it has ended"
-            if time.monotonic() > deadline:
+            if now() > deadline:
                 return f"no ready file within {TIMEOUT:g} s"
             time.sleep(_LOOK)
         return ""

@@ -29,9 +29,9 @@ from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
-    exchanged,
     needs,
     receiveAll,
+    sendAndEnd,
     startSending,
     stopCounts,
     together,
@@ -57,7 +57,8 @@ class LoginTestCase(ServiceTestCase):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces[:-1]:
             peer.send(piece)
-        return exchanged(peer, pieces[-1])
+        sendAndEnd(peer, pieces[-1])
+        return receiveAll(peer)
 
 
 class NetcatTests(LoginTestCase):
@@ -107,7 +108,7 @@ class StreamTests(LoginTestCase):
         sender.join(PATIENCE)
 
     def test_unix(self) -> None:
-        """The same over a UNIX socket, also what is wrong."""
+        """Right and wrong logins have the same answers over a UNIX socket."""
         server = self.login("--listen", "unix:echo.sock")
         for stream, answer in ((RIGHT + b"hello", b"ok\nhello"), (WRONG + b"hello", DENIED)):
             peer = self.connect(server.address("unix"))
@@ -150,7 +151,7 @@ class WrongTests(LoginTestCase):
         self.assertIsNotNone(waitForCut(peer))
 
     def test_stop(self) -> None:
-        """A stop waits for an answer that is under way, and ends who has not logged in."""
+        """A stop waits for an answer that is under way, and ends peers without a login."""
         server = self.login()
         silent, wrong = (self.connect(server.address()) for _ in range(2))
         wrong.sendall(WRONG)
@@ -228,9 +229,9 @@ class Peer(Protocol):
 class SlowPortal:
     """Answers when a test says so.
 
-    :ivar asked: fires when somebody has asked.
-    :ivar cancelled: fires when nobody waits for the answer any more.
-    :ivar left: fires when somebody has logged out.
+    :ivar asked: fires when a login is asked for.
+    :ivar cancelled: fires when the login is cancelled.
+    :ivar left: fires at a logout.
     """
 
     def __init__(self) -> None:
@@ -269,7 +270,7 @@ class SlowTests(TestCase):
         return portal, peer
 
     async def test_later(self) -> None:
-        """What was sent meanwhile, and the end of the stream, come after the answer, and then the logout."""
+        """Bytes sent meanwhile, and the end of the stream, come after the answer, and then the logout."""
         for size in (5, 1 << 20):
             data = os.urandom(size)
             portal, peer = await self.begin(RIGHT + data)
@@ -288,7 +289,7 @@ class SlowTests(TestCase):
 
 class FileTests(LoginTestCase):
     def test_reload(self) -> None:
-        """At SIGHUP the passwords are read again, for logins to come; who has logged in stays."""
+        """At SIGHUP the passwords are read again, for later logins; users who have logged in stay."""
         users = Path(self.mktemp()).absolute()
         users.write_text("alice:open sesame\n")
         server = self.serve("--port", "0", "--auth", f"file:{users}")
@@ -300,4 +301,5 @@ class FileTests(LoginTestCase):
         self.assertTrue(waitUntil(lambda: "read again" in server.log()))
         self.assertEqual(self.said(server, b"login bob x\nhello"), b"ok\nhello")
         self.assertEqual(self.said(server, RIGHT), DENIED)
-        self.assertEqual(exchanged(early, b"hello"), b"hello")
+        sendAndEnd(early, b"hello")
+        self.assertEqual(receiveAll(early), b"hello")

@@ -37,7 +37,7 @@ from tests.support.tls import TLSPeer
 # A service under EchoProcess, as a command that another one can start.
 SERVICE = ("-m", "echo_app.testing", "-n", "--pidfile=")
 
-# What a service manager does: binds a socket, and starts the service with it as descriptor 3.
+# Does the work of a service manager: binds a socket, and starts the service with it as descriptor 3.
 LAUNCHER = """
 import os, socket, sys
 listening = socket.create_server(("127.0.0.1", 0))
@@ -203,7 +203,7 @@ class HaproxyTests(EndpointTestCase):
     where = "haproxy:tcp:0:interface=127.0.0.1"
 
     def test_echo(self) -> None:
-        """What follows the header is echoed, and the header is not."""
+        """The bytes after the header are echoed, and the header is not."""
         server = self.serve("--listen", self.where)
         peer = self.connect(server.address())
         peer.sendall(PROXY_HEADER)
@@ -282,7 +282,7 @@ class UNIXTests(EndpointTestCase):
         self.assertEqual(os.listdir(folder), ["echo"])
 
     def test_otherFile(self) -> None:
-        """A file that is no socket stays what it is."""
+        """A file that is no socket stays as it is."""
         folder = self.makeFolder()
         (folder / "echo").write_text("precious")
         with self.assertRaises(EchoProcessError):

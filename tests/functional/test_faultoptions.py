@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, as it is typed: options, the fault file, the preamble and the seed."""
+"""Faults on the command line: options, the fault file, the preamble and the seed."""
 
 from __future__ import annotations
 
@@ -171,20 +171,20 @@ class PreambleTests(FaultTestCase):
         self.assertEqual(self.echo(server, b"hello"), b"hello")
 
     def test_instead(self) -> None:
-        """What is chosen is there instead of the service's faults; who chooses nothing has those."""
+        """A preamble replaces the service's faults; a connection without a preamble has those."""
         server = self.serve("--port", "0", "--fault-preamble", "--fault", WRONG)
         self.assertEqual(self.echo(server, b"!fault\nhello"), b"hello")
         self.assertEqual(self.echo(server, b"!fault latency=20ms\r\nhello"), b"hello")
         self.assertNotEqual(self.echo(server, b"hello"), b"hello")
 
     def test_noPreamble(self) -> None:
-        """What only begins like one is data, at any end."""
+        """A beginning of a preamble is data, at any end of the stream."""
         server = self.serve("--port", "0", "--fault-preamble")
         for pieces in ([b"!"], [b"!fault"], [b"!f", b"ault", b"y\n"], [b"\0!fault x\n"]):
             self.assertEqual(self.echo(server, *pieces), b"".join(pieces))
 
     def test_wrong(self) -> None:
-        """A wrong one is one line to the peer, and one in the log, whatever is in it, and nothing is lost."""
+        """A wrong preamble is one printable line to the peer, and one in the log; no byte is lost."""
         server = self.serve("--port", "0", "--fault-preamble")
         peer = self.connect(server.address())
         thread = startSending(peer, b"!fault latency=5\x1b[2J\n" + bytes(1 << 20))
@@ -197,7 +197,7 @@ class PreambleTests(FaultTestCase):
         self.assertEqual(self.echo(server, b"hello"), b"hello")
 
     def test_behindOthers(self) -> None:
-        """It comes after a PROXY header, and inside TLS."""
+        """A preamble comes after a PROXY header, and inside TLS."""
         server = self.serve(*("--port", "0", "--tls", "0", "--proxy-protocol", "--fault-preamble"))
         header = b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 80\r\n"
         line = b"!fault %s\n" % WRONG.encode()
@@ -210,7 +210,7 @@ class PreambleTests(FaultTestCase):
         self.assertNotEqual(peer.receive(5), b"hello")
 
     def test_behindLogin(self) -> None:
-        """It comes after a login, which no fault touches, and also when all of it comes at once."""
+        """A preamble comes after a login, which no fault touches, also when all bytes come at once."""
         server = self.serve(
             "--port", "0", "--auth", "memory:alice:secret", "--fault-preamble", "--fault", WRONG
         )

@@ -225,7 +225,7 @@ class StreamTests(HAProxyTestCase):
 
 
 class LineTests(StreamTests):
-    """The same with version 1."""
+    """HAProxy with version 1 of the header."""
 
     version = "send-proxy"
 
@@ -236,7 +236,7 @@ class VectorTests(HAProxyTestCase):
     version = "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn"
 
     def test_vectors(self) -> None:
-        """HAProxy's own checksum is right, and what else it says is skipped."""
+        """HAProxy's own checksum is right, and its other vectors are skipped."""
         echo = self.start("--log-connections")
         for source in ("127.0.0.2", "::1"):
             peer = self.connectFrom(source)
@@ -254,6 +254,6 @@ class TLSStreamTests(StreamTests):
 
 
 class TLSLineTests(TLSStreamTests):
-    """The same with version 1."""
+    """HAProxy over TLS, with version 1 of the header."""
 
     version = "send-proxy"

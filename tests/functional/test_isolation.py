@@ -42,7 +42,7 @@ class StormTestCase(ServiceTestCase):
         self.assertLessEqual(self.server.log().count("\n") - self.lines, lines, self.server.log())
         self.bystander.shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(self.bystander), b"")
-        # Nobody is left to wait for or to abort: the counters are back at zero.
+        # No connection is left to wait for or to abort: the counters are back at zero.
         counts = stopCounts(self.server)
         self.assertEqual((counts["connections"], counts["aborted"]), (accepted + 1, 0))
         self.assertEqual((counts["refused"], counts["timed out"]), (0, 0))
@@ -135,7 +135,7 @@ class SingleByteTests(StormTestCase):
 
 
 class UrgentDataTests(ServiceTestCase):
-    """MSG_OOB: what is urgent comes back in its place, over TCP and over UNIX sockets."""
+    """Urgent data (MSG_OOB) comes back in its place, over TCP and over UNIX sockets."""
 
     def _exchange(self, address: tuple[str, int], *pieces: bytes) -> bytes:
         """Sends pieces in turn, those of one byte as urgent data; returns the echo."""

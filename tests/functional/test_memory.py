@@ -27,7 +27,7 @@ from tests.support.service import reactorName
 if reactorName() != "epoll":
     skip = "it has a reactor of its own: the tests' reactor does not matter"
 
-# What a kernel holds of either side's for a reader that does not read, whatever its buffers' sizes are.
+# Bytes that a kernel holds, in either direction, for a peer that does not read, with any buffers.
 LITTLE = 500
 
 # Bytes over the high-water mark, and over what Twisted sends at once.
@@ -92,7 +92,7 @@ SCRIPTS = {
 
 
 class End(Protocol):
-    """One end of a connection, which does as the script says, and notes what it sees.
+    """One end of a connection, which follows the script, and notes its events.
 
     :ivar stream: what it was told of the stream; data that follow each other are one.
     :ivar production: what its producer was told.
@@ -153,10 +153,10 @@ class End(Protocol):
         events = dict(poll.poll(0)).get(handle.fileno(), 0)
         return bool(events & select.POLLIN), bool(events & select.POLLHUP)
 
-    # What a script has it do.
+    # The steps of a script.
 
     def write(self, size: int) -> None:
-        # How much a kernel takes while nobody reads is not compared, nor what gets lost of it by a reset,
+        # How much a kernel takes for a paused peer is not compared, nor what gets lost of it by a reset,
         # which a close with something unread is.
         size = min(size, LITTLE) if self._isPaused or self.other._isPaused else size
         self.transport.write(DATA[:size])
@@ -211,7 +211,7 @@ class End(Protocol):
 SIZES = st.sampled_from([1, LITTLE, MUCH, VERY_MUCH])
 GOING_ON = ["write", "writeMany", "pause", "resume", "push", "pull", "unregister"]
 ENDING = ["halfClose", "close", "stop", "abort"]
-# One side's: what two do at once is seen in an order that is nobody's.
+# Steps of one side: the order of simultaneous steps of both sides is undefined.
 BURSTS = st.tuples(
     st.sampled_from(["client", "server"]),
     # A connection goes on more often than it ends.
@@ -303,7 +303,7 @@ class ComparedTests(SynchronousTestCase):
                     for who, what, size in burst:
                         getattr({"client": client, "server": server}[who], what)(size)
                 pair.flush()
-                # A reset, or data, that nobody looks at yet has arrived all the same.
+                # A reset, or data, that no end has read yet has arrived all the same.
                 self.loopback.turnUntil(lambda: everything(inMemory) == everything(overTCP))
                 if everything(inMemory) != everything(overTCP):
                     where = f"after {burst} of {script}, {halfCloseable}"
@@ -326,5 +326,5 @@ class ComparedTests(SynchronousTestCase):
     @settings(max_examples=150, phases=[Phase.generate])
     @given(st.lists(BURSTS, max_size=8), st.tuples(st.booleans(), st.booleans()))
     def test_random(self, script: list[Burst], halfCloseable: tuple[bool, bool]) -> None:
-        """Whatever is written, paused, produced and closed, in whichever order, the same is seen."""
+        """Any order of writes, pauses, producers and closes has the same effects in memory and over TCP."""
         self.compare(script, halfCloseable)

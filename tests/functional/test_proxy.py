@@ -87,7 +87,7 @@ class ProxyTestCase(ServiceTestCase):
             peer = self.connect(server.address())
             peer.sendall(data)
         except (ConnectionResetError, BrokenPipeError):
-            # Who is refused for coming may know it so soon.
+            # A peer that is refused for its address may see the reset so soon.
             return
         self.assertIn(waitForCut(peer), (104, 32))
 
@@ -142,7 +142,7 @@ class HalfCloseTests(ProxyTestCase):
 
 class MemoryTests(ProxyTestCase):
     def test_neverReading(self) -> None:
-        """A peer that never reads costs what it costs without a header, and loses nothing."""
+        """A peer that never reads costs no more with a header than without, and loses nothing."""
         server = self.proxied()
         warm = Offer(self.enter(server, line()))
         warm.push(0.1, WARM)
@@ -172,7 +172,7 @@ class MemoryTests(ProxyTestCase):
 
 class TrustTests(ProxyTestCase):
     def test_badHeaders(self) -> None:
-        """What is no header is reset, and said in one line a minute, which a terminal survives."""
+        """A wrong header is reset, and logged in one printable line a minute."""
         server = self.proxied()
         self.assertReset(server, b"PROXY TCP4 6.6.6.6\x1b[2J 1.2.3.4 1 2\r\nhello")
         for data in (
@@ -327,25 +327,25 @@ class TLSTests(ProxyTestCase):
 
 
 class InheritedHalfCloseTests(HalfCloseTests):
-    """The same on Twisted's own path."""
+    """Half-closes behind a header, on Twisted's own path."""
 
     always = ("--no-direct",)
 
 
 class InheritedMemoryTests(MemoryTests):
-    """The same on Twisted's own path."""
+    """Memory behind a header, on Twisted's own path."""
 
     always = ("--no-direct",)
 
 
 class InheritedStopTests(StopTests):
-    """The same on Twisted's own path."""
+    """A stop behind a header, on Twisted's own path."""
 
     always = ("--no-direct",)
 
 
 class Client(Protocol):
-    """Sends, ends its stream, and keeps what comes.
+    """Sends, ends its stream, and keeps the answer.
 
     :ivar received: fires with it at the end.
     """

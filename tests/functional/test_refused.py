@@ -17,7 +17,7 @@ from tests.support.service import COMMANDS, PATIENCE, ServiceTestCase
 
 Start = Callable[[tuple[str, ...]], CompletedProcess[str]]
 
-# What is typed, and what the one line says of it.
+# The arguments, and the one line that reports their error.
 WRONG_VALUES = {
     "--port 70000": "'70000'",
     "--port -1": "'-1'",
@@ -146,7 +146,7 @@ class RefusedStartTests(ServiceTestCase):
         self._check(self._startWarm, cases)
 
     def test_foreground(self) -> None:
-        """``twistd -n`` says what is wrong in one line, exits with 1, and leaves nothing."""
+        """``twistd -n`` reports the error in one line, exits with 1, and leaves nothing."""
         self._checkWrong("twistd -n", WRONG_VALUES)
 
     def test_daemon(self) -> None:
@@ -175,7 +175,7 @@ class RefusedStartTests(ServiceTestCase):
                             ["--listen", "unix:x", "--port", "0", "--listen", "unix:x"],
                             f"--listen 'unix:x': {used}",
                         ),
-                        # What was opened before the one that fails goes again: no socket file stays.
+                        # The listeners opened before the failed one are closed again: no socket file stays.
                         (command, ["--listen", "unix:y", "--port", port], used),
                     )
                 ]

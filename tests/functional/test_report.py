@@ -122,6 +122,6 @@ class BrowserTests(ServiceTestCase):
         self.assertEqual(found["ground"], LIGHT)
 
     def test_wide(self) -> None:
-        """So it is on a wide screen, whose reader likes it dark."""
+        """A report is readable on a wide screen in dark mode."""
         found = self.browse(1280, self.results(), isDark=True)
         self.assertEqual((found["width"], found["outside"], found["ground"]), (1280, [], DARK))

@@ -16,7 +16,7 @@ from tests.support.service import COMMANDS, ServiceTestCase, exchanged
 
 
 class StartTests(ServiceTestCase):
-    """What a start shows, from the first line of the command."""
+    """The log of a start, from the first line of the command."""
 
     process = EchoProcess
 

@@ -82,7 +82,7 @@ class DrainTests(ServiceTestCase):
             return peer.connect_ex(server.address()) != 0
 
     def test_received(self) -> None:
-        """What is in the receive queues at the signal, and in the accept queue, is answered."""
+        """Data in the receive queues at the signal, and in the accept queue, is answered."""
         server = self.serve("--port", "0", "--listen", "unix:echo.sock")
         data = os.urandom(10_000)
         open_ = [self.connect(server.address(kind)) for kind in ("tcp", "unix") for _ in range(20)]

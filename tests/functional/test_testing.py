@@ -70,7 +70,7 @@ class EchoProcessTests(ServiceTestCase):
             _ = server.pid
 
     def test_options(self) -> None:
-        """It takes any options; every listener, in the order asked for, is bound and echoes."""
+        """An echo process takes any options; every listener is bound, in their order, and echoes."""
         server = self.serve(
             *("--port", "0", "--port", "0", "--udp", "0", "--listen", "unix:echo.sock"),
             *("--idle-timeout", "60", "--log-connections"),
@@ -84,7 +84,7 @@ class EchoProcessTests(ServiceTestCase):
             server.address("tcp", 2)
 
     def test_environment(self) -> None:
-        """The service has the caller's environment, and what is added to it, in its own folder."""
+        """The service has the caller's environment, with its additions, in its own folder."""
         server = self.serve(env={"ECHO_APP_TEST": "added"})
         environment = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
         self.assertIn(b"ECHO_APP_TEST=added", environment)
@@ -128,7 +128,7 @@ class EchoProcessTests(ServiceTestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_stopWhenReady(self) -> None:
-        """Who stops it in the very moment that it says it is ready gets a stop: its files go."""
+        """A stop in the very moment of the ready line takes effect: the files go."""
         folder = programs.newFolder(self)
         ready = folder / "ready"
         python = (sys.executable, "-m", "echo_app.testing", f"--reactor={reactorName()}")
@@ -141,7 +141,7 @@ class EchoProcessTests(ServiceTestCase):
             self.addCleanup(server.stdin.close)
             self.addCleanup(server.kill)
             deadline = time.monotonic() + PATIENCE
-            # Without a pause: whoever looks less often comes too late to see it fail.
+            # Without a pause: a slower loop comes too late to see it fail.
             while not ready.exists() and time.monotonic() < deadline:
                 pass
             server.send_signal(signal.SIGTERM)
@@ -168,7 +168,7 @@ class EchoProcessTests(ServiceTestCase):
         self.assertTrue(hasEnded(first))
 
     def test_wait(self) -> None:
-        """Waiting returns the exit status; who waits in vain is told, and the service is killed."""
+        """Waiting returns the exit status; a wait in vain is an error, and the service is killed."""
         server = self.serve()
         server.signal(signal.SIGINT)
         self.assertEqual(server.wait(), -signal.SIGINT)
@@ -210,7 +210,7 @@ class RefusedTests(ServiceTestCase):
     """Services that can't be started."""
 
     def test_wrongOptions(self) -> None:
-        """The error has what the service printed, and no folder and no process stays."""
+        """The error has the service's output, and no folder and no process stays."""
         server = EchoProcess("--port", "70000")
         error = self.assertRaises(EchoProcessError, server.start)
         self.assertIn("echo: --port '70000'", str(error))
@@ -249,7 +249,7 @@ class RefusedTests(ServiceTestCase):
 
 
 class OrphanTests(ServiceTestCase):
-    """What stays of a service whose user's own process ends: the process never does."""
+    """The rest of a service whose caller's process ends: the service's process never stays."""
 
     if reactorName() != "epoll":
         skip = "its services have the default reactor: the tests' own does not matter"
@@ -323,7 +323,7 @@ class OrphanTests(ServiceTestCase):
         self.assertEqual(os.listdir(folder), [])
 
     def test_interruptedGroup(self) -> None:
-        """So does SIGINT to both, which is what a terminal sends."""
+        """SIGINT to both processes, as a terminal sends it, ends the service too."""
         user, folder = self._user(USER)
         pid = self._serverOf(user)
         os.killpg(user.pid, signal.SIGINT)

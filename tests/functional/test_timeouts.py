@@ -1,4 +1,4 @@
-"""A time-out cuts off what does not move, and slow peers stay: docs/dev/contract.rst, 5."""
+"""A time-out ends connections that do not move, and slow peers stay: docs/dev/contract.rst, 5."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TimeoutTests(ServiceTestCase):
             self.failures.append(f"{work.__name__}{arguments}: {error!r}")
 
     def test_together(self) -> None:
-        """The slow stay and get everything; who never reads is reset, who is silent is closed."""
+        """Slow peers stay and get everything; a peer that never reads is reset, a silent one is closed."""
         works: list[tuple[object, ...]] = [(self._slowReader,)]
         for kind in ("tcp", "unix"):
             works += [(work, kind) for work in (self._pings, self._neverReads, self._silent)]
@@ -129,7 +129,7 @@ class TimeoutTests(ServiceTestCase):
 
 
 class MinuteTests(TimeoutTests):
-    """The same for a minute."""
+    """Peers of all kinds for a minute."""
 
     skip = onlyInCI("the slow reader is watched for a minute")
     seconds = 60.0

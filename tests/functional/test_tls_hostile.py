@@ -75,7 +75,7 @@ class HostileTests(ServiceTestCase):
         self.assertOneLine("handshake-timeout")
 
     def test_half(self) -> None:
-        """So is one that says half a ClientHello."""
+        """A peer that sends half a ClientHello is cut off at the time-out."""
         self.start(handshakeTimeout=BRIEF)
         sock = self.connect(self.address)
         sock.sendall(TLSPeer(sock).hello()[:100])
@@ -83,7 +83,7 @@ class HostileTests(ServiceTestCase):
         self.assertOneLine("handshake-timeout")
 
     def test_drip(self) -> None:
-        """So is one whose ClientHello comes a byte at a time, too slowly."""
+        """A peer whose ClientHello comes a byte at a time, too slowly, is cut off at the time-out."""
         self.start(handshakeTimeout=BRIEF)
         sock = self.connect(self.address)
         hello = TLSPeer(sock).hello()
@@ -178,7 +178,7 @@ class HostileTests(ServiceTestCase):
         self.assertTrue(waitUntil(isGone, SOON))
 
     def test_healthChecks(self) -> None:
-        """Who connects and leaves has done no wrong: no line, no count."""
+        """A peer that connects and leaves is no failure: no line, no count."""
         self.start()
         for _ in range(100):
             self.connect(self.address).close()

@@ -19,6 +19,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from echo_app.clock import makeMonotonic
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.examination import againstBaseline, costOf, examine
 from echo_app.probe.checks.findings import Result, Status
@@ -237,6 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(_compared(options.subOptions))
     from twisted.internet import reactor
 
+    makeMonotonic(reactor)
     for target in options.subOptions.targets:
         try:
             target.endpoint(reactor, 1)

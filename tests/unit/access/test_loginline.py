@@ -25,7 +25,7 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(parseLogin(bytearray(stream)), (Login(user, password), size))
 
     def test_incomplete(self) -> None:
-        """What may still become a line is waited for, up to its longest."""
+        """A beginning of a line waits for more bytes, up to the longest line."""
         line = b"login alice ".ljust(MAX_LINE - 1, b"x")
         for size in (0, 1, 5, 6, 7, len(line)):
             self.assertIsNone(parseLogin(line[:size]))
@@ -54,7 +54,7 @@ class ParseTests(SynchronousTestCase):
     @example(b"login a b\n")
     @example(b"login a b\r\n\n")
     def test_anything(self, stream: bytes) -> None:
-        """Any bytes: however few have come, what is said of them stands when more come."""
+        """The result for any bytes stays the same when more bytes come."""
         said: list[object] = []
         for size in range(len(stream) + 1):
             try:
@@ -71,7 +71,7 @@ class ParseTests(SynchronousTestCase):
 
 class LoginTests(SynchronousTestCase):
     def test_credentials(self) -> None:
-        """It is what a checker of passwords asks for, and compares them itself."""
+        """A login is the credentials that a checker of passwords asks for, and compares passwords itself."""
         login = Login(b"alice", b"secret")
         verifyObject(IUsernamePassword, login)
         self.assertEqual(

@@ -24,7 +24,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
 
     def begin(self, protocol: EchoDatagramProtocol) -> None:
         """Records what a protocol answers."""
-        recorder = Recorder(cast(AccessLog, self.lines), self.clock, self.clock.seconds)
+        recorder = Recorder(cast(AccessLog, self.lines), self.clock, *[self.clock.seconds] * 2)
         self.protocol = RecordedDatagrams(protocol, recorder)
         self.protocol.makeConnection(cast(Any, self.port))
 
@@ -48,7 +48,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unanswered(self) -> None:
-        """What is dropped, or can't be sent, is counted one way alone."""
+        """A datagram that is dropped, or can't be sent, is counted one way alone."""
         self.protocol.datagramReceived(b"12345", ("192.0.2.1", 53))
         self.port.error = OSError("unreachable")
         self.protocol.datagramReceived(b"123", ("192.0.2.2", 4242))
@@ -70,7 +70,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
         self.assertEqual(found, {"192.0.2.1:4242": {"truncate": 1, "loss": 1}, "192.0.2.2:4242": None})
 
     def test_later(self) -> None:
-        """What answers later leaves as the port has it, and is counted for who asked."""
+        """A late answer leaves as the port has it, and is counted for the peer that asked."""
         self.protocol.datagramReceived(b"12345", ("192.0.2.1", 4242))
         self.port.source = ("late", 0)
         reply = self.protocol.replying()

@@ -51,7 +51,7 @@ class RecorderTests(SynchronousTestCase):
     def test_times(self) -> None:
         """The start is in UTC; the duration is right though the clock was set meanwhile."""
         clock, elapsed, lines = Clock(), Clock(), Lines()
-        recorder = Recorder(cast(AccessLog, lines), clock, elapsed.seconds)
+        recorder = Recorder(cast(AccessLog, lines), clock, elapsed.seconds, clock.seconds)
         clock.advance(1_000_000_000.0625)
         record = recorder.begin()
         clock.rightNow -= 3600

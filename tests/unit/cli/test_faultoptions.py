@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from twisted.internet import reactor
-from twisted.trial.unittest import TestCase
-
-from echo_app.cli.tap import makeService
+from echo_app.cli.listenerkinds import STREAMS, listed
 from echo_app.faults.layer import CAP
 from echo_app.faults.plan import FaultPlan
-from tests.support.commandline import OptionsTestCase, parsed, recordedSettings
-from tests.support.fakes import withoutSignals
+from tests.unit.cli.commandline import MakeServiceTestCase, OptionsTestCase, parsed
 
 
 class OptionsTests(OptionsTestCase):
@@ -33,10 +29,10 @@ class OptionsTests(OptionsTestCase):
         self.assertTrue(self.refusal("--fault", "\x1b[2J=\n").isprintable())
 
     def test_withoutUse(self) -> None:
-        """What would apply to nothing is refused."""
+        """A fault that would apply to nothing is refused."""
         for arguments, reason in (
             (("--fault", "loss=1%"), "--fault 'loss=1%': there is no --udp"),
-            (("--udp", "0", "--fault", "stall"), "--fault 'stall': there is no --port, --tls or --listen"),
+            (("--udp", "0", "--fault", "stall"), f"--fault 'stall': there is no {listed(STREAMS)}"),
             (("--udp", "0", "--fault", "latency=1s,direction=in"), "there is no --port"),
             (("--udp", "0", "--fault-preamble"), "--fault-preamble: there is no --port"),
             (("--fault-seed", "0"), "--fault-seed 0: there is no --fault"),
@@ -52,29 +48,24 @@ class OptionsTests(OptionsTestCase):
             parsed(*used)
 
 
-class PlanTests(TestCase):
-    def setUp(self) -> None:
-        self.called = withoutSignals(self)
-        self.made = recordedSettings(self)
-
-    def make(self, *arguments: str) -> FaultPlan:
-        """Makes a service that is stopped at the test's end; returns its plan."""
-        service = makeService(parsed("--port", "0", *arguments), reactor)
-        self.addCleanup(service.stopService)
+class PlanTests(MakeServiceTestCase):
+    def plan(self, *arguments: str) -> FaultPlan:
+        """Makes a service; returns its fault plan."""
+        self.make("--port", "0", *arguments)
         plan: FaultPlan = self.made["faults"]
         return plan
 
     def test_none(self) -> None:
         """Without any of the options there is no plan."""
-        self.assertIsNone(self.make())
+        self.assertIsNone(self.plan())
         self.assertFalse(self.made["faultPreamble"])
 
     def test_settings(self) -> None:
         """Every setting arrives."""
-        plan = self.make("--fault", "stall", "--fault-seed", "0", "--fault-buffer", "64KiB")
+        plan = self.plan("--fault", "stall", "--fault-seed", "0", "--fault-buffer", "64KiB")
         self.assertEqual((list(map(str, plan.faults)), plan.seed, plan.cap), (["stall"], 0, 65536))
-        self.assertEqual(self.make("--fault", "stall", "--fault-buffer", "100").cap, 100)
-        plan = self.make("--fault-preamble")
+        self.assertEqual(self.plan("--fault", "stall", "--fault-buffer", "100").cap, 100)
+        plan = self.plan("--fault-preamble")
         self.assertEqual((plan.faults, plan.cap, self.made["faultPreamble"]), ((), CAP, True))
         self.assertNotIn("reloadOnHangup", self.called)
 
@@ -82,7 +73,7 @@ class PlanTests(TestCase):
         """A file's faults are there from the start, and SIGHUP is heard."""
         path = Path(self.mktemp())
         path.write_text("loss=1%\n")
-        plan = self.make("--fault", "stall", "--fault-file", os.path.relpath(path))
+        plan = self.plan("--fault", "stall", "--fault-file", os.path.relpath(path))
         self.assertEqual(list(map(str, plan.faults)), ["stall", "loss=1%"])
         self.assertIn("reloadOnHangup", self.called)
 
@@ -96,5 +87,4 @@ class PlanTests(TestCase):
             (("--fault-file", "none"), "--fault-file 'none': No such file or directory"),
             (("--fault", "stall") * 33, "--fault: 33 faults, where 32 is the most"),
         ):
-            error = self.assertRaises(SystemExit, makeService, parsed("--port", "0", *arguments), reactor)
-            self.assertTrue(str(error.code).startswith(f"echo: {reason}"), error.code)
+            self.assertIn(f"echo: {reason}", self.failure("--port", "0", *arguments))

@@ -23,14 +23,14 @@ from tests.support.faulty import Above, FaultyConnection, Wire, sizes
 
 class EndTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
-        """It has all that a stream's transport has, and knows when it is half-closed."""
+        """A layer has all interfaces of a stream's transport, and hears of a half-close."""
         layer = FaultyConnection("latency=1s").below
         for interface in (IStreamTransport, IProtocol, IHalfCloseableProtocol):
             self.assertTrue(verifyObject(interface, layer))
         self.assertTrue(verifyObject(IPushProducer, layer._in))
 
     def test_input(self) -> None:
-        """The peer's end comes behind what it sent, as late."""
+        """The peer's end comes behind the peer's bytes, as late."""
         connection = FaultyConnection("latency=1s,direction=in").receive(b"last")
         connection.below.readConnectionLost()
         self.assertEqual(connection.above.told, [])
@@ -58,7 +58,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_plainProtocol(self) -> None:
-        """A protocol that knows no half-close is closed at the peer's end, when what it wrote has passed."""
+        """A protocol without half-closes is closed at the peer's end, when its output has passed."""
         protocol = Protocol()
         connection = FaultyConnection("latency=1s", protocol=protocol)
         connection.transport.write(b"last")
@@ -68,7 +68,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_abort(self) -> None:
-        """An abort forgets what is held, at once, and leaves no timer."""
+        """An abort discards held bytes, at once, and leaves no timer."""
         connection = FaultyConnection("latency=1s", "reset,after=10s")
         connection.transport.write(b"held")
         connection.below.dataReceived(b"x")
@@ -116,7 +116,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(len(connection.wire.written), 100_000)
 
     def test_bothDirections(self) -> None:
-        """What both directions hold counts together, and an answer's own bytes pause nobody else."""
+        """The bytes held in both directions count together, and output pauses no other producer."""
         connection = FaultyConnection("latency=1s", "latency=1s,direction=in", cap=100_000)
         connection.transport.write(bytes(60_000))
         connection.below.dataReceived(bytes(30_000))
@@ -125,7 +125,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done, ["pause"])
 
     def test_singleBytes(self) -> None:
-        """Bytes that come one by one take no more memory than others: what is noted of them counts."""
+        """Bytes that come one by one take no more memory than others: the bookkeeping counts."""
         connection = FaultyConnection("latency=1s,direction=in", cap=100_000)
         count = 0
         while not connection.wire.done:
@@ -155,7 +155,7 @@ class BoundTests(SynchronousTestCase):
         connection.transport.registerProducer(producer, False)
         self.assertEqual(producer.events, [])
         connection.run(0.5)
-        # What is noted of three pieces counts, too.
+        # The bookkeeping for three pieces counts, too.
         self.assertEqual(producer.events, ["resume"] * 3)
         connection.run(0.6)
         self.assertEqual(producer.events, ["resume"] * 6)
@@ -166,7 +166,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_pullWithoutHolding(self) -> None:
-        """Where nothing is held back, a pull producer does not take the reactor for itself either."""
+        """A pull producer leaves the reactor its turn, also without held bytes."""
         connection = FaultyConnection("corrupt=0.1")
         producer = Producer(lambda: connection.transport.write(bytes(10)))
         connection.transport.registerProducer(producer, False)
@@ -174,7 +174,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(producer.events, ["resume"])
 
     def test_pieces(self) -> None:
-        """However much is due at one time, whoever takes it is given no more at once than by a transport."""
+        """Bytes that are due together are passed on in pieces no larger than a transport's."""
         connection = FaultyConnection("latency=1s", "latency=1s,direction=in").receive(bytes(1_000_000))
         connection.transport.write(bytes(1_000_000))
         connection.clock.advance(1)
@@ -182,7 +182,7 @@ class BoundTests(SynchronousTestCase):
             self.assertEqual((sum(sizes(pieces)), max(sizes(pieces))), (1_000_000, 128 * 1024))
 
     def test_neverRead(self) -> None:
-        """While the transport below is full, an echo stops reading at once, whatever the cap."""
+        """While the transport below is full, an echo stops reading at once, with any cap."""
         connection = FaultyConnection("corrupt=0.1", protocol=EchoProtocol()).receive(bytes(1000))
         connection.wire.producer.pauseProducing()
         self.assertEqual(connection.wire.done, ["pause"])
@@ -202,7 +202,7 @@ class BoundTests(SynchronousTestCase):
 
 class LayerTests(SynchronousTestCase):
     def test_addresses(self) -> None:
-        """Addresses, and what else a transport has, are those of the one below."""
+        """A layer has the addresses, and other attributes, of the transport below."""
         connection = FaultyConnection("latency=1s")
         self.assertEqual(connection.transport.getPeer(), connection.wire.getPeer())
         connection.wire.anything = 42  # type: ignore[attr-defined]

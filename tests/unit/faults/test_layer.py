@@ -1,4 +1,4 @@
-"""What ends a connection, or one side of it, on purpose."""
+"""Faults that end a connection, or one side of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ResetTests(SynchronousTestCase):
         self.assertEqual((connection.above.received, connection.above.told), (b"", ["lost"]))
 
     def test_afterSeconds(self) -> None:
-        """After seconds it comes then, whatever is held or unacknowledged."""
+        """A reset after seconds comes then, also with bytes held or unacknowledged."""
         connection = FaultyConnection("reset,after=5s", "latency=1min").write(DATA, 4.9)
         self.assertEqual(connection.wire.done, [])
         connection.run(0.2)
@@ -55,7 +55,7 @@ class ResetTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "abort")
 
     def test_unsent(self) -> None:
-        """What the transport did not send yet is waited for: once is not enough that nothing is owed."""
+        """A reset waits for the transport's unsent bytes: a single look with nothing owed is not enough."""
         self.acknowledge(Progress(0, 0, 0, 0), Progress(0, 10, 0, 0))
         connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol()).receive(DATA)
         connection.run(FIRST_LOOK)
@@ -104,7 +104,7 @@ class ResetTests(SynchronousTestCase):
 
 class CloseTests(SynchronousTestCase):
     def test_afterBytes(self) -> None:
-        """The peer gets so many bytes and our end; what it sends is read and forgotten until its own end."""
+        """The peer gets so many bytes and our end; its input is discarded until its own end."""
         connection = FaultyConnection("close,after=10B", protocol=EchoProtocol()).receive(DATA, DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
         self.assertEqual(connection.wire.done, ["end", "resume"])
@@ -141,7 +141,7 @@ class CloseTests(SynchronousTestCase):
         self.assertEqual(connection.wire.written, b"")
 
     def test_ended(self) -> None:
-        """Where our side had ended already, it does not again."""
+        """An end of our side that has ended already has no effect."""
         connection = FaultyConnection("close,after=1s", "half-close,after=500ms")
         connection.transport.loseWriteConnection()
         connection.run(1.5)
@@ -201,7 +201,7 @@ class HalfCloseTests(SynchronousTestCase):
 
 class AtOnceTests(SynchronousTestCase):
     def test_greeting(self) -> None:
-        """What a protocol says as soon as it is connected comes too late for a fault that is there before."""
+        """Bytes that a protocol writes when it is connected come too late for a fault before them."""
 
         class Greeting(Above):
             transport: Any
@@ -219,7 +219,7 @@ class AtOnceTests(SynchronousTestCase):
 
 class BlackholeTests(SynchronousTestCase):
     def test_never(self) -> None:
-        """What comes is read and forgotten, the end too, and what is written goes nowhere."""
+        """Input and its end are discarded, and output goes nowhere."""
         connection = FaultyConnection("blackhole").receive(DATA)
         connection.below.readConnectionLost()
         connection.transport.write(DATA)
@@ -229,7 +229,7 @@ class BlackholeTests(SynchronousTestCase):
         self.assertEqual(connection.below.held, 0)
 
     def test_afterBytes(self) -> None:
-        """So many bytes of input are answered, and nothing after them."""
+        """A number of input bytes is answered, and nothing after them."""
         connection = FaultyConnection("blackhole,after=10B", "latency=1s", protocol=EchoProtocol()).receive(
             DATA, DATA
         )
@@ -246,7 +246,7 @@ class BlackholeTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_pausedBefore(self) -> None:
-        """It reads although the protocol wanted nothing."""
+        """A blackhole reads, also if the protocol has paused."""
         connection = FaultyConnection("blackhole,after=1s", protocol=EchoProtocol())
         connection.wire.producer.pauseProducing()
         connection.run(1)

@@ -101,7 +101,7 @@ class FaultPlanTests(SynchronousTestCase):
         self.assertEqual(self.logged(FaultPlan([LATENCY])), [])
 
     def test_unusable(self) -> None:
-        """What is no fault file is refused at once: a folder, a pipe, junk, what is too long or too much."""
+        """A wrong fault file is refused: a folder, a pipe, junk, one too long or with too many faults."""
         self.assertEqual(self.refusal(), "No such file or directory")
         os.mkfifo(self.path)
         self.assertEqual(self.refusal(), "not a file")

@@ -37,7 +37,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.gate = self.transport.protocol
 
     def layer(self, build: Build) -> Build:
-        """Puts the gate below what `build` makes, and notes which faults were chosen."""
+        """Puts the gate below the layers that `build` makes, and notes the chosen faults."""
 
         def choose(faults: tuple[Fault, ...] | None) -> Build:
             def chosen(address: IAddress | None, connection: Connection) -> IProtocol | None:
@@ -49,7 +49,7 @@ class PreambleGateTests(SynchronousTestCase):
         return lambda _address, connection: PreambleGate(choose, connection, self.clock)
 
     def receive(self, *pieces: bytes) -> bytes:
-        """Passes on what the peer sends; returns what came back."""
+        """Delivers the peer's data; returns the echo."""
         for piece in pieces:
             self.transport.protocol.dataReceived(piece)
         value: bytes = self.transport.value()
@@ -106,7 +106,7 @@ class PreambleGateTests(SynchronousTestCase):
 
     @given(st.lists(st.binary(max_size=3) | st.sampled_from([b"!", b"!fau", b"lt", b"\r"])))
     def test_identity(self, pieces: list[bytes]) -> None:
-        """Whatever is no preamble comes back whole, in whatever pieces it came."""
+        """Any stream without a preamble comes back whole, in any pieces."""
         data = b"".join(pieces)
         self.start()
         self.receive(*filter(None, pieces))
@@ -138,7 +138,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
 
     def test_silence(self) -> None:
-        """Who sends nothing is waited for, and let go at its end."""
+        """A silent peer is waited for, and closed at its end."""
         self.clock.advance(1000)
         self.assertEqual(self.gate.pending, 0)
         self.gate.readConnectionLost()
@@ -181,7 +181,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.assertIn("no end of line", self.refused())
 
     def test_dismissed(self) -> None:
-        """Who goes on sending after an error is not heard, and cut off after a second."""
+        """A peer that goes on sending after an error is not heard, and cut off after a second."""
         self.receive(b"!fault x\n")
         line = self.transport.value()
         self.assertEqual(self.receive(b"!fault stall\n"), line)

@@ -67,7 +67,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(str(fault), text)
 
     def test_values(self) -> None:
-        """The specs of the documentation mean what they say, and are canonical."""
+        """The specs of the documentation have their stated meaning, and are canonical."""
         self.parsed("latency=50ms", name="latency", amount=0.05)
         self.parsed("latency=50ms,jitter=10ms", name="latency", amount=0.05, jitter=0.01)
         self.parsed("bandwidth=1MiB/s,direction=in", name="bandwidth", amount=1 << 20, direction="in")
@@ -104,7 +104,7 @@ class FaultTests(SynchronousTestCase):
             self.assertEqual(parseFault(str(fault)), fault)
 
     def test_places(self) -> None:
-        """An error says where it is and what is allowed there."""
+        """An error has its place and the expected format."""
         for text, place, allowed in (
             ("latncy=5ms", 1, "latency, bandwidth"),
             ("", 1, "latency, bandwidth"),

@@ -1,4 +1,4 @@
-"""From settings to a service: its states, what it leaves behind, and what it says of itself."""
+"""From settings to a service: its states, its remains, and its log."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class FakePort:
 
 @implementer(IStreamServerEndpoint)
 class FakeEndpoint:
-    """Somebody else's endpoint.
+    """An endpoint of another project.
 
     :param result: what ``listen`` returns, or raises; None is a Deferred that the test fires.
     """
@@ -167,11 +167,11 @@ class ListenTests(MemoryTestCase):
     """From closed to listening."""
 
     def test_interface(self) -> None:
-        """It is a service."""
+        """A service is an ``IService``."""
         verifyObject(IService, self.service())
 
     def test_memoryReactor(self) -> None:
-        """It needs no more of a reactor than what its endpoints do, and time."""
+        """A service needs only time and its endpoints' part of a reactor."""
         endpoint = TCP4ServerEndpoint(self.reactor, 8080, interface="127.0.0.1")
         service = self.started(endpoint, limits=Limits(drainTimeout=0))
         [(port, factory, _, interface)] = self.reactor.tcpServers
@@ -214,7 +214,7 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [LOCALHOST])
 
     def test_concurrentFailure(self) -> None:
-        """... and are told of the same failure; after that, it can be tried again."""
+        """All callers of listen() get the same failure; after that, listening can be tried again."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         calls = [service.listen(), service.listen()]
@@ -247,7 +247,7 @@ class ListenTests(MemoryTestCase):
             self.assertEqual(service.getHosts(), [LOCALHOST])
 
     def test_order(self) -> None:
-        """getHosts() has what was bound, in the order asked for, and nothing before and after that."""
+        """getHosts() has the bound addresses, in the order of the endpoints, while the service listens."""
         hosts = [IPv4Address("TCP", "127.0.0.1", 1), UNIXAddress(b"x"), IPv6Address("TCP", "::1", 1)]
         service = self.service(*(FakeEndpoint(succeed(FakePort(host))) for host in hosts))
         self.assertEqual(service.getHosts(), [])
@@ -277,7 +277,7 @@ class ListenTests(MemoryTestCase):
             self.assertIs(type(opened(factory).protocol), kind)
 
     def test_ownResponder(self) -> None:
-        """A function answers, is held to its time, and what it does not answer is counted."""
+        """A function answers, is held to its time, and its failures are counted."""
         service = self.started(responder=lambda line: Deferred(), responderTimeout=7)
         protocol, _ = self.connect()
         protocol.dataReceived(b"a\n")
@@ -288,7 +288,7 @@ class ListenTests(MemoryTestCase):
         self.assertEqual(service.snapshot(), Snapshot(open=1, accepted=1, unanswered={"timeout": 1}))
 
     def test_unixTransport(self) -> None:
-        """A UNIX port counts what moves; a port whose transport somebody chose keeps it."""
+        """A UNIX port counts its bytes; a port whose transport a user chose keeps it."""
 
         class ChosenServer(unix.Server):
             pass
@@ -301,7 +301,7 @@ class ListenTests(MemoryTestCase):
 
 
 class AccessTests(MemoryTestCase):
-    """Who may talk."""
+    """Access rules, for streams and datagrams."""
 
     def listening(self, **settings: Any) -> tuple[EchoService, IProtocolFactory]:
         """Returns a service that listens, and the factory that its endpoint has."""
@@ -343,7 +343,7 @@ class AccessTests(MemoryTestCase):
 
 
 class FailureTests(MemoryTestCase):
-    """What can't listen closes what it opened, and says so."""
+    """A service that can't listen closes the listeners that it has opened, and raises."""
 
     def test_closes(self) -> None:
         """When one can't be opened, those before it are closed and those after it never opened."""
@@ -356,7 +356,7 @@ class FailureTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
 
     def test_otherExceptions(self) -> None:
-        """Whatever an endpoint fails with or raises, now or later, becomes a CannotListenError."""
+        """Any failure or exception of an endpoint, now or later, becomes a CannotListenError."""
         for how in ("raise", "fail", "later"):
             error = OverflowError("port must be 0-65535")
             endpoint = FakeEndpoint(error if how == "raise" else fail(error) if how == "fail" else None)
@@ -379,7 +379,7 @@ class FailureTests(MemoryTestCase):
             self.assertEqual(self.port.closed, len(endpoints))
 
     def test_start(self) -> None:
-        """Starting raises what is known at once, and the service does not run."""
+        """A start raises an immediate failure, and the service does not run."""
         for start in (EchoService.privilegedStartService, EchoService.startService):
             service = self.service(FakeEndpoint(CannotListenError(None, 1, OSError("taken"))))
             self.assertRaises(CannotListenError, start, service)
@@ -433,7 +433,7 @@ class StopTests(MemoryTestCase):
     """From running to draining, and closed again."""
 
     def test_neverStarted(self) -> None:
-        """Stopping what was never started is harmless, and so is aborting it."""
+        """A stop or an abort of a service that was never started is harmless."""
         service = self.service()
         with capturedLogs() as events:
             self.successResultOf(service.stopService())
@@ -442,7 +442,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(named(events, "counts"), [])
 
     def test_listeningOnly(self) -> None:
-        """What listens but was never started is closed by a stop."""
+        """A stop closes a service that listens but was never started."""
         service = self.service()
         service.listen()
         self.successResultOf(service.stopService())
@@ -475,7 +475,7 @@ class StopTests(MemoryTestCase):
         self.successResultOf(second)
 
     def test_whileOpening(self) -> None:
-        """A stop that comes while it opens waits for the opening, and closes what was opened."""
+        """A stop that comes during the opening waits for it, and closes the opened listeners."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         opening = service.listen()
@@ -488,7 +488,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(service.getHosts(), [])
 
     def test_whileOpeningFails(self) -> None:
-        """... and fires as well when that opening fails."""
+        """A stop that waits for an opening fires also if the opening fails."""
         endpoint = FakeEndpoint()
         service = self.service(endpoint)
         opening = service.listen()
@@ -498,7 +498,7 @@ class StopTests(MemoryTestCase):
         self.assertIsNone(self.successResultOf(stopped))
 
     def test_again(self) -> None:
-        """It starts and stops again, as often as is liked, and what was counted adds up."""
+        """A service starts and stops again, any number of times, and the counts add up."""
         service = self.service()
         for times in (1, 2, 3):
             service.startService()
@@ -514,7 +514,7 @@ class StopTests(MemoryTestCase):
             self.endpoint.result = succeed(self.port)
 
     def test_startWhileDraining(self) -> None:
-        """What is started again while it drains listens, and is one running service after that."""
+        """A service that is started again while it drains listens, and is one running service after that."""
         service = self.started()
         protocol, _ = self.connect()
         stopped = service.stopService()
@@ -541,7 +541,7 @@ class StopTests(MemoryTestCase):
             self.endpoint.result = succeed(self.port)
 
     def test_stopAgainWhileDraining(self) -> None:
-        """What is started and stopped again while it drains is stopped in the end."""
+        """A service that is started and stopped again while it drains is stopped in the end."""
         service = self.started()
         protocol, _ = self.connect()
         service.stopService()
@@ -555,7 +555,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_stopAgainWhileReopening(self) -> None:
-        """... also when what it was started on again does not listen at once."""
+        """A service whose second start does not listen at once is stopped in the end too."""
         service = self.started()
         protocol, _ = self.connect()
         service.stopService()
@@ -583,7 +583,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_refusalsLogged(self) -> None:
-        """Refused peers are logged once a minute, of the reactor's time, whatever their number."""
+        """Refused peers are logged once a minute, of the reactor's time, for any number of them."""
         self.started(limits=Limits(maxConnections=1))
         lines = []
         self.connect()
@@ -598,7 +598,7 @@ class StopTests(MemoryTestCase):
         self.assertEqual([*lines, len(named(events, "what"))], [1, 0, 0, 1])
 
     def test_logged(self) -> None:
-        """What was counted is logged at the stop, as a field."""
+        """The counts are logged at the stop, as a field."""
         service = self.service(limits=Limits(maxConnections=1))
         with capturedLogs() as events:
             service.startService()
@@ -641,7 +641,7 @@ class ListenerLogTests(MemoryTestCase):
         self.assertIsInstance(stack.buildProtocol(transport.getPeer()), Refusal)
 
     def test_header(self) -> None:
-        """One whose connections begin with a header is logged as such."""
+        """A listener whose connections begin with a header is logged as such."""
         proxied = Listener(FakeEndpoint(succeed(FakePort())), proxy=ProxyHeaders(self.reactor))
         with capturedLogs() as events:
             self.started(proxied, FakeEndpoint(succeed(self.port)))
@@ -651,7 +651,7 @@ class ListenerLogTests(MemoryTestCase):
         )
 
     def test_wildcard(self) -> None:
-        """One that every interface reaches is logged as such."""
+        """A listener that every interface reaches is logged as such."""
         for host in (
             IPv4Address("TCP", "0.0.0.0", 7),
             IPv6Address("TCP", "::", 7),
@@ -676,7 +676,7 @@ class ReadyFileTests(MemoryTestCase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def test_written(self) -> None:
-        """It has a line for each listener, in their order, and everybody may read it."""
+        """The file has a line for each listener, in their order, and every user may read it."""
         hosts = [LOCALHOST, IPv6Address("TCP", "::1", 7), UNIXAddress(b"/run/echo")]
         service = self.service(
             *(FakeEndpoint(succeed(FakePort(host))) for host in hosts), readyFile=str(self.path)
@@ -690,7 +690,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertEqual(os.listdir(self.path.parent), [self.path.name])
 
     def test_removed(self) -> None:
-        """It is gone from the beginning of a stop on, and there again after the next start."""
+        """The file is gone from the beginning of a stop on, and there again after the next start."""
         service = self.started(readyFile=str(self.path))
         self.reactor.advance(0)
         protocol, _ = self.connect()
@@ -704,7 +704,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertTrue(self.path.exists())
 
     def test_firstTurn(self) -> None:
-        """It is written in the reactor's turn, by when signals are handled; not at all after a stop."""
+        """The file is written in the reactor's turn, by when signals are handled; not at all after a stop."""
         service = self.started(readyFile=str(self.path))
         self.assertFalse(self.path.exists())
         self.successResultOf(service.stopService())
@@ -712,14 +712,14 @@ class ReadyFileTests(MemoryTestCase):
         self.assertFalse(self.path.exists())
 
     def test_removedByHand(self) -> None:
-        """A stop does not mind that somebody has removed it already."""
+        """A stop does not mind that the file is gone already."""
         service = self.started(readyFile=str(self.path))
         self.reactor.advance(0)
         self.path.unlink()
         self.successResultOf(service.stopService())
 
     def test_stale(self) -> None:
-        """One that a killed service left behind is gone before anything listens."""
+        """The file of a killed service is gone before a port listens."""
         self.path.write_text("tcp 127.0.0.1:1\n")
         endpoint = FakeEndpoint()
         service = self.service(endpoint, readyFile=str(self.path))
@@ -727,7 +727,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertFalse(self.path.exists())
 
     def test_late(self) -> None:
-        """Where an endpoint listens later, it is written later: it never lacks a line."""
+        """With an endpoint that listens later, the file is written later: it never lacks a line."""
         endpoint = FakeEndpoint()
         self.started(FakeEndpoint(succeed(self.port)), endpoint, readyFile=str(self.path))
         self.reactor.advance(0)
@@ -737,7 +737,7 @@ class ReadyFileTests(MemoryTestCase):
         self.assertEqual(self.path.read_text(), "tcp 127.0.0.1:8080\nunix /run/echo\n")
 
     def test_neverReady(self) -> None:
-        """Where an endpoint fails later, it is never written."""
+        """With an endpoint that fails later, the file is never written."""
         endpoint = FakeEndpoint()
         self.started(endpoint, readyFile=str(self.path))
         self.reactor.advance(0)
@@ -881,7 +881,7 @@ class LoopbackTests(TestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def test_takenDatagramPort(self) -> None:
-        """The same when it is a UDP port that is taken."""
+        """A UDP port that is taken is a CannotListenError."""
         taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(taken.close)
         taken.bind(("127.0.0.1", 0))
@@ -903,7 +903,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(openSockets(), before)
 
     async def test_takenPath(self) -> None:
-        """The same when it is a UNIX socket's path, also while somebody keeps the error."""
+        """A UNIX socket's path that is taken is a CannotListenError, also while the error is kept."""
         path = self.mktemp()
         live = socket.socket(socket.AF_UNIX)
         self.addCleanup(live.close)
@@ -921,7 +921,7 @@ class LoopbackTests(TestCase):
         self.flushWarnings()
 
     async def test_options(self) -> None:
-        """What is set on a TCP listener is what its connections have."""
+        """Connections have the options that are set on a TCP listener."""
         transports: list[Any] = []
 
         class NotingFactory(EchoFactory):
@@ -969,7 +969,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(service.snapshot(), Snapshot(answered=1))
 
     async def test_abort(self) -> None:
-        """abort() resets what a stop waits for; before a stop it does nothing."""
+        """abort() resets the connections that a stop waits for; before a stop it does nothing."""
         service = self.serve(limits=Limits(drainTimeout=1e6))
         peer = self.connect(service)
         await self.until(lambda: service.snapshot().open == 1)
@@ -1032,7 +1032,7 @@ class LoopbackTests(TestCase):
             self.assertEqual(logged, [(names[0], LogLevel.debug)] * 2 * logConnections)
 
     async def test_logUNIXPeer(self) -> None:
-        """What a UNIX peer put into its own name is escaped."""
+        """Control characters in a UNIX peer's own name are escaped."""
         service = self.serve(UNIXServerEndpoint(self.reactor, self.mktemp()), logConnections=True)
         [host] = service.getHosts()
         assert isinstance(host, UNIXAddress)

@@ -1,4 +1,4 @@
-"""The stack of a connection: admission, the order of layers, and what is counted."""
+"""The stack of a connection: admission, the order of layers, and the counts."""
 
 from __future__ import annotations
 

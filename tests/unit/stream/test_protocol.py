@@ -26,7 +26,7 @@ from echo_app.testing.memorysocket import CAPACITY
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)
 
-# What Twisted's transports hold before they pause their producer.
+# Bytes that Twisted's transports hold before they pause their producer.
 HIGH_WATER = 64 * 1024
 
 # Bytes, of docs/dev/contract.rst, 3.
@@ -182,7 +182,7 @@ class EchoProtocolTests(SynchronousTestCase):
             self.assertEqual(self.transport.isReading, isReading)
 
     def test_readConnectionLost(self) -> None:
-        """At the peer's half-close what is unsent is flushed first, and only then it closes."""
+        """At the peer's half-close unsent bytes are flushed first, and only then our side closes."""
         data = os.urandom(CAPACITY + HIGH_WATER)
         for begin in (0, CAPACITY):
             self.peer.send(data[begin : begin + CAPACITY])
@@ -195,7 +195,7 @@ class EchoProtocolTests(SynchronousTestCase):
         self.assertFalse(self.transport.connected)
 
     def test_oneSegment(self) -> None:
-        """So it is when data and the end of the stream come at once."""
+        """Data and the end of the stream in one segment are flushed before our side closes."""
         self.peer.send(b"last words")
         self.peer.shutdown()
         self.assertEqual(self.drain(), b"last words")
@@ -225,7 +225,7 @@ class EchoProtocolTests(SynchronousTestCase):
         self.assertEqual(self.drain(), b"bye")
 
     def test_writeConnectionLost(self) -> None:
-        """That our own side is closed leaves the transport as it is."""
+        """The end of our own side leaves the transport as it is."""
         self.transport.loseWriteConnection()
         self.transport.flush()
         self.assertEqual(self.peer.recv(), b"")

@@ -34,7 +34,7 @@ from echo_app.testing.turns import NeverQuiet
 from tests.support.certificates import Authority
 from tests.support.properties import given
 
-# What Twisted's transports hold before they pause their producer.
+# Bytes that Twisted's transports hold before they pause their producer.
 HIGH_WATER = 64 * 1024
 
 
@@ -77,7 +77,7 @@ class PingPong(Peer):
 
 class TransportTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
-        """It is a TCP transport, with all that is one to Twisted but startTLS."""
+        """The transport has all of Twisted's interfaces of a TCP transport but startTLS."""
         transport = connectedTransport(Peer())
         for interface in (ITCPTransport, IConsumer, IPushProducer, IHalfCloseableDescriptor, ISystemHandle):
             verifyClass(interface, type(transport))
@@ -86,7 +86,7 @@ class TransportTests(SynchronousTestCase):
         self.assertRaises(NotImplementedError, transport.startTLS, None)
 
     def test_echo(self) -> None:
-        """What the test sends at the far end comes back there, when it is delivered."""
+        """Bytes that the test sends at the far end come back there, when they are delivered."""
         transport = connectedTransport(EchoProtocol())
         transport.farEnd.send(b"hello")
         self.assertRaises(BlockingIOError, transport.farEnd.recv)
@@ -108,7 +108,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual((transport.unsent, transport.isReading), (0, True))
 
     def test_addresses(self) -> None:
-        """Its addresses are nobody's, unless the test says whose."""
+        """The addresses are invented ones, unless the test states others."""
         transport = connectedTransport(Peer())
         self.assertEqual((transport.getHost(), transport.getPeer()), (SERVER, CLIENT))
         transport = connectedTransport(Peer(), host=CLIENT, peer=SERVER)
@@ -118,7 +118,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual((pair.server.getHost(), pair.server.getPeer()), (SERVER, CLIENT))
 
     def test_options(self) -> None:
-        """TCP's options are what they were set to, and there is no descriptor."""
+        """TCP's options keep their values, and there is no descriptor."""
         transport = connectedTransport(Peer())
         self.assertEqual((transport.getTcpNoDelay(), transport.getTcpKeepAlive()), (False, False))
         transport.setTcpNoDelay(True)
@@ -127,7 +127,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(transport.fileno(), -1)
 
     def test_clock(self) -> None:
-        """Time-outs are the clock's; a delivery makes what is due."""
+        """Time-outs follow the clock; a delivery runs the calls that are due."""
 
         class Impatient(Peer, TimeoutMixin):
             def connectionMade(self) -> None:
@@ -176,7 +176,7 @@ class FarEndTests(SynchronousTestCase):
         self.farEnd: MemorySocket = self.transport.farEnd
 
     def test_full(self) -> None:
-        """It takes as much as the kernel has room for, and then says that it would block."""
+        """The far end takes as much as the kernel has room for, and then would block."""
         self.transport.pauseProducing()
         self.assertEqual(self.farEnd.send(bytes(CAPACITY + 1)), CAPACITY)
         self.transport.flush()
@@ -198,7 +198,7 @@ class FarEndTests(SynchronousTestCase):
         self.assertEqual([type(end) for end in self.protocol.ends], [ConnectionDone])
 
     def test_reset(self) -> None:
-        """A reset is one to the protocol, behind what had arrived."""
+        """A reset at the far end is a reset to the protocol, after the bytes before it."""
         self.farEnd.send(b"last")
         self.farEnd.reset()
         self.transport.flush()
@@ -214,7 +214,7 @@ class FarEndTests(SynchronousTestCase):
             self.assertRaises(OSError, use)
 
     def test_partly(self) -> None:
-        """It receives at most as much as it asks for."""
+        """The far end receives at most as much as it asks for."""
         self.transport.write(b"hello")
         self.transport.flush()
         self.assertEqual((self.farEnd.recv(4), self.farEnd.recv(4)), (b"hell", b"o"))
@@ -222,7 +222,7 @@ class FarEndTests(SynchronousTestCase):
 
 class PairTests(SynchronousTestCase):
     def test_deliver(self) -> None:
-        """A delivery takes what was written to the other side; the answer is the next one's."""
+        """A delivery takes the written bytes to the other side; the answer is the next one's."""
         client = Peer()
         pair = connectedPair(client, EchoProtocol())
         self.assertFalse(pair.deliver())
@@ -242,7 +242,7 @@ class PairTests(SynchronousTestCase):
         self.assertEqual((client.deepest, server.deepest), (1, 1))
 
     def test_deliverInside(self) -> None:
-        """Who delivers from within a delivery is told so."""
+        """A delivery from within a delivery is an error."""
 
         class Hasty(Peer):
             def dataReceived(self, data: bytes) -> None:
@@ -295,7 +295,7 @@ class PairTests(SynchronousTestCase):
         self.assertEqual([type(end) for end in client.ends], [ConnectionDone])
 
     def test_wrong(self) -> None:
-        """What would never deliver anything is refused at once."""
+        """A setting that would never deliver anything is refused at once."""
         wrong: tuple[Any, ...] = (0, -1, "x", 1.5, True)
         for segments in wrong:
             self.assertRaises(ValueError, socketPair, CAPACITY, segments)

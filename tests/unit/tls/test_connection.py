@@ -39,7 +39,7 @@ LATER = 2 * LINGER
 
 
 class Wire:
-    """The transport below: what is written, and what is asked of it, in order."""
+    """The transport below: its written bytes, and the calls on it, in order."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -63,6 +63,9 @@ class Wire:
         self.producer = None
         self.done.append("unregister")
 
+    def getHandle(self) -> None:
+        """There is no socket."""
+
     def getPeer(self) -> IPv4Address:
         """Some address."""
         return IPv4Address("TCP", "192.0.2.1", 4242)
@@ -75,7 +78,7 @@ class Wire:
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Above(Protocol):
-    """The protocol above: what it is told, in order."""
+    """The protocol above: the calls on it, in order."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -168,10 +171,10 @@ class TLSTestCase(SynchronousTestCase):
 
 
 class TransportTests(TLSTestCase):
-    """What it is to the protocol above."""
+    """The layer as a transport of the protocol above."""
 
     def test_interfaces(self) -> None:
-        """It is everything that it says."""
+        """The connection has all interfaces that it declares."""
         for interface in (
             *(IProtocol, IHalfCloseableProtocol, ITLSTransport, ISSLTransport, INegotiated, ISystemHandle),
         ):
@@ -190,7 +193,7 @@ class TransportTests(TLSTestCase):
         self.assertIs(self.connection.negotiatedProtocol, None)
 
     def test_delegates(self) -> None:
-        """What is asked about the connection below is answered from there."""
+        """Questions about the connection below are answered from there."""
         self.connection.setTcpNoDelay(True)
         self.connection.setTcpKeepAlive(False)
         self.assertEqual(self.wire.done, ["setTcpNoDelay True", "setTcpKeepAlive False"])
@@ -199,7 +202,7 @@ class TransportTests(TLSTestCase):
             self.assertEqual(int(getattr(self.connection, ask)()), 7 if ask in ("getHost", "fileno") else 1)
 
     def test_write(self) -> None:
-        """What is written before the handshake goes out after it, in order."""
+        """Data written before the handshake goes out after it, in order."""
         self.connection.write(b"one ")
         self.assertEqual(self.wire.written, b"")
         self.shake()
@@ -208,7 +211,7 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.received(), b"one two three")
 
     def test_writeWhenShaken(self) -> None:
-        """What is written when the handshake is complete comes after what waited for it."""
+        """Data written when the handshake is complete comes after the data that waited for it."""
 
         def handshakeCompleted() -> None:
             self.connection.write(b"two")
@@ -226,7 +229,7 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_pauseBeforeHandshake(self) -> None:
-        """Who pauses before the handshake does not hold it up."""
+        """A protocol that pauses before the handshake does not hold it up."""
         self.connection.pauseProducing()
         for _ in range(2):
             with contextlib.suppress(ssl.SSLWantReadError):
@@ -264,7 +267,7 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.wire.done[2:], ["loseConnection"])
 
     def test_loseConnectionBeforeHandshake(self) -> None:
-        """Before the handshake there is no end to say; what was written waits for it."""
+        """A close before the handshake sends no close_notify; written data waits for the handshake."""
         self.connection.loseWriteConnection()
         self.assertEqual(self.wire.done, [])
         self.connection.loseConnection()
@@ -292,7 +295,7 @@ class ProducerTests(TLSTestCase):
     """Producers are the wire's, once the handshake is complete."""
 
     def test_streamingBeforeHandshake(self) -> None:
-        """What is written before the handshake is bounded: its producer is paused, and resumed after it."""
+        """Data written before the handshake is bounded: its producer is paused, and resumed after it."""
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
@@ -307,7 +310,7 @@ class ProducerTests(TLSTestCase):
         self.assertEqual(len(self.received()), BUFFER + 2)
 
     def test_pull(self) -> None:
-        """One that pulls is first asked after the handshake."""
+        """A pull producer is first asked after the handshake."""
         producer = Producer(lambda: self.connection.write(b"produced"))
         self.connection.registerProducer(producer, False)
         self.assertEqual(producer.events, [])
@@ -316,7 +319,7 @@ class ProducerTests(TLSTestCase):
         self.assertEqual(self.received(), b"produced")
 
     def test_unregisteredBeforeHandshake(self) -> None:
-        """One that has left before the handshake is never the wire's."""
+        """A producer that leaves before the handshake is never registered below."""
         self.connection.registerProducer(Producer(), True)
         self.connection.unregisterProducer()
         self.shake()
@@ -338,7 +341,7 @@ class ProducerTests(TLSTestCase):
         self.assertEqual(producer.events, [])
 
     def test_itself(self) -> None:
-        """The connection is its own producer under an echo: its end is an end, whatever waits."""
+        """Under an echo the connection is its own producer: its end is sent, after the waiting data."""
         self.protocol = EchoProtocol
         self.setUp()
         self.shake()
@@ -404,7 +407,7 @@ class WrongTests(TLSTestCase):
         self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 0))
 
     def test_leftInHandshake(self) -> None:
-        """Who leaves in the midst of a handshake is counted, who said nothing is not."""
+        """A peer that leaves in the midst of a handshake is counted, a silent one is not."""
         self.wire.protocol.readConnectionLost()
         self.assertEqual((self.wire.done, self.failed()), (["loseConnection"], {}))
         self.setUp()

@@ -165,7 +165,7 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertTrue(port.connected)
 
     def test_answersLater(self) -> None:
-        """What answers a datagram later does so from the address that was asked, whoever asked since."""
+        """A late answer leaves from the address that was asked, also after other datagrams."""
         self._checkLater("0.0.0.0", "127.0.0.1", "127.0.0.2")
         self._checkLater("::", "127.0.0.2", "::1")
 
@@ -284,7 +284,7 @@ class PlainPortTests(TestCase):
     """The protocol on a UDP port of Twisted's own."""
 
     async def test_listenUDP(self) -> None:
-        """It answers under a plain listenUDP."""
+        """The port answers under a plain listenUDP."""
         from twisted.internet import reactor
 
         answer: Deferred[bytes] = Deferred()

@@ -1,4 +1,4 @@
-"""What is concluded about connections that come together."""
+"""Conclusions about connections that come together."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertIn("100 at once in 2.00 ms at most", result.seen)
 
     def test_once(self) -> None:
-        """What goes wrong once, and not the next time, is no finding; the last round is said."""
+        """An error that does not come again is no finding; the last round is reported."""
         result = judge([series([attempts(COUNT, 50), attempts(COUNT, 1)])], QUIET)
         self.assertIs(result.status, Status.PASS)
         self.assertIn("1 SYNs retransmitted", result.seen)
@@ -109,6 +109,6 @@ class JudgeTests(SynchronousTestCase):
             self.assertIn(f"1 of 101 connections at once fail: {reason}", result.seen)
 
     def test_failedOnce(self) -> None:
-        """A failure in one round, among SYNs that are lost in all, is not what is said."""
+        """A failure in one round is not reported if SYNs were lost in all rounds."""
         rounds = [attempts(COUNT, 8), attempts(COUNT, 8, 1), attempts(COUNT, 8)]
         self.assertEqual(judge([series(rounds)], calm()).meaning, SLOWED)

@@ -1,4 +1,4 @@
-"""What is concluded about TLS."""
+"""Conclusions about TLS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class JudgeTests(SynchronousTestCase):
         return judge(self.agreement, name, ends, self.now + later * DAY)
 
     def test_good(self) -> None:
-        """What was agreed on is said, with the certificate's end."""
+        """The negotiated values are reported, with the certificate's end."""
         for name in ("localhost", "127.0.0.1", "::1"):
             result = self.judge(name)
             self.assertIs(result.status, Status.PASS, result)
@@ -51,14 +51,14 @@ class JudgeTests(SynchronousTestCase):
         self.assertIs(self.judge(later=80 - SOON.days - 2).status, Status.PASS)
 
     def test_names(self) -> None:
-        """So is one that names somebody else."""
+        """A certificate for another name is reported."""
         for name in ("echo.example", "192.0.2.1"):
             result = self.judge(name)
             self.assertIs(result.status, Status.WARN, result)
             self.assertIn("names 'localhost', '127.0.0.1', '::1', not " + name, result.seen)
 
     def test_truncation(self) -> None:
-        """One end without close_notify is a warning; a reset, or no end, only when there is nothing else."""
+        """One end without close_notify is a warning; a reset, or no end, only if no other end was seen."""
         for ends, words in (
             ((CLOSE_NOTIFY, TRUNCATED, CLOSE_NOTIFY), "FIN without close_notify"),
             ((RESET,) * ENDS, "no close_notify, but reset"),
@@ -76,6 +76,6 @@ class JudgeTests(SynchronousTestCase):
             self.assertIs(result.status, Status.WARN)
 
     def test_protocol(self) -> None:
-        """What was agreed on by ALPN is said, and a peer's bytes are escaped."""
+        """The protocol of ALPN is reported, and a peer's bytes are escaped."""
         agreement = Agreement("TLSv1.3", "cipher", "h2\x1b", self.agreement.certificate)
         self.assertIn("'h2\\x1b'", judge(agreement, "localhost", GOOD, self.now).seen)

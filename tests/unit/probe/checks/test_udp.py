@@ -1,4 +1,4 @@
-"""What is concluded about datagrams, on paths whose fault is known and whose time is a Clock's."""
+"""Conclusions about datagrams, on paths whose fault is known and whose time is a Clock's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answers = Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
 
 
 def examined(answers: Answers, isQuick: bool = False) -> Result:
-    """Runs the check over a path; returns what it found."""
+    """Runs the check over a path; returns the result."""
     clock = Clock()
     context = Context(clock, paths.UDP, CheckSettings(isQuick=isQuick), Random(1))
     return paths.result(clock, UDP(paths.datagramPath(answers)).run(context))
@@ -45,7 +45,7 @@ class ExchangeTests(SynchronousTestCase):
         self.questions = list(self.exchange.sent.values())
 
     def test_answered(self) -> None:
-        """An answer counts once, with its round trip; what comes again is a duplicate."""
+        """An answer counts once, with its round trip; another copy is a duplicate."""
         self.exchange.answered(self.questions[0], 0.5)
         self.exchange.answered(self.questions[0], 0.7)
         self.assertEqual(list(self.exchange.roundTrips.values()), [0.5])
@@ -65,7 +65,7 @@ class ExchangeTests(SynchronousTestCase):
         self.assertFalse(self.exchange.isSilent)
 
     def test_unknown(self) -> None:
-        """An answer to what was not asked here answers nothing."""
+        """An answer without its request counts for nothing."""
         self.exchange.answered(b"x" * 12, 3.0)
         self.assertTrue(self.exchange.isSilent)
 
@@ -87,7 +87,7 @@ class ThresholdTests(SynchronousTestCase):
 
 class PathTests(SynchronousTestCase):
     def test_good(self) -> None:
-        """A path that changes nothing passes; what was seen is said."""
+        """A path that changes nothing passes, with its figures."""
         result = examined(lambda source, data: [(0.005, data)])
         self.assertIs(result.status, Status.PASS)
         self.assertIn("p50 5.00 ms", result.seen)
@@ -136,14 +136,14 @@ class PathTests(SynchronousTestCase):
         self.assertIs(result.status, Status.PASS, result.seen)
 
     def test_silent(self) -> None:
-        """Where nothing comes back, few datagrams are sent."""
+        """On a path without answers, few datagrams are sent."""
         sent = []
         result = examined(lambda source, data: sent.append(data) or [])  # type: ignore[func-returns-value]
         self.assertIs(result.status, Status.FAIL)
         self.assertLess(len(sent), COUNT)
 
     def test_duplicates(self) -> None:
-        """What comes twice is said."""
+        """Duplicates are reported."""
         result = examined(lambda source, data: [(0.002, data), (0.003, data)], isQuick=True)
         self.assertIs(result.status, Status.PASS)
         self.assertIn("200 duplicate", result.seen)
@@ -160,28 +160,28 @@ class PathTests(SynchronousTestCase):
             self.assertIn(f"up to {largest} B{fragments}", result.seen)
 
     def test_truncated(self) -> None:
-        """An answer that is cut off is a failure, with what came of what."""
+        """An answer that is cut off is a failure, with both lengths."""
         result = examined(lambda source, data: [(0.002, data[:512])], isQuick=True)
         self.assertIs(result.status, Status.FAIL)
         self.assertIn("1232 B came back as 512 B", result.seen)
         self.assertEqual(result.meaning, CUT)
 
     def test_truncatedNumber(self) -> None:
-        """One of which not even the number is left is not taken for an answer to nothing."""
+        """An answer that has lost its number too is not taken for one without a request."""
         result = examined(lambda source, data: [(0.002, data[:4])], isQuick=True)
         self.assertIs(result.status, Status.FAIL)
         self.assertIn("64 B came back as 4 B", result.seen)
         self.assertEqual(result.meaning, CUT)
 
     def test_corrupt(self) -> None:
-        """So is one with other bytes."""
+        """An answer with other bytes is a failure."""
         result = examined(lambda source, data: [(0.002, data[:-1] + b"?")], isQuick=True)
         self.assertIs(result.status, Status.FAIL)
         self.assertIn("64 B came back altered", result.seen)
         self.assertEqual(result.meaning, CORRUPT)
 
     def test_strange(self) -> None:
-        """So is an answer to nothing."""
+        """An answer without its request is a failure."""
         result = examined(lambda source, data: [(0.002, data), (0.002, b"?" * 64)], isQuick=True)
         self.assertIs(result.status, Status.FAIL)
         self.assertIn("nothing that was asked", result.seen)

@@ -1,4 +1,4 @@
-"""What the commands of ``echo-probe`` do with a reactor, until they are done."""
+"""The commands of ``echo-probe`` on a reactor, until they are done."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(self.run_(work, FakeReactor()), FINDING)
 
     def test_interrupted(self) -> None:
-        """Ctrl-C cancels the work, and the reactor waits for what it still has to do."""
+        """Ctrl-C cancels the work, and the reactor waits for the rest of it."""
         never: Deferred[None] = Deferred()
         done: list[str] = []
 
@@ -97,7 +97,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(done, ["said"])
 
     def test_interruptedTwice(self) -> None:
-        """A second Ctrl-C cancels what the first one left to be done; then it is Python's again."""
+        """A second Ctrl-C cancels the rest of the first one's work; then Python handles the signal again."""
         before = signal.getsignal(signal.SIGINT)
         never: list[Deferred[None]] = [Deferred(), Deferred()]
 
@@ -127,7 +127,7 @@ class RunTests(SynchronousTestCase):
         self.assertIn("ZeroDivisionError", output.getvalue())
 
     def test_nobodyReads(self) -> None:
-        """Whoever stops reading the output has seen enough: nothing more is written to him."""
+        """A closed output ends the writing."""
         read, write = os.pipe()
         os.close(read)
         with open(write, "w") as output:
@@ -142,7 +142,7 @@ class RunTests(SynchronousTestCase):
 
 
 class FakeCheck:
-    """Finds what a test says."""
+    """A check with the result of a test."""
 
     def __init__(self, result: Result) -> None:
         self.name = result.name
@@ -172,14 +172,14 @@ class CommandTests(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(runCheck(FakeReactor(), options.subOptions)))
 
     def test_status(self) -> None:
-        """A failure is a finding, and a warning is one for who is strict."""
+        """A failure is a finding, and a warning is one with ``--strict``."""
         self.assertEqual(self.check(passed("a", "good")), GOOD)
         self.assertEqual(self.check(failed("a", "bad", "It is bad.")), FINDING)
         self.assertEqual(self.check(warned("a", "odd", "It is odd.")), GOOD)
         self.assertEqual(self.check(warned("a", "odd", "It is odd."), "--strict"), FINDING)
 
     def test_baseline(self) -> None:
-        """What the direct route shows too is no finding, and both are said."""
+        """A failure on the direct route too is no finding, and both are reported."""
         self.assertEqual(self.check(failed("a", "bad", "It is bad."), "--baseline", "127.0.0.2:7"), GOOD)
         targets = [line for line in self.said if "at most" in line]
         self.assertEqual([each.partition(";")[0] for each in targets], ["tcp 127.0.0.2:7", "tcp 127.0.0.1:7"])
@@ -192,7 +192,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(data["baseline"]["target"], "tcp 127.0.0.2:7")
 
     def test_ping(self) -> None:
-        """Pings that nobody answers are a finding."""
+        """Pings without answers are a finding."""
         options = Options()
         options.parseOptions(["ping", "udp://127.0.0.1:7", "-c", "1"])
         assert isinstance(options.subOptions, PingOptions)

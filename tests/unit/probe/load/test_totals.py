@@ -1,4 +1,4 @@
-"""What workers measured, added up."""
+"""The sum of the workers' measurements."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SumTests(SynchronousTestCase):
         self.assertEqual([each.seconds for each in it.end(1.5).intervals], [1.0, 0.5])
 
     def test_interrupted(self) -> None:
-        """What was reported until then counts, and the seconds until then."""
+        """An interrupted run counts the reports until then, and their seconds."""
         it = totals(10.0)
         it.second(0, second(0))
         it.second(1, second(0))

@@ -16,7 +16,7 @@ from echo_app.probe.net.stream import Stream
 
 
 class FakeDuplex:
-    """A connection that does what a test says."""
+    """A connection that does as a test says."""
 
     def __init__(self) -> None:
         self.end: Reason | None = None
@@ -56,7 +56,7 @@ class FakeDuplex:
         self._reading.callback(data)
 
     def take(self, left: int = 0) -> None:
-        """The kernel takes what waits, but so many bytes."""
+        """The kernel takes the waiting bytes, up to a number."""
         self.unsent = left
         if not left:
             assert self._draining is not None
@@ -81,7 +81,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(self.duplex.done, [("read", 5), ("read", 2)])
 
     def test_silence(self) -> None:
-        """After some silent seconds it is what there is, and there is no end; each byte begins them anew."""
+        """A read ends after some silent seconds, without an end; each byte begins them anew."""
         result = self.start(self.stream.receive(5, timeout=10))
         self.clock.pump([1] * 9)
         self.duplex.come(b"abc")
@@ -91,14 +91,14 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual((self.successResultOf(result), self.stream.end), (b"abc", None))
 
     def test_end(self) -> None:
-        """At the end it is what there is, and how it ended."""
+        """A read at the end returns the bytes and the kind of end."""
         result = self.start(self.stream.receiveAll())
         self.duplex.come(b"abc")
         self.duplex.come(b"", Reason(ErrorKind.RESET))
         self.assertEqual((self.successResultOf(result), self.stream.end), (b"abc", Reason(ErrorKind.RESET)))
 
     def test_limit(self) -> None:
-        """What never ends is read to a limit."""
+        """An endless stream is read to a limit."""
         result = self.start(self.stream.receiveAll(limit=5))
         self.duplex.come(b"abc")
         self.duplex.come(b"abc")
@@ -124,7 +124,7 @@ class StreamTests(SynchronousTestCase):
         self.assertFalse(self.successResultOf(result))
 
     def test_cut(self) -> None:
-        """Where nothing can be sent any more, nothing is taken."""
+        """A stream that can't send any more takes no data."""
         self.duplex.isCut = True
         self.assertFalse(self.successResultOf(self.start(self.stream.drain())))
 
@@ -167,11 +167,11 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.addresses(FakeResolving(), "::1")), ["::1"])
 
     def test_unknown(self) -> None:
-        """A name that nobody knows has none."""
+        """An unknown name has no address."""
         self.assertEqual(self.successResultOf(self.addresses(FakeResolving())), [])
 
     def test_tooLate(self) -> None:
-        """A resolver that does not answer is waited for only so long; what it says later is ignored."""
+        """A resolver that does not answer is waited for only so long; its late answer is ignored."""
         reactor = FakeResolving(self.OLD, ends=False)
         found = self.addresses(reactor)
         reactor.pump([1] * 10)
