@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 # Characters of one text. A peer chooses most texts, and this limit bounds the entry.
-LONGEST_TEXT = 256
+MAX_TEXT = 256
 
 # Values of an entry, by the names of :data:`FIELDS`.
 Values = dict[str, Any]
@@ -88,5 +88,5 @@ def lineOf(values: Values) -> bytes:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, str):
-        return (value if value.isprintable() else escaped(value))[:LONGEST_TEXT]
+        return (value if value.isprintable() else escaped(value))[:MAX_TEXT]
     return [_shown(each) for each in value] if isinstance(value, list) else value

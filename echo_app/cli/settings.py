@@ -27,7 +27,7 @@ from echo_app.cli.arguments import (
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service.echoservice import EchoService

@@ -40,6 +40,11 @@ class Draws:
         """Returns a function that returns the next number, from 0 up to 1, of always the same sequence."""
         return Random(int.from_bytes(self._key, "big")).random
 
+    def sizes(self, smallest: int, largest: int) -> Callable[[], int]:
+        """Returns a function that returns the next size, with a uniform distribution between these two."""
+        draw, count = self.inOrder(), largest - smallest + 1
+        return lambda: smallest + int(draw() * count)
+
 
 class Corruption:
     """Replaces each byte by another one with the same probability, independently.
@@ -85,23 +90,3 @@ class Corruption:
             self._next = min(self._next + int(min(distance, _NEVER)), _NEVER)
         # Never 0, which would not change the byte.
         self._mask = 1 + int(self._draw() * 255)
-
-
-class Sizes:
-    """A sequence of random sizes, with a uniform distribution.
-
-    :param smallest: the smallest size.
-    :param largest: the largest size.
-    :param draws: the draws of the fault.
-    """
-
-    __slots__ = ("_draw", "_range", "_smallest")
-
-    def __init__(self, smallest: int, largest: int, draws: Draws) -> None:
-        self._smallest = smallest
-        self._range = largest - smallest + 1
-        self._draw = draws.inOrder()
-
-    def next(self) -> int:
-        """Returns the next size."""
-        return self._smallest + int(self._draw() * self._range)

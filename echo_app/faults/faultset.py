@@ -46,14 +46,8 @@ class FaultSet:
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
         """Returns a ``Build`` with these faults; None is those of the plan."""
         plan = self._plan
-        return Faulty(
-            build,
-            self._clock,
-            lambda: plan.faults if faults is None else faults,
-            plan.seed,
-            plan.cap,
-            lambda: plan.since,
-        )
+        chosen = (lambda: plan.faults) if faults is None else (lambda: faults)
+        return Faulty(build, self._clock, chosen, plan.seed, plan.cap, lambda: plan.since)
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns a function that makes the protocols of UDP ports: faults, in front of those of `make`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import Fault, StreamFault
-from echo_app.faults.flowlayer import CAP
-from echo_app.faults.layer import Chosen, FaultLayer
+from echo_app.faults.layer import CAP, Chosen, FaultLayer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from echo_app.interfaces import Build
 
 
+@dataclass(frozen=True, slots=True)
 class Faulty:
     """A ``Build`` that puts a fault layer below the protocols of some connections.
 
@@ -37,29 +38,20 @@ class Faulty:
     :param since: returns the number of the last connection before the faults: they count from there.
     """
 
-    def __init__(
-        self,
-        build: Build,
-        clock: IReactorTime,
-        faults: Callable[[], Sequence[Fault]],
-        seed: int,
-        cap: int = CAP,
-        since: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._build = build
-        self._clock = clock
-        self._faults = faults
-        self._seed = seed
-        self._cap = cap
-        self._since = since
+    build: Build
+    clock: IReactorTime
+    faults: Callable[[], Sequence[Fault]]
+    seed: int
+    cap: int = CAP
+    since: Callable[[], int] = lambda: 0
 
     def __call__(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
         """Returns the protocol of a connection from this address."""
-        protocol = self._build(address, connection)
+        protocol = self.build(address, connection)
         if protocol is None:
             return None
-        chosen = list(self._choose(connection.number - self._since(), self._faults()))
-        return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
+        chosen = list(self._choose(connection.number - self.since(), self.faults()))
+        return FaultLayer(protocol, self.clock, chosen, self.cap) if chosen else protocol
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:
         # Equal faults draw different numbers: two equal flips would undo each other.
@@ -67,7 +59,7 @@ class Faulty:
         for fault in faults:
             seen[fault] += 1
             if isinstance(fault, StreamFault) and fault.appliesTo(number):
-                draws = partial(Draws, self._seed, _text(fault), seen[fault], number)
+                draws = partial(Draws, self.seed, _text(fault), seen[fault], number)
                 if fault.probability >= 1 or draws("whether").at(0) < fault.probability:
                     yield fault, draws
 

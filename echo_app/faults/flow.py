@@ -30,10 +30,10 @@ from echo_app.faults.fault import Stage
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from echo_app.faults.shaper import Shaper
+    from echo_app.faults.shaping import Shaper
 
-# The most bytes of a piece, as of one read of the direct path: the receiver may pause between two.
-_MOST = 128 * 1024
+# Bytes of a piece, as of one read of the direct path: the receiver may pause between two.
+_MAX_PIECE = 128 * 1024
 
 # Bytes of memory that a note of an arrival takes: a peer that sends single bytes fills the memory with notes.
 _NOTE = 100
@@ -236,7 +236,7 @@ class Flow:
         on = [*rates, *segments]
         # A piece that ends at a cut waits for its last byte.
         limits = [each.most() for each in segments or rates]
-        size = min(size, *(limits if segments else [_MOST, *limits]))
+        size = min(size, *(limits if segments else [_MAX_PIECE, *limits]))
         at = max((each.earliest(size, self._floor) for each in on), default=self._floor)
         if at > now + _ROUNDING:
             return at

@@ -20,7 +20,7 @@ from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
 from echo_app.faults.fault import BadSpec, Fault, StreamFault
-from echo_app.faults.plan import MOST
+from echo_app.faults.plan import MAX_FAULTS
 from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from echo_app.interfaces import Build
 
 # Bytes of the longest preamble, its end of line included: about eight faults.
-LONGEST_LINE = 1024
+MAX_LINE = 1024
 
 _NAME = b"!fault"
 _BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
@@ -58,11 +58,11 @@ class PreambleGate(Gate):
             if not self._mayBecomeOne():
                 self.handOver(0)
             return
-        end = self.received.find(b"\n", 0, LONGEST_LINE)
+        end = self.received.find(b"\n", 0, MAX_LINE)
         if end >= 0:
             self._choose(end)
-        elif len(self.received) >= LONGEST_LINE:
-            self._refuse(f"more than {LONGEST_LINE} bytes without an end of line")
+        elif len(self.received) >= MAX_LINE:
+            self._refuse(f"more than {MAX_LINE} bytes without an end of line")
 
     def prefixEnded(self) -> None:
         """Hands over a part of ``!fault`` as data; refuses a preamble without an end of line."""
@@ -107,8 +107,8 @@ def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
 
     :raise BadSpec: on a wrong spec, or one that is not for a connection; the text has its number.
     """
-    if len(specs) > MOST:
-        raise BadSpec(f"{len(specs)} faults, where {MOST} is the most")
+    if len(specs) > MAX_FAULTS:
+        raise BadSpec(f"{len(specs)} faults, where {MAX_FAULTS} is the most")
     faults = []
     for number, spec in enumerate(specs, 1):
         try:

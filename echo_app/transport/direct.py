@@ -18,7 +18,7 @@ from twisted.internet import tcp, unix
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from echo_app.transport.acceptor import Acceptor
+from echo_app.transport.acceptor import acceptWaiting
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.poller import HAS_EPOLL, NestedPoller
 from echo_app.transport.sockets import CountingUNIXServer
@@ -212,7 +212,7 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
     _move(port, poller)
     isTwisteds = type(port) is tcp.Port
     if isTwisteds:
-        port.doRead = Acceptor(port).doRead
+        port.doRead = partial(acceptWaiting, port)
     return True
 
 

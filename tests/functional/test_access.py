@@ -6,7 +6,7 @@ import socket
 
 from echo_app.testing import EchoProcess
 from tests.support.kernel import waitForCut
-from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, stopCounts
 
 FRIEND, STRANGER = "127.0.0.1", "127.0.0.2"
 
@@ -25,8 +25,7 @@ class AccessTestCase(ServiceTestCase):
 
     def assertServed(self, sock: socket.socket, header: bytes = b"") -> None:
         """Checks that a peer has its echo."""
-        sendAndEnd(sock, header + b"hello")
-        self.assertEqual(receiveAll(sock), b"hello")
+        self.assertEqual(exchanged(sock, header + b"hello"), b"hello")
 
     def isReset(self, source: str, port: int, target: str = "127.0.0.1") -> bool:
         """Connects from an address; says whether that is reset, which it may be before it is connected."""
@@ -103,8 +102,7 @@ class DatagramTests(AccessTestCase):
             for _ in range(3):
                 stranger.send(b"hello")
             # It was read after them.
-            friend.send(b"hello")
-            self.assertEqual(friend.recv(10), b"hello")
+            self.assertEchoes(friend, b"hello")
             counts = stopCounts(server)
             self.assertEqual((counts["datagrams"], counts["dropped"]), (1, 3))
             self.assertIn("denied", server.log())

@@ -22,6 +22,7 @@ from tests.support.kernel import Namespace, serverSide, waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     fill,
     receiveAll,
     reset,
@@ -126,8 +127,7 @@ class StreamTests(AccessLogTestCase):
             self.assertEqual(receiveAll(peer), LARGE)
             sender.join()
             peer = self.connect(server.address(transport))
-            sendAndEnd(peer, SMALL)
-            self.assertEqual(receiveAll(peer), SMALL)
+            self.assertEqual(exchanged(peer, SMALL), SMALL)
             receiveAll(self.leave(server, transport))
         lines = self.lines(server)
         sizes = [len(LARGE), len(SMALL), 0] * 2
@@ -237,8 +237,7 @@ class StreamTests(AccessLogTestCase):
         for header in (line(), block("2001:db8::1")):
             peer = self.connect(server.address())
             peer.sendall(header[:9])
-            sendAndEnd(peer, header[9:] + SMALL)
-            self.assertEqual(receiveAll(peer), SMALL)
+            self.assertEqual(exchanged(peer, header[9:] + SMALL), SMALL)
         sock = self.connect(server.address("tls"))
         wire = CountingSocket(sock)
         secret = TLSPeer(wire)  # type: ignore[arg-type]
@@ -304,18 +303,16 @@ class EndTests(AccessLogTestCase):
     def test_login(self) -> None:
         """A login is no part of the stream, below TLS or not; a failed login has a line that says so."""
         server = self.recording("--port", "0", "--tls", "0", "--auth", "memory:alice:sesame")
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"login alice sesame\n" + SMALL)
-        self.assertEqual(receiveAll(peer), b"ok\n" + SMALL)
+        self.assertEqual(
+            exchanged(self.connect(server.address()), b"login alice sesame\n" + SMALL), b"ok\n" + SMALL
+        )
         secret = TLSPeer(self.connect(server.address("tls"))).shake()
         secret.send(b"login alice sesame\n" + SMALL)
         self.assertEqual(secret.receive(3 + len(SMALL)), b"ok\n" + SMALL)
         secret.sock.sendall(secret.end())
         secret.receiveAll()
         secret.receiveRest()
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"login alice \x1b[2J\n")
-        receiveAll(peer)
+        exchanged(self.connect(server.address()), b"login alice \x1b[2J\n")
         *users, failed = self.lines(server)
         for found in users:
             self.assertLine(found, user="alice", ended="fin", bytes_in=len(SMALL), bytes_out=len(SMALL))
@@ -340,12 +337,8 @@ class EndTests(AccessLogTestCase):
         peer.sendall(SMALL)
         with contextlib.suppress(ConnectionResetError):
             receiveAll(peer)
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"!fault latency=1ms\n" + SMALL)
-        self.assertEqual(receiveAll(peer), SMALL)
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"!fault frob\n")
-        receiveAll(peer)
+        self.assertEqual(exchanged(self.connect(server.address()), b"!fault latency=1ms\n" + SMALL), SMALL)
+        exchanged(self.connect(server.address()), b"!fault frob\n")
         struck, slow, wrong = self.lines(server)
         self.assertLine(struck, ended="fault", bytes_in=len(SMALL), bytes_out=100)
         self.assertEqual(struck["faults"], [struck["detail"]])
@@ -433,14 +426,10 @@ class DatagramTests(AccessLogTestCase):
         server = self.recording("--udp", "0")
         names = []
         for count in (1, 3):
-            peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.addCleanup(peer.close)
-            peer.settimeout(10)
-            peer.connect(server.address("udp"))
+            peer = self.connect(server.address("udp"), socket.SOCK_DGRAM)
             names.append(f"127.0.0.1:{peer.getsockname()[1]}")
             for _ in range(count):
-                peer.send(b"12345")
-                self.assertEqual(peer.recv(9), b"12345")
+                self.assertEchoes(peer, b"12345")
         lines = self.lines(server)
         for found, name, count in zip(lines, names, (1, 3), strict=True):
             self.assertLine(found, transport="udp", peer=name, datagrams_in=count, datagrams_out=count)
@@ -450,10 +439,7 @@ class DatagramTests(AccessLogTestCase):
     def test_faults(self) -> None:
         """The effects of faults on a source's answers are in its line."""
         server = self.recording("--udp", "0", "--fault", "truncate=3B", "--fault", "duplicate=100%")
-        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(peer.close)
-        peer.settimeout(10)
-        peer.connect(server.address("udp"))
+        peer = self.connect(server.address("udp"), socket.SOCK_DGRAM)
         for question in (b"123", b"12345"):
             peer.send(question)
             self.assertEqual([peer.recv(9), peer.recv(9)], [b"123", b"123"])
@@ -466,9 +452,7 @@ class FileTests(AccessLogTestCase):
     def exchange(self, server: EchoProcess, times: int = 1) -> None:
         """Has connections served, one after the other."""
         for _ in range(times):
-            peer = self.connect(server.address())
-            sendAndEnd(peer, b"?")
-            self.assertEqual(receiveAll(peer), b"?")
+            self.assertEqual(exchanged(self.connect(server.address()), b"?"), b"?")
 
     def test_rotated(self) -> None:
         """After SIGHUP lines go to a new file."""

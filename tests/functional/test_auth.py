@@ -96,11 +96,6 @@ class StreamTests(LoginTestCase):
                 lost = sum(self.said(server, RIGHT + data) != b"ok\n" + data for _ in range(LOOP))
                 self.assertEqual(lost, 0, (path, size))
 
-    def test_byteByByte(self) -> None:
-        """A line that comes in segments of one byte."""
-        server = self.login()
-        self.assertEqual(self.said(server, *(bytes([byte]) for byte in RIGHT), b"hello"), b"ok\nhello")
-
     def test_lateReader(self) -> None:
         """32 MiB and the end of the stream, behind a line, to a peer that begins to read late."""
         server = self.login()
@@ -167,23 +162,6 @@ class WrongTests(LoginTestCase):
         silent.close()
         server.wait()
         self.assertIn(" 0 aborted, 0 lost", server.log())
-
-    def test_caps(self) -> None:
-        """A peer without a login counts under its address."""
-        server = self.login("--port", "0", "--max-connections-per-peer", "1")
-        pending = self.connect(server.address())
-        pending.sendall(b"login")
-        self.assertTrue(waitUntil(lambda: self._isReset(server)))
-        pending.sendall(RIGHT[5:] + b"hello")
-        pending.shutdown(socket.SHUT_WR)
-        self.assertEqual(receiveAll(pending), b"ok\nhello")
-
-    def _isReset(self, server: EchoProcess) -> bool:
-        """Says whether one more is reset; the first one may not be accepted yet."""
-        try:
-            return waitForCut(self.connect(server.address()), 1.0) is not None
-        except ConnectionResetError:
-            return True
 
 
 class TLSTests(LoginTestCase):

@@ -8,7 +8,7 @@ import select
 import socket
 from pathlib import Path
 
-from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, stopCounts
 
 KIBI = 1024
 OFFER = 1 << 30
@@ -82,9 +82,7 @@ class NeverReadingTests(ServiceTestCase):
         grown = residentBytes(server.pid) - before
         self.assertLess(grown, PEERS * PER_PEER, f"{PEERS} peers")
 
-        other = self.connect(address)
-        sendAndEnd(other, b"served meanwhile")
-        self.assertEqual(receiveAll(other), b"served meanwhile")
+        self.assertEqual(exchanged(self.connect(address), b"served meanwhile"), b"served meanwhile")
 
         self.assertEqual([offer.isReturned() for offer in offers], [True] * PEERS)
         counts = stopCounts(server)

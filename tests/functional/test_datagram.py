@@ -22,14 +22,7 @@ from echo_app.testing import EchoProcess
 from tests.support import programs
 from tests.support.floods import DATAGRAMS, LARGEST
 from tests.support.kernel import Namespace, isAtRest, processorShare, waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName, stopCounts
 
 Address = tuple[str, int]
 
@@ -99,9 +92,7 @@ class DatagramTestCase(ServiceTestCase):
         """Asserts that a service comes to rest, and answers over TCP."""
         self.assertTrue(waitUntil(lambda: processorShare(server.pid, 0.2) < 0.1))
         if any(listener.transport == "tcp" for listener in server.listeners):
-            peer = self.connect(server.address("tcp"))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect(server.address("tcp")), b"hello"), b"hello")
 
     def start(self, function: Callable[[], None]) -> None:
         """Runs a function on a thread that the test's end joins."""
@@ -425,18 +416,8 @@ class FloodTests(DatagramTestCase):
         self.assertLess(after - before, 8 * 1024)
         self.assertIdle(server)
 
-    def test_empty(self) -> None:
-        """Empty datagrams, which are dropped beyond the rate."""
-        self._check(0)
-
-    def test_emptyAnswered(self) -> None:
-        """Empty datagrams, all of which are answered."""
-        self._check(0, "--udp-rate", "0")
-
-    def test_full(self) -> None:
-        """The largest datagrams, which are dropped beyond the rate."""
-        self._check(LARGEST)
-
-    def test_fullAnswered(self) -> None:
-        """The largest datagrams, all of which are answered."""
-        self._check(LARGEST, "--udp-rate", "0")
+    def test_kinds(self) -> None:
+        """Empty and the largest datagrams, dropped beyond the rate, or all of them answered."""
+        for size in (0, LARGEST):
+            for options in ((), ("--udp-rate", "0")):
+                self._check(size, *options)

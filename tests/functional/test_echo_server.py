@@ -20,7 +20,7 @@ from echo_app.testing import server as echoserver
 from tests.functional.test_testing import hasEnded
 from tests.support import programs
 from tests.support.kernel import waitUntil
-from tests.support.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
+from tests.support.service import PATIENCE, WarmEchoProcess, exchanged, reactorName
 
 
 def shout(line: bytes) -> bytes:
@@ -64,8 +64,7 @@ class EchoServerTestCase(EchoServerMixin, TestCase):
     def ask(self, server: EchoServer, data: bytes = b"hello", transport: str = "tcp") -> bytes:
         """Sends data and the end of the stream, and returns what comes back."""
         with socket.create_connection(server.address(transport), PATIENCE) as peer:
-            sendAndEnd(peer, data)
-            return receiveAll(peer)
+            return exchanged(peer, data)
 
 
 class OptionsTests(EchoServerTestCase):
@@ -79,11 +78,6 @@ class OptionsTests(EchoServerTestCase):
             self.assertNotEqual(server.port, 8080)
             self.assertEqual(self.ask(server), b"hello")
 
-    def test_missingListener(self) -> None:
-        """A listener that there is none of is a LookupError that says so."""
-        error = self.assertRaises(LookupError, self.startEchoServer().address, "udp")
-        self.assertIn("0 listeners for udp", str(error))
-
     def test_responders(self) -> None:
         """A responder is a name, or a function that the test can import."""
         for responder in ("tests.functional.test_echo_server:shout", shout):
@@ -92,8 +86,7 @@ class OptionsTests(EchoServerTestCase):
 
     def test_importPath(self) -> None:
         """The service imports from the test's path, in the same order."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         (folder / "tests.py").write_text("def whisper(line): return line.lower()")
         sys.path.insert(0, str(folder))
         self.addCleanup(sys.path.remove, str(folder))
@@ -177,8 +170,7 @@ class FaultsTests(EchoServerTestCase):
             server.clearFaults()
             with socket.create_connection(server.address(), PATIENCE) as peer:
                 server.setFaults("reset")
-                sendAndEnd(peer, b"hello")
-                self.assertEqual(receiveAll(peer), b"hello")
+                self.assertEqual(exchanged(peer, b"hello"), b"hello")
 
     def test_datagrams(self) -> None:
         """Datagrams have the new ones at once."""
@@ -397,8 +389,7 @@ class EndTests(EchoServerTestCase):
 
     def test_outside(self) -> None:
         """An end removes a socket file outside the service's folder too."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         server = self.startEchoServer("--listen", "unix:../outside.sock", within=folder)
         self.assertIn("outside.sock", os.listdir(folder))
         server.end()
@@ -411,8 +402,7 @@ class EndTests(EchoServerTestCase):
 
     def test_manyTimes(self) -> None:
         """Starts and stops leave no process, no folder and no descriptor."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         # The one that forks has its own.
         self.startEchoServer()
         before = os.listdir("/proc/self/fd")

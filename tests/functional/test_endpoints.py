@@ -26,10 +26,10 @@ from tests.support.service import (
     AT_ONCE,
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     needs,
     reactorName,
     receiveAll,
-    sendAndEnd,
     stopCounts,
 )
 from tests.support.tls import TLSPeer
@@ -114,8 +114,7 @@ class PlainTests(EndpointTestCase):
         for host, port in [server.address("tcp", index) for index in range(len(hosts))]:
             peer = self.connect((host, port))
             self.assertTrue(exchange(peer), host)
-            sendAndEnd(peer, b"the end")
-            self.assertEqual(receiveAll(peer), b"the end")
+            self.assertEqual(exchanged(peer, b"the end"), b"the end")
         return server
 
     def test_tcp(self) -> None:
@@ -154,8 +153,7 @@ class PlainTests(EndpointTestCase):
         server = self.serve("--listen", "systemd:domain=INET:index=0", command=command)
         peer = self.connect(server.address())
         self.assertTrue(exchange(peer))
-        sendAndEnd(peer, b"the end")
-        self.assertEqual(receiveAll(peer), b"the end")
+        self.assertEqual(exchanged(peer, b"the end"), b"the end")
 
 
 class TLSTests(EndpointTestCase):
@@ -236,8 +234,7 @@ class UNIXTests(EndpointTestCase):
     def _assertEchoes(self, path: Path) -> None:
         peer = self.connect((str(path), 0))
         self.assertTrue(exchange(peer))
-        sendAndEnd(peer, b"the end")
-        self.assertEqual(receiveAll(peer), b"the end")
+        self.assertEqual(exchanged(peer, b"the end"), b"the end")
 
     def test_echo(self) -> None:
         """``unix:`` echoes, without a file beside its own, and takes that away when it stops."""

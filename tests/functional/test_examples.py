@@ -19,14 +19,7 @@ from twisted.trial.unittest import TestCase
 from tests import ROOT
 from tests.support import programs
 from tests.support.ci import onlyInCI
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-    together,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName, together
 
 if reactorName() != "epoll":
     skip = "the examples have processes of their own: the tests' reactor does not matter"
@@ -61,8 +54,7 @@ class ExampleTests(ServiceTestCase):
 
     def _echoes(self, host: str, port: int, data: bytes = b"hello") -> bytes:
         peer = self.connect((host, port))
-        sendAndEnd(peer, data)
-        return receiveAll(peer)
+        return exchanged(peer, data)
 
     def test_tac(self) -> None:
         """The application echoes over IPv4 and IPv6, and stops."""

@@ -11,14 +11,7 @@ from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests.support.kernel import waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    receiveAll,
-    sendAndEnd,
-    startSending,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, receiveAll, startSending, stopCounts
 from tests.support.tls import TLSPeer
 
 # Every byte comes back as another one.
@@ -32,17 +25,11 @@ class FaultTestCase(ServiceTestCase):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces[:-1]:
             peer.send(piece)
-        sendAndEnd(peer, pieces[-1])
-        return receiveAll(peer)
+        return exchanged(peer, pieces[-1])
 
     def datagrams(self, server: EchoProcess) -> socket.socket:
         """Returns a UDP socket that is connected to the service."""
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(sock.close)
-        sock.settimeout(PATIENCE)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        sock.connect(server.address("udp"))
-        return sock
+        return self.connect(server.address("udp"), socket.SOCK_DGRAM, SO_RCVBUF=1 << 22)
 
     def hangUp(self, server: EchoProcess, expected: str) -> None:
         """Has the service read its files again, and waits for what it logs then, in one line."""
@@ -59,8 +46,7 @@ class OptionTests(FaultTestCase):
         server = self.serve("--port", "0", "--udp", "0", "--fault", "latency=50ms")
         for peer in (self.connect(server.address()), self.datagrams(server)):
             start = time.monotonic()
-            peer.send(b"hello")
-            self.assertEqual(peer.recv(100), b"hello")
+            self.assertEchoes(peer, b"hello")
             self.assertGreaterEqual(time.monotonic() - start, 0.05)
         self.assertIn("faults: latency=50ms (seed ", server.log())
 
@@ -134,8 +120,7 @@ class OptionTests(FaultTestCase):
         path.write_text("refuse")
         self.hangUp(server, "faults: refuse (seed ")
         self.assertRaises(ConnectionRefusedError, self.connect, server.address())
-        peer.send(b"hello")
-        self.assertEqual(peer.recv(100), b"hello")
+        self.assertEchoes(peer, b"hello")
         path.write_text("")
         self.hangUp(server, "faults: none")
         self.assertEqual(self.echo(server, b"hello"), b"hello")
@@ -157,8 +142,7 @@ class FaultFileTests(FaultTestCase):
         self.path.write_text("")
         self.hangUp(server, "faults: none (seed ")
         self.assertEqual(self.echo(server, b"hello"), b"hello")
-        client.send(b"hello")
-        self.assertEqual(client.recv(100), b"hello")
+        self.assertEchoes(client, b"hello")
         old.send(b"old")
         self.assertNotEqual(old.recv(100), b"old")
 

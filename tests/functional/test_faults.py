@@ -12,9 +12,9 @@ from tests.support.kernel import serverSide, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     fill,
     receiveAll,
-    sendAndEnd,
     startSending,
     stopCounts,
     together,
@@ -63,8 +63,7 @@ class TimeTests(FaultTestCase):
                 peer = self.faulty(server, spec)
 
                 def ping(peer: socket.socket = peer) -> None:
-                    peer.send(b"ping")
-                    self.assertEqual(peer.recv(100), b"ping")
+                    self.assertEchoes(peer, b"ping")
 
                 self.assertTakes(0.15, ping)
 
@@ -133,8 +132,7 @@ class TimeTests(FaultTestCase):
     def test_segment(self) -> None:
         """Data in one segment with its end comes back, late, before our end."""
         peer = self.faulty(self.start(), "latency=20ms", "latency=20ms,direction=in", "chop=3")
-        sendAndEnd(peer, b"the last words")
-        self.assertEqual(receiveAll(peer), b"the last words")
+        self.assertEqual(exchanged(peer, b"the last words"), b"the last words")
 
 
 class BoundTests(FaultTestCase):
@@ -146,9 +144,7 @@ class BoundTests(FaultTestCase):
         deaf.setblocking(False)
         fill(deaf)
         self.assertLess(_memory(server.pid) - before, 16 << 20)
-        other = self.connect(server.address())
-        other.sendall(b"hello")
-        self.assertEqual(other.recv(100), b"hello")
+        self.assertEchoes(self.connect(server.address()), b"hello")
 
 
 class EndTests(FaultTestCase):

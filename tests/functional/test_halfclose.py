@@ -6,14 +6,7 @@ import os
 import socket
 import threading
 
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    receiveAll,
-    sendAndEnd,
-    startSending,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, startSending, stopCounts
 
 LOOP = 200
 

@@ -12,14 +12,7 @@ from collections.abc import Callable
 from tests import SUPPORT
 from tests.support.failing_service import BUG
 from tests.support.kernel import descriptors, waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    reset,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, reactorName, receiveAll, reset, stopCounts
 
 # Log lines that a storm of any size may leave.
 FEW_LINES = 3
@@ -119,8 +112,7 @@ class SingleByteTests(StormTestCase):
         peer = self._peer()
         for number in range(5000):
             byte = bytes([number % 256])
-            peer.send(byte)
-            self.assertEqual(peer.recv(2), byte)
+            self.assertEchoes(peer, byte)
         peer.shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(peer), b"")
         self.assertEqual(self.assertBackToNormal(1), 0)

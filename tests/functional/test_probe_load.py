@@ -21,16 +21,7 @@ from echo_app.targets import ClientTLS
 from tests.support import programs
 from tests.support.certificates import Authority
 from tests.support.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
-from tests.support.loading import (
-    Peer,
-    Said,
-    answeredAtLeast,
-    differences,
-    errors,
-    failedAtLeast,
-    load,
-    total,
-)
+from tests.support.loading import Peer, Said, answeredAtLeast, differences, errors, failedAtLeast, load, total
 from tests.support.service import PATIENCE, ServiceTestCase, readAndReset, receiveAll, reset
 
 

@@ -27,10 +27,10 @@ from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     WarmEchoProcess,
+    exchanged,
     needs,
     reactorName,
     receiveAll,
-    sendAndEnd,
     stopCounts,
 )
 
@@ -300,9 +300,10 @@ class RedisTests(ClientTestCase):
             with self.assertRaisesRegex(redis.ResponseError, "unknown command"):
                 client.incr("key")
             self.assertTrue(client.ping())
-        peer = self.connect((host, port))
-        sendAndEnd(peer, b"*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n")
-        self.assertEqual(receiveAll(peer), b"+PONG\r\n-ERR Protocol error\r\n")
+        self.assertEqual(
+            exchanged(self.connect((host, port)), b"*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n"),
+            b"+PONG\r\n-ERR Protocol error\r\n",
+        )
 
 
 class DatagramTests(ClientTestCase):

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from echo_app.access import login as auth
 from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
 from echo_app.access.login import CHECK_TIMEOUT, KEPT, LINE_TIMEOUT, PENALTY, LoginGate, Logins
-from echo_app.access.loginline import LONGEST, parseLogin
+from echo_app.access.loginline import MAX_LINE, parseLogin
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
@@ -43,20 +43,11 @@ UNCHECKED = b"error: no login can be checked now\n"
 
 
 class Transport(fakes.Transport):
-    """A transport whose two sides end by themselves, and that delivers nothing while it is paused.
-
-    :ivar isWriteEnded: our end of stream was sent.
-    """
-
-    isWriteEnded = False
+    """A transport that delivers nothing while it is paused."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[bytes] = []
-
-    def loseWriteConnection(self) -> None:
-        self.isWriteEnded = True
-        self.protocol.writeConnectionLost()
 
     def deliver(self, data: bytes) -> None:
         """The peer sent this."""
@@ -115,6 +106,13 @@ class LoginTestCase(SynchronousTestCase):
         self.top = EchoFactory()
         self.factory = Stack(self.top, self.counts, logins=self.logins)
 
+    def beginRight(self) -> FakePortal:
+        """Has the next login accepted; returns the portal."""
+        portal = FakePortal()
+        portal.answers.append(succeed(portal.avatar()))
+        self.begin(portal)
+        return portal
+
     def beginSlow(self) -> tuple[FakePortal, Deferred[Any], list[object]]:
         """Has them checked later; returns the portal, its answer, and what was cancelled."""
         cancelled: list[object] = []
@@ -135,10 +133,10 @@ class LoginTestCase(SynchronousTestCase):
     def assertRefused(self, transport: Transport, answer: bytes, **reasons: int) -> None:
         """Checks that the answer comes after the penalty, for these reasons so far, and the end after it."""
         self.clock.advance(PENALTY - 0.001)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (b"", False))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (b"", False))
         self.clock.advance(0.001)
         self.assertEqual(transport.value(), answer)
-        self.assertTrue(transport.isWriteEnded or transport.disconnecting)
+        self.assertTrue(transport.isHalfClosed or transport.disconnecting)
         self.assertReasons(**reasons)
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -234,7 +232,7 @@ class WrongTests(LoginTestCase):
 
     def test_noLine(self) -> None:
         """A stream without a login line is refused with the syntax, as soon as it can't become a line."""
-        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(LONGEST, b"x")), 1):
+        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(MAX_LINE, b"x")), 1):
             self.assertRefused(self.connect(data), UNREAD, bad_login=number)
 
     def test_notRead(self) -> None:
@@ -245,7 +243,7 @@ class WrongTests(LoginTestCase):
         self.clock.advance(PENALTY)
         self.assertEqual(transport.producerState, "producing")
         transport.deliver(RIGHT)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (DENIED, True))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (DENIED, True))
         self.clock.advance(LINGER - 0.001)
         self.assertFalse(transport.disconnecting)
         self.clock.advance(0.001)
@@ -445,7 +443,7 @@ class LaterTests(LoginTestCase):
         self.clock.advance(CHECK_TIMEOUT)
         self.assertEqual(len(cancelled), 1)
         self.clock.advance(0)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (UNCHECKED, True))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (UNCHECKED, True))
         self.assertReasons(checker=1)
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -521,9 +519,7 @@ class ReloadTests(LoginTestCase):
 class LogoutTests(LoginTestCase):
     def test_once(self) -> None:
         """A logout is called once, when the connection ends, also if the end is reported twice."""
-        portal = FakePortal()
-        portal.answers.append(succeed(portal.avatar()))
-        self.begin(portal)
+        portal = self.beginRight()
         transport = self.connect(RIGHT)
         self.assertEqual(portal.left, 0)
         for _ in range(2):
@@ -533,9 +529,7 @@ class LogoutTests(LoginTestCase):
 
     def test_refusedBehind(self) -> None:
         """A logout is called too when the connection is refused behind the gate."""
-        portal = FakePortal()
-        portal.answers.append(succeed(portal.avatar()))
-        self.begin(portal)
+        portal = self.beginRight()
         refusing = [lambda _build: lambda *_: Refusal()]
         self.factory = Stack(EchoFactory(), self.counts, logins=self.logins, layers=refusing)
         transport = self.connect(RIGHT)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,40 +15,10 @@ from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
+from tests.support.fakes import FakePort
 
 HERE, THERE = ("192.0.2.1", 40_000), ("192.0.2.2", 40_000)
 NUMBERS = [b"%d" % number for number in range(1000)]
-
-
-class FakePort:
-    """A UDP port that keeps what is sent, or fails."""
-
-    def __init__(self, number: int) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
-        self.error: Exception | None = None
-        self.source = HERE
-        self.noted: Counter[tuple[str, tuple[str, int]]] = Counter()
-        self._number = number
-
-    def getHost(self) -> IPv4Address:
-        return IPv4Address("UDP", "127.0.0.1", self._number)
-
-    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self.sent.append((datagram, addr))
-
-    def noteFault(self, addr: tuple[str, int], kind: str) -> None:
-        """An access log's."""
-        self.noted[kind, addr] += 1
-
-    def replying(self) -> Callable[[bytes], None]:
-        addr = self.source
-
-        def send(datagram: bytes) -> None:
-            if self.error is not None:
-                raise self.error
-            self.sent.append((datagram, addr))
-
-        return send
 
 
 class DatagramFaultsTests(SynchronousTestCase):
@@ -238,7 +205,7 @@ class DatagramFaultsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """The answers held back are bounded, by number and by bytes; those above are dropped."""
-        self.patch(datagramfaults, "MOST_HELD", 100)
+        self.patch(datagramfaults, "MAX_HELD", 100)
         self.start("latency=1s")
         self.ask(*[b""] * 101)
         self.assertEqual(len(self.clock.getDelayedCalls()), 100)
@@ -247,7 +214,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(len(self.answers()), 100)
         self.start("latency=1s")
         self.ask(*[bytes(65_000)] * 80)
-        self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MOST_BYTES // 65_000)
+        self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MAX_HELD_BYTES // 65_000)
         self.clock.advance(1)
         self.ask(bytes(65_000))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)

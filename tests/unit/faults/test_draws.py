@@ -8,7 +8,7 @@ from math import sqrt
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.draws import Corruption, Draws, Sizes
+from echo_app.faults.draws import Corruption, Draws
 from tests.support.properties import given
 
 PROBABILITIES = st.sampled_from((0.0, 5e-324, 1e-6, 0.01, 0.5, 1.0))
@@ -90,10 +90,10 @@ class CorruptionTests(SynchronousTestCase):
 class SizesTests(SynchronousTestCase):
     def test_range(self) -> None:
         """All sizes of the range are drawn, and no others."""
-        sizes = Sizes(2, 5, Draws(1))
-        self.assertEqual({sizes.next() for _ in range(200)}, {2, 3, 4, 5})
+        draw = Draws(1).sizes(2, 5)
+        self.assertEqual({draw() for _ in range(200)}, {2, 3, 4, 5})
 
     def test_again(self) -> None:
         """Equal draws mean equal sizes."""
-        first, second = (iter(Sizes(1, 100, Draws(1)).next, 0) for _ in range(2))
+        first, second = (iter(Draws(1).sizes(1, 100), 0) for _ in range(2))
         self.assertEqual(list(islice(first, 20)), list(islice(second, 20)))

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
 from echo_app.faults.layer import FaultLayer
-from echo_app.faults.plan import MOST, FaultPlan
+from echo_app.faults.plan import MAX_FAULTS, FaultPlan
 from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.spec import parseFault
 from echo_app.service.echoservice import EchoService
@@ -83,7 +83,7 @@ class FaultSetTests(SynchronousTestCase):
     def test_setTooMany(self) -> None:
         """Too many are refused, and so are any where the service was made without; nothing has changed."""
         service = self.serve("corrupt=1")
-        self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MOST + 1))
+        self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MAX_FAULTS + 1))
         self.assertEqual(len(self.connect(b"hello").value()), 5)
         self.assertRaises(ValueError, EchoService(self.clock).setFaults, [])
 

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.bandwidth import TICK
 from echo_app.faults.fault import Fault
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.layer import FaultLayer
-from echo_app.faults.shaper import TURN
+from echo_app.faults.shaping import TICK, TURN
 from echo_app.faults.spec import parseFault
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
@@ -100,17 +99,14 @@ class ChoiceTests(SynchronousTestCase):
 class LatencyTests(SynchronousTestCase):
     def test_out(self) -> None:
         """An answer comes that much later, and so does the next one, however soon it follows."""
-        connection = FaultyConnection("latency=50ms")
-        connection.transport.write(b"a")
-        connection.run(0.02)
+        connection = FaultyConnection("latency=50ms").write(b"a", 0.02)
         connection.transport.write(b"b")
         connection.run(0.1)
         self.assertEqual(connection.wire.pieces, [(0.05, b"a"), (0.07, b"b")])
 
     def test_in(self) -> None:
         """With ``direction=in`` only the peer's bytes are late, and the answer is not."""
-        connection = FaultyConnection("latency=50ms,direction=in")
-        connection.below.dataReceived(b"question")
+        connection = FaultyConnection("latency=50ms,direction=in").receive(b"question")
         connection.transport.write(b"answer")
         connection.run(0.1)
         self.assertEqual(connection.above.pieces, [(0.05, b"question")])
@@ -118,9 +114,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_sum(self) -> None:
         """Two of them add up."""
-        connection = FaultyConnection("latency=50ms", "latency=20ms")
-        connection.transport.write(b"a")
-        connection.run(0.1)
+        connection = FaultyConnection("latency=50ms", "latency=20ms").write(b"a", 0.1)
         self.assertEqual(connection.wire.pieces, [(0.07, b"a")])
 
     def test_jitter(self) -> None:
@@ -173,18 +167,14 @@ class LatencyTests(SynchronousTestCase):
 
     def test_afterBytes(self) -> None:
         """Latency begins with a byte, exactly, with any reads."""
-        connection = FaultyConnection("latency=50ms,after=3B")
-        connection.transport.write(b"abcdef")
-        connection.run(0.1)
+        connection = FaultyConnection("latency=50ms,after=3B").write(b"abcdef", 0.1)
         self.assertEqual(connection.wire.pieces, [(0, b"abc"), (0.05, b"def")])
 
 
 class BandwidthTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """Bytes pass at the rate, in pieces of a tick, and never ahead of it."""
-        connection = FaultyConnection("bandwidth=100kB/s")
-        connection.transport.write(bytes(200_000))
-        connection.run(2.01)
+        connection = FaultyConnection("bandwidth=100kB/s").write(bytes(200_000), 2.01)
         passed = 0
         for time, piece in connection.wire.pieces:
             passed += len(piece)
@@ -210,9 +200,7 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """Bandwidth that was not used while there was nothing to send is lost: no burst follows."""
-        connection = FaultyConnection("bandwidth=100kB/s")
-        connection.transport.write(bytes(1000))
-        connection.run(5)
+        connection = FaultyConnection("bandwidth=100kB/s").write(bytes(1000), 5)
         connection.wire.pieces.clear()
         connection.transport.write(bytes(10_000))
         connection.run(0.05)
@@ -231,22 +219,19 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_stalled(self) -> None:
         """Nor after a stall."""
-        connection = FaultyConnection("bandwidth=100kB/s,direction=out", "stall,for=5s")
-        connection.transport.write(bytes(100_000))
-        connection.run(5.051)
+        connection = FaultyConnection("bandwidth=100kB/s,direction=out", "stall,for=5s").write(
+            bytes(100_000), 5.051
+        )
         self.assertEqual(len(connection.wire.written), 5000)
 
     def test_slow(self) -> None:
         """Under a byte a tick they pass one by one."""
-        connection = FaultyConnection("bandwidth=2B/s")
-        connection.transport.write(b"abc")
-        connection.run(2)
+        connection = FaultyConnection("bandwidth=2B/s").write(b"abc", 2)
         self.assertEqual(connection.wire.pieces, [(0.5, b"a"), (1.0, b"b"), (1.5, b"c")])
 
     def test_both(self) -> None:
         """Without a direction it is the rate of either one."""
-        connection = FaultyConnection("bandwidth=100kB/s", protocol=EchoProtocol())
-        connection.below.dataReceived(bytes(100_000))
+        connection = FaultyConnection("bandwidth=100kB/s", protocol=EchoProtocol()).receive(bytes(100_000))
         connection.run(1.1)
         self.assertEqual(len(connection.wire.written), 100_000)
         self.assertGreaterEqual(connection.wire.pieces[-1][0], 1.0)
@@ -255,9 +240,7 @@ class BandwidthTests(SynchronousTestCase):
 class ChopTests(SynchronousTestCase):
     def test_sizes(self) -> None:
         """Written data has these sizes and these gaps, and leaves at once as a segment."""
-        connection = FaultyConnection("chop=2-5,gap=5ms")
-        connection.transport.write(bytes(300))
-        connection.run(1)
+        connection = FaultyConnection("chop=2-5,gap=5ms").write(bytes(300), 1)
         found = sizes(connection.wire.pieces)
         self.assertEqual(sum(found), 300)
         self.assertEqual(set(found[:-1]), {2, 3, 4, 5})
@@ -284,9 +267,7 @@ class ChopTests(SynchronousTestCase):
 
     def test_bandwidth(self) -> None:
         """A piece passes when its last byte has come through a line of that rate."""
-        connection = FaultyConnection("chop=100", "bandwidth=1kB/s,direction=out")
-        connection.transport.write(bytes(300))
-        connection.run(0.4)
+        connection = FaultyConnection("chop=100", "bandwidth=1kB/s,direction=out").write(bytes(300), 0.4)
         self.assertEqual(connection.wire.pieces, [(0.1, bytes(100)), (0.2, bytes(100)), (0.3, bytes(100))])
 
 
@@ -350,8 +331,7 @@ class StallTests(SynchronousTestCase):
 
     def test_reading(self) -> None:
         """A stall stops reading, too, so that the peer's sending stops at the kernel's buffers."""
-        connection = FaultyConnection("stall,for=1s", protocol=EchoProtocol())
-        connection.below.dataReceived(b"x")
+        connection = FaultyConnection("stall,for=1s", protocol=EchoProtocol()).receive(b"x")
         self.assertEqual(connection.wire.done, ["pause"])
         connection.clock.advance(1)
         self.assertEqual(connection.wire.done, ["pause", "resume"])
@@ -359,8 +339,7 @@ class StallTests(SynchronousTestCase):
 
     def test_out(self) -> None:
         """With a direction it stops answering, and reads on."""
-        connection = FaultyConnection("stall,direction=out", protocol=EchoProtocol())
-        connection.below.dataReceived(b"x")
+        connection = FaultyConnection("stall,direction=out", protocol=EchoProtocol()).receive(b"x")
         connection.clock.advance(1000)
         self.assertEqual(connection.wire.pieces, [])
         self.assertEqual(connection.wire.done, [])

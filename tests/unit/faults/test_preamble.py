@@ -11,7 +11,7 @@ from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.faults.fault import Fault
-from echo_app.faults.preamble import LONGEST_LINE, PreambleGate
+from echo_app.faults.preamble import MAX_LINE, PreambleGate
 from echo_app.faults.spec import parseFault
 from echo_app.interfaces import Build
 from echo_app.stack.stack import Stack
@@ -162,7 +162,7 @@ class PreambleGateTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """A line that does not end within its bound is wrong, however it comes."""
-        line = b"!fault ".ljust(LONGEST_LINE - 1, b"x")
+        line = b"!fault ".ljust(MAX_LINE - 1, b"x")
         for pieces in ([line, b"x"], [line + b"xx\n"], [line + bytes(1 << 16)]):
             self.start()
             self.receive(*pieces)

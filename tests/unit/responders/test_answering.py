@@ -20,8 +20,8 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echo_app.responders.answering import (
+    MAX_DATAGRAMS,
     MAX_OWED,
-    MOST_DATAGRAMS,
     ROUNDS,
     AnsweringDatagramProtocol,
     AnsweringProtocol,
@@ -530,14 +530,14 @@ class DatagramTests(SynchronousTestCase):
     def test_busy(self) -> None:
         """A port, and the service, have a bounded number of answers under way; more requests are counted."""
         protocol, _ = self.open(self.later)
-        for n in range(MOST_DATAGRAMS + 1):
+        for n in range(MAX_DATAGRAMS + 1):
             protocol.datagramReceived(b"%d" % n, FAR)
         self.assertEqual(
-            (len(self.later.asked), protocol.rules.dropped.byReason), (MOST_DATAGRAMS, {"busy": 1})
+            (len(self.later.asked), protocol.rules.dropped.byReason), (MAX_DATAGRAMS, {"busy": 1})
         )
         self.later.answer(b"0")
         protocol.datagramReceived(b"more", FAR)
-        self.assertEqual(len(self.later.asked), MOST_DATAGRAMS + 1)
+        self.assertEqual(len(self.later.asked), MAX_DATAGRAMS + 1)
         narrow, _ = self.open(self.later, most=0)
         narrow.datagramReceived(b"a", FAR)
         self.assertEqual(narrow.rules.dropped.byReason, {"busy": 1})

@@ -75,33 +75,6 @@ class PingPong(Peer):
         self.depth -= 1
 
 
-class Flood(Peer):
-    """Writes all that is to be written, as fast as it may."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self._data, self._written = data, 0
-        self.events: list[str] = []
-
-    def connectionMade(self) -> None:
-        self.transport.registerProducer(self, True)
-        self.resumeProducing()
-
-    def resumeProducing(self) -> None:
-        self.events.append("resume")
-        while self._written < len(self._data) and self.events[-1] == "resume":
-            begin, self._written = self._written, self._written + 10_000
-            self.transport.write(self._data[begin : self._written])
-        if self._written >= len(self._data):
-            self.transport.unregisterProducer()
-
-    def pauseProducing(self) -> None:
-        self.events.append("pause")
-
-    def stopProducing(self) -> None:
-        self.events.append("stop")
-
-
 class TransportTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
         """The transport has all of Twisted's interfaces of a TCP transport but startTLS."""
@@ -280,21 +253,6 @@ class PairTests(SynchronousTestCase):
         pair.client.write(b"x")
         self.assertRaises(RuntimeError, pair.flush)
         self.assertFalse(pair.deliver() and pair.deliver())
-
-    def test_backPressure(self) -> None:
-        """A side that does not read stops the other one's producer, through an echo, and loses nothing."""
-        data = os.urandom(1 << 20)
-        client = Flood(data)
-        pair = connectedPair(client, EchoProtocol())
-        pair.client.pauseProducing()
-        pair.flush()
-        self.assertEqual(client.events[-1], "pause")
-        self.assertFalse(pair.server.isReading)
-        self.assertLessEqual(pair.server.unsent, 2 * HIGH_WATER)
-        pair.client.resumeProducing()
-        pair.flush()
-        self.assertTrue(client.received == data)
-        self.assertTrue(pair.server.isReading)
 
     def test_byteByByte(self) -> None:
         """With segments of one byte each of them is a delivery; that may change on the way."""

@@ -32,7 +32,8 @@ from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.tls.waiting import BUFFER
 from echo_app.transport.closing import LINGER
-from tests.support.tls import VERSIONS, clientContext
+from tests.support.ends import Producer
+from tests.support.tls import clientContext
 
 LATER = 2 * LINGER
 
@@ -105,28 +106,6 @@ class Above(Protocol):
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
         """Is no longer connected."""
         self.told.append(reason.type)
-
-
-class Producer:
-    """What it is asked to do, in order."""
-
-    def __init__(self, write: Any = None) -> None:
-        self.asked: list[str] = []
-        self._write = write
-
-    def pauseProducing(self) -> None:
-        """Pauses."""
-        self.asked.append("pause")
-
-    def resumeProducing(self) -> None:
-        """Goes on."""
-        self.asked.append("resume")
-        if self._write is not None:
-            self._write(b"produced")
-
-    def stopProducing(self) -> None:
-        """Stops."""
-        self.asked.append("stop")
 
 
 class TLSTestCase(SynchronousTestCase):
@@ -249,20 +228,6 @@ class TransportTests(TLSTestCase):
         self.shake()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_pause(self) -> None:
-        """Who pauses is told nothing until it goes on; then it is told everything, in order."""
-        self.shake()
-        self.connection.pauseProducing()
-        self.send(self.sealed(b"one "))
-        self.send(self.sealed(b"two") + self.ended())
-        self.assertEqual(self.above.told, ["made", "shaken"])
-        self.connection.resumeProducing()
-        self.assertEqual(self.above.told, ["made", "shaken", b"one two", "peer's end"])
-        self.connection.pauseProducing()
-        self.connection.resumeProducing()
-        self.assertEqual(self.above.told[3:], ["peer's end"])
-        self.assertEqual(self.wire.done, ["pauseProducing", "resumeProducing"] * 2)
-
     def test_pauseBeforeHandshake(self) -> None:
         """A protocol that pauses before the handshake does not hold it up."""
         self.connection.pauseProducing()
@@ -274,20 +239,6 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.wire.done, ["pauseProducing"])
         self.connection.resumeProducing()
         self.assertEqual(self.above.told[2:], [b"early"])
-
-    def test_peerEnds(self) -> None:
-        """After the peer's end the protocol writes on, and closes when it wants to."""
-        for version in VERSIONS:
-            self.version = version
-            self.setUp()
-            self.shake()
-            self.send(self.sealed(b"data") + self.ended())
-            self.assertEqual(self.above.told[2:], [b"data", "peer's end"])
-            self.connection.write(b"echo")
-            self.connection.loseConnection()
-            self.assertEqual(self.received(), b"echoEND")
-            self.assertEqual(self.wire.done, ["loseConnection"])
-            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_recordedEnd(self) -> None:
         """A record knows of the peer's end, by ``close_notify`` or by FIN, if it came before ours."""
@@ -303,42 +254,6 @@ class TransportTests(TLSTestCase):
                 else:
                     self.send(self.ended())
                 self.assertEqual(record.isPeerEnded, not isOursFirst)
-
-    def test_loseWriteConnection(self) -> None:
-        """Our end goes out, then the wire's; the peer goes on, and loseConnection waits for nothing."""
-        for version in VERSIONS:
-            self.version = version
-            self.setUp()
-            self.shake()
-            self.connection.write(b"last")
-            self.connection.loseWriteConnection()
-            self.assertEqual(self.wire.done, ["loseWriteConnection"])
-            self.wire.protocol.writeConnectionLost()
-            self.assertEqual(self.received(), b"lastEND")
-            self.connection.write(b"too late")
-            self.send(self.sealed(b"one"))
-            self.send(self.sealed(b"two") + self.ended())
-            self.assertEqual(self.above.told[2:], ["our end", b"one", b"two", "peer's end"])
-            self.connection.loseWriteConnection()
-            self.connection.loseConnection()
-            self.assertEqual(self.wire.done, ["loseWriteConnection", "loseConnection"])
-            self.assertEqual(self.wire.written, b"")
-
-    def test_loseConnection(self) -> None:
-        """Our end goes out, what comes is forgotten, and the peer's end closes the connection."""
-        self.shake()
-        self.connection.write(b"last")
-        self.connection.loseConnection()
-        self.assertTrue(self.connection.disconnecting)
-        self.assertEqual(self.wire.done, ["loseWriteConnection", "resumeProducing"])
-        self.assertEqual(self.received(), b"lastEND")
-        self.send(b"junk")
-        self.wire.protocol.writeConnectionLost()
-        self.wire.protocol.readConnectionLost()
-        self.assertEqual(self.wire.done[2:], ["loseConnection"])
-        self.wire.protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(self.above.told[2:], [ConnectionDone])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_loseConnectionIgnored(self) -> None:
         """A peer that does not answer our end is waited for a second from when it was sent."""
@@ -375,55 +290,32 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.above.told, ["made"])
         self.assertEqual(self.wire.done, ["abortConnection"])
 
-    def test_abortWhileReceiving(self) -> None:
-        """A protocol that aborts in the midst of a batch is not told of the rest."""
-        self.shake()
-        self.above.dataReceived = lambda data: self.connection.abortConnection()
-        self.send(self.sealed(b"data") + self.ended())
-        self.assertEqual(self.above.told, ["made", "shaken"])
-
 
 class ProducerTests(TLSTestCase):
     """Producers are the wire's, once the handshake is complete."""
-
-    def test_streaming(self) -> None:
-        """The wire tells it when to pause; it is waited for before a close."""
-        self.shake()
-        producer = Producer()
-        self.connection.registerProducer(producer, True)
-        self.assertIs(self.wire.producer, producer)
-        self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
-        self.connection.loseConnection()
-        self.assertEqual(self.wire.done, ["register True"])
-        self.connection.write(b"last")
-        self.connection.unregisterProducer()
-        self.connection.unregisterProducer()
-        self.assertEqual(self.received(), b"lastEND")
-        self.assertEqual(
-            self.wire.done, ["register True", "unregister", "loseWriteConnection", "resumeProducing"]
-        )
 
     def test_streamingBeforeHandshake(self) -> None:
         """Data written before the handshake is bounded: its producer is paused, and resumed after it."""
         producer = Producer()
         self.connection.registerProducer(producer, True)
+        self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
         self.connection.write(bytes(BUFFER))
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
         self.connection.write(b"x")
         self.connection.write(b"x")
-        self.assertEqual(producer.asked, ["pause"])
+        self.assertEqual(producer.events, ["pause"])
         self.shake()
-        self.assertEqual(producer.asked, ["pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume"])
         self.assertIs(self.wire.producer, producer)
         self.assertEqual(len(self.received()), BUFFER + 2)
 
     def test_pull(self) -> None:
         """A pull producer is first asked after the handshake."""
-        producer = Producer(self.connection.write)
+        producer = Producer(lambda: self.connection.write(b"produced"))
         self.connection.registerProducer(producer, False)
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
         self.shake()
-        self.assertEqual(producer.asked, ["resume"])
+        self.assertEqual(producer.events, ["resume"])
         self.assertEqual(self.received(), b"produced")
 
     def test_unregisteredBeforeHandshake(self) -> None:
@@ -438,15 +330,15 @@ class ProducerTests(TLSTestCase):
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.wire.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(producer.asked, ["stop"])
+        self.assertEqual(producer.events, ["stop"])
         self.connection.registerProducer(producer, True)
-        self.assertEqual(producer.asked, ["stop", "stop"])
+        self.assertEqual(producer.events, ["stop", "stop"])
         self.setUp()
         self.shake()
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.wire.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
 
     def test_itself(self) -> None:
         """Under an echo the connection is its own producer: its end is sent, after the waiting data."""

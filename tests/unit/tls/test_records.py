@@ -8,7 +8,7 @@ import ssl
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.tls.records import HEADER, LONGEST, offeredGroups, recordEnd
+from echo_app.tls.records import HEADER, MAX_CIPHERTEXT, offeredGroups, recordEnd
 from tests.support.properties import given
 
 HELLO = b"\x16\x03\x01"
@@ -62,8 +62,8 @@ class RecordEndTests(SynchronousTestCase):
 
     def test_longest(self) -> None:
         """A record longer than the maximum, or junk, ends with the data."""
-        self.assertEqual(recordEnd(record(LONGEST)[:10]), HEADER + LONGEST)
-        self.assertEqual(recordEnd(record(LONGEST + 1)[:10]), 10)
+        self.assertEqual(recordEnd(record(MAX_CIPHERTEXT)[:10]), HEADER + MAX_CIPHERTEXT)
+        self.assertEqual(recordEnd(record(MAX_CIPHERTEXT + 1)[:10]), 10)
         self.assertEqual(recordEnd(b"GET / HTTP/1.1\r\n"), 16)
         self.assertEqual(recordEnd(b"G"), 1)
 

@@ -9,7 +9,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.tls.certificates import contexts, throwAway
-from echo_app.tls.records import FRAGMENT, HEADER, LONGEST
+from echo_app.tls.records import FRAGMENT, HEADER, MAX_CIPHERTEXT
 from echo_app.tls.session import IDLE_RECORDS, BrokenSession, Session
 from tests.support.tls import VERSIONS, clientContext
 
@@ -110,7 +110,7 @@ class SessionTests(SynchronousTestCase):
         self.shake()
         data = b"".join(self.sealed(bytes(100)) for _ in range(1000))
         self.assertEqual(self.session.receive(data), bytes(100_000))
-        self.assertLessEqual(max(given), HEADER + LONGEST)
+        self.assertLessEqual(max(given), HEADER + MAX_CIPHERTEXT)
 
     def test_encrypt(self) -> None:
         """Data of any size go into as few records as carry them."""
