@@ -42,4 +42,6 @@ class ServerTLSOptions(Options):
         try:
             return ServerTLS(reactor, *paths, handshakeTimeout=self["handshake-timeout"])
         except BadCredentials as error:
-            raise UsageError(f"--{error.setting} {self[error.setting]!r}: {error.reason}") from None
+            value = self[error.setting]
+            named = f"--{error.setting}" if value is None else f"--{error.setting} {value!r}"
+            raise UsageError(f"{named}: {error.reason}") from None

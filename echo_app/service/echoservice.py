@@ -153,13 +153,16 @@ class EchoService(Service):
     def reload(self) -> None:
         """Reads certificates, passwords and faults again, for new connections, and reopens the access log.
 
-        A file that can't be used is logged, and changes nothing.
+        A file that can't be used is logged, and changes nothing. An error in one part does not stop the others.
         """
-        for each in (*self._tls, self._logins, self._faults):
-            if each is not None:
-                each.reload()
+        reloads = [each.reload for each in (*self._tls, self._logins, self._faults) if each is not None]
         if self._accessLog is not None:
-            self._accessLog.reopen()
+            reloads.append(self._accessLog.reopen)
+        for reload in reloads:
+            try:
+                reload()
+            except Exception:
+                log.failure("a part of the service is not read again")
 
     def setFaults(self, faults: Iterable[Fault]) -> None:
         """Replaces all faults, for new connections; the first of these has the number 1 for ``connections``.

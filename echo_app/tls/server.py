@@ -15,9 +15,11 @@ from echo_app.tls.certificates import (
     DEFAULT_GROUP,
     BadCredentials,
     contexts,
+    contextWithoutSessions,
     fingerprint,
     readAuthorities,
     readIdentity,
+    refusePipe,
     throwAway,
 )
 from echo_app.tls.connection import TLSConnection
@@ -83,6 +85,8 @@ class ServerTLS:
         if not self.isReloadable:
             return
         try:
+            for setting, path in zip(("certificate", "key", "client-ca"), self._paths, strict=True):
+                refusePipe(setting, path)
             self._contexts = self._load()
         except BadCredentials as error:
             log.error("certificate files not read again: {reason}", reason=escaped(str(error)))
@@ -92,7 +96,8 @@ class ServerTLS:
     def contextFor(self, groups: list[int]) -> ssl.SSLContext:
         """Returns the context for a client that offers these groups, in its order of preference."""
         found = (group for group in groups if group in self._contexts)
-        return self._contexts[next(found, DEFAULT_GROUP)]
+        context = self._contexts[next(found, DEFAULT_GROUP)]
+        return context if context.verify_mode is ssl.CERT_NONE else contextWithoutSessions(context)
 
     def layer(self, build: Build) -> Build:
         """Puts TLS below the layers that `build` makes."""
@@ -105,13 +110,16 @@ class ServerTLS:
 
     def _load(self) -> dict[int, ssl.SSLContext]:
         certificate, key, clientCA = self._paths
-        identity = self._throwAway
+        identity, files = self._throwAway, None
         if certificate is not None:
-            identity = readIdentity(certificate, key)
+            identity, files = readIdentity(certificate, key), (certificate, key)
         assert identity is not None
         authorities = None if clientCA is None else readAuthorities(clientCA)
         try:
-            return contexts(identity, authorities)
+            return contexts(identity, authorities, files)
         except ssl.SSLError as error:
             reason = (error.reason or "not usable").lower().replace("_", " ")
             raise BadCredentials("certificate", certificate or "", reason) from error
+        except FileNotFoundError as error:
+            # Only a throw-away certificate has no files that OpenSSL could read in place of memory.
+            raise BadCredentials("certificate", "", "a throw-away certificate needs /proc") from error

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +37,7 @@ from tests.support.service import (
     stopCounts,
     together,
 )
-from tests.support.tls import TLSPeer, clientContext
+from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
 AUTH = ("--auth", "memory:alice:open sesame")
 RIGHT = b"login alice open sesame\n"
@@ -202,6 +203,27 @@ class TLSTests(LoginTestCase):
         server.stop()
         self.assertEqual(server.log().count("logged in as carol"), 2)
         self.assertEqual(server.log().count("logged in as alice"), 1)
+
+    def test_expired(self) -> None:
+        """A certificate that has expired is no login, whatever session its client offers."""
+        authority = Authority(Path(self.mktemp()).absolute())
+        server = self.login("--tls", "0", "--client-ca", authority.path)
+        # Whole seconds, with time for the first connections on a busy machine.
+        end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+        issued = authority.issue("carol", until=end)
+        sessions: dict[ssl.SSLContext, ssl.SSLSession | None] = {}
+        for version in VERSIONS:
+            context = clientContext(version)
+            context.load_cert_chain(*issued)
+            peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+            peer.send(b"hello")
+            self.assertEqual(peer.receive(5), b"hello")
+            sessions[context] = peer.tls.session
+        self.assertTrue(waitUntil(lambda: datetime.now(UTC) > end + timedelta(seconds=1)))
+        for context, session in sessions.items():
+            # Over TLS 1.3 the client has done its part before it is refused.
+            with self.assertRaisesRegex(ssl.SSLError, "EXPIRED"):
+                TLSPeer(self.connect(server.address("tls")), context, session).shake().receive(1)
 
 
 class Peer(Protocol):

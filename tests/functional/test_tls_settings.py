@@ -62,6 +62,29 @@ class CertificateTests(ServiceTestCase):
         old.send(b"still here")
         self.assertEqual(old.receive(10), b"still here")
 
+    def test_resumed(self) -> None:
+        """A client resumes its session, but not after a reload."""
+        certificate, key = self.authority.issue("server")
+        server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
+        contexts = [clientContext(version) for version in VERSIONS]
+        sessions: dict[ssl.SSLContext, ssl.SSLSession | None] = dict.fromkeys(contexts)
+
+        def resumed() -> list[bool]:
+            """Connects once with each context; returns whether its last session was resumed."""
+            found = []
+            for context in contexts:
+                peer = TLSPeer(self.connect(server.address("tls")), context, sessions[context]).shake()
+                peer.send(b"?")
+                self.assertEqual(peer.receive(1), b"?")
+                sessions[context] = peer.tls.session
+                found.append(bool(peer.tls.session_reused))
+            return found
+
+        self.assertEqual([resumed(), resumed()], [[False, False], [True, True]])
+        server.signal(signal.SIGHUP)
+        self.assertTrue(waitUntil(lambda: "certificate files read again" in server.log()))
+        self.assertEqual([resumed(), resumed()], [[False, False], [True, True]])
+
     def test_reloadUnusable(self) -> None:
         """Files that can't be used change nothing, and one line says why."""
         certificate, key = self.authority.issue("server")

@@ -62,14 +62,17 @@ class Authority:
         )
         self.path = self._write("authority.pem", self._certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, key: Key | None = None) -> tuple[str, str]:
-        """Makes a certificate for localhost and the loopback addresses; returns its path and its key's."""
+    def issue(self, name: str, key: Key | None = None, until: datetime | None = None) -> tuple[str, str]:
+        """Makes a certificate for localhost and the loopback addresses; returns its path and its key's.
+
+        :param until: when it expires; None is in 80 days.
+        """
         key = ellipticKey() if key is None else key
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         addresses = [x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")]
         certificate = (
-            _builder(_name(name), self._certificate.subject, key)
+            _builder(_name(name), self._certificate.subject, key, until)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(issuer, critical=False)
@@ -89,7 +92,9 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: Key) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: Key, until: datetime | None = None
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -98,6 +103,6 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: Key) -> x509.Certificat
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=80))
+        .not_valid_after(until or now + timedelta(days=80))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

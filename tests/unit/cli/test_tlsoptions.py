@@ -9,16 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.access.checkers import PasswordFile, portalFor
 from echo_app.cli import process
 from echo_app.service.echoservice import EchoService
 from echo_app.service.listeners import Listener
 from echo_app.service.snapshot import Snapshot
-from echo_app.tls import server
+from echo_app.tls import certificates, server
 from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
 from tests.unit.cli.commandline import MakeServiceTestCase, OptionsTestCase, parsed
@@ -90,6 +93,12 @@ class MakeServiceTests(MakeServiceTestCase):
             line = f"echo: --{option} {junk!r}: no usable certificate in PEM form"
             self.assertEqual(self.failure("--tls", "0", f"--{option}", junk), line)
 
+    def test_withoutProc(self) -> None:
+        """A throw-away certificate without /proc ends the command with a line that names no file."""
+        self.patch(certificates, "_DESCRIPTORS", "/nonexistent")
+        error = self.assertRaises(SystemExit, makeService, parsed("--tls", "0"), reactor)
+        self.assertEqual(error.code, "echo: --certificate: a throw-away certificate needs /proc")
+
 
 class HangupTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -133,6 +142,21 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(
             service.snapshot(), Snapshot(failed={"http-request": 2, "handshake-timeout": 1}, truncated=3)
         )
+
+    def test_reloadFails(self) -> None:
+        """An error in one part is logged, and the other parts are read again."""
+        tls = ServerTLS(Clock())
+        endpoint = TCP4ServerEndpoint(reactor, 0)
+        path = Path(self.mktemp())
+        path.write_text("alice:secret\n")
+        checker = PasswordFile(str(path))
+        service = EchoService(Clock(), [Listener(endpoint, tls)], portal=portalFor([checker]))
+        path.write_text("bob:secret\n")
+        tls.reload = lambda: 1 // 0  # type: ignore[assignment, method-assign]
+        service.reload()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        removed = checker.requestAvatarId(UsernamePassword(b"alice", b"secret"))
+        self.failureResultOf(removed, UnauthorizedLogin)
 
     def test_reload(self) -> None:
         """Each certificate is read again, once."""

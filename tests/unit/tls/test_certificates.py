@@ -14,10 +14,13 @@ from cryptography.x509.oid import NameOID
 from OpenSSL.crypto import X509
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.tls import certificates
 from echo_app.tls.certificates import (
+    DEFAULT_GROUP,
     GROUPS,
     BadCredentials,
     contexts,
+    contextWithoutSessions,
     fingerprint,
     readAuthorities,
     readIdentity,
@@ -26,6 +29,25 @@ from echo_app.tls.certificates import (
     throwAwayWithAuthority,
 )
 from tests.support.certificates import Authority, ellipticKey, pem, rsaKey
+from tests.support.tls import VERSIONS, clientContext, shake
+
+# A key on a curve that OpenSSL knows and the package cryptography does not, and its certificate: made by
+# "openssl ecparam -name secp112r1 -genkey" and "openssl req -x509".
+UNKNOWN_KEY = b"""-----BEGIN PRIVATE KEY-----
+ME4CAQAwEAYHKoZIzj0CAQYFK4EEAAYENzA1AgEBBA7BSSwtDL9Q/QNgECIVD6Eg
+Ax4ABDkITUdjrsa9hu/yTlvXEJkUTmnmftNShC9Y4xY=
+-----END PRIVATE KEY-----
+"""
+UNKNOWN_CERTIFICATE = b"""-----BEGIN CERTIFICATE-----
+MIIBJTCB8KADAgECAhRVcJXa8pUWf+SgkF+MATDaDzQNJzAKBggqhkjOPQQDAjAO
+MQwwCgYDVQQDDANvZGQwHhcNMjYxMTI5MTQzODM0WhcNMzYxMTI2MTQzODM0WjAO
+MQwwCgYDVQQDDANvZGQwMjAQBgcqhkjOPQIBBgUrgQQABgMeAAQ5CE1HY67GvYbv
+8k5b1xCZFE5p5n7TUoQvWOMWo1MwUTAdBgNVHQ4EFgQUdErUyBr5EJjUbGxGQ+1E
+M2ClLy8wHwYDVR0jBBgwFoAUdErUyBr5EJjUbGxGQ+1EM2ClLy8wDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgMkADAhAg8AhUKvj55c0bPPu+NeygsCDi+Xpggi
+AiK9o7/nO5Qo
+-----END CERTIFICATE-----
+"""
 
 
 class ReadTests(SynchronousTestCase):
@@ -100,6 +122,16 @@ class ReadTests(SynchronousTestCase):
         path = self.write(pem(ellipticKey(), b"secret"))
         self.assertEqual(self.refused(self.certificate, path), ("key", path, "the key is encrypted"))
 
+    def test_unknownCurve(self) -> None:
+        """A key, or a certificate's key, on a curve that the package cryptography does not know."""
+        key, certificate = self.write(UNKNOWN_KEY), self.write(UNKNOWN_CERTIFICATE)
+        self.assertEqual(
+            self.refused(self.certificate, key), ("key", key, "no usable private key in PEM form")
+        )
+        self.assertEqual(
+            self.refused(certificate, self.key), ("certificate", certificate, "no usable public key")
+        )
+
     def test_mismatch(self) -> None:
         """Another certificate's key is refused."""
         _, other = self.authority.issue("other")
@@ -141,6 +173,20 @@ class ThrowAwayTests(SynchronousTestCase):
         self.assertRegex(fingerprint(throwAway()), r"\A[0-9A-F]{2}(:[0-9A-F]{2}){31}\Z")
 
 
+class WithoutProcTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(certificates, "_DESCRIPTORS", "/nonexistent")
+
+    def test_files(self) -> None:
+        """A process without /proc uses the files themselves."""
+        paths = Authority(Path(self.mktemp())).issue("server")
+        self.assertEqual(set(contexts(readIdentity(*paths), None, paths)), set(GROUPS))
+
+    def test_throwAway(self) -> None:
+        """A throw-away certificate has no files, and is an error."""
+        self.assertRaises(FileNotFoundError, contexts, throwAway())
+
+
 class ContextTests(SynchronousTestCase):
     def test_profile(self) -> None:
         """TLS 1.2 and 1.3, six suites for the former, no renegotiation, and the client's choice."""
@@ -158,6 +204,22 @@ class ContextTests(SynchronousTestCase):
         authority = Authority(Path(self.mktemp()))
         made = contexts(throwAway(), readAuthorities(authority.path))
         self.assertEqual({context.verify_mode for context in made.values()}, {ssl.CERT_REQUIRED})
+
+    def test_withoutSessions(self) -> None:
+        """A client's certificate is checked in each handshake, whatever session the client offers."""
+        authority, other = Authority(Path(self.mktemp())), Authority(Path(self.mktemp()))
+        shared = contexts(throwAway(), readAuthorities(authority.path))[DEFAULT_GROUP]
+        for version in VERSIONS:
+            context = clientContext(version)
+            context.load_cert_chain(*authority.issue("client"))
+            session = None
+            for _ in range(2):
+                server, client = shake(contextWithoutSessions(shared), context, session)
+                self.assertFalse(server.session_reused)
+                session = client.session
+            context.load_cert_chain(*other.issue("stranger"))
+            error = self.assertRaises(ssl.SSLError, shake, contextWithoutSessions(shared), context, session)
+            self.assertEqual(error.reason, "CERTIFICATE_VERIFY_FAILED")
 
     def test_descriptors(self) -> None:
         """Nothing stays open, also when OpenSSL takes offence."""

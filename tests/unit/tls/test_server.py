@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
-from ssl import SSLContext
+from ssl import CERT_REQUIRED, SSLContext
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -20,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.tls import certificates
 from echo_app.tls import server as tlsserver
 from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
 from echo_app.tls.connection import TLSConnection
@@ -79,7 +81,7 @@ class ServerTLSTests(SynchronousTestCase):
         """An authority for clients can be reloaded under a throw-away certificate, which stays."""
         made: list[bytes] = []
 
-        def recorded(identity: bytes, *more: str | None) -> dict[int, SSLContext]:
+        def recorded(identity: bytes, *more: Any) -> dict[int, SSLContext]:
             made.append(identity)
             return contexts(identity, *more)
 
@@ -89,6 +91,37 @@ class ServerTLSTests(SynchronousTestCase):
         tls.reload()
         self.assertEqual(len(made), 2)
         self.assertEqual(made[0], made[1])
+
+    def test_reloadPipe(self) -> None:
+        """A pipe is not read again, because its writer may have gone."""
+        certificate, key = self.authority.issue("server")
+        tls = ServerTLS(Clock(), certificate, key)
+        os.unlink(key)
+        os.mkfifo(key)
+        tls.reload()
+        self.assertEqual(self.said(), [f"{key}: not a file"])
+
+    def test_withoutProc(self) -> None:
+        """Without /proc, as in a chroot, files are read again; a throw-away certificate is an error."""
+        paths = self.authority.issue("server")
+        tls, throwAway = ServerTLS(Clock(), *paths), ServerTLS(Clock(), clientCA=self.authority.path)
+        before, kept = tls.contextFor([]), throwAway.contextFor([])
+        self.said()
+        self.patch(certificates, "_DESCRIPTORS", "/nonexistent")
+        tls.reload()
+        self.assertIsNot(tls.contextFor([]), before)
+        self.assertEqual(self.said(), [None])
+        throwAway.reload()
+        self.assertEqual(throwAway.contextFor([]).verify_mode, kept.verify_mode)
+        self.assertEqual(self.said(), [": a throw-away certificate needs /proc"])
+        self.assertRaises(BadCredentials, ServerTLS, Clock())
+
+    def test_clientCertificates(self) -> None:
+        """With an authority for clients, each connection has a context of its own, which has no sessions."""
+        tls = ServerTLS(Clock(), clientCA=self.authority.path)
+        one, two = tls.contextFor([]), tls.contextFor([])
+        self.assertIsNot(one, two)
+        self.assertEqual((one.verify_mode, one.num_tickets), (CERT_REQUIRED, 0))
 
     def test_refusedByOpenSSL(self) -> None:
         """An error of OpenSSL, such as for a key that is too short, names the certificate."""
