@@ -153,7 +153,7 @@ class EchoService(Service):
     def reload(self) -> None:
         """Reads certificates, passwords and faults again, for new connections, and reopens the access log.
 
-        A file that can't be used is logged, and changes nothing. An error in one part does not stop the others.
+        A file that can't be used is logged, and changes nothing. An error in one part stops no other part.
         """
         reloads = [each.reload for each in (*self._tls, self._logins, self._faults) if each is not None]
         if self._accessLog is not None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,9 +32,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from echo_app.text import reasonOf
 from echo_app.tls.pemfiles import publicBytes
 
-if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
-
 # Cipher suites of TLS 1.2: those of the profile without Diffie-Hellman parameters. OpenSSL's default suites
 # of TLS 1.3 are the profile's.
 CIPHERS = ":".join(
@@ -48,6 +45,9 @@ GROUPS = {29: "X25519", 23: "prime256v1", 24: "secp384r1"}
 
 # The group for a client whose offer can't be read: every implementation of TLS 1.3 has it (RFC 8446, 9.1).
 DEFAULT_GROUP = 23
+
+# Errors of the package cryptography for keys and certificates that it can't read; OpenSSL reads some of them.
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 # Where Linux shows the open descriptors of a process as files.
 _DESCRIPTORS = "/proc/self/fd"
@@ -105,13 +105,13 @@ def readIdentity(certificate: str, key: str | None = None) -> bytes:
     pem = _read(setting, path)
     try:
         private = load_pem_private_key(pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         isEncrypted = isinstance(error, TypeError)
         reason = "the key is encrypted" if isEncrypted else "no usable private key in PEM form"
         raise BadCredentials(setting, path, reason) from error
     try:
         public = chain[0].public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise BadCredentials("certificate", certificate, "no usable public key") from error
     if publicBytes(private.public_key()) != publicBytes(public):
         raise BadCredentials(setting, path, f"not the key of {certificate}")
@@ -268,11 +268,26 @@ def _context(identity: bytes, files: tuple[str, str | None] | None) -> ssl.SSLCo
     return context
 
 
-def subjectName(certificate: X509) -> str:
-    """Returns the common name of a certificate's subject, or else the whole subject (RFC 4514)."""
-    subject = certificate.to_cryptography().subject
-    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else subject.rfc4514_string()
+def subjectName(tls: ssl.SSLObject) -> str | None:
+    """Returns the common name in the subject of a peer's verified certificate, or else the whole subject.
+
+    The package cryptography rejects certificates that OpenSSL accepts, such as those with a name in Latin-1.
+    There the text is OpenSSL's.
+
+    :return: the whole subject in the form of RFC 4514; None without a certificate.
+    """
+    der = tls.getpeercert(binary_form=True)
+    if der is None:
+        return None
+    try:
+        subject = x509.load_der_x509_certificate(der).subject
+        names = [each.value for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        return str(names[0]) if names else subject.rfc4514_string()
+    except _UNREADABLE:
+        found: Any = (tls.getpeercert() or {}).get("subject", ())
+        # A BIT STRING comes as bytes.
+        pairs: list[tuple[str, str]] = [(name, str(value)) for each in found for name, value in each]
+        return dict(reversed(pairs)).get("commonName", ",".join(map("=".join, pairs)))
 
 
 @contextmanager
@@ -297,7 +312,7 @@ def _certificates(setting: str, path: str) -> list[x509.Certificate]:
     pem = _read(setting, path)
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise BadCredentials(setting, path, "no usable certificate in PEM form") from error
 
 

@@ -25,7 +25,7 @@ from echo_app.interfaces import IEchoUser
 from echo_app.service.echoservice import EchoService
 from echo_app.testing import EchoProcess
 from tests.support import programs
-from tests.support.certificates import Authority
+from tests.support.certificates import LATIN, Authority
 from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
@@ -203,6 +203,19 @@ class TLSTests(LoginTestCase):
         server.stop()
         self.assertEqual(server.log().count("logged in as carol"), 2)
         self.assertEqual(server.log().count("logged in as alice"), 1)
+
+    def test_unreadable(self) -> None:
+        """A certificate that the package cryptography rejects logs in by OpenSSL's name."""
+        authority = Authority(Path(self.mktemp()).absolute())
+        server = self.login("--tls", "0", "--client-ca", authority.path, "--log-connections")
+        context = clientContext()
+        context.load_cert_chain(*authority.issueChanged(*LATIN))
+        peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+        peer.sock.sendall(peer.sealed(b"hello") + peer.end())
+        self.assertEqual(peer.receiveAll(), b"hello")
+        server.stop()
+        self.assertIn("logged in as zéd", server.log())
+        self.assertNotIn("Traceback", server.log())
 
     def test_expired(self) -> None:
         """A certificate that has expired is no login, whatever session its client offers."""

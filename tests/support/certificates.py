@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# A change of a common name to Latin-1, in a T61String. OpenSSL reads it. The package cryptography wants UTF-8
+# there, and rejects it.
+LATIN = (b"\x0c\x03z?d", b"\x14\x03z\xe9d")
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -62,9 +67,17 @@ class Authority:
         )
         self.path = self._write("authority.pem", self._certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, key: Key | None = None, until: datetime | None = None) -> tuple[str, str]:
+    def issue(
+        self,
+        name: str,
+        key: Key | None = None,
+        *,
+        subject: x509.Name | None = None,
+        until: datetime | None = None,
+    ) -> tuple[str, str]:
         """Makes a certificate for localhost and the loopback addresses; returns its path and its key's.
 
+        :param subject: None is the name as a common name.
         :param until: when it expires; None is in 80 days.
         """
         key = ellipticKey() if key is None else key
@@ -72,7 +85,7 @@ class Authority:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         addresses = [x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")]
         certificate = (
-            _builder(_name(name), self._certificate.subject, key, until)
+            _builder(_name(name) if subject is None else subject, self._certificate.subject, key, until)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(issuer, critical=False)
@@ -82,6 +95,25 @@ class Authority:
             self._write(f"{name}.pem", certificate.public_bytes(Encoding.PEM)),
             self._write(f"{name}-key.pem", pem(key)),
         )
+
+    def issueChanged(self, old: bytes, new: bytes) -> tuple[str, str]:
+        """Makes a certificate for ``z?d``, changed before it is signed; returns its path and its key's.
+
+        :param old: bytes of the certificate's DER, such as those of its common name.
+        :param new: as many bytes.
+        """
+        key = ellipticKey()
+        made = _builder(_name("z?d"), self._certificate.subject, key).sign(self._key, hashes.SHA256())
+        whole, before = made.public_bytes(Encoding.DER), made.tbs_certificate_bytes
+        signed = before.replace(old, new, 1)
+        assert signed != before
+        assert isinstance(self._key, ec.EllipticCurvePrivateKey)
+        start = whole.index(before) + len(before)
+        # The signature is a BIT STRING without unused bits, behind the algorithm's two bytes and its OID.
+        bits = b"\0" + self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
+        content = signed + whole[start : start + 2 + whole[start + 1]] + bytes([3, len(bits)]) + bits
+        certificate = ssl.DER_cert_to_PEM_cert(b"\x30\x82" + len(content).to_bytes(2) + content)
+        return self._write("changed.pem", certificate.encode()), self._write("changed-key.pem", pem(key))
 
     def _write(self, name: str, content: bytes) -> str:
         (self._folder / name).write_bytes(content)

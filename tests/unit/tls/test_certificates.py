@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
-from OpenSSL.crypto import X509
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.tls import certificates
@@ -28,7 +25,7 @@ from echo_app.tls.certificates import (
     throwAway,
     throwAwayWithAuthority,
 )
-from tests.support.certificates import Authority, ellipticKey, pem, rsaKey
+from tests.support.certificates import LATIN, Authority, ellipticKey, pem, rsaKey
 from tests.support.tls import VERSIONS, clientContext, shake
 
 # A key on a curve that OpenSSL knows and the package cryptography does not, and its certificate: made by
@@ -230,21 +227,38 @@ class ContextTests(SynchronousTestCase):
 
 
 class SubjectTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.authority = Authority(Path(self.mktemp()))
+
+    def nameOf(self, *issued: str) -> str | None:
+        """Returns the name of a client with this certificate, after a handshake."""
+        context = clientContext()
+        context.load_cert_chain(*issued)
+        shared = contexts(throwAway(), readAuthorities(self.authority.path))[DEFAULT_GROUP]
+        return subjectName(shake(shared, context)[0])
+
     def test_name(self) -> None:
         """A subject is called by its common name, by all of it where it has none, and may be nothing."""
         unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "echo")
         common = x509.NameAttribute(NameOID.COMMON_NAME, "žofie")
         for attributes, name in (([unit, common], "žofie"), ([unit], "OU=echo"), ([], "")):
-            self.assertEqual(subjectName(self.certificate(attributes)), name)
+            self.assertEqual(
+                self.nameOf(*self.authority.issue("client", subject=x509.Name(attributes))), name
+            )
 
-    def certificate(self, attributes: list[x509.NameAttribute[str]]) -> X509:
-        """Returns one with that subject."""
-        key = ellipticKey()
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder(x509.Name([]), x509.Name(attributes), key.public_key(), 1)
-            .not_valid_before(now)
-            .not_valid_after(now)
-            .sign(key, hashes.SHA256())
-        )
-        return X509.from_cryptography(made)
+    def test_none(self) -> None:
+        """Without a certificate there is no name."""
+        server, _ = shake(contexts(throwAway())[DEFAULT_GROUP], clientContext())
+        self.assertIsNone(subjectName(server))
+
+    def test_rejected(self) -> None:
+        """A certificate that the package cryptography rejects has the name that OpenSSL reads."""
+        for replacement, name in (
+            (LATIN, "zéd"),
+            ((b"\x0c\x03z?d", b"\x13\x03z*d"), "z*d"),
+            ((b"\x0c\x03z?d", b"\x03\x03\0?d"), "b'?d'"),
+            # Version 6, and an organizational unit.
+            ((b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"), "z?d"),
+            ((b"\x04\x03\x0c\x03z?d", b"\x04\x0b\x13\x03z*d"), "organizationalUnitName=z*d"),
+        ):
+            self.assertEqual(self.nameOf(*self.authority.issueChanged(*replacement)), name)
