@@ -13,24 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from echo_app.text import reasonOf
-from echo_app.tls.pemfiles import publicBytes
+from echo_app.tls.credentials import UNREADABLE, asPEM
+
+if TYPE_CHECKING:
+    from echo_app.tls.revocation import Revocation
 
 # Cipher suites of TLS 1.2: those of the profile without Diffie-Hellman parameters. OpenSSL's default suites
 # of TLS 1.3 are the profile's.
@@ -45,9 +39,6 @@ GROUPS = {29: "X25519", 23: "prime256v1", 24: "secp384r1"}
 
 # The group for a client whose offer can't be read: every implementation of TLS 1.3 has it (RFC 8446, 9.1).
 DEFAULT_GROUP = 23
-
-# Errors of the package cryptography for keys and certificates that it can't read; OpenSSL reads some of them.
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 # Where Linux shows the open descriptors of a process as files.
 _DESCRIPTORS = "/proc/self/fd"
@@ -69,65 +60,6 @@ _CERTIFICATE_SIGNING = x509.KeyUsage(
 )
 
 
-class BadCredentials(ValueError):
-    """A file that can't be used; the text has the reason, in one line.
-
-    :ivar setting: the setting that names the file: ``certificate``, ``key`` or ``client-ca``.
-    :ivar path: the file's path.
-    """
-
-    def __init__(self, setting: str, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.setting = setting
-        self.path = path
-        self.reason = reason
-
-
-def refusePipe(setting: str, path: str | None) -> None:
-    """Refuses a path that can't be read again: to open a pipe whose writer has gone would block.
-
-    :raise BadCredentials: when there is something other than a file.
-    """
-    if path is not None and os.path.exists(path) and not os.path.isfile(path):
-        raise BadCredentials(setting, path, "not a file")
-
-
-def readIdentity(certificate: str, key: str | None = None) -> bytes:
-    """Reads a certificate chain and its key, and checks that they match.
-
-    :param certificate: the path of the certificate chain.
-    :param key: the path of the key; None is the certificate's file.
-    :return: the key and the certificates, in PEM form.
-    :raise BadCredentials: when one of them can't be read or used.
-    """
-    chain = _certificates("certificate", certificate)
-    setting, path = ("certificate", certificate) if key is None else ("key", key)
-    pem = _read(setting, path)
-    try:
-        private = load_pem_private_key(pem, None)
-    except _UNREADABLE as error:
-        isEncrypted = isinstance(error, TypeError)
-        reason = "the key is encrypted" if isEncrypted else "no usable private key in PEM form"
-        raise BadCredentials(setting, path, reason) from error
-    try:
-        public = chain[0].public_key()
-    except _UNREADABLE as error:
-        raise BadCredentials("certificate", certificate, "no usable public key") from error
-    if publicBytes(private.public_key()) != publicBytes(public):
-        raise BadCredentials(setting, path, f"not the key of {certificate}")
-    return _pem(private, chain)
-
-
-def readAuthorities(path: str) -> str:
-    """Reads the authorities that may sign clients' certificates.
-
-    :return: the certificates, in PEM form.
-    :raise BadCredentials: when they can't be read or used.
-    """
-    found = _certificates("client-ca", path)
-    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
-
-
 def fingerprint(identity: bytes) -> str:
     """Returns a certificate's SHA-256 fingerprint, written as by browsers and ``openssl x509``."""
     return x509.load_pem_x509_certificate(identity).fingerprint(hashes.SHA256()).hex(":").upper()
@@ -136,7 +68,7 @@ def fingerprint(identity: bytes) -> str:
 def throwAway() -> bytes:
     """Makes a key and a self-signed certificate for ``localhost`` and the loopback addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return _pem(key, [_leaf(key, key, _name("localhost"))])
+    return asPEM(key, [_leaf(key, key, _name("localhost"))])
 
 
 def throwAwayWithAuthority() -> tuple[bytes, bytes]:
@@ -152,7 +84,7 @@ def throwAwayWithAuthority() -> tuple[bytes, bytes]:
         .add_extension(_CERTIFICATE_SIGNING, critical=True)
         .sign(root, hashes.SHA256())
     )
-    return authority.public_bytes(Encoding.PEM), _pem(key, [_leaf(key, root, name)])
+    return authority.public_bytes(Encoding.PEM), asPEM(key, [_leaf(key, root, name)])
 
 
 def _leaf(
@@ -200,7 +132,10 @@ def _name(text: str) -> x509.Name:
 
 
 def contexts(
-    identity: bytes, authorities: str | None = None, files: tuple[str, str | None] | None = None
+    identity: bytes,
+    authorities: str | None = None,
+    revocation: Revocation | None = None,
+    files: tuple[str, str | None] | None = None,
 ) -> dict[int, ssl.SSLContext]:
     """Returns the contexts of a server, by the group for the key exchange.
 
@@ -209,6 +144,7 @@ def contexts(
 
     :param identity: a private key and its certificate chain, in PEM form.
     :param authorities: the authorities that may sign clients' certificates; None asks for no certificate.
+    :param revocation: the lists that clients' certificates are checked against; None is no check.
     :param files: the paths of the certificate and the key, for a process that has no ``/proc``, such as after
         a chroot; None raises FileNotFoundError there.
     :raise ssl.SSLError: when OpenSSL does not take a certificate, such as one with too short a key.
@@ -217,12 +153,26 @@ def contexts(
         context = _context(identity, files)
         context.load_verify_locations(cadata=authorities)
         context.verify_mode = ssl.CERT_REQUIRED
+        if revocation is not None:
+            _check(context, revocation)
         return dict.fromkeys(GROUPS, context)
     made = {}
     for group, name in GROUPS.items():
         made[group] = _context(identity, files)
         made[group].set_ecdh_curve(name)
     return made
+
+
+def _check(context: ssl.SSLContext, revocation: Revocation) -> None:
+    isForChain = revocation.isForChain
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN if isForChain else ssl.VERIFY_CRL_CHECK_LEAF
+    try:
+        # Python takes lists from a file only.
+        with _file(revocation.pem) as path:
+            context.load_verify_locations(path)
+    except FileNotFoundError:
+        for path in revocation.paths:
+            context.load_verify_locations(path)
 
 
 def contextWithoutSessions(shared: ssl.SSLContext) -> ssl.SSLContext:
@@ -238,6 +188,7 @@ def contextWithoutSessions(shared: ssl.SSLContext) -> ssl.SSLContext:
     """
     context = _emptyContext()
     context.verify_mode = shared.verify_mode
+    context.verify_flags = shared.verify_flags
     # Without tickets, there are no sessions to resume over TLS 1.3.
     context.num_tickets = 0
     # OpenSSL calls this for each ClientHello, with a server's name or without.
@@ -283,7 +234,7 @@ def subjectName(tls: ssl.SSLObject) -> str | None:
         subject = x509.load_der_x509_certificate(der).subject
         names = [each.value for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         return str(names[0]) if names else subject.rfc4514_string()
-    except _UNREADABLE:
+    except UNREADABLE:
         found: Any = (tls.getpeercert() or {}).get("subject", ())
         # A BIT STRING comes as bytes.
         pairs: list[tuple[str, str]] = [(name, str(value)) for each in found for name, value in each]
@@ -299,24 +250,3 @@ def _file(content: bytes) -> Iterator[str]:
         yield f"{_DESCRIPTORS}/{descriptor}"
     finally:
         os.close(descriptor)
-
-
-def _read(setting: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise BadCredentials(setting, path, error.strerror or reasonOf(error)) from error
-
-
-def _certificates(setting: str, path: str) -> list[x509.Certificate]:
-    pem = _read(setting, path)
-    try:
-        return x509.load_pem_x509_certificates(pem)
-    except _UNREADABLE as error:
-        raise BadCredentials(setting, path, "no usable certificate in PEM form") from error
-
-
-def _pem(key: PrivateKeyTypes, chain: list[x509.Certificate]) -> bytes:
-    """Returns a key and its certificates in PEM form, without other contents of their files."""
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + b"".join(each.public_bytes(Encoding.PEM) for each in chain)

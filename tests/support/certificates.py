@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -45,13 +46,24 @@ class Authority:
     """Signs certificates, and writes them to files in a folder.
 
     :param folder: the folder, made if needed.
+    :param name: its common name.
+    :param issuer: the authority that signs its certificate; None is itself, a root.
+    :param mayRevoke: its key may sign revocation lists.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "authority",
+        issuer: Authority | None = None,
+        *,
+        mayRevoke: bool = True,
+    ) -> None:
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._key = ellipticKey()
-        name = _name("authority")
+        subject = _name(name)
+        signer = self if issuer is None else issuer
         usage = dict.fromkeys(
             (
                 *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
@@ -59,13 +71,41 @@ class Authority:
             ),
             False,
         )
-        self._certificate = (
-            _builder(name, name, self._key)
+        self._certificate: x509.Certificate = (
+            _builder(subject, subject if issuer is None else issuer._certificate.subject, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=mayRevoke, **usage), critical=True)
+            .sign(signer._key, hashes.SHA256())
         )
-        self.path = self._write("authority.pem", self._certificate.public_bytes(Encoding.PEM))
+        self.pem = self._certificate.public_bytes(Encoding.PEM)
+        self.path = self._write(f"{name}.pem", self.pem)
+
+    def revoke(
+        self,
+        *certificates: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        extensions: Iterable[x509.ExtensionType] = (),
+    ) -> str:
+        """Makes a list of revoked certificates; returns its path.
+
+        :param certificates: the paths of the certificates.
+        :param since: when the list begins to hold; None is an hour ago.
+        :param until: when the list expires; None is in 8 days.
+        :param extensions: critical extensions of the list.
+        """
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder(
+            self._certificate.subject, since or now - timedelta(hours=1), until or now + timedelta(days=8)
+        )
+        for path in certificates:
+            serial = x509.load_pem_x509_certificate(Path(path).read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder(serial, now - timedelta(hours=1)).build()
+            builder = builder.add_revoked_certificate(revoked)
+        for each in extensions:
+            builder = builder.add_extension(each, critical=True)
+        made = builder.sign(self._key, hashes.SHA256())
+        return self._write("revoked.pem", made.public_bytes(Encoding.PEM))
 
     def issue(
         self,
@@ -73,11 +113,13 @@ class Authority:
         key: Key | None = None,
         *,
         subject: x509.Name | None = None,
+        since: datetime | None = None,
         until: datetime | None = None,
     ) -> tuple[str, str]:
         """Makes a certificate for localhost and the loopback addresses; returns its path and its key's.
 
         :param subject: None is the name as a common name.
+        :param since: when it begins to hold; None is yesterday.
         :param until: when it expires; None is in 80 days.
         """
         key = ellipticKey() if key is None else key
@@ -85,7 +127,9 @@ class Authority:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         addresses = [x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")]
         certificate = (
-            _builder(_name(name) if subject is None else subject, self._certificate.subject, key, until)
+            _builder(
+                _name(name) if subject is None else subject, self._certificate.subject, key, since, until
+            )
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(issuer, critical=False)
@@ -125,7 +169,11 @@ def _name(common: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Key, until: datetime | None = None
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: Key,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -134,7 +182,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
+        .not_valid_before(since or now - timedelta(days=1))
         .not_valid_after(until or now + timedelta(days=80))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

@@ -45,11 +45,13 @@ class OptionsTests(OptionsTestCase):
 
     def test_withoutUse(self) -> None:
         """Files without a --tls, and a key without a certificate, apply to nothing."""
-        for option in ("certificate", "key", "client-ca"):
+        for option in ("certificate", "key", "client-ca", "client-crl"):
             self.assertIn(
                 f"--{option} 'x': there is no --tls", self.refusal(f"--{option}", "x", "--port", "0")
             )
         self.assertIn("--key 'x': there is no --certificate", self.refusal("--key", "x", "--tls", "0"))
+        line = self.refusal("--client-crl", "x", "--tls", "0")
+        self.assertIn("--client-crl 'x': there is no --client-ca", line)
 
 
 class MakeServiceTests(MakeServiceTestCase):
@@ -74,13 +76,14 @@ class MakeServiceTests(MakeServiceTestCase):
         self.patch(server, "ServerTLS", Recorded)
         self.make("--tls", "0", "--tls", "0")
         authority = Authority(Path(self.mktemp()))
-        certificate, key = (os.path.relpath(path) for path in authority.issue("server"))
+        issued = (*authority.issue("server"), authority.revoke())
+        certificate, key, crl = (os.path.relpath(path) for path in issued)
         self.make(
             *("--tls", "0", "--certificate", certificate, "--key", key),
-            *("--client-ca", authority.path, "--handshake-timeout", "1.5"),
+            *("--client-ca", authority.path, "--client-crl", crl, "--handshake-timeout", "1.5"),
         )
-        paths = (os.path.abspath(certificate), os.path.abspath(key), authority.path)
-        self.assertEqual(made, [(None, None, None, 30), (*paths, 1.5)])
+        paths = (os.path.abspath(certificate), os.path.abspath(key), authority.path, os.path.abspath(crl))
+        self.assertEqual(made, [(None, None, None, None, 30), (*paths, 1.5)])
         self.assertEqual(self.called[1:], ["abortOnSecondSignal", "reloadOnHangup"])
 
     def test_wrongFile(self) -> None:
