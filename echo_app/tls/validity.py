@@ -72,6 +72,7 @@ def chainWarnings(chain: list[x509.Certificate], path: str, now: datetime) -> It
                 f"{path}: the order is wrong, or a certificate is missing: after {nameOf(each.subject)} must "
                 f"come its issuer, {nameOf(each.issuer)}, and not {nameOf(issuer.subject)}"
             )
+            break
     leaf = chain[0]
     if len(chain) == 1 and leaf.issuer != leaf.subject and not _isTrusted(leaf.issuer):
         yield (

@@ -70,8 +70,8 @@ class ChainTests(SynchronousTestCase):
         self.assertEqual(self.warnings(self.leaf), [])
 
     def test_order(self) -> None:
-        """A wrong order is called that."""
-        (warning, *_) = self.warnings(self.leaf, self.root.pem, self.between.pem)
+        """A wrong order is called that, once."""
+        (warning,) = self.warnings(self.leaf, self.root.pem, self.between.pem)
         self.assertIn("the order is wrong", warning)
         self.assertIn("after CN=leaf must come its issuer, CN=between, and not CN=root", warning)
 
