@@ -85,6 +85,9 @@ class PasswordFile(PasswordChecker):
     def reload(self) -> None:
         """Reads the file again, for later logins. After an error the users stay as they were."""
         try:
+            if os.path.exists(self._path) and not os.path.isfile(self._path):
+                # To open a pipe whose writer has gone would block.
+                raise ValueError("not a file")
             self.setUsers(self._read())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error

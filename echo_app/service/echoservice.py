@@ -40,6 +40,7 @@ from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
+from echo_app.tls.watch import Watch
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
@@ -141,6 +142,7 @@ class EchoService(Service):
         self._listeners = Listeners(keepalive, direct, recorder)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile, clock)
         self._sweep = TimeoutSweep(self._connections, clock)
+        self._watch = Watch(clock)
         self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
         self._opening = SharedOperation(self._open)
@@ -153,13 +155,16 @@ class EchoService(Service):
     def reload(self) -> None:
         """Reads certificates, passwords and faults again, for new connections, and reopens the access log.
 
-        A file that can't be used is logged, and changes nothing.
+        A file that can't be used is logged, and changes nothing. An error in one part stops no other part.
         """
-        for each in (*self._tls, self._logins, self._faults):
-            if each is not None:
-                each.reload()
+        reloads = [each.reload for each in (*self._tls, self._logins, self._faults) if each is not None]
         if self._accessLog is not None:
-            self._accessLog.reopen()
+            reloads.append(self._accessLog.reopen)
+        for reload in reloads:
+            try:
+                reload()
+            except Exception:
+                log.failure("a part of the service is not read again")
 
     def setFaults(self, faults: Iterable[Fault]) -> None:
         """Replaces all faults, for new connections; the first of these has the number 1 for ``connections``.
@@ -225,6 +230,7 @@ class EchoService(Service):
         self._listenNow(self._announce)
         super().startService()
         self._sweep.start()
+        self._watch.start([each.watch() for each in self._tls])
 
     def stopService(self) -> Deferred[None]:
         """Accepts what the kernel has queued, stops listening, and drains the connections.
@@ -321,6 +327,7 @@ class EchoService(Service):
             log.info("echo_app stopped: {sums}", sums=counts.summary(bool(self._tls)), counts=counts)
         if not self.running:
             self._sweep.stop()
+            self._watch.stop()
 
     async def _isToBeClosed(self) -> bool:
         """Says whether the service is open and stopped; waits first for an opening to complete."""

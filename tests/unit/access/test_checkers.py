@@ -130,9 +130,15 @@ class PasswordFileTests(CheckerTestCase):
         """A file that can't be used changes nothing, and is one line in the log."""
         path = self.write(b"alice:secret\n")
         checker = PasswordFile(path)
-        for content, reason in ((b"", "no line USER:PASSWORD"), (None, "No such file or directory")):
+        for content, reason in (
+            (b"", "no line USER:PASSWORD"),
+            (None, "No such file or directory"),
+            ("a pipe", "not a file"),
+        ):
             if content is None:
                 os.unlink(path)
+            elif isinstance(content, str):
+                os.mkfifo(path)
             else:
                 with open(path, "wb") as file:
                     file.write(content)
