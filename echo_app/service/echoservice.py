@@ -135,7 +135,7 @@ class EchoService(Service):
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
-        self._readyFile = None if readyFile is None else ReadyFile(readyFile, reactor)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile)
         self._sweep = TimeoutSweep(self._connections, reactor)
         self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
@@ -151,11 +151,13 @@ class EchoService(Service):
 
         What can't be used is logged, and changes nothing.
         """
-        for each in (*self._tls, self._logins, self._faults):
-            if each is not None:
-                each.reload()
+        parts = [each for each in (*self._tls, self._logins, self._faults) if each is not None]
+        for each in parts:
+            each.reload()
         if self._accessLog is not None:
             self._accessLog.reopen()
+        elif not parts:
+            log.info("there is no file to read again")
 
     def setFaults(self, faults: Iterable[Fault]) -> None:
         """Replaces all faults, for connections to come, where a ``connections`` of 1 is the next one.
@@ -206,11 +208,11 @@ class EchoService(Service):
         return succeed(None) if self._isOpen else self._opening.run()
 
     def privilegedStartService(self) -> None:
-        """Listens, before privileges are shed.
+        """Listens, and writes the ready file, before privileges are shed.
 
-        :raise CannotListenError: when that is known at once.
+        :raise CannotListenError: when one of both fails at once.
         """
-        self._listenNow()
+        self._listenNow(self._writeReadyFile)
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -251,11 +253,22 @@ class EchoService(Service):
         )
 
     def _announce(self) -> None:
+        self._writeReadyFile()
         log.info("echo_app {version} started", version=__version__)
-        if self._readyFile is not None:
-            self._readyFile.write(self._listeners.named())
 
-    def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
+    def _writeReadyFile(self) -> None:
+        if self._readyFile is None:
+            return
+        try:
+            self._readyFile.write(self._listeners.named())
+        except CannotListenError:
+            self._isOpen = False
+            self._listeners.close()
+            self._removeReadyFile()
+            self._closeAccessLog()
+            raise
+
+    def _listenNow(self, opened: Callable[[], None]) -> None:
         """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
         failures: list[Failure] = []
         later = False
@@ -272,16 +285,17 @@ class EchoService(Service):
             failure.raiseException()
 
     async def _open(self) -> None:
-        # A file that a killed service left behind would speak for this one.
-        self._removeReadyFile()
-        if self._accessLog is not None:
-            self._accessLog.open()
         datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
         try:
+            if self._readyFile is not None:
+                self._readyFile.claim()
+            if self._accessLog is not None:
+                self._accessLog.open()
             await self._listeners.open(self._asked, self._stackOf, self._datagramEndpoints, datagrams)
         except CannotListenError:
+            self._removeReadyFile()
             self._closeAccessLog()
             raise
         self._isOpen = True

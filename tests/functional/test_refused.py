@@ -112,8 +112,7 @@ class RefusedStartTests(ServiceTestCase):
     """Each wrong command line under ``twistd -n``, and some of each kind under the other two commands."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        self.folder = self.makeFolder()
         _certificate(str(self.folder / "key.pem"), str(self.folder / "own.pem"))
         _certificate(str(self.folder / "otherkey.pem"), str(self.folder / "other.pem"))
         (self.folder / "junk.pem").write_text("junk")

@@ -159,8 +159,7 @@ class EchoProcessTests(ServiceTestCase):
 
     def test_stopWhenReady(self) -> None:
         """Who stops it in the very moment that it says it is ready gets a stop: its files go."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = self.makeFolder()
         ready = folder / "ready"
         python = (sys.executable, "-m", "echo_app.testing", f"--reactor={reactorName()}")
         twistd = (*python, "-n", "--pidfile=pid", "echo", "--port", "0", "--listen", "unix:x.sock")
