@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import sys
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import CannotListenError
@@ -126,6 +127,9 @@ class AccessLog:
     def _opened(self) -> int:
         """Returns a new descriptor. A FIFO without a reader is an error, because its open would block."""
         if self._path == STANDARD_OUTPUT:
+            if sys.__stdout__ is None:
+                # The descriptor may be any other file's by now.
+                raise OSError(errno.EBADF, "standard output is closed")
             return os.dup(_STDOUT)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:

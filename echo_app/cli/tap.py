@@ -13,7 +13,12 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from echo_app.cli.options import Options
-from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
+from echo_app.cli.process import (
+    abortOnSecondSignal,
+    holdSignals,
+    raiseDescriptorLimit,
+    reloadOnHangup,
+)
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import LOOPBACK, ProxyHeaders
 from echo_app.service.echoservice import EchoService
@@ -22,7 +27,6 @@ from echo_app.service.listeners import BACKLOG, Listener
 from echo_app.text import reasonOf
 from echo_app.udp.port import DatagramEndpoint
 
-# The names that twistd looks for in a plugin's module.
 __all__ = ["Options", "makeService"]
 
 
@@ -42,16 +46,15 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         service = _makeService(options, reactor)
     except UsageError as error:
         raise SystemExit(f"echo: {error}") from None
+    holdSignals(reactor)
+    abortOnSecondSignal(reactor, service)
+    reloadOnHangup(reactor, service)
     failures: list[Failure] = []
     listening = service.listen().addErrback(failures.append)
     if failures or not listening.called:
         # In its next turn the reactor closes the open listeners and removes socket files.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
-    abortOnSecondSignal(reactor, service)
-    files = ("certificate", "client-ca", "fault-file", "access-log")
-    if any(options[option] for option in files) or options.hasPasswordFile():
-        reloadOnHangup(reactor, service)
     return service
 
 
