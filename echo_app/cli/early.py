@@ -8,18 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from types import FrameType
-
-_NAMES = ("input", "output", "error")
+from typing import TextIO
 
 
 def prepare() -> None:
-    """Prepares the signals and the standard streams of the process.
-
-    :raise SystemExit: when a standard stream was closed and its descriptor is in use.
-    """
+    """Prepares the signals and the standard streams of the process."""
     _endOnSignals()
     _fillStandardDescriptors()
     # An ASCII terminal would lose each line of the log that has another character.
@@ -51,13 +47,31 @@ def _endOnSignals() -> None:
             signal.signal(number, endAtOnce)
 
 
+def lostStream() -> str | None:
+    """Returns the name of a closed standard stream whose descriptor is in use; None without one.
+
+    A reactor that ``twistd --reactor`` installs is there before :func:`prepare`.
+    """
+    null = os.stat(os.devnull).st_rdev
+    for number, (name, stream) in enumerate(_standardStreams()):
+        if stream is None and os.fstat(number).st_rdev != null:
+            return f"standard {name}"
+    return None
+
+
 def _fillStandardDescriptors() -> None:
     """Opens ``/dev/null`` in place of each standard stream that is closed.
 
     Otherwise a socket would get the descriptor, and its bytes would go where others write; or a daemon, which
     redirects all three, would close it.
     """
-    for number, stream in enumerate((sys.__stdin__, sys.__stdout__, sys.__stderr__)):
-        if stream is None and os.open(os.devnull, os.O_RDWR) != number:
-            name = _NAMES[number]
-            raise SystemExit(f"echo: standard {name} is closed, and descriptor {number} is in use: open it")
+    for number, (_, stream) in enumerate(_standardStreams()):
+        if stream is None and (opened := os.open(os.devnull, os.O_RDWR)) != number:
+            os.close(opened)
+
+
+def _standardStreams() -> Iterator[tuple[str, TextIO | None]]:
+    """Yields the name of each standard stream, and the stream; None if it was closed at the start."""
+    yield "input", sys.__stdin__
+    yield "output", sys.__stdout__
+    yield "error", sys.__stderr__

@@ -12,7 +12,9 @@ from twisted.python.usage import Options as BaseOptions
 from echo_app import __version__
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
+from echo_app.cli.early import lostStream
 from echo_app.cli.faultoptions import FaultOptions
+from echo_app.cli.pidfile import pidFileProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
@@ -82,6 +84,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
 
     def postOptions(self) -> None:
         """Sets the defaults that depend on other options, and checks options against each other."""
+        self._checkCommand()
         bound = self["port"] or self["tls"] or self["udp"]
         if not (bound or self["listen"]):
             bound = self["port"] = [self.defaultPort]
@@ -98,6 +101,19 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self.checkTLS()
         self.checkLogins()
         self.checkFaults()
+
+    def _checkCommand(self) -> None:
+        """Refuses what would end ``twistd`` with a traceback, or break its daemon.
+
+        :raise UsageError: names it.
+        """
+        if self.parent is None:
+            return
+        if _isDaemon(self.parent):
+            if stream := lostStream():
+                raise UsageError(f"{stream} is closed, and its descriptor in use: redirect it to /dev/null")
+        elif problem := pidFileProblem(self.parent):
+            raise UsageError(problem)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses the command line.

@@ -19,6 +19,7 @@ from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import Logger
 
 from echo_app.cli.early import endAtOnce
+from echo_app.connections.registry import RESERVED_DESCRIPTORS
 from echo_app.service.echoservice import EchoService
 
 log = Logger()
@@ -35,8 +36,15 @@ _STOPS = ((signal.SIGTERM, "sigTerm"), (signal.SIGINT, "sigInt"))
 _DEFAULTS: dict[int, Any] = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
 
 
+# Descriptors that a process opens between its listening and its first connection: the log, and the pipe of
+# SIGCHLD.
+_LATER_DESCRIPTORS = 3
+
+
 def raiseDescriptorLimit(reactor: object) -> int | None:
     """Raises the soft limit of descriptors to the hard one; returns the limit, None if there is none.
+
+    Where the kernel does not permit that, the soft limit stays.
 
     Under select(2) the limit stays as it is: a descriptor beyond FD_SETSIZE would stop the reactor.
     """
@@ -44,8 +52,24 @@ def raiseDescriptorLimit(reactor: object) -> int | None:
     if isinstance(reactor, SelectReactor):
         return SELECT_DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, SELECT_DESCRIPTORS)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            log.warn("descriptor limit {soft} not raised to {hard}: {why}", soft=soft, hard=hard, why=error)
+            hard = soft
     return None if hard == resource.RLIM_INFINITY else hard
+
+
+def hasDescriptors(limit: int | None) -> bool:
+    """Returns whether a descriptor limit leaves room for a connection, when the listeners are open."""
+    if limit is None:
+        return True
+    try:
+        lowest = os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return False
+    os.close(lowest)
+    return lowest + _LATER_DESCRIPTORS < limit - RESERVED_DESCRIPTORS
 
 
 def abortOnSecondSignal(reactor: Any, service: EchoService) -> None:

@@ -15,6 +15,7 @@ from twisted.python.usage import UsageError
 from echo_app.cli.options import Options
 from echo_app.cli.process import (
     abortOnSecondSignal,
+    hasDescriptors,
     holdSignals,
     raiseDescriptorLimit,
     reloadOnHangup,
@@ -38,12 +39,14 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     stop waits.
 
     :param reactor: None is the global one.
-    :raise SystemExit: with one line that names the listener or file that can't be opened.
+    :raise SystemExit: with one line that names the listener or file that can't be opened, or the descriptor
+        limit, if it leaves no room for a connection.
     """
     if reactor is None:
         from twisted.internet import reactor
+    limit = raiseDescriptorLimit(reactor)
     try:
-        service = _makeService(options, reactor)
+        service = _makeService(options, reactor, limit)
     except UsageError as error:
         raise SystemExit(f"echo: {error}") from None
     holdSignals(reactor)
@@ -55,6 +58,10 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         # In its next turn the reactor closes the open listeners and removes socket files.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
+    if not hasDescriptors(limit):
+        service.stopService()
+        reactor.iterate(0)
+        raise SystemExit(f"echo: the descriptor limit {limit} leaves none for connections; see ulimit -n")
     return service
 
 
@@ -69,7 +76,7 @@ def _reasonFor(failures: list[Failure]) -> str:
     return f"{name}: {reasonOf(error)}"
 
 
-def _makeService(options: Options, reactor: Any) -> EchoService:
+def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) -> EchoService:
     return EchoService(
         reactor,
         list(_listeners(options, reactor)),
@@ -88,7 +95,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         keepalive=options["keepalive"],
         direct=not options["no-direct"],
         datagramRate=options["udp-rate"],
-        descriptorLimit=raiseDescriptorLimit(reactor),
+        descriptorLimit=descriptorLimit,
         access=options.access(),
         portal=options.portal(),
         logConnections=bool(options["log-connections"]),
