@@ -119,7 +119,7 @@ class HangupTests(LifeTestCase):
 
     def reap(self, pid: int) -> None:
         """Kills a process that still runs."""
-        with contextlib.suppress(ChildProcessError):
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
@@ -206,12 +206,13 @@ class ReadyFileTests(LifeTestCase):
         self.assertIn("can't be removed: Permission denied", log)
         self.assertEqual(self.ready.read_text(), "")
 
-    def test_unwritable(self) -> None:
-        """Where it can't be written the start fails, with one line."""
-        ended = self.run_("twistd -n", "--ready-file", "/dev/full")
+    def test_otherKind(self) -> None:
+        """A FIFO or a device is not replaced; the start fails, with one line."""
+        os.mkfifo(self.ready)
+        ended = self.run_("twistd -n", "--port", "0", "--ready-file", "ready")
         self.assertEqual(ended.returncode, 1)
-        self.assertRegex(ended.stderr, r"\Aecho: --ready-file '/dev/full': .*\n\Z")
-        self.assertTrue(stat.S_ISCHR(os.stat("/dev/full").st_mode))
+        self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*/ready': It is no ordinary file\n\Z")
+        self.assertTrue(stat.S_ISFIFO(self.ready.stat().st_mode))
 
 
 class ProcessOneTests(LifeTestCase):

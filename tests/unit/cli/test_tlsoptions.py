@@ -134,6 +134,36 @@ class HangupTests(SynchronousTestCase):
             os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual(self.reloads, 2)
 
+    def test_many(self) -> None:
+        """Signals that come before the reload begins cause one reload; a later one causes another."""
+        waiting: list[Callable[[], None]] = []
+        self.callFromThread = waiting.append  # type: ignore[assignment]
+        process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+        for expected in (1, 2):
+            for _ in range(5):
+                os.kill(os.getpid(), signal.SIGHUP)
+            (answer,) = waiting
+            waiting.clear()
+            answer()
+            self.assertEqual(self.reloads, expected)
+
+    def test_terminal(self) -> None:
+        """It stops, once, when its terminal is gone; without one at the start, or as a daemon, it reloads."""
+        stops: list[int] = []
+        self.sigInt = stops.append
+        for atStart, hasLeft, stopped in ((True, False, 1), (False, False, 0), (True, True, 0)):
+            self.patch(os, "getsid", lambda pid: 1)
+            self.patch(process, "hasTerminal", lambda atStart=atStart: atStart)
+            process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+            self.patch(process, "hasTerminal", lambda: False)
+            if hasLeft:
+                self.patch(os, "getsid", lambda pid: 2)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGHUP)
+            self.assertEqual((len(stops), self.reloads), (stopped, 2 - stopped))
+            stops.clear()
+            self.reloads = 0
+
     def test_otherThread(self) -> None:
         """Off the main thread, where Python allows no handlers, there is none."""
         before = signal.getsignal(signal.SIGHUP)

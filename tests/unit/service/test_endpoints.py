@@ -303,9 +303,9 @@ class UNIXTests(TestCase):
 
     async def test_removesOwn(self) -> None:
         """A stop removes the own socket file, and not the file of another service at its path."""
-        first = await self._listen()
+        first: Any = await self._listen()
         os.unlink(self.name)
-        second = await self._listen()
+        second: Any = await self._listen()
         await first.stopListening()
         self.assertTrue(os.path.exists(self.name))
         await second.stopListening()
@@ -332,5 +332,5 @@ class UNIXTests(TestCase):
     async def test_abstract(self) -> None:
         """An abstract address has no file, and no limit but the kernel's."""
         self.name = "\0" + str(self.folder)
-        port = await self._listen()
+        port: Any = await self._listen()
         await port.stopListening()
