@@ -8,7 +8,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.python.usage import Options, UsageError
 
-from echo_app.access.checkers import portalFor
+from echo_app.access.checkers import PasswordFile, portalFor
 from echo_app.access.networks import Access
 from echo_app.addresses import isLoopbackHost
 from echo_app.service.endpoints import isPrivate
@@ -49,3 +49,7 @@ class AccessOptions(AuthOptionMixin, Options):
     def portal(self) -> Portal | None:
         """Returns the portal that checks logins; None without --auth."""
         return portalFor(self["auth"]) if self["auth"] else None
+
+    def hasPasswordFile(self) -> bool:
+        """Returns whether --auth names a password file, which a reload reads again."""
+        return any(isinstance(each, PasswordFile) for each in self["auth"])

@@ -102,6 +102,11 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self.checkLogins()
         self.checkFaults()
 
+    def hasReloadableFiles(self) -> bool:
+        """Returns whether any option names a file that SIGHUP has the service read or open again."""
+        files = ("certificate", "client-ca", "fault-file", "access-log")
+        return any(self[each] for each in files) or self.hasPasswordFile()
+
     def _checkCommand(self) -> None:
         """Refuses what would end ``twistd`` with a traceback, or break its daemon.
 

@@ -138,11 +138,13 @@ def holdSignals(reactor: Any) -> None:
     reactor.callWhenRunning(deliver)
 
 
-def reloadOnHangup(reactor: Any, service: EchoService) -> None:
+def reloadOnHangup(reactor: Any, service: EchoService, hasFiles: bool) -> None:
     """Makes SIGHUP reload the service's files, or stop the service if its terminal has closed.
 
     A stop is the one of SIGINT. A process that was started without a terminal, by ``nohup`` or by ``setsid``
     has no terminal that could close. Signals that come before a reload begins cause one reload.
+
+    :param hasFiles: whether the service has any such file; without one, a line in the log says so.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -160,8 +162,9 @@ def reloadOnHangup(reactor: Any, service: EchoService) -> None:
         nonlocal isWaiting, session
         isWaiting = False
         if session != os.getsid(0) or hasTerminal():
-            log.info("SIGHUP: reading files again")
             service.reload()
+            if not hasFiles:
+                log.info("SIGHUP: there is no file to read again")
         else:
             # The kernel and the shell both send SIGHUP; a second SIGINT would abort the connections.
             session = None

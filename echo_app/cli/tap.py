@@ -51,7 +51,7 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
         raise SystemExit(f"echo: {error}") from None
     holdSignals(reactor)
     abortOnSecondSignal(reactor, service)
-    reloadOnHangup(reactor, service)
+    reloadOnHangup(reactor, service, options.hasReloadableFiles())
     failures: list[Failure] = []
     listening = service.listen().addErrback(failures.append)
     if failures or not listening.called:

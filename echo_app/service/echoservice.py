@@ -151,13 +151,11 @@ class EchoService(Service):
 
         What can't be used is logged, and changes nothing.
         """
-        parts = [each for each in (*self._tls, self._logins, self._faults) if each is not None]
-        for each in parts:
-            each.reload()
+        for each in (*self._tls, self._logins, self._faults):
+            if each is not None:
+                each.reload()
         if self._accessLog is not None:
             self._accessLog.reopen()
-        elif not parts:
-            log.info("there is no file to read again")
 
     def setFaults(self, faults: Iterable[Fault]) -> None:
         """Replaces all faults, for connections to come, where a ``connections`` of 1 is the next one.

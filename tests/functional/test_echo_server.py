@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -384,8 +385,9 @@ class EndTests(EchoServerTestCase):
 
     def test_outside(self) -> None:
         """What it has made outside of its folder goes too."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        # A path that fits into an address.
+        folder = Path(tempfile.mkdtemp(prefix="echo-"))
+        self.addCleanup(folder.rmdir)
         server = self.startEchoServer("--listen", "unix:../outside.sock", within=folder)
         self.assertIn("outside.sock", os.listdir(folder))
         server.end()

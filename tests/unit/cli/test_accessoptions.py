@@ -56,12 +56,14 @@ class AuthTests(OptionsTestCase):
             self.successResultOf(portal.login(login, None, IEchoUser))
 
     def test_passwordFile(self) -> None:
-        """A password file is a checker that can be read again."""
+        """What can be read again is known."""
         path: str = self.mktemp()
         with open(path, "wb") as file:
             file.write(b"alice:secret\n")
         options = parsed("--auth", f"file:{path}")
+        self.assertTrue(options.hasPasswordFile())
         self.assertIsInstance(options["auth"][0], PasswordFile)
+        self.assertFalse(parsed(*self.MEMORY).hasPasswordFile())
 
     def test_wrong(self) -> None:
         """A checker that can't be made is one line, with what there is instead, and without a password."""

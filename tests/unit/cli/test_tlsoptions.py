@@ -129,7 +129,7 @@ class HangupTests(SynchronousTestCase):
 
     def test_hangup(self) -> None:
         """SIGHUP, each time, has the service read its files again."""
-        process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+        process.reloadOnHangup(self, self, True)  # type: ignore[arg-type]
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual(self.reloads, 2)
@@ -138,7 +138,7 @@ class HangupTests(SynchronousTestCase):
         """Signals that come before the reload begins cause one reload; a later one causes another."""
         waiting: list[Callable[[], None]] = []
         self.callFromThread = waiting.append  # type: ignore[assignment]
-        process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+        process.reloadOnHangup(self, self, True)  # type: ignore[arg-type]
         for expected in (1, 2):
             for _ in range(5):
                 os.kill(os.getpid(), signal.SIGHUP)
@@ -154,7 +154,7 @@ class HangupTests(SynchronousTestCase):
         for atStart, hasLeft, stopped in ((True, False, 1), (False, False, 0), (True, True, 0)):
             self.patch(os, "getsid", lambda pid: 1)
             self.patch(process, "hasTerminal", lambda atStart=atStart: atStart)
-            process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+            process.reloadOnHangup(self, self, True)  # type: ignore[arg-type]
             self.patch(process, "hasTerminal", lambda: False)
             if hasLeft:
                 self.patch(os, "getsid", lambda pid: 2)
@@ -167,7 +167,7 @@ class HangupTests(SynchronousTestCase):
     def test_otherThread(self) -> None:
         """Off the main thread, where Python allows no handlers, there is none."""
         before = signal.getsignal(signal.SIGHUP)
-        thread = threading.Thread(target=process.reloadOnHangup, args=(self, self))
+        thread = threading.Thread(target=process.reloadOnHangup, args=(self, self, True))
         thread.start()
         thread.join()
         self.assertIs(signal.getsignal(signal.SIGHUP), before)
