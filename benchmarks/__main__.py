@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from benchmarks.builds import Missing
 from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import chooseCores
 from benchmarks.loads import Load
@@ -27,7 +28,6 @@ from benchmarks.progress import showProgress
 from benchmarks.report import page, printTables
 from benchmarks.results import Results
 from benchmarks.rows import REFERENCE, ROWS, Row
-from benchmarks.tools import Missing
 from echo_app.probe.results.machine import describeMachine
 
 # Descriptors of the load, besides those of its connections.

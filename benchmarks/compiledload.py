@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.builds import HERE, Missing, buildC, requireHeader
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
 from benchmarks.rows import Row
-from benchmarks.tools import HERE, Missing, buildC, requireHeader
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.builds import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio
 from benchmarks.certificate import certificate
 from benchmarks.rows import OURS
-from benchmarks.tools import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio
 from echo_app.testing import EchoProcess
 
 # The options for a listener, by transport.

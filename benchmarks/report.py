@@ -9,9 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.builds import HERE
 from benchmarks.results import Results, Verdict
 from benchmarks.rows import OURS, REFERENCE, TARGETS, Figure, Row, rowNamed
-from benchmarks.tools import HERE
 
 TEMPLATE = HERE / "performance.rst.in"
 # A hyphen would begin a list in reStructuredText.

@@ -1,7 +1,7 @@
 """An exact, event-driven echo service for network tests, on Twisted.
 
-The public names are resolved when they are first asked for (PEP 562), so that importing the package
-imports no reactor and costs nothing.
+A public name is imported at its first use (PEP 562), so that importing the package imports no reactor and
+costs nothing.
 """
 
 from __future__ import annotations

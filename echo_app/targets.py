@@ -87,22 +87,20 @@ class Target:
         """
         return replace(self, host=address, tls=replace(self.tls, serverName=self.serverName))
 
-    def endpoint(self, reactor: Any, timeout: float, bindAddress: str | None = None) -> IStreamClientEndpoint:
+    def endpoint(self, reactor: Any, timeout: float) -> IStreamClientEndpoint:
         """Returns the endpoint that connects to the target; for ``tls``, the endpoint of its TCP connection.
 
         :param timeout: seconds for the connection attempt.
-        :param bindAddress: the client's address, an IP literal; None is the kernel's choice.
         :raise BadTarget: when Twisted does not understand the description of an endpoint.
         """
         if self.kind == "unix":
             return UNIXClientEndpoint(reactor, self.path, timeout=timeout)
         if self.kind == "endpoint":
             return _described(reactor, self.path)
-        bind = None if bindAddress is None else (bindAddress, 0)
         if not self.isLiteral:
-            return HostnameEndpoint(reactor, self.host, self.port, timeout, bindAddress)
+            return HostnameEndpoint(reactor, self.host, self.port, timeout)
         literal = TCP6ClientEndpoint if ":" in self.host else TCP4ClientEndpoint
-        return literal(reactor, self.host, self.port, timeout, bind)
+        return literal(reactor, self.host, self.port, timeout)
 
     def __str__(self) -> str:
         if self.kind in ("unix", "endpoint"):

@@ -1,23 +1,27 @@
-"""Login gate: a login before the echo, checked by ``twisted.cred``.
+"""Login gate: reads a login before the echo, which ``twisted.cred`` checks.
 
-What a peer sees:
+The protocol:
 
-- Its first line is ``login USER PASSWORD``, as :mod:`echo_app.access.loginline` has it in full.
-- The answer to a right one is ``ok`` and LF. Every byte after the line is the echo's, and comes back after
-  that answer, whether it was sent before it or later.
+- The peer's first line is ``login USER PASSWORD`` (:mod:`echo_app.access.loginline` has the full syntax).
+- The answer to a right login is ``ok`` and LF. Every byte after the line belongs to the echo, and comes back
+  after that answer, whether the peer sent it before the answer or later.
 - The answer to anything else is ``error: ``, a reason and LF, and then the end of the stream. It comes a
-  second after the line, or after the first byte by which there can be none, however long the check took.
-- Nothing is said before the line. It has a minute to begin, and another one to be complete; a peer that
-  lets them pass is reset.
-- A peer whose certificate our TLS has verified is logged in by that: no line, and no answer.
+  second after the line, or after the first byte that rules a line out, however long the check took.
+- The service sends nothing before the line. The line must begin within a minute, and be complete within
+  another one; otherwise the connection is reset.
+- A certificate that our TLS has verified logs the peer in: no line, and no answer.
 
 While a line is checked, what follows is kept: 64 KiB and one read at the most. After a refusal nothing is
-read. From a complete line to its answer a login is under way: a drain waits for it, and their number is
-bounded.
+read. A drain waits for the answer to a line.
+
+Bounded are the passwords that are checked at one time, in all, and the refused lines that wait for their
+answer, by peer. A connection whose line is not complete makes room for a new one when the service is full:
+the oldest one is reset.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,7 +34,7 @@ from twisted.python.failure import Failure
 
 from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
-from echo_app.addresses import describe
+from echo_app.addresses import InternetAddress, describe, peerKey
 from echo_app.connections.gate import Gate, Input, State, endReading
 from echo_app.connections.record import Ending, recordOf
 from echo_app.interfaces import Build, IEchoUser, ITLSTransport
@@ -46,32 +50,38 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Seconds until the first byte, and from there to the line's end: it may be typed by hand.
+# Seconds until the first byte, and from there to the line's end: a user may type the line by hand.
 LINE_TIMEOUT = 60.0
 
 # Seconds that a check may take.
 CHECK_TIMEOUT = 30.0
 
-# Seconds from a line to the answer that it was wrong: what guessing costs.
+# Seconds from a wrong line to its answer: this makes guessing slow.
 PENALTY = 1.0
 
-# Logins under way at one time, in a service: with the penalty, as many guesses a second at the most. A line
-# that is one too many is not looked at, so that a full house tells nobody anything.
-UNDER_WAY = 1000
+# Passwords that a service checks at one time. A line that is one too many is not looked at, so that its reset
+# tells nothing about the password.
+MAX_CHECKS = 1000
 
-# Bytes that are kept during a check, until the peer is not read any more.
+# Refused lines of one peer, an IPv4 address or an IPv6 /64, that wait for their answer: with the penalty, as
+# many guesses a second. A line that is one too many is reset without an answer.
+MAX_WAITING = 100
+
+# Bytes that are kept during a check, before reading from the peer pauses.
 KEPT = 1 << 16
 
 
 class Logins:
-    """What the login gates of a service have in common.
+    """The portal and the count that the login gates of a service share.
 
     :param portal: checks an ``IUsernamePassword``, and is asked for an ``IEchoUser``, whose logout is called
         once, when the connection has ended.
-    :param clock: what time is.
+    :param clock: tells the time.
     :raise ValueError: when the portal checks no passwords.
 
-    :ivar underWay: lines that are read and not answered.
+    :ivar checks: how many passwords are being checked.
+    :ivar waiting: how many refused lines wait for their answer, by peer.
+    :ivar reading: the gates whose line is not complete, the oldest first.
     """
 
     def __init__(self, portal: Portal, clock: IReactorTime) -> None:
@@ -79,25 +89,35 @@ class Logins:
             raise ValueError("the portal has no checker for an IUsernamePassword")
         self.portal = portal
         self.clock = clock
-        self.underWay = 0
+        self.checks = 0
+        self.waiting: Counter[str] = Counter()
+        self.reading: dict[LoginGate, None] = {}
 
     def layer(self, build: Build) -> Build:
         """Puts a login gate below the layers that `build` makes."""
         return lambda _address, connection: LoginGate(build, connection, self)
 
+    def makeRoom(self) -> bool:
+        """Resets the oldest connection whose line is not complete; returns whether there was one."""
+        for gate in self.reading:
+            gate.connection.refuse(Ending.AUTH, "no-login")
+            reset(gate.transport)
+            return True
+        return False
+
     def reload(self) -> None:
-        """Has the checkers of ours that read files read them again."""
+        """Makes our own checkers read their files again."""
         for checker in getattr(self.portal, "checkers", {}).values():
             if isinstance(checker, (FirstOf, PasswordFile)):
                 checker.reload()
 
 
 class LoginGate(Gate):
-    """Reads a login line, has it checked, and hands the connection over, or closes it.
+    """Reads a login line, has the portal check it, and hands the connection over, or closes it.
 
     :param build: makes the next protocol.
     :param connection: the connection whose login it reads.
-    :param logins: the portal, and what the gates have in common.
+    :param logins: the portal and the count.
     """
 
     ending = Ending.AUTH
@@ -108,23 +128,24 @@ class LoginGate(Gate):
         self._logins = logins
         self._readAt = 0.0
         self._size = 0
+        self._waitsAs: str | None = None
         self._asked: Deferred[Any] | None = None
 
     def handshakeCompleted(self) -> None:
-        """A certificate that was asked for, and verified, is a login."""
+        """Logs the peer in by its certificate, if our TLS has verified one."""
         super().handshakeCompleted()
-        # Whether Twisted's own TLS verifies a certificate, or only takes it, is somebody else's decision.
+        # Only over our TLS: Twisted's own may be set up to take a certificate without verifying it.
         if ITLSTransport.providedBy(self.transport):
             certificate = self.transport.getPeerCertificate()
             if certificate is not None:
-                # Here, since all else of it needs none of what that imports.
+                # Imported here, since nothing else in this module needs cryptography.
                 from echo_app.tls.certificates import subjectName
 
                 self.connection.loggedIn(subjectName(cast("X509", certificate)))
                 self._pass()
 
     def prefixReceived(self) -> None:
-        """Looks for the line; what follows it is kept."""
+        """Reads the line; keeps the bytes after it."""
         if self.state is State.READING:
             try:
                 found = parseLogin(self.received)
@@ -137,53 +158,64 @@ class LoginGate(Gate):
             self.pause()
 
     def prefixEnded(self) -> None:
-        """Refuses what is no line."""
+        """Refuses an incomplete line."""
         self._refuseLine()
+
+    def connectionMade(self) -> None:
+        """Begins to wait."""
+        super().connectionMade()
+        self._logins.reading[self] = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stops waiting, for a check too."""
-        self._noMoreUnderWay()
+        self._leave()
         super().connectionLost(reason)
         if self._asked is not None:
             self._asked.cancel()
 
     def _check(self, login: Login, size: int) -> None:
-        if not self._isTaken():
+        if self._logins.checks >= MAX_CHECKS:
+            self._refuseUnanswered()
             return
-        self.state = State.CHECKING
+        self._leave(State.CHECKING)
+        self._logins.checks += 1
         self._size = size
-        self.wait(CHECK_TIMEOUT, self._unanswered)
+        self.wait(CHECK_TIMEOUT, self._checkTimedOut)
         self._asked = maybeDeferred(self._logins.portal.login, login, None, IEchoUser)
         self._asked.addCallback(_nameAndLogout)
         self._asked.addCallbacks(self._loggedIn, self._failed, errbackArgs=(login.username.decode(),))
-        self._asked.addErrback(self._broken)
+        self._asked.addErrback(self._protocolFailed)
 
-    def _isTaken(self) -> bool:
-        """Counts a login as under way; resets its connection if it is one too many."""
-        if self._logins.underWay >= UNDER_WAY:
-            self.connection.refuse(self.ending, "too-many-logins")
-            reset(self.transport)
-            return False
-        self._logins.underWay += 1
-        self.pending = 1
-        self._readAt = self.clock.seconds()
-        return True
+    def _leave(self, state: State = State.OVER) -> None:
+        """Leaves a state, and what is counted of it."""
+        logins = self._logins
+        if self.state is State.READING:
+            logins.reading.pop(self, None)
+            self._readAt = self.clock.seconds()
+        elif self.state is State.CHECKING:
+            logins.checks -= 1
+        elif self.state is State.REFUSED and self._waitsAs is not None:
+            logins.waiting[self._waitsAs] -= 1
+            if not logins.waiting[self._waitsAs]:
+                del logins.waiting[self._waitsAs]
+        self.state = state
+        # A line that is read and not answered; a drain waits for it.
+        self.pending = int(state in (State.CHECKING, State.REFUSED))
 
-    def _noMoreUnderWay(self) -> None:
-        self._logins.underWay -= self.pending
-        self.pending = 0
+    def _refuseUnanswered(self) -> None:
+        self.connection.refuse(self.ending, "too-many-logins")
+        reset(self.transport)
 
     def _loggedIn(self, found: tuple[str, Callable[[], object]]) -> None:
         name, logout = found
         if self.state is not State.CHECKING:
-            _leave(logout)
+            _callLogout(logout)
             return
-        self.connection.loggedIn(name, lambda: _leave(logout))
+        self.connection.loggedIn(name, lambda: _callLogout(logout))
         self._pass(b"ok\n")
 
     def _pass(self, answer: bytes = b"") -> None:
-        self._noMoreUnderWay()
-        self.state = State.OVER
+        self._leave()
         # From over TLS, what was kept below comes in here.
         self.resume()
         transport = self.transport
@@ -204,7 +236,7 @@ class LoginGate(Gate):
         else:
             self._uncheckable(_placeOf(failure))
 
-    def _unanswered(self) -> None:
+    def _checkTimedOut(self) -> None:
         self._uncheckable(f"no answer in {CHECK_TIMEOUT:g} s")
         if self._asked is not None:
             self._asked.cancel()
@@ -212,25 +244,30 @@ class LoginGate(Gate):
     def _uncheckable(self, why: str) -> None:
         self._refuse("checker", f"could not be checked: {why}", "no login can be checked now")
 
-    def _broken(self, failure: Failure) -> None:
+    def _protocolFailed(self, failure: Failure) -> None:
         log.failure("a connection's protocol failed", failure)
         reset(self.transport)
 
     def _refuseLine(self) -> None:
-        if self._isTaken():
-            self._refuse("bad-login", "sent no login line", "the first line is: login USER PASSWORD")
+        self._refuse("bad-login", "sent no login line", "the first line is: login USER PASSWORD")
 
     def _refuse(self, reason: str, what: str, answer: str) -> None:
-        line = f"{describe(self.transport.getPeer())} {what}"
-        self.connection.refuse(self.ending, reason, line=line)
-        self.state = State.REFUSED
+        address = self.transport.getPeer()
+        peer = peerKey(address.host) if isinstance(address, InternetAddress) else ""
+        if self._logins.waiting[peer] >= MAX_WAITING:
+            self._refuseUnanswered()
+            return
+        self.connection.refuse(self.ending, reason, line=f"{describe(address)} {what}")
+        self._leave(State.REFUSED)
+        self._logins.waiting[peer] += 1
+        self._waitsAs = peer
         self.received.clear()
         self.pause()
         passed = self.clock.seconds() - self._readAt
         self.wait(max(0.0, PENALTY - passed), lambda: self._answer(answer))
 
     def _answer(self, text: str) -> None:
-        self._noMoreUnderWay()
+        self._leave()
         self.dismiss(f"error: {text}\n".encode())
 
 
@@ -239,11 +276,11 @@ def _nameAndLogout(avatar: tuple[object, Any, Callable[[], object]]) -> tuple[st
     return str(user.name), logout
 
 
-def _leave(logout: Callable[[], object]) -> None:
+def _callLogout(logout: Callable[[], object]) -> None:
     maybeDeferred(logout).addErrback(lambda failure: log.failure("a logout failed", failure))
 
 
 def _placeOf(failure: Failure) -> str:
-    """Says what failed and where; not the error's own text, which may quote a password."""
+    """Returns the type and the place of a failure; the error's own text may quote a password."""
     place = f" at {failure.frames[-1][1]}:{failure.frames[-1][2]}" if failure.frames else ""
     return f"{failure.type.__qualname__ if failure.type else 'failure'}{place}"

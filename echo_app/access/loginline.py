@@ -21,7 +21,7 @@ from zope.interface import implementer
 COMMAND = b"login "
 
 # Bytes of a login line with its end: SMTP's limit for a command (RFC 5321, 4.5.3.1.4).
-LONGEST = 512
+MAX_LINE = 512
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -49,8 +49,8 @@ def parseLogin(data: bytes | bytearray) -> tuple[Login, int] | None:
     :return: the credentials, and the line's size in bytes; None while the line is incomplete.
     :raise BadLogin: when the data are no login line, or can't become one.
     """
-    line, newline, _ = bytes(data[:LONGEST]).partition(b"\n")
-    if not newline and len(data) < LONGEST and COMMAND.startswith(line[: len(COMMAND)]):
+    line, newline, _ = bytes(data[:MAX_LINE]).partition(b"\n")
+    if not newline and len(data) < MAX_LINE and COMMAND.startswith(line[: len(COMMAND)]):
         return None
     size = len(line) + 1
     line = line.removesuffix(b"\r")

@@ -47,6 +47,9 @@ class Entry:
     seconds: float | None = _declare(
         "time from ``start`` to the end; of UDP, to the writing of the line", unit="s"
     )
+    refused: int | None = _declare(
+        "in a line that sums up refused connections, how many; the line has no peer", unit="connections"
+    )
     ended: str | None = _declare("why the connection ended: a word of the table below")
     detail: str | None = _declare("more about that reason, such as which limit")
     faults: list[str] | None = _declare(  # noqa: RUF009 - the default is a dataclasses.field

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from echo_app.accesslog.fields import FIELDS
 from echo_app.accesslog.file import AccessLog
+from echo_app.accesslog.refusals import Refusals
 from echo_app.connections.record import ConnectionRecord
 from echo_app.text import escaped
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 # Characters of one text. A peer chooses most texts, and this limit bounds the entry.
-LONGEST_TEXT = 256
+MAX_TEXT = 256
 
 # Values of an entry, by the names of :data:`FIELDS`.
 Values = dict[str, Any]
@@ -29,8 +30,11 @@ class Recorder:
     """Makes the record of each connection that begins, and writes the entry of each that has ended.
 
     :param accessLog: takes the lines.
-    :param clock: the wall clock, in seconds since the epoch.
+    :param clock: makes calls later.
     :param elapsed: returns seconds on a monotonic clock.
+    :param calendar: returns seconds since the epoch.
+
+    :ivar refusals: sums up refused connections that are too many for an entry each.
     """
 
     def __init__(
@@ -38,14 +42,17 @@ class Recorder:
         accessLog: AccessLog,
         clock: IReactorTime,
         elapsed: Callable[[], float] = monotonic,
+        calendar: Callable[[], float] = time,
     ) -> None:
         self.clock = clock
         self._accessLog = accessLog
         self._elapsed = elapsed
+        self._calendar = calendar
+        self.refusals = Refusals(self)
 
     def begin(self) -> ConnectionRecord:
         """Returns the record of a connection, or of a source of datagrams, that begins now."""
-        return ConnectionRecord(self.clock.seconds(), self._elapsed())
+        return ConnectionRecord(self._calendar(), self._elapsed())
 
     def write(self, record: ConnectionRecord, values: Values) -> None:
         """Writes the entry of a connection, or of a source of datagrams, that ends now.
@@ -81,5 +88,5 @@ def lineOf(values: Values) -> bytes:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, str):
-        return (value if value.isprintable() else escaped(value))[:LONGEST_TEXT]
+        return (value if value.isprintable() else escaped(value))[:MAX_TEXT]
     return [_shown(each) for each in value] if isinstance(value, list) else value

@@ -76,6 +76,8 @@ class _Recorded(CarryingTransport):
         super().connectionLost(reason)
 
     def _write(self, record: ConnectionRecord, reason: Failure) -> None:
+        if self.recorder.refusals.take(record, self.listener):
+            return
         sock = self.getHandle()
         values = {
             **self.listener,

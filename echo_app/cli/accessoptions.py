@@ -10,8 +10,7 @@ from twisted.python.usage import Options, UsageError
 
 from echo_app.access.checkers import PasswordFile, portalFor
 from echo_app.access.networks import Access
-from echo_app.addresses import isLoopbackHost
-from echo_app.service.endpoints import isPrivate
+from echo_app.cli.listenerkinds import DATAGRAMS, STREAMS
 
 if TYPE_CHECKING:
     from twisted.cred.portal import Portal
@@ -31,11 +30,12 @@ class AccessOptions(AuthOptionMixin, Options):
             if self["auth-cleartext"]:
                 raise UsageError("--auth-cleartext: there is no --auth that it applies to")
             return
-        if self["udp"]:
-            raise UsageError(f"--auth: not for --udp {self['udp'][0]}, whose datagrams have no login")
-        exposed = [f"--listen {each!r}" for each in self["listen"] if not isPrivate(each)]
-        if self["port"]:
-            exposed += [f"--interface {each!r}" for each in self["interface"] if not isLoopbackHost(each)]
+        for kind in DATAGRAMS:
+            if self[kind.option]:
+                asked = f"--{kind.option} {self[kind.option][0]}"
+                raise UsageError(f"--auth: not for {asked}, whose datagrams have no login")
+        # A listener with a place of its own first: --interface may be shared by several.
+        exposed = [each for kind in reversed(STREAMS) for each in kind.exposed(self)]
         if exposed and not self["auth-cleartext"]:
             raise UsageError(
                 f"--auth: passwords in the clear on {exposed[0]}; use --tls, or --auth-cleartext"

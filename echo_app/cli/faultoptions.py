@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from twisted.python.usage import Options, UsageError
 
+from echo_app.cli.listenerkinds import DATAGRAMS, STREAMS, isAsked, listed
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.plan import FaultPlan
 
 
@@ -20,8 +21,8 @@ class FaultOptions(Options):
         :raise UsageError: names the option.
         """
         self.checkApplies(self["fault"])
-        if self["fault-preamble"] and not self._hasStreams():
-            raise UsageError("--fault-preamble: there is no --port, --tls or --listen that it applies to")
+        if self["fault-preamble"] and not isAsked(STREAMS, self):
+            raise UsageError(f"--fault-preamble: there is no {listed(STREAMS)} that it applies to")
         for option in ("fault-seed", "fault-buffer"):
             if self[option] is not None and not self._hasFaults():
                 raise UsageError(f"--{option} {self[option]}: there is no --fault that it applies to")
@@ -32,9 +33,9 @@ class FaultOptions(Options):
         :raise UsageError: names the fault.
         """
         for fault in faults:
-            isStreams = fault.isForStreams and self._hasStreams()
-            if not (isStreams or (fault.isForDatagrams and self["udp"])):
-                what = "--port, --tls or --listen" if fault.isForStreams else "--udp"
+            kinds = (STREAMS if fault.isForStreams else ()) + (DATAGRAMS if fault.isForDatagrams else ())
+            if not isAsked(kinds, self):
+                what = listed(kinds or DATAGRAMS)
                 raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
 
     def faultPlan(self) -> FaultPlan | None:
@@ -49,9 +50,6 @@ class FaultOptions(Options):
             return FaultPlan(faults, seed=self["fault-seed"], path=path, cap=cap)
         except BadSpec as error:
             raise UsageError(f"--fault{'' if path is None else f'-file {path!r}'}: {error}") from None
-
-    def _hasStreams(self) -> bool:
-        return bool(self["port"] or self["tls"] or self["listen"])
 
     def _hasFaults(self) -> bool:
         return bool(self["fault"] or self["fault-file"] or self["fault-preamble"])

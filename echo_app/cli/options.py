@@ -14,6 +14,7 @@ from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
 from echo_app.cli.early import lostStream
 from echo_app.cli.faultoptions import FaultOptions
+from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
 from echo_app.cli.pidfile import pidFileProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
@@ -85,14 +86,12 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     def postOptions(self) -> None:
         """Sets the defaults that depend on other options, and checks options against each other."""
         self._checkCommand()
-        bound = self["port"] or self["tls"] or self["udp"]
-        if not (bound or self["listen"]):
-            bound = self["port"] = [self.defaultPort]
-        if self["interface"] and not bound:
-            reason = "there is no --port, --tls or --udp to bind"
-            raise UsageError(f"--interface {self['interface'][0]!r}: {reason}")
-        if self["proxy-protocol"] and not (self["port"] or self["tls"]):
-            raise UsageError("--proxy-protocol: there is no --port or --tls that it applies to")
+        if not isAsked(KINDS, self):
+            self["port"] = [self.defaultPort]
+        if self["interface"] and not isAsked(BOUND, self):
+            raise UsageError(f"--interface {self['interface'][0]!r}: there is no {listed(BOUND)} to bind")
+        if self["proxy-protocol"] and not isAsked(PROXIED, self):
+            raise UsageError(f"--proxy-protocol: there is no {listed(PROXIED)} that it applies to")
         if self["trust-proxy"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trust-proxy'][0]}': there is no --proxy-protocol")
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
@@ -104,8 +103,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
 
     def hasReloadableFiles(self) -> bool:
         """Returns whether any option names a file that SIGHUP has the service read or open again."""
-        files = ("certificate", "client-ca", "fault-file", "access-log")
-        return any(self[each] for each in files) or self.hasPasswordFile()
+        return any(self[each.name] for each in SETTINGS.values() if each.hangup) or self.hasPasswordFile()
 
     def _checkCommand(self) -> None:
         """Refuses what would end ``twistd`` with a traceback, or break its daemon.

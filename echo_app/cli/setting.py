@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,9 +24,13 @@ class Setting(NamedTuple):
     :param short: the letter of the short form; None without one.
     :param value: the name of the value in the help; None is a flag, which takes no value.
     :param parser: returns the value of the text that the user typed; raises ValueError with the reason.
-    :param default: the value without the option. A repeatable option has an empty list instead.
+    :param fills: the parameter of ``EchoService``, or the field of ``Limits``, that takes the value, if its
+        name is not the option's: ``--idle-timeout`` fills ``idleTimeout`` by its name.
+    :param default: the value without the option. A setting that fills a parameter has that of the parameter,
+        a repeatable one has an empty list.
     :param defaultText: the default in words, if its value is not clear.
     :param zero: the meaning of the value 0, in words; None if 0 has no special meaning.
+    :param hangup: the effect of SIGHUP on the file that the value names, in a sentence; None if it has none.
     :param choices: words that a shell completes.
     :param isRepeatable: whether each use of the option adds a value to a list.
     :param isSecret: whether errors show only the part of the text before its first colon.
@@ -36,9 +41,11 @@ class Setting(NamedTuple):
     short: str | None = None
     value: str | None = None
     parser: Callable[[str], Any] = str
+    fills: str | None = None
     default: Any = None
     defaultText: str | None = None
     zero: str | None = None
+    hangup: str | None = None
     choices: Sequence[str] = ()
     isRepeatable: bool = False
     isSecret: bool = False
@@ -55,15 +62,25 @@ class Setting(NamedTuple):
             raise UsageError(f"--{self.name} {shown!r}: {error}") from None
 
     @property
+    def parameter(self) -> str:
+        """Returns the name of the parameter that the setting fills, if there is such a parameter."""
+        return self.fills or re.sub("-(.)", lambda found: found[1].upper(), self.name)
+
+    def argument(self, value: Any) -> Any:
+        """Returns the value for the parameter: a flag gives it the opposite of its default."""
+        return value if self.value else bool(value) != self.default
+
+    @property
     def option(self) -> str:
         """Returns the option with its dashes and the name of its value."""
         return f"--{self.name}" + (f" {self.value}" if self.value else "")
 
     @property
     def description(self) -> str:
-        """Returns the help, the meaning of 0, and whether the option is repeatable."""
+        """Returns the help, the meaning of 0, the effect of SIGHUP, and whether the option is repeatable."""
         zero = f" 0: {self.zero}." if self.zero else ""
-        return self.help + zero + (" Repeatable." if self.isRepeatable else "")
+        hangup = f" {self.hangup}" if self.hangup else ""
+        return self.help + zero + hangup + (" Repeatable." if self.isRepeatable else "")
 
     @property
     def shownDefault(self) -> str:
@@ -73,7 +90,7 @@ class Setting(NamedTuple):
         if self.default is None:
             # A limit of None is typed as 0.
             return "0" if self.zero and not self.isRepeatable else ""
-        return str(self.default)
+        return str(self.default) if self.value else ""
 
 
 def helpText(groups: Mapping[str, Sequence[Setting]], width: int) -> str:

@@ -1,10 +1,14 @@
 """The table of all settings of the command line, in the order of the help.
 
-The parser, the help, the shell completion and ``docs/options.rst`` are made from this table. It reads a
-default that belongs to a class, such as :class:`Limits`, from that class.
+The parser, the help, the shell completion and ``docs/options.rst`` are made from this table, and so are the
+arguments of :class:`EchoService` and :class:`Limits`. A setting has the default
+of the parameter that it fills.
 """
 
 from __future__ import annotations
+
+from functools import partial
+from inspect import signature
 
 from echo_app.access.checkers import checkerOf
 from echo_app.addresses import networkOf
@@ -20,37 +24,36 @@ from echo_app.cli.arguments import (
     positiveNumber,
     wholeNumber,
 )
+from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
-from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import NAMES, responderOf
-from echo_app.transport.sockets import Keepalive
-from echo_app.udp.protocol import RATE
+from echo_app.service.echoservice import EchoService
 
 # The listener if no option names one.
 DEFAULT_PORT = 8080
 DEFAULT_INTERFACE = "127.0.0.1"
 
-_LIMITS = Limits()
-_ANY_PORT = "any free one"
+# The parameters that settings fill.
+LIMITS = signature(Limits).parameters
+SERVICE = signature(EchoService).parameters
 
-GROUPS = {
+# Makers of settings whose values are of the same kind.
+_ports = partial(Setting, value="N", parser=portNumber, zero="any free one", isRepeatable=True)
+_networks = partial(Setting, value="NETWORK", parser=networkOf, isRepeatable=True)
+_cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap")
+_timeout = partial(Setting, value="SECONDS", parser=noneForZero(number), zero="never")
+
+_READ_AGAIN = "Read again at SIGHUP."
+
+_GROUPS = {
     "Listeners": (
-        Setting(
-            "port",
-            "TCP port.",
-            short="p",
-            value="N",
-            parser=portNumber,
-            defaultText=f"{DEFAULT_PORT} without another listener",
-            zero=_ANY_PORT,
-            isRepeatable=True,
-        ),
+        _ports("port", "TCP port.", short="p", defaultText=f"{DEFAULT_PORT} without another listener"),
         Setting(
             "interface",
-            "IPv4 or IPv6 address where --port, --tls and --udp bind.",
+            f"IPv4 or IPv6 address where {listed(BOUND, 'and')} bind.",
             short="i",
             value="ADDRESS",
             parser=interfaceAddress,
@@ -64,20 +67,14 @@ GROUPS = {
             value="ENDPOINT",
             isRepeatable=True,
         ),
-        Setting(
-            "udp", "UDP port.", short="u", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True
-        ),
+        _ports("udp", "UDP port.", short="u"),
         Setting(
             "proxy-protocol",
-            "Each connection to --port and --tls begins with a header of the PROXY protocol, version 1 or 2.",
+            f"Each connection to {listed(PROXIED, 'and')} begins with a header of the PROXY protocol, "
+            "version 1 or 2.",
         ),
-        Setting(
-            "trust-proxy",
-            "Network or address whose peers may send a PROXY header.",
-            value="NETWORK",
-            parser=networkOf,
-            defaultText="loopback",
-            isRepeatable=True,
+        _networks(
+            "trust-proxy", "Network or address whose peers may send a PROXY header.", defaultText="loopback"
         ),
         Setting(
             "ready-file",
@@ -86,24 +83,29 @@ GROUPS = {
             value="FILE",
             parser=filePath,
         ),
-        Setting("no-direct", "Use Twisted's own path for every byte, for comparison and debugging."),
+        Setting(
+            "no-direct",
+            "Use Twisted's own path for every byte, for comparison and debugging.",
+            fills="direct",
+        ),
     ),
     "TLS": (
-        Setting("tls", "TCP port for TLS.", value="N", parser=portNumber, zero=_ANY_PORT, isRepeatable=True),
+        _ports("tls", "TCP port for TLS."),
         Setting(
             "certificate",
-            "PEM file with the certificate chain of --tls. Read again at SIGHUP.",
+            "PEM file with the certificate chain of --tls.",
             value="FILE",
             defaultText="a throw-away one, for localhost",
+            hangup=_READ_AGAIN,
         ),
         Setting(
             "key", "PEM file of the certificate's key.", value="FILE", defaultText="the certificate's file"
         ),
         Setting(
             "client-ca",
-            "PEM file of authorities: a client must show a certificate that leads to one of them. Read again "
-            "at SIGHUP.",
+            "PEM file of authorities: a client must show a certificate that leads to one of them.",
             value="FILE",
+            hangup=_READ_AGAIN,
         ),
         Setting(
             "handshake-timeout",
@@ -119,15 +121,11 @@ GROUPS = {
             f"Responder: {', '.join(NAMES)}, or a function of your own, package.module:name.",
             value="NAME",
             parser=responderOf,
-            default="echo",
             choices=NAMES,
         ),
-        Setting(
+        _timeout(
             "responder-timeout",
             "Seconds that an answer of a function of your own may take until its connection is closed.",
-            value="SECONDS",
-            parser=noneForZero(number),
-            default=TIMEOUT,
             zero="no limit",
         ),
         Setting(
@@ -135,26 +133,17 @@ GROUPS = {
             "Answers a second to one UDP source.",
             value="N",
             parser=noneForZero(number),
-            default=RATE,
+            fills="datagramRate",
             zero="no limit, no loop breaker",
         ),
     ),
     "Access": (
-        Setting(
+        _networks(
             "allow",
             "Network or address whose peers may connect; no others may. The most specific network decides.",
-            value="NETWORK",
-            parser=networkOf,
             defaultText="every network",
-            isRepeatable=True,
         ),
-        Setting(
-            "deny",
-            "Network or address whose peers may not connect.",
-            value="NETWORK",
-            parser=networkOf,
-            isRepeatable=True,
-        ),
+        _networks("deny", "Network or address whose peers may not connect."),
         Setting(
             "auth",
             "Require a login before each stream, checked by file:PATH, memory:USER:PASSWORD, or a kind that "
@@ -168,46 +157,21 @@ GROUPS = {
         Setting("auth-cleartext", "Allow logins from the network without TLS, where others can read them."),
     ),
     "Limits and time-outs": (
-        Setting(
-            "max-connections",
-            "Connections open at one time.",
-            value="N",
-            parser=noneForZero(wholeNumber),
-            default=_LIMITS.maxConnections,
-            defaultText="what the descriptor limit allows",
-            zero="no cap",
+        _cap(
+            "max-connections", "Connections open at one time.", defaultText="what the descriptor limit allows"
         ),
-        Setting(
-            "max-connections-per-peer",
-            "Connections of one IPv4 address or IPv6 /64 at one time.",
-            value="N",
-            parser=noneForZero(wholeNumber),
-            default=_LIMITS.maxConnectionsPerPeer,
-            zero="no cap",
-        ),
-        Setting(
-            "idle-timeout",
-            "Seconds without a byte in either direction until a connection is closed.",
-            value="SECONDS",
-            parser=noneForZero(number),
-            default=_LIMITS.idleTimeout,
-            zero="never",
-        ),
-        Setting(
+        _cap("max-connections-per-peer", "Connections of one IPv4 address or IPv6 /64 at one time."),
+        _timeout("idle-timeout", "Seconds without a byte in either direction until a connection is closed."),
+        _timeout(
             "stall-timeout",
             "Seconds in which no unsent byte leaves until a connection is reset. A value under 30 may cut "
             "off slow peers with large buffers.",
-            value="SECONDS",
-            parser=noneForZero(number),
-            default=_LIMITS.stallTimeout,
-            zero="never",
         ),
         Setting(
             "drain-timeout",
             "Seconds that a stop waits for busy connections.",
             value="SECONDS",
             parser=number,
-            default=_LIMITS.drainTimeout,
             zero="not at all",
         ),
         Setting(
@@ -215,7 +179,6 @@ GROUPS = {
             "TCP keepalive: seconds of silence until the first probe, seconds between probes, and how many.",
             value="IDLE,INTERVAL,COUNT",
             parser=keepaliveOf,
-            default=Keepalive(),
             zero="off",
         ),
     ),
@@ -229,8 +192,9 @@ GROUPS = {
         ),
         Setting(
             "fault-file",
-            "File with a fault a line. Read again at SIGHUP, for connections to come.",
+            "File with a fault a line.",
             value="FILE",
+            hangup="Read again at SIGHUP, for connections to come.",
         ),
         Setting(
             "fault-preamble",
@@ -256,12 +220,22 @@ GROUPS = {
         Setting(
             "access-log",
             "Append a line of JSON here when a connection ends, and for each UDP source and minute. -: "
-            "standard output. Opened again at SIGHUP.",
+            "standard output.",
             value="FILE",
             parser=logPath,
+            hangup="Opened again at SIGHUP.",
         ),
         Setting("log-connections", "Log each connection's beginning and end, at debug level."),
     ),
 }
+
+
+def _withDefault(setting: Setting) -> Setting:
+    """Returns a setting with the default of the parameter that it fills."""
+    filled = LIMITS.get(setting.parameter) or SERVICE.get(setting.parameter)
+    return setting if filled is None else setting._replace(default=filled.default)
+
+
+GROUPS = {title: [*map(_withDefault, settings)] for title, settings in _GROUPS.items()}
 
 SETTINGS = {each.name: each for settings in GROUPS.values() for each in settings}

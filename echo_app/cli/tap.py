@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Container
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from echo_app.cli.listenerkinds import DATAGRAMS, PROXIED, STREAMS
 from echo_app.cli.options import Options
 from echo_app.cli.process import (
     abortOnSecondSignal,
@@ -20,13 +18,13 @@ from echo_app.cli.process import (
     raiseDescriptorLimit,
     reloadOnHangup,
 )
+from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
+from echo_app.clock import makeMonotonic
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import LOOPBACK, ProxyHeaders
 from echo_app.service.echoservice import EchoService
-from echo_app.service.endpoints import BadDescription, NamedEndpoint, endpointFromDescription
-from echo_app.service.listeners import BACKLOG, Listener
+from echo_app.service.listeners import Listener
 from echo_app.text import reasonOf
-from echo_app.udp.port import DatagramEndpoint
 
 __all__ = ["Options", "makeService"]
 
@@ -38,12 +36,14 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     failure. The first SIGTERM or SIGINT stops the service; a second one aborts the connections for which the
     stop waits.
 
-    :param reactor: None is the global one.
+    :param reactor: None is the global one, which gets a monotonic clock.
     :raise SystemExit: with one line that names the listener or file that can't be opened, or the descriptor
         limit, if it leaves no room for a connection.
     """
     if reactor is None:
         from twisted.internet import reactor
+
+        makeMonotonic(reactor)
     limit = raiseDescriptorLimit(reactor)
     try:
         service = _makeService(options, reactor, limit)
@@ -71,62 +71,31 @@ def _reasonFor(failures: list[Failure]) -> str:
         return "an endpoint of --listen does not listen at once"
     error = failures[0].value
     assert isinstance(error, CannotListenError)
-    # The error of a stream endpoint has a name; the error of a datagram endpoint has an interface.
-    name = error.port if error.interface is None else f"--udp {error.port} on {error.interface}"
-    return f"{name}: {reasonOf(error)}"
+    return f"{error.port}: {reasonOf(error)}"
 
 
 def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) -> EchoService:
+    tls = options.serverTLS(reactor) if options["tls"] else None
+    isProxied = options["proxy-protocol"]
+    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
     return EchoService(
         reactor,
-        list(_listeners(options, reactor)),
         [
-            DatagramEndpoint(reactor, port, interface)
-            for port in options["udp"]
-            for interface in options["interface"]
+            Listener(endpoint, tls if kind.isTLS else None, proxy if kind in PROXIED else None)
+            for kind in STREAMS
+            for endpoint in kind.endpoints(options, reactor)
         ],
-        limits=Limits(
-            maxConnections=options["max-connections"],
-            maxConnectionsPerPeer=options["max-connections-per-peer"],
-            idleTimeout=options["idle-timeout"],
-            stallTimeout=options["stall-timeout"],
-            drainTimeout=options["drain-timeout"],
-        ),
-        keepalive=options["keepalive"],
-        direct=not options["no-direct"],
-        datagramRate=options["udp-rate"],
+        [endpoint for kind in DATAGRAMS for endpoint in kind.endpoints(options, reactor)],
+        limits=Limits(**_filled(options, LIMITS)),
         descriptorLimit=descriptorLimit,
         access=options.access(),
         portal=options.portal(),
-        logConnections=bool(options["log-connections"]),
-        readyFile=options["ready-file"],
-        responder=options["responder"],
-        responderTimeout=options["responder-timeout"],
         faults=options.faultPlan(),
-        faultPreamble=bool(options["fault-preamble"]),
-        accessLog=options["access-log"],
+        **_filled(options, SERVICE),
     )
 
 
-def _listeners(options: Options, reactor: Any) -> Iterator[Listener]:
-    yield from _tcp(options, reactor, "port", options["port"])
-    if options["tls"]:
-        tls = options.serverTLS(reactor)
-        for listener in _tcp(options, reactor, "tls", options["tls"]):
-            yield replace(listener, tls=tls)
-    for description in options["listen"]:
-        name = f"--listen {description!r}"
-        try:
-            yield Listener(NamedEndpoint(name, endpointFromDescription(reactor, description)))
-        except BadDescription as error:
-            raise UsageError(f"{name}: {error}") from None
-
-
-def _tcp(options: Options, reactor: Any, option: str, ports: list[int]) -> Iterator[Listener]:
-    isProxied = options["proxy-protocol"]
-    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
-    for port in ports:
-        for interface in options["interface"]:
-            kind = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
-            endpoint: IStreamServerEndpoint = kind(reactor, port, BACKLOG, interface)
-            yield Listener(NamedEndpoint(f"--{option} {port} on {interface}", endpoint), proxy=proxy)
+def _filled(options: Options, parameters: Container[str]) -> dict[str, Any]:
+    """Returns the arguments for those of the parameters that settings fill."""
+    settings = [each for each in SETTINGS.values() if each.parameter in parameters]
+    return {each.parameter: each.argument(options[each.name]) for each in settings}

@@ -1,7 +1,7 @@
 """Connection: one admitted connection, from its admission to its end.
 
-The transport at the bottom of a connection carries its :class:`Connection`; any protocol may be on top. The
-path of a byte does not touch it.
+The transport at the bottom of a connection carries its :class:`Connection`; any protocol may be on top. No
+code on the path of a byte uses it.
 
 The states of a connection: admitted; open, from ``begin`` on; ended. An open one is pending while a gate
 reads its prefix, and served from ``serve`` on. Behind a PROXY header a connection is open before its peer is
@@ -40,11 +40,11 @@ class Connection:
 
     :ivar transport: the lowest transport, with the peer's address.
     :ivar isServed: the protocol on top was made.
-    :ivar movedAt: when a count of the kernel had last changed, in seconds of the time-outs' clock.
-    :ivar paidAt: when bytes that are owed had last left, likewise.
+    :ivar movedAt: when a count of the kernel last changed, in seconds of the sweep's clock.
+    :ivar paidAt: when owed bytes last left, likewise.
     """
 
-    # The counts of the last look stand here one by one: an object of them would take 72 bytes more.
+    # Each count of the last look is a slot: one object for all of them would take 72 bytes more.
     __slots__ = (
         "_login",
         "_owed",
@@ -79,13 +79,13 @@ class Connection:
         return None if self._login is None else self._login[0]
 
     def admit(self, address: IAddress | None) -> Refusal | None:
-        """Admits the open connection as this peer's, and numbers it; returns the refusal if there is one."""
+        """Admits and numbers the open connection, whose peer is known now; returns a refusal, or None."""
         return self.registry.admitPending(self, address)
 
     def begin(self, transport: IStreamTransport) -> bool:
         """Opens the connection.
 
-        :return: whether its descriptor leaves enough for everything else; if not, it is refused.
+        :return: False if too few descriptors would stay free; the connection is then refused.
         """
         self.transport = transport
         if not self.registry.opened(self):
@@ -113,12 +113,12 @@ class Connection:
     def noteProgress(self, progress: Progress, isWorking: bool, now: float) -> None:
         """Notes the kernel's counts, and when they changed.
 
-        :param isWorking: the connection is not idle, whatever the counts say.
+        :param isWorking: the connection is not idle, even if no count has changed.
         """
         before = self._received, self._sent, self._owed, self._unread
         if isWorking or before != (progress.received, progress.sent, progress.owed, progress.unread):
             self.movedAt = now
-            # Either nothing was owed, or some of what was owed has left.
+            # Nothing was owed, or some of the owed bytes have left.
             if not self._owed or progress.sent != self._sent or progress.owed < self._owed:
                 self.paidAt = now
             self._received, self._sent = progress.received, progress.sent
@@ -129,7 +129,7 @@ class Connection:
         return topOf(self.transport)
 
     def finish(self) -> None:
-        """Closes the connection when everything that was written is sent."""
+        """Closes the connection after all written bytes are sent."""
         protocol, transport = self.top()
         try:
             if hasattr(protocol, "finish"):
@@ -143,32 +143,32 @@ class Connection:
             transport.abortConnection()
 
     def end(self, ending: Ending, detail: str = "") -> None:
-        """Notes why the connection ends, where it is recorded; the first reason counts."""
+        """Notes in the record, if there is one, why the connection ends; only the first call counts."""
         noteEnd(self.transport, ending, detail)
 
     def refuse(self, ending: Ending, reason: str, detail: str = "", line: str = "") -> None:
-        """Counts and notes that the connection is refused, after its admission.
+        """Counts and records the refusal of a connection that was admitted.
 
-        :param reason: is counted.
-        :param detail: for the record; the reason where there is none.
+        :param reason: the name of the count.
+        :param detail: for the record; empty is the reason.
         :param line: a text about this connection for the log.
         """
         self.registry.refused.add(reason, line)
         self.end(ending, detail or reason)
 
     def timeOut(self, ending: Ending, detail: str = "") -> None:
-        """Counts and notes that the connection timed out."""
+        """Counts and records that the connection timed out."""
         self.registry.timedOut.add(ending.value)
         self.end(ending, detail)
 
     def abort(self) -> None:
-        """Aborts the connection, which did not end in time; counts and notes it."""
+        """Aborts a connection that did not end in time; counts and records the abort."""
         self.registry.aborted += 1
         self.end(Ending.DRAIN)
         self.top()[1].abortConnection()
 
     def ended(self, reason: Failure) -> None:
-        """Counts the connection's end; is called once, by its transport."""
+        """Counts the connection's end; the transport calls it once."""
         self.registry.closed(self, reason)
         login, self._login = self._login, None
         if login is not None:

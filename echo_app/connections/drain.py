@@ -1,10 +1,10 @@
-"""Ends a service's connections without losing an echo.
+"""Drain: ends a service's connections without losing an echo.
 
 A connection is quiet when nothing was received for a second and nothing is owed: no byte, and no answer
-that is under way or held back on purpose. A quiet one gets our end of stream, and is closed when nothing
-more came: a close with unread input would be a reset, which destroys what is still under way to the peer.
-While input does come it lingers, a second at most, and is then aborted. A busy one runs until its own end.
-At the deadline whatever is left is aborted. What is aborted is counted.
+that is under way or held back on purpose. A quiet connection gets our end of stream, and is closed when no
+more input came: a close with unread input would be a reset, which destroys bytes under way to the peer.
+If more input comes, the connection lingers, a second at most, and is then aborted. A busy connection runs
+until its own end. At the deadline all remaining connections are aborted. Aborts are counted.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from echo_app.connections.connection import Connection
 
-# Seconds between two looks: five of them make out a quiet second.
+# Seconds between two looks at a connection: five make a quiet second.
 INTERVAL = 0.2
+
+# Seconds by which a look is late when the time since it was due does not count.
+LATE = 1.0
 
 # Seconds without input after which nothing more is expected (docs/dev/contract.rst, 7).
 QUIET = 1.0
@@ -34,9 +37,10 @@ QUIET = 1.0
 
 @dataclass(slots=True)
 class _Draining:
-    """What is known of a connection: bytes sent and received, since when no more, how far its end has come.
+    """The state of one connection in a drain; times are in seconds of the drain's clock.
 
     :param since: when the last byte was received.
+    :param endedAt: when our end of stream was sent; None before.
     """
 
     received: int
@@ -49,8 +53,8 @@ class _Draining:
 class Drain:
     """Waits for connections to end, ends the quiet ones, and aborts the rest in time.
 
-    :param connections: what is to be emptied.
-    :param clock: what time is.
+    :param connections: the registry of the connections.
+    :param clock: tells the time.
     """
 
     def __init__(self, connections: ConnectionRegistry, clock: IReactorTime) -> None:
@@ -60,21 +64,23 @@ class Drain:
         self._seen: dict[Connection, _Draining] = {}
         self._aborted: set[Connection] = set()
         self._call: IDelayedCall | None = None
+        # When the next look is due.
+        self._due = clock.seconds()
 
     def run(self) -> Deferred[None]:
         """Returns a Deferred that fires when no connection is left; it does not fail."""
         done = self._connections.whenEmpty()
         self._step()
-        return done.addCallback(lambda _: self._rest())
+        return done.addCallback(lambda _: self._stopLooking())
 
     def abort(self) -> None:
-        """Aborts, and counts, every connection that is still open, and those that are accepted yet."""
-        self._rest()
+        """Aborts and counts all open connections, and any that open later."""
+        self._stopLooking()
         self._deadline = self._clock.seconds()
         for connection in list(self._connections.open):
             self._abort(connection)
 
-    def _rest(self) -> None:
+    def _stopLooking(self) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -82,6 +88,9 @@ class Drain:
     def _step(self) -> None:
         self._call = None
         now = self._clock.seconds()
+        if now - self._due > LATE:
+            # The process was stopped, or a turn took long: no connection could end meanwhile.
+            self._deadline += now - self._due
         if now >= self._deadline:
             self.abort()
             return
@@ -89,11 +98,12 @@ class Drain:
             self._look(connection, now)
         if self._connections.open:
             wait = min(INTERVAL, self._deadline - now)
+            self._due = now + wait
             self._call = self._clock.callLater(wait, self._step)
 
     def _look(self, connection: Connection, now: float) -> None:
         protocol, transport = connection.top()
-        # Without a socket to ask, a connection counts as quiet.
+        # A connection without a socket counts as quiet.
         progress = progressOf(transport) or Progress(0, 0, 0, 0)
         seen = self._seen.setdefault(connection, _Draining(progress.received, now, progress.sent))
         if seen.isClosing:
@@ -102,8 +112,8 @@ class Drain:
         if more:
             seen.received, seen.since = progress.received, now
         if seen.endedAt is None:
-            # A kernel's queue that the peer has emptied is filled again from the transport's buffer, in the
-            # reactor's next turn. Both are empty where nothing was acknowledged since the last look either.
+            # The transport refills an empty kernel queue from its buffer, in the reactor's next turn. Both
+            # are empty only if, besides, nothing was acknowledged since the last look.
             isSending = progress.owed > 0 or progress.sent != seen.sent
             seen.sent = progress.sent
             isOwed = isSending or progress.held or getattr(protocol, "pending", 0)
@@ -116,11 +126,11 @@ class Drain:
             self._abort(connection)
 
     def _end(self, connection: Connection, seen: _Draining) -> None:
-        """Sends our end of stream; the peer's own, or the next look, closes the connection."""
+        """Sends our end of stream; the peer's end of stream, or the next look, closes the connection."""
         connection.end(Ending.DRAIN)
         _, transport = connection.top()
         if not canHalfClose(transport):
-            # It would shut down the TCP connection below Twisted's TLS: a truncation.
+            # A half-close would shut down the TCP connection below Twisted's TLS: a truncation.
             self._close(connection, seen)
         else:
             transport.unregisterProducer()

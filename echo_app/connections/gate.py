@@ -1,17 +1,16 @@
 """Gate: a protocol that reads a bounded prefix of a stream, decides, and leaves the path.
 
-A gate reads a connection's first bytes, decides, and hands the transport and the bytes left over to the
-next protocol. Twisted's wrapping protocols stay between the two for good: they cost something for each
-byte, and hide half-closes and producers.
+A gate hands the transport and the bytes after the prefix to the next protocol. Twisted's wrapping protocols
+stay in the path instead: they cost time for each byte, and hide half-closes and producers.
 
 The states of a :class:`Gate`, and where each leads::
 
     READING    the prefix is not complete       CHECKING, REFUSED, OVER
-    CHECKING   what it says is being checked    REFUSED, OVER
-    REFUSED    the answer waits for its time    OVER
-    OVER       the next protocol, or a lingering close, has the connection; or it has ended
+    CHECKING   the prefix is being checked      REFUSED, OVER
+    REFUSED    the answer is delayed            OVER
+    OVER       the next protocol or a lingering close has the connection, or the connection has ended
 
-Its input is OPEN, or PAUSED and OPEN in turns, and at last ENDED by the peer. Its timer ends when it is OVER.
+The input of a gate is OPEN or PAUSED, in turns, and finally ENDED by the peer. The timer ends with OVER.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from echo_app.connections.record import Ending, recordOf
 from echo_app.connections.refusal import Refusal
 from echo_app.interfaces import Build, IStreamTransport
 from echo_app.transport.closing import linger
+from echo_app.transport.cutting import CutTimer
 from echo_app.transport.layer import replace
 from echo_app.transport.sockets import reset
 
@@ -57,18 +57,18 @@ class Input(Enum):
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Gate(Protocol):
-    """Reads a connection's first bytes; a subclass says which, and what they decide.
+    """Reads a connection's prefix, and decides by it about the connection.
 
-    It overrides ``prefixReceived`` and ``prefixEnded``, and calls ``handOver``, once, or closes.
+    A subclass overrides ``prefixReceived`` and ``prefixEnded``. It calls ``handOver`` once, or closes.
 
     :param build: makes the next protocol; None resets the connection.
     :param connection: the connection whose prefix it reads.
-    :param clock: what time is.
+    :param clock: tells the time.
     :cvar ending: the ending of a connection that the gate ends.
     :cvar firstByteTimeout: seconds until the first byte; None is no limit.
-    :cvar prefixTimeout: seconds from the first byte until it is over.
-    :ivar received: what came so far; a subclass bounds it.
-    :ivar build: makes the next protocol; a subclass may replace it until it hands over.
+    :cvar prefixTimeout: seconds from the first byte to the last.
+    :ivar received: the bytes so far; a subclass bounds their number.
+    :ivar build: as above; a subclass may replace it before it hands over.
     """
 
     transport: IStreamTransport
@@ -84,25 +84,26 @@ class Gate(Protocol):
         self.state = State.READING
         self.input = Input.OPEN
         self.clock = clock
-        self._timeout: IDelayedCall | None = None
-        self._isShaken = False
+        self._timeout: CutTimer | IDelayedCall | None = None
+        self._isHandshakeComplete = False
 
     def prefixReceived(self) -> None:
-        """Looks at what was received so far: waits for more, hands over, or closes."""
+        """Examines the received bytes: waits for more, hands over, or closes."""
         raise NotImplementedError
 
     def prefixEnded(self) -> None:
-        """The peer ended its stream before the gate handed over."""
+        """Decides when the peer's end of stream cuts the prefix off."""
         raise NotImplementedError
 
     def expired(self) -> None:
-        """The time is over."""
+        """Times the connection out, and resets it."""
         self.connection.timeOut(self.ending, "timeout")
         reset(self.transport)
 
     def handOver(self, size: int) -> IProtocol:
-        """Puts the next protocol in the gate's place, and gives it what was received after `size` bytes.
+        """Puts the next protocol in the gate's place, and gives it the bytes after the prefix.
 
+        :param size: bytes of the prefix.
         :return: the next protocol.
         """
         self._end()
@@ -113,7 +114,7 @@ class Gate(Protocol):
         protocol = self.build(transport.getPeer(), self.connection) or Refusal()
         replace(transport, self, protocol)
         protocol.makeConnection(transport)
-        if self._isShaken and IHandshakeListener.providedBy(protocol):
+        if self._isHandshakeComplete and IHandshakeListener.providedBy(protocol):
             protocol.handshakeCompleted()
         rest = bytes(self.received[size:])
         isEnded = getattr(transport, "disconnecting", False) or getattr(transport, "disconnected", False)
@@ -122,19 +123,19 @@ class Gate(Protocol):
         return protocol
 
     def dismiss(self, line: bytes) -> None:
-        """Sends a last line, and closes."""
+        """Sends a last line, and closes with a linger."""
         self._end()
         self.transport.write(line)
         self.resume()
         linger(self.transport, self, self.clock, self.input is Input.ENDED)
 
     def connectionMade(self) -> None:
-        """Begins to wait."""
+        """Starts the timer of the first byte."""
         if self.firstByteTimeout is not None:
             self.wait(self.firstByteTimeout)
 
     def dataReceived(self, data: bytes) -> None:
-        """Reads on."""
+        """Adds to the prefix; discards input after a refusal."""
         if self.state is State.REFUSED:
             return
         if not self.received:
@@ -143,11 +144,11 @@ class Gate(Protocol):
         self.prefixReceived()
 
     def handshakeCompleted(self) -> None:
-        """TLS below it is complete, which the next protocol will be told."""
-        self._isShaken = True
+        """Notes, for the next protocol, that the TLS handshake below is complete."""
+        self._isHandshakeComplete = True
 
     def readConnectionLost(self) -> None:
-        """The stream ends within the prefix. A peer that sent nothing only looked for an open port."""
+        """Handles the peer's end of stream. A peer that sent nothing only looked for an open port."""
         self.input = Input.ENDED
         if self.state is not State.READING:
             return
@@ -157,32 +158,35 @@ class Gate(Protocol):
             self.finish()
 
     def writeConnectionLost(self) -> None:
-        """A drain has closed our side."""
+        """Does nothing: a drain has closed our side."""
 
     def finish(self) -> None:
-        """Closes the connection, to which nothing is owed."""
+        """Closes the connection, whose peer is owed nothing."""
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Stops waiting."""
+        """Ends the timer."""
         self._end()
 
     def wait(self, seconds: float, expired: Callable[[], None] | None = None) -> None:
-        """Waits for so long at the most, in place of what it waits for now.
+        """Starts the timer, in place of one that runs.
 
-        :param expired: is called then; None is the method of this name.
+        :param expired: is called when the time is over; None is the method of this name.
         """
         self._stopWaiting()
-        self._timeout = self.clock.callLater(seconds, expired or self.expired)
+        if expired is None:
+            self._timeout = CutTimer(self.clock, seconds, self.transport, self.expired)
+        else:
+            self._timeout = self.clock.callLater(seconds, expired)
 
     def pause(self) -> None:
-        """Reads nothing for now; after the peer's end there is nothing to read."""
+        """Pauses reading; after the peer's end there is nothing to read."""
         if self.input is Input.OPEN:
             self.input = Input.PAUSED
             self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Reads on, if it is paused."""
+        """Resumes reading, if it is paused."""
         if self.input is Input.PAUSED:
             self.input = Input.OPEN
             self.transport.resumeProducing()
@@ -192,12 +196,13 @@ class Gate(Protocol):
         self._stopWaiting()
 
     def _stopWaiting(self) -> None:
-        if self._timeout is not None and self._timeout.active():
-            self._timeout.cancel()
+        timeout, self._timeout = self._timeout, None
+        if isinstance(timeout, CutTimer) or (timeout is not None and timeout.active()):
+            timeout.cancel()
 
 
 def endReading(transport: Any) -> None:
-    """Tells the protocol that a connection now has what its gate was told: the peer's end of stream."""
+    """Passes the peer's end of stream, which a gate received, to the transport's present protocol."""
     protocol = getattr(transport, "protocol", None)
     if IHalfCloseableProtocol.providedBy(protocol):
         protocol.readConnectionLost()

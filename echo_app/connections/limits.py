@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 # Seconds until a TLS handshake must be complete.
 HANDSHAKE_TIMEOUT = 30
@@ -10,13 +10,13 @@ HANDSHAKE_TIMEOUT = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits the connections of one service, their silence, and its stop.
+    """Caps and time-outs of one service.
 
-    :param maxConnections: connections open at one time; None is no cap.
-    :param maxConnectionsPerPeer: the same for one IPv4 address or one IPv6 /64; None is no cap.
+    :param maxConnections: maximum number of open connections; None is no cap.
+    :param maxConnectionsPerPeer: the same by peer: one IPv4 address or one IPv6 /64; None is no cap.
     :param idleTimeout: seconds without a byte in either direction until a connection is closed;
         None is never.
-    :param stallTimeout: seconds without any of the unsent bytes leaving until a connection is reset;
+    :param stallTimeout: seconds in which no unsent byte leaves until a connection is reset;
         None is never. Under 30 seconds it may cut slow peers with large buffers.
     :param drainTimeout: seconds that a stop waits for busy connections; 0 is not at all.
     :raise ValueError: on a number out of its range.
@@ -29,9 +29,9 @@ class Limits:
     drainTimeout: float = 5
 
     def __post_init__(self) -> None:
-        for name in ("maxConnections", "maxConnectionsPerPeer", "idleTimeout", "stallTimeout"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is more than 0, or None: {value!r}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name != "drainTimeout" and value is not None and not value > 0:
+                raise ValueError(f"{each.name} must be more than 0, or None: {value!r}")
         if not self.drainTimeout >= 0:
-            raise ValueError(f"drainTimeout is 0 or more: {self.drainTimeout!r}")
+            raise ValueError(f"drainTimeout must be 0 or more: {self.drainTimeout!r}")

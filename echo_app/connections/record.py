@@ -1,8 +1,8 @@
 """Record of one connection: its facts from the accept to the end, besides the kernel's counts.
 
-The transport at the bottom of a connection carries its :class:`ConnectionRecord`, if an access log is asked
-for: it is there before any gate, layer or protocol, and outlives them all. Whoever learns something that
-the log should say finds the record with :func:`recordOf`, from the transport that it has, and notes it.
+With an access log, the transport at the bottom of a connection carries its :class:`ConnectionRecord`. The
+record exists before any gate, layer or protocol, and outlives them all. Any of these can find the record
+with :func:`recordOf`, from its own transport, and note a fact for the log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from echo_app.transport.layer import downFrom
 
 
 class Ending(Enum):
-    """Why a connection ended; the value is the word in the access log.
+    """The reason for which a connection ended; the value is the word in the access log.
 
     The transport's end shows the first five. The part that ends the connection notes the others.
     """
@@ -41,7 +41,7 @@ class Ending(Enum):
 
 
 class PlainCounts(Protocol):
-    """Counts the bytes of a stream where the kernel's counts are another stream's.
+    """Counts of the plain text inside TLS; the kernel counts the encrypted bytes.
 
     :ivar received: bytes from the peer.
     :ivar sent: bytes to the peer.
@@ -53,13 +53,13 @@ class PlainCounts(Protocol):
 
 @dataclass(slots=True, eq=False)
 class ConnectionRecord:
-    """One connection.
+    """The facts of one connection, for its entry in the access log.
 
-    :param start: when, in seconds since the epoch.
-    :param began: the same on a clock that is never set.
+    :param start: when it began, in seconds since the epoch.
+    :param began: the same on a monotonic clock.
     :param faults: the texts of the faults that were chosen for it; set as a whole.
     :param ended: why it ended; set by :meth:`end`.
-    :param detail: what is to be said of that besides, such as which limit.
+    :param detail: more about the ending, such as the name of a limit.
     :param prefix: bytes that gates took off the stream's beginning: a header, a login line, a preamble.
     :param greeting: bytes that gates sent before the stream, such as the answer to a login.
     :param plain: counts the bytes inside our TLS; None without it.
@@ -77,7 +77,7 @@ class ConnectionRecord:
     isPeerEnded: bool = False
 
     def end(self, ending: Ending, detail: str = "") -> None:
-        """Notes why the connection ends; only the first call counts, since later events follow from it.
+        """Notes why the connection ends; only the first call counts, since later events follow from that end.
 
         :param detail: more about the ending; it is escaped when it is written.
         """
@@ -86,7 +86,7 @@ class ConnectionRecord:
 
 
 def recordOf(transport: object) -> ConnectionRecord | None:
-    """Returns the record of the connection that a transport is a part of; None if it is not recorded."""
+    """Returns the record of a transport's connection; None if there is no record."""
     for each in downFrom(transport):
         record = getattr(each, "record", None)
         if isinstance(record, ConnectionRecord):

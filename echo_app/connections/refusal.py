@@ -1,4 +1,4 @@
-"""Refused connections."""
+"""Refusal: the protocol of a connection that is not admitted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from echo_app.transport.sockets import reset
 class Refusal(Protocol):
     """Resets its connection at once, so that the peer does not take the refusal for an empty echo.
 
-    It stands where ``buildProtocol`` could return None, which over ``ssl:`` and ``haproxy:`` leaves
-    the peer connected.
+    ``buildProtocol`` returns it instead of None: over ``ssl:`` and ``haproxy:``, None leaves the peer
+    connected.
 
     :param ending: the reason.
-    :param detail: more about it.
+    :param detail: more about the reason.
     """
 
     def __init__(self, ending: Ending = Ending.DENIED, detail: str = "") -> None:

@@ -1,7 +1,7 @@
 """The registry of connections: admission, caps, numbers, and counts of how connections ended.
 
 The rules of :class:`ConnectionRegistry`: a connection is in `open` from ``opened`` to ``closed``, and both
-are called once for it; `perPeer` never holds a zero; a peer is refused before its connection is counted.
+are called once for each connection. `perPeer` never holds a zero. A refused peer is not in `perPeer`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Descriptors that stay free for what is not a connection: the peer that is being refused, log files
-# that are rotated, the resolver. Twisted itself keeps one in reserve for the same reason.
+# Descriptors that stay free for other uses: the peer that is being refused, log files that are rotated,
+# the resolver. Twisted itself keeps one in reserve for the same reason.
 RESERVED_DESCRIPTORS = 16
 
 # Seconds between two lines about the same kind of event: an attack must not fill the disk.
@@ -44,7 +44,7 @@ class ReasonCounter:
     """Counts events by their reason, with one log line a minute at most.
 
     :param what: the line's subject, such as ``refused peers``.
-    :param seconds: returns what time it is, in seconds.
+    :param seconds: returns the time, in seconds.
     """
 
     def __init__(self, what: str, seconds: Callable[[], float] = monotonic) -> None:
@@ -56,7 +56,7 @@ class ReasonCounter:
     def add(self, reason: str, detail: str = "") -> None:
         """Counts one event; the first one is logged at once, and the sum at most once a minute.
 
-        :param detail: what a line that comes of this event says of it besides; it is escaped.
+        :param detail: more about this event, for the line that reports it; it is escaped.
         """
         self.byReason[reason] += 1
         now = self._seconds()
@@ -73,14 +73,15 @@ class ConnectionRegistry:
     """The open connections of one or several listeners, held to common limits.
 
     :param limits: the caps.
-    :param seconds: returns what time it is, in seconds: what log lines are spaced by.
+    :param seconds: returns the time, in seconds, which spaces the log lines.
     :param descriptorLimit: the number that the process's descriptors stay below; a connection whose
         descriptor comes within 16 of it is refused. None is no such limit.
     :param access: the networks whose peers may connect; None is all.
     :param logConnections: log each connection's beginning and end, at debug level.
-    :param unknown: records connections whose transport has no record; None where nothing is recorded.
+    :param unknown: records connections whose transport has no record; None without an access log.
 
     :ivar admitted: the number of the connection that was admitted last.
+    :ivar makeRoom: ends a pending connection in favour of a new one, and returns whether it did.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ConnectionRegistry:
         self.perPeer: Counter[str] = Counter()
         self.accepted = 0
         self.admitted = 0
+        self.makeRoom: Callable[[], bool] = lambda: False
         self.aborted = 0
         self.lost = 0
         self.refused = ReasonCounter("refused peers", seconds)
@@ -109,7 +111,7 @@ class ConnectionRegistry:
         self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
     def admit(self, address: IAddress | None) -> Connection | Refusal:
-        """Returns the connection of a peer, with its number; or the refusal, which is counted."""
+        """Admits a peer: returns its numbered connection, or the refusal, which is counted."""
         key = None if self.limits.maxConnectionsPerPeer is None else _keyOf(address)
         refusal = self._refusalOf(address, key, len(self.open))
         if refusal is not None:
@@ -120,14 +122,14 @@ class ConnectionRegistry:
     def expect(self) -> Connection | Refusal:
         """Returns a connection whose peer is not known yet, without a number; or the refusal.
 
-        Only the cap on all connections applies now. ``Connection.admit`` comes when the peer is known.
+        Only the cap on all connections applies now; ``Connection.admit`` applies the other rules later.
         """
         return self._refusalOf(None, None, len(self.open)) or Connection(self)
 
     def refusal(self, ending: Ending, reason: str, line: str = "") -> Refusal:
-        """Returns the refusal of a connection that was not admitted, and counts it.
+        """Counts the refusal of a connection that was not admitted, and returns the refusal.
 
-        :param reason: is counted.
+        :param reason: the name of the count.
         :param line: a text about this connection for the log.
         """
         self.refused.add(reason, line)
@@ -148,7 +150,7 @@ class ConnectionRegistry:
         if self._access is not None and address is not None and not self._access.permits(address):
             return self.refusal(Ending.DENIED, "denied", describe(address))
         limits = self.limits
-        if limits.maxConnections is not None and others >= limits.maxConnections:
+        if limits.maxConnections is not None and others >= limits.maxConnections and not self.makeRoom():
             return self.refusal(Ending.LIMIT, "max-connections")
         if key is not None and self.perPeer[key] >= (limits.maxConnectionsPerPeer or 0):
             return self.refusal(Ending.LIMIT, "max-connections-per-peer")
@@ -157,7 +159,7 @@ class ConnectionRegistry:
     def opened(self, connection: Connection) -> bool:
         """Counts a connection as open.
 
-        :return: whether its descriptor leaves enough for everything else; if not, it is refused.
+        :return: False if too few descriptors would stay free; the connection is then refused.
         """
         highest = self._highestDescriptor
         if highest is not None:
@@ -179,13 +181,13 @@ class ConnectionRegistry:
             log.debug("connection from {peer}", peer=describe(connection.transport.getPeer()))
 
     def loggedIn(self, connection: Connection) -> None:
-        """Logs a connection's user, before it is served."""
+        """Logs the user of a connection that is not served yet."""
         if self._logConnections:
             peer = describe(connection.transport.getPeer())
             log.debug("{peer} logged in as {user}", peer=peer, user=escaped(connection.user or ""))
 
     def closed(self, connection: Connection, reason: Failure) -> None:
-        """Counts a connection's end, and as lost one that was served and ended with an error of others."""
+        """Counts a connection's end; a served one that ended with an error, not by our abort, is lost."""
         if connection not in self.open:
             return
         del self.open[connection]
@@ -220,5 +222,5 @@ class ConnectionRegistry:
 
 
 def _keyOf(address: IAddress | None) -> str | None:
-    """Returns what is counted for a peer; None for one without an IP address."""
+    """Returns the key of a peer in the counts by peer; None for a peer without an IP address."""
     return peerKey(address.host) if isinstance(address, InternetAddress) else None

@@ -1,8 +1,7 @@
 """Time-outs: ends idle connections and resets stalled ones.
 
-One sweep a second over all connections compares what the kernel counts with what it counted before.
-There is no timer by connection, and nothing on the path of a byte. A time-out is therefore exact to a
-second or two.
+One sweep a second over all connections compares the kernel's counts with those of the sweep before. There
+is no timer for each connection, and no work on the path of a byte. So a time-out is exact to a second or two.
 """
 
 from __future__ import annotations
@@ -23,18 +22,17 @@ if TYPE_CHECKING:
 # Seconds between two sweeps.
 INTERVAL = 1.0
 
-# Connections that are looked at before the reactor has its turn: about a millisecond's worth.
+# Connections in one turn of the reactor, which take about a millisecond.
 BATCH = 100
 
 
 class TimeoutSweep:
     """Holds the connections to ``idleTimeout`` and ``stallTimeout``.
 
-    The state of a connection is what was last seen of it and since when: since when nothing moved in
-    either direction, and since when nothing that is owed moved.
+    A connection keeps its last counts, when any of them last changed, and when owed bytes last left.
 
-    :param connections: the connections and their limits.
-    :param clock: what time is.
+    :param connections: the registry, with the limits.
+    :param clock: tells the time.
     """
 
     def __init__(self, connections: ConnectionRegistry, clock: IReactorTime) -> None:
@@ -45,26 +43,26 @@ class TimeoutSweep:
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begins to sweep, unless both time-outs are never."""
+        """Starts the sweeps, unless both time-outs are off."""
         limits = self._connections.limits
         isAsked = limits.idleTimeout is not None or limits.stallTimeout is not None
         if isAsked and self._call is None:
             self._call = self._clock.callLater(INTERVAL, self._begin)
 
     def stop(self) -> None:
-        """Ends the sweeping."""
+        """Stops the sweeps."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def _begin(self) -> None:
-        everyone = self._connections.open
-        self._closing.intersection_update(everyone)
-        self._rest = iter(list(everyone))
+        opened = self._connections.open
+        self._closing.intersection_update(opened)
+        self._rest = iter(list(opened))
         self._step()
 
     def _step(self) -> None:
-        """Looks at a batch of connections; then comes the reactor's turn, or the next sweep."""
+        """Looks at a batch of connections, and schedules the next batch or sweep."""
         now = self._clock.seconds()
         batch = list(islice(self._rest, BATCH))
         if len(batch) < BATCH:
@@ -78,7 +76,7 @@ class TimeoutSweep:
     def _look(self, connection: Connection, now: float) -> None:
         protocol, transport = connection.top()
         if connection in self._closing:
-            # It was closed a sweep ago: its peer, over TLS, does not answer to that either.
+            # The connection was closed a sweep ago: over TLS, its peer does not answer the close either.
             transport.abortConnection()
             return
         progress = progressOf(transport)

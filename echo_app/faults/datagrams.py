@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from echo_app.udp.port import DatagramPort
 
 # Answers held at one time, and their bytes: four seconds of small answers at the default rate.
-MOST_HELD = 4096
-MOST_BYTES = 4 * 1024 * 1024
+MAX_HELD = 4096
+MAX_HELD_BYTES = 4 * 1024 * 1024
 
 # Seconds that an answer waits for the next one to go first. A client that sends only after each answer would
 # otherwise wait for ever.
@@ -177,7 +177,7 @@ class DatagramFaults:
 
     def _hold(self, answer: Answer, seconds: float, then: Callable[[Answer], None]) -> bool:
         size = len(answer.datagram)
-        if len(self._held) >= MOST_HELD or self._bytes + size > MOST_BYTES:
+        if len(self._held) >= MAX_HELD or self._bytes + size > MAX_HELD_BYTES:
             answer.lose("fault-held")
             return False
         self._bytes += size

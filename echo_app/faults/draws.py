@@ -40,6 +40,11 @@ class Draws:
         """Returns a function that returns the next number, from 0 up to 1, of always the same sequence."""
         return Random(int.from_bytes(self._key, "big")).random
 
+    def sizes(self, smallest: int, largest: int) -> Callable[[], int]:
+        """Returns a function that returns the next size, with a uniform distribution between these two."""
+        draw, count = self.inOrder(), largest - smallest + 1
+        return lambda: smallest + int(draw() * count)
+
 
 class Corruption:
     """Replaces each byte by another one with the same probability, independently.
@@ -56,7 +61,7 @@ class Corruption:
     def __init__(self, probability: float, draws: Draws) -> None:
         self._probability = probability
         self._draw = draws.inOrder()
-        self._next = 0
+        self._next = self._mask = 0
         self._advance()
 
     def apply(self, data: bytes, offset: int, isOn: Callable[[int], bool]) -> bytes:
@@ -68,6 +73,8 @@ class Corruption:
         end = offset + len(data)
         if self._next >= end:
             return data
+        if self._probability >= 1 and isOn(offset):
+            return self._replaceAll(data)
         changed = bytearray(data)
         while self._next < end:
             if isOn(self._next):
@@ -75,6 +82,16 @@ class Corruption:
             self._next += 1
             self._advance()
         return bytes(changed)
+
+    def _replaceAll(self, data: bytes) -> bytes:
+        """Returns the bytes, each replaced. The numbers are those of single bytes, the change is a block."""
+        draw, size = self._draw, len(data)
+        # The first mask is drawn already; the last one is for the byte after these.
+        masks = bytes([self._mask, *[1 + int(draw() * 255) for _ in range(size)]])
+        self._mask = masks[size]
+        self._next += size
+        block = int.from_bytes(data, "big") ^ int.from_bytes(masks[:size], "big")
+        return block.to_bytes(size, "big")
 
     def _advance(self) -> None:
         """Draws offset and mask of the next corrupt byte; the offset is at least ``_next``."""
@@ -85,23 +102,3 @@ class Corruption:
             self._next = min(self._next + int(min(distance, _NEVER)), _NEVER)
         # Never 0, which would not change the byte.
         self._mask = 1 + int(self._draw() * 255)
-
-
-class Sizes:
-    """A sequence of random sizes, with a uniform distribution.
-
-    :param smallest: the smallest size.
-    :param largest: the largest size.
-    :param draws: the draws of the fault.
-    """
-
-    __slots__ = ("_draw", "_range", "_smallest")
-
-    def __init__(self, smallest: int, largest: int, draws: Draws) -> None:
-        self._smallest = smallest
-        self._range = largest - smallest + 1
-        self._draw = draws.inOrder()
-
-    def next(self) -> int:
-        """Returns the next size."""
-        return self._smallest + int(self._draw() * self._range)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from echo_app.faults.datagrams import Answer
     from echo_app.faults.draws import Draws
     from echo_app.faults.layer import FaultLayer
-    from echo_app.faults.shaper import Shaper
+    from echo_app.faults.shaping import Shaper
 
 
 class BadSpec(ValueError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from echo_app.faults.budget import Budget
 from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.preamble import PreambleGate
@@ -22,64 +23,59 @@ if TYPE_CHECKING:
 
 
 class FaultSet:
-    """Applies a plan to a service: to its connections, their first lines, its datagrams and its listeners.
+    """Applies a fault plan to the connections, preambles, datagrams and listeners of a service.
 
     :param plan: the faults.
     :param clock: tells the time.
-    :param isChosen: whether a connection's first line may choose its faults.
+    :param hasPreamble: a connection's preamble may choose its faults.
     """
 
-    def __init__(self, plan: FaultPlan, clock: IReactorTime, isChosen: bool) -> None:
+    def __init__(self, plan: FaultPlan, clock: IReactorTime, hasPreamble: bool) -> None:
         self._datagrams = DatagramFaults(plan, clock)
         self._plan = plan
         self._clock = clock
-        self._isChosen = isChosen
+        self._budget = Budget(clock)
+        self._hasPreamble = hasPreamble
         self._suspension: ListenerSuspension | None = None
 
     def layer(self, build: Build) -> Build:
         """Puts the faults, and the gate of their preamble, below the layers that `build` makes."""
         faulty = partial(self._faulty, build)
-        if not self._isChosen:
+        if not self._hasPreamble:
             return faulty()
         return lambda _address, connection: PreambleGate(faulty, connection, self._clock)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
-        """Returns a function that makes protocols with these faults; None is those of the plan."""
+        """Returns a ``Build`` with these faults; None is those of the plan."""
         plan = self._plan
-        return Faulty(
-            build,
-            self._clock,
-            lambda: plan.faults if faults is None else faults,
-            plan.seed,
-            plan.cap,
-            lambda: plan.since,
-        )
+        chosen = (lambda: plan.faults) if faults is None else (lambda: faults)
+        return Faulty(build, self._budget, chosen, plan.seed, plan.cap, lambda: plan.since)
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
-        """Returns a function that makes the protocols of UDP ports, with faults before those of `make`."""
+        """Returns a function that makes the protocols of UDP ports: faults, in front of those of `make`."""
         return lambda: FaultyDatagrams(make(), self._datagrams)
 
     def begin(self, listeners: Listeners) -> None:
-        """Listens with faults: from now on their times count."""
+        """Begins the faults' times, when the service listens."""
         self._suspension = ListenerSuspension(self._clock, listeners)
         self._start()
 
     def end(self) -> None:
-        """Stops listening."""
+        """Ends the faults of listeners, when the service stops listening."""
         if self._suspension is not None:
             self._suspension.end()
             self._suspension = None
 
     def reload(self) -> None:
-        """Reads the fault file again; the connections to come, datagrams and listeners have its faults."""
+        """Reads the fault file again, for new connections, datagrams and listeners."""
         if self._plan.reload():
             self._start()
 
     def set(self, faults: Iterable[Fault], since: int) -> None:
-        """Replaces all faults; the connections to come, datagrams and listeners have these.
+        """Replaces all faults, for new connections, datagrams and listeners.
 
         :param since: the number of the last connection before them.
-        :raise BadSpec: when there are too many.
+        :raise BadSpec: on too many faults.
         """
         self._plan.set(faults, since)
         self._start()
@@ -88,5 +84,5 @@ class FaultSet:
         self._datagrams.begin()
         if self._suspension is not None:
             self._suspension.begin(self._plan.faults)
-        # A reader of the log may rely on it: all of them apply now.
+        # Last, so that all faults apply when the log names them.
         self._plan.announce()

@@ -1,14 +1,14 @@
-"""Faults for some connections, and nothing at all in the way of the others.
+"""Choice of the faults of each connection, by its number and a number drawn for it.
 
-:class:`Faulty` chooses the faults of a connection when it is made: by its number, and by a number drawn
-for it. A connection without faults gets the plain protocol, on the plain transport. The layer of the others
-is in :mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
+A connection without faults has the plain protocol, on the plain transport. The layer of the others is in
+:mod:`echo_app.faults.layer`, and random numbers are in :mod:`echo_app.faults.draws`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import Fault, StreamFault
-from echo_app.faults.flowlayer import CAP
-from echo_app.faults.layer import Chosen, FaultLayer
+from echo_app.faults.layer import CAP, Chosen, FaultLayer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -26,52 +25,44 @@ if TYPE_CHECKING:
     from echo_app.interfaces import Build
 
 
+@dataclass(frozen=True, slots=True)
 class Faulty:
-    """Makes the protocols of connections, some of them with faults; a ``Build`` itself.
+    """A ``Build`` that puts a fault layer below the protocols of some connections.
 
     :param build: makes the plain protocols.
     :param clock: tells the time.
-    :param faults: returns those that there are when a connection is made; those of datagrams, and
-        ``refuse``, are left out.
-    :param seed: the same one draws the same random numbers.
-    :param cap: bytes that are held back for one connection until reading from its peer stops.
-    :param since: returns the number of the last connection before the faults: theirs count from there.
+    :param faults: returns the present faults, for a new connection; those of datagrams, and ``refuse``, are
+        left out.
+    :param seed: equal seeds draw equal random numbers.
+    :param cap: bytes that are held for one connection until reading from its peer stops.
+    :param since: returns the number of the last connection before the faults: they count from there.
     """
 
-    def __init__(
-        self,
-        build: Build,
-        clock: IReactorTime,
-        faults: Callable[[], Sequence[Fault]],
-        seed: int,
-        cap: int = CAP,
-        since: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._build = build
-        self._clock = clock
-        self._faults = faults
-        self._seed = seed
-        self._cap = cap
-        self._since = since
+    build: Build
+    clock: IReactorTime
+    faults: Callable[[], Sequence[Fault]]
+    seed: int
+    cap: int = CAP
+    since: Callable[[], int] = lambda: 0
 
     def __call__(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
         """Returns the protocol of a connection from this address."""
-        protocol = self._build(address, connection)
+        protocol = self.build(address, connection)
         if protocol is None:
             return None
-        chosen = list(self._choose(connection.number - self._since(), self._faults()))
-        return FaultLayer(protocol, self._clock, chosen, self._cap) if chosen else protocol
+        chosen = list(self._choose(connection.number - self.since(), self.faults()))
+        return FaultLayer(protocol, self.clock, chosen, self.cap) if chosen else protocol
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:
-        # Of two that are equal each draws its own: two of the same flips would undo each other.
+        # Equal faults draw different numbers: two equal flips would undo each other.
         seen: Counter[Fault] = Counter()
         for fault in faults:
             seen[fault] += 1
             if isinstance(fault, StreamFault) and fault.appliesTo(number):
-                draws = partial(Draws, self._seed, _text(fault), seen[fault], number)
+                draws = partial(Draws, self.seed, _text(fault), seen[fault], number)
                 if fault.probability >= 1 or draws("whether").at(0) < fault.probability:
                     yield fault, draws
 
 
-# A fault's text takes longer to find than all that a connection with it costs.
+# Making a fault's text takes longer than all else that a connection with the fault costs.
 _text = lru_cache(maxsize=256)(str)

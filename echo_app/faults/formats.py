@@ -10,11 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
 
 # An exponent has at most three digits, as in a float.
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]{1,3})?)([A-Za-z/%]*)")
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
+
+
+# The size of each unit, in the first one.
+_Units = Mapping[str, Fraction | int]
 
 
 def _digits(value: float) -> str:
@@ -23,28 +26,14 @@ def _digits(value: float) -> str:
     return re.sub("e(-?)0", r"e\1", digits)
 
 
-class Format(Protocol):
-    """Parses and writes the values of a key."""
-
-    @property
-    def description(self) -> str:
-        """Returns a description of the values, with examples, for errors."""
-
-    def parse(self, text: str) -> Any:
-        """Returns the value of a text; raises ``ValueError`` if the text is wrong."""
-
-    def write(self, value: Any) -> str:
-        """Returns the shortest text for a value; raises ``ValueError`` if the value is wrong."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Quantity:
     """A number with a unit; values are in the first unit."""
 
     description: str
-    units: Mapping[str, Fraction]
-    least: Fraction
-    most: Fraction
+    units: _Units
+    least: Fraction | int
+    most: Fraction | int
     isWhole: bool = False
 
     def parse(self, text: str) -> float:
@@ -110,28 +99,27 @@ class _Choice:
     write = parse
 
 
-def _quantity(
-    description: str, units: dict[str, Any], least: Any, most: Any, isWhole: bool = False
-) -> _Quantity:
-    sizes = {unit: Fraction(size) for unit, size in units.items()}
-    return _Quantity(description, sizes, Fraction(least), Fraction(most), isWhole)
+# A format of values. ``description`` has examples, for errors. ``parse`` returns the value of a text, and
+# ``write`` the shortest text of a value. Both raise ``ValueError`` when their argument is wrong.
+Format = _Quantity | _Range | _Choice
 
 
-_TIMES = {"s": 1, "ms": "1/1000", "min": 60}
-_SIZES = {"B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20}
+_TIMES: _Units = {"s": 1, "ms": Fraction(1, 1000), "min": 60}
+_SIZES: _Units = {"B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20}
+_RATIOS: _Units = {"": 1, "%": Fraction(1, 100)}
 _DAY = 24 * 60 * 60
 _TIB = 1 << 40
 
-TIME = _quantity("a time up to a day, such as 50ms, 1.5s or 2min", _TIMES, 0, _DAY)
-SPAN = _quantity("a time from 1ms to a day, such as 50ms, 1.5s or 2min", _TIMES, "1/1000", _DAY)
-SIZE = _quantity("a whole number of bytes up to 1 TiB, such as 100B, 64KiB or 1MB", _SIZES, 0, _TIB, True)
-RATE = _quantity(
+TIME = _Quantity("a time up to a day, such as 50ms, 1.5s or 2min", _TIMES, 0, _DAY)
+SPAN = _Quantity("a time from 1ms to a day, such as 50ms, 1.5s or 2min", _TIMES, Fraction(1, 1000), _DAY)
+SIZE = _Quantity("a whole number of bytes up to 1 TiB, such as 100B, 64KiB or 1MB", _SIZES, 0, _TIB, True)
+RATE = _Quantity(
     "a rate from 1 B/s to 1 TiB/s, such as 64KiB/s or 1MB/s",
     {unit + "/s": size for unit, size in _SIZES.items()},
     1,
     _TIB,
 )
-PROBABILITY = _quantity("a probability from 0 to 1, such as 1%, 0.01 or 1e-6", {"": 1, "%": "1/100"}, 0, 1)
+PROBABILITY = _Quantity("a probability from 0 to 1, such as 1%, 0.01 or 1e-6", _RATIOS, 0, 1)
 PIECES = _Range("a number of bytes, or a range, from 1 on, such as 5 or 1-7")
 CONNECTIONS = _Range("the number of a connection, or a range, from 1 on, such as 3, 1-2 or 4-", isOpen=True)
 DIRECTION = _Choice("'in' (from the peer) or 'out' (to the peer)", ("in", "out"))

@@ -12,16 +12,16 @@ from secrets import randbits
 from twisted.logger import Logger
 
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
 
 log = Logger()
 
 # Faults of one service, and of one preamble: each fault costs time for each connection.
-MOST = 32
+MAX_FAULTS = 32
 
 # Characters of a fault file: room for a comment beside each fault.
-LONGEST_FILE = 64 * 1024
+MAX_FILE = 64 * 1024
 
 # Bits of a seed that the service draws: enough to differ each time, few enough to be typed.
 _SEED_BITS = 32
@@ -86,8 +86,8 @@ class FaultPlan:
 
 
 def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
-    if len(faults) > MOST:
-        raise BadSpec(f"{len(faults)} faults, where {MOST} is the most")
+    if len(faults) > MAX_FAULTS:
+        raise BadSpec(f"{len(faults)} faults, where {MAX_FAULTS} is the most")
     return faults
 
 
@@ -96,8 +96,8 @@ def parseFaults(text: str) -> tuple[Fault, ...]:
 
     :raise BadSpec: when a line is no fault; with the line's number, and the place in the stripped line.
     """
-    if len(text) > LONGEST_FILE:
-        raise BadSpec(f"more than {LONGEST_FILE} characters")
+    if len(text) > MAX_FILE:
+        raise BadSpec(f"more than {MAX_FILE} characters")
     faults = []
     for number, line in enumerate(text.splitlines(), 1):
         spec = line.partition("#")[0].strip()
@@ -116,6 +116,6 @@ def _readFaults(path: str) -> tuple[Fault, ...]:
             raise BadSpec("not a file")
         # A line with bytes that are not UTF-8 is no fault, and an error shows them escaped.
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
-            return parseFaults(file.read(LONGEST_FILE + 1))
+            return parseFaults(file.read(MAX_FILE + 1))
     except OSError as error:
         raise BadSpec(error.strerror or str(error)) from None

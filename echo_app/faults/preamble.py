@@ -1,14 +1,14 @@
-"""A peer's first line that chooses the faults of its own connection.
+"""Preamble: a connection's first line, by which the peer chooses the connection's faults.
 
     preamble = "!fault" *(1*SP spec) *SP [CR] LF   ; 1024 bytes at the most
 
-With it, the specs (:mod:`echo_app.faults.spec`) are the connection's faults instead of the service's; without
-any spec it has none. The line is consumed: the echo begins with the byte after it. A wrong one is answered
-by one line, ``!fault error: `` and the reason, and the connection is closed.
+The specs (:mod:`echo_app.faults.spec`) replace the service's faults for this connection; no spec is no fault.
+The line is consumed: the echo begins with the byte after it. The answer to a wrong preamble is one line,
+``!fault error: `` and the reason, and then the end of the stream.
 
-A connection that begins otherwise is no less exact than any other: at the first byte that no preamble has
-there, everything is handed over as it came. A beginning that could still become one, such as ``!fau``,
-waits for the next byte, 3 seconds at most, and is then, or at the end of the stream, data like any other.
+Any other beginning is data: at the first byte that no preamble has there, all bytes are handed over
+unchanged. A beginning that could still become a preamble, such as ``!fau``, waits for the next byte,
+3 seconds at most. After that, or at the end of the stream, it is data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
 from echo_app.faults.fault import BadSpec, Fault, StreamFault
-from echo_app.faults.plan import MOST
+from echo_app.faults.shaping import Corrupt
 from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
@@ -29,8 +29,17 @@ if TYPE_CHECKING:
     from echo_app.connections.connection import Connection
     from echo_app.interfaces import Build
 
-# Bytes of a preamble, its end of line included: some eight faults.
-LONGEST_LINE = 1024
+# Bytes of the longest preamble, its end of line included: about eight faults.
+MAX_LINE = 1024
+
+# Faults of a peer's choice: some ten microseconds of each of its bytes at the most.
+MAX_FAULTS = 8
+
+# Those of them that change bytes: 16 ms for the 64 KiB that a responder may write at once.
+MAX_CORRUPT = 2
+
+# Seconds of the shortest period of a window: a timer for each takes some 20 microseconds.
+MIN_PERIOD = 0.01
 
 _NAME = b"!fault"
 _BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
@@ -43,7 +52,7 @@ class PreambleGate(Gate):
     """Reads the preamble, if there is one, and hands the connection over with the faults that it chooses."""
 
     ending = Ending.PREAMBLE
-    # To cover a retransmission (RFC 6298, 2.1: a second at first).
+    # Covers a retransmission, whose first time-out is a second (RFC 6298, 2.1).
     prefixTimeout = 3.0
 
     def __init__(self, faulty: FaultyBuild, connection: Connection, clock: IReactorTime) -> None:
@@ -52,20 +61,20 @@ class PreambleGate(Gate):
 
     def prefixReceived(self) -> None:
         """Hands over when the beginning is known to be a preamble or data."""
-        # An echo is owed, though not written yet: a drain waits for it.
+        # An echo is owed that is not written yet: a drain waits for it.
         self.pending = 1
         if not self._isPreamble():
             if not self._mayBecomeOne():
                 self.handOver(0)
             return
-        end = self.received.find(b"\n", 0, LONGEST_LINE)
+        end = self.received.find(b"\n", 0, MAX_LINE)
         if end >= 0:
             self._choose(end)
-        elif len(self.received) >= LONGEST_LINE:
-            self._refuse(f"more than {LONGEST_LINE} bytes without an end of line")
+        elif len(self.received) >= MAX_LINE:
+            self._refuse(f"more than {MAX_LINE} bytes without an end of line")
 
     def prefixEnded(self) -> None:
-        """A beginning of a preamble, alone, is data; a preamble without its end is none."""
+        """Hands over a part of ``!fault`` as data; refuses a preamble without an end of line."""
         if self._isPreamble():
             self._refuse("no end of line")
             return
@@ -73,7 +82,7 @@ class PreambleGate(Gate):
         endReading(self.transport)
 
     def expired(self) -> None:
-        """The same as at the end of the stream, only that it goes on."""
+        """Decides as at the end of the stream, which goes on here."""
         if self._isPreamble():
             self._refuse(f"no end of line within {self.prefixTimeout:g} s")
         else:
@@ -103,25 +112,29 @@ class PreambleGate(Gate):
 
 
 def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
-    """Returns the faults that a connection chose for itself.
+    """Returns the faults that a peer chose for its connection.
 
-    :raise BadSpec: when one of them is none, or not a connection's; it says which.
+    :raise BadSpec: on a wrong spec, or one that is not for a connection; the text has its number.
     """
-    if len(specs) > MOST:
-        raise BadSpec(f"{len(specs)} faults, where {MOST} is the most")
-    faults = []
+    if len(specs) > MAX_FAULTS:
+        raise BadSpec(f"{len(specs)} faults, where {MAX_FAULTS} is the most")
+    faults: list[Fault] = []
     for number, spec in enumerate(specs, 1):
         try:
             faults.append(_own(parseFault(spec)))
+            if sum(isinstance(each, Corrupt) for each in faults) > MAX_CORRUPT:
+                raise BadSpec(f"more than {MAX_CORRUPT} 'corrupt' cost too much")
         except BadSpec as error:
             raise BadSpec(f"spec {number}: {error}") from None
     return tuple(faults)
 
 
 def _own(fault: Fault) -> Fault:
-    """Returns a fault that one connection may have for itself."""
+    """Returns a fault, if a preamble may choose it."""
     if not isinstance(fault, StreamFault):
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
     if fault.connections is not None:
         raise BadSpec("'connections' is not for a connection to choose")
+    if fault.period is not None and fault.period < MIN_PERIOD:
+        raise BadSpec(f"'every' of less than {1000 * MIN_PERIOD:g} ms costs too much")
     return fault

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from echo_app.faults.bandwidth import Bandwidth
-from echo_app.faults.chop import Chop
-from echo_app.faults.corrupt import Corrupt
 from echo_app.faults.datagramonly import Duplicate, Loss, Reorder, Truncate
 from echo_app.faults.endings import Blackhole, Close, HalfClose, Reset
 from echo_app.faults.fault import Fault
-from echo_app.faults.latency import Latency
 from echo_app.faults.refuse import Refuse
-from echo_app.faults.stall import Stall
+from echo_app.faults.shaping import Bandwidth, Chop, Corrupt, Latency, Stall
 
 _CLASSES: tuple[type[Fault], ...] = (
     Latency,

@@ -16,7 +16,7 @@ from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.registry import FAULTS
 
 # Characters of one spec, to bound the parser's work; the longest sensible spec has about 100.
-LONGEST = 256
+MAX_SPEC = 256
 
 # Characters of a wrong part that an error repeats.
 _SHOWN = 40
@@ -27,8 +27,8 @@ def parseFault(text: str) -> Fault:
 
     :raise BadSpec: when the spec is wrong; with the place, in characters from 1, and the allowed values.
     """
-    if len(text) > LONGEST:
-        raise BadSpec(f"{len(text)} characters, where a fault has at most {LONGEST}")
+    if len(text) > MAX_SPEC:
+        raise BadSpec(f"{len(text)} characters, where a fault has at most {MAX_SPEC}")
     (place, name, value), *parts = _parts(text)
     kind = FAULTS.get(name)
     if kind is None:

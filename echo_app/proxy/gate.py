@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from echo_app.addresses import Network, describe, ipAddressOf, isPermitted, networkOf
+from echo_app.clock import monotonicClock
 from echo_app.connections.gate import Gate
 from echo_app.connections.record import Ending
 from echo_app.proxy.header import BadHeader, Header, parseHeader
@@ -19,21 +20,21 @@ if TYPE_CHECKING:
     from echo_app.connections.registry import ConnectionRegistry
     from echo_app.interfaces import Build
 
-# Who may send a header when nobody else is named.
+# Networks whose peers may send a header by default.
 LOOPBACK: tuple[Network, ...] = (networkOf("127.0.0.0/8"), networkOf("::1"))
 
 # Seconds until the first byte: some balancers connect ahead, and send the header with the first payload.
 FIRST_BYTE_TIMEOUT = 60.0
 
-# Seconds from the first byte of a header to its last: it is sent at once, and the specification asks for
-# 3 at the least, to cover a retransmission.
+# Seconds from the first byte of a header to its last. A proxy sends a header at once; the specification asks
+# for 3 at the least, to cover a retransmission.
 HEADER_TIMEOUT = 5.0
 
 
 class ProxyGate(Gate):
-    """Reads the header of the PROXY protocol, and hands the connection over as its client's.
+    """Reads the header of the PROXY protocol, and hands the connection over with the client's address.
 
-    What it receives is at most a header and one read: what is longer is no header.
+    The gate receives a header and one read at most: longer input is no header.
     """
 
     ending = Ending.HEADER
@@ -41,7 +42,7 @@ class ProxyGate(Gate):
     prefixTimeout = HEADER_TIMEOUT
 
     def prefixReceived(self) -> None:
-        """Hands over when the header is complete."""
+        """Hands over when the header is complete; refuses a wrong one."""
         try:
             header = parseHeader(self.received)
         except BadHeader as error:
@@ -52,7 +53,7 @@ class ProxyGate(Gate):
                 self.handOver(header.size)
 
     def prefixEnded(self) -> None:
-        """Refuses what is no header."""
+        """Refuses an incomplete header."""
         self._refuse(f"a stream that ends after {len(self.received)} bytes")
 
     def _refuse(self, why: str) -> None:
@@ -64,18 +65,17 @@ class ProxyGate(Gate):
 class ProxyHeaders:
     """The PROXY protocol of a listener: each connection begins with a header.
 
-    The connection that the layers above are made for, and get, is the client's: ``getPeer()`` and
-    ``getHost()`` are what the header says, from ``connectionMade`` on. For a health check of the proxy,
-    and where it can't name the client, they stay the connection's own.
+    The layers above see the client: ``getPeer()`` and ``getHost()`` return the header's addresses, from
+    ``connectionMade`` on. For a health check of the proxy, or a client that the proxy can't name, they
+    return the connection's own.
 
-    :param clock: what time is.
-    :param trusted: networks whose peers may send a header; UNIX peers always may. A peer that may not is
-        reset.
-    :raise ValueError: when a network is none.
+    :param clock: tells the time.
+    :param trusted: networks whose peers may send a header; UNIX peers always may. Other peers are reset.
+    :raise ValueError: on a wrong network.
     """
 
     def __init__(self, clock: IReactorTime, trusted: Iterable[Network | str] = LOOPBACK) -> None:
-        self._clock = clock
+        self._clock = monotonicClock(clock)
         self._trusted = tuple(networkOf(str(each)) for each in trusted)
 
     def expect(self, address: IAddress | None, connections: ConnectionRegistry) -> Connection | Refusal:
@@ -99,12 +99,11 @@ class ProxyHeaders:
 
 
 def _present(transport: Any, header: Header) -> None:
-    """Makes a transport give the client's address as its peer's, and where it connected to as its host.
+    """Makes a transport return the header's source as its peer, and the destination as its host.
 
-    They are attributes of the instance: any class of transport has them that way, Twisted's for TCP and
-    UNIX sockets as well as one derived from them, and what lies on top, such as TLS, asks it in turn.
-    The fields that ``getPeer`` reads are another set in each class, half of it private. A transport asks
-    for no address on the path of a byte, so that it costs nothing there.
+    Attributes of the instance replace the methods. This works for every class of transport, and layers
+    above, such as TLS, ask the transport below. The fields that ``getPeer`` reads differ by class, and half
+    of them are private. The path of a byte asks for no address, so this costs nothing there.
     """
     source, destination = header.source, header.destination
     if source is not None:

@@ -1,9 +1,9 @@
 """Parser of the PROXY protocol's header, versions 1 and 2.
 
 From bytes to a value, without I/O, after HAProxy's specification of 2020-03-05 (proxy-protocol.txt, 2.1
-and 2.2). Nothing is remembered between two calls: whoever has more bytes asks again, with all of them.
-That costs next to nothing, since nothing is looked at before the header is complete except its length.
-An answer stays the same however many bytes follow.
+and 2.2). The parser keeps no state: with more bytes, the caller passes all of them again. That costs next to
+nothing: before the header is complete, the parser reads only its beginning and its length. Bytes after the
+header do not change the result.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Address = InternetAddress | UNIXAddress
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _LINE = b"PROXY "
 
-# Version 1: the longest line that the specification makes room for, its CR LF included.
+# Version 1: bytes of the longest line that the specification allows, its CR LF included.
 _LONGEST_LINE = 107
 
-# Version 2: signature, version and command, family and protocol, and the length of what follows.
+# Version 2: signature, version and command, family and protocol, and the length of the rest.
 _FIXED_BYTES = 16
 _LOCAL, _PROXY = 0x20, 0x21
 _UNSPECIFIED, _INET, _INET6, _UNIX = range(4)
@@ -36,7 +36,7 @@ _KINDS: dict[int, Kind] = {1: "TCP", 2: "UDP"}
 # Bytes of both addresses, with their ports, by family.
 _ADDRESS_BYTES = {_UNSPECIFIED: 0, _INET: 12, _INET6: 36, _UNIX: 216}
 
-# The most that a header may take: the length has 16 bits.
+# Bytes of the longest header: its length field has 16 bits.
 LONGEST_HEADER = _FIXED_BYTES + 0xFFFF
 
 _CHECKSUM = 0x03
@@ -44,16 +44,16 @@ _PORT = re.compile(rb"0|[1-9][0-9]{0,4}")
 
 
 class BadHeader(ValueError):
-    """What came is no header; the text says why, in one line that is safe to print."""
+    """The stream begins with no header; the text is the reason, in one line that is safe to print."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a proxy says of a connection.
+    """The values of one header.
 
-    :param size: bytes of the stream that the header takes; what follows is the client's.
-    :param source: the client; None is the proxy itself, or somebody that it can't name.
-    :param destination: where the client connected to; None as for `source`.
+    :param size: bytes of the header; the bytes after it are the client's.
+    :param source: the client's address; None is the proxy itself, or a client that it can't name.
+    :param destination: the address that the client connected to; None as for `source`.
     """
 
     size: int
@@ -65,7 +65,7 @@ def parseHeader(data: bytes | bytearray) -> Header | None:
     """Returns the header that a stream begins with; None while it is incomplete.
 
     :param data: the stream from its first byte on.
-    :raise BadHeader: as soon as it is clear that no header comes of it.
+    :raise BadHeader: as soon as the stream can't begin with a header.
     """
     if data.startswith(_SIGNATURE):
         return _parseBlock(data)
@@ -78,7 +78,7 @@ def parseHeader(data: bytes | bytearray) -> Header | None:
 
 
 def _parseLine(data: bytes | bytearray) -> Header | None:
-    """Version 1: a line of text."""
+    """Parses version 1: a line of text."""
     end = data.find(b"\r\n", 0, _LONGEST_LINE)
     if end < 0:
         if len(data) >= _LONGEST_LINE:
@@ -87,7 +87,7 @@ def _parseLine(data: bytes | bytearray) -> Header | None:
     line = bytes(data[:end])
     words = line.split(b" ")
     if words[1] == b"UNKNOWN":
-        # Whatever else is in the line is to be ignored.
+        # The rest of the line is to be ignored.
         return Header(end + 2)
     if len(words) != 6 or words[1] not in (b"TCP4", b"TCP6"):
         raise BadHeader(f"the line {line!r}")
@@ -112,7 +112,7 @@ def _fromText(family: bytes, host: bytes, port: bytes) -> Address:
 
 
 def _parseBlock(data: bytes | bytearray) -> Header | None:
-    """Version 2: a block of bytes."""
+    """Parses version 2: a block of bytes."""
     if len(data) <= len(_SIGNATURE):
         return None
     command = data[12]
@@ -129,7 +129,7 @@ def _parseBlock(data: bytes | bytearray) -> Header | None:
         return None
     family, kind = divmod(data[13], 16)
     if command == _LOCAL or family == _UNSPECIFIED or kind not in _KINDS:
-        # The proxy's own connection, or what it can't name: there the block is to be ignored.
+        # The proxy's own connection, or a client that it can't name: the block is to be ignored.
         return Header(size)
     header = bytes(data[:size])
     end = _FIXED_BYTES + _ADDRESS_BYTES[family]
@@ -154,7 +154,7 @@ def _fromBytes(family: int, kind: Kind, block: bytes) -> tuple[Address, Address]
     )
 
 
-# Clients come again, and where they connect to is always the same.
+# Clients return, and their destination is always the same.
 @lru_cache(maxsize=4096)
 def _literalOf(address: str | bytes, version: int) -> str:
     """Returns an address, a literal or packed, in its canonical form; an IPv4-mapped one as IPv4."""
@@ -164,7 +164,7 @@ def _literalOf(address: str | bytes, version: int) -> str:
 
 
 def _unix(name: bytes) -> UNIXAddress:
-    """Returns a path, which ends at the first NUL, or an abstract name, which begins with one."""
+    """Returns the address of a name: a path ends at the first NUL, an abstract name begins with one."""
     if name.startswith(b"\0"):
         return UNIXAddress(name.rstrip(b"\0"))
     return UNIXAddress(name.partition(b"\0")[0])
@@ -179,7 +179,7 @@ def _checkVectors(header: bytes, at: int) -> None:
         if value > len(header) or end > len(header):
             raise BadHeader(f"a vector of type {header[at]:#04x} that does not end in the header")
         if header[at] == _CHECKSUM:
-            # A second one would be worth a second pass over the header, and so on.
+            # Each further checksum would cost one more pass over the header.
             if checked or end - value != 4:
                 raise BadHeader("more than one checksum, or not of 4 bytes")
             _checkSum(header, value)
@@ -188,9 +188,9 @@ def _checkVectors(header: bytes, at: int) -> None:
 
 
 def _checkSum(header: bytes, at: int) -> None:
-    told = int.from_bytes(header[at : at + 4])
-    if crc32c(header[:at] + bytes(4) + header[at + 4 :]) != told:
-        raise BadHeader(f"a checksum of {told:#010x}, which is wrong")
+    stated = int.from_bytes(header[at : at + 4])
+    if crc32c(header[:at] + bytes(4) + header[at + 4 :]) != stated:
+        raise BadHeader(f"a checksum of {stated:#010x}, which is wrong")
 
 
 def crc32c(data: bytes) -> int:

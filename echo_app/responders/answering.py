@@ -39,7 +39,7 @@ MAX_OWED = 32
 ROUNDS = 10
 
 # Answers that may be under way for one UDP port: a quarter of the service's.
-MOST_DATAGRAMS = 250
+MAX_DATAGRAMS = 250
 
 
 @implementer(IPushProducer)
@@ -240,7 +240,7 @@ class AnsweringDatagramProtocol(GuardedDatagramProtocol):
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Gives the request to the responder, and sends the answer when it is ready."""
-        if len(self._underWay) >= MOST_DATAGRAMS or not self._answers.hasRoom:
+        if len(self._underWay) >= MAX_DATAGRAMS or not self._answers.hasRoom:
             self.rules.dropped.add("busy")
             return
         reply = self.replyTo(datagram, addr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IHandshakeListener, IPullProducer
@@ -12,7 +11,7 @@ from zope.interface import implementer
 from echo_app.addresses import describe, hostPort, isLoopbackHost, transportName
 from echo_app.responders.answering import GuardedDatagramProtocol
 from echo_app.stream.protocol import EchoProtocol
-from echo_app.tls.facts import tlsFactsOf, tlsTransportOf
+from echo_app.tls.facts import TLSFacts, tlsFactsOf, tlsTransportOf
 from echo_app.transport.sockets import proxyOf
 
 # RFC 864: lines of 72 of the 95 printable characters, each line beginning one character later.
@@ -112,37 +111,26 @@ class PeerDatagramProtocol(GuardedDatagramProtocol):
 
     def respond(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Answers with the line."""
-        facts = {
-            "transport": "udp",
-            "peer": hostPort(addr[0], addr[1]),
-            "host": describe(self.transport.getHost()),
-            "proxy": None,
-            "tls": None,
-        }
-        self.replyTo(datagram, addr)(_line(facts))
+        host = describe(self.transport.getHost())
+        self.replyTo(datagram, addr)(_line("udp", hostPort(addr[0], addr[1]), host))
 
 
 def peerLine(transport: Any) -> bytes:
     """Returns a connection's facts in a line of JSON; ``docs/responders.rst`` lists the keys."""
     peer = transport.getPeer()
-    tls = tlsFactsOf(transport)
-    return _line(
-        {
-            "transport": transportName(peer),
-            "peer": describe(peer),
-            "host": describe(transport.getHost()),
-            "proxy": proxyOf(transport),
-            "tls": tls
-            and {
-                "version": tls.version,
-                "cipher": tls.cipher,
-                "alpn": tls.protocol,
-                "client": tls.subject,
-            },
-        }
-    )
+    host, facts = describe(transport.getHost()), tlsFactsOf(transport)
+    return _line(transportName(peer), describe(peer), host, proxyOf(transport), facts)
 
 
-def _line(facts: Mapping[str, object]) -> bytes:
+def _line(
+    transport: str, peer: str, host: str, proxy: str | None = None, tls: TLSFacts | None = None
+) -> bytes:
+    facts: dict[str, object] = {"transport": transport, "peer": peer, "host": host, "proxy": proxy}
+    facts["tls"] = tls and {
+        "version": tls.version,
+        "cipher": tls.cipher,
+        "alpn": tls.protocol,
+        "client": tls.subject,
+    }
     # json.dumps escapes a text that a peer has chosen, such as a UNIX socket's name, to printable ASCII.
     return json.dumps(facts).encode() + b"\n"

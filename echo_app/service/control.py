@@ -1,7 +1,7 @@
 """Control: observes and changes a running service.
 
-The one interface for whatever steers a service from outside: the fixture's control connection today. Requests
-and answers are values of JSON.
+Every part that steers a service from outside uses this one interface; today, the fixture's control connection
+does. Requests and results are values of JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Control:
     """Observes and changes a running service.
 
-    :param service: the service.
+    :param service: the running service.
     """
 
     def __init__(self, service: EchoService) -> None:
@@ -53,10 +53,10 @@ class Control:
 
     def connections(self) -> list[dict[str, Any]]:
         """Returns the fields of an :class:`OpenConnection` for each open connection, the oldest first."""
-        return [asdict(_seen(each)) for each in self._service.connections()]
+        return [asdict(_openConnection(each)) for each in self._service.connections()]
 
     def setFaults(self, faults: Sequence[str]) -> None:
-        """Replaces all faults, for connections to come; see ``EchoService.setFaults``.
+        """Replaces all faults, for new connections; see ``EchoService.setFaults``.
 
         :param faults: specs, such as ``latency=50ms``.
         :raise ValueError: when a spec is wrong or applies to no listener, or there are too many.
@@ -94,7 +94,7 @@ class Control:
 REQUESTS = ("snapshot", "connections", "setFaults", "reset", "reload", "drain")
 
 
-def _seen(connection: Connection) -> OpenConnection:
+def _openConnection(connection: Connection) -> OpenConnection:
     transport = connection.transport
     _, top = connection.top()
     progress = progressOf(top)

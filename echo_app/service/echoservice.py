@@ -1,4 +1,4 @@
-"""The echo service: puts the parts together, listens, and stops.
+"""Echo service: assembles the parts, listens, and stops.
 
 The states of :class:`EchoService`: closed; listening, from ``listen()`` on, which opens everything once;
 running, from ``startService`` on; draining, from ``stopService`` until its Deferred fires; closed again.
@@ -25,6 +25,7 @@ from echo_app.access.login import Logins
 from echo_app.accesslog.file import AccessLog
 from echo_app.accesslog.recorder import Recorder
 from echo_app.accesslog.transports import UnknownTransports
+from echo_app.clock import monotonicClock
 from echo_app.connections.drain import Drain
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
@@ -56,36 +57,37 @@ log = Logger()
 
 
 class EchoService(Service):
-    """Echoes on any number of endpoints, and holds all of them together to one set of limits.
+    """Echoes on any number of endpoints, which share one set of limits.
 
-    ``listen()`` may be called first, to be told of failure; otherwise starting the service does it.
-    It can be started again after it was stopped.
+    A caller may call ``listen()`` first, to learn of a failure; otherwise the start calls it. A stopped
+    service can be started again.
 
-    :param reactor: what time is.
-    :param endpoints: where it listens for streams; a :class:`~echo_app.service.listeners.Listener` adds TLS
-        or the PROXY protocol.
-    :param datagramEndpoints: where datagrams are taken.
+    :param reactor: makes the calls of time-outs. The time is a monotonic clock's where it is a reactor of
+        Twisted (:mod:`echo_app.clock`).
+    :param endpoints: stream endpoints; a :class:`~echo_app.service.listeners.Listener` adds TLS or the PROXY
+        protocol.
+    :param datagramEndpoints: UDP endpoints.
     :param factory: makes the protocols; None is an :class:`EchoFactory`. A responder replaces its `protocol`.
-    :param responder: answers in place of the echo: a name, as for ``--responder``, or a function, or what
-        provides ``IResponder``.
-    :param responderTimeout: seconds that its answer may take; None is no limit.
+    :param responder: answers in place of the echo: a name, as for ``--responder``, a function, or an object
+        that provides ``IResponder``.
+    :param responderTimeout: seconds that an answer may take; None is no limit.
     :param limits: the caps and time-outs.
     :param keepalive: set on TCP listeners for their connections; None leaves it off.
     :param direct: take the direct path (:mod:`echo_app.transport.direct`) where it applies.
     :param datagramRate: answers a second to one UDP source; None is no limit and no loop breaker.
     :param descriptorLimit: the number that the process's descriptors stay below; None is no such limit.
     :param access: the networks whose peers may connect, and whose datagrams are answered; None is all.
-    :param portal: who may talk: each stream begins with a login (:mod:`echo_app.access.login`); None is
-        everybody.
+    :param portal: checks the login with which each stream begins (:mod:`echo_app.access.login`); None is no
+        login.
     :param logConnections: log each connection's beginning and end, at debug level.
-    :param readyFile: the path of a file that is there, complete, while the service runs: a line for
-        each listener, such as ``tcp 127.0.0.1:8080``.
-    :param faults: what goes wrong on purpose; None is nothing.
-    :param faultPreamble: let a connection's first line choose what goes wrong with it.
+    :param readyFile: the path of a file that exists, complete, while the service runs: a line for each
+        listener, such as ``tcp 127.0.0.1:8080``.
+    :param faults: the service's faults; None is no faults.
+    :param faultPreamble: let a connection's preamble choose its faults.
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
-    :raise ValueError: on a responder that is none, and on a portal that checks no passwords, or is to check
-        datagrams, which have no login.
+    :raise ValueError: on a wrong responder, a portal that checks no passwords, or a portal with datagrams,
+        which have no login.
     """
 
     def __init__(
@@ -112,44 +114,46 @@ class EchoService(Service):
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
-        self._reactor = reactor
-        self._asked = [each if isinstance(each, Listener) else Listener(each) for each in endpoints]
+        self._clock = clock = monotonicClock(reactor)
+        self._streams = [each if isinstance(each, Listener) else Listener(each) for each in endpoints]
         self._datagramEndpoints = tuple(datagramEndpoints)
-        self._tls = {each.tls for each in self._asked if each.tls is not None}
-        self._accessLog = None if accessLog is None else AccessLog(accessLog, reactor)
-        recorder = None if self._accessLog is None else Recorder(self._accessLog, reactor)
+        self._tls = {each.tls for each in self._streams if each.tls is not None}
+        self._accessLog = None if accessLog is None else AccessLog(accessLog, clock)
+        self._recorder = recorder = None if self._accessLog is None else Recorder(self._accessLog, clock)
         self._connections = ConnectionRegistry(
             Limits() if limits is None else limits,
-            reactor.seconds,
+            clock.seconds,
             descriptorLimit=descriptorLimit,
             access=access,
             logConnections=logConnections,
             unknown=None if recorder is None else UnknownTransports(recorder),
         )
-        self._rules = DatagramRules(datagramRate, reactor.seconds, access=access)
-        self._responder = makeResponder(responder, reactor, responderTimeout)
+        self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
+        self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        self._faults = FaultSet(faults or FaultPlan(), reactor, faultPreamble) if hasFaults else None
-        self._logins = None if portal is None else Logins(portal, reactor)
+        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble) if hasFaults else None
+        self._logins = None if portal is None else Logins(portal, clock)
+        if self._logins is not None:
+            self._connections.makeRoom = self._logins.makeRoom
         self._factory = EchoFactory() if factory is None else factory
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
         self._readyFile = None if readyFile is None else ReadyFile(readyFile)
-        self._sweep = TimeoutSweep(self._connections, reactor)
+        self._sweep = TimeoutSweep(self._connections, clock)
         self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
         self._opening = SharedOperation(self._open)
         self._closing = SharedOperation(self._close)
 
     def getHosts(self) -> list[IAddress]:
-        """Returns where it listens: the addresses that were really bound, in the order asked for."""
+        """Returns the bound addresses, in the order of the endpoints."""
         return self._listeners.getHosts()
 
     def reload(self) -> None:
-        """Reads certificates, passwords and faults again, for peers to come, and opens the access log again.
+        """Reads certificates, passwords and faults again, for new connections, and reopens the access log.
 
-        What can't be used is logged, and changes nothing.
+        A file that can't be used is logged, and changes nothing.
         """
         for each in (*self._tls, self._logins, self._faults):
             if each is not None:
@@ -158,10 +162,10 @@ class EchoService(Service):
             self._accessLog.reopen()
 
     def setFaults(self, faults: Iterable[Fault]) -> None:
-        """Replaces all faults, for connections to come, where a ``connections`` of 1 is the next one.
+        """Replaces all faults, for new connections; the first of these has the number 1 for ``connections``.
 
-        Who is connected already, in the kernel's queue too, keeps what there was. Datagrams, and ``refuse``,
-        have the new ones at once.
+        Present connections, those in the kernel's queue included, keep their faults. Datagrams, and
+        ``refuse``, have the new faults at once.
 
         :raise ValueError: when the service was made without faults, a fault applies to no listener, or there
             are too many.
@@ -170,7 +174,7 @@ class EchoService(Service):
             raise ValueError("the service was made without faults")
         faults = tuple(faults)
         for fault in faults:
-            if not fault.hasListener(bool(self._asked), bool(self._datagramEndpoints)):
+            if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
                 kind = "stream" if fault.isForStreams else "UDP"
                 raise ValueError(f"fault '{fault}': there is no {kind} listener that it applies to")
         self._listeners.acceptQueued()
@@ -181,7 +185,7 @@ class EchoService(Service):
         return list(self._connections.open)
 
     def snapshot(self) -> Snapshot:
-        """Returns what was counted since the service was made."""
+        """Returns the counts since the service was made."""
         connections = self._connections
         return Snapshot(
             open=len(connections.open),
@@ -200,23 +204,23 @@ class EchoService(Service):
     def listen(self) -> Deferred[None]:
         """Opens every listener, once.
 
-        :return: fires when all are open. Fails with ``CannotListenError`` if one can't be: what was
-            opened before it is closed in the reactor's next turn. Cancelling it changes nothing.
+        :return: fires when all are open. Fails with ``CannotListenError`` if one can't be: those
+            opened before it are closed in the reactor's next turn. Cancelling it changes nothing.
         """
         return succeed(None) if self._isOpen else self._opening.run()
 
     def privilegedStartService(self) -> None:
         """Listens, and writes the ready file, before privileges are shed.
 
-        :raise CannotListenError: when one of both fails at once.
+        :raise CannotListenError: when an endpoint or the ready file fails at once.
         """
         self._listenNow(self._writeReadyFile)
         super().privilegedStartService()
 
     def startService(self) -> None:
-        """Listens, if it does not yet, and begins to time connections out.
+        """Listens, if it does not yet, and starts the time-outs.
 
-        :raise CannotListenError: when that is known at once.
+        :raise CannotListenError: when an endpoint fails at once.
         """
         self._listenNow(self._announce)
         super().startService()
@@ -232,9 +236,9 @@ class EchoService(Service):
         return self._closing.run()
 
     def abort(self) -> None:
-        """Aborts the connections that a stop waits for; before a stop, those that it would wait for.
+        """Aborts the connections that a stop waits for; before a stop, those that the stop would wait for.
 
-        A second signal may be there before the stop that the first one asked for has begun.
+        A second signal may come before the stop that the first one asked for.
         """
         self._isAborting = True
         if self._drain is not None:
@@ -267,7 +271,7 @@ class EchoService(Service):
             raise
 
     def _listenNow(self, opened: Callable[[], None]) -> None:
-        """Listens, and calls `opened` then; raises what fails at once, and logs what fails later."""
+        """Listens, and then calls `opened`; raises a failure that comes at once, and logs a later one."""
         failures: list[Failure] = []
         later = False
 
@@ -291,7 +295,7 @@ class EchoService(Service):
                 self._readyFile.claim()
             if self._accessLog is not None:
                 self._accessLog.open()
-            await self._listeners.open(self._asked, self._stackOf, self._datagramEndpoints, datagrams)
+            await self._listeners.open(self._streams, self._stackOf, self._datagramEndpoints, datagrams)
         except CannotListenError:
             self._removeReadyFile()
             self._closeAccessLog()
@@ -301,7 +305,8 @@ class EchoService(Service):
             self._faults.begin(self._listeners)
 
     def _closeAccessLog(self) -> None:
-        if self._accessLog is not None:
+        if self._accessLog is not None and self._recorder is not None:
+            self._recorder.refusals.flush()
             self._accessLog.close()
 
     def _removeReadyFile(self) -> None:
@@ -309,11 +314,11 @@ class EchoService(Service):
             self._readyFile.remove()
 
     async def _close(self) -> None:
-        # Once, unless it is started and stopped again while it drains.
+        # Once, unless the service is started and stopped again during the drain.
         while await self._isToBeClosed():
             self._isOpen = False
             self._removeReadyFile()
-            self._drain = Drain(self._connections, self._reactor)
+            self._drain = Drain(self._connections, self._clock)
             if self._isAborting:
                 self._drain.abort()
             if self._faults is not None:
@@ -330,7 +335,7 @@ class EchoService(Service):
             self._sweep.stop()
 
     async def _isToBeClosed(self) -> bool:
-        """Says whether it is open and stopped; waits for an opening that is under way."""
+        """Says whether the service is open and stopped; waits first for an opening to complete."""
         if self._opening.isRunning:
             with suppress(CannotListenError):
                 await self.listen()

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -44,16 +44,16 @@ class NamedEndpoint:
     """An endpoint whose errors have the name that the user typed.
 
     :param name: the option and its value.
-    :param endpoint: listens.
+    :param endpoint: listens: an ``IStreamServerEndpoint``, or a ``DatagramEndpoint``.
     """
 
-    def __init__(self, name: str, endpoint: IStreamServerEndpoint) -> None:
+    def __init__(self, name: str, endpoint: Any) -> None:
         self._name = name
         self._endpoint = endpoint
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """Listens; fails with ``CannotListenError``, whose port is the name."""
-        return self._endpoint.listen(protocolFactory).addErrback(self._failed)
+        return maybeDeferred(self._endpoint.listen, protocolFactory).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
         return Failure(CannotListenError(None, self._name, failure.value))

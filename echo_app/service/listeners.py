@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Connections that the kernel may hold for us until they are accepted.
+# Connections that the kernel may queue until they are accepted.
 BACKLOG = 1024
 
 
@@ -48,7 +48,7 @@ BACKLOG = 1024
 class Listener:
     """A listener of a service: an endpoint, and the layers that only its connections have.
 
-    :param endpoint: where it listens.
+    :param endpoint: the stream endpoint.
     :param tls: its connections use TLS; None is no TLS.
     :param proxy: its connections begin with a header of the PROXY protocol, before TLS; None is no header.
     """
@@ -63,25 +63,25 @@ class Listeners:
 
     :param keepalive: set on TCP ports for their connections; None leaves it off.
     :param isDirect: take the direct path for their connections, where it applies.
-    :param recorder: writes down what their connections were; None is nobody.
+    :param recorder: writes their entries in the access log; None is no access log.
     """
 
     def __init__(self, keepalive: Keepalive | None, isDirect: bool, recorder: Recorder | None = None) -> None:
         self._keepalive = keepalive
         self._isDirect = isDirect
         self._recorder = recorder
-        self._asked: tuple[object, ...] = ()
+        self._endpoints: tuple[object, ...] = ()
         self._ports: list[IListeningPort] = []
         self._suspended: list[Any] = []
 
     def getHosts(self) -> list[IAddress]:
-        """Returns the addresses that were really bound, in the order asked for."""
+        """Returns the bound addresses, in the order of the endpoints."""
         return [port.getHost() for port in self._ports]
 
     def named(self) -> list[tuple[str, IAddress]]:
-        """Returns what each listener is called in logs and in the ready file, and its address."""
+        """Returns the name of each listener in logs and in the ready file, and its address."""
         return [
-            (_nameOf(asked, host), host) for asked, host in zip(self._asked, self.getHosts(), strict=True)
+            (_nameOf(each, host), host) for each, host in zip(self._endpoints, self.getHosts(), strict=True)
         ]
 
     async def open(
@@ -91,45 +91,45 @@ class Listeners:
         datagramEndpoints: Sequence[DatagramEndpoint],
         datagramProtocol: Callable[[], EchoDatagramProtocol],
     ) -> None:
-        """Opens everything, and logs each listener.
+        """Opens all listeners, and logs each one.
 
         :param stackOf: returns the factory of a listener's connections.
         :param datagramProtocol: makes the protocol of a UDP port.
         :raise CannotListenError: when one can't be opened; the others are closed in the reactor's next
             turn.
         """
-        self._asked = (*listeners, *datagramEndpoints)
-        asked: object = None
+        self._endpoints = (*listeners, *datagramEndpoints)
+        endpoint: object = None
         try:
             for listener in listeners:
-                asked = listener.endpoint
+                endpoint = listener.endpoint
                 port = await maybeDeferred(listener.endpoint.listen, stackOf(listener))
                 self._ports.append(port)
                 self._prepare(port, listener)
-            for asked in datagramEndpoints:
+            for endpoint in datagramEndpoints:
                 protocol = datagramProtocol()
                 if self._recorder is not None:
                     protocol = RecordedDatagrams(protocol, self._recorder)
-                self._ports.append(asked.listen(protocol))
+                self._ports.append(await maybeDeferred(endpoint.listen, protocol))
         except Exception as error:
             self.close()
             _closeSockets(error)
             if isinstance(error, CannotListenError):
                 raise
-            raise CannotListenError(None, repr(asked), error) from error
-        for each, (name, host) in zip(self._asked, self.named(), strict=True):
+            raise CannotListenError(None, repr(endpoint), error) from error
+        for each, (name, host) in zip(self._endpoints, self.named(), strict=True):
             _logListener(name, host, isinstance(each, Listener) and each.proxy is not None)
 
     def acceptQueued(self) -> None:
-        """Accepts the connections that wait in the kernel: closing a listener would reset them."""
+        """Accepts the connections in the kernel's queue, which the close of a listener would reset."""
         for port in self._ports:
             if port not in self._suspended:
                 _acceptQueued(port)
 
     def suspend(self) -> None:
-        """Has the kernel refuse connections to TCP ports, which stay bound; those that wait are accepted.
+        """Makes the kernel refuse connections to TCP ports, which stay bound; accepts those in the queue.
 
-        UNIX sockets can't listen again (unix(7) does not say so, Linux does), and go on.
+        UNIX sockets go on, since on Linux they can't listen again (unix(7) does not say so).
         """
         for port in self._ports if not self._suspended else ():
             if IReadDescriptor.providedBy(port) and isTCP(getattr(port, "socket", None)):
@@ -138,7 +138,7 @@ class Listeners:
                 self._suspended.append(port)
 
     def resume(self) -> None:
-        """Ends what :meth:`suspend` began; harmless if nothing did."""
+        """Makes the suspended ports listen again, if there are any."""
         suspended, self._suspended = self._suspended, []
         for port in suspended:
             try:
@@ -165,7 +165,7 @@ class Listeners:
         return DeferredList(closings)
 
     def _prepare(self, port: Any, listener: Listener) -> None:
-        """Sets what the port's connections inherit; a port of an unknown make is left as it is."""
+        """Sets the options and the transport of a port's connections, where the port's class is known."""
         sock = getattr(port, "socket", None)
         if isTCP(sock):
             setConnectionOptions(sock, self._keepalive)
@@ -179,24 +179,24 @@ class Listeners:
         setTransport(port, isDirect=self._isDirect, derive=derive)
 
 
-def _nameOf(asked: object, host: IAddress) -> str:
+def _nameOf(endpoint: object, host: IAddress) -> str:
     """Returns the name of a listener in logs."""
-    return "tls" if isinstance(asked, Listener) and asked.tls is not None else transportName(host)
+    return "tls" if isinstance(endpoint, Listener) and endpoint.tls is not None else transportName(host)
 
 
 def _closeSockets(error: BaseException | None) -> None:
-    """Closes the socket that could not be bound: a UNIX one lives on in the error's traceback."""
+    """Closes the socket that could not be bound: the error's traceback keeps a UNIX one open."""
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__context__
 
 
 def _stopListening(port: Any) -> None:
-    """Ends the state of listening, and nothing else (Linux; shutdown(2) of POSIX leaves it open)."""
+    """Ends only the listening state of a port (on Linux; POSIX leaves this effect of shutdown open)."""
     port.stopReading()
     port.socket.shutdown(socket.SHUT_RD)
     with suppress(OSError):
-        # A port that the kernel chose would be another one after the next listen(). Any other is bound.
+        # A port number that the kernel chose would change with the next listen(). Any other stays bound.
         port.socket.bind(port.socket.getsockname())
 
 

@@ -12,7 +12,7 @@ class Snapshot:
     :param open: open connections, with the pending ones.
     :param accepted: connections that were served, with the open ones.
     :param refused: refused peers, by reason. A peer is reset for ``denied``, ``max-connections``,
-        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header`` and
+        ``max-connections-per-peer``, ``descriptors``, ``untrusted-proxy``, ``bad-header``, ``no-login`` and
         ``too-many-logins``. It is told the reason for ``login``, ``bad-login``, ``checker`` and
         ``bad-preamble``.
     :param timedOut: connections that a time-out ended, by reason: ``idle``, ``stall``, ``header``, ``auth``.

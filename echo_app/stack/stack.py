@@ -1,8 +1,8 @@
 """The stack of a connection: all layers from its socket to its protocol, in their order.
 
-One mechanism puts a layer in: a function takes the one that builds the layers above, and returns one that
-builds the layer with them. A gate is a layer that leaves when it has read its prefix. A layer that no option
-asks for does not exist, and costs nothing.
+One mechanism adds a layer: a function takes the ``Build`` of the layers above, and returns a ``Build`` that
+includes its own. A gate is a layer that leaves when it has read its prefix. A layer that no option asks for
+does not exist, and costs nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Stack:
     :param logins: each connection begins with a login; None is no login.
     :param faults: the faults of connections, and the preamble that chooses them; None is no faults.
     :param layers: layers of your own, below the protocol and above the others; the last one is the lowest.
-        Each takes the function that builds the layers above it, and returns one that builds it with them.
+        Each takes the ``Build`` of the layers above it, and returns one that includes its own.
     """
 
     noisy = False
@@ -68,7 +68,7 @@ class Stack:
         self._factory = factory
         self.connections = connections or ConnectionRegistry(Limits())
         self._proxy = proxy
-        # From the protocol down: the last layer that is put in is the first that a byte meets.
+        # From the protocol down: a received byte meets the layer first that is added last.
         build: Build = self._buildProtocol
         for layer in layers:
             build = layer(build)
@@ -78,15 +78,15 @@ class Stack:
         self._build = build
 
     def doStart(self) -> None:
-        """Starts the factory: a port listens with it."""
+        """Starts the factory: a port begins to listen."""
         self._factory.doStart()
 
     def doStop(self) -> None:
-        """Stops the factory: a port does not listen with it any more."""
+        """Stops the factory: a port stops listening."""
         self._factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol:
-        """Admits a connection, or refuses it; returns the protocol that makes its layers, or resets it."""
+        """Admits or refuses a connection; returns the protocol that builds its layers, or the refusal."""
         if self._proxy is None:
             admitted = self.connections.admit(addr)
         else:
@@ -102,10 +102,10 @@ class Stack:
 
 @implementer(IProtocol, IHalfCloseableProtocol)
 class Arrival:
-    """Opens an admitted connection when its transport is there, and puts the lowest layer in its own place.
+    """Opens an admitted connection when its transport is connected, and gives its place to the lowest layer.
 
-    A transport that has no protocol to replace, such as one of a unit test, goes on to tell the arrival what
-    happens, which passes it on.
+    A transport without a protocol to replace, such as one of a unit test, goes on to call the arrival, which
+    passes each call on.
 
     :param connection: the connection.
     :param address: the peer's address.
@@ -153,6 +153,6 @@ class Arrival:
         self.transport.protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Passes the end on, and ends the connection."""
+        """Passes the connection's end on, and ends the connection."""
         self.transport.protocol.connectionLost(reason)
         self._connection.ended(reason)

@@ -4,8 +4,7 @@
 exact, half-closes and has bounded memory. :class:`~echo_app.stack.stack.Stack` adds the limits.
 
 The rules of a connection: the transport is its own producer, so that it stops reading while its peer
-does not read; at the peer's end of stream what is still unsent is flushed, and only then comes our
-end of stream.
+does not read. At the peer's end of stream the unsent bytes are flushed, before our end of stream.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ from echo_app.transport.sockets import keepUrgentDataInline
 
 @implementer(IHalfCloseableProtocol)
 class EchoProtocol(Protocol):
-    """Sends back what it receives (RFC 862, over a stream): every byte, in order, nothing else.
+    """Sends back every byte that it receives, in order, and nothing else (RFC 862, over a stream).
 
-    A subclass answers otherwise by overriding ``dataReceived``, and produces otherwise by overriding
-    ``registerProducer``. One that overrides ``connectionMade`` or ``readConnectionLost`` calls up.
+    A subclass overrides ``dataReceived`` for other answers, and ``registerProducer`` for another producer.
+    An override of ``connectionMade`` or ``readConnectionLost`` calls the method of this class.
 
-    :cvar pending: answers that are under way, and of which nothing is written yet; a drain waits for them.
+    :cvar pending: number of answers under way without a byte written; a drain waits for them.
     """
 
     transport: IStreamTransport
     pending = 0
 
     def connectionMade(self) -> None:
-        """Ties reading to writing."""
+        """Keeps urgent data in the stream, and registers the producer."""
         keepUrgentDataInline(self.transport)
         self.registerProducer()
 
     def registerProducer(self) -> None:
-        """Has the transport stop reading while its peer does not read."""
+        """Registers the transport, which then stops reading while its peer does not read."""
         self.transport.registerProducer(self.transport, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -47,14 +46,14 @@ class EchoProtocol(Protocol):
         self.transport.write(data)
 
     def readConnectionLost(self) -> None:
-        """The peer half-closed: it gets the rest of its echo, and then our end of stream."""
+        """Sends the rest of the echo, and then our end of stream, after a half-close of the peer."""
         self.finish()
 
     def writeConnectionLost(self) -> None:
-        """Our side is closed; the peer's end of stream ends the connection."""
+        """Does nothing: the peer's end of stream ends the connection."""
 
     def finish(self) -> None:
-        """Closes the connection when everything that was written is sent."""
+        """Closes the connection after all written bytes are sent."""
         # With a streaming producer registered, loseConnection never closes.
         self.transport.unregisterProducer()
         self.transport.loseConnection()

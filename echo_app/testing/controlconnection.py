@@ -20,11 +20,15 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 # The program of the service's process, run by its path: it imports nothing before it has the test's sys.path.
 CHILD = str(Path(__file__).with_name("child.py"))
+
+# Returns seconds of a clock that tests do not freeze, as they may do with time.monotonic().
+now = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
 
 # Bytes of one read.
 _CHUNK = 65536
@@ -67,9 +71,9 @@ class ControlConnection:
         :param timeout: seconds.
         :raise ControlError: when no message comes.
         """
-        deadline = time.monotonic() + timeout
+        deadline = now() + timeout
         while b"\n" not in self._received:
-            self._ours.settimeout(max(0.001, deadline - time.monotonic()))
+            self._ours.settimeout(max(0.001, deadline - now()))
             try:
                 chunk = self._ours.recv(_CHUNK)
             except TimeoutError:

@@ -54,7 +54,7 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer_only
 
 from echo_app.testing.memorysocket import CAPACITY, MemorySocket, Segments, socketPair
-from echo_app.testing.turns import MOST_DELIVERIES, Turns
+from echo_app.testing.turns import MAX_DELIVERIES, Turns
 
 # Addresses for documentation (RFC 5737), which no host has.
 CLIENT = IPv4Address("TCP", "192.0.2.1", 40_000)
@@ -104,7 +104,7 @@ class MemoryTransport(Connection):
         """Delivers once, as :meth:`Pair.deliver` does."""
         return self.reactor.deliver()
 
-    def flush(self, most: int = MOST_DELIVERIES) -> None:
+    def flush(self, most: int = MAX_DELIVERIES) -> None:
         """Delivers until all is quiet, as :meth:`Pair.flush` does."""
         self.reactor.flush(most)
 
@@ -151,7 +151,7 @@ class Pair:
         """
         return self.client.deliver()
 
-    def flush(self, most: int = MOST_DELIVERIES) -> None:
+    def flush(self, most: int = MAX_DELIVERIES) -> None:
         """Delivers until nothing more happens.
 
         :param most: the largest number of deliveries.

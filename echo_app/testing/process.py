@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
-from echo_app.testing.controlconnection import CHILD, ControlConnection, ControlError
+from echo_app.testing.controlconnection import CHILD, ControlConnection, ControlError, now
 
 # Seconds that a start or a stop may take: less than half a second on a quiet machine, many on a busy one. The
 # end of the process is noticed at once.
@@ -52,11 +52,11 @@ class Listener(NamedTuple):
     port: int
 
     @classmethod
-    def fromLine(cls, line: str) -> Listener:
-        """Returns the listener of a line of the ready file."""
+    def fromLine(cls, line: str, folder: Path) -> Listener:
+        """Returns the listener of a line of the ready file of a service that runs in a folder."""
         transport, _, where = line.partition(" ")
         if transport == "unix":
-            return cls(transport, where, 0)
+            return cls(transport, str(folder / where), 0)
         host, _, port = where.rpartition(":")
         return cls(transport, host.strip("[]"), int(port))
 
@@ -120,7 +120,7 @@ class EchoProcess:
             if problem:
                 raise EchoProcessError(self._reason(problem))
             lines = ready.read_text().splitlines()
-            self.listeners = [self._absolute(Listener.fromLine(line)) for line in lines]
+            self.listeners = [Listener.fromLine(line, self.folder) for line in lines]
         except BaseException:
             self.kill()
             raise
@@ -139,11 +139,11 @@ class EchoProcess:
     def _see(self, ready: Path) -> str:
         """Waits for the ready file; returns the reason if there is none, or ``""``."""
         assert self._process is not None
-        deadline = time.monotonic() + TIMEOUT
+        deadline = now() + TIMEOUT
         while not ready.exists():
             if self._process.poll() is not None:
                 return "it has ended"
-            if time.monotonic() > deadline:
+            if now() > deadline:
                 return f"no ready file within {TIMEOUT:g} s"
             time.sleep(_LOOK)
         return ""
@@ -178,11 +178,6 @@ class EchoProcess:
             raise LookupError(f"there are {len(found)} listeners for {transport or 'anything'}")
         return found[index].host, found[index].port
 
-    def _absolute(self, listener: Listener) -> Listener:
-        if listener.transport != "unix":
-            return listener
-        return listener._replace(host=str(self.folder / listener.host))
-
     @property
     def folder(self) -> Path:
         """Returns the folder in which the service runs, and which is removed at its end.
@@ -199,9 +194,13 @@ class EchoProcess:
 
         :raise EchoProcessError: when the service does not run.
         """
+        return self._running.pid
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise EchoProcessError("not running")
-        return self._process.pid
+        return self._process
 
     def log(self) -> str:
         """Returns the service's output so far, or until its end."""
@@ -214,19 +213,16 @@ class EchoProcess:
 
         :raise EchoProcessError: when the service was not started, or is stopped.
         """
-        if self._process is None:
-            raise EchoProcessError("not running")
-        self._process.send_signal(number)
+        self._running.send_signal(number)
 
     def wait(self, timeout: float = TIMEOUT) -> int:
         """Waits for the service's end; returns the exit status, negative for a signal's number.
 
         :raise EchoProcessError: when the service still runs after `timeout` seconds; it is killed then.
         """
-        if self._process is None:
-            raise EchoProcessError("not running")
+        running = self._running
         try:
-            return self._process.wait(timeout)
+            return running.wait(timeout)
         except subprocess.TimeoutExpired:
             raise EchoProcessError(f"still running after {timeout} s:\n{self.log()}") from None
         finally:

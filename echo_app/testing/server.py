@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_app.service.snapshot import OpenConnection, Snapshot
-from echo_app.testing.controlconnection import ControlError
+from echo_app.testing.controlconnection import ControlError, now
 from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError
 from echo_app.testing.records import Record, recordsOf
 
@@ -157,10 +157,10 @@ class EchoServer(EchoProcess):
         :raise TimeoutError: when fewer have ended by then, or by the end of the service.
         """
         __tracebackhide__ = True
-        deadline = time.monotonic() + timeout
+        deadline = now() + timeout
         while len(found := self.records()) < count:
             hasEnded = self._process is None or self._process.poll() is not None
-            if hasEnded or time.monotonic() > deadline:
+            if hasEnded or now() > deadline:
                 when = "until the service did" if hasEnded else f"within {timeout:g} s"
                 raise TimeoutError(f"{len(found)} of {count} connections have ended {when}")
             time.sleep(_LOOK)
@@ -173,10 +173,10 @@ class EchoServer(EchoProcess):
         """
         if self._process is None or not self._isOwn():
             return
-        deadline = time.monotonic() + END_TIMEOUT
+        deadline = now() + END_TIMEOUT
         try:
             while self._process.poll() is None:
-                if time.monotonic() > deadline:
+                if now() > deadline:
                     raise EchoProcessError(f"still running after {END_TIMEOUT:g} s:\n{self.log()}")
                 # The second signal ends the drain. It is of another kind: the kernel may merge equal signals.
                 self._process.send_signal(signal.SIGTERM)

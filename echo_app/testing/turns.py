@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from echo_app.testing.memory import MemoryTransport
 
 # Deliveries of one flush: more than a test with a megabyte in small pieces needs.
-MOST_DELIVERIES = 100_000
+MAX_DELIVERIES = 100_000
 
 
 class NeverQuiet(AssertionError):
@@ -73,7 +73,7 @@ class Turns:
         finally:
             self._isDelivering = False
 
-    def flush(self, most: int = MOST_DELIVERIES) -> None:
+    def flush(self, most: int = MAX_DELIVERIES) -> None:
         """Delivers until nothing more happens.
 
         :param most: the largest number of deliveries.

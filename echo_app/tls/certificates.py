@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from echo_app.text import reasonOf
-from echo_app.tls.pemfiles import publicBytes, readFile
+from echo_app.tls.pemfiles import publicBytes
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -235,7 +236,7 @@ def _file(content: bytes) -> Iterator[str]:
 
 def _read(setting: str, path: str) -> bytes:
     try:
-        return readFile(path)
+        return Path(path).read_bytes()
     except OSError as error:
         raise BadCredentials(setting, path, error.strerror or reasonOf(error)) from error
 

@@ -1,23 +1,24 @@
 """TLS connection: a layer on any stream transport, exact at both ends of the stream.
 
 :class:`TLSConnection` stands between a transport and a protocol, and is a whole transport to that
-protocol. Its phases, of which each leads to a later one only:
+protocol. Its phases; each leads to later ones only:
 
-- ``SHAKING``: written data waits for the handshake.
+- ``HANDSHAKE``: written data waits until the handshake is complete.
 - ``OPEN``: data goes both ways, until our end.
-- ``ENDED``: our ``close_notify`` is out; the peer may go on.
-- ``DONE``: no data is passed on any more; the end of the connection below is to come.
+- ``ENDED``: our ``close_notify`` is sent; the peer may go on.
+- ``DONE``: no more data is passed on; the connection below has not ended yet.
 
 The peer ends its side by ``close_notify`` or FIN, in any phase. The transport below is closed for writing
 when our ``close_notify`` is flushed, never before.
 
-What carries TLS, and why, is said in :mod:`echo_app.tls.session`.
+:mod:`echo_app.tls.session` says which TLS library is used, and why.
 """
 
 from __future__ import annotations
 
 import ssl
 from enum import Enum, auto
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import crypto
@@ -39,45 +40,46 @@ from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
-from echo_app.transport.layer import Layer
+from echo_app.transport.cutting import CutTimer
+from echo_app.transport.layer import Layer, bottomOf
+from echo_app.transport.pacing import SLOW, pace
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
-
     from echo_app.tls.server import ServerTLS
 
 
 class _Phase(Enum):
-    SHAKING = auto()
+    HANDSHAKE = auto()
     OPEN = auto()
     ENDED = auto()
     DONE = auto()
 
 
-# Names of the module, because a look-up in an Enum's class takes longer: three of them took 5 % of an echo's
-# time on Python 3.11.
-_SHAKING, _OPEN, _ENDED, _DONE = _Phase
+# Module names, because a look-up in an Enum class takes longer: three of them took 5 % of an echo's time on
+# Python 3.11.
+_HANDSHAKE, _OPEN, _ENDED, _DONE = _Phase
 
 
 @implementer(IHalfCloseableProtocol, IProtocol, ITLSTransport, INegotiated, ISystemHandle)
 class TLSConnection(Layer):
-    """One connection: a protocol to the transport below it, a transport to the protocol above it.
+    """The TLS layer of one connection: a protocol to the transport below, a transport to the protocol above.
 
     The protocol above is connected at once, as under Twisted's own TLS, so that it is counted from the
-    beginning; what it writes waits for the handshake. ``handshakeCompleted`` of ``IHandshakeListener``
-    says when the peer's certificate is known.
+    beginning; its output waits for the handshake. ``handshakeCompleted`` of ``IHandshakeListener`` is called
+    when the peer's certificate is known.
 
     ``loseConnection`` flushes, sends ``close_notify`` and FIN, and waits for the peer's end, a second at
     most; after ``loseWriteConnection``, or the peer's own end, it does not wait.
 
-    :param server: the contexts, and where failures are counted.
-    :param protocol: the one above.
+    :param server: has the contexts, and counts failures.
+    :param protocol: the protocol above.
     """
 
     __slots__ = (
         "_below",
         "_isEndOwed",
         "_isEnding",
+        "_isPaced",
         "_isPaused",
         "_isPeerEnded",
         "_phase",
@@ -94,33 +96,44 @@ class TLSConnection(Layer):
         super().__init__(protocol)
         self._server = server
         self._session = Session(server.contextFor)
-        self._timer: IDelayedCall | None = None
+        self._timer: CutTimer | None = None
         self._reason: Failure | None = None
-        # What is paused, and told when to go on: the transport below when the handshake is complete.
+        # The target of pauses and producers: when the handshake is complete, the transport below.
         self._waiting: Waiting | None = Waiting()
         self._below: IStreamTransport | Waiting = self._waiting
-        # Plain text that waits for the protocol above to read on.
+        # Plain text that waits for the protocol above to resume.
         self._unread = b""
         self._producer: Any = None
-        self._phase = _SHAKING
+        self._phase = _HANDSHAKE
         self._isPaused = False
         self._isEnding = False
+        # A read has taken long; small records may do so.
+        self._isPaced = False
         self._isPeerEnded = False
         self._isEndOwed = False
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Begins to wait for the handshake, and connects the protocol above."""
+        """Starts the time-out of the handshake, and connects the protocol above."""
         self.transport = cast(IStreamTransport, transport)
         record = recordOf(transport)
         if record is not None:
             self._session = record.plain = counting = CountingSession(self._server.contextFor)
-            # What a gate took off before is no part of the plain text.
+            # The access log subtracts a gate's prefix, which is no part of the plain text.
             counting.received = record.prefix
-        self._timer = self._server.clock.callLater(self._server.handshakeTimeout, self._shakingTooLong)
+        self._timer = CutTimer(
+            self._server.clock, self._server.handshakeTimeout, self.transport, self._handshakeTimedOut
+        )
         self.protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Decrypts what is complete, and passes it on in one piece."""
+        """Decrypts the complete records, and passes their plain text on in one piece."""
+        began = monotonic()
+        self._receive(data)
+        if (seconds := monotonic() - began) > SLOW or self._isPaced:
+            self._isPaced = True
+            pace(bottomOf(self.transport), len(data), seconds)
+
+    def _receive(self, data: bytes) -> None:
         if self._phase is _DONE or self._isPeerEnded:
             return
         session = self._session
@@ -132,8 +145,8 @@ class TLSConnection(Layer):
             return
         if session.outgoing.pending:
             self.transport.write(session.outgoing.read())
-        if waiting is not None and self._phase is _SHAKING and not session.isShaking:
-            self._shaken(waiting)
+        if waiting is not None and self._phase is _HANDSHAKE and not session.isShaking:
+            self._handshakeEnded(waiting)
         if plain:
             if self._isPaused:
                 self._unread += plain
@@ -143,10 +156,10 @@ class TLSConnection(Layer):
             self._endPeer()
 
     def readConnectionLost(self) -> None:
-        """The peer's FIN: without a ``close_notify`` it is taken for a half-close, and counted."""
+        """Takes a FIN of the peer without ``close_notify`` for a half-close, and counts it."""
         self._notePeerEnded()
         if self._session.isShaking:
-            # Who looks whether the port is open has done no wrong.
+            # A peer that only looks for an open port is no failure.
             if not self._session.isUntouched:
                 self._noteFailure("unfinished-handshake")
             self._finish()
@@ -156,20 +169,20 @@ class TLSConnection(Layer):
             self._endPeer()
 
     def writeConnectionLost(self) -> None:
-        """Everything is sent, and our FIN."""
+        """Tells the protocol above that everything is sent, our FIN included."""
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tells the protocol above, with what went wrong in TLS if something did."""
+        """Tells the protocol above, with the error of TLS if there was one."""
         if not self._session.isShaking:
-            # The transport below has told it already.
+            # The transport below has already told the producer.
             self._producer = None
         self._finish()
         self.protocol.connectionLost(self._reason or reason)
 
     def write(self, data: bytes) -> None:
-        """Encrypts and sends; it waits for the handshake, and after our end it is too late."""
+        """Encrypts and sends; data waits for the handshake, and is dropped after our end."""
         if not data:
             return
         if self._phase is _OPEN:
@@ -177,27 +190,27 @@ class TLSConnection(Layer):
                 self.transport.write(self._session.encrypt(data))
             except ssl.SSLError as error:
                 self._fail("unusable", error)
-        elif self._phase is _SHAKING and self._waiting is not None:
+        elif self._phase is _HANDSHAKE and self._waiting is not None:
             self._waiting.write(data)
 
     def loseConnection(self) -> None:
-        """Flushes, ends our side, and closes the connection; a producer is waited for."""
+        """Flushes, ends our side, and closes the connection; waits for a producer first."""
         self.disconnecting = True
         self._end()
 
     def loseWriteConnection(self) -> None:
-        """Flushes, and ends our side; what the peer sends still comes."""
+        """Flushes, and ends our side; input goes on."""
         self._isEnding = True
         self._end()
 
     def abortConnection(self) -> None:
-        """Resets the connection; nothing more is received."""
+        """Resets the connection, and receives no more input."""
         self.disconnecting = True
         self._finish()
         self.transport.abortConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Lets the producer be told when to go on; one that pulls is first asked after the handshake."""
+        """Registers the producer below; a pull producer is first asked after the handshake."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
         if self._phase is _DONE:
@@ -214,12 +227,12 @@ class TLSConnection(Layer):
             self._end()
 
     def pauseProducing(self) -> None:
-        """Passes nothing on for now; a handshake goes on."""
+        """Pauses the input of the protocol above; a handshake goes on."""
         self._isPaused = True
         self._below.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Passes on what has come meanwhile, and what comes."""
+        """Resumes the input of the protocol above, with the plain text that has waited."""
         self._isPaused = False
         self._below.resumeProducing()
         plain, self._unread = self._unread, b""
@@ -229,22 +242,22 @@ class TLSConnection(Layer):
             self._endPeer()
 
     def getHandle(self) -> ssl.SSLObject | None:
-        """Returns what knows the cipher and the version; None before the peer's first record."""
+        """Returns the object with the cipher and the version; None before the peer's first record."""
         return self._session.tls
 
     def getPeerCertificate(self) -> crypto.X509 | None:
-        """Returns the client's certificate; None where it was not asked for one, or has not shown it yet."""
+        """Returns the client's certificate; None if none was requested, or during the handshake."""
         tls = self._session.tls
         der = None if tls is None or self._session.isShaking else tls.getpeercert(binary_form=True)
         return crypto.load_certificate(crypto.FILETYPE_ASN1, der) if der else None
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
-        """The protocol that was agreed upon (ALPN): none, since none is offered."""
+        """The negotiated protocol (ALPN): None, since the service offers none."""
         return None
 
-    def _shaken(self, waiting: Waiting) -> None:
-        """The handshake is complete: what has waited for it goes out."""
+    def _handshakeEnded(self, waiting: Waiting) -> None:
+        """Sends the data that has waited for the handshake, and tells the protocol above."""
         self._stopTimer()
         self._phase = _OPEN
         self._waiting, self._below = None, self.transport
@@ -255,7 +268,7 @@ class TLSConnection(Layer):
         self._end()
 
     def _endPeer(self) -> None:
-        """The peer has ended its side; the protocol above is told when it is not paused."""
+        """Tells the protocol above, once it is not paused, that the peer has ended its side."""
         self._notePeerEnded()
         self._isPeerEnded = True
         self._isEndOwed = self._isPaused
@@ -276,11 +289,11 @@ class TLSConnection(Layer):
         return self._phase is _DONE or self._isEnding or self.disconnecting
 
     def _end(self) -> None:
-        """Ends our side, or the connection, as far as that is asked for and no producer is in the way."""
+        """Ends our side, or the connection, if that was asked for and no producer is registered."""
         if self._phase is _DONE or self._producer is not None or not self._isOurEnd():
             return
         if self._waiting is not None:
-            # Without keys nothing can be said, and there is no peer yet to say it to.
+            # Without keys, close_notify can't be sent, and no TLS peer is there yet to receive it.
             if self.disconnecting and not self._waiting.unsent:
                 self._finish()
                 self.transport.loseConnection()
@@ -298,7 +311,7 @@ class TLSConnection(Layer):
             self.transport.loseWriteConnection()
 
     def _fail(self, reason: str, error: Exception) -> None:
-        """Ends a connection that has gone wrong, in bounded time."""
+        """Ends a connection after an error of TLS, in bounded time."""
         self._noteFailure(reason)
         self._reason = Failure(error)
         if self._session.outgoing.pending:
@@ -312,7 +325,7 @@ class TLSConnection(Layer):
         noteEnd(self.transport, Ending.TLS, reason)
 
     def _finish(self) -> None:
-        """Passes nothing on any more, in either direction."""
+        """Stops passing data, in both directions."""
         self._stopTimer()
         self._phase = _DONE
         self._unread = b""
@@ -321,12 +334,12 @@ class TLSConnection(Layer):
             self._below.unregisterProducer()
             producer.stopProducing()
 
-    def _shakingTooLong(self) -> None:
+    def _handshakeTimedOut(self) -> None:
         self._noteFailure("handshake-timeout")
         self._reason = Failure(ConnectionAborted())
         self.abortConnection()
 
     def _stopTimer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -19,12 +20,6 @@ def publicBytes(key: Any) -> bytes:
     return encoded
 
 
-def readFile(path: str) -> bytes:
-    """Returns the contents of a file."""
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def unusableFile(key: str, certificate: str) -> str:
     """Returns an error text that names the one of two files that OpenSSL can't use.
 
@@ -32,11 +27,11 @@ def unusableFile(key: str, certificate: str) -> str:
     :param certificate: the path of its certificate, which may be the same file.
     """
     try:
-        crypto.load_privatekey(crypto.FILETYPE_PEM, readFile(key), b"")
+        crypto.load_privatekey(crypto.FILETYPE_PEM, Path(key).read_bytes(), b"")
     except (crypto.Error, ValueError, TypeError):
         return f"{key}: no usable private key in PEM form"
     try:
-        crypto.load_certificate(crypto.FILETYPE_PEM, readFile(certificate))
+        crypto.load_certificate(crypto.FILETYPE_PEM, Path(certificate).read_bytes())
     except (crypto.Error, ValueError):
         return f"{certificate}: no usable certificate in PEM form"
     return "a certificate or parameter file is not usable"
@@ -51,7 +46,7 @@ def checkDirectory(path: str) -> None:
     :raise ValueError: when no such certificate is there, or a key or certificate is malformed.
     """
     files = sorted(entry.path for entry in os.scandir(path) if entry.name.endswith(".pem"))
-    text = b"\n".join(readFile(file) for file in files)
+    text = b"\n".join(Path(file).read_bytes() for file in files)
     keys = {publicBytes(load_pem_private_key(key, None).public_key()) for key in _PRIVATE_KEY.findall(text)}
     if not keys:
         raise ValueError(f"{path}: no private key in any .pem file")

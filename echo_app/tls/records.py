@@ -17,7 +17,7 @@ HEADER = 5
 
 # Bytes that one record carries, and its largest size when encrypted (TLS 1.2: RFC 5246, 6.2.3).
 FRAGMENT = 1 << 14
-LONGEST = FRAGMENT + 2048
+MAX_CIPHERTEXT = FRAGMENT + 2048
 
 # Extensions of a ClientHello.
 SUPPORTED_GROUPS, KEY_SHARE = 10, 51
@@ -36,7 +36,7 @@ def recordEnd(data: bytes, start: int = 0) -> int:
     if rest < HEADER:
         return start + HEADER
     length = data[start + 3] << 8 | data[start + 4]
-    return start + HEADER + length if length <= LONGEST else len(data)
+    return start + HEADER + length if length <= MAX_CIPHERTEXT else len(data)
 
 
 def offeredGroups(record: bytes) -> list[int]:

@@ -1,4 +1,4 @@
-"""A server's TLS: certificate and counts, which its connections share, and the layer of a connection."""
+"""Server TLS: the certificate and the counts that connections share, and the layer of a connection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from echo_app.clock import monotonicClock
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT
 from echo_app.connections.registry import ReasonCounter
 from echo_app.text import escaped
@@ -31,14 +32,14 @@ log = Logger()
 
 
 class ServerTLS:
-    """The certificate of any number of listeners, and what was counted of their connections.
+    """The certificate of one or several listeners, and the counts of their connections.
 
-    :param reactor: what time is.
-    :param certificate: the path of a PEM file: the certificate, and those that lead to its root. None makes
-        a throw-away one for ``localhost``, and logs its fingerprint.
+    :param reactor: makes the calls of time-outs.
+    :param certificate: the path of a PEM file with the certificate chain. None makes a throw-away certificate
+        for ``localhost``, and logs its fingerprint.
     :param key: the path of its key; None is the same file.
-    :param clientCA: the path of a PEM file: clients must show a certificate that leads to one of these;
-        None does not ask for any.
+    :param clientCA: the path of a PEM file with authorities: clients must show a certificate that leads to
+        one of them; None requests no certificate.
     :param handshakeTimeout: seconds from a connection's beginning until its handshake must be complete.
     :raise BadCredentials: when a file can't be used.
 
@@ -58,10 +59,10 @@ class ServerTLS:
         if certificate is None and key is not None:
             raise BadCredentials("key", key, "there is no certificate that it could belong to")
         if not handshakeTimeout > 0:
-            raise ValueError(f"handshakeTimeout is more than 0: {handshakeTimeout!r}")
-        self.clock = reactor
+            raise ValueError(f"handshakeTimeout must be more than 0: {handshakeTimeout!r}")
+        self.clock = monotonicClock(reactor)
         self.handshakeTimeout = handshakeTimeout
-        self.failures = ReasonCounter("failed TLS connections", reactor.seconds)
+        self.failures = ReasonCounter("failed TLS connections")
         self.truncated = 0
         self._paths = certificate, key, clientCA
         self._throwAway = throwAway() if certificate is None else None
@@ -74,11 +75,11 @@ class ServerTLS:
 
     @property
     def isReloadable(self) -> bool:
-        """Whether there are files that can be read again."""
+        """True if there are files that can be read again."""
         return any(path is not None for path in self._paths)
 
     def reload(self) -> None:
-        """Reads the files again, for the connections to come; those that can't be used change nothing."""
+        """Reads the files again, for new connections; an error is logged, and changes nothing."""
         if not self.isReloadable:
             return
         try:
@@ -89,7 +90,7 @@ class ServerTLS:
             log.info("certificate files read again")
 
     def contextFor(self, groups: list[int]) -> ssl.SSLContext:
-        """Returns the context of a connection whose client offers these groups, the best one first."""
+        """Returns the context for a client that offers these groups, in its order of preference."""
         found = (group for group in groups if group in self._contexts)
         return self._contexts[next(found, DEFAULT_GROUP)]
 

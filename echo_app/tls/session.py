@@ -21,7 +21,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from echo_app.tls.records import FRAGMENT, HANDSHAKE, LONGEST, offeredGroups, recordEnd
+from echo_app.tls.records import FRAGMENT, HANDSHAKE, MAX_CIPHERTEXT, offeredGroups, recordEnd
 
 # Records without application data that a peer may send in a row, mostly key updates (13 to 27 µs each).
 # tlsfuzzer's tests send fewer, and an honest client sends one in millions of records.
@@ -121,7 +121,7 @@ class Session:
         """
         count = 1
         if not self.isShaking:
-            most = min(len(data), start + LONGEST)
+            most = min(len(data), start + MAX_CIPHERTEXT)
             while (further := recordEnd(data, end)) <= most and data[end] == data[start]:
                 end = further
                 count += 1

@@ -1,6 +1,6 @@
-"""Acceptor: accepts connections of a TCP port with fewer system calls than Twisted's.
+"""Accepts connections of a TCP port with fewer system calls than Twisted's.
 
-The rules of an :class:`Acceptor`: it does the same as ``tcp.Port.doRead``, in the same order, for as many
+The rules of :func:`acceptWaiting`: it does the same as ``tcp.Port.doRead``, in the same order, for as many
 connections at once. After an error of accept(), such as a lack of descriptors, it calls the port's own
 ``doRead``, which finds the error again and has Twisted's rules for it.
 """
@@ -18,46 +18,36 @@ from echo_app.addresses import internetAddress
 log = Logger()
 
 
-class Acceptor:
-    """Accepts a TCP port's connections.
+def acceptWaiting(port: Any) -> None:
+    """Accepts the waiting connections of a listening port of Twisted's own class, as many as it would."""
+    most, accepted = port.numberAccepts, 0
+    try:
+        while accepted < most:
+            try:
+                sock, address = port.socket.accept()
+            except BlockingIOError:
+                break
+            except OSError:
+                tcp.Port.doRead(port)
+                return
+            accepted += 1
+            _serve(port, sock, address)
+        # As the port does: after a full batch the next may be larger. After another batch, the next is as
+        # large as this one was, to save the accept() that finds nothing.
+        port.numberAccepts = most + 20 if accepted == most else max(1, accepted)
+    except BaseException:
+        log.failure("{port} could not serve a connection", port=port)
 
-    :param port: a listening port of Twisted's own class.
-    """
 
-    def __init__(self, port: Any) -> None:
-        self._port = port
-
-    def doRead(self) -> None:
-        """Accepts waiting connections, as many as the port would."""
-        port = self._port
-        most, accepted = port.numberAccepts, 0
-        try:
-            while accepted < most:
-                try:
-                    sock, address = port.socket.accept()
-                except BlockingIOError:
-                    break
-                except OSError:
-                    tcp.Port.doRead(port)
-                    return
-                accepted += 1
-                self._serve(sock, address)
-            # As the port does: after a full batch the next may be larger. After another batch, the next is as
-            # large as this one was, to save the accept() that finds nothing.
-            port.numberAccepts = most + 20 if accepted == most else max(1, accepted)
-        except BaseException:
-            log.failure("{port} could not serve a connection", port=port)
-
-    def _serve(self, sock: socket.socket, address: Any) -> None:
-        port = self._port
-        if len(address) > 2 and address[3]:
-            # With its scope (RFC 4007), which accept() leaves out of the literal.
-            host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-            address = (host, *address[1:])
-        protocol = port.factory.buildProtocol(internetAddress("TCP", *address))
-        if protocol is None:
-            sock.close()
-            return
-        number = port.sessionno
-        port.sessionno = number + 1
-        protocol.makeConnection(port.transport(sock, protocol, address, port, number, port.reactor))
+def _serve(port: Any, sock: socket.socket, address: Any) -> None:
+    if len(address) > 2 and address[3]:
+        # With its scope (RFC 4007), which accept() leaves out of the literal.
+        host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        address = (host, *address[1:])
+    protocol = port.factory.buildProtocol(internetAddress("TCP", *address))
+    if protocol is None:
+        sock.close()
+        return
+    number = port.sessionno
+    port.sessionno = number + 1
+    protocol.makeConnection(port.transport(sock, protocol, address, port, number, port.reactor))

@@ -1,4 +1,4 @@
-"""Carrying transport: a server's transport that carries the object of its connection, and ends it."""
+"""Carrying transport: a server's transport that refers to its connection, and tells it of the end."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from twisted.python.failure import Failure
 
 
 class CarryingTransport(tcp.Server):
-    """A server's transport that tells a connection of its end.
+    """A server's transport that carries its connection.
 
-    :ivar connection: has the method ``ended``, which is called once, when the protocol knows of the end; None
-        is no connection.
+    :ivar connection: has the method ``ended``, which is called once, after the protocol is told of the end;
+        None is no connection.
     """
 
     connection: Any = None
 
     def connectionLost(self, reason: Failure) -> None:
-        """Ends the connection."""
+        """Tells the protocol, and then the connection, of the end."""
         try:
             super().connectionLost(reason)
         finally:
             connection = self.connection
             if connection is not None:
-                # Otherwise the two would refer to each other.
+                # Breaks the cycle of references between the two.
                 self.connection = None
                 connection.ended(reason)

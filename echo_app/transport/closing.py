@@ -1,6 +1,6 @@
-"""Lingering close: ends a connection whose input is not wanted any more.
+"""Lingering close: ends a connection whose input is no longer needed.
 
-A close with unread input is a reset (RFC 1122, 4.2.2.13), which destroys what is still under way to the peer.
+A close with unread input is a reset (RFC 1122, 4.2.2.13), which destroys bytes under way to the peer.
 So our side is ended first, and input is read and discarded until the peer's own end, or for a second.
 """
 
@@ -20,14 +20,14 @@ from echo_app.transport.sockets import canHalfClose, progressOf
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-# Seconds that a peer may go on sending after our end of stream: a few round trips on any path, and not long
-# for a stop to wait.
+# Seconds that a peer may go on sending after our end of stream: a few round trips on any path, and short
+# enough for a stop to wait.
 LINGER = 1.0
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
 class Discard:
-    """Discards the input of another protocol, and tells it of the connection's end alone.
+    """Discards the input of another protocol, and tells it only of the connection's end.
 
     :param protocol: the other protocol.
     """
@@ -51,12 +51,12 @@ class Discard:
         """Discards the end of input."""
 
     def writeConnectionLost(self) -> None:
-        """Tells the other protocol: it has closed its side."""
+        """Tells the other protocol that our side is closed."""
         if IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tells the other protocol."""
+        """Tells the other protocol of the end."""
         self._protocol.connectionLost(reason)
 
 
@@ -64,7 +64,7 @@ class Lingering(Discard):
     """Ends our side, discards input, and closes the connection at the peer's end or after a linger.
 
     :param protocol: the protocol whose place it takes.
-    :param clock: counts the time.
+    :param clock: tells the time.
     """
 
     def __init__(self, protocol: IProtocol, clock: IReactorTime) -> None:
@@ -73,13 +73,13 @@ class Lingering(Discard):
         self._timer: IDelayedCall | None = None
 
     def makeConnection(self, transport: Any) -> None:
-        """Ends our side when everything is sent."""
+        """Ends our side after everything is sent."""
         super().makeConnection(transport)
         if canHalfClose(transport):
             transport.loseWriteConnection()
             transport.resumeProducing()
         else:
-            # Twisted's TLS waits for the peer's answer to the end.
+            # Twisted's TLS waits for the peer's close_notify.
             transport.loseConnection()
             self._wait(self._abort)
 
@@ -88,11 +88,11 @@ class Lingering(Discard):
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Waits for the peer's end, now that ours is sent."""
+        """Waits for the peer's end, after ours is sent."""
         self._wait(self.transport.loseConnection)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Stops waiting."""
+        """Ends the timer."""
         self._stopWaiting()
         super().connectionLost(reason)
 
@@ -113,11 +113,9 @@ class Lingering(Discard):
 
 
 def linger(transport: Any, protocol: IProtocol, clock: IReactorTime, isPeerEnded: bool = False) -> None:
-    """Closes a connection without destroying what is under way to the peer.
+    """Closes a connection without destroying bytes under way to the peer.
 
-    The protocol receives no more input, and is told of the connection's end.
-
-    :param protocol: the transport's.
+    :param protocol: the transport's protocol, which gets no more input, and is told of the connection's end.
     :param isPeerEnded: the peer has ended its side: there is no input to wait for.
     """
     if isPeerEnded:

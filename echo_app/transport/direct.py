@@ -18,7 +18,7 @@ from twisted.internet import tcp, unix
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from echo_app.transport.acceptor import Acceptor
+from echo_app.transport.acceptor import acceptWaiting
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.poller import HAS_EPOLL, NestedPoller
 from echo_app.transport.sockets import CountingUNIXServer
@@ -144,11 +144,12 @@ class DirectServer(_DirectTransport):
     """
 
     error = 0
+    readSize = READ
 
     def doRead(self) -> Any:
         """Reads input, and passes it to the protocol."""
         try:
-            data = self.socket.recv(READ)
+            data = self.socket.recv(self.readSize)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -211,7 +212,7 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
     _move(port, poller)
     isTwisteds = type(port) is tcp.Port
     if isTwisteds:
-        port.doRead = Acceptor(port).doRead
+        port.doRead = partial(acceptWaiting, port)
     return True
 
 

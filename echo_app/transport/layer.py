@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def downFrom(transport: object) -> Iterator[Any]:
-    """Yields a transport, and one after another those below it."""
+    """Yields a transport, and then each transport below it."""
     while transport is not None:
         yield transport
         transport = getattr(transport, "transport", None)
 
 
 def bottomOf(transport: object) -> Any:
-    """Returns the lowest transport: the reactor's, unless somebody hides it."""
+    """Returns the lowest transport: the reactor's, unless a wrapper hides it."""
     *_, bottom = downFrom(transport)
     return bottom
 
@@ -40,7 +40,7 @@ def _above(transport: object) -> Any:
 
 
 def replace(transport: object, protocol: object, other: object) -> bool:
-    """Puts another protocol in the place of a transport's; returns whether that was the protocol there."""
+    """Replaces the protocol of a transport; returns False if the transport does not have it."""
     for name in ("protocol", "wrappedProtocol"):
         if getattr(transport, name, None) is protocol:
             setattr(transport, name, other)
@@ -51,11 +51,11 @@ def replace(transport: object, protocol: object, other: object) -> bool:
 class Layer:
     """A protocol to the transport below, and a transport to the protocol above.
 
-    Here is what any such layer has: what it is asked about the connection is the transport's to answer.
+    The base class of all layers: questions about the connection go to the transport below.
 
-    :param protocol: the one above.
+    :param protocol: the protocol above.
 
-    :ivar disconnecting: the connection is to be closed when everything is sent.
+    :ivar disconnecting: the connection is to be closed after everything is sent.
     """
 
     __slots__ = ("disconnecting", "protocol", "transport")
@@ -70,7 +70,7 @@ class Layer:
         """Is not called: ``makeConnection`` does everything."""
 
     def write(self, data: bytes) -> None:
-        """Takes output; a subclass says what becomes of it."""
+        """Takes output; a subclass implements it."""
         raise NotImplementedError
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -78,7 +78,7 @@ class Layer:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Closes the connection; a subclass says how."""
+        """Closes the connection; a subclass implements it."""
         raise NotImplementedError
 
     def stopProducing(self) -> None:

@@ -1,8 +1,8 @@
 """Socket options and the kernel's counts of a connection.
 
 Linux counts the bytes of a TCP connection (``TCP_INFO``) and of every queue (``SIOCINQ``, ``SIOCOUTQ``),
-so that the path of a byte needs no counter of ours. It counts none for UNIX sockets: there the
-transport does.
+so that the path of a byte needs no counter of ours. For UNIX sockets, which it does not count, the transport
+does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROOM = bytes(_INT.size)
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """TCP keepalive (RFC 9293, 3.8.4): when a silent peer is asked whether it is there.
+    """TCP keepalive (RFC 9293, 3.8.4): when a silent peer is probed.
 
     :param idle: seconds of silence until the first probe.
     :param interval: seconds between probes.
@@ -50,7 +50,7 @@ class Keepalive:
         # tcp(7): MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT of the kernel.
         for name, most in (("idle", 32767), ("interval", 32767), ("count", 127)):
             if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"keepalive {name} is 1 to {most}: {getattr(self, name)!r}")
+                raise ValueError(f"keepalive {name} must be 1 to {most}: {getattr(self, name)!r}")
 
     def __str__(self) -> str:
         return f"{self.idle},{self.interval},{self.count}"
@@ -58,13 +58,13 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a connection has come; what differs between two of them has moved.
+    """The counts of a connection at one moment; a count that differs later has moved.
 
     :param received: bytes from the peer, those in the kernel's queue included.
     :param sent: bytes to the peer that it has acknowledged.
-    :param owed: bytes in the kernel's queue to the peer. While it has room, nothing waits in ours.
+    :param owed: bytes in the kernel's queue to the peer. While it has room, the transport's buffer is empty.
     :param unread: bytes in the kernel's queue from the peer.
-    :param held: bytes that a layer of ours holds back on purpose.
+    :param held: bytes that our layers hold back on purpose.
     """
 
     received: int
@@ -75,13 +75,13 @@ class Progress:
 
 
 class CountingUNIXServer(CarryingTransport, unix.Server):
-    """A UNIX transport that counts what moves: the bytes that it reads, and those that it writes."""
+    """A UNIX transport that counts the bytes that it reads, and those that it writes."""
 
     received = 0
     written = 0
 
     def _dataReceived(self, data: bytes | None) -> Any:
-        # Twisted's own seam between what it read and the protocol: reading has no other one by bytes.
+        # Private to Twisted, but the only method that sees the bytes between a read and the protocol.
         self.received += len(data or b"")
         return super()._dataReceived(data)
 
@@ -99,7 +99,7 @@ def isUNIX(sock: socket.socket) -> bool:
 
 
 def isTCP(sock: object) -> TypeGuard[socket.socket]:
-    """Says whether this is a socket, and of TCP."""
+    """Says whether an object is a TCP socket."""
     return isinstance(sock, socket.socket) and sock.type == socket.SOCK_STREAM and not isUNIX(sock)
 
 
@@ -124,7 +124,7 @@ def socketOf(transport: object) -> socket.socket | None:
 
 
 def descriptorOf(transport: object) -> Any:
-    """Returns what a reactor reads and writes below a transport; None if there is no such thing."""
+    """Returns the reactor's descriptor below a transport; None if there is none."""
     return next((each for each in downFrom(transport) if isinstance(each, FileDescriptor)), None)
 
 
@@ -136,8 +136,8 @@ def canHalfClose(transport: object) -> bool:
 def reset(transport: ITCPTransport) -> None:
     """Resets a connection now, so that its descriptor is free for the next one.
 
-    ``abortConnection`` does so in the reactor's next turn; but one turn may accept a hundred connections.
-    It has to do over Twisted's TLS, which goes on to its handshake with whatever its protocol has made of it.
+    ``abortConnection`` acts in the reactor's next turn, but one turn may accept a hundred connections.
+    Twisted's TLS needs that turn: after its protocol has called this, it still begins the handshake.
     """
     descriptor = descriptorOf(transport)
     if descriptor is None or not canHalfClose(transport):
@@ -147,15 +147,15 @@ def reset(transport: ITCPTransport) -> None:
 
 
 def whenLost(transport: object, function: Callable[[Failure], object]) -> None:
-    """Calls a function once, with the reason, when a connection has ended, whatever its protocol is by then.
+    """Calls a function once, with the reason, when a connection has ended under any protocol.
 
-    It is an attribute of the instance, as those of the PROXY gate are; the lowest of the transports has it.
+    An attribute of the lowest transport replaces ``connectionLost``, as the PROXY gate replaces ``getPeer``.
     """
     bottom = bottomOf(transport)
     connectionLost = bottom.connectionLost
 
     def lost(reason: Failure) -> None:
-        # Twisted's may be called twice, and nothing refers to itself any more.
+        # Twisted may call it twice, and the transport must not keep a reference to itself.
         vars(bottom).pop("connectionLost", None)
         try:
             connectionLost(reason)
@@ -166,10 +166,10 @@ def whenLost(transport: object, function: Callable[[Failure], object]) -> None:
 
 
 def keepUrgentDataInline(transport: object) -> None:
-    """Makes urgent data (RFC 6093) bytes like the others, in their place, instead of losing them.
+    """Keeps urgent data (RFC 6093) in its place in the stream, instead of losing it.
 
-    It is set on each connection because UNIX sockets, unlike TCP ones, do not inherit it from the
-    listening socket, and because a bare protocol's listener does not have it.
+    The option is set on each connection: UNIX sockets, unlike TCP ones, do not inherit it from the listening
+    socket, and a bare protocol's listener does not have it.
     """
     # The path of an accept: a walk through the layers would take a microsecond.
     sock = transport.socket if isinstance(transport, CarryingTransport) else socketOf(transport)
@@ -178,11 +178,10 @@ def keepUrgentDataInline(transport: object) -> None:
 
 
 def setConnectionOptions(listening: socket.socket, keepalive: Keepalive | None) -> None:
-    """Sets on a listening TCP socket what its connections inherit (on Linux).
+    """Sets the options of a listening TCP socket that its connections inherit (on Linux).
 
-    SO_OOBINLINE, because urgent bytes that come before a connection is accepted are lost otherwise.
-    TCP_NODELAY, because an echo that waits for an acknowledgement measures Nagle's algorithm instead
-    of the path.
+    SO_OOBINLINE, because urgent bytes that come before the accept are lost otherwise. TCP_NODELAY, because an
+    echo that waits for an acknowledgement measures Nagle's algorithm instead of the path.
     """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -194,7 +193,7 @@ def setConnectionOptions(listening: socket.socket, keepalive: Keepalive | None) 
 
 
 def progressOf(transport: object) -> Progress | None:
-    """Asks the kernel how far a connection has come; None if its transport has no socket (any more)."""
+    """Returns the present counts of a connection; None if its transport has no socket (any more)."""
     sock = socketOf(transport)
     if sock is None or sock.fileno() < 0:
         return None
@@ -208,6 +207,6 @@ def progressOf(transport: object) -> Progress | None:
 
 
 def queued(sock: socket.socket, request: int) -> int:
-    """Returns the bytes in one of the kernel's queues: ``FIONREAD`` is the peer's, ``TIOCOUTQ`` is ours."""
+    """Returns the number of bytes in a kernel queue: ``FIONREAD`` is input, ``TIOCOUTQ`` is output."""
     (queued,) = _INT.unpack(ioctl(sock, request, _ROOM))
     return int(queued)

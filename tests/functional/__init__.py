@@ -2,7 +2,7 @@
 
 import signal
 
-# What a shell without job control starts in the background ignores SIGINT (POSIX, XCU 2.9.3.1), and so would
+# A shell without job control ignores SIGINT for background programs (POSIX, XCU 2.9.3.1), and so would
 # every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Whose networks may come, seen from addresses of their own."""
+"""Access rules, seen by peers with addresses of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 from echo_app.testing import EchoProcess
 from tests.support.kernel import waitForCut
-from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, stopCounts
 
 FRIEND, STRANGER = "127.0.0.1", "127.0.0.2"
 
@@ -25,8 +25,7 @@ class AccessTestCase(ServiceTestCase):
 
     def assertServed(self, sock: socket.socket, header: bytes = b"") -> None:
         """Checks that a peer has its echo."""
-        sendAndEnd(sock, header + b"hello")
-        self.assertEqual(receiveAll(sock), b"hello")
+        self.assertEqual(exchanged(sock, header + b"hello"), b"hello")
 
     def isReset(self, source: str, port: int, target: str = "127.0.0.1") -> bool:
         """Connects from an address; says whether that is reset, which it may be before it is connected."""
@@ -36,7 +35,7 @@ class AccessTestCase(ServiceTestCase):
             return True
 
     def assertDenied(self, server: EchoProcess, *areReset: bool) -> None:
-        """Checks that these, and nobody else, are reset, and counted."""
+        """Checks that exactly these peers are reset, and counted."""
         self.assertTrue(all(areReset))
         self.assertEqual(stopCounts(server)["refused"], len(areReset))
         self.assertIn("denied", server.log())
@@ -58,7 +57,7 @@ class StreamTests(AccessTestCase):
         self.assertDenied(server, self.isReset(STRANGER, port))
 
     def test_ipv6(self) -> None:
-        """The same over IPv6: nobody is allowed there by a network of IPv4."""
+        """A network of IPv4 allows no peer over IPv6."""
         server = self.serve("--port", "0", "-i", "::1", "-i", "127.0.0.1", "--allow", "127.0.0.0/8")
         self.assertServed(self.come(FRIEND, server.address(index=1)[1]))
         self.assertDenied(server, self.isReset("::1", server.address()[1], "::1"))
@@ -76,7 +75,7 @@ class StreamTests(AccessTestCase):
         self.assertDenied(server, self.isReset(STRANGER, server.address("tls")[1]))
 
     def test_proxied(self) -> None:
-        """Behind a proxy that is trusted it is the client who may come, or not, whoever the proxy is."""
+        """Behind a trusted proxy, the client's address decides, and the proxy's does not."""
         server = self.serve(
             "--port", "0", "--proxy-protocol", "--allow", "192.0.2.0/24", "--deny", "192.0.2.9"
         )
@@ -95,7 +94,7 @@ class StreamTests(AccessTestCase):
 
 class DatagramTests(AccessTestCase):
     def test_denied(self) -> None:
-        """What comes from elsewhere is dropped, and counted; IPv4 is IPv4 on a dual-stack socket too."""
+        """A denied peer's datagrams are dropped and counted; a dual-stack socket applies rules of IPv4."""
         for interface in ("127.0.0.1", "::"):
             server = self.serve("--udp", "0", "-i", interface, "--deny", STRANGER)
             port = server.address("udp")[1]
@@ -103,12 +102,11 @@ class DatagramTests(AccessTestCase):
             for _ in range(3):
                 stranger.send(b"hello")
             # It was read after them.
-            friend.send(b"hello")
-            self.assertEqual(friend.recv(10), b"hello")
+            self.assertEchoes(friend, b"hello")
             counts = stopCounts(server)
             self.assertEqual((counts["datagrams"], counts["dropped"]), (1, 3))
             self.assertIn("denied", server.log())
             stranger.setblocking(False)
-            # What a closed port says of itself is no answer.
+            # An error of the closed port is no answer.
             with self.assertRaises((BlockingIOError, ConnectionRefusedError)):
                 stranger.recv(10)

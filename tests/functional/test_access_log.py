@@ -1,4 +1,4 @@
-"""A connection's line says what went over it, to the byte, and why it ended."""
+"""A connection's line has its bytes, exactly, and the reason of its end."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.support.kernel import Namespace, serverSide, waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     fill,
     receiveAll,
     reset,
@@ -63,7 +64,7 @@ def stuff(sock: socket.socket) -> None:
 
 
 class CountingSocket:
-    """A connected socket that counts what goes over it."""
+    """A connected socket that counts the bytes in both directions."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sent = self.received = 0
@@ -115,7 +116,7 @@ class AccessLogTestCase(ServiceTestCase):
 
 
 class StreamTests(AccessLogTestCase):
-    """What is counted of a stream, on the direct path."""
+    """The counts of a stream, on the direct path."""
 
     def test_fin(self) -> None:
         """A peer that ends its stream has all of its bytes counted, both ways, and nothing else."""
@@ -126,8 +127,7 @@ class StreamTests(AccessLogTestCase):
             self.assertEqual(receiveAll(peer), LARGE)
             sender.join()
             peer = self.connect(server.address(transport))
-            sendAndEnd(peer, SMALL)
-            self.assertEqual(receiveAll(peer), SMALL)
+            self.assertEqual(exchanged(peer, SMALL), SMALL)
             receiveAll(self.leave(server, transport))
         lines = self.lines(server)
         sizes = [len(LARGE), len(SMALL), 0] * 2
@@ -182,7 +182,7 @@ class StreamTests(AccessLogTestCase):
             self.assertIn(found["bytes_unacknowledged"], (0, len(SMALL)))
 
     def test_owed(self) -> None:
-        """Of a peer that never reads, what the service did not read is told from what it did not send."""
+        """Of a peer that never reads, the unread bytes are told from the unsent ones."""
         server = self.recording("--port", "0", "--listen", "unix:echo.sock")
         for transport in ("tcp", "unix"):
             peer = self.connect(server.address(transport))
@@ -193,7 +193,7 @@ class StreamTests(AccessLogTestCase):
         self.assertLine(unix, ended="reset", transport="unix")
         for found in (tcp, unix):
             self.assertTrue(found["bytes_out"])
-            # What the service holds for one connection: 64 KiB and one read.
+            # The bytes that the service holds for one connection: 64 KiB and one read.
             held = found["bytes_in"] - found["bytes_unread"] - found["bytes_out"]
             self.assertTrue(0 <= held <= (64 + 128) << 10, found)
         self.assertTrue(0 < tcp["bytes_unacknowledged"] <= tcp["bytes_out"], tcp)
@@ -237,8 +237,7 @@ class StreamTests(AccessLogTestCase):
         for header in (line(), block("2001:db8::1")):
             peer = self.connect(server.address())
             peer.sendall(header[:9])
-            sendAndEnd(peer, header[9:] + SMALL)
-            self.assertEqual(receiveAll(peer), SMALL)
+            self.assertEqual(exchanged(peer, header[9:] + SMALL), SMALL)
         sock = self.connect(server.address("tls"))
         wire = CountingSocket(sock)
         secret = TLSPeer(wire)  # type: ignore[arg-type]
@@ -260,7 +259,7 @@ class StreamTests(AccessLogTestCase):
 
 
 class InheritedStreamTests(StreamTests):
-    """The same on Twisted's own path."""
+    """The counts of a stream, on Twisted's own path."""
 
     always = ("--no-direct",)
 
@@ -287,7 +286,7 @@ class EndTests(AccessLogTestCase):
         self.assertLine(served, number=1, ended="fin")
 
     def test_gate(self) -> None:
-        """What has no header, or may send none, is told why."""
+        """A missing header, and an untrusted proxy, have lines with the reason."""
         options = ("--port", "0", "--proxy-protocol")
         server = self.recording(*options)
         peer = self.connect(server.address())
@@ -302,20 +301,18 @@ class EndTests(AccessLogTestCase):
         self.assertLine(untrusted, number=None, ended="denied", detail="untrusted-proxy")
 
     def test_login(self) -> None:
-        """A login is no part of the stream, below TLS or not; who fails has a line that says so."""
+        """A login is no part of the stream, below TLS or not; a failed login has a line that says so."""
         server = self.recording("--port", "0", "--tls", "0", "--auth", "memory:alice:sesame")
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"login alice sesame\n" + SMALL)
-        self.assertEqual(receiveAll(peer), b"ok\n" + SMALL)
+        self.assertEqual(
+            exchanged(self.connect(server.address()), b"login alice sesame\n" + SMALL), b"ok\n" + SMALL
+        )
         secret = TLSPeer(self.connect(server.address("tls"))).shake()
         secret.send(b"login alice sesame\n" + SMALL)
         self.assertEqual(secret.receive(3 + len(SMALL)), b"ok\n" + SMALL)
         secret.sock.sendall(secret.end())
         secret.receiveAll()
         secret.receiveRest()
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"login alice \x1b[2J\n")
-        receiveAll(peer)
+        exchanged(self.connect(server.address()), b"login alice \x1b[2J\n")
         *users, failed = self.lines(server)
         for found in users:
             self.assertLine(found, user="alice", ended="fin", bytes_in=len(SMALL), bytes_out=len(SMALL))
@@ -332,7 +329,7 @@ class EndTests(AccessLogTestCase):
         self.assertLine(found, ended="responder", bytes_in=9, bytes_out=len(received))
 
     def test_fault(self) -> None:
-        """What a fault ends is told from what the peer does, and a preamble is no part of the stream."""
+        """An end by a fault is told from an end by the peer, and a preamble is no part of the stream."""
         server = self.recording(
             "--port", "0", "--fault", "reset,after=100B,connections=1", "--fault-preamble"
         )
@@ -340,12 +337,8 @@ class EndTests(AccessLogTestCase):
         peer.sendall(SMALL)
         with contextlib.suppress(ConnectionResetError):
             receiveAll(peer)
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"!fault latency=1ms\n" + SMALL)
-        self.assertEqual(receiveAll(peer), SMALL)
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"!fault frob\n")
-        receiveAll(peer)
+        self.assertEqual(exchanged(self.connect(server.address()), b"!fault latency=1ms\n" + SMALL), SMALL)
+        exchanged(self.connect(server.address()), b"!fault frob\n")
         struck, slow, wrong = self.lines(server)
         self.assertLine(struck, ended="fault", bytes_in=len(SMALL), bytes_out=100)
         self.assertEqual(struck["faults"], [struck["detail"]])
@@ -353,14 +346,14 @@ class EndTests(AccessLogTestCase):
         self.assertLine(wrong, number=3, ended="preamble", faults=None)
 
     def test_denied(self) -> None:
-        """Who may not come is told from who is one too many."""
+        """A denied peer is told from one above a cap."""
         server = self.recording("--port", "0", "--deny", "127.0.0.1")
         self.beRefused(server)
         (found,) = self.lines(server)
         self.assertLine(found, number=None, ended="denied", detail=None)
 
     def test_timeOuts(self) -> None:
-        """Who does not move is told from who does not read, and from who does not shake hands."""
+        """An idle peer, one that does not read, and one without a handshake are told apart."""
         options = ("--idle-timeout", "1", "--stall-timeout", "1", "--handshake-timeout", "1")
         server = self.recording("--port", "0", "--tls", "0", *options)
         idle, stalled, shaking = (self.connect(server.address(each)) for each in ("tcp", "tcp", "tls"))
@@ -376,7 +369,7 @@ class EndTests(AccessLogTestCase):
         self.assertTrue(lines["stall"]["bytes_unacknowledged"])
 
     def test_brokenTLS(self) -> None:
-        """What is no TLS is named; who only looks whether the port is open has ended its stream."""
+        """Input that is no TLS is named; a peer that only looks for an open port has ended its stream."""
         server = self.recording("--tls", "0")
         peer = self.connect(server.address("tls"))
         peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -429,18 +422,14 @@ class EndTests(AccessLogTestCase):
 
 class DatagramTests(AccessLogTestCase):
     def test_sources(self) -> None:
-        """What each source sent and got is summed up, and written at the latest when the service stops."""
+        """The datagrams of each source are summed up, and written at the latest when the service stops."""
         server = self.recording("--udp", "0")
         names = []
         for count in (1, 3):
-            peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.addCleanup(peer.close)
-            peer.settimeout(10)
-            peer.connect(server.address("udp"))
+            peer = self.connect(server.address("udp"), socket.SOCK_DGRAM)
             names.append(f"127.0.0.1:{peer.getsockname()[1]}")
             for _ in range(count):
-                peer.send(b"12345")
-                self.assertEqual(peer.recv(9), b"12345")
+                self.assertEchoes(peer, b"12345")
         lines = self.lines(server)
         for found, name, count in zip(lines, names, (1, 3), strict=True):
             self.assertLine(found, transport="udp", peer=name, datagrams_in=count, datagrams_out=count)
@@ -448,12 +437,9 @@ class DatagramTests(AccessLogTestCase):
             self.assertLine(found, datagram_faults=None)
 
     def test_faults(self) -> None:
-        """What faults did to a source's answers stands in its line."""
+        """The effects of faults on a source's answers are in its line."""
         server = self.recording("--udp", "0", "--fault", "truncate=3B", "--fault", "duplicate=100%")
-        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(peer.close)
-        peer.settimeout(10)
-        peer.connect(server.address("udp"))
+        peer = self.connect(server.address("udp"), socket.SOCK_DGRAM)
         for question in (b"123", b"12345"):
             peer.send(question)
             self.assertEqual([peer.recv(9), peer.recv(9)], [b"123", b"123"])
@@ -466,9 +452,7 @@ class FileTests(AccessLogTestCase):
     def exchange(self, server: EchoProcess, times: int = 1) -> None:
         """Has connections served, one after the other."""
         for _ in range(times):
-            peer = self.connect(server.address())
-            sendAndEnd(peer, b"?")
-            self.assertEqual(receiveAll(peer), b"?")
+            self.assertEqual(exchanged(self.connect(server.address()), b"?"), b"?")
 
     def test_rotated(self) -> None:
         """After SIGHUP lines go to a new file."""
@@ -497,7 +481,7 @@ class FileTests(AccessLogTestCase):
         self.assertEqual(server.log().count("No space left on device"), 1)
 
     def test_silentReader(self) -> None:
-        """Standard output that nobody reads keeps no connection waiting."""
+        """Standard output that no process reads keeps no connection waiting."""
         fifo = Path(self.mktemp()).absolute()
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)

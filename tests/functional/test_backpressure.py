@@ -8,7 +8,7 @@ import select
 import socket
 from pathlib import Path
 
-from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, stopCounts
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, stopCounts
 
 KIBI = 1024
 OFFER = 1 << 30
@@ -28,7 +28,7 @@ def residentBytes(pid: int) -> int:
 
 
 class Offer:
-    """What a peer tries to send without reading: a block of random bytes, over and over."""
+    """The bytes that a peer tries to send without reading: a block of random bytes, over and over."""
 
     _block = os.urandom(1_000_003)
 
@@ -60,12 +60,12 @@ class Offer:
 
 
 class NeverReadingTests(ServiceTestCase):
-    """Peers that send and do not read: what they cost, and what they get at last."""
+    """Peers that send and do not read: their cost, and the bytes that they get at last."""
 
     def _check(self, transport: str) -> None:
         server = self.serve("--port", "0", "--listen", "unix:echo.sock")
         address = server.address(transport)
-        # What one connection of each kind needs for the first time is not the peers' cost.
+        # One connection of each kind first: its one-time cost is not the peers'.
         warm = Offer(self.connect(address))
         warm.push(0.1, WARM)
         self.assertTrue(warm.isReturned())
@@ -82,9 +82,7 @@ class NeverReadingTests(ServiceTestCase):
         grown = residentBytes(server.pid) - before
         self.assertLess(grown, PEERS * PER_PEER, f"{PEERS} peers")
 
-        other = self.connect(address)
-        sendAndEnd(other, b"served meanwhile")
-        self.assertEqual(receiveAll(other), b"served meanwhile")
+        self.assertEqual(exchanged(self.connect(address), b"served meanwhile"), b"served meanwhile")
 
         self.assertEqual([offer.isReturned() for offer in offers], [True] * PEERS)
         counts = stopCounts(server)
@@ -95,5 +93,5 @@ class NeverReadingTests(ServiceTestCase):
         self._check("tcp")
 
     def test_unix(self) -> None:
-        """The same over UNIX sockets."""
+        """Peers over UNIX sockets cost no more."""
         self._check("unix")

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmarks.builds import HERE, Missing
 from benchmarks.certificate import removeCertificate
 from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import Cores
@@ -26,7 +27,6 @@ from benchmarks.peers import ALL, CANDIDATES, Peer, makePeer, versions
 from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results
 from benchmarks.rows import Row
-from benchmarks.tools import HERE, Missing
 from tests import SUPPORT
 from tests.support import programs
 from tests.support.ci import onlyInCI
@@ -54,7 +54,7 @@ ACCEPT = Row("accept", "", "accept", 1, 3)
 IDLE = Row("idle", "", "idle", 1024, 500)
 RATE = Row("rate", "", "rate", 1024, 3)
 
-# What streams may have wrong, and what the load in C says then.
+# Errors of streams, and the line of the load in C for each.
 _CHANGED = r"byte \d+ is \d+ and should be \d+"
 LIES = {
     "flip": _CHANGED,
@@ -191,7 +191,7 @@ class LoadRuns(_Base):
 
 
 class LoadTestsMixin(LoadRuns):
-    """What both loads do.
+    """The tests of both loads.
 
     :cvar lies: what each says of a lie in a row.
     """
@@ -211,7 +211,7 @@ class LoadTestsMixin(LoadRuns):
         self.assertGreaterEqual(self.run_(makePeer("asyncio"), row).echoes, 2)
 
     def test_datagrams(self) -> None:
-        """So are datagrams."""
+        """Datagrams are echoed and counted."""
         self.assertGreaterEqual(self.run_(makePeer("asyncio"), DATAGRAM).echoes, 3)
 
     def test_accept(self) -> None:
@@ -223,11 +223,11 @@ class LoadTestsMixin(LoadRuns):
         self.assertEqual(self.run_(makePeer("asyncio"), IDLE).echoes, 500)
 
     def test_wrong(self) -> None:
-        """What is changed, cut, lost, too much, too late, sent twice, or missing at the end is noticed."""
+        """Data that is changed, cut, lost, too much, too late, sent twice, or missing is noticed."""
         self.assertNoticed(self.lies)
 
     def test_nobody(self) -> None:
-        """Where nobody listens the load says so."""
+        """A load without a listening server reports the refused connection."""
         with makePeer("asyncio").process("tcp") as server:
             address = server.address()
         usage = Usage(0, 0)
@@ -316,11 +316,11 @@ class ProbeLoadTests(LoadTestsMixin, ServiceTestCase):
         return ProbeLoad()
 
     def test_tls(self) -> None:
-        """It does TLS."""
+        """The load of the probe connects over TLS."""
         self.assertGreaterEqual(self.run_(makePeer("asyncio"), TLS).echoes, 3)
 
     def test_nothing(self) -> None:
-        """Where no message was due in the time that is measured, it says so."""
+        """A load fails if no message was due in the measured time."""
         error = self.assertRaises(LoadError, self.run_, makePeer("asyncio"), STREAM, Phase(1, 1e-9))
         self.assertEqual(str(error), "nothing was answered in 1e-09 s")
 
@@ -369,7 +369,7 @@ class CommandTests(ServiceTestCase):
         )
 
     def test_wholeRun(self) -> None:
-        """It measures, prints, and writes what was asked for; and reports again what it wrote."""
+        """The command measures, prints, and writes its report; and reports again from its own file."""
         rows = ("--only", "1k-10", "--only", "accept", "--peer", "direct", "--peer", "asyncio")
         brief = ("--rounds", "2", "--seconds", "0.05")
         process = self.start(*rows, *brief, "--json", "samples.json", "--output", ".")
@@ -388,7 +388,7 @@ class CommandTests(ServiceTestCase):
         json.loads(Path("samples.json").read_text())
 
     def test_nothing(self) -> None:
-        """Where nothing can be measured it ends with one line."""
+        """The command ends with one line if nothing can be measured."""
         process = self.start("--only", "latency", "--peer", "direct")
         _, errors = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 1)
@@ -403,7 +403,7 @@ class CommandTests(ServiceTestCase):
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE)
         self.assertEqual((process.returncode, errors), (1, "benchmark: interrupted\n"))
-        # Whoever inherits its children takes a moment to notice their end.
+        # The process that inherits its children takes a moment to notice their end.
         self.assertTrue(waitUntil(lambda: not self._hasMembers(process.pid)))
 
     def _hasMembers(self, group: int) -> bool:

@@ -21,8 +21,7 @@ class PipelineTests(ServiceTestCase):
         """Runs a client; HOST, PORT and PATH in its arguments are the service's."""
         needs(client[0])
         server = self.serve("--listen", "unix:echo.sock") if unix else self.serve()
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         (folder / "file").write_bytes(os.urandom(SIZE))
         command = ("sh", "-c", 'cat file | "$@" > copy', "sh", *_addressed(client, server, unix))
         done = programs.run(*command, cwd=folder, text=True)
@@ -58,32 +57,15 @@ class PipelineTests(ServiceTestCase):
         self._check("socat", "-t", str(PATIENCE), "-", "UNIX-CONNECT:PATH", unix=True)
 
 
-class OneLineTests(ServiceTestCase):
-    """``echo hello | CLIENT``: data and the end of the stream at once."""
+class OneLineTests(PipelineTests):
+    """``echo hello | CLIENT``: data and the end of the stream at once, 20 times of 20."""
 
-    def _check(self, *client: str) -> None:
+    def _check(self, *client: str, unix: bool = False) -> None:
         needs(client[0])
-        server = self.serve()
+        server = self.serve("--listen", "unix:echo.sock") if unix else self.serve()
         for _ in range(20):
-            done = programs.run(*_addressed(client, server), input=b"hello\n")
+            done = programs.run(*_addressed(client, server, unix), input=b"hello\n")
             self.assertEqual((done.stdout, done.stderr), (b"hello\n", b""))
-
-    def test_openbsdNetcat(self) -> None:
-        """OpenBSD's ``nc -N`` prints its line, 20 times of 20."""
-        self._check("nc.openbsd", "-N", "HOST", "PORT")
-
-    def test_traditionalNetcat(self) -> None:
-        """The traditional ``nc -q`` prints its line, 20 times of 20."""
-        # It ends with the service, or so many seconds after its input: as long as a busy machine needs.
-        self._check("nc.traditional", "-q", str(int(PATIENCE)), "HOST", "PORT")
-
-    def test_ncat(self) -> None:
-        """Nmap's ``ncat`` prints its line, 20 times of 20."""
-        self._check("ncat", "HOST", "PORT")
-
-    def test_socat(self) -> None:
-        """``socat`` prints its line, 20 times of 20."""
-        self._check("socat", "-t", str(PATIENCE), "-", "TCP:HOST:PORT")
 
 
 def _addressed(client: tuple[str, ...], server: EchoProcess, unix: bool = False) -> list[str]:

@@ -22,14 +22,7 @@ from echo_app.testing import EchoProcess
 from tests.support import programs
 from tests.support.floods import DATAGRAMS, LARGEST
 from tests.support.kernel import Namespace, isAtRest, processorShare, waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName, stopCounts
 
 Address = tuple[str, int]
 
@@ -99,9 +92,7 @@ class DatagramTestCase(ServiceTestCase):
         """Asserts that a service comes to rest, and answers over TCP."""
         self.assertTrue(waitUntil(lambda: processorShare(server.pid, 0.2) < 0.1))
         if any(listener.transport == "tcp" for listener in server.listeners):
-            peer = self.connect(server.address("tcp"))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect(server.address("tcp")), b"hello"), b"hello")
 
     def start(self, function: Callable[[], None]) -> None:
         """Runs a function on a thread that the test's end joins."""
@@ -111,7 +102,7 @@ class DatagramTestCase(ServiceTestCase):
 
 
 class AnswerTests(DatagramTestCase):
-    """One datagram, one answer."""
+    """One datagram has one answer."""
 
     def _checkSizes(self, host: str, *sizes: int) -> None:
         server = self.serve("--udp", "0", "--interface", host)
@@ -130,7 +121,7 @@ class AnswerTests(DatagramTestCase):
         self._checkSizes("127.0.0.1", 0, 1, 1472, 1473, 8192, 8193, LARGEST)
 
     def test_ipv6(self) -> None:
-        """So they do over IPv6, where the largest is larger."""
+        """Datagrams are echoed over IPv6, where the largest is larger."""
         self._checkSizes("::1", 0, 1, 1452, 1453, 8193, LARGEST, 65_527)
 
     def test_offUnlessAskedFor(self) -> None:
@@ -189,7 +180,7 @@ class SourceAddressTests(DatagramTestCase):
 class ForgeryTests(DatagramTestCase):
     """Sources that no client has are not answered, and do no harm."""
 
-    # Where nothing else is, another run of these tests neither, so that its ports are free to watch.
+    # Only these tests use it, and no other run of them, so that its ports are free to watch.
     VICTIM = f"127.3.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
 
     def _check(self, server: EchoProcess, *sources: Address) -> None:
@@ -363,10 +354,10 @@ class LoopTests(DatagramTestCase):
 
 
 class RateTests(DatagramTestCase):
-    """One source is answered at the rate."""
+    """The rate of answers to one source."""
 
     def test_rate(self) -> None:
-        """--udp-rate 200 answers 200 at once and 200 a second to one source, from whatever ports."""
+        """--udp-rate 200 answers 200 at once and 200 a second to one source, from any ports."""
         server = self.serve("--udp", "0", "--udp-rate", "200")
         clients = [self.client() for _ in range(2)]
         received = 0
@@ -406,7 +397,7 @@ class RateTests(DatagramTestCase):
 
 
 class FloodTests(DatagramTestCase):
-    """A flood of datagrams costs no memory, and ends no stream; what streams wait is ``test_fairness``."""
+    """A flood of datagrams costs no memory, and ends no stream; ``test_fairness`` measures delays."""
 
     def _check(self, size: int, *options: str) -> None:
         server = self.serve("--port", "0", "--udp", "0", *options)
@@ -425,18 +416,8 @@ class FloodTests(DatagramTestCase):
         self.assertLess(after - before, 8 * 1024)
         self.assertIdle(server)
 
-    def test_empty(self) -> None:
-        """Empty datagrams, which are dropped beyond the rate."""
-        self._check(0)
-
-    def test_emptyAnswered(self) -> None:
-        """Empty datagrams, all of which are answered."""
-        self._check(0, "--udp-rate", "0")
-
-    def test_full(self) -> None:
-        """The largest datagrams, which are dropped beyond the rate."""
-        self._check(LARGEST)
-
-    def test_fullAnswered(self) -> None:
-        """The largest datagrams, all of which are answered."""
-        self._check(LARGEST, "--udp-rate", "0")
+    def test_kinds(self) -> None:
+        """Empty and the largest datagrams, dropped beyond the rate, or all of them answered."""
+        for size in (0, LARGEST):
+            for options in ((), ("--udp-rate", "0")):
+                self._check(size, *options)

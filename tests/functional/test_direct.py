@@ -8,13 +8,7 @@ import unittest
 from importlib.util import find_spec
 
 from tests import SUPPORT
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    startSending,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, reactorName, receiveAll, startSending
 
 if reactorName() != "epoll":
     skip = "the service has a reactor of its own: the tests' does not matter"

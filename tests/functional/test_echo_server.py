@@ -1,4 +1,4 @@
-"""A service for one test: its faults change while it runs, and its records say what has happened."""
+"""A service for one test: its faults change while it runs, and its records list its connections."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import ssl
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
@@ -20,7 +21,7 @@ from echo_app.testing import server as echoserver
 from tests.functional.test_testing import hasEnded
 from tests.support import programs
 from tests.support.kernel import waitUntil
-from tests.support.service import PATIENCE, WarmEchoProcess, reactorName, receiveAll, sendAndEnd
+from tests.support.service import PATIENCE, WarmEchoProcess, exchanged, reactorName
 
 
 def shout(line: bytes) -> bytes:
@@ -48,7 +49,7 @@ with EchoServer() as server:
 
 
 class WarmEchoServer(WarmEchoProcess, EchoServer):
-    """The same, started warm."""
+    """An echo server that is started warm."""
 
 
 class EchoServerTestCase(EchoServerMixin, TestCase):
@@ -58,14 +59,13 @@ class EchoServerTestCase(EchoServerMixin, TestCase):
         skip = "its services have the default reactor: the tests' own does not matter"
 
     def setUp(self) -> None:
-        # What is forked is the same, and sooner there.
+        # A forked service would have the same, and sooner.
         self.patch(mixin, "EchoServer", WarmEchoServer)
 
     def ask(self, server: EchoServer, data: bytes = b"hello", transport: str = "tcp") -> bytes:
         """Sends data and the end of the stream, and returns what comes back."""
         with socket.create_connection(server.address(transport), PATIENCE) as peer:
-            sendAndEnd(peer, data)
-            return receiveAll(peer)
+            return exchanged(peer, data)
 
 
 class OptionsTests(EchoServerTestCase):
@@ -79,21 +79,15 @@ class OptionsTests(EchoServerTestCase):
             self.assertNotEqual(server.port, 8080)
             self.assertEqual(self.ask(server), b"hello")
 
-    def test_missingListener(self) -> None:
-        """A listener that there is none of is a LookupError that says so."""
-        error = self.assertRaises(LookupError, self.startEchoServer().address, "udp")
-        self.assertIn("0 listeners for udp", str(error))
-
     def test_responders(self) -> None:
-        """What answers is chosen by a name, or is a function that the test can import."""
+        """A responder is a name, or a function that the test can import."""
         for responder in ("tests.functional.test_echo_server:shout", shout):
             self.assertEqual(self.ask(self.startEchoServer(responder=responder), b"hello\n"), b"HELLO\n")
         self.assertEqual(self.ask(self.startEchoServer(responder="discard")), b"")
 
     def test_importPath(self) -> None:
-        """The service finds what the test can import, first what the test finds first."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        """The service imports from the test's path, in the same order."""
+        folder = programs.newFolder(self)
         (folder / "tests.py").write_text("def whisper(line): return line.lower()")
         sys.path.insert(0, str(folder))
         self.addCleanup(sys.path.remove, str(folder))
@@ -101,11 +95,11 @@ class OptionsTests(EchoServerTestCase):
         self.assertEqual(self.ask(server, b"HELLO\n"), b"hello\n")
 
     def test_noResponder(self) -> None:
-        """What no service could import is a ValueError at once."""
+        """A responder that no service could import is a ValueError at once."""
         self.assertRaises(ValueError, EchoServer, responder=lambda line: line)
 
     def test_ownAccessLog(self) -> None:
-        """Who wants the access log elsewhere is told that it is taken."""
+        """A second access log is a ValueError."""
         self.assertRaises(ValueError, EchoServer, "--access-log", "mine")
 
     def test_tls(self) -> None:
@@ -137,7 +131,7 @@ class OptionsTests(EchoServerTestCase):
         self.assertEqual(str(error), "echo: --port '70000': a port is a number from 0 to 65535")
 
     def test_withoutTLS(self) -> None:
-        """A service that has no TLS, and nobody else's code, has not loaded OpenSSL."""
+        """A service without TLS and without other people's code has not loaded OpenSSL."""
         for options, hasOpenSSL in (
             ((), False),
             (("--responder", "tests.support.own_responders:together"), True),
@@ -171,14 +165,13 @@ class FaultsTests(EchoServerTestCase):
             server.setFaults("reset")
 
     def test_connected(self) -> None:
-        """Who is connected when they change keeps what there was, from the moment that connect returned."""
+        """A connection keeps the faults of the moment in which connect returned."""
         server = self.startEchoServer()
         for _ in range(20):
             server.clearFaults()
             with socket.create_connection(server.address(), PATIENCE) as peer:
                 server.setFaults("reset")
-                sendAndEnd(peer, b"hello")
-                self.assertEqual(receiveAll(peer), b"hello")
+                self.assertEqual(exchanged(peer, b"hello"), b"hello")
 
     def test_datagrams(self) -> None:
         """Datagrams have the new ones at once."""
@@ -194,7 +187,7 @@ class FaultsTests(EchoServerTestCase):
             self.assertEqual(asker.recv(100), b"hello")
 
     def test_refuse(self) -> None:
-        """So have listeners."""
+        """Listeners have the new faults at once."""
         server = self.startEchoServer()
         server.setFaults("refuse")
         self.assertRaises(ConnectionRefusedError, self.ask, server)
@@ -234,10 +227,10 @@ class FaultsTests(EchoServerTestCase):
 
 
 class ControlTests(EchoServerTestCase):
-    """What a test sees of a service while it runs, and does to its connections."""
+    """A test's view of a running service, and changes of its connections."""
 
     def test_connections(self) -> None:
-        """Open connections are shown with what came and went; a reset ends one alone."""
+        """Open connections are shown with their counts; a reset ends one alone."""
         server = self.startEchoServer("--port", "0", "--port", "0")
         peers = [socket.create_connection(server.address(index=n), PATIENCE) for n in (0, 1)]
         for size, peer in enumerate(peers, 1):
@@ -283,7 +276,7 @@ class RecordsTests(EchoServerTestCase):
         self.assertNotIn("None", repr(record))
 
     def test_late(self) -> None:
-        """Who waits too long for too many is told how many there are."""
+        """A wait for too many records fails after its time with the number of records."""
         server = self.startEchoServer()
         self.ask(server)
         server.waitForRecords(1)
@@ -291,7 +284,7 @@ class RecordsTests(EchoServerTestCase):
         self.assertEqual(str(error), "1 of 2 connections have ended within 0.1 s")
 
     def test_afterwards(self) -> None:
-        """They stay when the service has ended, with those that end with it; more will not come."""
+        """Records stay after the service's end, with those of its last connections; more will not come."""
         server = self.startEchoServer("--drain-timeout", "0")
         with socket.create_connection(server.address(), PATIENCE) as peer:
             peer.sendall(b"hello")
@@ -314,7 +307,7 @@ class RecordsTests(EchoServerTestCase):
         self.assertEqual(record.ended, "fin")
 
     def test_inAsyncio(self) -> None:
-        """The same in asyncio."""
+        """A client in asyncio's event loop goes on during a wait in a thread."""
         server = self.startEchoServer()
 
         async def ask() -> bytes:
@@ -329,11 +322,23 @@ class RecordsTests(EchoServerTestCase):
         self.assertEqual(asyncio.run(ask()), b"hello")
 
 
+class FrozenClockTests(EchoServerTestCase):
+    def test_waits(self) -> None:
+        """A test that has frozen its clock starts a service, waits no longer than it says, and ends it."""
+        for name in ("time", "monotonic", "perf_counter"):
+            self.patch(time, name, lambda: 7.0)
+        server = self.startEchoServer()
+        self.assertEqual(self.ask(server), b"hello")
+        self.assertEqual(len(server.waitForRecords(1)), 1)
+        self.assertRaises(TimeoutError, server.waitForRecords, 2, timeout=0.1)
+        self.assertEqual(server.stop(), -signal.SIGTERM)
+
+
 class EndTests(EchoServerTestCase):
     def test_end(self) -> None:
-        """An end resets connections that a stop would wait for, and takes no time; what was made goes."""
+        """An end resets connections that a stop would wait for, takes no time, and removes the folder."""
         options = ("--port", "0", "--drain-timeout", "3600", "--listen", "unix:a.sock")
-        # What is held back keeps it busy: a quiet one may be closed between the two signals of an end.
+        # Held bytes keep the connection busy: a quiet one may be closed between the two signals of an end.
         server = self.startEchoServer(*options, faults=["stall,after=5B,direction=out"])
         pid, folder = server.pid, server.folder
         with socket.create_connection(server.address(), PATIENCE) as peer:
@@ -384,7 +389,7 @@ class EndTests(EchoServerTestCase):
         self.assertFalse(ignored >> signal.SIGINT - 1 & 1)
 
     def test_outside(self) -> None:
-        """What it has made outside of its folder goes too."""
+        """An end removes a socket file outside the service's folder too."""
         # A path that fits into an address.
         folder = Path(tempfile.mkdtemp(prefix="echo-"))
         self.addCleanup(folder.rmdir)
@@ -400,8 +405,7 @@ class EndTests(EchoServerTestCase):
 
     def test_manyTimes(self) -> None:
         """Starts and stops leave no process, no folder and no descriptor."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         # The one that forks has its own.
         self.startEchoServer()
         before = os.listdir("/proc/self/fd")
@@ -414,6 +418,6 @@ class EndTests(EchoServerTestCase):
         self.assertEqual(os.listdir(folder), [])
         self.assertTrue(all(map(hasEnded, pids)))
         with socket.socket() as free:
-            # Somebody else's connection from this very port is no listener.
+            # Another process's connection from this very port is no listener.
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))

@@ -24,10 +24,10 @@ from tests.support.service import (
     AT_ONCE,
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     needs,
     reactorName,
     receiveAll,
-    sendAndEnd,
     stopCounts,
 )
 from tests.support.tls import TLSPeer
@@ -35,7 +35,7 @@ from tests.support.tls import TLSPeer
 # A service under EchoProcess, as a command that another one can start.
 SERVICE = ("-m", "echo_app.testing", "-n", "--pidfile=")
 
-# What a service manager does: binds a socket, and starts the service with it as descriptor 3.
+# Does the work of a service manager: binds a socket, and starts the service with it as descriptor 3.
 LAUNCHER = """
 import os, socket, sys
 listening = socket.create_server(("127.0.0.1", 0))
@@ -106,8 +106,7 @@ class PlainTests(EndpointTestCase):
         for host, port in [server.address("tcp", index) for index in range(len(hosts))]:
             peer = self.connect((host, port))
             self.assertTrue(exchange(peer), host)
-            sendAndEnd(peer, b"the end")
-            self.assertEqual(receiveAll(peer), b"the end")
+            self.assertEqual(exchanged(peer, b"the end"), b"the end")
         return server
 
     def test_tcp(self) -> None:
@@ -146,8 +145,7 @@ class PlainTests(EndpointTestCase):
         server = self.serve("--listen", "systemd:domain=INET:index=0", command=command)
         peer = self.connect(server.address())
         self.assertTrue(exchange(peer))
-        sendAndEnd(peer, b"the end")
-        self.assertEqual(receiveAll(peer), b"the end")
+        self.assertEqual(exchanged(peer, b"the end"), b"the end")
 
 
 class TLSTests(EndpointTestCase):
@@ -197,7 +195,7 @@ class HaproxyTests(EndpointTestCase):
     where = "haproxy:tcp:0:interface=127.0.0.1"
 
     def test_echo(self) -> None:
-        """What follows the header is echoed, and the header is not."""
+        """The bytes after the header are echoed, and the header is not."""
         server = self.serve("--listen", self.where)
         peer = self.connect(server.address())
         peer.sendall(PROXY_HEADER)
@@ -228,8 +226,7 @@ class UNIXTests(EndpointTestCase):
     def _assertEchoes(self, path: Path) -> None:
         peer = self.connect((str(path), 0))
         self.assertTrue(exchange(peer))
-        sendAndEnd(peer, b"the end")
-        self.assertEqual(receiveAll(peer), b"the end")
+        self.assertEqual(exchanged(peer, b"the end"), b"the end")
 
     def test_echo(self) -> None:
         """``unix:`` echoes, without a file beside its own, and takes that away when it stops."""
@@ -277,7 +274,7 @@ class UNIXTests(EndpointTestCase):
         self.assertEqual(os.listdir(folder), ["echo"])
 
     def test_otherFile(self) -> None:
-        """A file that is no socket stays what it is."""
+        """A file that is no socket stays as it is."""
         folder = self.makeFolder()
         (folder / "echo").write_text("precious")
         with self.assertRaises(EchoProcessError):

@@ -19,14 +19,7 @@ from twisted.trial.unittest import TestCase
 from tests import ROOT
 from tests.support import programs
 from tests.support.ci import onlyInCI
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-    together,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName, together
 
 if reactorName() != "epoll":
     skip = "the examples have processes of their own: the tests' reactor does not matter"
@@ -61,8 +54,7 @@ class ExampleTests(ServiceTestCase):
 
     def _echoes(self, host: str, port: int, data: bytes = b"hello") -> bytes:
         peer = self.connect((host, port))
-        sendAndEnd(peer, data)
-        return receiveAll(peer)
+        return exchanged(peer, data)
 
     def test_tac(self) -> None:
         """The application echoes over IPv4 and IPv6, and stops."""
@@ -72,7 +64,7 @@ class ExampleTests(ServiceTestCase):
         self.assertEqual(self._stop(), -signal.SIGTERM)
 
     def test_besideWeb(self) -> None:
-        """The web site beside the echo tells what the echo counted."""
+        """The web site beside the echo shows the counts of the echo."""
         tac = str(EXAMPLES / "web_and_echo.tac")
         ports = self._start(2, *TWISTD, tac, ECHO_PORT="0", WEB_PORT="0")
         self.assertEqual(self._echoes("127.0.0.1", ports[0]), b"hello")
@@ -112,14 +104,14 @@ class TestingExampleTests(TestCase):
     def _test(self, passing: str, runner: str, *files: str) -> None:
         """Runs tests, as a user does in the folder of the examples."""
         command = [sys.executable, "-W", "error", "-m", runner, *files]
-        # What pytest keeps is kept there.
+        # The caches of pytest stay there.
         environment = {**os.environ, "TMPDIR": str(self._folder)}
         run = programs.run(*command, cwd=self._folder, env=environment, text=True, timeout=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertIn(passing, run.stdout)
 
     def test_examples(self) -> None:
-        """They pass as they are, and no file of them is left out."""
+        """The examples pass unchanged, and no file of them is left out."""
         runs = (
             ("11 passed", "pytest", "test_asyncio_client.py", "test_in_memory.py"),
             ("4 passed", "pytest", "test_socket_client.py"),
@@ -133,7 +125,7 @@ class TestingExampleTests(TestCase):
     test_examples.skip = onlyInCI("it runs pytest three times, and trial")  # type: ignore[attr-defined]
 
     def test_documented(self) -> None:
-        """What the documentation shows of them is what they are."""
+        """The documentation shows the examples as they are."""
         for document, name in (("testing-examples", "asyncio_client"), ("testing-memory", "in_memory")):
             shown = (EXAMPLES.parent / "docs" / f"{document}.rst").read_text()
             file = (EXAMPLES / "testing" / f"test_{name}.py").read_text()

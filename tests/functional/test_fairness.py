@@ -141,12 +141,12 @@ class TurnTests(FairnessTestCase):
         await self._check(1024)
 
     async def test_largeMessages(self) -> None:
-        """The same with 64 KiB."""
+        """Messages of 64 KiB leave the reactor its turn."""
         await self._check(64 * 1024)
 
 
 class PingTests(FairnessTestCase):
-    """A peer is answered within a few turns, whatever others send."""
+    """A peer is answered within a few turns, beside other peers' load."""
 
     async def _check(self, endpoint: Any, handled: Callable[[], int], most: int, own: int = 0) -> None:
         """Pings, and counts what is handled before the answer, of a flood and of the ping.
@@ -182,7 +182,7 @@ class PingTests(FairnessTestCase):
         await self._check(TCP4ClientEndpoint(reactor, "127.0.0.1", port), lambda: self.reads, POLLS, own=1)
 
     async def test_unix(self) -> None:
-        """The same over a UNIX socket."""
+        """A peer over a UNIX socket is answered within a few turns."""
         from twisted.internet import reactor
 
         path = self.mktemp()

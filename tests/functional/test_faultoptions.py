@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, as it is typed: options, the fault file, the preamble and the seed."""
+"""Faults on the command line: options, the fault file, the preamble and the seed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests.support.kernel import waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    receiveAll,
-    sendAndEnd,
-    startSending,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, receiveAll, startSending, stopCounts
 from tests.support.tls import TLSPeer
 
 # Every byte comes back as another one.
@@ -32,17 +25,11 @@ class FaultTestCase(ServiceTestCase):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces[:-1]:
             peer.send(piece)
-        sendAndEnd(peer, pieces[-1])
-        return receiveAll(peer)
+        return exchanged(peer, pieces[-1])
 
     def datagrams(self, server: EchoProcess) -> socket.socket:
         """Returns a UDP socket that is connected to the service."""
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(sock.close)
-        sock.settimeout(PATIENCE)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        sock.connect(server.address("udp"))
-        return sock
+        return self.connect(server.address("udp"), socket.SOCK_DGRAM, SO_RCVBUF=1 << 22)
 
     def hangUp(self, server: EchoProcess, expected: str) -> None:
         """Has the service read its files again, and waits for what it logs then, in one line."""
@@ -59,8 +46,7 @@ class OptionTests(FaultTestCase):
         server = self.serve("--port", "0", "--udp", "0", "--fault", "latency=50ms")
         for peer in (self.connect(server.address()), self.datagrams(server)):
             start = time.monotonic()
-            peer.send(b"hello")
-            self.assertEqual(peer.recv(100), b"hello")
+            self.assertEchoes(peer, b"hello")
             self.assertGreaterEqual(time.monotonic() - start, 0.05)
         self.assertIn("faults: latency=50ms (seed ", server.log())
 
@@ -134,8 +120,7 @@ class OptionTests(FaultTestCase):
         path.write_text("refuse")
         self.hangUp(server, "faults: refuse (seed ")
         self.assertRaises(ConnectionRefusedError, self.connect, server.address())
-        peer.send(b"hello")
-        self.assertEqual(peer.recv(100), b"hello")
+        self.assertEchoes(peer, b"hello")
         path.write_text("")
         self.hangUp(server, "faults: none")
         self.assertEqual(self.echo(server, b"hello"), b"hello")
@@ -157,8 +142,7 @@ class FaultFileTests(FaultTestCase):
         self.path.write_text("")
         self.hangUp(server, "faults: none (seed ")
         self.assertEqual(self.echo(server, b"hello"), b"hello")
-        client.send(b"hello")
-        self.assertEqual(client.recv(100), b"hello")
+        self.assertEchoes(client, b"hello")
         old.send(b"old")
         self.assertNotEqual(old.recv(100), b"old")
 
@@ -187,20 +171,20 @@ class PreambleTests(FaultTestCase):
         self.assertEqual(self.echo(server, b"hello"), b"hello")
 
     def test_instead(self) -> None:
-        """What is chosen is there instead of the service's faults; who chooses nothing has those."""
+        """A preamble replaces the service's faults; a connection without a preamble has those."""
         server = self.serve("--port", "0", "--fault-preamble", "--fault", WRONG)
         self.assertEqual(self.echo(server, b"!fault\nhello"), b"hello")
         self.assertEqual(self.echo(server, b"!fault latency=20ms\r\nhello"), b"hello")
         self.assertNotEqual(self.echo(server, b"hello"), b"hello")
 
     def test_noPreamble(self) -> None:
-        """What only begins like one is data, at any end."""
+        """A beginning of a preamble is data, at any end of the stream."""
         server = self.serve("--port", "0", "--fault-preamble")
         for pieces in ([b"!"], [b"!fault"], [b"!f", b"ault", b"y\n"], [b"\0!fault x\n"]):
             self.assertEqual(self.echo(server, *pieces), b"".join(pieces))
 
     def test_wrong(self) -> None:
-        """A wrong one is one line to the peer, and one in the log, whatever is in it, and nothing is lost."""
+        """A wrong preamble is one printable line to the peer, and one in the log; no byte is lost."""
         server = self.serve("--port", "0", "--fault-preamble")
         peer = self.connect(server.address())
         thread = startSending(peer, b"!fault latency=5\x1b[2J\n" + bytes(1 << 20))
@@ -213,7 +197,7 @@ class PreambleTests(FaultTestCase):
         self.assertEqual(self.echo(server, b"hello"), b"hello")
 
     def test_behindOthers(self) -> None:
-        """It comes after a PROXY header, and inside TLS."""
+        """A preamble comes after a PROXY header, and inside TLS."""
         server = self.serve(*("--port", "0", "--tls", "0", "--proxy-protocol", "--fault-preamble"))
         header = b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 80\r\n"
         line = b"!fault %s\n" % WRONG.encode()
@@ -226,7 +210,7 @@ class PreambleTests(FaultTestCase):
         self.assertNotEqual(peer.receive(5), b"hello")
 
     def test_behindLogin(self) -> None:
-        """It comes after a login, which no fault touches, and also when all of it comes at once."""
+        """A preamble comes after a login, which no fault touches, also when all bytes come at once."""
         server = self.serve(
             "--port", "0", "--auth", "memory:alice:secret", "--fault-preamble", "--fault", WRONG
         )

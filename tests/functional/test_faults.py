@@ -1,4 +1,4 @@
-"""What faults do to a plain socket: the time that it takes, the bytes that it gets, the ends that it sees."""
+"""The effects of faults on a plain socket: its time, its bytes, and its ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.support.kernel import serverSide, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     fill,
     receiveAll,
-    sendAndEnd,
     startSending,
     stopCounts,
     together,
@@ -63,8 +63,7 @@ class TimeTests(FaultTestCase):
                 peer = self.faulty(server, spec)
 
                 def ping(peer: socket.socket = peer) -> None:
-                    peer.send(b"ping")
-                    self.assertEqual(peer.recv(100), b"ping")
+                    self.assertEchoes(peer, b"ping")
 
                 self.assertTakes(0.15, ping)
 
@@ -77,7 +76,7 @@ class TimeTests(FaultTestCase):
         self.assertGreaterEqual(time.monotonic() - start, 0.1)
 
     def test_bandwidth(self) -> None:
-        """An echo takes as long as its bytes take at that rate, whichever direction has it."""
+        """An echo takes the time of its bytes at that rate, in either direction."""
         server = self.start()
         data = DATA[:100_000]
         for spec in ("bandwidth=250kB/s", "bandwidth=250kB/s,direction=in"):
@@ -110,7 +109,7 @@ class TimeTests(FaultTestCase):
         return sum(2 <= len(each) <= 5 for each in pieces)
 
     def test_stall(self) -> None:
-        """It is a connection's beginning that nothing comes back in, and after it everything does."""
+        """A stall delays all bytes from a connection's beginning to the stall's end."""
         peer = self.faulty(self.start(), "stall,for=0.3s,every=60s")
         start = time.monotonic()
         startSending(peer, DATA)
@@ -131,24 +130,21 @@ class TimeTests(FaultTestCase):
         together(*[echo] * 4)
 
     def test_segment(self) -> None:
-        """What comes in one segment with its end comes back, late, before our end."""
+        """Data in one segment with its end comes back, late, before our end."""
         peer = self.faulty(self.start(), "latency=20ms", "latency=20ms,direction=in", "chop=3")
-        sendAndEnd(peer, b"the last words")
-        self.assertEqual(receiveAll(peer), b"the last words")
+        self.assertEqual(exchanged(peer, b"the last words"), b"the last words")
 
 
 class BoundTests(FaultTestCase):
     def test_peerThatNeverReads(self) -> None:
-        """What is held for a peer that never reads is bounded, and the others are served."""
+        """The bytes held for a peer that never reads are bounded, and other peers are served."""
         server = self.start("--fault", "latency=10ms")
         deaf = self.faulty(server, "latency=10min", SO_RCVBUF=4096)
         before = _memory(server.pid)
         deaf.setblocking(False)
         fill(deaf)
         self.assertLess(_memory(server.pid) - before, 16 << 20)
-        other = self.connect(server.address())
-        other.sendall(b"hello")
-        self.assertEqual(other.recv(100), b"hello")
+        self.assertEchoes(self.connect(server.address()), b"hello")
 
 
 class EndTests(FaultTestCase):
@@ -171,7 +167,7 @@ class EndTests(FaultTestCase):
         except OSError as error:
             errors.append(type(error))
         sending.join()
-        # The kernel tells one of the two, whoever asks first; the other one hears of an end.
+        # The kernel reports the reset to the first call of the two; the other call sees an end.
         self.assertIn(ConnectionResetError, errors)
         return received
 
@@ -204,7 +200,7 @@ class EndTests(FaultTestCase):
         self.assertEqual(receiveAll(peer), DATA[:100_000])
 
     def test_halfClose(self) -> None:
-        """The peer gets as many bytes and the end of the stream, and what it sends is taken to its end."""
+        """The peer gets as many bytes and the end of the stream, and its input is taken to the end."""
         server = self.start()
         peer = self.faulty(server, "half-close,after=100kB")
         sending = startSending(peer, DATA * 4)
@@ -213,7 +209,7 @@ class EndTests(FaultTestCase):
         self.assertEqual(stopCounts(server)["lost"], 0)
 
     def test_blackhole(self) -> None:
-        """A peer is accepted, may send what it likes, and is never answered; a stop ends it."""
+        """A blackholed peer is accepted, may send, and is never answered; a stop ends its connection."""
         server = self.start("--drain-timeout", "20")
         peer = self.faulty(server, "blackhole")
         peer.sendall(DATA * 8)
@@ -225,7 +221,7 @@ class EndTests(FaultTestCase):
         self.assertEqual(peer.recv(1), b"")
 
     def test_stop(self) -> None:
-        """A stop waits for what is held back: it is an echo under way."""
+        """A stop waits for held bytes: they are an echo under way."""
         server = self.start("--drain-timeout", "20")
         peer = self.faulty(server, "latency=1500ms")
         peer.send(b"hello")

@@ -6,14 +6,7 @@ import os
 import socket
 import threading
 
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    receiveAll,
-    sendAndEnd,
-    startSending,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, sendAndEnd, startSending, stopCounts
 
 LOOP = 200
 
@@ -84,5 +77,5 @@ class LateReaderTests(ServiceTestCase):
         self._check(1 << 20, [True, True, False])
 
     def test_moreThanAnyBuffer(self) -> None:
-        """64 MiB, which fill every buffer until somebody reads, come back whole, and then the end."""
+        """64 MiB, which fill every buffer until the client reads, come back whole, and then the end."""
         self._check(64 << 20, [False, False, False])

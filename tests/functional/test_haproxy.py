@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import textwrap
-from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests import ROOT
@@ -17,6 +16,7 @@ from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
+    exchanged,
     needs,
     receiveAll,
     receiveUpTo,
@@ -80,8 +80,7 @@ class HAProxyTestCase(ServiceTestCase):
         config = replaced(config, "inter 2s", CHECKS).replace("300s", self.patience)
         # Over TLS it would try again to connect where it is refused, three times, a second apart.
         config = replaced(config, "mode tcp", "mode tcp\n    option log-health-checks\n    retries 0")
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         path = folder / "haproxy.cfg"
         path.write_text(config)
         self._output = folder / "output"
@@ -181,8 +180,7 @@ class StreamTests(HAProxyTestCase):
         echo = self.start()
         lines = echo.log().count("\n")
         peer = self.connectFrom("127.0.0.1")
-        sendAndEnd(peer, b"hello")
-        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(exchanged(peer, b"hello"), b"hello")
         # HAProxy's own word for it that its check has reached the service.
         self.assertTrue(waitUntil(lambda: CHECKED in self.output()), self.output())
         self.assertEqual(echo.log().count("\n"), lines, echo.log())
@@ -200,8 +198,7 @@ class StreamTests(HAProxyTestCase):
         data = os.urandom(16 << 20)
         busy = [self.connectFrom(f"127.0.0.{n}") for n in (2, 3)]
         quiet = self.connectFrom("::1")
-        quiet.sendall(b"?")
-        self.assertEqual(quiet.recv(1), b"?")
+        self.assertEchoes(quiet, b"?")
         senders = [startSending(peer, data, ends=False) for peer in busy]
         for peer in busy:
             self.assertTrue(peer.recv(1, socket.MSG_PEEK))
@@ -222,14 +219,13 @@ class StreamTests(HAProxyTestCase):
             peer.sendall(b"?" * 1000)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.close()
-        other.sendall(b"?")
-        self.assertEqual(other.recv(1), b"?")
+        self.assertEchoes(other, b"?")
         self.assertIsNone(waitForCut(other, 0.1))
         self.assertNotIn("Traceback", echo.log())
 
 
 class LineTests(StreamTests):
-    """The same with version 1."""
+    """HAProxy with version 1 of the header."""
 
     version = "send-proxy"
 
@@ -240,15 +236,13 @@ class VectorTests(HAProxyTestCase):
     version = "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn"
 
     def test_vectors(self) -> None:
-        """HAProxy's own checksum is right, and what else it says is skipped."""
+        """HAProxy's own checksum is right, and its other vectors are skipped."""
         echo = self.start("--log-connections")
         for source in ("127.0.0.2", "::1"):
             peer = self.connectFrom(source)
-            peer.sendall(b"?")
-            self.assertEqual(peer.recv(1), b"?")
+            self.assertEchoes(peer, b"?")
             self.assertIn(f"{source}:{peer.getsockname()[1]}", echo.log().replace("[::1]", "::1"))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(peer, b"hello"), b"hello")
         self.assertEqual(stopCounts(echo)["refused"], 0)
 
 
@@ -260,6 +254,6 @@ class TLSStreamTests(StreamTests):
 
 
 class TLSLineTests(TLSStreamTests):
-    """The same with version 1."""
+    """HAProxy over TLS, with version 1 of the header."""
 
     version = "send-proxy"

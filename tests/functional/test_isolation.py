@@ -12,14 +12,7 @@ from collections.abc import Callable
 from tests import SUPPORT
 from tests.support.failing_service import BUG
 from tests.support.kernel import descriptors, waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    reset,
-    stopCounts,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, reactorName, receiveAll, reset, stopCounts
 
 # Log lines that a storm of any size may leave.
 FEW_LINES = 3
@@ -49,7 +42,7 @@ class StormTestCase(ServiceTestCase):
         self.assertLessEqual(self.server.log().count("\n") - self.lines, lines, self.server.log())
         self.bystander.shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(self.bystander), b"")
-        # Nobody is left to wait for or to abort: the counters are back at zero.
+        # No connection is left to wait for or to abort: the counters are back at zero.
         counts = stopCounts(self.server)
         self.assertEqual((counts["connections"], counts["aborted"]), (accepted + 1, 0))
         self.assertEqual((counts["refused"], counts["timed out"]), (0, 0))
@@ -119,8 +112,7 @@ class SingleByteTests(StormTestCase):
         peer = self._peer()
         for number in range(5000):
             byte = bytes([number % 256])
-            peer.send(byte)
-            self.assertEqual(peer.recv(2), byte)
+            self.assertEchoes(peer, byte)
         peer.shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(peer), b"")
         self.assertEqual(self.assertBackToNormal(1), 0)
@@ -143,7 +135,7 @@ class SingleByteTests(StormTestCase):
 
 
 class UrgentDataTests(ServiceTestCase):
-    """MSG_OOB: what is urgent comes back in its place, over TCP and over UNIX sockets."""
+    """Urgent data (MSG_OOB) comes back in its place, over TCP and over UNIX sockets."""
 
     def _exchange(self, address: tuple[str, int], *pieces: bytes) -> bytes:
         """Sends pieces in turn, those of one byte as urgent data; returns the echo."""

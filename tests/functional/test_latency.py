@@ -81,12 +81,12 @@ class TurnTests(TestCase):
         await self._check(1024)
 
     async def test_largeMessages(self) -> None:
-        """The same with 64 KiB."""
+        """The reactor's turn comes round within P99 beside messages of 64 KiB."""
         await self._check(64 * 1024)
 
 
 class LatencyTestCase(ServiceTestCase):
-    """Pings, beside what others do to the service."""
+    """Pings beside the load of other peers."""
 
     def flood(self, script: str, *arguments: object) -> None:
         """Starts a flood, which goes on until the test's end."""
@@ -140,7 +140,7 @@ class PingTests(LatencyTestCase):
 
 
 class DatagramTests(LatencyTestCase):
-    """The same beside a flood of datagrams."""
+    """Pings beside a flood of datagrams."""
 
     def _check(self, size: int, *options: str) -> None:
         server = self.serve("--port", "0", "--udp", "0", *options)

@@ -89,7 +89,7 @@ class LifeTestCase(ServiceTestCase):
         host, _, port = self.ready.read_text().split()[1].rpartition(":")
         return host, int(port)
 
-    def assertEchoes(self, address: tuple[str, int]) -> None:
+    def assertServes(self, address: tuple[str, int]) -> None:
         """Exchanges some bytes with a service."""
         peer = self.connect(address)
         sendAndEnd(peer, b"hello")
@@ -102,7 +102,7 @@ class HangupTests(LifeTestCase):
         server = self.serve("--port", "0")
         server.signal(signal.SIGHUP)
         self.assertTrue(waitUntil(lambda: "no file to read again" in server.log()))
-        self.assertEchoes(server.address())
+        self.assertServes(server.address())
         self.assertEqual(server.stop(), -signal.SIGTERM)
 
     def atTerminal(self, *prefix: str) -> tuple[int, int]:
@@ -199,7 +199,7 @@ class ReadyFileTests(LifeTestCase):
         command = (TWISTD, "-n", "--pidfile=", "--uid=nobody", "echo", "--ready-file", "ready", "--port", "0")
         process = programs.start(self, *command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         self.assertTrue(waitUntil(self.ready.exists))
-        self.assertEchoes(self.address())
+        self.assertServes(self.address())
         process.terminate()
         log, _ = process.communicate(timeout=PATIENCE)
         self.assertNotIn("Traceback", log)
@@ -242,7 +242,7 @@ class StreamTests(LifeTestCase):
         """A daemon that was started without standard streams serves, and its log is short."""
         pid = self.daemon("--port", "0", streams="012")
         self.assertTrue(waitUntil(self.ready.exists))
-        self.assertEchoes(self.address())
+        self.assertServes(self.address())
         os.kill(pid, signal.SIGTERM)
         self.assertTrue(waitUntil(lambda: not (self.folder / "twistd.pid").exists()))
         self.assertLess((self.folder / "twistd.log").stat().st_size, 10_000)

@@ -85,7 +85,7 @@ class MaxConnectionsTests(CapTestCase):
         self.assertCounts(server, accepted=4, refused=3)
 
     def test_allListenersTogether(self) -> None:
-        """One cap holds for all listeners of a service, of whatever kind."""
+        """One cap holds for all listeners of a service, of every kind."""
         server = self.serve("--port", "0", "--listen", "unix:echo.sock", "--max-connections", "2")
         self.enter(server.address())
         path, _ = server.address("unix")
@@ -110,7 +110,7 @@ class MaxConnectionsTests(CapTestCase):
 
 class MaxConnectionsPerPeerTests(CapTestCase):
     def test_ipv4(self) -> None:
-        """One IPv4 address has its cap, and another one its own."""
+        """Each IPv4 address has a cap of its own."""
         server = self.serve("--port", "0", "--max-connections-per-peer", "2")
         address = server.address()
         inside = [self.enter(address, "127.0.0.1") for _ in range(2)]
@@ -276,7 +276,7 @@ class DescriptorTests(CapTestCase):
         self.assertNotIn("Traceback", server.log())
 
     def test_descriptorLimit(self) -> None:
-        """Who is inside is served, the others are told, it costs nothing, and recovers, twice.
+        """Above the limit, peers are reset at no cost, served ones stay, and the service recovers, twice.
 
         The same holds where the user has asked for no cap.
         """

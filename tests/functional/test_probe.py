@@ -19,7 +19,7 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.protocols.wire import Chargen, Discard
 
 from echo_app.probe.checks import halfclose, latereader
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.smallwrites import BODY, HEAD
 from echo_app.probe.cli.ping import Pings, ping
 from echo_app.targets import ClientTLS, parseTarget
@@ -42,7 +42,7 @@ class TextbookEcho(Protocol):
 
 
 class GoodTests(ServiceTestCase):
-    """Our service passes every check, over whatever it is reached."""
+    """Our service passes every check, over every transport."""
 
     async def test_everyStream(self) -> None:
         """Over TCP, UNIX and TLS, with a certificate that is believed for its authority."""
@@ -73,7 +73,7 @@ class ProxyTests(HAProxyTestCase):
     """Our service behind HAProxy, which writes a PROXY header."""
 
     async def test_passes(self) -> None:
-        """It passes every check there too."""
+        """Our service passes every check behind a proxy."""
         self.start()
         results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), *STREAM)
         self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
@@ -95,7 +95,7 @@ class StunnelTests(ServiceTestCase):
     """Our service behind stunnel, which ends TLS for it."""
 
     async def test_passes(self) -> None:
-        """It passes every check there, half-close over TLS among them."""
+        """Our service passes every check behind stunnel, half-close over TLS among them."""
         needs("stunnel")
         folder = Path(self.mktemp()).absolute()
         certificate, key = Authority(folder).issue("server")
@@ -114,12 +114,12 @@ class StunnelTests(ServiceTestCase):
 
 
 class ImpatientProxyTests(HAProxyTestCase):
-    """The same behind a HAProxy with a short time-out."""
+    """A HAProxy with a short time-out."""
 
     patience = "1s"
 
     async def test_lateReader(self) -> None:
-        """It resets a late reader."""
+        """HAProxy resets a late reader."""
         self.start()
         # Longer than the kernels go on moving what they hold, a little at a time.
         self.patch(latereader, "QUICK_LATE", 8.0)
@@ -144,7 +144,7 @@ class TextbookTests(ListeningTestCase):
     """The echo that every introduction has."""
 
     async def test_halfClose(self) -> None:
-        """It loses the answers of who shuts down, and takes in whatever a late reader sends."""
+        """The textbook echo loses the answers of a half-closed peer, and takes all input of a late reader."""
         # However slow the machine is, the reader fills it, and tries as often as it means to.
         self.patch(latereader, "FILLING", PATIENCE)
         self.patch(halfclose, "BUDGET", PATIENCE)
@@ -162,14 +162,14 @@ class TextbookTests(ListeningTestCase):
 class ProgramTests(ServiceTestCase):
     """Programs that are used as echo services."""
 
-    # What a late reader does to them is another matter: some hang in a pipe of their own.
+    # Their treatment of a late reader is another matter: some hang in a pipe of their own.
     CHECKS = ("identity", "half-close", "small-writes")
 
     # Without nodelay, small writes to it do wait for acknowledgements.
     LISTEN = "TCP-LISTEN:7007,bind=HOST,fork,backlog=64,nodelay"
 
     def _start(self, *command: str) -> str:
-        """Runs a program on an address of loopback that nobody else uses: HOST in its arguments."""
+        """Runs a program on an address of loopback of its own: HOST in its arguments."""
         needs(command[0])
         host = ".".join(["127", *(str(random.randint(2, 254)) for _ in range(3))])
         programs.start(
@@ -194,7 +194,7 @@ class ProgramTests(ServiceTestCase):
         self.assertEqual(statuses(results), dict.fromkeys(self.CHECKS, Status.PASS), results)
 
     async def test_ncatCat(self) -> None:
-        """``ncat -e /bin/cat`` closes at a half-close, whatever it still has to say."""
+        """``ncat -e /bin/cat`` closes at a half-close, and loses the rest of its answer."""
         # A large echo hangs in its pipes now and then, so that nothing is asked of it but this.
         target = self._start("ncat", "-k", "-l", "HOST", "7007", "-e", "/bin/cat")
         results = await examined(context(target, Hurried()), "half-close")
@@ -239,7 +239,7 @@ class DelayTests(ServiceTestCase):
 
 
 class NoEchoTests(ListeningTestCase):
-    """What is no echo is one clear line, in bounded time, and nothing else is asked."""
+    """A service that is no echo is one clear line, in bounded time, and no more checks."""
 
     async def _only(self, port: int, name: str, hurried: bool = False) -> Result:
         """Returns the one finding, which ends the examination."""
@@ -250,7 +250,7 @@ class NoEchoTests(ListeningTestCase):
         return results[name]
 
     async def test_closedPort(self) -> None:
-        """A port that nobody listens on."""
+        """A port without a listener."""
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
@@ -349,7 +349,7 @@ class PingTests(ListeningTestCase):
         return [line.removeprefix(f"{target}: ") for line in said]
 
     async def test_goesOn(self) -> None:
-        """A stream that ends is opened again, and what was lost with it is counted."""
+        """A stream that ends is opened again, and its lost pings are counted."""
 
         class Once(TextbookEcho):
             def dataReceived(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""``echo-probe`` as it is typed: what it prints, and its exit status."""
+"""The command ``echo-probe``: its output and its exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBE = (sys.executable, "-m", "echo_app.probe")
 
 class CommandTestCase(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str]:
-        """Runs it; returns its status and what it printed. Nothing is said on standard error."""
+        """Runs the command; returns its status and its output. Standard error stays empty."""
         done = warm.run((*PROBE, *arguments), ".", TIMEOUT)
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
@@ -32,7 +32,7 @@ class CommandTestCase(ServiceTestCase):
 
 class CheckTests(CommandTestCase):
     def test_good(self) -> None:
-        """A line a check as it comes, between what it costs and the counts, and status 0."""
+        """A check prints a line when it ends, between the costs and the counts, and status is 0."""
         target = self.target(self.serve())
         status, output = self.run_("check", target, "--quick", "--only", "identity,half-close")
         first, *lines, last = output.splitlines()
@@ -48,14 +48,14 @@ class CheckTests(CommandTestCase):
         self.assertEqual(status, 0)
 
     def test_finding(self) -> None:
-        """A finding is status 1, and says what it means."""
+        """A finding has status 1, and its meaning in words."""
         status, output = self.run_("check", "127.0.0.1:1", "--quick")
         self.assertEqual(status, 1)
         self.assertIn("FAIL  resolve       127.0.0.1: refused\n", output)
         self.assertRegex(output, r"\n1 fail, \d+ skip in \d+ s\n$")
 
     def test_json(self) -> None:
-        """The same as data, with nothing else on standard output, and the direct route beside it."""
+        """``--json`` prints the same as data and nothing else, the direct route included."""
         target = self.target(self.serve())
         arguments = ("--only", "identity", "--quick", "--json", "--seed", "7", "--baseline", target)
         status, output = self.run_("check", target, *arguments)
@@ -65,7 +65,7 @@ class CheckTests(CommandTestCase):
             self.assertEqual([(r["name"], r["status"]) for r in each["results"]], [("identity", "pass")])
 
     def test_interrupted(self) -> None:
-        """Ctrl-C ends it at once, with the counts of what was done."""
+        """Ctrl-C ends the command at once, with the counts of the checks that ran."""
         target = self.target(self.serve())
         process = programs.start(self, *PROBE, "check", target, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -77,7 +77,7 @@ class CheckTests(CommandTestCase):
         self.assertEqual(process.wait(PATIENCE), 130)
 
     def test_nobodyReads(self) -> None:
-        """Whoever stops reading its output, as ``head`` does, gets no traceback."""
+        """A reader that stops early, such as ``head``, causes no traceback."""
         read, write = os.pipe()
         os.close(read)
         target = self.target(self.serve())
@@ -100,7 +100,7 @@ class PingTests(CommandTestCase):
         self.assertEqual(status, 0)
 
     def test_interrupted(self) -> None:
-        """Ctrl-C prints the sums; what was answered was good."""
+        """Ctrl-C prints the sums, and is a success if all pings were answered."""
         target = self.target(self.serve())
         process = programs.start(self, *PROBE, "ping", target, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -110,7 +110,7 @@ class PingTests(CommandTestCase):
         self.assertEqual(process.wait(PATIENCE), 0)
 
     def test_nobody(self) -> None:
-        """What is not answered is said, and status 1: no connection, and no datagram."""
+        """An unanswered ping, over TCP or UDP, is reported, with status 1."""
         status, output = self.run_(
             *("ping", "127.0.0.1:1", "udp://127.0.0.1:1", "-c", "2", "-i", "0.05", "-W", "3")
         )

@@ -9,8 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from echo_app.probe.checks import halfclose
-from echo_app.probe.checks.check import CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import CheckSettings, Context, Result, Status
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.cli.ping import Pings, ping
@@ -20,7 +19,7 @@ from echo_app.testing import EchoProcess
 from tests.support.probing import STREAM, Hurried, context, examined, statusOf
 from tests.support.service import PATIENCE, ServiceTestCase, receiveAll, startSending
 
-# How many times faster than usual silence is waited for: it is still longer than pauses of this machine.
+# The factor by which silence is waited for faster than usual: still longer than pauses of this machine.
 PACE = 5.0
 
 # The same for datagrams, on a path within this machine.
@@ -31,7 +30,7 @@ Case = tuple[Sequence[str], Mapping[str, tuple[Status, str]]]
 
 PASS, WARN, FAIL, SKIP = Status.PASS, Status.WARN, Status.FAIL, Status.SKIP
 
-# What breaks nothing.
+# Faults that break nothing.
 HARMLESS: tuple[Case, ...] = (
     (["latency=15ms,jitter=5ms"], {name: (PASS, ".") for name in STREAM}),
     (["bandwidth=8MiB/s"], {name: (PASS, ".") for name in STREAM}),
@@ -39,7 +38,7 @@ HARMLESS: tuple[Case, ...] = (
     (["chop=1-7,gap=2ms"], {"small-writes": (PASS, r", 64 B in \d+ pieces$")}),
 )
 
-# What ends streams, to the byte.
+# Faults that end streams, to the byte.
 ENDING: tuple[Case, ...] = (
     (
         ["reset,after=1000B"],
@@ -73,7 +72,7 @@ ENDING: tuple[Case, ...] = (
     (["close,connections=1"], {"identity": (FAIL, "then (FIN|reset); all of it on the next connection$")}),
 )
 
-# What is silent, and waited for.
+# Faults that are silent, and waited for.
 SILENT: tuple[Case, ...] = (
     (["blackhole"], {"identity": (FAIL, "^nothing of 260 B .* timed out after 10 s$"), "burst": (SKIP, ".")}),
     (["stall,direction=in"], {"identity": (FAIL, "^nothing of 260 B .* timed out after 10 s$")}),
@@ -166,7 +165,7 @@ class StreamTests(FaultyTestCase):
     """Faults of streams, as the checks name them."""
 
     async def test_harmless(self) -> None:
-        """What breaks nothing is no finding, and is seen in the figures."""
+        """A harmless fault is no finding, and is seen in the figures."""
         latency, bandwidth, *_ = await self.check(HARMLESS)
         times: Any = latency["small-writes"].details["whole"]
         self.assertGreaterEqual(min(times), 0.01)
@@ -186,7 +185,7 @@ class StreamTests(FaultyTestCase):
         await self.check(ENCRYPTED, kind="tls")
 
     async def test_corrupt(self) -> None:
-        """The offset of the first byte that is changed is what somebody else sees with the same chance."""
+        """The offset of the first changed byte is that of another client with the same random numbers."""
         faults = ("corrupt=2e-5", "corrupt=2e-5,direction=in", "corrupt=1%,after=123456B")
         flipped = (FAIL, r"\d bytes? flipped at offset \d+")
         names = ("identity", "half-close", "late-reader")
@@ -228,7 +227,7 @@ class DatagramTests(FaultyTestCase):
     """Faults of datagrams, as the check names them."""
 
     async def test_faults(self) -> None:
-        """Each of them is seen, and only what loses or changes something is a finding."""
+        """Each fault of datagrams is seen, and only loss or change is a finding."""
         from twisted.internet import reactor
 
         servers = [self.start([fault], "--udp", "0", "--udp-rate", "0") for fault, _, _ in DATAGRAMS]
@@ -260,7 +259,7 @@ class PingTests(FaultyTestCase):
     )
 
     async def test_faults(self) -> None:
-        """A line says what came of a round trip, and the sums count it."""
+        """A line has the result of a round trip, and the sums count it."""
         servers = [
             self.start([fault], f"--{'port' if kind == 'tcp' else kind}", "0")
             for kind, fault, *_ in self.CASES

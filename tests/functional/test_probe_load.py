@@ -21,16 +21,7 @@ from echo_app.targets import ClientTLS
 from tests.support import programs
 from tests.support.certificates import Authority
 from tests.support.crooked import DatagramRelay, DatagramVices, Relay, StreamRelay, StreamVices, flipped
-from tests.support.loading import (
-    Peer,
-    Said,
-    answeredAtLeast,
-    differences,
-    errors,
-    failedAtLeast,
-    load,
-    total,
-)
+from tests.support.loading import Peer, Said, answeredAtLeast, differences, errors, failedAtLeast, load, total
 from tests.support.service import PATIENCE, ServiceTestCase, readAndReset, receiveAll, reset
 
 
@@ -51,7 +42,7 @@ def never(answered: int, errors: Mapping[str, int]) -> bool:
 
 class HonestTests(ServiceTestCase):
     def check(self, said: Said) -> None:
-        """All is answered, but what was under way at the end and the machine was too slow for."""
+        """All messages are answered, except those under way at the end that the machine was too slow for."""
         self.assertEqual(errors(said), {})
         self.assertApproximates(total(said, "answered"), total(said, "due"), 10)
         self.assertEqual(said[-1], {"done": True})
@@ -93,7 +84,7 @@ class HonestTests(ServiceTestCase):
             self.assertGreaterEqual(total(said, "bytes"), 20_000_000)
 
     def test_notBelieved(self) -> None:
-        """A certificate of nobody's, or no TLS at all, is said."""
+        """An untrusted certificate, or no TLS at all, is reported."""
         server = self.serve("--port", "0", "--tls", "0")
         said = load("tls://127.0.0.1:{}".format(server.address("tls")[1]), never)
         self.assertIn("TLS: certificate: ", said[0]["failed"])
@@ -101,7 +92,7 @@ class HonestTests(ServiceTestCase):
         self.assertIn("TLS: ", said[0]["failed"])
 
     def test_corrupting(self) -> None:
-        """What our own service's fault changes is found."""
+        """A byte that our service's fault changes is found."""
         server = self.serve("--port", "0", "--fault", "corrupt=1e-4")
         target = "127.0.0.1:{}".format(server.address("tcp")[1])
         said = load(target, failedAtLeast(3), sizes=((1000, 1.0),))
@@ -134,7 +125,7 @@ class CrookedTests(ServiceTestCase):
         self.assertGreater(total(said, "answered"), 200)
 
     def test_ends(self) -> None:
-        """How a connection ended is what is counted, and the load goes on."""
+        """The ends of connections are counted by their kind, and the load goes on."""
 
         def fin(sock: socket.socket) -> None:
             echo(sock, 300)
@@ -157,7 +148,7 @@ class CrookedTests(ServiceTestCase):
             self.assertGreaterEqual(total(said, "answered"), 6)
 
     def test_silence(self) -> None:
-        """What is never answered is timed out."""
+        """A message that is never answered is timed out."""
         target = self.relay(StreamRelay, StreamVices(swallow=True))
         said = load(target, failedAtLeast(2), wait=0.2)
         self.assertEqual((set(errors(said)), total(said, "answered")), ({"timed out"}, 0))
@@ -196,7 +187,7 @@ class CrookedTests(ServiceTestCase):
             self.assertEqual(set(errors(said)), {kind})
 
     def test_handshake(self) -> None:
-        """Where the handshake ends there is no connection."""
+        """A failed handshake is a failed connection."""
         said = load(f"tls://{self.peer(lambda sock: sock.recv(10_000))}", never)
         self.assertEqual(said, [{"failed": "TLS: FIN in the handshake"}])
         said = load(f"tls://{self.peer(readAndReset)}", never)
@@ -222,7 +213,7 @@ class CrookedTests(ServiceTestCase):
         self.assertEqual(load("unix:///nobody", never, connections=1500), [{"failed": "no such socket"}])
 
     def test_noDatagrams(self) -> None:
-        """Where nobody listens the host says so."""
+        """An ICMP refusal is the error of a load on a closed port."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
@@ -234,7 +225,7 @@ class WorkerTests(ServiceTestCase):
     """The process itself."""
 
     def start(self, target: str, tls: ClientTLS = ClientTLS(), **fields: Any) -> subprocess.Popen[str]:
-        """Starts a worker, and tells it what to do."""
+        """Starts a worker, and sends it its order."""
         worker = programs.start(
             self,
             *(sys.executable, "-m", "echo_app.probe.load.worker"),
@@ -255,13 +246,13 @@ class WorkerTests(ServiceTestCase):
         worker.stdin.flush()
 
     def hear(self, worker: subprocess.Popen[str]) -> dict[str, Any]:
-        """Returns what it says next."""
+        """Returns the worker's next report."""
         assert worker.stdout is not None
         said: dict[str, Any] = json.loads(worker.stdout.readline())
         return said
 
     def rest(self, worker: subprocess.Popen[str]) -> Said:
-        """Returns what it says until its end, which is a good one."""
+        """Returns the worker's reports until its end, with status 0."""
         assert worker.stdout is not None
         assert worker.stderr is not None
         said = [json.loads(line) for line in worker.stdout]
@@ -269,7 +260,7 @@ class WorkerTests(ServiceTestCase):
         return said
 
     def test_whole(self) -> None:
-        """It connects, says so, begins when it is told, and tells what there was."""
+        """A worker connects, reports, begins when it is told to, and reports its result."""
         server = self.serve("--port", "0")
         worker = self.start("127.0.0.1:{}".format(server.address("tcp")[1]), duration=1.5, connections=2)
         ready = self.hear(worker)["ready"]
@@ -299,7 +290,7 @@ class WorkerTests(ServiceTestCase):
             self.assertEqual((errors(said), said[-1]), ({}, {"done": True}))
 
     def test_failed(self) -> None:
-        """What can't be begun is said in words."""
+        """A load that can't begin is an error in words."""
         for target, reason in (
             ("127.0.0.1:1", "refused"),
             ("tcp:host=127.0.0.1:port=7", "a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://"),
@@ -316,7 +307,7 @@ class WorkerTests(ServiceTestCase):
             )
 
     def test_nobodyListens(self) -> None:
-        """When nobody reads what it says it ends, without a word."""
+        """A worker whose output has no reader ends without a word."""
         server = self.serve("--port", "0")
         worker = self.start("127.0.0.1:{}".format(server.address("tcp")[1]))
         self.hear(worker)

@@ -31,7 +31,7 @@ FAKE = str(SUPPORT / "loadworker.py")
 
 class CommandTests(ServiceTestCase):
     def run_(self, *arguments: str) -> tuple[int, str, str]:
-        """Runs it; returns its status, its output, and what it said besides."""
+        """Runs the command; returns its status, its output, and its standard error."""
         done = warm.run((*LOAD, *arguments), ".", TIMEOUT)
         return done.returncode, done.stdout, done.stderr
 
@@ -46,7 +46,7 @@ class CommandTests(ServiceTestCase):
         return names
 
     def everyTransport(self, *arguments: str) -> Results:
-        """Loads every transport with four connections; returns what came of it."""
+        """Loads every transport with four connections; returns the results."""
         server = self.serve(*EVERYTHING)
         targets = self.targets(server)
         self.assertEqual(len(targets), 4)
@@ -69,7 +69,7 @@ class CommandTests(ServiceTestCase):
             self.assertEqual(sum(each.answered for each in run.intervals), run.answered)
 
     def test_openLoop(self) -> None:
-        """In an open loop every transport is asked as often as was said, whatever the processes."""
+        """An open loop sends to every transport at the given rate, with any number of processes."""
         results = self.everyTransport("-r", "400", "--arrivals", "uniform", "--processes", "2")
         for run in results.runs:
             self.assertApproximates(run.sent, 200, 3, run.target)
@@ -85,7 +85,7 @@ class CommandTests(ServiceTestCase):
         self.assertRegex(output, r"\n  wrong      message \d+, byte \d+: 0x.. came, 0x.. was sent ")
 
     def test_refused(self) -> None:
-        """Where nobody listens it can't start: one line, and what was measured before."""
+        """A load of a closed port can't start: one line, and no loss of the results before."""
         (target,) = self.targets(self.serve())
         status, output, errors = self.run_(target, "127.0.0.1:1", *SHORT)
         self.assertEqual((status, errors.splitlines()[1:]), (2, ["echo-probe: '127.0.0.1:1': refused"]))
@@ -93,7 +93,7 @@ class CommandTests(ServiceTestCase):
 
 
 class EndTests(ServiceTestCase):
-    """How a load ends before its time, seen by the service."""
+    """Loads that end before their time, seen by the service."""
 
     def setUp(self) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
@@ -145,7 +145,7 @@ class EndTests(ServiceTestCase):
 
 
 class WorkerTests(ServiceTestCase):
-    """Workers that are processes, and do what they should not."""
+    """Workers that are processes, and break the rules."""
 
     async def measure(self, mode: str) -> Run:
         from twisted.internet import reactor
@@ -156,7 +156,7 @@ class WorkerTests(ServiceTestCase):
         return await Deferred.fromCoroutine(running.measure(1))
 
     async def test_good(self) -> None:
-        """What two of them report is added up."""
+        """The reports of two workers are added up."""
         run = await self.measure("good")
         self.assertEqual((run.answered, run.seconds, len(run.latency)), (20, 0.2, 40))
 

@@ -18,8 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
 from echo_app.probe.checks.burst import Burst, retransmitsOf
-from echo_app.probe.checks.check import Check, CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Check, CheckSettings, Context, Result, Status
 from echo_app.probe.checks.handshake import ENDS, TLS
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.peer import Peer
@@ -45,7 +44,7 @@ from tests.support.crooked import (
 )
 from tests.support.service import PATIENCE, ServiceTestCase, receiveAll
 
-# How much faster than usual datagrams are sent, on a path within this machine.
+# The factor by which datagrams are sent faster than usual, on a path within this machine.
 PACE = 8.0
 
 
@@ -84,7 +83,7 @@ class RelayTests(RelayedTestCase):
         self.assertEqual(self.through(StreamVices(delay=(0.02, 0.01)), data), data)
 
     def test_edits(self) -> None:
-        """An edit is made at its offset, and what is around it stays."""
+        """An edit is made at its offset, and the bytes around it stay."""
         data = bytes(range(200))
         for edit, middle in (
             (flipped(100), b"\x74"),
@@ -119,7 +118,7 @@ class RelayTests(RelayedTestCase):
 
 
 class DatagramTests(RelayedTestCase):
-    """What the check says about datagrams, over paths that are known."""
+    """The check of datagrams, over paths with known faults."""
 
     async def test_paths(self) -> None:
         """Each fault is named, and an honest path has none."""
@@ -171,7 +170,7 @@ class DatagramTests(RelayedTestCase):
 
 
 class IdleTests(RelayedTestCase):
-    """What the check says about idle connections, over paths that are known."""
+    """The check of idle connections, over paths with known faults."""
 
     async def test_endings(self) -> None:
         """Each way of dropping an idle connection is told apart from the others, and its age is found."""
@@ -203,7 +202,7 @@ class HAProxyTests(HAProxyTestCase):
     patience = "1s"
 
     async def test_idle(self) -> None:
-        """Its time-out is found as what another connection sees at the same time."""
+        """HAProxy's time-out is found, as another connection sees it at the same time."""
         self.start()
         watching = deferToThread(self._watch)
         found = await examined(Idle(ages=(0.3,)), "{}:{}".format(*self.front[0]), idle=3)
@@ -226,10 +225,10 @@ class HAProxyTests(HAProxyTestCase):
 
 
 class StreamTests(ServiceTestCase):
-    """The other checks, with our service, and without what lies between."""
+    """The other checks, with our service, with and without a relay."""
 
     async def test_good(self) -> None:
-        """Connections that come together are all served; not to say who we are is no finding."""
+        """Connections that come together are all served; a plain echo is no finding about the peer."""
         server = self.serve()
         target = "{}:{}".format(*server.address("tcp"))
         burst, peer = await together(examined(check, target) for check in (Burst(), Peer()))
@@ -272,7 +271,7 @@ class StreamTests(ServiceTestCase):
         self.assertIn("TLSv1.3", result.seen)
 
     async def test_truncation(self) -> None:
-        """A server that ends its connections without close_notify is named, whatever else is right."""
+        """A server that ends its connections without close_notify is named, beside its passed checks."""
         authority = Authority(Path(self.mktemp()))
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*authority.issue("server"))
@@ -288,7 +287,7 @@ class StreamTests(ServiceTestCase):
         self.assertIn("FIN without close_notify", result.seen)
 
     async def test_responder(self) -> None:
-        """Our service says who we are when it is told to, and nothing is between."""
+        """Our service with the responder ``peer`` reports the client's own address, and the check passes."""
         server = self.serve("--port", "0", "--tls", "0", "--responder", "peer")
         tcp, tls = ("{}:{}".format(*server.address(kind)) for kind in ("tcp", "tls"))
         for target in (tcp, f"tls://{tls}"):
@@ -297,7 +296,7 @@ class StreamTests(ServiceTestCase):
             self.assertTrue(result.seen.endswith(", as we are"), result)
 
     async def test_peer(self) -> None:
-        """What a service says of us is held against what we are."""
+        """The address that a service reports is compared with the client's own."""
         line = b'{"peer": "203.0.113.9:4711", "proxy": "203.0.113.1:80", "tls": null}\n'
         result = await examined(Peer(), "{}:{}".format(*self._listen(lambda sock: sock.sendall(line), 1)))
         self.assertIs(result.status, Status.PASS, result)

@@ -1,4 +1,4 @@
-"""What a stream of the probe sees of its peer, and what its peer sees of it."""
+"""Streams of the probe: their own view of a peer, and the peer's view of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PeerTestCase(TestCase):
         listening.settimeout(PATIENCE)
 
         def run() -> None:
-            # What went wrong is seen by the stream.
+            # The stream sees the error.
             with listening, contextlib.suppress(OSError):
                 sock = listening.accept()[0]
                 with sock:
@@ -67,7 +67,7 @@ class PeerTestCase(TestCase):
 
 
 class EndTests(PeerTestCase):
-    """The end of a stream is what the peer made it."""
+    """A stream reports its peer's kind of end."""
 
     async def test_fin(self) -> None:
         """FIN after the data, and then nothing but the end."""
@@ -83,7 +83,7 @@ class EndTests(PeerTestCase):
         self.assertTrue(stream.isCut)
 
     async def test_resetWhileSending(self) -> None:
-        """A reset, while there is more to send than the kernel takes, and nobody reads."""
+        """A stream reports a reset while it sends more than the kernel takes."""
         stream = await self.connect(readAndReset)
         stream.write(bytes(1 << 24))
         self.assertFalse(await stream.drain())
@@ -91,7 +91,7 @@ class EndTests(PeerTestCase):
         self.assertEqual((await stream.read(), stream.end), (b"", RESET))
 
     async def test_dataBeforeReset(self) -> None:
-        """What came before a reset that was noticed in sending is still read, and then the reset."""
+        """Data before a reset that was noticed in sending is still read, and then the reset."""
 
         def serve(sock: socket.socket) -> None:
             sock.send(b"data")
@@ -111,7 +111,7 @@ class EndTests(PeerTestCase):
 
 
 class SendingTests(PeerTestCase):
-    """What is written is sent as it is said."""
+    """Written data is sent as a stream promises."""
 
     async def _half(self, unix: bool) -> None:
         seen: list[bytes] = []
@@ -132,11 +132,11 @@ class SendingTests(PeerTestCase):
         await self._half(unix=False)
 
     async def test_halfCloseOverUNIX(self) -> None:
-        """The same over a UNIX socket."""
+        """A half-close goes over a UNIX socket too."""
         await self._half(unix=True)
 
     async def test_oneSegment(self) -> None:
-        """Data and FIN come together: whoever is woken by the data finds the end behind it."""
+        """Data and FIN come together: a peer that the data wakes finds the end behind it."""
         ended: list[bool] = []
 
         def serve(sock: socket.socket) -> None:
@@ -161,7 +161,7 @@ class SendingTests(PeerTestCase):
         done.set()
 
     async def test_abort(self) -> None:
-        """Who is aborted sees a reset."""
+        """The peer of an aborted stream sees a reset."""
         seen: list[object] = []
 
         def serve(sock: socket.socket) -> None:
@@ -179,7 +179,7 @@ class SendingTests(PeerTestCase):
         self.assertEqual(seen, [ConnectionResetError])
 
     async def test_options(self) -> None:
-        """Its own keepalive is off, and nothing that it writes waits for acknowledgements."""
+        """A stream's own keepalive is off, and its writes wait for no acknowledgement."""
         stream = await self.connect(receiveAll)
         self.assertEqual(stream.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), 0)
         self.assertEqual(stream.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), 1)
@@ -189,7 +189,7 @@ class ReadingTests(PeerTestCase):
     """Nothing is read that was not asked for."""
 
     async def test_kernelKeeps(self) -> None:
-        """The peer is pushed back, and what it sent is there when it is asked for."""
+        """The peer is pushed back, and its data is there at the next read."""
 
         def serve(sock: socket.socket) -> None:
             sock.setblocking(False)
@@ -210,7 +210,7 @@ class ReadingTests(PeerTestCase):
         self.assertGreater(len(await stream.receiveAll(limit=ENDLESS)), 1 << 16)
 
     async def test_timeOutKeeps(self) -> None:
-        """What comes after a time-out is not lost."""
+        """Data after a time-out is not lost."""
         now = threading.Event()
         stream = await self.connect(lambda sock: (now.wait(PATIENCE), sock.send(b"late")))
         self.assertEqual(await stream.read(0.05), b"")
@@ -245,7 +245,7 @@ class TLSTests(PeerTestCase):
         return stream
 
     async def test_handshake(self) -> None:
-        """What was agreed on can be looked at."""
+        """The negotiated version and protocol are known."""
         stream = await self.connectTLS(lambda sock: sock.send(b"data"))
         assert stream.tls is not None
         self.assertEqual((stream.tls.version(), stream.tls.selected_alpn_protocol()), ("TLSv1.3", "echo"))
@@ -269,7 +269,7 @@ class TLSTests(PeerTestCase):
         self.assertIs(await self._end(lambda sock: sock.shutdown(socket.SHUT_WR)), ErrorKind.TRUNCATED)
 
     async def test_broken(self) -> None:
-        """What is no TLS, in the middle of it."""
+        """A broken record, in the middle of TLS, is a failure with a reason."""
         self.assertIs(await self._end(lambda sock: os.write(sock.fileno(), b"x" * 99)), ErrorKind.TLS)
 
     async def test_halfClose(self) -> None:
@@ -325,7 +325,7 @@ class TLSTests(PeerTestCase):
         self.assertIn("other.example", str(caught.exception))
 
     async def test_endedHandshake(self) -> None:
-        """Who ends the handshake without a word is named."""
+        """A peer that ends the handshake with an end of stream has its own error."""
         from twisted.internet import reactor
 
         for serve, end in ((lambda sock: sock.recv(1 << 16), "FIN"), (readAndReset, "reset")):
@@ -336,7 +336,7 @@ class TLSTests(PeerTestCase):
 
 
 class CancelledTests(PeerTestCase):
-    """Who is not interested any more is not told of a failure."""
+    """A cancelled call does not report a failure later."""
 
     async def test_connecting(self) -> None:
         """Cancelled while it connects, a connection is cancelled, and nothing stays open."""
@@ -351,7 +351,7 @@ class CancelledTests(PeerTestCase):
                     await connecting
 
     async def test_shaking(self) -> None:
-        """The same in a TLS handshake that does not go on."""
+        """A cancelled call in a TLS handshake that does not go on reports no failure later."""
         from twisted.internet import reactor
 
         def serve(sock: socket.socket) -> None:

@@ -26,7 +26,7 @@ if sys.argv[1] == "stay":
 
 class ProgramsTests(SynchronousTestCase):
     def test_start(self) -> None:
-        """What a program has forked ends with it, when it still runs and when it has ended before."""
+        """A program's forked processes end with it, whether it still runs or has ended before."""
         for then in ("stay", "leave"):
             case = unittest.TestCase()
             process = programs.start(case, sys.executable, "-c", FORKING, then, stdout=subprocess.PIPE)
@@ -39,7 +39,7 @@ class ProgramsTests(SynchronousTestCase):
             self.assertTrue(waitUntil(lambda: hasEnded(child)))  # noqa: B023
 
     def test_late(self) -> None:
-        """One that does not end in time is killed, with what it has forked."""
+        """A program that does not end in time is killed, with its forked processes."""
         with self.assertRaises(subprocess.TimeoutExpired) as raised:
             programs.run(sys.executable, "-c", FORKING, "stay", timeout=2)
         assert raised.exception.stdout is not None
@@ -47,7 +47,7 @@ class ProgramsTests(SynchronousTestCase):
         self.assertTrue(waitUntil(lambda: hasEnded(child)))
 
     def test_input(self) -> None:
-        """It reads what it is given, and nothing else."""
+        """A program reads its given input, and nothing else."""
         command = (sys.executable, "-c", "import sys; print(sys.stdin.read())")
         self.assertEqual(programs.run(*command, text=True).stdout, "\n")
         self.assertEqual(programs.run(*command, input="hello", text=True).stdout, "hello\n")

@@ -1,4 +1,4 @@
-"""In a project of somebody else, with nothing but a file of tests, under pytest in a process of its own."""
+"""The plugin in a foreign project with only a file of tests, under pytest in a process of its own."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def pytest_unconfigure():
 """
 
 
-# What this project's own tests load has no place there.
+# The modules that this project's own tests load have no place there.
 UNLOADED = [f"-pno:{name}" for name in ("twisted", "hypothesispytest", "cacheprovider")]
 
 
@@ -119,7 +119,7 @@ class Project:
         """Starts pytest, and kills it at the block's end, with all that it has forked."""
         with open(self.folder / "output", "wb") as output:
             process = programs.begin(
-                # What this project's own runs load has no place there.
+                # The modules that this project's own runs load have no place there.
                 *(sys.executable, "-m", "pytest", "-p", "no:twisted", "-p", "no:cacheprovider", "-rA"),
                 *options,
                 cwd=self.folder,
@@ -168,7 +168,7 @@ class PluginTestCase(TestCase):
 
 class PluginTests(PluginTestCase):
     def test_project(self) -> None:
-        """The fixtures and the marker do what they say, and nothing is left of any test."""
+        """The fixtures and the marker keep their promises, and leave nothing of any test."""
         output = self._runTests(*PASSING, "test_several")
         self.assertIn("FAILED test_client.py::test_fails", output)
         self.assertIn("ERROR test_client.py::test_brokenFixture", output)
@@ -180,7 +180,7 @@ class PluginTests(PluginTestCase):
             self.assertRegex(output, rf"(?m)^_+ ERROR at setup of test_{name} _+\n{line}\n[_=]")
 
     def test_parallel(self) -> None:
-        """So they do in pytest-xdist's workers."""
+        """The fixtures and the marker work in pytest-xdist's workers."""
         self._runTests(*PASSING, options=("-n2", "-k", "echo or Marked"))
 
     test_parallel.skip = onlyInCI("it differs by the workers alone")  # type: ignore[attr-defined]
@@ -196,7 +196,7 @@ class PluginTests(PluginTestCase):
         return output
 
     def test_costsNothing(self) -> None:
-        """Who does not use it imports nothing of Twisted, nor what starts a service."""
+        """A test without the fixtures imports nothing of Twisted, and no module that starts a service."""
         project = self.project("def test_nothing(): pass")
         (project.folder / "conftest.py").write_text(LOADED)
         output = project.run("--collect-only", "-q")

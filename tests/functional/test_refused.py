@@ -12,11 +12,12 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from tests.support import programs, warm
+from tests.support.certificates import Authority
 from tests.support.service import COMMANDS, PATIENCE, ServiceTestCase
 
 Start = Callable[[tuple[str, ...]], CompletedProcess[str]]
 
-# What is typed, and what the one line says of it.
+# The arguments, and the one line that reports their error.
 WRONG_VALUES = {
     "--port 70000": "'70000'",
     "--port -1": "'-1'",
@@ -41,9 +42,9 @@ WRONG_VALUES = {
     "--listen ssl:0:privateKey=none.pem": "none.pem: No such file or directory",
     "--listen ssl:0:privateKey=.": ": Is a directory",
     "--listen ssl:0:privateKey=junk.pem": "junk.pem: no usable private key",
-    "--listen ssl:0:privateKey=key.pem:certKey=junk.pem": "junk.pem: no usable certificate",
-    "--listen ssl:0:privateKey=key.pem:certKey=other.pem": "do not match",
-    "--listen ssl:0:privateKey=key.pem:certKey=own.pem:dhParameters=junk.pem": "dhParameters",
+    "--listen ssl:0:privateKey=own-key.pem:certKey=junk.pem": "junk.pem: no usable certificate",
+    "--listen ssl:0:privateKey=own-key.pem:certKey=other.pem": "do not match",
+    "--listen ssl:0:privateKey=own-key.pem:certKey=own.pem:dhParameters=junk.pem": "dhParameters",
     "--listen tls:none:0": "'tls:none:0'",
     "--listen tls:junk:0": "'tls:junk:0'",
     "--listen tls:mismatched:0": "'tls:mismatched:0'",
@@ -100,26 +101,19 @@ JUNK_PAIR = "".join(
 )
 
 
-def _certificate(key: str, certificate: str) -> None:
-    programs.run(
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-        *("-nodes", "-subj", "/CN=echo", "-keyout", key, "-out", certificate),
-        check=True,
-    )
-
-
 class RefusedStartTests(ServiceTestCase):
     """Each wrong command line under ``twistd -n``, and some of each kind under the other two commands."""
 
     def setUp(self) -> None:
         self.folder = self.makeFolder()
-        _certificate(str(self.folder / "key.pem"), str(self.folder / "own.pem"))
-        _certificate(str(self.folder / "otherkey.pem"), str(self.folder / "other.pem"))
+        authority = Authority(self.folder)
+        for name in ("own", "other"):
+            authority.issue(name)
         (self.folder / "junk.pem").write_text("junk")
         (self.folder / "junk").mkdir()
         (self.folder / "junk" / "echo.pem").write_text(JUNK_PAIR)
         (self.folder / "mismatched").mkdir()
-        pair = (self.folder / "key.pem").read_text() + (self.folder / "other.pem").read_text()
+        pair = (self.folder / "own-key.pem").read_text() + (self.folder / "other.pem").read_text()
         (self.folder / "mismatched" / "echo.pem").write_text(pair)
         self._files = sorted(os.listdir(self.folder))
 
@@ -152,7 +146,7 @@ class RefusedStartTests(ServiceTestCase):
         self._check(self._startWarm, cases)
 
     def test_foreground(self) -> None:
-        """``twistd -n`` says what is wrong in one line, exits with 1, and leaves nothing."""
+        """``twistd -n`` reports the error in one line, exits with 1, and leaves nothing."""
         self._checkWrong("twistd -n", WRONG_VALUES)
 
     def test_daemon(self) -> None:
@@ -181,7 +175,7 @@ class RefusedStartTests(ServiceTestCase):
                             ["--listen", "unix:x", "--port", "0", "--listen", "unix:x"],
                             f"--listen 'unix:x': {used}",
                         ),
-                        # What was opened before the one that fails goes again: no socket file stays.
+                        # The listeners opened before the failed one are closed again: no socket file stays.
                         (command, ["--listen", "unix:y", "--port", port], used),
                     )
                 ]
@@ -204,7 +198,7 @@ class RefusedStartTests(ServiceTestCase):
             lowest = 1024
         if lowest <= 7:
             raise unittest.SkipTest("every user may bind every port here")
-        key = (self.folder / "key.pem").absolute()
+        key = (self.folder / "own-key.pem").absolute()
         key.chmod(0o600)
         for typed, reason in (
             (("--port", "7"), "--port 7 on 127.0.0.1: Permission denied"),

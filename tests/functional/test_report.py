@@ -51,8 +51,7 @@ class CommandTests(ServiceTestCase):
     def test_report(self) -> None:
         """A load writes the page and the data, and the data are compared, into the same kind of page."""
         host, port = self.serve().address()
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         page, data, both = (str(folder / name) for name in ("page.html", "data.json", "both.html"))
         for arguments in (
             ("load", f"{host}:{port}", "-d", "0.5", "--warmup", "0", "--report", page, "--json", data),
@@ -72,8 +71,7 @@ class BrowserTests(ServiceTestCase):
     def browse(self, width: int, results: list[Results], isDark: bool = False) -> dict[str, Any]:
         """Opens a report in a window of some pixels; returns what is seen."""
         needs("chromium")
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         names = [f"a result with quite a long name, number {n}.json" for n, _ in enumerate(results)]
         (folder / "report.html").write_text(page(results, names))
         (folder / "measure.html").write_text(MEASURE.replace("WIDTH", str(width)))
@@ -124,6 +122,6 @@ class BrowserTests(ServiceTestCase):
         self.assertEqual(found["ground"], LIGHT)
 
     def test_wide(self) -> None:
-        """So it is on a wide screen, whose reader likes it dark."""
+        """A report is readable on a wide screen in dark mode."""
         found = self.browse(1280, self.results(), isDark=True)
         self.assertEqual((found["width"], found["outside"], found["ground"]), (1280, [], DARK))

@@ -27,10 +27,10 @@ from tests.support.service import (
     PATIENCE,
     ServiceTestCase,
     WarmEchoProcess,
+    exchanged,
     needs,
     reactorName,
     receiveAll,
-    sendAndEnd,
     stopCounts,
 )
 
@@ -106,7 +106,7 @@ class BuiltInTests(ClientTestCase):
         self.assertEqual(_receive(other, 6), b"hello\n")
 
     def test_lengthPrefixed(self) -> None:
-        """What has its length before it comes back so; a request that is cut off is not answered."""
+        """A request comes back with its length; a request that is cut off is not answered."""
         server = self.serve("--port", "0", "--responder", "length-prefixed")
         sent = b"".join(struct.pack("!I", size) + os.urandom(size) for size in (0, 1, 65_536, 100))
         self.assertTrue(self.talk(server, sent + b"\0\0\0\2x") == sent)
@@ -176,7 +176,7 @@ class PeerTests(ClientTestCase):
         self.assertEqual((facts["transport"], facts["proxy"], rest), ("unix", None, b"hello"))
 
     def test_tls(self) -> None:
-        """Over TLS it says what was agreed on, and whose certificate the client showed."""
+        """Over TLS the responder reports the cipher and the subject of the client's certificate."""
         needs("openssl")
         authority = Authority(Path(self.mktemp()))
         certificate, key = authority.issue("client")
@@ -217,7 +217,7 @@ class OwnTests(ClientTestCase):
         self.assertEqual(self.talk(server, b"wait\nwait\nsoon\ngo\nlast"), b"WAIT\nWAIT\nSOON\nGO\nLAST")
 
     def test_failure(self) -> None:
-        """A failure closes its own connection alone, after what came before, and is logged once."""
+        """A failure closes only its own connection, after the answers before it, and is logged once."""
         server = self.own("together")
         other = self.connect(server.address())
         other.sendall(b"before\n")
@@ -238,7 +238,7 @@ class OwnTests(ClientTestCase):
         self.assertEqual((server.log().count("cancelled"), server.log().count("longer than 0.2")), (1, 1))
 
     def test_leaves(self) -> None:
-        """A peer that resets its connection cancels what is under way, and nothing of it stays."""
+        """A peer that resets its connection cancels the answers under way, and leaves nothing."""
         server = self.own("together")
         before = descriptors(server.pid)
         peer = self.connect(server.address())
@@ -300,9 +300,10 @@ class RedisTests(ClientTestCase):
             with self.assertRaisesRegex(redis.ResponseError, "unknown command"):
                 client.incr("key")
             self.assertTrue(client.ping())
-        peer = self.connect((host, port))
-        sendAndEnd(peer, b"*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n")
-        self.assertEqual(receiveAll(peer), b"+PONG\r\n-ERR Protocol error\r\n")
+        self.assertEqual(
+            exchanged(self.connect((host, port)), b"*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n"),
+            b"+PONG\r\n-ERR Protocol error\r\n",
+        )
 
 
 class DatagramTests(ClientTestCase):
@@ -311,7 +312,7 @@ class DatagramTests(ClientTestCase):
         self._askTwice()
 
     def test_lateAnswers(self) -> None:
-        """The same with faults between the responder and the port."""
+        """Late answers pass through faults between the responder and the port."""
         self._askTwice("--fault", "latency=20ms")
 
     def _askTwice(self, *options: str) -> None:

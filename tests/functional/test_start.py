@@ -12,11 +12,11 @@ from pathlib import Path
 from echo_app.testing import EchoProcess
 from tests.support import programs
 from tests.support.kernel import waitUntil
-from tests.support.service import COMMANDS, ServiceTestCase, receiveAll, sendAndEnd
+from tests.support.service import COMMANDS, ServiceTestCase, exchanged
 
 
 class StartTests(ServiceTestCase):
-    """What a start shows, from the first line of the command."""
+    """The log of a start, from the first line of the command."""
 
     process = EchoProcess
 
@@ -33,9 +33,7 @@ class StartTests(ServiceTestCase):
             ["tcp 127.0.0.1:N", "tcp [::1]:N", "unix echo.sock", "udp 127.0.0.1:N", "udp [::1]:N"],
         )
         for listener in server.listeners[:3]:
-            peer = self.connect((listener.host, listener.port))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect((listener.host, listener.port)), b"hello"), b"hello")
         server.signal(signal.SIGTERM)
         ready = server.folder / "ready"
         self.assertTrue(waitUntil(lambda: not ready.exists()))
@@ -73,17 +71,14 @@ class StartTests(ServiceTestCase):
 
     def test_daemon(self) -> None:
         """``twistd`` without -n echoes from the background, and its pid file goes at the stop."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         command = [*COMMANDS["twistd"], "--port", "0", "--ready-file", "ready"]
         programs.run(*command, cwd=folder, check=True)
         self.assertTrue(waitUntil((folder / "ready").exists))
         pid = int((folder / "twistd.pid").read_text())
         try:
             host, _, port = (folder / "ready").read_text().split()[1].rpartition(":")
-            peer = self.connect((host, int(port)))
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect((host, int(port))), b"hello"), b"hello")
         finally:
             os.kill(pid, signal.SIGTERM)
         self.assertTrue(waitUntil(lambda: not (folder / "twistd.pid").exists()))
@@ -91,9 +86,7 @@ class StartTests(ServiceTestCase):
     def test_twist(self) -> None:
         """``twist`` serves the same, and ends with the same status."""
         server = self.serve("--port", "0", command=COMMANDS["twist"])
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"hello")
-        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
         self.assertEqual(server.stop(), -signal.SIGTERM)
 
     def test_help(self) -> None:

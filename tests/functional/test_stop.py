@@ -82,13 +82,12 @@ class DrainTests(ServiceTestCase):
             return peer.connect_ex(server.address()) != 0
 
     def test_received(self) -> None:
-        """What is in the receive queues at the signal, and in the accept queue, is answered."""
+        """Data in the receive queues at the signal, and in the accept queue, is answered."""
         server = self.serve("--port", "0", "--listen", "unix:echo.sock")
         data = os.urandom(10_000)
         open_ = [self.connect(server.address(kind)) for kind in ("tcp", "unix") for _ in range(20)]
         for peer in open_:
-            peer.sendall(b"?")
-            self.assertEqual(peer.recv(1), b"?")
+            self.assertEchoes(peer, b"?")
         server.signal(signal.SIGSTOP)
         for peer in open_:
             sendAndEnd(peer, data)
@@ -135,8 +134,7 @@ class DrainTests(ServiceTestCase):
         server = self.serve("--port", "0")
         peers = [self.connect(server.address()) for _ in range(20)]
         for peer in peers:
-            peer.sendall(b"before")
-            self.assertEqual(peer.recv(100), b"before")
+            self.assertEchoes(peer, b"before")
         server.signal(signal.SIGTERM)
         waiting = set(peers)
         while waiting:

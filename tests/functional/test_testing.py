@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -17,13 +16,7 @@ from echo_app.testing import EchoProcess, EchoProcessError
 from tests import ROOT
 from tests.support import programs, warm
 from tests.support.kernel import waitUntil
-from tests.support.service import (
-    PATIENCE,
-    ServiceTestCase,
-    reactorName,
-    receiveAll,
-    sendAndEnd,
-)
+from tests.support.service import PATIENCE, ServiceTestCase, exchanged, reactorName
 
 # A test's own process: it starts a service in $TMPDIR, says so, and waits for what is done to it.
 USER = """
@@ -77,7 +70,7 @@ class EchoProcessTests(ServiceTestCase):
             _ = server.pid
 
     def test_options(self) -> None:
-        """It takes any options; every listener, in the order asked for, is bound and echoes."""
+        """An echo process takes any options; every listener is bound, in their order, and echoes."""
         server = self.serve(
             *("--port", "0", "--port", "0", "--udp", "0", "--listen", "unix:echo.sock"),
             *("--idle-timeout", "60", "--log-connections"),
@@ -85,34 +78,13 @@ class EchoProcessTests(ServiceTestCase):
         self.assertEqual([each.transport for each in server.listeners], ["tcp", "tcp", "unix", "udp"])
         self.assertNotEqual(server.address("tcp"), server.address("tcp", 1))
         for address in (server.address("tcp"), server.address("tcp", 1), server.address("unix")):
-            peer = self.connect(address)
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.settimeout(PATIENCE)
-            asker.connect(server.address("udp"))
-            asker.send(b"hello")
-            self.assertEqual(asker.recv(100), b"hello")
+            self.assertEqual(exchanged(self.connect(address), b"hello"), b"hello")
+        self.assertEchoes(self.connect(server.address("udp"), socket.SOCK_DGRAM), b"hello")
         with self.assertRaises(LookupError):
             server.address("tcp", 2)
 
-    def test_default(self) -> None:
-        """Without options it has one free TCP port, on 127.0.0.1."""
-        (listener,) = self.serve().listeners
-        self.assertEqual((listener.transport, listener.host), ("tcp", "127.0.0.1"))
-        self.connect((listener.host, listener.port))
-
-    def test_ipv6(self) -> None:
-        """A listener on ::1 has an address that can be connected to."""
-        with socket.socket(socket.AF_INET6) as probe:
-            if probe.connect_ex(("::1", 9)) not in (0, errno.ECONNREFUSED):
-                self.skipTest("no ::1 here")
-        server = self.serve("--port", "0", "--interface", "::1")
-        self.assertEqual(server.address()[0], "::1")
-        self.connect(server.address())
-
     def test_environment(self) -> None:
-        """The service has the caller's environment, and what is added to it, in its own folder."""
+        """The service has the caller's environment, with its additions, in its own folder."""
         server = self.serve(env={"ECHO_APP_TEST": "added"})
         environment = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
         self.assertIn(b"ECHO_APP_TEST=added", environment)
@@ -133,9 +105,7 @@ class EchoProcessTests(ServiceTestCase):
         server = self.serve()
         self.assertIn("listening on 127.0.0.1:", server.log())
         self.assertNotIn("stopped", server.log())
-        peer = self.connect(server.address())
-        sendAndEnd(peer, b"hello")
-        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
         server.stop()
         self.assertIn("echo_app stopped", server.log())
 
@@ -158,7 +128,7 @@ class EchoProcessTests(ServiceTestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_stopWhenReady(self) -> None:
-        """Who stops it in the very moment that it says it is ready gets a stop: its files go."""
+        """A stop in the very moment of the ready line takes effect: the files go."""
         folder = self.makeFolder()
         ready = folder / "ready"
         python = (sys.executable, "-m", "echo_app.testing", f"--reactor={reactorName()}")
@@ -171,7 +141,7 @@ class EchoProcessTests(ServiceTestCase):
             self.addCleanup(server.stdin.close)
             self.addCleanup(server.kill)
             deadline = time.monotonic() + PATIENCE
-            # Without a pause: whoever looks less often comes too late to see it fail.
+            # Without a pause: a slower loop comes too late to see it fail.
             while not ready.exists() and time.monotonic() < deadline:
                 pass
             server.send_signal(signal.SIGTERM)
@@ -198,7 +168,7 @@ class EchoProcessTests(ServiceTestCase):
         self.assertTrue(hasEnded(first))
 
     def test_wait(self) -> None:
-        """Waiting returns the exit status; who waits in vain is told, and the service is killed."""
+        """Waiting returns the exit status; a wait in vain is an error, and the service is killed."""
         server = self.serve()
         server.signal(signal.SIGINT)
         self.assertEqual(server.wait(), -signal.SIGINT)
@@ -213,9 +183,7 @@ class EchoProcessTests(ServiceTestCase):
         with EchoProcess() as server:
             self.addCleanup(server.kill)
             pid, folder = server.pid, server.folder
-            peer = self.connect(server.address())
-            sendAndEnd(peer, b"hello")
-            self.assertEqual(receiveAll(peer), b"hello")
+            self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
         self._assertGone(server, pid, folder)
         self.assertIn("echo_app stopped: 1 connections", server.log())
 
@@ -242,7 +210,7 @@ class RefusedTests(ServiceTestCase):
     """Services that can't be started."""
 
     def test_wrongOptions(self) -> None:
-        """The error has what the service printed, and no folder and no process stays."""
+        """The error has the service's output, and no folder and no process stays."""
         server = EchoProcess("--port", "70000")
         error = self.assertRaises(EchoProcessError, server.start)
         self.assertIn("echo: --port '70000'", str(error))
@@ -258,8 +226,7 @@ class RefusedTests(ServiceTestCase):
 
     def test_interruptedWhenMade(self) -> None:
         """An interrupt that comes just when the folder is made leaves none."""
-        within = Path(self.mktemp())
-        within.mkdir()
+        within = programs.newFolder(self)
         make = os.mkdir
 
         def interrupted(path: str | Path, mode: int = 0o777) -> None:
@@ -273,8 +240,7 @@ class RefusedTests(ServiceTestCase):
     def test_killBeforeStart(self) -> None:
         """A kill before the start removes nothing: least of all where the test runs."""
         # In a process and a folder of its own, where it may be wrong about that.
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = programs.newFolder(self)
         (folder / "precious").touch()
         script = "from echo_app.testing import EchoProcess; EchoProcess().kill()"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -283,15 +249,14 @@ class RefusedTests(ServiceTestCase):
 
 
 class OrphanTests(ServiceTestCase):
-    """What stays of a service whose user's own process ends: the process never does."""
+    """The rest of a service whose caller's process ends: the service's process never stays."""
 
     if reactorName() != "epoll":
         skip = "its services have the default reactor: the tests' own does not matter"
 
     def _user(self, script: str) -> tuple[subprocess.Popen[str], Path]:
         """Starts a process that starts a service; returns it, and where all folders are made."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = programs.newFolder(self)
         user = programs.start(
             self,
             *(sys.executable, "-c", script),
@@ -358,7 +323,7 @@ class OrphanTests(ServiceTestCase):
         self.assertEqual(os.listdir(folder), [])
 
     def test_interruptedGroup(self) -> None:
-        """So does SIGINT to both, which is what a terminal sends."""
+        """SIGINT to both processes, as a terminal sends it, ends the service too."""
         user, folder = self._user(USER)
         pid = self._serverOf(user)
         os.killpg(user.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""A time-out cuts off what does not move, and slow peers stay: docs/dev/contract.rst, 5."""
+"""A time-out ends connections that do not move, and slow peers stay: docs/dev/contract.rst, 5."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from termios import FIONREAD, TIOCOUTQ
 from echo_app.testing import EchoProcess
 from tests.support.ci import onlyInCI
 from tests.support.kernel import Namespace, descriptors, run, serverSide, waitForCut, waitUntil
-from tests.support.service import (
-    ServiceTestCase,
-    fill,
-    receiveAll,
-    sendAndEnd,
-    startSending,
-    stopCounts,
-)
+from tests.support.service import ServiceTestCase, exchanged, fill, receiveAll, startSending, stopCounts
 
 # The service's time-outs, and by when a peer that does not move must be cut off: two sweeps later, and what
 # a busy machine adds.
@@ -121,7 +114,7 @@ class TimeoutTests(ServiceTestCase):
             self.failures.append(f"{work.__name__}{arguments}: {error!r}")
 
     def test_together(self) -> None:
-        """The slow stay and get everything; who never reads is reset, who is silent is closed."""
+        """Slow peers stay and get everything; a peer that never reads is reset, a silent one is closed."""
         works: list[tuple[object, ...]] = [(self._slowReader,)]
         for kind in ("tcp", "unix"):
             works += [(work, kind) for work in (self._pings, self._neverReads, self._silent)]
@@ -136,7 +129,7 @@ class TimeoutTests(ServiceTestCase):
 
 
 class MinuteTests(TimeoutTests):
-    """The same for a minute."""
+    """Peers of all kinds for a minute."""
 
     skip = onlyInCI("the slow reader is watched for a minute")
     seconds = 60.0
@@ -199,8 +192,7 @@ class NoTimeoutTests(ServiceTestCase):
         server = self.serve("--port", "0")
         peer = self.connect(server.address())
         threading.Event().wait(3)
-        sendAndEnd(peer, b"hello")
-        self.assertEqual(receiveAll(peer), b"hello")
+        self.assertEqual(exchanged(peer, b"hello"), b"hello")
 
 
 class KeepaliveTests(ServiceTestCase):
@@ -221,12 +213,9 @@ class KeepaliveTests(ServiceTestCase):
         for _ in range(peers):
             peer = namespace.call(lambda: socket.create_connection(server.address(), 10))
             self.addCleanup(peer.close)
-            peer.sendall(b"?")
-            self.assertEqual(peer.recv(1), b"?")
+            self.assertEchoes(peer, b"?")
         # One that stays: the first connection may open, and the last one close, a poller of all of them.
-        witness = self.connect(server.address())
-        witness.sendall(b"?")
-        self.assertEqual(witness.recv(1), b"?")
+        self.assertEchoes(self.connect(server.address()), b"?")
         # Not from before the first one was served: a reactor that just begins opens some of its own.
         before = descriptors(server.pid) - peers
         namespace.ip("link", "set", theirs, "down")
@@ -244,8 +233,7 @@ class KeepaliveTests(ServiceTestCase):
         for keepalive in ("0", "60,10,6"):
             server = self.serve("--port", "0", "--keepalive", keepalive)
             peer = self.connect(server.address())
-            peer.sendall(b"?")
-            self.assertEqual(peer.recv(1), b"?")
+            self.assertEchoes(peer, b"?")
             row = serverSide(peer)
             assert row is not None
             timers[keepalive] = row.timer

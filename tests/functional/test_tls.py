@@ -79,7 +79,7 @@ class EndTests(ServiceTestCase):
         self.assertEqual((counts["truncated"], counts["lost"]), (2 * LOOP, 0))
 
     def test_byteAtATime(self) -> None:
-        """A handshake and an echo whose bytes come one at a time."""
+        """A handshake and an echo work with one byte at a time."""
         server = self.serve("--tls", "0")
         for version in VERSIONS:
             sock = self.connect(server.address("tls"))
@@ -124,7 +124,7 @@ class EndTests(ServiceTestCase):
 
 
 class ClientTests(ServiceTestCase):
-    """What others' programs get back."""
+    """The echo to other programs' TLS clients."""
 
     def _check(self, size: int, *command: str) -> None:
         needs(command[0])

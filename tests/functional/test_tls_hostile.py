@@ -75,7 +75,7 @@ class HostileTests(ServiceTestCase):
         self.assertOneLine("handshake-timeout")
 
     def test_half(self) -> None:
-        """So is one that says half a ClientHello."""
+        """A peer that sends half a ClientHello is cut off at the time-out."""
         self.start(handshakeTimeout=BRIEF)
         sock = self.connect(self.address)
         sock.sendall(TLSPeer(sock).hello()[:100])
@@ -83,7 +83,7 @@ class HostileTests(ServiceTestCase):
         self.assertOneLine("handshake-timeout")
 
     def test_drip(self) -> None:
-        """So is one whose ClientHello comes a byte at a time, too slowly."""
+        """A peer whose ClientHello comes a byte at a time, too slowly, is cut off at the time-out."""
         self.start(handshakeTimeout=BRIEF)
         sock = self.connect(self.address)
         hello = TLSPeer(sock).hello()
@@ -95,24 +95,19 @@ class HostileTests(ServiceTestCase):
         self.assertLess(time.monotonic() - start, SOON)
         self.assertOneLine("handshake-timeout")
 
-    def test_plainText(self) -> None:
-        """A peer that speaks HTTP."""
-        self.offend(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "http-request")
-
     def test_junk(self) -> None:
         """A peer that speaks no language at all."""
         self.offend(b"\xff\x00" * 5000, "wrong-version-number")
 
-    def test_absurdLength(self) -> None:
-        """A record that claims to be longer than any may be."""
-        self.offend(b"\x16\x03\x01\xff\xff", "packet-length-too-long")
-
-    def test_absurdHello(self) -> None:
-        """A ClientHello whose inside makes no sense."""
-        self.offend(
-            b"\x16\x03\x01\x00\x2a\x01\x00\x00\x26\x03\x03" + bytes(32) + b"\xff\xff\xff\xff",
-            "length-mismatch",
-        )
+    def test_wrongRecords(self) -> None:
+        """HTTP, a record that claims to be longer than any may be, and a ClientHello that makes no sense."""
+        hello = b"\x16\x03\x01\x00\x2a\x01\x00\x00\x26\x03\x03" + bytes(32) + b"\xff\xff\xff\xff"
+        for data, reason in (
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "http-request"),
+            (b"\x16\x03\x01\xff\xff", "packet-length-too-long"),
+            (hello, "length-mismatch"),
+        ):
+            self.offend(data, reason)
 
     def test_oldVersion(self) -> None:
         """TLS 1.0 and 1.1 are no longer spoken."""
@@ -183,7 +178,7 @@ class HostileTests(ServiceTestCase):
         self.assertTrue(waitUntil(isGone, SOON))
 
     def test_healthChecks(self) -> None:
-        """Who connects and leaves has done no wrong: no line, no count."""
+        """A peer that connects and leaves is no failure: no line, no count."""
         self.start()
         for _ in range(100):
             self.connect(self.address).close()

@@ -69,7 +69,7 @@ class NeverReadingTests(TLSTestCase):
 
 class LimitTests(TLSTestCase):
     def test_caps(self) -> None:
-        """Connections whose handshake is pending count; who is over the cap is reset at once."""
+        """Connections whose handshake is pending count; a peer above the cap is reset at once."""
         server = self.serve("--tls", "0", "--max-connections", "2", "--handshake-timeout", "2")
         silent = [self.connect(server.address("tls")) for _ in range(2)]
         # It may be so before it is connected.
@@ -159,7 +159,7 @@ class StopTests(TLSTestCase):
         self.assertIn(" 0 aborted, 0 lost", server.log())
 
     def test_quietPeerSends(self) -> None:
-        """What a peer sends after our end is read and forgotten: there is no reset."""
+        """Input after our end is read and discarded: there is no reset."""
         for _ in range(3):
             # Our end is followed by the close after 0.2 s of silence: a busy machine may come too late.
             if wasEnded := self._isEndedAfterEnd():

@@ -1,4 +1,4 @@
-"""Certificates, and what they are renewed by; what others' scanners say of the defaults."""
+"""Certificates and their renewal; other projects' scanners on the defaults."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CertificateTests(ServiceTestCase):
         return shown
 
     def test_throwAway(self) -> None:
-        """Without files there is a certificate for localhost, whose fingerprint is in the log."""
+        """A service without files has a certificate for localhost, whose fingerprint is in the log."""
         server = self.serve("--tls", "0", "--interface", "127.0.0.1", "--interface", "::1")
         certificate = x509.load_der_x509_certificate(self.shown(server))
         fingerprint = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
@@ -108,7 +108,7 @@ class CertificateTests(ServiceTestCase):
                     TLSPeer(self.connect(server.address("tls")), context).shake().receive(1)
 
     def test_wrongFiles(self) -> None:
-        """What can't be used is named with its option, in one line, before anything starts."""
+        """A wrong file is named with its option, in one line, before anything starts."""
         certificate, key = self.authority.issue("server")
         _, other = self.authority.issue("other")
         for options, line in (

@@ -1,4 +1,4 @@
-"""What Twisted promises of a transport holds on the direct path: Twisted's own tests say so."""
+"""Twisted's own tests of its transports pass on the direct path."""
 
 from __future__ import annotations
 

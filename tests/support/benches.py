@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -246,7 +247,12 @@ class MemoryBench(Bench):
 
 
 class OverTLS(Bench):
-    """Puts the service's TLS below the protocol."""
+    """Puts the service's TLS below the protocol.
+
+    :cvar version: the only version that the far end speaks; None is any.
+    """
+
+    version: ssl.TLSVersion | None = None
 
     def over(self, protocol: IProtocol) -> IProtocol:
         """Returns a TLS layer below the protocol."""
@@ -256,7 +262,7 @@ class OverTLS(Bench):
 
     def farEnd(self, sock: socket.socket) -> FarEnd:
         """Returns a far end that speaks TLS."""
-        return TLSFarEnd(sock)
+        return TLSFarEnd(sock, self.version)
 
 
 class OverFaults(Bench):

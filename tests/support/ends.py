@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides
+from zope.interface import directlyProvides, implementer
 
-from tests.support.tls import TLSPeer
+from tests.support.tls import TLSPeer, clientContext
 
 
 class Mistake(Exception):
@@ -78,6 +79,31 @@ class Scripted(Protocol):
             deferred.callback(self.received)
 
 
+@implementer(IPushProducer)
+class Producer:
+    """Notes what it is told, and does something whenever it is asked to go on.
+
+    :ivar resumed: fires when it is first resumed.
+    """
+
+    def __init__(self, onResume: Callable[[], object] = lambda: None) -> None:
+        self.events: list[str] = []
+        self.resumed: Deferred[None] = Deferred()
+        self._onResume = onResume
+
+    def pauseProducing(self) -> None:
+        self.events.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.events.append("resume")
+        self._onResume()
+        if not self.resumed.called:
+            self.resumed.callback(None)
+
+    def stopProducing(self) -> None:
+        self.events.append("stop")
+
+
 class FarEnd:
     """The peer's end of a connection; its methods block.
 
@@ -123,11 +149,14 @@ class FarEnd:
 
 
 class TLSFarEnd(FarEnd):
-    """A far end that speaks TLS; the end of its stream is ``close_notify`` and FIN."""
+    """A far end that speaks TLS; the end of its stream is ``close_notify`` and FIN.
 
-    def __init__(self, sock: socket.socket) -> None:
+    :param version: the only version that it speaks; None is any.
+    """
+
+    def __init__(self, sock: socket.socket, version: ssl.TLSVersion | None = None) -> None:
         super().__init__(sock)
-        self._peer = TLSPeer(sock)
+        self._peer = TLSPeer(sock, clientContext(version))
 
     def shake(self) -> None:
         """Does the handshake."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -23,7 +26,7 @@ from echo_app.transport.sockets import Progress
 def withoutSignals(case: SynchronousTestCase) -> list[str]:
     """Replaces the calls of ``makeService`` that change signals; returns a list that gets their names."""
     called: list[str] = []
-    for name in ("holdSignals", "abortOnSecondSignal", "reloadOnHangup"):
+    for name in ("holdSignals", "abortOnSecondSignal", "reloadOnHangup", "makeMonotonic"):
         case.patch(tap, name, lambda *_, name=name: called.append(name))
     return called
 
@@ -84,6 +87,36 @@ class FakeConnection:
     def loseWriteConnection(self) -> None:
         """The transport's."""
         self.done.append("end of stream")
+
+
+class FakePort:
+    """A UDP port that keeps what is sent, or fails.
+
+    :ivar error: is raised by each write.
+    :ivar source: where answers to the current datagram go.
+    :ivar noted: the faults that an access log would note.
+    """
+
+    def __init__(self, number: int = 7007) -> None:
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.error: Exception | None = None
+        self.source = ("192.0.2.1", 40_000)
+        self.noted: Counter[tuple[str, tuple[str, int]]] = Counter()
+        self._number = number
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("UDP", "127.0.0.1", self._number)
+
+    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sent.append((datagram, addr))
+
+    def noteFault(self, addr: tuple[str, int], kind: str) -> None:
+        self.noted[kind, addr] += 1
+
+    def replying(self) -> Callable[[bytes], None]:
+        return partial(self.write, addr=self.source)
 
 
 def opened(factory: IProtocolFactory, peer: IAddress | None = None) -> Transport:

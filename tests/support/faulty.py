@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.faults.faulty import Faulty
-from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.transport.closing import Lingering
 from tests.support.fakes import numbered
@@ -148,6 +148,18 @@ class FaultyConnection:
     def transport(self) -> Any:
         """The transport of the protocol above."""
         return self.above.transport
+
+    def write(self, data: bytes, seconds: float) -> FaultyConnection:
+        """Has the protocol write, and lets time pass; returns itself."""
+        self.transport.write(data)
+        self.run(seconds)
+        return self
+
+    def receive(self, *data: bytes) -> FaultyConnection:
+        """Has these bytes come from the peer; returns itself."""
+        for each in data:
+            self.below.dataReceived(each)
+        return self
 
     def run(self, seconds: float, late: float = 0) -> None:
         """Lets time pass, and calls each timer when it is due.

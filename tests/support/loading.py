@@ -48,7 +48,7 @@ def load(target: str, until: Until, tls: ClientTLS = ClientTLS(), **fields: Any)
             loop.at(monotonic(), look)
 
     def look(moment: float) -> float | None:
-        open_ = generator.ledger._seconds.values()
+        open_ = generator.ledger.seconds.values()
         answered = total(said, "answered") + sum(second.answered for second in open_)
         if until(answered, sum((Counter(second.errorTexts()) for second in open_), Counter(errors(said)))):
             generator.stop()

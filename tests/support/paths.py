@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -71,13 +71,18 @@ class FakeSource(Source):
         self._answers = answers
         self.port = number
 
+    @property
+    def now(self) -> float:
+        """The time of the clock."""
+        return float(self._reactor.seconds())
+
     def open(self) -> None:
         self.isOpen = True
 
     def close(self) -> None:
         self.isOpen = False
 
-    def _transmit(self, data: bytes) -> None:
+    def transmit(self, data: bytes) -> None:
         for seconds, answer in self._answers(self, data):
             self._reactor.callLater(seconds, self._arrive, answer)
 
@@ -138,12 +143,14 @@ class FakeStream:
             self.end = self._path.end
         return b""
 
+    async def __aenter__(self) -> FakeStream:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.isClosed = True
+
     async def receive(self, size: int, timeout: float) -> bytes:
         return await self.read(timeout, size)
-
-    def abort(self) -> Deferred[None]:
-        self.isClosed = True
-        return succeed(None)
 
     def _isDropped(self) -> bool:
         return self._path.idle is not None and self._clock.seconds() >= self._moved + self._path.idle

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import CheckSettings, Context
+from echo_app.probe.checks.check import Check, CheckSettings, Context, Cost, Result, Status
 from echo_app.probe.checks.examination import CHECKS, examine
-from echo_app.probe.checks.findings import Result, Status
 from echo_app.targets import ClientTLS, parseTarget
 
 # The checks of a stream that examine only bytes.
@@ -42,13 +43,46 @@ class Hurried:
         return getattr(self._reactor, name)
 
 
-def context(
-    text: str, reactor: Any = None, settings: CheckSettings = QUICK, tls: ClientTLS = ClientTLS()
-) -> Context:
+def context(text: str, reactor: Any = None, tls: ClientTLS = ClientTLS()) -> Context:
     """Returns the context of a check, with a fixed seed and the settings of ``--quick``."""
     if reactor is None:
         from twisted.internet import reactor
     return Context(reactor, parseTarget(text, tls), QUICK, Random(1))
+
+
+class FakeCheck(Check):
+    """A check with the result of a test.
+
+    :param act: what it does to come to its result.
+    :param reason: why it is skipped.
+    """
+
+    def __init__(
+        self, name: str, act: Callable[[Context], Result | Deferred[Result]], reason: str = ""
+    ) -> None:
+        self.name = name
+        self._act = act
+        self._reason = reason
+
+    def reasonToSkip(self, context: Context) -> str:
+        return self._reason
+
+    def cost(self, context: Context) -> Cost:
+        return Cost(100, 2, 1)
+
+    async def run(self, context: Context) -> Result:
+        result = self._act(context)
+        return await result if isinstance(result, Deferred) else result
+
+
+class ResultTestCase(SynchronousTestCase):
+    """Tests of results of checks."""
+
+    def check(self, result: Result, status: Status, *parts: str) -> None:
+        """Checks the status of a result, and parts of what was seen."""
+        self.assertIs(result.status, status, result.seen)
+        for part in parts:
+            self.assertIn(part, result.seen)
 
 
 async def examined(given: Context, *names: str) -> dict[str, Result]:

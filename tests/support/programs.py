@@ -15,8 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 # Seconds after which a program that should have ended is killed: the busiest machine needs less.
 TIMEOUT = 60.0
+
+
+def newFolder(case: SynchronousTestCase) -> Path:
+    """Makes a folder for a test; returns its absolute path."""
+    folder = Path(case.mktemp()).absolute()
+    folder.mkdir()
+    return folder
 
 
 def start(case: unittest.TestCase, *command: str | Path, **more: Any) -> subprocess.Popen[Any]:

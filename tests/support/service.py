@@ -89,14 +89,17 @@ class ServiceTestCase(TestCase):
         self.addCleanup(server.kill)
         return server.start()
 
-    def connect(self, address: tuple[str, int], **options: int) -> socket.socket:
+    def connect(
+        self, address: tuple[str, int], kind: int = socket.SOCK_STREAM, **options: int
+    ) -> socket.socket:
         """Connects over TCP, or to a UNIX socket if the port is 0. The socket is closed at the test's end.
 
+        :param kind: ``SOCK_DGRAM`` connects over UDP.
         :param options: options of SOL_SOCKET to set first, such as ``SO_RCVBUF``.
         """
         host, port = address
         family = socket.AF_UNIX if not port else socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = self.closedLater(socket.socket(family))
+        sock = self.closedLater(socket.socket(family, kind))
         sock.settimeout(PATIENCE)
         for name, value in options.items():
             sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
@@ -108,6 +111,11 @@ class ServiceTestCase(TestCase):
         folder = Path(tempfile.mkdtemp(prefix="echo-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         return folder
+
+    def assertEchoes(self, sock: socket.socket, data: bytes) -> None:
+        """Asserts that a few bytes, or a datagram, come back, and nothing else with them."""
+        sock.sendall(data)
+        self.assertEqual(sock.recv(len(data) + 1), data)
 
     @cached_property
     def _peers(self) -> list[socket.socket]:
@@ -146,6 +154,12 @@ def sendAndEnd(sock: socket.socket, data: bytes) -> None:
     """Sends data and the end of the stream in one segment."""
     sock.send(data, socket.MSG_MORE)
     sock.shutdown(socket.SHUT_WR)
+
+
+def exchanged(sock: socket.socket, data: bytes) -> bytes:
+    """Sends data and the end of the stream in one segment; returns the bytes until the peer's end."""
+    sendAndEnd(sock, data)
+    return receiveAll(sock)
 
 
 def reset(sock: socket.socket) -> None:

@@ -189,7 +189,8 @@ class FakeDial:
             if not self._isOver and self._error:
                 failed(Reason(self._error))
             elif not self._isOver:
-                connected(FakeChannel(loop, self._server.answering, self._server.edit))
+                channel: Any = FakeChannel(loop, self._server.answering, self._server.edit)
+                connected(channel)
 
         loop.at(loop.now + self._server.takes, end)
 

@@ -8,59 +8,17 @@ A test case mixes :class:`WholeTransportTests` with a :class:`~tests.support.ben
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer, ITCPTransport
-from zope.interface import implementer
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface.verify import verifyObject
 
 from tests.support.benches import Bench
-from tests.support.ends import FarEnd, Mistake, Scripted
+from tests.support.ends import FarEnd, Mistake, Producer, Scripted
 
 # Pieces of so many bytes, of which no transport takes that many at once: 16 MiB.
 PIECE, BOUND = 1 << 16, 256
-
-
-@implementer(IPushProducer)
-class Push:
-    """Notes what it is told.
-
-    :ivar resumed: fires when it is first resumed.
-    """
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.resumed: Deferred[None] = Deferred()
-
-    def pauseProducing(self) -> None:
-        self.events.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.events.append("resume")
-        if not self.resumed.called:
-            self.resumed.callback(None)
-
-    def stopProducing(self) -> None:
-        self.events.append("stop")
-
-
-@implementer(IPullProducer)
-class Pull:
-    """Writes a piece whenever it is asked, and unregisters after the last one."""
-
-    def __init__(self, consumer: Any, pieces: int) -> None:
-        self._consumer = consumer
-        self._left = pieces
-
-    def resumeProducing(self) -> None:
-        self._left -= 1
-        self._consumer.write(b"%d" % self._left)
-        if not self._left:
-            self._consumer.unregisterProducer()
-
-    def stopProducing(self) -> None: ...
 
 
 class WholeTransportTests(Bench):
@@ -322,7 +280,7 @@ class WholeTransportTests(Bench):
     async def test_abortUnsent(self) -> None:
         """What was not sent until then does not keep the connection, nor does a close."""
         protocol, _ = await self.connect()
-        protocol.transport.registerProducer(Push(), True)
+        protocol.transport.registerProducer(Producer(), True)
         protocol.transport.write(self.much)
         protocol.transport.loseConnection()
         protocol.transport.abortConnection()
@@ -358,7 +316,7 @@ class WholeTransportTests(Bench):
         protocol, end = await self.connect()
         end.end()
         await self.until(protocol.lost)
-        transport, producer = protocol.transport, Push()
+        transport, producer = protocol.transport, Producer()
         transport.write(b"too late")
         transport.writeSequence([b"too", b"late"])
         transport.pauseProducing()
@@ -376,7 +334,7 @@ class WholeTransportTests(Bench):
     async def test_pushProducer(self) -> None:
         """A streaming producer is paused while the transport is full, and resumed when it is not."""
         protocol, end = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(b"little")
         await self.settle()
@@ -392,7 +350,7 @@ class WholeTransportTests(Bench):
     async def test_flood(self) -> None:
         """A streaming producer that writes until it is paused is paused, and from within ``write``."""
         protocol, _ = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         for _ in range(BOUND):
             if producer.events:
@@ -403,7 +361,7 @@ class WholeTransportTests(Bench):
     async def test_closeWaitsForProducer(self) -> None:
         """A close waits for a streaming producer that is paused, and what it writes when resumed is sent."""
         protocol, end = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.write(self.much)
         await self.settle()
@@ -421,7 +379,15 @@ class WholeTransportTests(Bench):
     async def test_pullProducer(self) -> None:
         """A pull producer is asked until it has nothing more; a close waits for it."""
         protocol, end = await self.connect()
-        protocol.transport.registerProducer(Pull(protocol.transport, 10), False)
+        pieces = iter(range(9, -1, -1))
+
+        def produce() -> None:
+            number = next(pieces)
+            protocol.transport.write(b"%d" % number)
+            if not number:
+                protocol.transport.unregisterProducer()
+
+        protocol.transport.registerProducer(Producer(produce), False)
         protocol.transport.loseConnection()
         await self.assertStream(end, b"9876543210")
         self.assertIs(await self.until(protocol.lost), ConnectionDone)
@@ -430,14 +396,14 @@ class WholeTransportTests(Bench):
         """A second producer is refused while there is a first one."""
         protocol, _ = await self.connect()
         for _ in range(2):
-            protocol.transport.registerProducer(Push(), True)
-            self.assertRaises(RuntimeError, protocol.transport.registerProducer, Push(), True)
+            protocol.transport.registerProducer(Producer(), True)
+            self.assertRaises(RuntimeError, protocol.transport.registerProducer, Producer(), True)
             protocol.transport.unregisterProducer()
 
     async def test_producerStopped(self) -> None:
         """The end of the connection stops a producer, once."""
         protocol, _ = await self.connect()
-        producer = Push()
+        producer = Producer()
         protocol.transport.registerProducer(producer, True)
         protocol.transport.abortConnection()
         await self.until(protocol.lost)

@@ -1,4 +1,4 @@
-"""How addresses are written, compared and counted."""
+"""Addresses: their format, their equality and their counts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class HostTests(SynchronousTestCase):
         self.assertEqual(peerKey(f"::ffff:{host}"), peerKey(host))
 
     def test_notMapped(self) -> None:
-        """Another IPv6 address stays as it is, also one that begins alike."""
+        """An IPv6 address that is not mapped stays as it is, also one that begins alike."""
         for host in ("::1", "::ffff:0:1", "2001:db8::1"):
             self.assertEqual(unmapped(host), host)
 
@@ -122,7 +122,7 @@ class DescribeTests(SynchronousTestCase):
 class PrintableTests(SynchronousTestCase):
     @given(st.text())
     def test_noControls(self, text: str) -> None:
-        """Whatever is in a text, what comes out can be printed."""
+        """The result can be printed, for any text."""
         self.assertTrue(escaped(text).isprintable())
 
     def test_escaped(self) -> None:
@@ -144,7 +144,7 @@ class NetworkTests(SynchronousTestCase):
             self.assertEqual(str(networkOf(text)), network)
 
     def test_none(self) -> None:
-        """What is no network is refused."""
+        """A wrong network is refused."""
         for text in ("", "localhost", "192.0.2.1/24", "192.0.2.0/33", "::1/"):
             self.assertRaises(ValueError, networkOf, text)
 

@@ -1,4 +1,4 @@
-"""What the benchmark makes of its samples, and of its command line."""
+"""The benchmark's judgement of its samples, and its command line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import cores, tools
+from benchmarks import builds, cores
+from benchmarks.builds import Missing, buildC, buildGo, buildTokio
 from benchmarks.compiledload import CompiledLoad, compiledLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.probeload import ProbeLoad
 from benchmarks.results import Results, Sample
 from benchmarks.rows import CPU, MEMORY, OURS, ROWS, TAIL, TARGETS, Target, rowNamed
-from benchmarks.tools import Missing, buildC, buildGo, buildTokio
 from tests.support.ci import RUNS_ALL
 
 try:
@@ -74,7 +74,7 @@ class ResultsTests(SynchronousTestCase):
             self.assertEqual(verdict.grade(), grade)
 
     def test_absolute(self) -> None:
-        """A promise against nobody is about our own figure."""
+        """A target without a peer is about our own figure."""
         sample = Sample(cpu=1, rate=1, memory=1500)
         verdict = results(memory={OURS: [sample]}).verdict(Target("memory", MEMORY, None, 1536, 1024))
         self.assertEqual((verdict.value, verdict.grade()), (1500, "must met"))
@@ -100,7 +100,7 @@ class ResultsTests(SynchronousTestCase):
         self.assertEqual(Results.fromJson(measured.toJson()), measured)
 
     def test_badJson(self) -> None:
-        """What is no results is refused with one clear error."""
+        """A file that is no results is refused with one clear error."""
         good = results(_1k_10={OURS: costs(1)}).toJson()
         for bad in ("", "[]", "{}", "null", good.replace("1k-10", "2k"), good.replace('"cpu"', '"cup"')):
             self.assertRaises(ValueError, Results.fromJson, bad)
@@ -126,7 +126,7 @@ class ReportTests(SynchronousTestCase):
         self.measured.offered = 70_000
 
     def test_page(self) -> None:
-        """The page has the figures, the verdicts, the machine, the versions, the date and what is missing."""
+        """The page has the figures, verdicts, machine, versions, the date and the missing values."""
         made = page(self.measured)
         for part in (
             *("2026-01-02", "an abacus", "Twisted 2", "70,000 messages", "lowest of 2 rounds of 0.5 s"),
@@ -164,7 +164,7 @@ class ReportTests(SynchronousTestCase):
         )
 
     def test_pythonLoad(self) -> None:
-        """A load in Python is said to be one, with what can't be judged by it."""
+        """A load in Python is named as one, with the rows that it can't judge."""
         self.measured.load = "Python"
         made = page(self.measured)
         self.assertIn("The load, a program in Python, checks every byte", made)
@@ -218,7 +218,7 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual((plan.measurements(), list(plan.turns(rowNamed("udp")))), (0, []))
 
     def test_possible(self) -> None:
-        """What a row needs and does not have is told, and the row left out."""
+        """A row whose requirements are missing is left out, with a line that names them."""
         reference = peer("uvloop")
         for row, peers, load, count, why in (
             ("latency", [reference], PYTHON, 2, "it needs the load in C"),
@@ -302,10 +302,10 @@ class ToolTests(SynchronousTestCase):
         path.chmod(0o755)
 
     def test_missing(self) -> None:
-        """A tool that is not there is told, with what to install."""
+        """A missing tool is named, with the package to install."""
         for build, package in (
-            (lambda: buildC(tools.HERE / "load.c"), "gcc libc6-dev"),
-            (lambda: buildGo(tools.SERVERS / "echo.go"), "golang-go"),
+            (lambda: buildC(builds.HERE / "load.c"), "gcc libc6-dev"),
+            (lambda: buildGo(builds.SERVERS / "echo.go"), "golang-go"),
             (buildTokio, "cargo librust-tokio-dev"),
         ):
             self.assertRegex(
@@ -319,7 +319,7 @@ class ToolTests(SynchronousTestCase):
         self.assertRegex("\n".join(said), r"\Athe load in C: .*apt-get install gcc libc6-dev\Z")
 
     def test_noHeaders(self) -> None:
-        """Without OpenSSL's headers there is a load in C, which does no TLS and tells what to install."""
+        """Without OpenSSL's headers the load in C does no TLS, and names the package to install."""
         self.tool("cc", '[ $1 = --version ] || { [ $1 != -E ] && echo >"$5"; }')
         load = compiledLoad()
         self.assertEqual(load.tlsCommand, "")
@@ -337,17 +337,17 @@ class ToolTests(SynchronousTestCase):
     def test_noCrates(self) -> None:
         """Without Tokio's sources there is no Tokio, and nothing is fetched."""
         self.tool("cargo", "exit 1")
-        self.patch(tools, "DEBIAN_CRATES", Path("nowhere"))
+        self.patch(builds, "DEBIAN_CRATES", Path("nowhere"))
         self.assertRegex(str(self.assertRaises(Missing, buildTokio)), "apt-get install librust-tokio-dev")
 
     def test_fails(self) -> None:
         """A build that fails is told by the last line of the tool's errors."""
         self.tool("cc", "echo one >&2; echo 'the reason' >&2; exit 1")
-        error = self.assertRaises(Missing, buildC, tools.HERE / "load.c")
+        error = self.assertRaises(Missing, buildC, builds.HERE / "load.c")
         self.assertEqual(str(error), "load can't be built: the reason")
 
     def test_cached(self) -> None:
-        """What is built once is not built again, until its source or its tool is another."""
+        """A build is used again, until its source or its tool changes."""
         source, log, version = (self.folder / name for name in ("x.c", "log", "version"))
         source.write_text("1")
         version.write_text("v1")
@@ -368,7 +368,7 @@ class ToolTests(SynchronousTestCase):
 
 class CoreTests(SynchronousTestCase):
     def choose(self, allowed: set[int], siblings: set[int]) -> tuple[int, int]:
-        """Returns what is chosen, where the last core has these siblings."""
+        """Returns the chosen cores, where the last core has these siblings."""
         self.patch(os, "sched_getaffinity", lambda pid: allowed)
         self.patch(cores, "_siblings", lambda core: siblings)
         return cores.chooseCores()
@@ -389,7 +389,7 @@ class CoreTests(SynchronousTestCase):
         self.assertEqual(cores.Cores(*chosen).distinct(), 1)
 
     def test_pinned(self) -> None:
-        """What is started inside runs on the core; afterwards everything is as before."""
+        """A program started inside runs on the core; afterwards everything is as before."""
         before = os.sched_getaffinity(0)
         with cores.pinned(min(before)):
             self.assertEqual(os.sched_getaffinity(0), {min(before)})

@@ -18,6 +18,7 @@ from tests.support import programs
 # From the top. A module imports, at run time, from its own package and from those before it.
 PACKAGES = (
     "interfaces",
+    "clock",
     "text",
     "addresses",
     "targets",
@@ -40,6 +41,7 @@ PACKAGES = (
 
 # The probe judges the service: it shares no code with it that moves bytes.
 PROBE_PACKAGES = (
+    "clock",
     "text",
     "addresses",
     "targets",

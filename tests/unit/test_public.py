@@ -12,13 +12,13 @@ from tests.support import programs
 
 class NamesTests(SynchronousTestCase):
     def test_resolve(self) -> None:
-        """Each public name is what its module calls by that name, and is listed."""
+        """Each public name is the object of that name in its module, and is listed."""
         for name in echo_app.__all__:
             self.assertEqual(getattr(echo_app, name).__name__, name)
             self.assertIn(name, dir(echo_app))
 
     def test_unknown(self) -> None:
-        """Another name is an AttributeError that says whose."""
+        """Another name is an AttributeError with the package's name."""
         with self.assertRaisesRegex(AttributeError, "module 'echo_app' has no attribute 'frob'"):
             echo_app.frob  # noqa: B018
 

@@ -40,7 +40,7 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(self.where(text), ("endpoint", "", 0, text))
 
     def test_wrong(self) -> None:
-        """What is no target is refused in one line."""
+        """A wrong target is refused in one line."""
         for text in (
             *("", "lb.example", "lb.example:", "lb.example:0", "lb.example:65536", "lb.example:http", ":80"),
             *("::1:80", "[::1]", "[127.0.0.1]:80", "[nonsense]:80", "http://lb.example:80", "a b:80"),
@@ -89,12 +89,12 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(named.at("203.0.113.9").serverName, "other.example")
 
     def test_badDescription(self) -> None:
-        """What Twisted makes no endpoint of is refused in one line."""
+        """A description that Twisted makes no endpoint of is refused in one line."""
         for text in ("tcp:", "tcp:127.0.0.1", "tcp:127.0.0.1:7:nosuch=1", "ssl:127.0.0.1:7:caCertsDir=/nope"):
             error = self.assertRaises(BadTarget, self.endpoint, text)
             self.assertNotIn("\n", str(error))
 
     def test_frozen(self) -> None:
-        """It is a value."""
+        """A target is a value."""
         self.assertEqual(parseTarget("a:1"), Target("a:1", "tcp", "a", 1))
         self.assertEqual(len({parseTarget("a:1"), parseTarget("a:1")}), 1)

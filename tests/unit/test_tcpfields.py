@@ -1,4 +1,4 @@
-"""Where the kernel's counts of a TCP connection stand."""
+"""The places of the kernel's counts of a TCP connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TCPFieldsTests(SynchronousTestCase):
         return tcpInfoReader(*names)(cast(socket.socket, FakeSocket()))
 
     def test_words(self) -> None:
-        """Each field comes from its own place, whichever others are asked for."""
+        """Each field comes from its own place, with any others beside it."""
         self.assertEqual(self.read("total_retrans"), (100,))
         self.assertEqual(self.read("lost", "total_retrans", "segs_in"), (32, 100, 140))
 

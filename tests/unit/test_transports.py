@@ -5,6 +5,7 @@ Twisted's own TCP transport is the reference.
 
 from __future__ import annotations
 
+import ssl
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,6 +59,12 @@ class TLSTests(OverTLS, ReactorBench, wholetransport.WholeTransportTests):
 
 class TLSInMemoryTests(OverTLS, MemoryBench, wholetransport.WholeTransportTests):
     """The service's TLS, in memory."""
+
+
+class TLS12InMemoryTests(OverTLS, MemoryBench, wholetransport.WholeTransportTests):
+    """The same over TLS 1.2."""
+
+    version = ssl.TLSVersion.TLSv1_2
 
 
 class FaultsTests(OverFaults, ReactorBench, wholetransport.WholeTransportTests):

@@ -10,8 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Context, lackOfDescriptors
-from echo_app.probe.checks.findings import Cost, Result, passed, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, lackOfDescriptors, passed, warned
 from echo_app.probe.net.errors import NetworkError, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together
@@ -144,7 +143,7 @@ def _describe(series: Series, what: str) -> str:
     return f"{seen}, {again} {what} retransmitted" if again else seen
 
 
-class Burst:
+class Burst(Check):
     """Makes many connections, all at once, and then one after the other without a pause.
 
     :param calmly: seconds between two connections that are not to be a burst.

@@ -1,18 +1,86 @@
-"""Interface of a check, and the context that a check gets."""
+"""Interface of a check: the context that a check gets, its cost, and its result."""
 
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
 from typing import Any, Protocol
 
-from echo_app.probe.checks.findings import Cost, Result
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, Stream, connect
+from echo_app.probe.net.stream import Stream, connect
 from echo_app.targets import Target
 
 # Descriptors that this process needs for other purposes.
 RESERVE = 32
+
+
+class Status(Enum):
+    """Status of a check's result; the text is printed."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "FAIL"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Result of a check.
+
+    :param name: of the check.
+    :param seen: the observation, in a few words; bytes that a peer chose are escaped.
+    :param meaning: one plain sentence about the effect on an application; empty where there is none.
+    :param details: the same as data, for ``--json``: numbers, texts, lists and mappings of them.
+    :param isFinal: no other check is useful after this result.
+    """
+
+    name: str
+    status: Status
+    seen: str
+    meaning: str = ""
+    details: Mapping[str, object] = field(default_factory=dict)
+    isFinal: bool = False
+
+
+def passed(name: str, seen: str, **details: object) -> Result:
+    """Returns a result without a finding."""
+    return Result(name, Status.PASS, seen, "", details)
+
+
+def warned(name: str, seen: str, meaning: str, **details: object) -> Result:
+    """Returns a result that an application should know of."""
+    return Result(name, Status.WARN, seen, meaning, details)
+
+
+def failed(name: str, seen: str, meaning: str, isFinal: bool = False, **details: object) -> Result:
+    """Returns a result that breaks applications."""
+    return Result(name, Status.FAIL, seen, meaning, details, isFinal)
+
+
+def skipped(name: str, reason: str, **details: object) -> Result:
+    """Returns the result of a check that was not run, or was inconclusive."""
+    return Result(name, Status.SKIP, reason, "", details)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Maximum cost of a check or an examination.
+
+    :param bytes: payload sent; as many come back.
+    :param connections: or sources of datagrams.
+    :param seconds: on a path with no more than 100 ms of delay, unless something is wrong.
+    """
+
+    bytes: int = 0
+    connections: int = 0
+    seconds: float = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.bytes + other.bytes, self.connections + other.connections, self.seconds + other.seconds
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +111,25 @@ class Context:
     settings: CheckSettings = field(default_factory=CheckSettings)
     random: Random = field(default_factory=Random)
 
-    def at(self, address: str) -> Context:
-        """Returns the context with the target at one of its addresses, an IP literal."""
-        return replace(self, target=self.target.at(address))
-
-    async def connect(self, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None) -> Stream:
+    async def connect(self) -> Stream:
         """Connects to the target. The check must close the stream.
 
         :raise NetworkError: when there is no connection. The examination reports it.
         """
-        return await connect(self.reactor, self.target, timeout, bindAddress)
+        return await connect(self.reactor, self.target)
 
 
 class Check(Protocol):
-    """Interface of a check of a path.
+    """Interface of a check of a path, and the base class of one that is for streams alone.
 
     :ivar name: one word, such as ``half-close``.
     """
 
-    @property
-    def name(self) -> str:
-        """The name."""
+    name: str
 
     def reasonToSkip(self, context: Context) -> str:
         """Returns the reason for which the check does not apply to the context; empty if it does."""
+        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the maximum cost. The check is ended at a multiple of its ``seconds``."""

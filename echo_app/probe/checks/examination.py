@@ -8,8 +8,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 
 from echo_app.probe.checks.burst import Burst
-from echo_app.probe.checks.check import Check, Context
-from echo_app.probe.checks.findings import Cost, Result, Status, failed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, failed, skipped, warned
 from echo_app.probe.checks.halfclose import HalfClose
 from echo_app.probe.checks.handshake import TLS
 from echo_app.probe.checks.identity import Identity
@@ -58,7 +57,7 @@ async def examine(
             result = await _run(check, context)
         address = result.details.get("address")
         if isinstance(check, Resolve) and isinstance(address, str):
-            context = context.at(address)
+            context = replace(context, target=context.target.at(address))
         results.append(result)
         report(result)
     return results

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, Status, passed
+from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, passed
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.results.difference import StreamDifference, firstDifference
@@ -67,14 +66,10 @@ _MEANINGS = {
 }
 
 
-class HalfClose:
+class HalfClose(Check):
     """Sends data and FIN in one segment, and more data and FIN before any of it is read."""
 
     name = "half-close"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP: datagrams have no end."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost: a few round trips a try."""
@@ -93,12 +88,9 @@ class HalfClose:
 
     async def _try(self, context: Context, size: int) -> Try:
         data = context.random.randbytes(size)
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             stream.halfClose(data)
             came = await stream.receiveAll()
-        finally:
-            await stream.abort()
         return Try(size, len(came), stream.end, firstDifference(data, came))
 
 

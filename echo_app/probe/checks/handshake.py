@@ -10,8 +10,7 @@ from cryptography import x509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, passed, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, warned
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.targets import isLiteral
@@ -129,7 +128,7 @@ def namesOf(certificate: x509.Certificate) -> list[str]:
     return alternatives.get_values_for_type(x509.DNSName) + addresses
 
 
-class TLS:
+class TLS(Check):
     """Makes a few connections, each with one echo and an end."""
 
     name = "tls"
@@ -146,8 +145,7 @@ class TLS:
         """Makes the connections, and judges the last agreement and all ends."""
         ends = []
         for _ in range(ENDS):
-            stream = await context.connect()
-            try:
+            async with await context.connect() as stream:
                 agreement = Agreement.of(stream)
                 data = context.random.randbytes(SIZE)
                 stream.write(data)
@@ -156,6 +154,4 @@ class TLS:
                     stream.halfClose()
                     await stream.receiveAll(SILENCE)
                     ends.append(stream.end)
-            finally:
-                await stream.abort()
         return judge(agreement, context.target.serverName, ends, datetime.now(UTC))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed
+from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, failed, passed
 from echo_app.probe.net.errors import Reason, timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.wire import CHUNK
@@ -52,14 +51,10 @@ class Shortfall:
         return f"{self.came or 'nothing'} of {self.sent} B came back, then {then}"
 
 
-class Identity:
+class Identity(Check):
     """Sends every byte value, and random bytes in pieces of many sizes."""
 
     name = "identity"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP, which has its own check."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of all sizes; the small ones are sent twice."""
@@ -78,11 +73,8 @@ class Identity:
         return result if again.isFinal else again
 
     async def _once(self, context: Context) -> Result:
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             return await _Exchange(context, stream).run()
-        finally:
-            await stream.abort()
 
 
 class _Exchange:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, skipped, warned
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.waits import together
@@ -78,11 +77,6 @@ class Rung:
     fate: Fate
     at: float
 
-    @property
-    def isAlive(self) -> bool:
-        """Says whether the connection was answered."""
-        return self.fate is Fate.ALIVE
-
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
@@ -104,7 +98,7 @@ def bracket(rungs: Iterable[Rung]) -> Bracket | None:
     A FIN or a reset tells the age. A connection that sent at about that age may have had its end under way.
     """
     ordered = sorted(rungs, key=lambda rung: rung.age)
-    alive = max((rung.age for rung in ordered if rung.isAlive), default=0.0)
+    alive = max((rung.age for rung in ordered if rung.fate is Fate.ALIVE), default=0.0)
     gone = [rung for rung in ordered if rung.age > alive]
     if not gone:
         return None
@@ -158,7 +152,7 @@ def judge(first: Sequence[Rung], second: Sequence[Rung] = ()) -> Result:
 def _judgeAlive(rungs: Sequence[Rung], details: dict[str, object]) -> Result:
     """Judges a ladder whose oldest connection is alive."""
     oldest = max(rung.age for rung in rungs)
-    strays = [rung for rung in rungs if not rung.isAlive]
+    strays = [rung for rung in rungs if rung.fate is not Fate.ALIVE]
     if not strays:
         return passed("idle", f"alive at {oldest:g} s", **details)
     seen = f"{strays[0].fate.value} at {strays[0].at:.3g} s, but others alive at {oldest:g} s"
@@ -169,7 +163,7 @@ def _slack(age: float) -> float:
     return age * SHARE + SLACK
 
 
-class Idle:
+class Idle(Check):
     """Opens a ladder of connections; each is idle and then sends once, at its own age.
 
     :param ages: seconds.
@@ -184,9 +178,7 @@ class Idle:
 
     def reasonToSkip(self, context: Context) -> str:
         """Skips UDP, and examinations without ``--idle``."""
-        if not context.target.isStream:
-            return "no stream"
-        return "" if context.settings.idle else "not asked for"
+        return super().reasonToSkip(context) or ("" if context.settings.idle else "not asked for")
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one ladder: a second one is opened only after a fault."""
@@ -215,8 +207,7 @@ async def climb(context: Context, ages: Sequence[float], timeout: float) -> list
 
 async def _rung(context: Context, age: float, timeout: float) -> Rung:
     """Opens a connection that is idle until it has this age, and then sends."""
-    stream = await context.connect()
-    try:
+    async with await context.connect() as stream:
         # From before the first answer, which may be read late: an age is never too low.
         start = context.reactor.seconds()
         if not await _isAnswered(context, stream, timeout):
@@ -232,8 +223,6 @@ async def _rung(context: Context, age: float, timeout: float) -> Rung:
         if stream.end is None:
             return Rung(age, Fate.SILENT, at)
         return Rung(age, Fate.FORGOTTEN if stream.end.kind is ErrorKind.RESET else Fate.REFUSED, at)
-    finally:
-        await stream.abort()
 
 
 async def _isAnswered(context: Context, stream: Stream, timeout: float) -> bool:

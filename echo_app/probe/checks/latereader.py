@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from fcntl import ioctl
 from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
-from echo_app.probe.checks.check import CheckSettings, Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import Check, CheckSettings, Context, Cost, Result, failed, passed, warned
 from echo_app.probe.checks.identity import Shortfall, returned
 from echo_app.probe.net.errors import timedOut
 from echo_app.probe.net.stream import SILENCE, Stream
@@ -52,14 +50,10 @@ class Filled:
     isPushedBack: bool
 
 
-class LateReader:
+class LateReader(Check):
     """Sends without reading until nothing more is taken, waits, and reads everything."""
 
     name = "late-reader"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP, which has no back-pressure."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of filling the path, which is quick on a fast one, and of the wait."""
@@ -68,14 +62,11 @@ class LateReader:
     async def run(self, context: Context) -> Result:
         """Fills the path, waits, reads everything, and compares it."""
         stall = QUICK_STALL if context.settings.isQuick else STALL
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             sent, filled = await self._fill(context, stream, stall)
             if not stream.isCut:
                 await pause(context.reactor, lateness(context.settings))
             return judge(filled, await returned(stream, sent))
-        finally:
-            await stream.abort()
 
     async def _fill(self, context: Context, stream: Stream, stall: float) -> tuple[bytes, Filled]:
         """Writes until the kernel has taken no byte for `stall` seconds; the rest stays in the buffer."""
@@ -87,20 +78,15 @@ class LateReader:
             sent += piece
             stream.write(piece)
             isTaking = await stream.drain(stall)
-        swallowed = len(sent) - stream.unsent
-        filled = Filled(swallowed, *_queues(stream.sock), isPushedBack=not isTaking)
-        return bytes(sent), filled
+        # Bytes in the kernel's queues to the peer and from it.
+        queues = (ioctl(stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
+        sending, receiving = (unpack("=i", size)[0] for size in queues)
+        return bytes(sent), Filled(len(sent) - stream.unsent, sending, receiving, not isTaking)
 
 
 def lateness(settings: CheckSettings) -> float:
     """Returns the seconds by which the reader is late."""
     return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
-
-
-def _queues(sock: socket.socket) -> tuple[int, int]:
-    """Returns the bytes in the kernel's queues to the peer and from it."""
-    sending, receiving = (unpack("=i", ioctl(sock, which, bytes(4)))[0] for which in (TIOCOUTQ, FIONREAD))
-    return sending, receiving
 
 
 def judge(filled: Filled, found: StreamDifference | Shortfall | None) -> Result:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, passed, skipped
+from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, skipped
 from echo_app.probe.net.stream import Stream
 
 # Seconds in which the line begins, and bytes of the longest line: it has a few addresses and names.
@@ -59,7 +58,7 @@ def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
     return passed("peer", ", ".join(parts), peer=described(peer), own=described(own), said=said)
 
 
-class Peer:
+class Peer(Check):
     """Reads the line that the service sends first, on one connection."""
 
     name = "peer"
@@ -74,12 +73,9 @@ class Peer:
 
     async def run(self, context: Context) -> Result:
         """Connects, and reads the line."""
-        stream = await context.connect()
-        try:
+        async with await context.connect() as stream:
             own = stream.sock.getsockname()[:2]
             return judge(await _firstLine(stream), own, context.target.kind == "tls")
-        finally:
-            await stream.abort()
 
 
 async def _firstLine(stream: Stream) -> bytes:

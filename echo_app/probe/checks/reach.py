@@ -12,8 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
 from echo_app.probe.net.waits import NothingCame, within
@@ -77,7 +76,7 @@ async def addressesOf(reactor: Any, host: str, timeout: float = CONNECT_TIMEOUT)
         return []
 
 
-class Resolve:
+class Resolve(Check):
     """Resolves the name, and connects once to each address."""
 
     name = "resolve"
@@ -158,14 +157,10 @@ def _families(addresses: list[str]) -> str:
     return ", ".join(said)
 
 
-class Connect:
+class Connect(Check):
     """Makes connections one after the other, and measures the time to connect."""
 
     name = "connect"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP, which has no connections."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost: a round trip for each connection, over TLS three."""

@@ -14,8 +14,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost, Result, failed, passed, skipped, warned
 from echo_app.probe.checks.identity import Shortfall, fromStart, returned
 from echo_app.probe.net.stream import Stream
 from echo_app.probe.results.difference import StreamDifference
@@ -67,14 +66,10 @@ class Broken(Exception):
         self.found = found
 
 
-class SmallWrites:
+class SmallWrites(Check):
     """Sends two small pieces in two writes, and then in one, and measures the round trips."""
 
     name = "small-writes"
-
-    def reasonToSkip(self, context: Context) -> str:
-        """Skips UDP, which has no acknowledgements."""
-        return "" if context.target.isStream else "no stream"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one batch: more are sent only if it is inconclusive."""
@@ -92,35 +87,31 @@ class SmallWrites:
 
     async def _inTwoWrites(self, context: Context) -> list[list[Pair]]:
         """Sends batches of pairs until they are conclusive, or the time is over."""
-        rounds = _Rounds(context, await context.connect())
-        try:
+        async with await context.connect() as stream:
+            rounds = _Rounds(context, stream)
             deadline = context.reactor.seconds() + BUDGET
             batches: list[list[Pair]] = []
             while doWait(batches) is None and (not batches or context.reactor.seconds() < deadline):
                 batches.append([await rounds.pair() for _ in range(PAIRS)])
             return batches
-        finally:
-            await rounds.stream.abort()
 
     async def _inOneWrite(self, context: Context) -> tuple[list[float], int]:
         """Returns the times of rounds, and the median number of pieces in which an answer was read."""
-        rounds = _Rounds(context, await context.connect())
-        try:
+        async with await context.connect() as stream:
+            rounds = _Rounds(context, stream)
             times, pieces = [], []
             for _ in range(PAIRS):
-                before = rounds.stream.pieces
+                before = stream.pieces
                 times.append(await rounds.round([HEAD + BODY]))
-                pieces.append(rounds.stream.pieces - before)
+                pieces.append(stream.pieces - before)
             return times, sorted(pieces)[PAIRS // 2]
-        finally:
-            await rounds.stream.abort()
 
 
 class _Rounds:
     """Measures rounds on one connection."""
 
     def __init__(self, context: Context, stream: Stream) -> None:
-        self.stream = stream
+        self._stream = stream
         self._context = context
         self._answered = 0
 
@@ -140,9 +131,9 @@ class _Rounds:
         pieces = [self._context.random.randbytes(size) for size in sizes]
         start = reactor.seconds()
         for piece in pieces:
-            self.stream.write(piece)
-        acknowledge(self.stream.sock, isPrompt)
-        found = await returned(self.stream, b"".join(pieces))
+            self._stream.write(piece)
+        acknowledge(self._stream.sock, isPrompt)
+        found = await returned(self._stream, b"".join(pieces))
         if found is not None:
             raise Broken(fromStart(found, self._answered))
         self._answered += sum(sizes)

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from echo_app.probe.checks.check import Context, lackOfDescriptors
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import (
+    Check,
+    Context,
+    Cost,
+    Result,
+    failed,
+    lackOfDescriptors,
+    passed,
+    warned,
+)
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
 from echo_app.probe.net.errors import ErrorKind, NetworkError
 from echo_app.probe.results.statistics import interval, spread
@@ -158,7 +166,7 @@ def _fragments(seen: Seen) -> str:
     return " and no fragments" if seen.unfragmented < LARGEST_DATAGRAM else ""
 
 
-class UDP:
+class UDP(Check):
     """Sends a thousand datagrams, a hundred a second, large ones, and ones from many source ports.
 
     :param source: makes a source, of a reactor, a target, and random numbers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from getopt import GetoptError, gnu_getopt
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from twisted.python.usage import UsageError
 from echo_app import __version__
 from echo_app.probe.net.tls import contextOf
 from echo_app.targets import BadTarget, ClientTLS, Target, isName, parseTarget
+
+# Libraries of the extra ``probe``: names of the modules, and of the distributions that have them.
+_EXTRA = {"hdrh": "hdrhistogram", "rich": "rich"}
+
+
+def checkExtra() -> None:
+    """Checks that the extra ``probe`` is installed, which only loads need.
+
+    :raise UsageError: names the missing libraries, and the command that installs them.
+    """
+    missing = [name for module, name in _EXTRA.items() if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"not installed: {', '.join(missing)}; pip install 'echo_app[probe]' installs it")
 
 
 def positiveNumber(text: str) -> float:
@@ -69,6 +83,9 @@ def row(option: str, short: str | None, default: object, doc: str, parse: Callab
             raise UsageError(f"--{option} {text!r}: {error}") from None
 
     return [option, short, default, doc, coerce]
+
+
+REPORT = row("report", None, None, "File for a page with tables and pictures, in HTML.", writablePath)
 
 
 class ProbeOptions(BaseOptions):

@@ -19,21 +19,20 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app.probe.checks.check import Context
+from echo_app.clock import makeMonotonic
+from echo_app.probe.checks.check import Context, Result, Status
 from echo_app.probe.checks.examination import againstBaseline, costOf, examine
-from echo_app.probe.checks.findings import Result, Status
 from echo_app.probe.cli.arguments import TargetOptions
 from echo_app.probe.cli.compare import CompareOptions, runCompare
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
 from echo_app.probe.cli.loadsession import Session
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.ping import ping
-from echo_app.probe.cli.reportfile import writeReport
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
+from echo_app.probe.report.page import page
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import summary
-from echo_app.probe.results.analysis import isGood
 from echo_app.probe.results.results import Results
 from echo_app.targets import BadTarget, Target
 from echo_app.text import escaped
@@ -74,10 +73,8 @@ async def _examine(
     reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Sequence[Examination]
 ) -> Examination:
     context = Context(reactor, target, options.settings, Random(seed))
-    quietly = options["json"]
-    examination = Examination(
-        context, costOf(context, options.checks), seed, (lambda line: None) if quietly else say
-    )
+    tell = (lambda line: None) if options["json"] else say
+    examination = Examination(context, costOf(context, options.checks), seed, tell)
     known: dict[str, Result] = {each.name: each for one in direct for each in one.results}
 
     def found(result: Result) -> None:
@@ -110,7 +107,7 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
     if results.runs and not _publish(options, results):
         return NOT_STARTED
     isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
-    return ended or (FINDING if isWarned or not all(map(isGood, results.runs)) else GOOD)
+    return ended or (FINDING if isWarned or not all(run.isGood for run in results.runs) else GOOD)
 
 
 def _publish(options: LoadOptions, results: Results) -> bool:
@@ -124,7 +121,7 @@ def _publish(options: LoadOptions, results: Results) -> bool:
     elif path:
         written = _written("json", path, lambda: Path(path).write_text(results.toJson() + "\n"))
     if report := options["report"]:
-        written &= _written("report", report, lambda: writeReport(report, [results]))
+        written &= _written("report", report, lambda: report.write_text(page([results]), encoding="utf-8"))
     return written
 
 
@@ -213,7 +210,9 @@ def _printable(reason: str) -> str:
 def _compared(options: CompareOptions) -> int:
     """Compares results; returns the exit status."""
     report, results, names = options["report"], options.results, options.texts
-    written = report is None or _written("report", report, lambda: writeReport(report, results, names))
+    written = report is None or _written(
+        "report", report, lambda: report.write_text(page(results, names), encoding="utf-8")
+    )
     try:
         isWorse = runCompare(options, say)
     except BrokenPipeError:
@@ -237,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(_compared(options.subOptions))
     from twisted.internet import reactor
 
+    makeMonotonic(reactor)
     for target in options.subOptions.targets:
         try:
             target.endpoint(reactor, 1)

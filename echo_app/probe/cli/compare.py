@@ -8,9 +8,7 @@ from pathlib import Path
 
 from twisted.python.usage import UsageError
 
-from echo_app.probe.cli.arguments import CommandOptions
-from echo_app.probe.cli.extra import checkExtra
-from echo_app.probe.cli.reportfile import REPORT
+from echo_app.probe.cli.arguments import REPORT, CommandOptions, checkExtra
 from echo_app.probe.report.remarks import remarks
 from echo_app.probe.report.summary import describe
 from echo_app.probe.results.comparison import ENOUGH, Verdict, comparison, difference, unlike

@@ -6,15 +6,14 @@ import re
 import resource
 from collections.abc import Sequence
 from contextlib import suppress
-from math import ceil, isfinite
+from math import ceil
 
 from twisted.python.usage import UsageError
 
 from echo_app.probe.checks.check import RESERVE
-from echo_app.probe.cli.arguments import TargetOptions, positiveNumber, row, wholeNumber, writablePath
-from echo_app.probe.cli.extra import checkExtra
+from echo_app.probe.cli import arguments
+from echo_app.probe.cli.arguments import REPORT, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.ping import NUMBER
-from echo_app.probe.cli.reportfile import REPORT
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.results.results import INFLIGHT, LoadSettings
 from echo_app.text import binarySize
@@ -32,6 +31,8 @@ ARRIVALS = ("poisson", "uniform")
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+
+_UNDER_WAY = f"Messages that a connection has under way. [default: 1; with --rate {INFLIGHT}]"
 
 
 def pauseOf(text: str) -> float:
@@ -81,7 +82,7 @@ def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
 def rateOf(text: str) -> float:
     """Parses a rate in messages a second."""
     rate = positiveNumber(text)
-    if not (isfinite(rate) and rate <= FASTEST):
+    if rate > FASTEST:
         raise ValueError(f"more than {FASTEST:,.0f} a second")
     return rate
 
@@ -96,7 +97,7 @@ def arrivalsOf(text: str) -> str:
 def fileOf(text: str) -> str:
     """Returns the path of a file that can be written, or ``-``."""
     if text != "-":
-        writablePath(text)
+        arguments.writablePath(text)
     return text
 
 
@@ -117,13 +118,7 @@ class LoadOptions(TargetOptions):
         row("size", "s", None, "Bytes, or a mix with weights: 64,1KiB:3,16KiB. [default: 1KiB]", sizesOf),
         row("rate", "r", None, "Messages a second, over all connections. [default: when answered]", rateOf),
         row("arrivals", None, None, "With --rate: poisson or uniform. [default: poisson]", arrivalsOf),
-        row(
-            "max-inflight",
-            None,
-            None,
-            f"Messages that a connection has under way. [default: 1; with --rate {INFLIGHT}]",
-            wholeNumber,
-        ),
+        row("max-inflight", None, None, _UNDER_WAY, wholeNumber),
         row("per-connection", None, None, "Messages until a connection is made anew.", wholeNumber),
         row("duration", "d", 10.0, "Time of the measurement: 10, 30s, 5m, 2h.", durationOf),
         row("warmup", None, 1.0, "Time before that.", pauseOf),
@@ -143,7 +138,7 @@ class LoadOptions(TargetOptions):
 
     def postOptions(self) -> None:
         """Checks options that depend on each other, and makes the settings."""
-        checkExtra()
+        arguments.checkExtra()
         self["size"] = self["size"] or LoadSettings().sizes
         super().postOptions()
         for target in self.targets:
@@ -154,17 +149,14 @@ class LoadOptions(TargetOptions):
             raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
         self._checkDatagrams()
         self._checkProcesses()
+        same = {name: self[name] for name in ("connections", "duration", "warmup", "wait", "processes")}
         self.settings = LoadSettings(
             sizes=self["size"],
-            connections=self["connections"],
             rate=rate,
             arrivals=(self["arrivals"] or ARRIVALS[0]) if rate else "",
             maxInflight=self["max-inflight"] or (INFLIGHT if rate else 1),
             perConnection=self["per-connection"],
-            duration=self["duration"],
-            warmup=self["warmup"],
-            wait=self["wait"],
-            processes=self["processes"],
+            **same,
         )
 
     def _checkDatagrams(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -14,7 +14,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.net.errors import ErrorKind, NetworkError, reasonOf, timedOut
@@ -108,11 +108,18 @@ class Ping:
         """Sends all pings, and waits for the answers; cancelling it closes the connection."""
         raise NotImplementedError
 
-    async def _due(self, start: float, number: int) -> None:
-        """Waits until a ping is due. The schedule does not drift: a ping that is late is sent at once."""
-        late = start + (number - 1) * self._pings.interval - self._reactor.seconds()
-        if late > 0:
-            await pause(self._reactor, late)
+    async def _numbers(self) -> AsyncIterator[int]:
+        """Yields the number of each ping when the ping is due, and counts it as sent.
+
+        The schedule does not drift: a ping that is late is sent at once.
+        """
+        start = self._reactor.seconds()
+        for number in count(1) if self._pings.count is None else range(1, self._pings.count + 1):
+            left = start + (number - 1) * self._pings.interval - self._reactor.seconds()
+            if left > 0:
+                await pause(self._reactor, left)
+            self.statistics.sent += 1
+            yield number
 
     def _answered(self, number: int, sentAt: float) -> None:
         spent = self._reactor.seconds() - sentAt
@@ -122,9 +129,6 @@ class Ping:
     def _missed(self, number: int, why: str) -> None:
         self.statistics.unanswered += 1
         self._say(f"{self._target}: number {number}: {why}")
-
-    def _numbers(self) -> Iterable[int]:
-        return count(1) if self._pings.count is None else range(1, self._pings.count + 1)
 
 
 class StreamPing(Ping):
@@ -146,10 +150,7 @@ class StreamPing(Ping):
                 await self._stream.abort()
 
     async def _send(self) -> None:
-        start = self._reactor.seconds()
-        for number in self._numbers():
-            await self._due(start, number)
-            self.statistics.sent += 1
+        async for number in self._numbers():
             try:
                 stream = self._stream = self._stream or await connect(
                     self._reactor, self._target, self._pings.wait
@@ -206,11 +207,8 @@ class DatagramPing(Ping, DatagramProtocol):
                 await maybeDeferred(self.transport.stopListening)
 
     async def _send(self) -> None:
-        start = self._reactor.seconds()
-        for number in self._numbers():
-            await self._due(start, number)
+        async for number in self._numbers():
             self._forget()
-            self.statistics.sent += 1
             data = number.to_bytes(NUMBER, "big") + self._random.randbytes(self._pings.size - NUMBER)
             self._waiting[number] = data, self._reactor.seconds()
             try:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from echo_app.probe.load.run import Running
-from echo_app.probe.results.percentiles import Output, shownIn
-from echo_app.probe.results.statistics import milliseconds, percentileTexts
+from echo_app.probe.results.statistics import Output, milliseconds, percentileTexts, shownIn
 
 # Seconds between two lines, at the least; and the number of lines of a long run.
 BETWEEN, LINES = 5.0, 100
@@ -44,16 +43,6 @@ def _clockTime(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Show(Protocol):
-    """Shows one run."""
-
-    def look(self) -> None:
-        """Updates; called every quarter of a second."""
-
-    def end(self) -> None:
-        """Removes the bar, if there is one: the next output begins at its place."""
-
-
 class Lines:
     """Shows a run as a line every few seconds.
 
@@ -68,7 +57,7 @@ class Lines:
         self._next = self._between
 
     def look(self) -> None:
-        """Prints a line when one is due."""
+        """Prints a line when one is due; called every quarter of a second."""
         elapsed = self._run.elapsed
         if elapsed is None or elapsed < self._next:
             return
@@ -114,7 +103,7 @@ class Bar:
         self._live.start()
 
     def look(self) -> None:
-        """Draws the bar and the figures."""
+        """Draws the bar and the figures; called every quarter of a second."""
         elapsed = self._run.elapsed
         if elapsed is not None and int(elapsed) != self._seconds:
             # Percentiles take some milliseconds to compute.
@@ -125,11 +114,11 @@ class Bar:
         self._live.refresh()
 
     def end(self) -> None:
-        """Erases the bar."""
+        """Erases the bar: the next output begins at its place."""
         self._live.stop()
 
 
-def showOf(run: Running, name: str, output: Any) -> Show:
+def showOf(run: Running, name: str, output: Any) -> Bar | Lines:
     """Returns a bar where the output is a terminal, and lines elsewhere."""
     if output.isatty():
         return Bar(run, name, output)

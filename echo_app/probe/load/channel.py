@@ -5,45 +5,19 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
-from typing import Protocol
 
 from echo_app.probe.load.pattern import CHUNK
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.tlsclient import RECORD, TLSClient, TLSState
 
 
-class Channel(Protocol):
-    """Interface of the bytes of a connection: a socket, or TLS on a socket.
-
-    :ivar end: the reason of the peer's end where :meth:`recv` returned no bytes.
-    """
-
-    sock: socket.socket
-    end: Reason
-
-    def recv(self, size: int, /) -> bytes:
-        """Returns some bytes, about `size` at the most; none at the end.
-
-        :raise BlockingIOError: when no byte has come.
-        :raise OSError: when the connection is broken.
-        """
-
-    def send(self, data: bytes | memoryview, /) -> int:
-        """Sends as many bytes as the kernel takes; returns their number.
-
-        :raise BlockingIOError: when it takes none; the caller sends the same bytes again.
-        :raise OSError: when the connection is broken.
-        """
-
-    def halfClose(self) -> None:
-        """Ends our side.
-
-        :raise OSError: when the connection is broken.
-        """
-
-
 class Plain:
-    """A socket without TLS."""
+    """A socket without TLS.
+
+    :ivar end: the reason of the peer's end where ``recv`` returned no bytes.
+    :ivar recv: receives as the socket does, without blocking.
+    :ivar send: sends as many bytes as the kernel takes, without blocking; returns their number.
+    """
 
     end = Reason(ErrorKind.FIN)
 
@@ -53,7 +27,10 @@ class Plain:
         self.send = sock.send
 
     def halfClose(self) -> None:
-        """Sends FIN."""
+        """Sends FIN.
+
+        :raise OSError: when the connection is broken.
+        """
         self.sock.shutdown(socket.SHUT_WR)
 
 
@@ -88,7 +65,11 @@ class Encrypted:
             raise BlockingIOError
 
     def recv(self, size: int) -> bytes:
-        """Receives bytes, and decrypts all of them."""
+        """Receives about `size` bytes at the most, and decrypts all of them; returns none at the end.
+
+        :raise BlockingIOError: when no byte has come.
+        :raise OSError: when the connection is broken.
+        """
         self._feed()
         data = self._client.readAll()
         if not data:
@@ -99,14 +80,21 @@ class Encrypted:
         return data
 
     def send(self, data: bytes | memoryview) -> int:
-        """Encrypts and sends a record. Its bytes count as sent when the kernel has the whole record."""
+        """Encrypts and sends a record. Its bytes count as sent when the kernel has the whole record.
+
+        :raise BlockingIOError: when the kernel has not; the caller sends the same bytes again.
+        :raise OSError: when the connection is broken.
+        """
         if not self._unsent:
             self._accepted = self._client.write(data[:RECORD])
         self._flush()
         return self._accepted
 
     def halfClose(self) -> None:
-        """Sends ``close_notify``."""
+        """Sends ``close_notify``.
+
+        :raise OSError: when the connection is broken.
+        """
         self._client.end()
         self._flush()
 
@@ -121,3 +109,6 @@ class Encrypted:
         self._unsent += self._client.toSend()
         while self._unsent:
             self._unsent = self._unsent[self.sock.send(self._unsent) :]
+
+
+Channel = Plain | Encrypted

@@ -14,7 +14,7 @@ between them, after growing pauses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from echo_app.probe.load.channel import Channel
@@ -43,6 +43,7 @@ class Connection(ABC):
     """
 
     _underWay: Collection[Any]
+    _container: Callable[[], Collection[Any]]
 
     def __init__(self, generator: LoadGenerator, number: int) -> None:
         self._generator = generator
@@ -66,6 +67,7 @@ class Connection(ABC):
         self._left = NEVER
         self._ended = NEVER
         self._hasPaused = False
+        self._underWay = self._container()
         self._loop.at(self._clock() + LOOK, self._look)
 
     # From one connection to the next.
@@ -165,49 +167,42 @@ class Connection(ABC):
         return self._channel is not None and len(self._underWay) < self._room and self._left > 0
 
     def _fire(self, due: float) -> float | None:
-        """Sends the messages that are due, unless they have to wait; returns when the next is due.
+        """Sends the messages that are due, unless they have to wait; returns when the next is due."""
+        self._sendDue(self._clock(), 0.0)
+        return None if self._isWaiting or self._due >= self._ledger.end else self._due
+
+    def _sendDue(self, now: float, since: float) -> None:
+        """Sends the messages that are due, as far as there is room; the others wait.
 
         Mostly one message is due. After a pause of this process, all due messages of a connection are sent
         together, which is faster than one by one.
+
+        :param since: the moment from which on a message that is not sent is late by the probe's fault.
         """
-        now, end = self._clock(), self._ledger.end
+        due, end = self._due, self._ledger.end
+        self._isWaiting = False
         while due <= now and due < end:
             if not self._hasRoom():
                 self._isWaiting = True
                 break
             self._left -= 1
-            self._ask(due, now).lateness.record(now - due)
+            self._ask(due, now).lateness.record(now - (due if due > since else since))
             self._due = due = next(self._schedule)
         if self._channel is not None:
             self._push()
-        return None if self._isWaiting or due >= end else due
 
     def _goOn(self, now: float) -> None:
-        """Sends the messages that can be sent now."""
-        if self._isOpenLoop:
-            if self._isWaiting:
-                self._catchUp(now)
-        elif self._due <= now < self._ledger.end:
+        """Sends the messages that can be sent now; in an open loop, then follows the schedule again."""
+        if self._isWaiting:
+            # An answer that made room was there to be read from that moment on.
+            self._sendDue(now, self._loop.woken)
+            if not self._isWaiting:
+                self._loop.at(self._due, self._fire)
+        elif not self._isOpenLoop and self._due <= now < self._ledger.end:
             while self._hasRoom():
                 self._left -= 1
                 self._ask(now, now)
             self._push()
-
-    def _catchUp(self, now: float) -> None:
-        """Sends the messages that were due and have waited, and then follows the schedule again.
-
-        The probe's lateness counts from the moment at which an answer that made room was there to be read.
-        """
-        until, woken = min(now, self._ledger.end), self._loop.woken
-        while self._due < until and self._hasRoom():
-            self._left -= 1
-            due = self._due
-            self._ask(due, now).lateness.record(now - (due if due > woken else woken))
-            self._due = next(self._schedule)
-        if self._due >= until:
-            self._isWaiting = False
-            self._loop.at(self._due, self._fire)
-        self._push()
 
     def _look(self, moment: float) -> float:
         """Gives up messages that take too long; returns the moment of the next check."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.connection import Connection
@@ -12,9 +11,6 @@ from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
 from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
-
-if TYPE_CHECKING:
-    from echo_app.probe.load.generator import LoadGenerator
 
 # Bytes of the number: no datagram has fewer.
 HEADER = 8
@@ -38,16 +34,14 @@ class DatagramConnection(Connection):
     A datagram that is not answered is lost, and one that comes changed is corrupt; neither ends anything.
     """
 
-    def __init__(self, generator: LoadGenerator, number: int) -> None:
-        super().__init__(generator, number)
-        self._underWay: dict[int, Message] = {}
-        self._lost: dict[int, None] = {}
+    _underWay: dict[int, Message]
+    _container = dict
 
     def _use(self, channel: Channel) -> None:
         # Answers to an earlier owner of the port may still come: numbers begin anywhere.
         self._next = self._first = secrets.randbits(8 * HEADER - 2)
         self._held = b""
-        self._lost.clear()
+        self._lost: dict[int, None] = {}
 
     def _hasRoom(self) -> bool:
         return not self._held and super()._hasRoom()

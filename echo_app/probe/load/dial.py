@@ -44,16 +44,9 @@ class Address:
         del self._found[0]
 
     def dial(self, loop: Loop) -> Dial:
-        """Begins to connect.
+        """Begins to connect, with a socket that does not block.
 
         :raise OSError: when that fails at once.
-        """
-        return Dial(loop, self.connect(), self)
-
-    def connect(self) -> socket.socket:
-        """Returns a socket that does not block, and begins to connect.
-
-        :raise OSError: when that is not possible.
         """
         family, address = self._found[0]
         sock = socket.socket(family, self._kind)
@@ -69,7 +62,7 @@ class Address:
         except OSError:
             sock.close()
             raise
-        return sock
+        return Dial(loop, sock, self)
 
 
 class Dial:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
 
@@ -25,33 +26,28 @@ STEP, LOOK = 0.001, 0.02
 GRACE = 1.0
 
 
+@dataclass(eq=False)
 class LoadGenerator:
     """Generates one worker's share of a load, and reports its measurements.
 
     :param seed: the same for all workers.
     :param index: of this worker, from 0.
     :param say: called with each report, which becomes a line of JSON.
+    :ivar streams: counts the streams of this worker; each number is unique among those of the load.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        address: Address,
-        settings: LoadSettings,
-        seed: int,
-        index: int,
-        say: Callable[[dict[str, Any]], object],
-    ) -> None:
-        self.loop = loop
-        self.address = address
-        self.settings = settings
-        self.seed = seed
-        self.index = index
+    loop: Loop
+    address: Address
+    settings: LoadSettings
+    seed: int
+    index: int
+    say: Callable[[dict[str, Any]], object]
+
+    def __post_init__(self) -> None:
         self.ledger = Ledger()
-        self._say = say
-        self._streams = count(index, settings.processes)
-        kind = StreamConnection if address.target.isStream else DatagramConnection
-        self._connections: list[Connection] = [kind(self, number) for number in range(settings.connections)]
+        self.streams = count(self.index, self.settings.processes)
+        kind = StreamConnection if self.address.target.isStream else DatagramConnection
+        self._connections: list[Connection] = [kind(self, n) for n in range(self.settings.connections)]
         self._toOpen = iter(self._connections)
         self._untried = set(self._connections)
         self._failed: list[Connection] = []
@@ -63,10 +59,6 @@ class LoadGenerator:
         """Opens all connections; reports when each is open or has failed."""
         for connection in islice(self._toOpen, TOGETHER):
             connection.open()
-
-    def nextStream(self) -> int:
-        """Returns a number that is unique among the streams of the load."""
-        return next(self._streams)
 
     def connected(self, connection: Connection, seconds: float) -> None:
         """Counts a connection that has opened."""
@@ -101,7 +93,7 @@ class LoadGenerator:
         if connects:
             for connection in failed:
                 connection.openLater()
-            self._say({"ready": {"connects": connects, "errors": errors}})
+            self.say({"ready": {"connects": connects, "errors": errors}})
         elif self.address.isLast:
             self._leave({"failed": ", ".join(errors)})
         else:
@@ -132,7 +124,7 @@ class LoadGenerator:
         """Sends the last report, and ends all connections and the loop."""
         for connection in self._connections:
             connection.leave()
-        self._say(last)
+        self.say(last)
         self.loop.stop()
 
     def _tell(self, moment: float) -> float | None:
@@ -154,7 +146,7 @@ class LoadGenerator:
                 data |= part
                 yield STEP
             data["differences"], self.ledger.differences = self.ledger.differences, []
-            self._say(data)
+            self.say(data)
             number += 1
         self._leave({"done": True})
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES
+from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS
 
 # Bits of a time that are kept, as in an HdrHistogram with three digits: a time is in the same bucket here and
 # there.
@@ -94,11 +94,8 @@ class Second:
 
     def data(self) -> Iterator[dict[str, Any]]:
         """Returns the second for JSON, in steps: yields dictionaries, whose union it is."""
-        yield {
-            **{name: getattr(self, name) for name in ("due", "sent", "answered", "bytes")},
-            "errors": self.errorTexts(),
-        }
-        for name in ("latency", "lateness", "connects"):
+        yield {name: getattr(self, name) for name in COUNTS} | {"errors": self.errorTexts()}
+        for name in HISTOGRAMS:
             for encoded in getattr(self, name).encoded():
                 yield {name: encoded} if encoded else {}
 
@@ -108,6 +105,7 @@ class Ledger:
 
     :ivar start: of the measured part, a second of CLOCK_MONOTONIC.
     :ivar end: of the measured part.
+    :ivar seconds: the open ones, by number.
     :ivar differences: lines about bytes that came back and were not sent; they wait to be reported.
     """
 
@@ -119,7 +117,7 @@ class Ledger:
         self.differences: list[str] = []
         self._differing = 0
         self._warmup = self._second = Second()
-        self._seconds: dict[int, Second] = {}
+        self.seconds: dict[int, Second] = {}
 
     def begin(self, start: float, end: float) -> None:
         """Sets the bounds of the measured part."""
@@ -145,7 +143,7 @@ class Ledger:
         number = min(number, self.count - 1)
         self._from = self.start + number
         self._to = self._from + 1
-        self._second = self._seconds.setdefault(number, Second())
+        self._second = self.seconds.setdefault(number, Second())
         return self._second
 
     def differ(self, line: str) -> None:
@@ -156,9 +154,9 @@ class Ledger:
 
     def isPending(self, number: int) -> bool:
         """Says whether a message that was due in a second is neither answered nor given up."""
-        second = self._seconds.get(number)
+        second = self.seconds.get(number)
         return second is not None and second.pending > 0
 
     def take(self, number: int) -> Second:
         """Removes a second, and returns it."""
-        return self._seconds.pop(number, None) or Second()
+        return self.seconds.pop(number, None) or Second()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,12 +34,9 @@ SLOWEST = 50
 def shares(settings: LoadSettings) -> list[LoadSettings]:
     """Returns the settings of each worker: an equal share of the connections, and of the rate."""
     each, more = divmod(settings.connections, settings.processes)
-    return [_generator(settings, each + (index < more)) for index in range(settings.processes)]
-
-
-def _generator(settings: LoadSettings, connections: int) -> LoadSettings:
-    rate = settings.rate and settings.rate * connections / settings.connections
-    return replace(settings, connections=connections, rate=rate)
+    counts = [each + (index < more) for index in range(settings.processes)]
+    rates = [settings.rate and settings.rate * count / settings.connections for count in counts]
+    return [replace(settings, connections=n, rate=rate) for n, rate in zip(counts, rates, strict=True)]
 
 
 def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str, Any]]:
@@ -50,36 +47,32 @@ def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str
     ]
 
 
+@dataclass(eq=False)
 class Running:
     """Makes one run, and has its totals while it goes on.
 
     :param clock: returns a second of CLOCK_MONOTONIC, which is the same for all processes.
+    :ivar start: the moment at which the measured part begins; None before all workers are ready.
     :ivar totals: so far.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        target: Target,
-        settings: LoadSettings,
-        clock: Callable[[], float] = time.monotonic,
-        command: Sequence[str] = WORKER,
-    ) -> None:
-        self._reactor = reactor
-        self._clock = clock
-        self._command = command
-        self._start: float | None = None
+    reactor: Any
+    target: Target
+    settings: LoadSettings
+    clock: Callable[[], float] = time.monotonic
+    command: Sequence[str] = WORKER
+
+    def __post_init__(self) -> None:
+        self.start: float | None = None
         self._timer: IDelayedCall | None = None
         self._watched: tuple[float, list[float]] = (0.0, [])
-        self.target = target
-        self.settings = settings
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.totals = Totals(Run(target.text, now), settings)
+        self.totals = Totals(Run(self.target.text, now), self.settings)
 
     @property
     def elapsed(self) -> float | None:
         """Seconds since the measured part began, negative in the warm-up; None before."""
-        return None if self._start is None else self._clock() - self._start
+        return None if self.start is None else self.clock() - self.start
 
     async def measure(self, seed: int) -> Run:
         """Measures. Cancelling it ends the run early, with the totals so far; a second time it gives up.
@@ -87,9 +80,9 @@ class Running:
         :raise LoadFailed: when there is no result.
         :raise CancelledError: when the run was given up, or nothing was measured.
         """
-        pool = WorkerPool(self._reactor, self.totals)
+        pool = WorkerPool(self.reactor, self.totals)
         try:
-            pool.spawn(tasks(self.target, self.settings, seed), self._command)
+            pool.spawn(tasks(self.target, self.settings, seed), self.command)
             await self._begin(pool)
             try:
                 return await self._end(pool)
@@ -104,29 +97,29 @@ class Running:
 
     async def _begin(self, pool: WorkerPool) -> None:
         timeout = GRACE + self.settings.wait + self.settings.connections / SLOWEST
-        await within(self._reactor, timeout, pool.wait(lambda worker: worker.isReady))
-        at = self._clock() + LEAD
-        self._start = at + self.settings.warmup
+        await within(self.reactor, timeout, pool.wait(lambda worker: worker.isReady))
+        at = self.clock() + LEAD
+        self.start = at + self.settings.warmup
         pool.tell(f"start {at!r}")
-        self._timer = self._reactor.callLater(self._start - self._clock(), self._watch, pool)
+        self._timer = self.reactor.callLater(self.start - self.clock(), self._watch, pool)
 
     def _watch(self, pool: WorkerPool) -> None:
         """Begins to measure how busy the workers are, until the end of the measured part."""
-        self._watched = self._clock(), pool.spent()
-        self._timer = self._reactor.callLater(self.settings.duration, self._seeBusy, pool)
+        self._watched = self.clock(), pool.spent()
+        self._timer = self.reactor.callLater(self.settings.duration, self._seeBusy, pool)
 
     def _seeBusy(self, pool: WorkerPool) -> None:
         since, before = self._watched
         if not before:
             return
         shares = [after - each for each, after in zip(before, pool.spent(), strict=True)]
-        self.totals.run.busy = round(max(0.0, *shares) / (self._clock() - since), 3)
+        self.totals.run.busy = round(max(0.0, *shares) / (self.clock() - since), 3)
 
     async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
         # The last message may wait to be sent, and then for its answer.
         timeout = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
-        await within(self._reactor, timeout, pool.wait(lambda worker: worker.isGone))
+        await within(self.reactor, timeout, pool.wait(lambda worker: worker.isGone))
         return self.totals.end(settings.duration)
 
     async def _interrupt(self, pool: WorkerPool) -> Run:
@@ -138,6 +131,6 @@ class Running:
             self._seeBusy(pool)
         pool.tell("stop")
         with suppress(LoadFailed, NothingCame):
-            await within(self._reactor, FAREWELL, pool.wait(lambda worker: worker.isDone))
+            await within(self.reactor, FAREWELL, pool.wait(lambda worker: worker.isDone))
         self.totals.run.isInterrupted = True
         return self.totals.end(elapsed)

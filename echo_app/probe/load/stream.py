@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from echo_app.probe.load.channel import Channel
 from echo_app.probe.load.connection import NEVER, Connection
@@ -13,9 +12,6 @@ from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
 from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
 
-if TYPE_CHECKING:
-    from echo_app.probe.load.generator import LoadGenerator
-
 # The moment at which it was due, its end in the stream, the moment at which it was sent, its second, its size
 # in bytes.
 Message = tuple[float, int, float, Second, int]
@@ -24,13 +20,12 @@ Message = tuple[float, int, float, Second, int]
 class StreamConnection(Connection):
     """Sends messages on a stream. The numbers of queued, sent and received bytes are positions in it."""
 
-    def __init__(self, generator: LoadGenerator, number: int) -> None:
-        super().__init__(generator, number)
-        self._underWay: deque[Message] = deque()
+    _underWay: deque[Message]
+    _container = deque
 
     def _use(self, channel: Channel) -> None:
         self._recv, self._send = channel.recv, channel.send
-        self._place = placeOf(self._generator.nextStream())
+        self._place = placeOf(next(self._generator.streams))
         self._queued = self._sent = self._received = self._answered = 0
         self._isFull = False
 

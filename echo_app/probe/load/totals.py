@@ -9,13 +9,10 @@ from math import ceil
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import DIFFERENCES, Interval, LoadSettings, Run
+from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS, Interval, LoadSettings, Run
 
 # The most intervals of a run: a picture has no columns for more. An interval is a whole number of seconds.
 INTERVALS = 600
-
-_COUNTS = ("due", "sent", "answered", "bytes")
-_HISTOGRAMS = ("latency", "lateness", "connects")
 
 
 @dataclass(slots=True)
@@ -73,9 +70,9 @@ class Totals:
         self._addToPart(number // self._length, data)
 
     def _add(self, data: Mapping[str, Any]) -> None:
-        for name in _COUNTS:
+        for name in COUNTS:
             setattr(self.run, name, getattr(self.run, name) + data.get(name, 0))
-        for name in _HISTOGRAMS:
+        for name in HISTOGRAMS:
             if data.get(name):
                 getattr(self.run, name).add(data[name])
         for kind, count in data.get("errors", {}).items():

@@ -163,7 +163,7 @@ class Source:
         self._known.add(number)
         self.exchange.sent[number] = data
         self.exchange.sentAt[number] = self._reactor.seconds()
-        self._transmit(data)
+        self.transmit(data)
 
     def received(self, data: bytes) -> None:
         """Counts an answer; one to an earlier exchange is ignored."""
@@ -172,7 +172,8 @@ class Source:
         self.exchange.strange += number not in self._known and not isCut
         self.exchange.answered(data, self._reactor.seconds())
 
-    def _transmit(self, data: bytes) -> None:
+    def transmit(self, data: bytes) -> None:
+        """Gives bytes to the kernel, which may refuse them after an ICMP message."""
         try:
             self._sock.send(data)
         except OSError as error:

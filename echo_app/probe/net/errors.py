@@ -13,14 +13,7 @@ import ssl
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from twisted.internet.error import (
-    ConnectError,
-    ConnectionRefusedError,
-    DNSLookupError,
-    NoRouteError,
-    TimeoutError,
-    UserError,
-)
+from twisted.internet import error as twistedErrors
 
 from echo_app.probe.net.waits import NothingCame
 
@@ -136,12 +129,12 @@ _KINDS = {
 }
 
 _CLASSES: tuple[tuple[type[BaseException], Reason], ...] = (
-    (ConnectionRefusedError, Reason(ErrorKind.REFUSED)),
-    (NoRouteError, Reason(ErrorKind.UNREACHABLE)),
-    (TimeoutError, Reason(ErrorKind.TIMED_OUT)),
-    (DNSLookupError, Reason(ErrorKind.UNRESOLVED)),
+    (twistedErrors.ConnectionRefusedError, Reason(ErrorKind.REFUSED)),
+    (twistedErrors.NoRouteError, Reason(ErrorKind.UNREACHABLE)),
+    (twistedErrors.TimeoutError, Reason(ErrorKind.TIMED_OUT)),
+    (twistedErrors.DNSLookupError, Reason(ErrorKind.UNRESOLVED)),
     (socket.gaierror, Reason(ErrorKind.UNRESOLVED)),
-    (UserError, Reason(ErrorKind.OTHER, "not an address to connect to")),
+    (twistedErrors.UserError, Reason(ErrorKind.OTHER, "not an address to connect to")),
 )
 
 
@@ -169,7 +162,7 @@ def reasonOf(error: BaseException) -> Reason:
     for kind, reason in _CLASSES:
         if isinstance(error, kind):
             return reason
-    number = error.osError if isinstance(error, ConnectError) else getattr(error, "errno", None)
+    number = error.osError if isinstance(error, twistedErrors.ConnectError) else getattr(error, "errno", None)
     if isinstance(number, int) and number:
         return reasonOfNumber(number)
     return Reason(ErrorKind.OTHER, str(error) or type(error).__name__)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
-from echo_app.probe.net.tls import TLSWire, contextOf
+from echo_app.probe.net.tls import contextOf
+from echo_app.probe.net.tlsclient import TLSClient, TLSState
 from echo_app.probe.net.waits import NothingCame, pause, within
 from echo_app.probe.net.wire import CHUNK, Wire, WireProtocol
 from echo_app.targets import Target
@@ -27,90 +27,55 @@ _NO_SOCKET = Reason(
     ErrorKind.OTHER, "such an endpoint has no socket of its own; TLS is written tls://HOST:PORT"
 )
 
-
-class Duplex(Protocol):
-    """A :class:`~echo_app.probe.net.wire.Wire`, or TLS on top of one."""
-
-    @property
-    def sock(self) -> socket.socket:
-        """The socket."""
-
-    @property
-    def end(self) -> Reason | None:
-        """The end of the peer's side."""
-
-    @property
-    def isCut(self) -> bool:
-        """Whether sending has ended."""
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-
-    def read(self, size: int = CHUNK) -> Deferred[bytes]:
-        """Fires with some bytes; none at the end."""
-
-    def write(self, data: bytes, last: bool = False) -> None:
-        """Sends bytes; `last` ends our side after them."""
-
-    def drained(self) -> Deferred[None]:
-        """Fires when the kernel has all bytes, or the connection is gone."""
-
-    def close(self) -> Deferred[None]:
-        """Closes the connection."""
-
-    def abort(self) -> Deferred[None]:
-        """Resets the connection."""
+# The caller closed the stream during a read.
+_CLOSED = Reason(ErrorKind.OTHER, "closed")
 
 
 class Stream:
-    """A connection, as checks see it.
+    """A connection, as checks see it. Leaving it as a context manager resets it.
 
     Each wait ends after `timeout` seconds without a byte, however long it lasts in all. The caller bounds a
     check as a whole.
 
     :param clock: an ``IReactorTime``.
-    :ivar pieces: how often something was read.
     :ivar sock: for options and ``TCP_INFO``; to be looked at, not to be read, written or closed.
+    :ivar tls: Python's object of the TLS connection; None without TLS.
+    :ivar end: of the peer's side; None while it is open, as far as it was read.
+    :ivar pieces: how often something was read.
     """
 
-    def __init__(self, clock: Any, duplex: Duplex) -> None:
+    tls: ssl.SSLObject | None = None
+    end: Reason | None = None
+
+    def __init__(self, clock: Any, wire: Wire) -> None:
         self._clock = clock
-        self._duplex = duplex
+        self._wire = wire
+        self.sock = wire.sock
         self.pieces = 0
 
-    @property
-    def sock(self) -> socket.socket:
-        """The socket, until :meth:`close` or :meth:`abort`."""
-        return self._duplex.sock
+    async def __aenter__(self) -> Stream:
+        return self
 
-    @property
-    def tls(self) -> ssl.SSLObject | None:
-        """Python's object of the TLS connection; None without TLS."""
-        return self._duplex.tls if isinstance(self._duplex, TLSWire) else None
-
-    @property
-    def end(self) -> Reason | None:
-        """The end of the peer's side; None while it is open, as far as it was read."""
-        return self._duplex.end
+    async def __aexit__(self, *error: object) -> None:
+        await self.abort()
 
     @property
     def isCut(self) -> bool:
         """Whether sending has ended, by the peer or by us."""
-        return self._duplex.isCut
+        return self._wire.isCut
 
     @property
     def unsent(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
-        return self._duplex.unsent
+        """Bytes that the kernel has not taken yet; over TLS, encrypted bytes."""
+        return self._wire.unsent
 
     def write(self, data: bytes) -> None:
         """Sends bytes, at once if the kernel takes them."""
-        self._duplex.write(data)
+        self._wire.write(data)
 
     def halfClose(self, data: bytes = b"") -> None:
         """Sends bytes and the end of our side; over TCP in one segment if it fits, over TLS close_notify."""
-        self._duplex.write(data, True)
+        self._wire.write(data, True)
 
     async def drain(self, timeout: float = SILENCE) -> bool:
         """Waits until the kernel has taken all bytes; returns False if it takes no more, or is cut.
@@ -120,7 +85,7 @@ class Stream:
         while self.unsent and not self.isCut:
             before = self.unsent
             try:
-                await within(self._clock, timeout, self._duplex.drained())
+                await within(self._clock, timeout, self._wire.drained())
             except NothingCame:
                 if self.unsent >= before:
                     return False
@@ -132,10 +97,15 @@ class Stream:
         :attr:`end` tells which of the two: it is None after a time-out.
         """
         try:
-            data = await within(self._clock, timeout, self._duplex.read(size))
+            data = await within(self._clock, timeout, Deferred.fromCoroutine(self._read(size)))
         except NothingCame:
             return b""
         self.pieces += bool(data)
+        return data
+
+    async def _read(self, size: int) -> bytes:
+        data = await self._wire.read(size)
+        self.end = self._wire.end
         return data
 
     async def receive(self, size: int, timeout: float = SILENCE) -> bytes:
@@ -156,26 +126,93 @@ class Stream:
         return bytes(received)
 
     def close(self) -> Deferred[None]:
-        """Closes; fires when the descriptor is free."""
-        return self._duplex.close()
+        """Closes in both directions, over TLS after ``close_notify``; fires when the descriptor is free."""
+        return self._wire.close()
 
     def abort(self) -> Deferred[None]:
         """Resets; fires when the descriptor is free."""
-        return self._duplex.abort()
+        return self._wire.abort()
 
 
-async def connect(
-    reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT, bindAddress: str | None = None
-) -> Stream:
+class TLSStream(Stream):
+    """A TLS connection: tells ``close_notify`` from a bare FIN, and ends its two sides separately.
+
+    :param serverName: the name that the certificate must have.
+    """
+
+    def __init__(self, clock: Any, wire: Wire, context: ssl.SSLContext, serverName: str | None) -> None:
+        super().__init__(clock, wire)
+        self._client = TLSClient(context, serverName)
+        self._isLast = False
+        self.tls = self._client.tls
+
+    @property
+    def isCut(self) -> bool:
+        """Whether sending has ended, by the peer or by us."""
+        return self._isLast or self._wire.isCut or self._client.state is TLSState.FAILED
+
+    async def shake(self) -> None:
+        """Does the handshake.
+
+        :raise NetworkError: when it fails, or the peer ends it.
+        """
+        while self._client.state is TLSState.HANDSHAKING:
+            await self._feed()
+        if self._client.reason is not None:
+            raise NetworkError(self._client.reason)
+        self._flush()
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes, at once if the kernel takes them."""
+        if not self.isCut:
+            self._client.write(data)
+            self._flush()
+
+    def halfClose(self, data: bytes = b"") -> None:
+        """Sends bytes and ``close_notify``, without a FIN."""
+        if self.isCut:
+            return
+        self._isLast = True
+        if data:
+            self._client.write(data)
+        self._client.end()
+        self._flush()
+
+    async def _read(self, size: int) -> bytes:
+        while not (data := self._client.read(size)):
+            self.end = self._client.reason
+            if self.end is not None:
+                break
+            await self._feed()
+        return data
+
+    def close(self) -> Deferred[None]:
+        """Closes in both directions, after ``close_notify``; fires when the descriptor is free."""
+        self.halfClose()
+        return super().close()
+
+    def _flush(self) -> None:
+        self._wire.write(self._client.toSend())
+
+    async def _feed(self) -> None:
+        """Sends the encrypted bytes that wait, and reads the peer's next bytes."""
+        self._flush()
+        data = await self._wire.read()
+        if data:
+            self._client.receive(data)
+        else:
+            self._client.lose(self._wire.end or _CLOSED)
+
+
+async def connect(reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT) -> Stream:
     """Connects, and does the TLS handshake where there is one.
 
     :param timeout: seconds for the connection, and as many for the handshake.
-    :param bindAddress: our address, an IP literal; None is the kernel's choice.
     :raise NetworkError: when there is no connection.
     """
     factory = Factory.forProtocol(lambda: WireProtocol(reactor))
     # The endpoint's own time-out is not the one that says so.
-    waiting = target.endpoint(reactor, 2 * timeout, bindAddress).connect(factory)
+    waiting = target.endpoint(reactor, 2 * timeout).connect(factory)
     try:
         protocol: Any = await within(reactor, timeout, waiting)
     except (CancelledError, ConnectingCancelledError):
@@ -185,22 +222,22 @@ async def connect(
     if protocol.wire is None:
         await protocol.gone
         raise NetworkError(_NO_SOCKET)
-    duplex: Duplex = protocol.wire
+    stream = Stream(reactor, protocol.wire)
     try:
         # In this turn of the reactor the transport may still be told that its connection can be written to.
         await pause(reactor, 0)
         if protocol.gone.called:
             raise NetworkError(Reason(ErrorKind.RESET))
         if target.kind == "tls":
-            duplex = await _encrypted(reactor, protocol.wire, target, timeout)
+            stream = await _encrypted(reactor, protocol.wire, target, timeout)
     except BaseException:
-        await protocol.wire.abort()
+        await stream.abort()
         raise
-    return Stream(reactor, duplex)
+    return stream
 
 
-async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSWire:
-    tls = TLSWire(wire, contextOf(target.tls), target.serverName)
+async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSStream:
+    tls = TLSStream(reactor, wire, contextOf(target.tls), target.serverName)
     try:
         await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
     except NothingCame as error:

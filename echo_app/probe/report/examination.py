@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from echo_app import __version__
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, Status
+from echo_app.probe.checks.check import Context, Cost, Result, Status
 from echo_app.text import binarySize
 
 # Columns of the status and of the name.
 _STATUS, _NAME = 6, 14
 
 _ORDER = (Status.FAIL, Status.WARN, Status.PASS, Status.SKIP)
-
-
-def costLine(context: Context, cost: Cost) -> str:
-    """Returns a line with the cost of an examination."""
-    seconds = f"{cost.seconds:.0f} s"
-    return f"{context.target}; at most {binarySize(cost.bytes)}, {cost.connections} connections, {seconds}"
 
 
 def lines(result: Result) -> list[str]:
@@ -45,13 +39,6 @@ def isQuiet(result: Result) -> bool:
     return result.status is Status.SKIP and not result.meaning
 
 
-def countLine(results: Sequence[Result], seconds: float) -> str:
-    """Returns a line with the number of results of each status."""
-    counts = Counter(each.status for each in results)
-    said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
-    return f"{', '.join(said) or 'nothing done'} in {seconds:.0f} s"
-
-
 class Examination:
     """Reports an examination: in lines while it goes on, and as data at its end.
 
@@ -67,7 +54,8 @@ class Examination:
         self._start = context.reactor.seconds()
         self._seconds = 0.0
         self.results: list[Result] = []
-        say(costLine(context, cost))
+        most = f"{binarySize(cost.bytes)}, {cost.connections} connections, {cost.seconds:.0f} s"
+        say(f"{context.target}; at most {most}")
 
     def found(self, result: Result) -> None:
         """Reports a result; those of skipped checks are reported at the end."""
@@ -82,7 +70,10 @@ class Examination:
         :param how: text before the counts.
         """
         self._seconds = self._context.reactor.seconds() - self._start
-        for line in [*skipLines(self.results), how + countLine(self.results, self._seconds)]:
+        counts = Counter(each.status for each in self.results)
+        said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
+        counted = f"{how}{', '.join(said) or 'nothing done'} in {self._seconds:.0f} s"
+        for line in [*skipLines(self.results), counted]:
             self._say(line)
 
     def data(self) -> dict[str, object]:
@@ -93,11 +84,7 @@ class Examination:
             "target": str(self._context.target),
             "settings": {"quick": settings.isQuick, "thorough": settings.isThorough, "idle": settings.idle},
             "seed": self._seed,
-            "cost": {
-                "bytes": self._cost.bytes,
-                "connections": self._cost.connections,
-                "seconds": self._cost.seconds,
-            },
+            "cost": asdict(self._cost),
             "results": [_dataOf(each) for each in self.results],
             "seconds": round(self._seconds, 3),
         }

@@ -11,27 +11,11 @@ from math import ceil
 
 from twisted.web.template import Tag
 
+from echo_app.probe.report import svg
 from echo_app.probe.report.scales import Linear, Logarithmic, Tick
-from echo_app.probe.report.svg import (
-    SECOND,
-    THIRD,
-    Picture,
-    apart,
-    bar,
-    element,
-    frame,
-    label,
-    path,
-    polyline,
-    rule,
-    shade,
-    step,
-    stretched,
-)
 from echo_app.probe.results.figures import DASHES, Subject, kindOf, perSecond, whole
-from echo_app.probe.results.percentiles import MEDIAN, Output, nameOf, shownIn
 from echo_app.probe.results.results import Interval
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.statistics import MEDIAN, Output, milliseconds, nameOf, shownIn
 from echo_app.text import escaped
 
 # Pixels: heights of the picture of latencies and of a row of errors, distances between rows and between
@@ -59,7 +43,7 @@ class Timeline:
 
     def __init__(self, subject: Subject) -> None:
         self._runs = subject.runs
-        ends = [each.start + each.seconds for run in self._runs for each in run.intervals]
+        ends = [each.end for run in self._runs for each in run.intervals]
         self._span = max([subject.results.settings.duration, *ends])
         self._isCrowded = len(self._runs) > _ROOMY
         _, self._unit, self._unitName = next(each for each in _UNITS if self._span >= each[0])
@@ -76,12 +60,7 @@ class Timeline:
         """Yields each interval with the positions of its ends; True for the first of its repeat."""
         for repeat, run in enumerate(self._runs):
             for number, each in enumerate(run.intervals):
-                yield (
-                    self.at(repeat, each.start),
-                    self.at(repeat, each.start + each.seconds),
-                    each,
-                    not number,
-                )
+                yield self.at(repeat, each.start), self.at(repeat, each.end), each, not number
 
     def steps(self, value: Callable[[Interval], float | None], down: Callable[[float], float]) -> str:
         """Returns the path of a line: level within each interval, with a gap where there is no value."""
@@ -89,7 +68,7 @@ class Timeline:
         for start, end, each, isFirst in self.intervals():
             found = value(each)
             if found is not None:
-                drawn.append(step(start, end, down(found), isBroken or isFirst))
+                drawn.append(svg.step(start, end, down(found), isBroken or isFirst))
             isBroken = found is None
         return "".join(drawn)
 
@@ -110,30 +89,30 @@ class Timeline:
         count = len(self._runs)
         drawn = []
         for n, run in enumerate(self._runs):
-            end = max((each.start + each.seconds for each in run.intervals), default=0.0)
+            end = max((each.end for each in run.intervals), default=0.0)
             if end < self._span * _WHOLE:
-                drawn.append(shade((self.at(n, end), self.at(n, self._span)), height))
+                drawn.append(svg.shade((self.at(n, end), self.at(n, self._span)), height))
         if count > 1:
-            drawn += [rule((n / count, n / count), (0, height), "edge") for n in range(1, count)]
+            drawn += [svg.rule((n / count, n / count), (0, height), "edge") for n in range(1, count)]
             every = ceil(count / _NUMBERS)
             for n in range(0, count, every):
-                words = element("tspan", "repeat ", class_="word" if count <= _SPELT else "minor")
-                number = element("tspan", "" if self._isCrowded else words, str(n + 1))
+                words = svg.element("tspan", "repeat ", class_="word" if count <= _SPELT else "minor")
+                number = svg.element("tspan", "" if self._isCrowded else words, str(n + 1))
                 isMinor = self._isCrowded and n // every % 2
                 kind = "strong minor" if isMinor else "strong"
-                drawn.append(label(number, (n + 0.5) / count, height + SECOND, "middle", class_=kind))
+                drawn.append(svg.label(number, (n + 0.5) / count, height + svg.SECOND, "middle", class_=kind))
         return drawn
 
     def axis(self, height: float) -> Tag:
         """Returns the title of the axis."""
-        which, down = ("each repeat", THIRD) if len(self._runs) > 1 else ("the measured part", SECOND)
+        which, down = ("each repeat", svg.THIRD) if len(self._runs) > 1 else ("the measured part", svg.SECOND)
         words = f"{self._unitName} since {which} began"
         if self._isCrowded:
             words = f"repeats, of {self._span / self._unit:.3g} {self._unitName} each"
-        return label(words, 1, height + down, "end")
+        return svg.label(words, 1, height + down, "end")
 
 
-def latencyOverTime(subjects: Sequence[Subject]) -> list[Picture]:
+def latencyOverTime(subjects: Sequence[Subject]) -> list[svg.Picture]:
     """Draws percentiles and the maximum of each interval: a picture for each subject, on one scale."""
     every = [each for subject in subjects for run in subject.runs for each in run.intervals]
     scale = Logarithmic.of(seconds for each in every for seconds in (*each.percentiles.values(), each.most))
@@ -149,7 +128,7 @@ def latencyLegend() -> str:
     return ", ".join([*lines, "dots: the longest"])
 
 
-def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
+def _latency(subject: Subject, index: int, scale: Logarithmic) -> svg.Picture:
     timeline, colour = Timeline(subject), kindOf(index).split()[-1]
 
     def down(seconds: float) -> float:
@@ -161,23 +140,23 @@ def _latency(subject: Subject, index: int, scale: Logarithmic) -> Picture:
         def value(interval: Interval, percent: float = percent) -> float | None:
             return interval.percentiles.get(percent)
 
-        paths.append(path(timeline.steps(value, down), f"line dash{number % len(DASHES)} {colour}"))
+        paths.append(svg.path(timeline.steps(value, down), f"line dash{number % len(DASHES)} {colour}"))
         ends += [(nameOf(percent), end, y) for end, y in _last(timeline, value, down)]
     longest = [(start, end, down(each.most)) for start, end, each, _ in timeline.intervals() if each.most]
-    dots = "".join(f"{polyline([((start + end) / 2, y)])}h0" for start, end, y in longest)
-    paths.append(path(dots, f"line dots {colour}"))
+    dots = "".join(f"{svg.polyline([((start + end) / 2, y)])}h0" for start, end, y in longest)
+    paths.append(svg.path(dots, f"line dots {colour}"))
     ends += [("max", end, y) for end, y in _last(timeline, lambda each: each.most or None, down)]
-    downs = apart([y for _, _, y in ends], _LABEL, _HEIGHT)
+    downs = svg.apart([y for _, _, y in ends], _LABEL, _HEIGHT)
     labels = [
-        label(words, x, y + 4, dx=5, class_=f"key {colour}")
+        svg.label(words, x, y + 4, dx=5, class_=f"key {colour}")
         for (words, x, _), y in zip(ends, downs, strict=True)
     ]
-    grid = frame(timeline.ticks(), scale.ticks(), _HEIGHT, "latency, on a logarithmic axis")
-    return Picture(
+    grid = svg.frame(timeline.ticks(), scale.ticks(), _HEIGHT, "latency, on a logarithmic axis")
+    return svg.Picture(
         f"Latency over time: {subject.name}",
         _saidOfLatency(subject),
         _HEIGHT,
-        [*grid, *timeline.marks(_HEIGHT), timeline.axis(_HEIGHT), stretched(_HEIGHT, *paths), *labels],
+        [*grid, *timeline.marks(_HEIGHT), timeline.axis(_HEIGHT), svg.stretched(_HEIGHT, *paths), *labels],
     )
 
 
@@ -204,7 +183,7 @@ def _saidOfLatency(subject: Subject) -> str:
     return between + longest
 
 
-def answersAndErrors(subjects: Sequence[Subject]) -> list[Picture]:
+def answersAndErrors(subjects: Sequence[Subject]) -> list[svg.Picture]:
     """Draws answers a second, and below them errors by kind: a picture for each subject."""
     rates = [_rate(each) for subject in subjects for run in subject.runs for each in run.intervals]
     return [_rows(subject, n, max(rates, default=0.0)) for n, subject in enumerate(subjects)]
@@ -214,21 +193,21 @@ def _rate(interval: Interval) -> float:
     return interval.answered / interval.seconds if interval.seconds else 0.0
 
 
-def _rows(subject: Subject, index: int, fastest: float) -> Picture:
+def _rows(subject: Subject, index: int, fastest: float) -> svg.Picture:
     timeline, colour = Timeline(subject), kindOf(index).split()[-1]
     kinds = _errorKinds(subject)
     height = _ROW * (1 + len(kinds)) + _BETWEEN * len(kinds)
     scale = Linear(fastest)
     line = timeline.steps(_rate, lambda value: _ROW * (1 - scale.at(value)))
     drawn = [
-        *frame([], scale.ticks(2), _ROW, "answers a second"),
-        stretched(_ROW, path(line, f"line dash0 {colour}")),
+        *svg.frame([], scale.ticks(2), _ROW, "answers a second"),
+        svg.stretched(_ROW, svg.path(line, f"line dash0 {colour}")),
     ]
     for number, (kind, names) in enumerate(kinds.items(), 1):
         drawn += _errorRow(timeline, f"{kind}, a second", names, number * (_ROW + _BETWEEN))
-    below = [rule((tick.at, tick.at), (0, height)) for tick in timeline.ticks()]
-    numbers = frame(timeline.ticks(), [], 0, y=height)
-    return Picture(
+    below = [svg.rule((tick.at, tick.at), (0, height)) for tick in timeline.ticks()]
+    numbers = svg.frame(timeline.ticks(), [], 0, y=height)
+    return svg.Picture(
         f"Answers and errors over time: {subject.name}",
         f"{perSecond(fastest)} at most in an interval. {_saidOfErrors(subject)}",
         height,
@@ -242,8 +221,9 @@ def _errorRow(timeline: Timeline, title: str, kinds: Sequence[str], y: float) ->
         for start, end, each, _ in timeline.intervals()
     ]
     scale = Linear(max((value for _, _, value in counted), default=0.0))
-    bars = [bar(start, end, _ROW * (1 - scale.at(value)), _ROW) for start, end, value in counted if value]
-    return [*frame([], scale.ticks(2), _ROW, title, y), stretched(_ROW, path("".join(bars), "bars bad"), y=y)]
+    bars = [svg.bar(start, end, _ROW * (1 - scale.at(value)), _ROW) for start, end, value in counted if value]
+    path = svg.path("".join(bars), "bars bad")
+    return [*svg.frame([], scale.ticks(2), _ROW, title, y), svg.stretched(_ROW, path, y=y)]
 
 
 def _errorKinds(subject: Subject) -> dict[str, list[str]]:

@@ -9,9 +9,8 @@ from statistics import median
 from echo_app.probe.report.scales import Logarithmic, Nines
 from echo_app.probe.report.svg import SECOND, Picture, Point, apart, frame, label, path, polyline, stretched
 from echo_app.probe.results.figures import Subject, kindOf
-from echo_app.probe.results.percentiles import MEDIAN
 from echo_app.probe.results.results import Run
-from echo_app.probe.results.statistics import ABOVE, percentileTexts
+from echo_app.probe.results.statistics import ABOVE, MEDIAN, percentileTexts
 
 # Points of a curve for each nine: they are closer than the eye can see.
 _DENSITY = 100

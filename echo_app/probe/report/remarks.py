@@ -6,11 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from math import sqrt
 
-from echo_app.probe.results.analysis import DEVIATIONS, EXACT, growth
 from echo_app.probe.results.figures import Subject
-from echo_app.probe.results.percentiles import TAIL, nameOf
-from echo_app.probe.results.results import LoadSettings, Run
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.results import DEVIATIONS, EXACT, LoadSettings, Run
+from echo_app.probe.results.statistics import TAIL, milliseconds, nameOf
 from echo_app.text import escaped, plural
 
 # The share of its time below which a probe is late because of other programs, not of its own work.
@@ -70,7 +68,7 @@ def _missed(run: Run, settings: LoadSettings) -> str:
         return ""
     chance = DEVIATIONS / sqrt(expected) if settings.arrivals == "poisson" else 1 / expected
     who = "the probe" if run.isProbeLate else "the service, or the path to it,"
-    slope, missing = growth(run), 1 - run.sent / expected
+    slope, missing = run.growth, 1 - run.sent / expected
     if slope > EXACT:
         return f"{who} was too slow: latencies grew by {slope:.2g} s a second, and would have gone on to"
     if missing > max(EXACT, chance):

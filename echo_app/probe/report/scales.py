@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from echo_app.probe.results.percentiles import Output, shownIn
+from echo_app.probe.results.statistics import Output, shownIn
 
 # The relative difference below which a value equals a round number.
 _ROUNDING = 1e-9
@@ -75,16 +75,16 @@ class Linear:
         """Returns the position of a value."""
         return min(1.0, max(0.0, value / self.high)) if self.high > 0 else 0.0
 
-    def ticks(self, most: int, unit: str = "") -> list[Tick]:
+    def ticks(self, most: int) -> list[Tick]:
         """Returns labels at round numbers from 0 on.
 
         :param most: maximum number of labels after 0.
         """
         if self.high <= 0:
-            return [Tick(0.0, f"0{unit}")]
+            return [Tick(0.0, "0")]
         step = _above(self.high / most)
         count = math.floor(self.high / step * 1.001)
-        return [Tick(self.at(step * n), f"{_plain(step * n)}{unit}") for n in range(count + 1)]
+        return [Tick(self.at(step * n), _plain(step * n)) for n in range(count + 1)]
 
 
 @dataclass(frozen=True, slots=True)

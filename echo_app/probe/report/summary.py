@@ -6,11 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from echo_app.probe.report.remarks import remarksOfRuns
-from echo_app.probe.results.analysis import rateOf
-from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.percentiles import Output, nameOf, shownIn
 from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
-from echo_app.probe.results.statistics import milliseconds, percentileTexts
+from echo_app.probe.results.statistics import Output, milliseconds, nameOf, percentileTexts, shownIn
 from echo_app.text import binarySize, escaped, plural
 
 # Width of a line's name, and of each figure in a table, in characters.
@@ -32,13 +29,10 @@ def summary(results: Results) -> Iterator[str]:
 
 def describe(settings: LoadSettings) -> str:
     """Returns the settings in a line."""
-    parts = [
-        "closed loop"
-        if settings.rate is None
-        else f"open loop of {_rate(settings.rate)} ({settings.arrivals})"
-    ]
+    rate = settings.rate
+    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)} ({settings.arrivals})"]
     parts += [plural(settings.connections, "connection"), _sizes(settings)]
-    if settings.maxInflight != (1 if settings.rate is None else INFLIGHT):
+    if settings.maxInflight != (1 if rate is None else INFLIGHT):
         parts.append(f"up to {settings.maxInflight:,} under way on each")
     if settings.perConnection is not None:
         parts.append(f"{plural(settings.perConnection, 'message')} on each")
@@ -50,7 +44,7 @@ def describe(settings: LoadSettings) -> str:
 
 def figures(run: Run, settings: LoadSettings) -> str:
     """Returns the main figures of a run in a line."""
-    parts = [_rate(rateOf(run, settings))]
+    parts = [_rate(run.rateOf(settings))]
     parts += percentileTexts(run.latency.percentiles(shownIn(Output.LINE)))
     parts += [f"max {milliseconds(run.latency.most)}"] if run.answered else []
     return ", ".join([*parts, plural(sum(run.errors.values()), "error")])
@@ -74,7 +68,7 @@ def _row(name: str, cells: Sequence[str]) -> str:
 def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
     late = f" of {run.due:,} that were due" if run.due != run.sent else ""
     yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}")
-    rate = rateOf(run, settings)
+    rate = run.rateOf(settings)
     throughput = binarySize(round(rate * run.bytes / run.answered)) if run.answered else "0 B"
     yield _line("answered", f"{run.answered:,}, {_rate(rate)}, {throughput}/s each way")
     stated = run.latency.percentiles()
@@ -82,16 +76,13 @@ def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
         yield _row("latency", [*map(nameOf, stated), "max"])
         yield _row("", [milliseconds(each) for each in (*stated.values(), run.latency.most)])
     if run.connects:
-        yield _line("connects", _spread(run.connects))
+        times = percentileTexts(run.connects.percentiles(shownIn(Output.LINE)))
+        longest = f"max {milliseconds(run.connects.most)}"
+        yield _line("connects", ", ".join([f"{len(run.connects):,}", *times, longest]))
 
 
 def _rate(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
-
-
-def _spread(times: Histogram) -> str:
-    parts = percentileTexts(times.percentiles(shownIn(Output.LINE)))
-    return ", ".join([f"{len(times):,}", *parts, f"max {milliseconds(times.most)}"])
 
 
 def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
@@ -99,7 +90,7 @@ def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     stated = [run.latency.percentiles(shownIn(Output.REPEATS)) for run in runs]
     shared = [percent for percent in stated[0] if all(percent in each for each in stated)]
     rows = [
-        [rateOf(run, settings), *(each[percent] for percent in shared), run.latency.most]
+        [run.rateOf(settings), *(each[percent] for percent in shared), run.latency.most]
         for run, each in zip(runs, stated, strict=True)
     ]
     yield _row("", ["answered", *map(nameOf, shared), "max", "errors"])
@@ -124,5 +115,5 @@ def _errors(runs: Sequence[Run]) -> str:
     parts = [each for run in runs for each in run.intervals if each.errors]
     if not parts:
         return said
-    first, last = min(each.start for each in parts), max(each.start + each.seconds for each in parts)
+    first, last = min(each.start for each in parts), max(each.end for each in parts)
     return f"{said}; between {first:g} s and {last:g} s"

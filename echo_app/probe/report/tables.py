@@ -20,6 +20,9 @@ _ONCE = "Of one repeat, which does not say how far the next one would be from it
 
 Content = str | Tag
 
+# A name, and the content of each cell.
+Row = tuple[Content, Sequence[Sequence[Content]]]
+
 
 def keyOf(index: int, subject: Subject) -> Tag:
     """Returns a subject's letter, in its colour."""
@@ -66,14 +69,10 @@ def errorTable(compared: Sequence[Subject]) -> Tag | None:
 
 def repeatTable(compared: Sequence[Subject]) -> Tag | None:
     """Returns the table of the main figures of each repeat; None where nothing was repeated."""
-    rows: list[tuple[Content, list[list[Content]]]] = []
+    rows: list[Row] = []
     for index, subject in enumerate(compared):
         for number, run in enumerate(subject.runs, 1):
-            values = [figure.of(run, subject.results.settings) for figure in MAIN_FIGURES]
-            cells: list[list[Content]] = [
-                ["-" if value is None else figure.text(value)]
-                for figure, value in zip(MAIN_FIGURES, values, strict=True)
-            ]
+            cells = [[figure.textOf(run, subject.results.settings)] for figure in MAIN_FIGURES]
             rows.append((element("span", keyOf(index, subject), f" {number}"), cells))
     if len(rows) == len(compared):
         return None
@@ -89,16 +88,10 @@ def factTable(facts: Mapping[str, Content]) -> Tag:
     return element("table", element("tbody", *rows), class_="facts")
 
 
-def _table(
-    caption: str,
-    heads: Sequence[Content],
-    rows: Iterable[tuple[Content, Sequence[Sequence[Content]]]],
-    kind: str = "figures",
-) -> Tag:
+def _table(caption: str, heads: Sequence[Content], rows: Iterable[Row], kind: str = "figures") -> Tag:
     """Returns a table.
 
     :param heads: titles of the columns, without the first one's.
-    :param rows: a name, and the content of each cell.
     """
     first = element("th", "", role="columnheader")
     columns = [element("th", head, scope="col", role="columnheader") for head in heads]

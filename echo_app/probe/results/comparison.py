@@ -91,6 +91,10 @@ class FigureDifference:
         said = percent(self.change) if self.change is not None else "" if isBare else self.verdict.value
         return f"{said} {'(?)' if self.verdict is Verdict.UNKNOWN else self.word}".strip()
 
+    def data(self) -> dict[str, object]:
+        """Returns the difference for JSON."""
+        return {"verdict": self.verdict.value, "change": self.change, "is": self.word}
+
 
 def difference(figure: Figure, first: Subject, other: Subject) -> FigureDifference | None:
     """Returns the difference of a figure; None where one of the two subjects can't state it."""
@@ -109,13 +113,8 @@ def percent(share: float) -> str:
     """Formats a change: ``+12 %``, ``-3.4 %``, ``x8.2``."""
     if share >= 1:
         return f"x{share + 1:.3g}" if share < 99 else f"x{share + 1:,.0f}"
-    return f"{_digits(share * 100)} %"
-
-
-def _digits(value: float) -> str:
-    """Formats a number with its sign and two digits or more: ``+12``, ``-3.4``."""
-    decimals = 0 if abs(value) >= 10 else 1
-    return f"{value:+.{decimals}f}"
+    value = share * 100
+    return f"{value:+.0f} %" if abs(value) >= 10 else f"{value:+.1f} %"
 
 
 def unlike(first: LoadSettings, other: LoadSettings) -> tuple[str, str, str] | None:
@@ -153,10 +152,5 @@ def _figureData(figure: Figure, subjects: Sequence[Subject]) -> dict[str, object
     return {
         "name": figure.name,
         "values": {each.key: each.values(figure) for each in subjects},
-        "differences": {
-            key: None
-            if each is None
-            else {"verdict": each.verdict.value, "change": each.change, "is": each.word}
-            for key, each in differences.items()
-        },
+        "differences": {key: each and each.data() for key, each in differences.items()},
     }

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from string import ascii_uppercase
 
-from echo_app.probe.results.analysis import rateOf
-from echo_app.probe.results.percentiles import MEDIAN, TAIL, Output, nameOf, shownIn
 from echo_app.probe.results.results import LoadSettings, Results, Run
-from echo_app.probe.results.statistics import milliseconds
+from echo_app.probe.results.statistics import MEDIAN, TAIL, Output, milliseconds, nameOf, shownIn
 from echo_app.text import escaped
 
 
@@ -28,6 +26,11 @@ class Figure:
     of: Callable[[Run, LoadSettings], float | None]
     text: Callable[[float], str]
     isBetter: str = ""
+
+    def textOf(self, run: Run, settings: LoadSettings) -> str:
+        """Formats the number of a run; ``-`` where it can't be stated."""
+        value = self.of(run, settings)
+        return "-" if value is None else self.text(value)
 
 
 # The number of colours in the style sheet, and the looks of its dashes.
@@ -56,7 +59,7 @@ def _latency(percent: float) -> Figure:
 
 # The figures of a repeat: as many as fit on a screen.
 MAIN_FIGURES = (
-    Figure("rate", rateOf, perSecond, "higher"),
+    Figure("rate", Run.rateOf, perSecond, "higher"),
     *map(_latency, shownIn(Output.FIGURES)),
     Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
     Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),

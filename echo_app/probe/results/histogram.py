@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from echo_app.probe.results.percentiles import shownIn
-from echo_app.probe.results.statistics import ABOVE
+from echo_app.probe.results.statistics import ABOVE, shownIn
 
 # Nanoseconds of the shortest and the longest time that are told apart: a round trip on loopback takes 10,000
 # and more, and no option of a load is longer than an hour. With three digits a time is right to a thousandth.
@@ -56,16 +55,6 @@ class Histogram:
     def __len__(self) -> int:
         """Returns the number of times that were counted."""
         return int(self._counts.get_total_count())
-
-    @property
-    def mean(self) -> float:
-        """The mean, in seconds; 0 where nothing was counted."""
-        return float(self._counts.get_mean_value()) / 1e9 if len(self) else 0.0
-
-    @property
-    def least(self) -> float:
-        """The shortest time, in seconds; 0 where nothing was counted."""
-        return self._counts.get_min_value() / 1e9 if len(self) else 0.0
 
     @property
     def most(self) -> float:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from statistics import median_high, median_low
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.percentiles import TAIL
+from echo_app.probe.results.statistics import MEDIAN, TAIL
 from echo_app.probe.results.validation import validationError
 
 # The share of its time that a worker may be busy: it needs a part of the rest to wake up.
@@ -25,6 +26,13 @@ INFLIGHT = 1000
 
 # Differences that are kept in a result: the first ones show the defect.
 DIFFERENCES = 10
+
+# The tolerated difference of the rate that was sent to the rate that was asked for: a share of it, or with
+# random arrivals, whose number is random too, three standard deviations.
+EXACT, DEVIATIONS = 0.01, 3
+
+# The fields of a run that are sums over its seconds: counts and histograms.
+COUNTS, HISTOGRAMS = ("due", "sent", "answered", "bytes"), ("latency", "lateness", "connects")
 
 # The format of a file, and its version.
 FORMAT = "echo-probe load 1"
@@ -83,6 +91,11 @@ class Interval:
     percentiles: Mapping[float, float] = field(default_factory=dict)
     most: float = 0.0
     errors: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def end(self) -> float:
+        """Seconds from the beginning of the measured part."""
+        return self.start + self.seconds
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Interval:
@@ -146,20 +159,45 @@ class Run:
         late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
         return late is not None and late > 0.001 and (result is None or late > result / 10)
 
+    @property
+    def isGood(self) -> bool:
+        """Says whether every message came back, as it was sent."""
+        return not self.errors and not self.differences
+
+    @property
+    def growth(self) -> float:
+        """The growth of the latency: seconds a second, from the first third of the run to the last.
+
+        Where a service can't keep up with a schedule, messages wait longer each second. The medians of many
+        seconds are used, as a stall does not move them. It is 0 where there are too few intervals to tell.
+        """
+        latencies = [each.percentiles[MEDIAN] for each in self.intervals if MEDIAN in each.percentiles]
+        third = len(latencies) // 3
+        if third < 2 or not self.seconds:
+            return 0.0
+        before, after = median_high(latencies[:third]), median_low(latencies[-third:])
+        return (after - before) / (self.seconds * 2 / 3)
+
+    def rateOf(self, settings: LoadSettings) -> float:
+        """Returns answers a second.
+
+        Where answers fell behind a schedule, they took longer than the run: those that came after it do not
+        count.
+        """
+        slope = self.growth if settings.rate is not None else 0.0
+        return self.rate / (1 + slope) if slope > EXACT else self.rate
+
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:
         """Reads a run from JSON."""
-        histograms = {name: Histogram(data[name]) for name in _HISTOGRAMS}
+        histograms = {name: Histogram(data[name]) for name in HISTOGRAMS}
         return cls(**{**data, **histograms, "intervals": [Interval.of(each) for each in data["intervals"]]})
 
     def data(self) -> dict[str, Any]:
         """Returns the run for JSON."""
         plain = {name: getattr(self, name) for name in self.__slots__}
-        histograms = {name: getattr(self, name).encode() for name in _HISTOGRAMS}
+        histograms = {name: getattr(self, name).encode() for name in HISTOGRAMS}
         return {**plain, **histograms, "intervals": [asdict(each) for each in self.intervals]}
-
-
-_HISTOGRAMS = ("latency", "lateness", "connects")
 
 
 @dataclass(slots=True)

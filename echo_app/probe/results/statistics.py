@@ -1,4 +1,6 @@
-"""Statistics of single measurements, for checks and ping: percentiles, spread, jitter and intervals.
+"""Statistics: the percentiles that are printed, and for checks and ping spread, jitter and intervals.
+
+:data:`PERCENTILES` is the only list: to add or remove a percentile, change its line there.
 
 A percentile without samples above it is the maximum by another name, and three losses of a hundred are no
 rate. So the functions here return None, or a wide interval, where there are few samples.
@@ -8,15 +10,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from enum import Flag, auto
 from itertools import pairwise
-
-from echo_app.probe.results.percentiles import Output, nameOf, shownIn
 
 # Samples that must lie above a percentile for it to be stated: with fewer, the next run has another one.
 ABOVE = 10
 
 # The normal distribution's 97.5 % quantile: a 95 % interval ends there.
 _Z = 1.959963984540054
+
+
+class Output(Flag):
+    """Outputs that print some percentiles. All percentiles are in the row of a run, and in its intervals."""
+
+    # The times of a check, and the statistics of a ping.
+    SAMPLES = auto()
+    # One line: live progress, a repeat that has ended, the time to connect.
+    LINE = auto()
+    # The summary's table of repeats.
+    REPEATS = auto()
+    # Comparisons, and the tables of a page.
+    FIGURES = auto()
+    # The picture of the latency over time.
+    OVER_TIME = auto()
+    # The labels of a percentile axis, and those of them that a long axis omits on a narrow screen.
+    AXIS = auto()
+    MINOR = auto()
+
+
+_EVERYWHERE = ~Output.MINOR
+_TABLES = Output.SAMPLES | Output.FIGURES | Output.AXIS
+
+# Rules go by these two as well: the growth of latencies by the median, the probe's lateness by the tail.
+MEDIAN, TAIL = 50.0, 99.0
+
+# In rising order.
+PERCENTILES: Mapping[float, Output] = {
+    MEDIAN: _EVERYWHERE,
+    75.0: Output(0),
+    90.0: _TABLES,
+    TAIL: _EVERYWHERE,
+    99.9: _TABLES | Output.REPEATS,
+    99.99: Output.AXIS | Output.MINOR,
+    99.999: Output.AXIS,
+    99.9999: Output.AXIS | Output.MINOR,
+}
+
+
+def shownIn(output: Output = Output(0)) -> list[float]:
+    """Returns the percentiles that an output prints, in rising order; by default all of them."""
+    return [percentile for percentile, outputs in PERCENTILES.items() if output in outputs]
+
+
+def nameOf(percentile: float) -> str:
+    """Returns the name of a percentile: ``p50``, ``p99.99``."""
+    return f"p{percentile:.10g}"
 
 
 def percentile(samples: Sequence[float], percent: float) -> float | None:

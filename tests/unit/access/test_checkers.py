@@ -1,4 +1,4 @@
-"""Who users are."""
+"""Checkers of users and passwords, and the portal that asks them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class PasswordFileTests(CheckerTestCase):
         return path
 
     def test_asTwisted(self) -> None:
-        """A file means what it means to Twisted's own checker."""
+        """A password file means the same as to Twisted's own checker."""
         path = self.write(b"# users\n\nalice:secret \r\nbob:a:b\n:x\nalice:other\ncarol:\n")
         own, twisted = PasswordFile(path), FilePasswordDB(path)
         for user, password, isRight in (
@@ -125,7 +125,7 @@ class PasswordFileTests(CheckerTestCase):
             self.failureResultOf(checker.requestAvatarId(Login(b"#alice", b"secret")), UnauthorizedLogin)
 
     def test_reload(self) -> None:
-        """It is read again when it is told to, from wherever the process is by then."""
+        """A reload reads the file again, also after the process has changed its folder."""
         path = self.write(b"alice:secret\n")
         checker = PasswordFile(path)
         with open(path, "wb") as file:
@@ -140,7 +140,7 @@ class PasswordFileTests(CheckerTestCase):
         self.assertDenies(checker, b"alice", b"secret")
 
     def test_unusable(self) -> None:
-        """One that can't be used changes nothing, and is said in one line."""
+        """A file that can't be used changes nothing, and is one line in the log."""
         path = self.write(b"alice:secret\n")
         checker = PasswordFile(path)
         for content, reason in ((b"", "no line USER:PASSWORD"), (None, "No such file or directory")):
@@ -158,7 +158,7 @@ class PasswordFileTests(CheckerTestCase):
 
 class FirstOfTests(CheckerTestCase):
     def test_each(self) -> None:
-        """They are asked in turn, until one knows the user and the password."""
+        """The checkers are asked in turn, until one knows the user and the password."""
         first, second = PasswordChecker([(b"a", b"1"), (b"b", b"x")]), PasswordChecker([(b"b", b"2")])
         checker = FirstOf([first, second])
         verifyObject(ICredentialsChecker, checker)
@@ -168,7 +168,7 @@ class FirstOfTests(CheckerTestCase):
         self.assertDenies(checker, b"c", b"2")
 
     def test_fails(self) -> None:
-        """One that fails otherwise is the last one asked."""
+        """A checker that fails otherwise is the last one asked."""
         last = FakeChecker(succeed(b"a"))
         checker = FirstOf([FakeChecker(ZeroDivisionError()), last])
         self.failureResultOf(checker.requestAvatarId(Login(b"a", b"1")), ZeroDivisionError)
@@ -187,7 +187,7 @@ class FirstOfTests(CheckerTestCase):
 
 class PortalTests(SynchronousTestCase):
     def test_user(self) -> None:
-        """Whoever logs in is the user that the checker says, whatever it calls one by."""
+        """The user of a login has the name that the checker returns, as text or bytes."""
         for avatarId, name in ((b"alice", "alice"), ("alice", "alice"), (b"\xff", "\\xff")):
             portal = portalFor([FakeChecker(succeed(avatarId))])
             asked: Deferred[Any] = portal.login(Login(b"a", b"1"), None, IEchoUser)
@@ -197,7 +197,7 @@ class PortalTests(SynchronousTestCase):
             logout()
 
     def test_realm(self) -> None:
-        """Its avatars are for an echo alone."""
+        """The realm has avatars for an echo alone."""
         verifyObject(IRealm, EchoRealm())
         self.assertRaises(NotImplementedError, EchoRealm().requestAvatar, b"alice", None, IRealm)
 
@@ -240,7 +240,7 @@ class DescriptionTests(CheckerTestCase):
         self.assertIn("no file", self.reason("file"))
 
     def test_unknown(self) -> None:
-        """What there is instead is listed: what checks passwords."""
+        """An unknown kind of checker is refused with a list of the kinds that check passwords."""
         self.assertEqual(self.reason("ldap:x"), "no such checker; there are file, memory, unix")
         self.assertIn("passwords", self.reason("anonymous"))
 
@@ -252,7 +252,7 @@ class DescriptionTests(CheckerTestCase):
             self.assertEqual(made.answer, argument)
 
     def test_wrongArgument(self) -> None:
-        """What a plugin says of a wrong argument may quote it: only what it wants is said."""
+        """A plugin's error about an argument may quote it, so that only the expected format is shown."""
 
         def generate(argument: str) -> object:
             raise ValueError(f"bad {argument}")

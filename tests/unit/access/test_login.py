@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from echo_app.access import login as auth
 from echo_app.access.checkers import EchoRealm, EchoUser, PasswordChecker, PasswordFile, portalFor
 from echo_app.access.login import CHECK_TIMEOUT, KEPT, LINE_TIMEOUT, PENALTY, LoginGate, Logins
-from echo_app.access.loginline import LONGEST, parseLogin
+from echo_app.access.loginline import MAX_LINE, parseLogin
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
@@ -43,20 +43,11 @@ UNCHECKED = b"error: no login can be checked now\n"
 
 
 class Transport(fakes.Transport):
-    """A transport whose two sides end by themselves, and that delivers nothing while it is paused.
-
-    :ivar isWriteEnded: our end of stream was sent.
-    """
-
-    isWriteEnded = False
+    """A transport that delivers nothing while it is paused."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[bytes] = []
-
-    def loseWriteConnection(self) -> None:
-        self.isWriteEnded = True
-        self.protocol.writeConnectionLost()
 
     def deliver(self, data: bytes) -> None:
         """The peer sent this."""
@@ -74,7 +65,7 @@ class FakePortal:
 
     :ivar answers: what comes next, one for each login.
     :ivar asked: the credentials, as they came.
-    :ivar left: how often somebody logged out.
+    :ivar left: number of logouts.
     """
 
     def __init__(self, *answers: Any) -> None:
@@ -115,6 +106,13 @@ class LoginTestCase(SynchronousTestCase):
         self.top = EchoFactory()
         self.factory = Stack(self.top, self.counts, logins=self.logins)
 
+    def beginRight(self) -> FakePortal:
+        """Has the next login accepted; returns the portal."""
+        portal = FakePortal()
+        portal.answers.append(succeed(portal.avatar()))
+        self.begin(portal)
+        return portal
+
     def beginSlow(self) -> tuple[FakePortal, Deferred[Any], list[object]]:
         """Has them checked later; returns the portal, its answer, and what was cancelled."""
         cancelled: list[object] = []
@@ -135,10 +133,10 @@ class LoginTestCase(SynchronousTestCase):
     def assertRefused(self, transport: Transport, answer: bytes, **reasons: int) -> None:
         """Checks that the answer comes after the penalty, for these reasons so far, and the end after it."""
         self.clock.advance(PENALTY - 0.001)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (b"", False))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (b"", False))
         self.clock.advance(0.001)
         self.assertEqual(transport.value(), answer)
-        self.assertTrue(transport.isWriteEnded or transport.disconnecting)
+        self.assertTrue(transport.isHalfClosed or transport.disconnecting)
         self.assertReasons(**reasons)
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -151,7 +149,9 @@ class LoginTestCase(SynchronousTestCase):
     def assertNothingLeft(self) -> None:
         """Checks that no connection, no login and no timer is left."""
         self.assertEqual((self.counts.open, self.counts.perPeer), ({}, {}))
-        self.assertEqual((self.logins.underWay, self.clock.getDelayedCalls()), (0, []))
+        logins = self.logins
+        self.assertEqual((logins.checks, logins.waiting, logins.reading), (0, {}, {}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class RightTests(LoginTestCase):
@@ -168,13 +168,13 @@ class RightTests(LoginTestCase):
         transport.deliver(RIGHT)
         self.assertIs(type(transport.protocol), EchoProtocol)
         self.assertEqual((transport.value(), self.counts.accepted), (b"ok\n", 1))
-        self.assertEqual((self.logins.underWay, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((self.logins.reading, self.clock.getDelayedCalls()), ({}, []))
         transport.end(ConnectionDone())
         self.assertNothingLeft()
         self.assertReasons()
 
     def test_rest(self) -> None:
-        """What came with the line is the echo's, after the answer."""
+        """Bytes that come with the line belong to the echo, after the answer."""
         self.assertEqual(self.connect(RIGHT + b"hello").value(), b"ok\nhello")
         self.assertEqual(self.connect(b"login alice secret\r\n\nhello").value(), b"ok\n\nhello")
 
@@ -192,7 +192,7 @@ class RightTests(LoginTestCase):
         self.assertNothingLeft()
 
     def test_user(self) -> None:
-        """Who it is, is noted with what a terminal could act upon escaped."""
+        """The user's name is noted with control characters escaped."""
         portal = FakePortal(succeed((IEchoUser, EchoUser("al\x1b[2Jice"), lambda: None)))
         self.begin(portal)
         with capturedLogs() as events:
@@ -200,7 +200,7 @@ class RightTests(LoginTestCase):
         self.assertEqual([event["user"] for event in events if "user" in event], ["al\\x1b[2Jice"])
 
     def test_caps(self) -> None:
-        """Who has not logged in yet counts, under its peer too, once."""
+        """A peer without a login counts once, also in the counts by peer."""
         self.begin(portalFor([PasswordChecker([(b"alice", b"secret")])]), maxConnectionsPerPeer=2)
         pending, _ = self.connect(), self.connect(RIGHT)
         self.assertTrue(self.connect().disconnected)
@@ -231,19 +231,19 @@ class WrongTests(LoginTestCase):
         self.assertRefused(self.connect(b"login carol secret\n"), DENIED, login=2)
 
     def test_noLine(self) -> None:
-        """What is no line is told what one is, at once when it can't become one."""
-        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(LONGEST, b"x")), 1):
+        """A stream without a login line is refused with the syntax, as soon as it can't become a line."""
+        for number, data in enumerate((b"hello", b"login alice\n", b"login ".ljust(MAX_LINE, b"x")), 1):
             self.assertRefused(self.connect(data), UNREAD, bad_login=number)
 
     def test_notRead(self) -> None:
-        """A peer that floods is not read until the answer; then what comes is forgotten, for a second."""
+        """A peer that floods is not read until the answer; then its input is discarded, for a second."""
         transport = self.connect(WRONG)
         self.assertEqual(transport.producerState, "paused")
         transport.deliver(RIGHT)
         self.clock.advance(PENALTY)
         self.assertEqual(transport.producerState, "producing")
         transport.deliver(RIGHT)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (DENIED, True))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (DENIED, True))
         self.clock.advance(LINGER - 0.001)
         self.assertFalse(transport.disconnecting)
         self.clock.advance(0.001)
@@ -266,19 +266,19 @@ class WrongTests(LoginTestCase):
         self.assertRefused(transport, UNREAD, bad_login=2)
 
     def test_noTraffic(self) -> None:
-        """Who connects and ends without a byte, as health checks do, is not refused."""
+        """A peer that connects and ends without a byte, as health checks do, is not refused."""
         transport = self.connect()
         transport.protocol.readConnectionLost()
         self.assertTrue(transport.disconnecting)
         self.assertReasons()
 
     def test_leaves(self) -> None:
-        """Who leaves during the penalty leaves nothing behind."""
+        """A peer that leaves during the penalty leaves nothing behind."""
         self.connect(WRONG).end(ConnectionLost())
         self.assertNothingLeft()
 
     def test_log(self) -> None:
-        """One line names the peer and the user, escaped, and no password; a thousand are one line."""
+        """A refusal is one line with the peer and the user, escaped, and no password; a thousand are one."""
         with capturedLogs() as events:
             self.connect("login \u202ealice hunter2\n".encode())
             for _ in range(100):
@@ -288,27 +288,54 @@ class WrongTests(LoginTestCase):
         self.assertNotIn("hunter2", repr(events))
 
     def test_noPasswordOfNoLine(self) -> None:
-        """What is no line may be a password, and is not logged."""
+        """A wrong line may hold a password, and is not logged."""
         with capturedLogs() as events:
             self.connect(b"hunter2\n")
         self.assertNotIn("hunter2", repr(events))
 
-    def test_tooMany(self) -> None:
-        """Lines that are too many at one time are reset without being looked at."""
-        self.patch(auth, "UNDER_WAY", 2)
+    def test_tooManyWaiting(self) -> None:
+        """Refused lines of one peer are bounded while they wait; others log in meanwhile."""
+        self.patch(auth, "MAX_WAITING", 2)
         waiting = [self.connect(WRONG), self.connect(b"hello")]
-        for data in (RIGHT, WRONG, b"hello"):
+        for data in (WRONG, b"hello"):
             late = self.connect(data)
             self.assertTrue(late.disconnected)
             self.assertEqual(late.value(), b"")
-        self.assertReasons(login=1, bad_login=1, too_many_logins=3)
-        waiting[0].end(ConnectionLost())
+        self.assertReasons(login=1, bad_login=1, too_many_logins=2)
         self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+        waiting[0].end(ConnectionLost())
+        self.assertFalse(self.connect(b"hello").disconnected)
         self.clock.advance(PENALTY)
-        self.assertEqual(self.logins.underWay, 0)
+        self.assertEqual(self.logins.waiting, {})
+
+    def test_tooManyChecks(self) -> None:
+        """A password that is one too many is not checked; wrong lines take no password's place."""
+        self.patch(auth, "MAX_CHECKS", 1)
+        portal, answer, _ = self.beginSlow()
+        for _ in range(20):
+            self.connect(b"hello")
+        first, second = self.connect(RIGHT), self.connect(RIGHT)
+        self.assertEqual((second.disconnected, len(portal.asked)), (True, 1))
+        answer.callback(portal.avatar())
+        self.assertEqual((first.value(), self.logins.checks), (b"ok\n", 0))
+
+    def test_makesRoom(self) -> None:
+        """In a full service the oldest connection without a complete line goes, and no other one."""
+        self.begin(portalFor([PasswordChecker([(b"alice", b"secret")])]), maxConnections=3)
+        self.counts.makeRoom = self.logins.makeRoom
+        user, old, young = self.connect(RIGHT), self.connect(b"l"), self.connect()
+        newest = self.connect(RIGHT)
+        self.assertEqual(
+            [each.disconnected for each in (user, old, young, newest)], [False, True, False, False]
+        )
+        self.assertEqual(newest.value(), b"ok\n")
+        self.assertEqual(self.connect(RIGHT).value(), b"ok\n")
+        self.assertTrue(young.disconnected)
+        self.assertTrue(self.connect(RIGHT).disconnected)
+        self.assertReasons(no_login=2, max_connections=1)
 
     def test_twistedsTLS(self) -> None:
-        """Over a transport whose sides can't end by themselves, the end is a close, and a reset in time."""
+        """Over a transport whose sides can't end independently, the end is a close, and a reset in time."""
         self.patch(closing, "canHalfClose", lambda transport: False)
         transport = self.connect(WRONG)
         self.clock.advance(PENALTY)
@@ -319,7 +346,7 @@ class WrongTests(LoginTestCase):
 
 class TimeTests(LoginTestCase):
     def test_silence(self) -> None:
-        """Who sends no line in time is reset."""
+        """A peer that sends no line in time is reset."""
         silent, slow = self.connect(), self.connect()
         self.clock.advance(LINE_TIMEOUT - 0.001)
         slow.deliver(RIGHT[:-1])
@@ -331,7 +358,7 @@ class TimeTests(LoginTestCase):
         self.assertNothingLeft()
 
     def test_finish(self) -> None:
-        """What a drain and an idle time-out call closes it; a login under way is an answer that is owed."""
+        """The ``finish`` of a drain or a time-out closes a gate; a login under way is an owed answer."""
         transport = self.connect(RIGHT[:3])
         self.assertEqual(transport.protocol.pending, 0)
         transport.protocol.finish()
@@ -346,7 +373,7 @@ class LaterTests(LoginTestCase):
     """A portal that answers later, or never."""
 
     def test_later(self) -> None:
-        """What comes meanwhile is kept, and is the echo's after the answer; so is the end of the stream."""
+        """Bytes and the end of the stream during a check are kept for the echo after the answer."""
         portal, answer, _ = self.beginSlow()
         transport = self.connect(RIGHT + b"one ")
         transport.deliver(b"two")
@@ -371,7 +398,7 @@ class LaterTests(LoginTestCase):
         self.assertEqual(transport.value(), b"ok\n" + 10 * chunk + b"end")
 
     def test_handedInOnResuming(self) -> None:
-        """What a transport passes on, and its peer's end, when it is resumed come after what was kept."""
+        """Bytes that a transport delivers when it is resumed, and the end, come after the kept bytes."""
 
         class Holding(Transport):
             def resumeProducing(self) -> None:
@@ -397,7 +424,7 @@ class LaterTests(LoginTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_denied(self) -> None:
-        """The second runs from the line, so that it does not tell how long a check took."""
+        """The second of the penalty runs from the line, so that it does not tell how long a check took."""
         for passed, left in ((0.4, 0.6), (5.0, 0.0)):
             _, answer, _ = self.beginSlow()
             transport = self.connect(WRONG)
@@ -416,7 +443,7 @@ class LaterTests(LoginTestCase):
         self.clock.advance(CHECK_TIMEOUT)
         self.assertEqual(len(cancelled), 1)
         self.clock.advance(0)
-        self.assertEqual((transport.value(), transport.isWriteEnded), (UNCHECKED, True))
+        self.assertEqual((transport.value(), transport.isHalfClosed), (UNCHECKED, True))
         self.assertReasons(checker=1)
         transport.end(ConnectionDone())
         self.assertNothingLeft()
@@ -430,7 +457,7 @@ class LaterTests(LoginTestCase):
         self.assertReasons()
 
     def test_leavesTooLate(self) -> None:
-        """One that can't be cancelled, and is right all the same, is logged out at once."""
+        """A right login that comes after its cancellation is logged out at once."""
         portal = FakePortal()
         answer: Deferred[Any] = Deferred(lambda it: it.callback(portal.avatar()))
         portal.answers.append(answer)
@@ -444,7 +471,7 @@ class FailingTests(LoginTestCase):
     """A checker that fails, and one that is none."""
 
     def test_fails(self) -> None:
-        """It is one line in the log, without the error's text, and the peer is told."""
+        """A checker's failure is one line in the log, without the error's text, and the peer is told."""
         for number, error in enumerate((ZeroDivisionError("hunter2"), ValueError("hunter2")), 1):
             self.begin(FakePortal(error if number == 1 else fail(error)))
             with capturedLogs() as events:
@@ -461,7 +488,7 @@ class FailingTests(LoginTestCase):
         self.assertRefused(self.connect(RIGHT), DENIED, login=1)
 
     def test_noAvatar(self) -> None:
-        """What is no avatar is a failure of the checker too."""
+        """A wrong avatar is a failure of the checker too."""
         for answer in (None, succeed(None), succeed((IEchoUser, None, None))):
             self.begin(FakePortal(answer))
             self.assertRefused(self.connect(RIGHT), UNCHECKED, checker=1)
@@ -491,10 +518,8 @@ class ReloadTests(LoginTestCase):
 
 class LogoutTests(LoginTestCase):
     def test_once(self) -> None:
-        """It is called once, when the connection ends, however often that is said."""
-        portal = FakePortal()
-        portal.answers.append(succeed(portal.avatar()))
-        self.begin(portal)
+        """A logout is called once, when the connection ends, also if the end is reported twice."""
+        portal = self.beginRight()
         transport = self.connect(RIGHT)
         self.assertEqual(portal.left, 0)
         for _ in range(2):
@@ -503,10 +528,8 @@ class LogoutTests(LoginTestCase):
         self.assertEqual(portal.left, 1)
 
     def test_refusedBehind(self) -> None:
-        """It is called too when the connection is refused behind the gate."""
-        portal = FakePortal()
-        portal.answers.append(succeed(portal.avatar()))
-        self.begin(portal)
+        """A logout is called too when the connection is refused behind the gate."""
+        portal = self.beginRight()
         refusing = [lambda _build: lambda *_: Refusal()]
         self.factory = Stack(EchoFactory(), self.counts, logins=self.logins, layers=refusing)
         transport = self.connect(RIGHT)
@@ -514,7 +537,7 @@ class LogoutTests(LoginTestCase):
         self.assertEqual(portal.left, 1)
 
     def test_fails(self) -> None:
-        """One that fails is logged, and changes nothing."""
+        """A logout that fails is logged, and changes nothing."""
 
         def leave() -> None:
             raise ZeroDivisionError

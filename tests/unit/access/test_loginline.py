@@ -7,7 +7,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from echo_app.access.loginline import COMMAND, LONGEST, BadLogin, Login, parseLogin
+from echo_app.access.loginline import COMMAND, MAX_LINE, BadLogin, Login, parseLogin
 from tests.support.properties import example, given
 
 
@@ -25,8 +25,8 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(parseLogin(bytearray(stream)), (Login(user, password), size))
 
     def test_incomplete(self) -> None:
-        """What may still become a line is waited for, up to its longest."""
-        line = b"login alice ".ljust(LONGEST - 1, b"x")
+        """A beginning of a line waits for more bytes, up to the longest line."""
+        line = b"login alice ".ljust(MAX_LINE - 1, b"x")
         for size in (0, 1, 5, 6, 7, len(line)):
             self.assertIsNone(parseLogin(line[:size]))
         self.assertIsNotNone(parseLogin(line + b"\n"))
@@ -50,11 +50,11 @@ class ParseTests(SynchronousTestCase):
             error = self.assertRaises(BadLogin, parseLogin, stream)
             self.assertEqual(str(error), "")
 
-    @given(st.binary(max_size=2 * LONGEST) | st.binary(max_size=LONGEST).map(lambda rest: COMMAND + rest))
+    @given(st.binary(max_size=2 * MAX_LINE) | st.binary(max_size=MAX_LINE).map(lambda rest: COMMAND + rest))
     @example(b"login a b\n")
     @example(b"login a b\r\n\n")
     def test_anything(self, stream: bytes) -> None:
-        """Any bytes: however few have come, what is said of them stands when more come."""
+        """The result for any bytes stays the same when more bytes come."""
         said: list[object] = []
         for size in range(len(stream) + 1):
             try:
@@ -65,13 +65,13 @@ class ParseTests(SynchronousTestCase):
                 self.assertEqual(found, said[0])
             elif found is not None:
                 said.append(found)
-                self.assertLessEqual(size, LONGEST)
-        self.assertTrue(said or len(stream) < LONGEST)
+                self.assertLessEqual(size, MAX_LINE)
+        self.assertTrue(said or len(stream) < MAX_LINE)
 
 
 class LoginTests(SynchronousTestCase):
     def test_credentials(self) -> None:
-        """It is what a checker of passwords asks for, and compares them itself."""
+        """A login is the credentials that a checker of passwords asks for, and compares passwords itself."""
         login = Login(b"alice", b"secret")
         verifyObject(IUsernamePassword, login)
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""Who may connect at all."""
+"""Access rules: the networks whose peers may connect."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(self.permitted("192.0.2.1", "::1"), [True, True])
 
     def test_allow(self) -> None:
-        """With a network allowed, nobody else may come, of either family."""
+        """A rule that allows a network denies all others, of either family."""
         hosts = ("192.0.2.1", "192.0.3.1", "2001:db8::1", "::1")
         self.assertEqual(self.permitted(*hosts, allow=["192.0.2.0/24"]), [True, False, False, False])
         self.assertEqual(self.permitted(*hosts, allow=["2001:db8::/32"]), [False, False, True, False])
@@ -86,20 +86,20 @@ class AccessTests(SynchronousTestCase):
             self.assertFalse(access.permits(address))
 
     def test_bad(self) -> None:
-        """What is no network is refused when the value is made."""
+        """A wrong network is refused when the rules are made."""
         for text in ("localhost", "10.0.0.1/8", ""):
             self.assertRaises(ValueError, Access, allow=[text])
             self.assertRaises(ValueError, Access, deny=[text])
 
     def test_value(self) -> None:
-        """It is a value: equal to one of the same networks, however they were given, and never changed."""
+        """Access rules are an immutable value, equal to one of the same networks in any notation."""
         access = Access(allow=["192.0.2.1"], deny=[ipaddress.ip_network("::/0")])
         self.assertEqual(access, Access([networkOf("192.0.2.1/32")], iter(["::/0"])))
         self.assertEqual(len({access, Access(["192.0.2.1"], ["::/0"])}), 1)
         self.assertRaises(AttributeError, setattr, access, "allow", ())
 
     def test_bounded(self) -> None:
-        """What is remembered of hosts is bounded."""
+        """The cache of hosts is bounded."""
         access = Access(deny=["10.0.0.0/8"])
         for number in range(2 * HOSTS):
             self.assertFalse(access.permitsHost(str(ipaddress.IPv4Address((10 << 24) + number))))
@@ -108,7 +108,7 @@ class AccessTests(SynchronousTestCase):
 
     @given(networks, networks, st.integers(0, 255), st.booleans())
     def test_rule(self, allow: list[Network], deny: list[Network], number: int, isIPv4: bool) -> None:
-        """Any networks: what is decided is what the rule says."""
+        """The decision follows the rule, for any networks."""
         kind: Any = ipaddress.IPv4Address if isIPv4 else ipaddress.IPv6Address
         host = str(kind(number))
         self.assertEqual(Access(allow, deny).permitsHost(host), _judged(host, allow, deny))

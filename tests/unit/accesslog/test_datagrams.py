@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,26 +12,8 @@ from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.udp.protocol import DatagramRules, EchoDatagramProtocol
+from tests.support.fakes import FakePort
 from tests.unit.accesslog.test_recorder import Lines
-
-
-class FakePort:
-    """A port that keeps what is written to it."""
-
-    def __init__(self) -> None:
-        self.written: list[tuple[bytes, tuple[str, int]]] = []
-        self.error: OSError | None = None
-
-    def getHost(self) -> IPv4Address:
-        return IPv4Address("UDP", "127.0.0.1", 7007)
-
-    def write(self, data: bytes, addr: tuple[str, int]) -> None:
-        if self.error is not None:
-            raise self.error
-        self.written.append((data, addr))
-
-    def replying(self) -> Callable[[bytes], None]:
-        return lambda data: self.written.append((data, ("late", 0)))
 
 
 class RecordedDatagramsTests(SynchronousTestCase):
@@ -44,7 +24,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
 
     def begin(self, protocol: EchoDatagramProtocol) -> None:
         """Records what a protocol answers."""
-        recorder = Recorder(cast(AccessLog, self.lines), self.clock, self.clock.seconds)
+        recorder = Recorder(cast(AccessLog, self.lines), self.clock, *[self.clock.seconds] * 2)
         self.protocol = RecordedDatagrams(protocol, recorder)
         self.protocol.makeConnection(cast(Any, self.port))
 
@@ -58,7 +38,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
         for source in (("192.0.2.1", 4242), ("::ffff:192.0.2.2", 4242), ("192.0.2.1", 4242)):
             self.protocol.datagramReceived(b"12345", source)
             self.clock.advance(1)
-        self.assertEqual(len(self.port.written), 3)
+        self.assertEqual(len(self.port.sent), 3)
         self.assertEqual(self.rules.ownPorts, {7007: 1})
         self.clock.advance(PERIOD - 3)
         self.assertEqual(self.counts(), {"192.0.2.1:4242": (2, 10, 2, 10), "192.0.2.2:4242": (1, 5, 1, 5)})
@@ -68,7 +48,7 @@ class RecordedDatagramsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unanswered(self) -> None:
-        """What is dropped, or can't be sent, is counted one way alone."""
+        """A datagram that is dropped, or can't be sent, is counted one way alone."""
         self.protocol.datagramReceived(b"12345", ("192.0.2.1", 53))
         self.port.error = OSError("unreachable")
         self.protocol.datagramReceived(b"123", ("192.0.2.2", 4242))
@@ -90,12 +70,13 @@ class RecordedDatagramsTests(SynchronousTestCase):
         self.assertEqual(found, {"192.0.2.1:4242": {"truncate": 1, "loss": 1}, "192.0.2.2:4242": None})
 
     def test_later(self) -> None:
-        """What answers later leaves as the port has it, and is counted for who asked."""
+        """A late answer leaves as the port has it, and is counted for the peer that asked."""
         self.protocol.datagramReceived(b"12345", ("192.0.2.1", 4242))
+        self.port.source = ("late", 0)
         reply = self.protocol.replying()
         self.protocol.datagramReceived(b"?", ("192.0.2.2", 4242))
         reply(b"123")
-        self.assertEqual(self.port.written[-1], (b"123", ("late", 0)))
+        self.assertEqual(self.port.sent[-1], (b"123", ("late", 0)))
         self.clock.advance(PERIOD)
         self.assertEqual(self.counts(), {"192.0.2.1:4242": (1, 5, 2, 8), "192.0.2.2:4242": (1, 1, 1, 1)})
 

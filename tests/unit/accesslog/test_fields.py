@@ -1,4 +1,4 @@
-"""Each field of the access log is declared once, and what reads the declaration agrees with it."""
+"""Each field of the access log is declared once, and its readers agree with the declaration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(sources - known, set())
 
     def test_names(self) -> None:
-        """A field has the name of its declaration, whatever the attribute's name is."""
+        """A field has the name of its declaration, not that of the attribute."""
         self.assertEqual(attributesOf(TLSFacts)["tls_alpn"], "protocol")
         self.assertTrue(attributesOf(TCPInfo).keys() < {*FIELDS})
 

@@ -54,13 +54,13 @@ class FileTests(AccessLogTestCase):
         self.assertEqual(self.path.read_bytes(), b"old\n" + LINE)
 
     def test_umask(self) -> None:
-        """A new file's mode is what the umask says."""
+        """A new file's mode follows the umask."""
         self.addCleanup(os.umask, os.umask(0o027))
         self.open()
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o640)
 
     def test_wholeLines(self) -> None:
-        """What is in the file at any moment ends with a line."""
+        """The file ends with a whole line at any moment."""
         accessLog = self.open()
         for _ in range(2 * CHUNK // len(LINE)):
             accessLog.write(LINE)
@@ -110,7 +110,7 @@ class FileTests(AccessLogTestCase):
         self.assertEqual(self.said(), [])
 
     def test_rotated(self) -> None:
-        """After a reopen lines go to the new file; what was written before is in the old one."""
+        """After a reopen lines go to the new file; the lines before are in the old one."""
         accessLog = self.open()
         accessLog.write(LINE)
         moved = self.path.rename(f"{self.path}.1")
@@ -154,7 +154,7 @@ class FileTests(AccessLogTestCase):
 
 class TroubleTests(AccessLogTestCase):
     def test_fullDisk(self) -> None:
-        """A full disk stops the log, which is said once; after a reopen it goes on, and says what it lost."""
+        """A full disk stops the log, with one message; after a reopen it goes on, and tells its losses."""
         self.path.symlink_to("/dev/full")
         accessLog = self.open()
         for _ in range(3):
@@ -169,7 +169,7 @@ class TroubleTests(AccessLogTestCase):
         self.assertEqual(self.said(), ["opened again"])
 
     def test_bounded(self) -> None:
-        """What waits for a full disk is bounded, and what is more is counted."""
+        """The lines that wait for a full disk are bounded, and lines above the bound are counted."""
         self.path.symlink_to("/dev/full")
         accessLog = self.open()
         kept = PENDING // len(LINE)
@@ -182,7 +182,7 @@ class TroubleTests(AccessLogTestCase):
         self.assertEqual(self.events[-1]["lost"], ", lines lost: 7")
 
     def test_silentReader(self) -> None:
-        """A FIFO that is full keeps nobody waiting, and gets everything when it is read."""
+        """A full FIFO keeps no connection waiting, and gets everything when it is read."""
         os.mkfifo(self.path)
         reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         self.addCleanup(os.close, reader)
@@ -199,7 +199,7 @@ class TroubleTests(AccessLogTestCase):
         self.assertEqual(self.said(), [])
 
     def test_silentStandardOutput(self) -> None:
-        """The same holds for a pipe that blocks, since it is not ours alone; what is lost is said twice."""
+        """A blocking pipe, which is not ours alone, keeps no connection waiting; its losses are logged."""
         reader = FileTests.redirect(self)  # type: ignore[arg-type]
         accessLog = self.open("-")
         for _ in range(2 * PENDING // len(LINE)):
@@ -227,7 +227,7 @@ class TroubleTests(AccessLogTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lostAtClose(self) -> None:
-        """A close says what could not be written."""
+        """A close logs the number of lines that it could not write."""
         self.path.symlink_to("/dev/full")
         accessLog = self.open()
         accessLog.write(LINE)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.accesslog.file import AccessLog
-from echo_app.accesslog.recorder import LONGEST_TEXT, Recorder, lineOf
+from echo_app.accesslog.recorder import MAX_TEXT, Recorder, lineOf
 from echo_app.connections.record import Ending
 from tests.support.fieldstable import DOCUMENT
 
@@ -44,14 +44,14 @@ class LineTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """A long text is cut."""
-        self.assertEqual(len(json.loads(lineOf({"user": "x" * 9999}))["user"]), LONGEST_TEXT)
+        self.assertEqual(len(json.loads(lineOf({"user": "x" * 9999}))["user"]), MAX_TEXT)
 
 
 class RecorderTests(SynchronousTestCase):
     def test_times(self) -> None:
         """The start is in UTC; the duration is right though the clock was set meanwhile."""
         clock, elapsed, lines = Clock(), Clock(), Lines()
-        recorder = Recorder(cast(AccessLog, lines), clock, elapsed.seconds)
+        recorder = Recorder(cast(AccessLog, lines), clock, elapsed.seconds, clock.seconds)
         clock.advance(1_000_000_000.0625)
         record = recorder.begin()
         clock.rightNow -= 3600

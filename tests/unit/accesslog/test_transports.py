@@ -1,4 +1,4 @@
-"""A record is below everything else, from accept to close, and changes nothing of what is above it."""
+"""A record is below all layers, from accept to close, and changes none of them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class KeptPort:
 
 
 class TransportTests(RecordedTestCase):
-    """What a port's connections are made of."""
+    """The transports of a port's connections."""
 
     def kinds(self, **settings: Any) -> list[Any]:
         """Returns what the ports of a service make."""
@@ -126,13 +126,13 @@ class TransportTests(RecordedTestCase):
         return [each.port.transport for each in endpoints]
 
     def test_off(self) -> None:
-        """Without a log they are what they are without any of this."""
+        """Without an access log the transports are the plain ones."""
         kinds = self.kinds(accessLog=None)
         self.assertEqual([kind.func for kind in kinds], [DirectServer, DirectUNIXServer])
         self.assertEqual(self.kinds(accessLog=None, direct=False), [CarryingTransport, CountingUNIXServer])
 
     def test_on(self) -> None:
-        """With one they are the same with another end: what moves bytes is not overridden."""
+        """With an access log only a transport's end differs: no method that moves bytes is overridden."""
         moving = ("doRead", "doWrite", "write", "writeSomeData", "writeSequence", "resumeProducing")
         for isDirect, plain in (
             (True, (DirectServer, DirectUNIXServer)),
@@ -166,7 +166,7 @@ class EndTests(RecordedTestCase):
             self.assertLine(found, bytes_in=received, bytes_out=sent, bytes_unread=0)
 
     async def test_broken(self) -> None:
-        """That a record can't be written ends its connection as ever, and is logged."""
+        """A record that can't be written ends its connection as usual, and is logged."""
         service = self.recording(self.tcp(), direct=self.isDirect)
         self.patch(Recorder, "write", lambda *arguments: 1 / 0)
         self.assertEqual(await self.say(service, b"?", end=True), b"?")
@@ -180,10 +180,10 @@ class InheritedEndTests(EndTests):
 
 
 class TwistedEndpointTests(RecordedTestCase):
-    """What is recorded of Twisted's own wrappers."""
+    """Records of connections over Twisted's own wrappers."""
 
     async def test_ssl(self) -> None:
-        """Of Twisted's TLS: what went over the wire, and what was agreed upon."""
+        """Over Twisted's TLS, a record has the bytes on the wire, and the negotiated values."""
         certificate, key = Authority(Path(self.mktemp())).issue("server")
         service = self.recording(
             self.tcp(f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}")
@@ -207,7 +207,7 @@ class TwistedEndpointTests(RecordedTestCase):
         self.assertTrue(found["wire_in"] > 100 and found["wire_out"] > 500)
 
     async def test_haproxy(self) -> None:
-        """Behind Twisted's reader of the PROXY protocol, the header is a part of what came."""
+        """Behind Twisted's reader of the PROXY protocol, the header is a part of the received bytes."""
         header = b"PROXY TCP4 192.0.2.1 127.0.0.1 4242 8080\r\n"
         service = self.recording(self.tcp("haproxy:tcp:0:interface=127.0.0.1"))
         await self.say(service, header + b"?", end=True)
@@ -220,7 +220,7 @@ class UnknownTests(RecordedTestCase):
     """A port that makes its own transports."""
 
     async def test_recorded(self) -> None:
-        """Of its connections it is known whose they were, when, and why they ended."""
+        """A connection of an unknown transport has a record with its peer, its times and its ending."""
         endpoint = FakeEndpoint(FakePort())
         service = self.recording(endpoint)
         factory, _ = endpoint.calls[0]

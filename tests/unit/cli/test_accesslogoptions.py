@@ -1,4 +1,4 @@
-"""--access-log, from what is typed to a file that is open."""
+"""--access-log, from the command line to an open file."""
 
 from __future__ import annotations
 
@@ -13,24 +13,13 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import Options as BaseOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.cli.tap import Options, makeService
+from echo_app.cli.tap import makeService
 from echo_app.service.echoservice import EchoService
+from tests.unit.cli.commandline import OptionsTestCase, parsed
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
 
-def parsed(*arguments: str, parent: BaseOptions | None = None) -> Options:
-    """Returns a command line's options."""
-    options = Options()
-    options.parent = parent
-    options.parseOptions(arguments)
-    return options
-
-
-class OptionsTests(SynchronousTestCase):
-    def refusal(self, *arguments: str, parent: Any = None) -> str:
-        """Returns the line that a wrong command line ends with."""
-        return str(self.assertRaises(SystemExit, parsed, *arguments, parent=parent).code)
-
+class OptionsTests(OptionsTestCase):
     def test_values(self) -> None:
         """A file is meant from where the command was typed, and a dash is no file."""
         self.assertEqual(parsed()["access-log"], None)
@@ -38,12 +27,12 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(parsed("--access-log", "-")["access-log"], "-")
 
     def test_wrong(self) -> None:
-        """What can't be a file is named, with the option and the reason."""
+        """A wrong file is named, with the option and the reason."""
         for value in ("", "."):
             self.assertIn(f"--access-log {value!r}: neither", self.refusal(f"--access-log={value}"))
 
     def test_daemon(self) -> None:
-        """A daemon has no standard output; what stays in the foreground has."""
+        """A daemon has no standard output; a process in the foreground has."""
         daemon, foreground, debugged, twist = (BaseOptions() for _ in range(4))
         daemon.update(nodaemon=0, debug=0)
         foreground.update(nodaemon=1, debug=0)

@@ -1,4 +1,4 @@
-"""Who may talk, as it is typed."""
+"""Options for access rules and logins, as the user types them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,12 @@ from contextlib import redirect_stdout
 from io import StringIO
 
 from twisted.cred.strcred import AuthOptionMixin
-from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.checkers import PasswordFile
 from echo_app.access.loginline import Login
 from echo_app.access.networks import Access
-from echo_app.cli.tap import Options
 from echo_app.interfaces import IEchoUser
-
-
-def parsed(*arguments: str) -> Options:
-    """Returns the options of a command line."""
-    options = Options()
-    options.parseOptions(list(arguments))
-    return options
-
-
-class OptionsTestCase(SynchronousTestCase):
-    def refusal(self, *arguments: str) -> str:
-        """Returns the one line that a wrong command line ends with."""
-        error = self.assertRaises(SystemExit, parsed, *arguments)
-        self.assertRegex(str(error.code), r"\Aecho: .*\Z")
-        return str(error.code)
+from tests.unit.cli.commandline import OptionsTestCase, parsed
 
 
 class AccessTests(OptionsTestCase):
@@ -38,7 +22,7 @@ class AccessTests(OptionsTestCase):
         self.assertEqual(options.access(), Access(["10.0.0.0/8", "192.0.2.1"], ["::1"]))
 
     def test_wrong(self) -> None:
-        """What is no network is named with its option."""
+        """A wrong network is named with its option."""
         for option in ("allow", "deny"):
             for text in ("", "localhost", "10.0.0.1/8", "10.0.0.0/33", "::1/129"):
                 self.assertIn(f"--{option} {text!r}: ", self.refusal(f"--{option}={text}"))
@@ -56,7 +40,7 @@ class AuthTests(OptionsTestCase):
             self.successResultOf(portal.login(login, None, IEchoUser))
 
     def test_passwordFile(self) -> None:
-        """What can be read again is known."""
+        """The service knows the password files that it can read again."""
         path: str = self.mktemp()
         with open(path, "wb") as file:
             file.write(b"alice:secret\n")
@@ -66,7 +50,7 @@ class AuthTests(OptionsTestCase):
         self.assertFalse(parsed(*self.MEMORY).hasPasswordFile())
 
     def test_wrong(self) -> None:
-        """A checker that can't be made is one line, with what there is instead, and without a password."""
+        """A wrong checker is one line, with the kinds that there are, and without a password."""
         for text in ("memory:alice:secret:bob", "ldap:alice:secret", "anonymous:secret"):
             refusal = self.refusal("--auth", text)
             self.assertIn(f"--auth {text.partition(':')[0]!r}: ", refusal)
@@ -101,7 +85,7 @@ class AuthTests(OptionsTestCase):
             parsed(*self.MEMORY, *options)
 
     def test_datagrams(self) -> None:
-        """There is no login for datagrams."""
+        """A login is refused together with datagrams."""
         for options in ((), ("--auth-cleartext",)):
             self.assertIn("--udp 7", self.refusal(*self.MEMORY, "--udp", "7", *options))
 
@@ -110,7 +94,7 @@ class AuthTests(OptionsTestCase):
         self.assertIn("--auth-cleartext: ", self.refusal("--auth-cleartext"))
 
     def test_help(self) -> None:
-        """--help-auth lists what checks passwords, and only that."""
+        """--help-auth lists the checkers of passwords, and no others."""
         for arguments, word in (
             (["--help-auth"], "memory"),
             (["--help-auth-type", "file"], "username:password"),

@@ -5,36 +5,22 @@ from __future__ import annotations
 import os
 import re
 from contextlib import redirect_stdout
-from dataclasses import fields
+from dataclasses import asdict
 from io import BytesIO, StringIO
-
-from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import __version__
 from echo_app.cli.options import Options
 from echo_app.cli.setting import Setting, helpText
-from echo_app.cli.settings import SETTINGS
+from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
 from echo_app.connections.limits import Limits
 from echo_app.responders.named import NAMES
 from echo_app.transport.sockets import Keepalive
 from tests import ROOT
+from tests.unit.cli.commandline import OptionsTestCase, parsed
 from tests.unit.cli.reference import reference
 
 
-def parsed(*arguments: str) -> Options:
-    """Returns the options of a command line."""
-    options = Options()
-    options.parseOptions(list(arguments))
-    return options
-
-
-class OptionsTests(SynchronousTestCase):
-    def refusal(self, *arguments: str) -> str:
-        """Returns the one line that a wrong command line ends with."""
-        error = self.assertRaises(SystemExit, parsed, *arguments)
-        self.assertRegex(str(error.code), r"\Aecho: .*\Z")
-        return str(error.code)
-
+class OptionsTests(OptionsTestCase):
     def test_defaults(self) -> None:
         """Without arguments: 127.0.0.1:8080, no UDP, no caps, and time-outs that are safe."""
         options = parsed()
@@ -141,11 +127,27 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_limits(self) -> None:
-        """The defaults of the limits are those of ``Limits``."""
-        options, limits = parsed(), Limits()
-        for field in fields(limits):
-            name = re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", field.name)
-            self.assertEqual(options[name], getattr(limits, field.name), name)
+        """Every limit has an option, with its default."""
+        options = parsed()
+        self.assertEqual(
+            {each.parameter: options[each.name] for each in SETTINGS.values() if each.parameter in LIMITS},
+            asdict(Limits()),
+        )
+
+    def test_used(self) -> None:
+        """Each setting fills a parameter, opens listeners, or is read by the code of the command line."""
+        code = "".join(
+            path.read_text() for path in (ROOT / "echo_app/cli").glob("*.py") if path.stem != "settings"
+        )
+        read = {name for name in SETTINGS if re.search(f"[\"']{name}[\"']", code)}
+        filling = {each.name for each in SETTINGS.values() if each.parameter in {*LIMITS, *SERVICE}}
+        self.assertEqual({*SETTINGS} - read - filling, set())
+
+    def test_flags(self) -> None:
+        """A flag gives the parameter that it fills the opposite of the parameter's default."""
+        for name, values in (("no-direct", (True, False)), ("log-connections", (False, True))):
+            arguments = SETTINGS[name].argument(0), SETTINGS[name].argument(1)
+            self.assertEqual(arguments, values)
 
     def test_completion(self) -> None:
         """The shell completes repeatable options again, files where one is meant, and responders."""

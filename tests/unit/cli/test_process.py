@@ -1,4 +1,4 @@
-"""What the command line does to its process."""
+"""Effects of the command line on its process."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DescriptorLimitTests(SynchronousTestCase):
 
 
 class FakeReactor:
-    """What a reactor has for signals.
+    """A reactor's part for signals.
 
     :param heard: gets the number of each signal that its own handlers are called for.
     """

@@ -1,4 +1,4 @@
-"""The service that comes of what is typed."""
+"""The service that the command line makes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.plugin import getPlugins
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.cli import tap
+from echo_app.cli import listenerkinds
 from echo_app.cli.tap import Options, makeService
 from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import ProxyGate
-from echo_app.service.echoservice import EchoService
+from echo_app.service import endpoints
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import Keepalive
-from tests.support.fakes import opened, withoutSignals
-from tests.unit.cli.test_options import parsed
+from tests.support.fakes import opened
+from tests.unit.cli.commandline import MakeServiceTestCase, parsed
 from tests.unit.service.test_echoservice import FakePort
 from twisted import plugins
 
 
 class PluginTests(SynchronousTestCase):
     def test_found(self) -> None:
-        """The plugin is found, and its module has what twistd looks for."""
+        """The plugin is found, and its module has the names that twistd looks for."""
         echo: Any
         (echo,) = (each for each in getPlugins(IServiceMaker, plugins) if each.tapname == "echo")
         self.assertEqual(
@@ -40,18 +40,9 @@ class PluginTests(SynchronousTestCase):
         )
 
 
-class MakeServiceTests(TestCase):
-    def setUp(self) -> None:
-        withoutSignals(self)
-
-    def make(self, *arguments: str, reactor: Any = reactor) -> EchoService:
-        """Makes a service on the real reactor; it is stopped at the test's end."""
-        service = makeService(parsed(*arguments), reactor)
-        self.addCleanup(service.stopService)
-        return service
-
+class MakeServiceTests(MakeServiceTestCase):
     def test_listens(self) -> None:
-        """What is returned listens already: on each port at each interface, and on each endpoint."""
+        """The returned service listens already: on each port at each interface, and on each endpoint."""
         service = self.make(
             *("--port", "0", "--udp", "0", "--interface", "127.0.0.1", "--interface", "::1"),
             *("--listen", "tcp:0:interface=127.0.0.2"),
@@ -80,8 +71,9 @@ class MakeServiceTests(TestCase):
                 listened.append(factory)
                 return succeed(FakePort())
 
-        for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint", "endpointFromDescription"):
-            self.patch(tap, name, Endpoint)
+        for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint"):
+            self.patch(listenerkinds, name, Endpoint)
+        self.patch(endpoints, "serverFromString", Endpoint)
         self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
         built = [opened(each).protocol for each in listened]
         self.assertEqual([type(each) for each in built], [ProxyGate, ProxyGate, EchoProtocol])
@@ -102,20 +94,12 @@ class MakeServiceTests(TestCase):
 
     def test_settings(self) -> None:
         """Every setting arrives; 0 is None where it means never, or no cap."""
-        made: dict[str, Any] = {}
-
-        class Recorded(EchoService):
-            def __init__(self, *arguments: Any, **settings: Any) -> None:
-                made.update(settings)
-                super().__init__(*arguments, **settings)
-
-        self.patch(tap, "EchoService", Recorded)
         self.make("--port", "0", "--stall-timeout", "0", "--udp-rate", "0", "--keepalive", "0")
-        self.assertEqual(made["limits"], Limits(stallTimeout=None))
-        self.assertEqual((made["datagramRate"], made["keepalive"]), (None, None))
-        self.assertEqual((made["responder"], made["responderTimeout"]), ("echo", 30))
+        self.assertEqual(self.made["limits"], Limits(stallTimeout=None))
+        self.assertEqual((self.made["datagramRate"], self.made["keepalive"]), (None, None))
+        self.assertEqual((self.made["responder"], self.made["responderTimeout"]), ("echo", 30))
         self.make("--port", "0", "--responder", "os:fsencode", "--responder-timeout", "0")
-        self.assertEqual((made["responder"], made["responderTimeout"]), (os.fsencode, None))
+        self.assertEqual((self.made["responder"], self.made["responderTimeout"]), (os.fsencode, None))
         ready = str(Path(self.mktemp()).absolute())
         self.make(
             *("--port", "0", "--max-connections", "7", "--max-connections-per-peer", "2"),
@@ -123,7 +107,7 @@ class MakeServiceTests(TestCase):
             *("--udp-rate", "3", "--keepalive", "1,2,3", "--ready-file", ready, "--log-connections"),
         )
         self.assertEqual(
-            made["limits"],
+            self.made["limits"],
             Limits(
                 maxConnections=7,
                 maxConnectionsPerPeer=2,
@@ -132,11 +116,11 @@ class MakeServiceTests(TestCase):
                 drainTimeout=0,
             ),
         )
-        self.assertEqual((made["datagramRate"], made["keepalive"]), (3, Keepalive(1, 2, 3)))
-        self.assertEqual((made["readyFile"], made["logConnections"]), (ready, True))
+        self.assertEqual((self.made["datagramRate"], self.made["keepalive"]), (3, Keepalive(1, 2, 3)))
+        self.assertEqual((self.made["readyFile"], self.made["logConnections"]), (ready, True))
 
     async def test_taken(self) -> None:
-        """What can't be opened is named by what was typed, and what was opened before it closes."""
+        """A listener that can't be opened is named as it was typed, and those opened before it close."""
         turns: list[float] = []
         self.patch(reactor, "iterate", turns.append)
         # A path that fits into an address.
@@ -152,10 +136,7 @@ class MakeServiceTests(TestCase):
                 (["--listen=frob:1"], "--listen 'frob:1': Unknown endpoint type: 'frob'"),
                 (["--listen=tcp:70000"], "--listen 'tcp:70000': "),
             ):
-                command = parsed(f"--listen=unix:{folder}/s", *arguments)
-                error = self.assertRaises(SystemExit, makeService, command, reactor)
-                self.assertRegex(str(error.code), r"\Aecho: .*\Z")
-                self.assertIn(reason, str(error.code))
+                self.assertIn(reason, self.failure(f"--listen=unix:{folder}/s", *arguments))
                 # The turn, which is not to be had within another one.
                 await deferLater(reactor, 0)
                 self.assertEqual(os.listdir(folder), [])
@@ -168,7 +149,6 @@ class MakeServiceTests(TestCase):
             def listen(self, factory: object) -> Deferred[object]:
                 return Deferred()
 
-        self.patch(tap, "endpointFromDescription", lambda *_: Later())
+        self.patch(endpoints, "serverFromString", lambda *_: Later())
         self.patch(reactor, "iterate", lambda delay: None)
-        error = self.assertRaises(SystemExit, makeService, parsed("--listen", "x"), reactor)
-        self.assertIn("does not listen at once", str(error.code))
+        self.assertIn("does not listen at once", self.failure("--listen", "x"))

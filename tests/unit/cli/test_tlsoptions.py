@@ -12,31 +12,19 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.cli import process
-from echo_app.cli.tap import Options, makeService
 from echo_app.service.echoservice import EchoService
 from echo_app.service.listeners import Listener
 from echo_app.service.snapshot import Snapshot
 from echo_app.tls import server
 from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
-from tests.support.fakes import withoutSignals
+from tests.unit.cli.commandline import MakeServiceTestCase, OptionsTestCase, parsed
 
 
-def parsed(*arguments: str) -> Options:
-    """Returns a command line's options."""
-    options = Options()
-    options.parseOptions(arguments)
-    return options
-
-
-class OptionsTests(SynchronousTestCase):
-    def refusal(self, *arguments: str) -> str:
-        """Returns the line that a wrong command line ends with."""
-        return str(self.assertRaises(SystemExit, parsed, *arguments).code)
-
+class OptionsTests(OptionsTestCase):
     def test_ports(self) -> None:
         """--tls is repeatable, and a listener like any other: 8080 is not there beside it."""
         options = parsed("--tls", "0", "--tls", "8443", "--interface", "::1")
@@ -61,16 +49,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("--key 'x': there is no --certificate", self.refusal("--key", "x", "--tls", "0"))
 
 
-class MakeServiceTests(TestCase):
-    def setUp(self) -> None:
-        self.called = withoutSignals(self)
-
-    def make(self, *arguments: str) -> EchoService:
-        """Makes a service on the real reactor; it is stopped at the test's end."""
-        service = makeService(parsed(*arguments), reactor)
-        self.addCleanup(service.stopService)
-        return service
-
+class MakeServiceTests(MakeServiceTestCase):
     def test_listens(self) -> None:
         """Each port listens at each interface, beside the others, in the order of the help."""
         service = self.make(
@@ -107,11 +86,8 @@ class MakeServiceTests(TestCase):
         (folder / "junk.pem").write_text("junk")
         junk = os.path.relpath(folder / "junk.pem")
         for option in ("certificate", "client-ca"):
-            error = self.assertRaises(
-                SystemExit, makeService, parsed("--tls", "0", f"--{option}", junk), reactor
-            )
             line = f"echo: --{option} {junk!r}: no usable certificate in PEM form"
-            self.assertEqual(error.code, line)
+            self.assertEqual(self.failure("--tls", "0", f"--{option}", junk), line)
 
 
 class HangupTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""A connection: it belongs to its transport, whatever the protocol is, and is counted once."""
+"""A connection belongs to its transport, under any protocol, and is counted once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertIsNone(transport.producer)
 
     def test_brokenFinish(self) -> None:
-        """One that fails to finish is aborted, and logged."""
+        """A protocol that fails to finish is aborted, and logged."""
         connection, transport = self.connect(Broken)
         connection.finish()
         self.assertTrue(transport.disconnected)

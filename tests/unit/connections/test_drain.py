@@ -24,7 +24,7 @@ class DrainTests(SynchronousTestCase):
         self.counts = ConnectionRegistry(Limits(drainTimeout=5), self.clock.seconds)
 
     def run_(self) -> Deferred[None]:
-        """Starts a drain of what is open."""
+        """Starts a drain of the open connections."""
         self.drain = Drain(self.counts, self.clock)
         return self.drain.run()
 
@@ -85,7 +85,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(read.done, ENDED)
 
     def test_heldBack(self) -> None:
-        """So is one with an answer under way, and one whose bytes are held back on purpose."""
+        """A connection is busy with an answer under way, or bytes that are held back on purpose."""
         slow, held = (fakes.FakeConnection(self.counts).open() for _ in range(2))
         slow.pending = 1
         held.move(held=1)
@@ -111,7 +111,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(chatty.done, [*ENDED, "finish"])
 
     def test_lingersASecond(self) -> None:
-        """One that does not cease to send is aborted after a second, and counted."""
+        """A connection that goes on sending is aborted after a second, and counted."""
         chatty = fakes.FakeConnection(self.counts).open()
         done = self.run_()
         self.advance(1.2)
@@ -123,7 +123,7 @@ class DrainTests(SynchronousTestCase):
         self.successResultOf(done)
 
     def test_deadline(self) -> None:
-        """At the drain time-out what is left is aborted, and counted once."""
+        """At the drain time-out the remaining connections are aborted, and counted once."""
         busy = [fakes.FakeConnection(self.counts).open() for _ in range(3)]
         for each in busy:
             each.move(owed=1)

@@ -1,4 +1,4 @@
-"""What comes before a stream: a prefix that is read, and a connection that is handed over."""
+"""Gates: a prefix that is read, and a connection that is handed over."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class GateTests(SynchronousTestCase):
         self.factory = Stack(EchoFactory(), self.counts, layers=[self.gate, self.gate])
 
     def gate(self, build: Build) -> Build:
-        """Puts a gate before what was there."""
+        """Puts a gate before the layers that there were."""
 
         def built(_address: IAddress | None, connection: Connection) -> WordGate:
             self.numbers.append(connection.number)
@@ -70,7 +70,7 @@ class GateTests(SynchronousTestCase):
         transport.flush()
 
     def test_chain(self) -> None:
-        """Each gate takes what is its own, with one number for the connection, and the echo the rest."""
+        """Each gate takes its own prefix, with one number for the connection, and the echo takes the rest."""
         transport = self.connect(b"pass\npa")
         self.assertIsInstance(transport.protocol, WordGate)
         self.send(transport, b"ss\nhello")
@@ -80,7 +80,7 @@ class GateTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_counted(self) -> None:
-        """Its connections count under their peer, those in the gate and those past it, each once."""
+        """Connections count under their peer, those in the gate and those past it, each once."""
         inGate, past = self.connect(), self.connect(b"pass\npass\n")
         self.assertEqual((len(self.counts.open), self.counts.perPeer), (2, {CLIENT.host: 2}))
         self.assertEqual(self.counts.accepted, 1)
@@ -106,7 +106,7 @@ class GateTests(SynchronousTestCase):
         self.assertEqual((self.counts.open, self.clock.getDelayedCalls()), ({}, []))
 
     def test_ended(self) -> None:
-        """Who ends within the prefix is the subclass's business; who sent nothing is let go."""
+        """An end within the prefix goes to the subclass; a peer that sent nothing is closed."""
         transport = self.connect(b"pass\nwhat")
         self.end(transport)
         self.assertEqual((transport.farEnd.recv(), transport.farEnd.recv()), (b"what", b""))
@@ -115,7 +115,7 @@ class GateTests(SynchronousTestCase):
         self.assertTrue(silent.disconnected)
 
     def test_dismissed(self) -> None:
-        """Who is let go with a line gets it before our end, and may go on, unheard, for a second."""
+        """A dismissed peer gets a line before our end, and may go on, unheard, for a second."""
         transport = self.connect(b"leave\n")
         self.assertEqual((transport.farEnd.recv(), transport.farEnd.recv()), (b"bye\n", b""))
         self.send(transport, b"pass\n" * 2)
@@ -137,7 +137,7 @@ class GateTests(SynchronousTestCase):
         self.assertTrue(transport.disconnected)
 
     def test_dismissedWhole(self) -> None:
-        """Where the two sides end together the connection is closed, and reset in time."""
+        """A transport whose sides end together is closed, and reset in time."""
         for capacity in (4, 1):
             transport = self.connect(capacity=capacity)
             directlyProvides(transport, ISSLTransport)

@@ -31,7 +31,7 @@ class RecordTests(SynchronousTestCase):
         self.assertIs(recordOf(bottom), self.record)
 
     def test_notRecorded(self) -> None:
-        """There is none where nothing is recorded, nor where an attribute happens to have the name."""
+        """A connection has no record without a log, or where an attribute happens to have the name."""
         for transport in (None, object(), SimpleNamespace(transport=SimpleNamespace(record="a record"))):
             self.assertIsNone(recordOf(transport))
             noteEnd(transport, Ending.IDLE)
@@ -44,7 +44,7 @@ class RecordTests(SynchronousTestCase):
 
 
 class SweptTests(SynchronousTestCase):
-    """What cuts connections off, or ends them, says so."""
+    """Time-outs and drains note the reason of an end."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -84,7 +84,7 @@ class SweptTests(SynchronousTestCase):
 
 
 class AdmittedTests(SynchronousTestCase):
-    """What a factory and its gates know of a connection."""
+    """A connection as its factory and its gates know it."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -120,7 +120,7 @@ class AdmittedTests(SynchronousTestCase):
         self.assertIsNone(last.ended)
 
     def test_gate(self) -> None:
-        """Behind a gate it is numbered when it is handed over, and what the gate read is known."""
+        """A connection behind a gate is numbered when it is handed over, and knows the gate's prefix."""
         header = b"PROXY TCP4 192.0.2.1 127.0.0.1 4242 8080\r\n"
         transport, record = self.connect(self.gates)
         (connection,) = self.counts.open

@@ -1,4 +1,4 @@
-"""What is counted of connections, and held against the limits."""
+"""Counts of connections, and their limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ReasonCounterTests(SynchronousTestCase):
         self.assertEqual(counter.byReason, {"descriptors": 600, "max-connections": 600})
 
     def test_detail(self) -> None:
-        """A line says of the last event what is known of it, escaped."""
+        """A line has the detail of its last event, escaped."""
         clock = Clock()
         counter = ReasonCounter("refused peers", clock.seconds)
         with capturedLogs() as events:
@@ -114,7 +114,7 @@ class ConnectionRegistryTests(SynchronousTestCase):
         self.assertEqual((counts.accepted, counts.lost, counts.open), (3, 1, {}))
 
     def test_whenEmpty(self) -> None:
-        """Whoever waits for the last connection's end is told, and one who comes late at once."""
+        """A waiter is told of the last connection's end; a late waiter is told at once."""
         counts = self.counts()
         first, second = (FakeConnection(counts).open() for _ in range(2))
         waiting = [counts.whenEmpty(), counts.whenEmpty()]
@@ -147,7 +147,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual([event["last"] for event in events], [" (the last one: 192.0.2.1:1)"])
 
     def test_unknown(self) -> None:
-        """A connection whose peer is not known yet is judged when it is, and numbered then."""
+        """A connection whose peer is not known yet is judged, and numbered, when the peer is known."""
         counts = ConnectionRegistry(Limits(maxConnections=1), access=Access(allow=["192.0.2.1"]))
         connection = counts.expect()
         assert isinstance(connection, Connection)
@@ -159,7 +159,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(connection.number, 1)
 
     def test_user(self) -> None:
-        """Who a peer is, is logged where connections are, escaped."""
+        """A login is logged together with connections, with the user's name escaped."""
         for isAsked in (False, True):
             counts = ConnectionRegistry(Limits(), logConnections=isAsked)
             with capturedLogs() as events:

@@ -1,4 +1,4 @@
-"""What does not move is cut off, and nothing else."""
+"""Connections that do not move are cut off, and no others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.assertEqual(counts.timedOut.byReason, {"idle": 1})
 
     def test_heldBack(self) -> None:
-        """What waits for an answer that is under way, or for bytes that are held back, is not idle."""
+        """A connection with an answer under way, or with bytes that are held back, is not idle."""
         counts = self.sweep(idle=3)
         slow, held = (fakes.FakeConnection(counts).open() for _ in range(2))
         slow.pending = 1
@@ -81,7 +81,7 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.assertEqual([owed.done, unread.done], [["abort"], ["abort"]])
 
     def test_stall(self) -> None:
-        """A connection whose unsent bytes do not shrink is reset, whatever its peer sends."""
+        """A connection whose unsent bytes do not shrink is reset, also if its peer sends."""
         counts = self.sweep(stall=5)
         stalled = fakes.FakeConnection(counts).open()
         for second in range(10):
@@ -103,7 +103,7 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.assertEqual(slow.done, [])
 
     def test_shrinks(self) -> None:
-        """What is owed may shrink without a count of what was sent, as on UNIX sockets."""
+        """Owed bytes may shrink without a count of sent bytes, as on UNIX sockets."""
         counts = self.sweep(stall=5)
         slow = fakes.FakeConnection(counts).open()
         for second in range(40):

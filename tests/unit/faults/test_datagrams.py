@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,40 +15,10 @@ from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
+from tests.support.fakes import FakePort
 
 HERE, THERE = ("192.0.2.1", 40_000), ("192.0.2.2", 40_000)
 NUMBERS = [b"%d" % number for number in range(1000)]
-
-
-class FakePort:
-    """A UDP port that keeps what is sent, or fails."""
-
-    def __init__(self, number: int) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
-        self.error: Exception | None = None
-        self.source = HERE
-        self.noted: Counter[tuple[str, tuple[str, int]]] = Counter()
-        self._number = number
-
-    def getHost(self) -> IPv4Address:
-        return IPv4Address("UDP", "127.0.0.1", self._number)
-
-    def write(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self.sent.append((datagram, addr))
-
-    def noteFault(self, addr: tuple[str, int], kind: str) -> None:
-        """An access log's."""
-        self.noted[kind, addr] += 1
-
-    def replying(self) -> Callable[[bytes], None]:
-        addr = self.source
-
-        def send(datagram: bytes) -> None:
-            if self.error is not None:
-                raise self.error
-            self.sent.append((datagram, addr))
-
-        return send
 
 
 class DatagramFaultsTests(SynchronousTestCase):
@@ -99,7 +66,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.counts(1000 - lost, fault_loss=lost)
 
     def test_repeatable(self) -> None:
-        """The same seed does the same again, and another one something else."""
+        """Equal seeds draw equal faults, and other seeds draw others."""
         specs = ("loss=20%", "duplicate=20%", "corrupt=10%", "reorder=20%", "truncate=2B,probability=50%")
         runs = []
         for seed in (1, 1, 2):
@@ -109,7 +76,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertNotEqual(runs[0], runs[2])
 
     def test_independent(self) -> None:
-        """What one fault does depends neither on another one nor on whether it is stated twice."""
+        """The effect of a fault depends neither on other faults nor on its own repetition."""
         self.start("loss=50%")
         alone = self.ask(*NUMBERS)
         self.start("latency=0ms,jitter=0ms", "loss=50%")
@@ -149,7 +116,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertLess(abs(sum(map(bool, changed)) - 100), 30)
 
     def test_truncate(self) -> None:
-        """What is longer is cut, and nothing else."""
+        """A longer answer is cut, and nothing else is changed."""
         self.start("truncate=3B")
         self.assertEqual(self.ask(b"hello", b"hel", b""), [b"hel", b"hel", b""])
 
@@ -209,7 +176,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(self.ask(b"6")[-1], b"6")
 
     def test_noted(self) -> None:
-        """What took effect is told to an access log, by kind and peer, and what changed nothing is not."""
+        """An access log is told of the faults that took effect, by kind and peer, and of no others."""
         self.start("truncate=3B", "latency=1s", "corrupt=0", "reorder=100%", "duplicate=100%", rate=5)
         self.ask(b"hello", b"hel")
         self.ask(b"x", source=THERE)
@@ -237,8 +204,8 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(self.port.noted, {("duplicate", HERE): 1})
 
     def test_bounded(self) -> None:
-        """What is held back is bounded, by number and by bytes; what is too much is dropped."""
-        self.patch(datagramfaults, "MOST_HELD", 100)
+        """The answers held back are bounded, by number and by bytes; those above are dropped."""
+        self.patch(datagramfaults, "MAX_HELD", 100)
         self.start("latency=1s")
         self.ask(*[b""] * 101)
         self.assertEqual(len(self.clock.getDelayedCalls()), 100)
@@ -247,13 +214,13 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.assertEqual(len(self.answers()), 100)
         self.start("latency=1s")
         self.ask(*[bytes(65_000)] * 80)
-        self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MOST_BYTES // 65_000)
+        self.assertEqual(len(self.clock.getDelayedCalls()), datagramfaults.MAX_HELD_BYTES // 65_000)
         self.clock.advance(1)
         self.ask(bytes(65_000))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_unsendable(self) -> None:
-        """What can't be sent, now or later, is counted, and nothing else."""
+        """An answer that can't be sent, now or later, is counted, and has no other effect."""
         self.start("latency=1s,after=1s")
         self.port.error = OSError("no route")
         self.ask(b"a")
@@ -264,7 +231,7 @@ class DatagramFaultsTests(SynchronousTestCase):
         self.counts(0, unsendable=2)
 
     def test_lateWrite(self) -> None:
-        """What a protocol sends later goes to whom it is for, whoever has asked since."""
+        """A late write of a protocol goes to its own peer, also if another one has asked since."""
         self.start("duplicate=100%")
         self.ask(b"a")
         reply = self.protocol.replying()
@@ -290,7 +257,7 @@ class DatagramFaultsTests(SynchronousTestCase):
 
 class LateAnswerTests(SynchronousTestCase):
     def test_address(self) -> None:
-        """A late answer leaves from the address that was asked, whatever has come since."""
+        """A late answer leaves from the address that was asked, also after other datagrams."""
         clock = Clock()
         faults = DatagramFaults(FaultPlan([parseFault("latency=1s")]), clock)
         rules = DatagramRules(RATE, clock.seconds)

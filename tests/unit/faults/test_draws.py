@@ -1,4 +1,4 @@
-"""What is drawn is the same again with the same seed, however reads fall, and is spread as it should be."""
+"""Draws of faults are equal with an equal seed, in any pieces, and spread as they should be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import sqrt
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.draws import Corruption, Draws, Sizes
+from echo_app.faults.draws import Corruption, Draws
 from tests.support.properties import given
 
 PROBABILITIES = st.sampled_from((0.0, 5e-324, 1e-6, 0.01, 0.5, 1.0))
@@ -21,7 +21,7 @@ def split(data: bytes, cuts: set[int]) -> list[bytes]:
 
 
 def corrupted(pieces: list[bytes], corruption: Corruption) -> bytes:
-    """Returns what becomes of a stream that comes in these pieces."""
+    """Returns the corrupted bytes of a stream that comes in these pieces."""
     result = b""
     for piece in pieces:
         result += corruption.apply(piece, len(result), lambda _: True)
@@ -30,7 +30,7 @@ def corrupted(pieces: list[bytes], corruption: Corruption) -> bytes:
 
 class DrawsTests(SynchronousTestCase):
     def test_known(self) -> None:
-        """What a seed means stays so in every version: users write seeds down."""
+        """A seed means the same in every version: users write seeds down."""
         draws = Draws(7, "latency=1s", 1, 3, "out")
         self.assertEqual(draws.at(0), 0.3206747188933242)
         self.assertEqual(draws.inOrder()(), 0.11086381436057824)
@@ -75,7 +75,7 @@ class CorruptionTests(SynchronousTestCase):
         self.assertEqual(set(result), set(range(1, 256)))
 
     def test_untouched(self) -> None:
-        """Where nothing changes, the very bytes come back, and nothing is copied."""
+        """Without a change the very bytes come back, and nothing is copied."""
         data = bytes(1000)
         self.assertIs(Corruption(0, Draws(1)).apply(data, 0, lambda _: True), data)
 
@@ -90,10 +90,10 @@ class CorruptionTests(SynchronousTestCase):
 class SizesTests(SynchronousTestCase):
     def test_range(self) -> None:
         """All sizes of the range are drawn, and no others."""
-        sizes = Sizes(2, 5, Draws(1))
-        self.assertEqual({sizes.next() for _ in range(200)}, {2, 3, 4, 5})
+        draw = Draws(1).sizes(2, 5)
+        self.assertEqual({draw() for _ in range(200)}, {2, 3, 4, 5})
 
     def test_again(self) -> None:
-        """The same draws mean the same sizes."""
-        first, second = (iter(Sizes(1, 100, Draws(1)).next, 0) for _ in range(2))
+        """Equal draws mean equal sizes."""
+        first, second = (iter(Draws(1).sizes(1, 100), 0) for _ in range(2))
         self.assertEqual(list(islice(first, 20)), list(islice(second, 20)))

@@ -1,4 +1,4 @@
-"""A plan of faults in a service: where it is put, when its times count, and what it leaves alone."""
+"""Faults in a service: their place, the start of their times, and their limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
 from echo_app.faults.layer import FaultLayer
-from echo_app.faults.plan import MOST, FaultPlan
+from echo_app.faults.plan import MAX_FAULTS, FaultPlan
 from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.spec import parseFault
 from echo_app.service.echoservice import EchoService
@@ -67,7 +67,7 @@ class FaultSetTests(SynchronousTestCase):
         self.assertNotEqual(transport.value(), b"hello")
 
     def test_set(self) -> None:
-        """Other faults are there for connections to come, whose numbers count from then, until a reload."""
+        """New faults are for new connections, whose numbers count from then, until a reload."""
         service = self.serve("corrupt=1")
         first = self.connect()
         service.setFaults([parseFault("corrupt=1,connections=2")])
@@ -83,7 +83,7 @@ class FaultSetTests(SynchronousTestCase):
     def test_setTooMany(self) -> None:
         """Too many are refused, and so are any where the service was made without; nothing has changed."""
         service = self.serve("corrupt=1")
-        self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MOST + 1))
+        self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MAX_FAULTS + 1))
         self.assertEqual(len(self.connect(b"hello").value()), 5)
         self.assertRaises(ValueError, EchoService(self.clock).setFaults, [])
 
@@ -95,7 +95,7 @@ class FaultSetTests(SynchronousTestCase):
         self.assertEqual(self.times(), [4])
 
     def test_preamble(self) -> None:
-        """What a connection chooses is there instead of the plan's faults, and the number stays its own."""
+        """A preamble replaces the plan's faults, and the connection keeps its number."""
         self.serve("corrupt=1,connections=2", faultPreamble=True)
         first, second, third = (self.connect(line) for line in (b"!fault corrupt=1\n", b"", b"!fault\n"))
         self.assertIsInstance(second.protocol, PreambleGate)
@@ -114,7 +114,7 @@ class FaultSetTests(SynchronousTestCase):
         self.assertEqual(self.connect(b"hello").value(), b"hello")
 
     def test_cap(self) -> None:
-        """What is held back for a connection is bounded as the plan says."""
+        """The bytes held back for a connection are bounded as the plan says."""
         plan = FaultPlan([parseFault("latency=1s")], cap=1000)
         self.start(faults=plan)
         transport = self.connect()

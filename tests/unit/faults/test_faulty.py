@@ -1,4 +1,4 @@
-"""What each fault does to a stream, what it leaves to chance, and whom it leaves alone."""
+"""Effects of each fault on a stream, its probability, and the connections without it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.bandwidth import TICK
 from echo_app.faults.fault import Fault
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.layer import FaultLayer
-from echo_app.faults.shaper import TURN
+from echo_app.faults.shaping import TICK, TURN
 from echo_app.faults.spec import parseFault
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
@@ -86,7 +85,7 @@ class ChoiceTests(SynchronousTestCase):
         self.assertIsInstance(build(None, numbered(2)), FaultLayer)
 
     def test_since(self) -> None:
-        """Numbers of connections count from where the faults do, in what is drawn for them too."""
+        """Numbers of connections, and their draws, count from the start of the faults."""
 
         def chosen(specs: str, since: int) -> list[int]:
             faults = [parseFault(specs)]
@@ -100,17 +99,14 @@ class ChoiceTests(SynchronousTestCase):
 class LatencyTests(SynchronousTestCase):
     def test_out(self) -> None:
         """An answer comes that much later, and so does the next one, however soon it follows."""
-        connection = FaultyConnection("latency=50ms")
-        connection.transport.write(b"a")
-        connection.run(0.02)
+        connection = FaultyConnection("latency=50ms").write(b"a", 0.02)
         connection.transport.write(b"b")
         connection.run(0.1)
         self.assertEqual(connection.wire.pieces, [(0.05, b"a"), (0.07, b"b")])
 
     def test_in(self) -> None:
-        """With a direction it is what comes from the peer that is late, and the answer is not."""
-        connection = FaultyConnection("latency=50ms,direction=in")
-        connection.below.dataReceived(b"question")
+        """With ``direction=in`` only the peer's bytes are late, and the answer is not."""
+        connection = FaultyConnection("latency=50ms,direction=in").receive(b"question")
         connection.transport.write(b"answer")
         connection.run(0.1)
         self.assertEqual(connection.above.pieces, [(0.05, b"question")])
@@ -118,9 +114,7 @@ class LatencyTests(SynchronousTestCase):
 
     def test_sum(self) -> None:
         """Two of them add up."""
-        connection = FaultyConnection("latency=50ms", "latency=20ms")
-        connection.transport.write(b"a")
-        connection.run(0.1)
+        connection = FaultyConnection("latency=50ms", "latency=20ms").write(b"a", 0.1)
         self.assertEqual(connection.wire.pieces, [(0.07, b"a")])
 
     def test_jitter(self) -> None:
@@ -137,7 +131,7 @@ class LatencyTests(SynchronousTestCase):
         self.assertGreater(max(delays) - min(delays), 0.03)
 
     def test_order(self) -> None:
-        """What would be earlier by its jitter waits for what was before it."""
+        """Data that would be earlier by its jitter waits for the data before it."""
         connection = FaultyConnection("latency=50ms,jitter=50ms")
         data = [bytes([n]) for n in range(100)]
         for each in data:
@@ -172,19 +166,15 @@ class LatencyTests(SynchronousTestCase):
         self.assertEqual(times, [0.999, 1.006, 1.024, 1.024, 1.106, 1.121])
 
     def test_afterBytes(self) -> None:
-        """It begins with a byte, to the byte, wherever reads end."""
-        connection = FaultyConnection("latency=50ms,after=3B")
-        connection.transport.write(b"abcdef")
-        connection.run(0.1)
+        """Latency begins with a byte, exactly, with any reads."""
+        connection = FaultyConnection("latency=50ms,after=3B").write(b"abcdef", 0.1)
         self.assertEqual(connection.wire.pieces, [(0, b"abc"), (0.05, b"def")])
 
 
 class BandwidthTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """Bytes pass at the rate, in pieces of a tick, and never ahead of it."""
-        connection = FaultyConnection("bandwidth=100kB/s")
-        connection.transport.write(bytes(200_000))
-        connection.run(2.01)
+        connection = FaultyConnection("bandwidth=100kB/s").write(bytes(200_000), 2.01)
         passed = 0
         for time, piece in connection.wire.pieces:
             passed += len(piece)
@@ -209,10 +199,8 @@ class BandwidthTests(SynchronousTestCase):
         self.assertGreaterEqual(len(connection.wire.written), 98_000)
 
     def test_idle(self) -> None:
-        """What was not used while there was nothing to send is lost: there is no burst after it."""
-        connection = FaultyConnection("bandwidth=100kB/s")
-        connection.transport.write(bytes(1000))
-        connection.run(5)
+        """Bandwidth that was not used while there was nothing to send is lost: no burst follows."""
+        connection = FaultyConnection("bandwidth=100kB/s").write(bytes(1000), 5)
         connection.wire.pieces.clear()
         connection.transport.write(bytes(10_000))
         connection.run(0.05)
@@ -231,22 +219,19 @@ class BandwidthTests(SynchronousTestCase):
 
     def test_stalled(self) -> None:
         """Nor after a stall."""
-        connection = FaultyConnection("bandwidth=100kB/s,direction=out", "stall,for=5s")
-        connection.transport.write(bytes(100_000))
-        connection.run(5.051)
+        connection = FaultyConnection("bandwidth=100kB/s,direction=out", "stall,for=5s").write(
+            bytes(100_000), 5.051
+        )
         self.assertEqual(len(connection.wire.written), 5000)
 
     def test_slow(self) -> None:
         """Under a byte a tick they pass one by one."""
-        connection = FaultyConnection("bandwidth=2B/s")
-        connection.transport.write(b"abc")
-        connection.run(2)
+        connection = FaultyConnection("bandwidth=2B/s").write(b"abc", 2)
         self.assertEqual(connection.wire.pieces, [(0.5, b"a"), (1.0, b"b"), (1.5, b"c")])
 
     def test_both(self) -> None:
         """Without a direction it is the rate of either one."""
-        connection = FaultyConnection("bandwidth=100kB/s", protocol=EchoProtocol())
-        connection.below.dataReceived(bytes(100_000))
+        connection = FaultyConnection("bandwidth=100kB/s", protocol=EchoProtocol()).receive(bytes(100_000))
         connection.run(1.1)
         self.assertEqual(len(connection.wire.written), 100_000)
         self.assertGreaterEqual(connection.wire.pieces[-1][0], 1.0)
@@ -254,10 +239,8 @@ class BandwidthTests(SynchronousTestCase):
 
 class ChopTests(SynchronousTestCase):
     def test_sizes(self) -> None:
-        """What is written has these sizes and these gaps, and leaves at once as a segment."""
-        connection = FaultyConnection("chop=2-5,gap=5ms")
-        connection.transport.write(bytes(300))
-        connection.run(1)
+        """Written data has these sizes and these gaps, and leaves at once as a segment."""
+        connection = FaultyConnection("chop=2-5,gap=5ms").write(bytes(300), 1)
         found = sizes(connection.wire.pieces)
         self.assertEqual(sum(found), 300)
         self.assertEqual(set(found[:-1]), {2, 3, 4, 5})
@@ -275,7 +258,7 @@ class ChopTests(SynchronousTestCase):
         self.assertEqual(sizes(connection.wire.pieces), [1, 1, 1, 1])
 
     def test_littleByLittle(self) -> None:
-        """What is there is not kept waiting for a whole piece; a piece never reaches over a cut."""
+        """Present data does not wait for a whole piece; a piece never reaches over a cut."""
         connection = FaultyConnection("chop=10")
         for _ in range(6):
             connection.transport.write(b"abcd")
@@ -284,15 +267,13 @@ class ChopTests(SynchronousTestCase):
 
     def test_bandwidth(self) -> None:
         """A piece passes when its last byte has come through a line of that rate."""
-        connection = FaultyConnection("chop=100", "bandwidth=1kB/s,direction=out")
-        connection.transport.write(bytes(300))
-        connection.run(0.4)
+        connection = FaultyConnection("chop=100", "bandwidth=1kB/s,direction=out").write(bytes(300), 0.4)
         self.assertEqual(connection.wire.pieces, [(0.1, bytes(100)), (0.2, bytes(100)), (0.3, bytes(100))])
 
 
 class CorruptTests(SynchronousTestCase):
     def test_rate(self) -> None:
-        """So many bytes are others, within three standard deviations, and none is missing."""
+        """A share of the bytes is changed, within three standard deviations, and none is missing."""
         connection = FaultyConnection("corrupt=1e-3", protocol=EchoProtocol())
         for _ in range(16):
             connection.below.dataReceived(bytes(1 << 16))
@@ -301,7 +282,7 @@ class CorruptTests(SynchronousTestCase):
         self.assertLess(abs(wrong - 1048.6), 3 * sqrt(1048.6))
 
     def test_twice(self) -> None:
-        """The same fault twice is twice as many, and not none."""
+        """The same fault twice changes twice as many bytes, and not none."""
         once = FaultyConnection("corrupt=1")
         twice = FaultyConnection("corrupt=1", "corrupt=1")
         for connection in (once, twice):
@@ -311,7 +292,7 @@ class CorruptTests(SynchronousTestCase):
         self.assertNotEqual(once.wire.written, twice.wire.written)
 
     def test_after(self) -> None:
-        """It begins with a byte."""
+        """Corruption begins with a byte."""
         connection = FaultyConnection("corrupt=1,after=3B")
         connection.transport.write(bytes(2))
         connection.transport.write(bytes(4))
@@ -319,7 +300,7 @@ class CorruptTests(SynchronousTestCase):
         self.assertEqual(connection.wire.written[3:].count(0), 0)
 
     def test_timeFromAByte(self) -> None:
-        """Its time counts from that byte, and not from the first one that is hit."""
+        """The time of a corruption counts from its first byte, and not from the first changed one."""
         for seed in range(10):
             connection = FaultyConnection("corrupt=30%,after=3B,for=1s", seed=seed)
             connection.transport.write(bytes(4))
@@ -340,7 +321,7 @@ class CorruptTests(SynchronousTestCase):
 
 class StallTests(SynchronousTestCase):
     def test_period(self) -> None:
-        """It is the first second of every five, from the connection's beginning on."""
+        """A periodic stall is the first second of every five, from the connection's beginning on."""
         connection = FaultyConnection("stall,for=1s,every=5s", protocol=EchoProtocol())
         for _ in range(10):
             connection.below.dataReceived(b"x")
@@ -349,9 +330,8 @@ class StallTests(SynchronousTestCase):
         self.assertEqual(times, [1.0, 1.0, 2.0, 3.0, 4.0, 6.0, 6.0, 7.0, 8.0, 9.0])
 
     def test_reading(self) -> None:
-        """It stops reading, too, so that the peer's sending stops at the kernel's buffers."""
-        connection = FaultyConnection("stall,for=1s", protocol=EchoProtocol())
-        connection.below.dataReceived(b"x")
+        """A stall stops reading, too, so that the peer's sending stops at the kernel's buffers."""
+        connection = FaultyConnection("stall,for=1s", protocol=EchoProtocol()).receive(b"x")
         self.assertEqual(connection.wire.done, ["pause"])
         connection.clock.advance(1)
         self.assertEqual(connection.wire.done, ["pause", "resume"])
@@ -359,15 +339,14 @@ class StallTests(SynchronousTestCase):
 
     def test_out(self) -> None:
         """With a direction it stops answering, and reads on."""
-        connection = FaultyConnection("stall,direction=out", protocol=EchoProtocol())
-        connection.below.dataReceived(b"x")
+        connection = FaultyConnection("stall,direction=out", protocol=EchoProtocol()).receive(b"x")
         connection.clock.advance(1000)
         self.assertEqual(connection.wire.pieces, [])
         self.assertEqual(connection.wire.done, [])
         self.assertEqual(connection.below.held, 1)
 
     def test_afterBytes(self) -> None:
-        """It begins between two bytes, and its time with the first one that it holds."""
+        """A stall begins between two bytes, and its time with the first one that it holds."""
         connection = FaultyConnection("stall,after=3B,for=1s")
         connection.transport.write(b"abc")
         connection.clock.advance(5)
@@ -395,7 +374,7 @@ class SameAgainTests(SynchronousTestCase):
         st.sets(st.integers(1, 999)),
     )
     def test_anyReads(self, specs: list[str], data: bytes, cuts: set[int]) -> None:
-        """However reads fall, and whatever is combined, the same bytes come out, in number and in order."""
+        """The output has equal bytes, in number and in order, for any reads and any faults."""
         edges = [0, *sorted(cuts), 1000]
         pieces = [data[a:b] for a, b in pairwise(edges)]
         once, again = (self.passed(specs, each) for each in ([data], pieces))
@@ -403,7 +382,7 @@ class SameAgainTests(SynchronousTestCase):
 
     @given(st.sets(st.integers(1, 999)))
     def test_cuts(self, cuts: set[int]) -> None:
-        """Where ``chop`` cuts does not depend on reads either."""
+        """The cuts of ``chop`` do not depend on reads either."""
         edges = [0, *sorted(cuts), 1000]
         whole, pieces = FaultyConnection("chop=1-70"), FaultyConnection("chop=1-70")
         whole.transport.write(bytes(1000))
@@ -413,7 +392,7 @@ class SameAgainTests(SynchronousTestCase):
             connection.run(0.2)
         first = sizes(whole.wire.pieces)
         self.assertEqual(sum(first), 1000)
-        # What had come in by then may be less than a piece.
+        # The bytes so far may be less than a piece.
         self.assertTrue(set(_offsets(first)) <= set(_offsets(sizes(pieces.wire.pieces))))
 
     def test_times(self) -> None:

@@ -6,65 +6,33 @@ from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echo_app.faults.faulty import Faulty
-from echo_app.faults.shaper import TURN
+from echo_app.faults.shaping import TURN
 from echo_app.faults.spec import parseFault
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.sockets import canHalfClose
+from tests.support.ends import Producer
 from tests.support.fakes import numbered
 from tests.support.faulty import Above, FaultyConnection, Wire, sizes
 
 
-class Producer:
-    """Notes what it is told.
-
-    :param size: bytes that it writes each time that it is asked; None is a streaming one, which writes none.
-    """
-
-    def __init__(self, transport: Any, size: int | None = None) -> None:
-        self.told: list[str] = []
-        self._transport = transport
-        self._size = size
-
-    def pauseProducing(self) -> None:
-        """Is to wait."""
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        """Is to go on."""
-        self.told.append("resume")
-        if self._size is not None:
-            self._transport.write(bytes(self._size))
-
-    def stopProducing(self) -> None:
-        """Is not needed any more."""
-        self.told.append("stop")
-
-
-class BrokenProtocol(Protocol):
-    """Fails at the first byte."""
-
-    def dataReceived(self, data: bytes) -> None:
-        raise RuntimeError("broken")
-
-
 class EndTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
-        """It has all that a stream's transport has, and knows when it is half-closed."""
+        """A layer has all interfaces of a stream's transport, and hears of a half-close."""
         layer = FaultyConnection("latency=1s").below
         for interface in (IStreamTransport, IProtocol, IHalfCloseableProtocol):
             self.assertTrue(verifyObject(interface, layer))
         self.assertTrue(verifyObject(IPushProducer, layer._in))
 
     def test_input(self) -> None:
-        """The peer's end comes behind what it sent, as late."""
-        connection = FaultyConnection("latency=1s,direction=in")
-        connection.below.dataReceived(b"last")
+        """The peer's end comes behind the peer's bytes, as late."""
+        connection = FaultyConnection("latency=1s,direction=in").receive(b"last")
         connection.below.readConnectionLost()
         self.assertEqual(connection.above.told, [])
         connection.clock.advance(1)
@@ -73,49 +41,12 @@ class EndTests(SynchronousTestCase):
 
     def test_echo(self) -> None:
         """A half-closed peer gets all of its echo, and then our end; only then is the connection closed."""
-        connection = FaultyConnection("latency=1s", "chop=3", protocol=EchoProtocol())
-        connection.below.dataReceived(b"0123456789")
+        connection = FaultyConnection("latency=1s", "chop=3", protocol=EchoProtocol()).receive(b"0123456789")
         connection.below.readConnectionLost()
         self.assertNotIn("close", connection.wire.done)
         connection.run(1.1)
         self.assertEqual(connection.wire.written, b"0123456789")
         self.assertEqual(connection.wire.done[-1], "close")
-
-    def test_output(self) -> None:
-        """Our end comes behind what was written, and input still passes."""
-        connection = FaultyConnection("latency=1s")
-        connection.transport.write(b"last")
-        connection.transport.loseWriteConnection()
-        connection.transport.write(b"too late")
-        self.assertNotIn("end", connection.wire.done)
-        connection.clock.advance(1)
-        self.assertEqual(connection.wire.pieces, [(1, b"last")])
-        self.assertEqual(connection.wire.done, ["end"])
-        connection.below.writeConnectionLost()
-        connection.below.dataReceived(b"more")
-        self.assertEqual(connection.above.told, ["end of output"])
-        self.assertEqual(connection.above.received, b"more")
-        connection.transport.loseConnection()
-        self.assertEqual(connection.wire.done[-1], "close")
-
-    def test_close(self) -> None:
-        """A close flushes, and nothing is received any more; a producer is waited for."""
-        connection = FaultyConnection("latency=1s")
-        producer = Producer(connection.transport)
-        connection.transport.registerProducer(producer, True)
-        connection.transport.write(b"first")
-        connection.transport.loseConnection()
-        connection.clock.advance(1)
-        connection.transport.write(b"second")
-        connection.transport.unregisterProducer()
-        connection.below.dataReceived(b"too late")
-        self.assertTrue(connection.transport.disconnecting)
-        self.assertEqual(connection.wire.done, ["pause"])
-        self.assertNotIn("close", connection.wire.done)
-        connection.clock.advance(1)
-        self.assertEqual(connection.wire.written, b"firstsecond")
-        self.assertEqual(connection.wire.done[-1], "close")
-        self.assertEqual(connection.above.received, b"")
 
     def test_closeWhileEnding(self) -> None:
         """A close that comes while our end is under way closes when that has passed."""
@@ -128,7 +59,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_plainProtocol(self) -> None:
-        """A protocol that knows no half-close is closed at the peer's end, when what it wrote has passed."""
+        """A protocol without half-closes is closed at the peer's end, when its output has passed."""
         protocol = Protocol()
         connection = FaultyConnection("latency=1s", protocol=protocol)
         connection.transport.write(b"last")
@@ -138,7 +69,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_abort(self) -> None:
-        """An abort forgets what is held, at once, and leaves no timer."""
+        """An abort discards held bytes, at once, and leaves no timer."""
         connection = FaultyConnection("latency=1s", "reset,after=10s")
         connection.transport.write(b"held")
         connection.below.dataReceived(b"x")
@@ -151,36 +82,20 @@ class EndTests(SynchronousTestCase):
         """The end of the connection tells the producer, then the protocol, and leaves no timer."""
         specs = "latency=1s", "stall,for=1s", "reset,after=10s", "close,after=20s"
         connection = FaultyConnection(*specs)
-        producer = Producer(connection.transport)
+        producer = Producer()
         connection.transport.registerProducer(producer, True)
         connection.transport.write(b"held")
         connection.below.dataReceived(b"held")
         connection.lose()
-        self.assertEqual(producer.told, ["stop"])
+        self.assertEqual(producer.events, ["stop"])
         self.assertEqual(connection.above.told, ["lost"])
         self.assertEqual(connection.clock.getDelayedCalls(), [])
-
-    def test_stop(self) -> None:
-        """``stopProducing`` is a close, as with every transport."""
-        connection = FaultyConnection("latency=1s")
-        connection.transport.stopProducing()
-        connection.clock.advance(1)
-        self.assertEqual(connection.wire.done[-1], "close")
-
-    def test_brokenProtocol(self) -> None:
-        """A protocol that fails, be it in a timer, ends its own connection, with one line in the log."""
-        connection = FaultyConnection("latency=1s,direction=in", protocol=BrokenProtocol())
-        connection.below.dataReceived(b"x")
-        connection.clock.advance(1)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual(connection.wire.done[-1], "abort")
 
 
 class BoundTests(SynchronousTestCase):
     def test_cap(self) -> None:
         """At the cap reading stops, and it goes on below it."""
-        connection = FaultyConnection("latency=1s,direction=in", cap=1000)
-        connection.below.dataReceived(bytes(500))
+        connection = FaultyConnection("latency=1s,direction=in", cap=1000).receive(bytes(500))
         connection.clock.advance(0.5)
         self.assertEqual(connection.wire.done, [])
         connection.below.dataReceived(bytes(500))
@@ -202,7 +117,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(len(connection.wire.written), 100_000)
 
     def test_bothDirections(self) -> None:
-        """What both directions hold counts together, and an answer's own bytes pause nobody else."""
+        """The bytes held in both directions count together, and output pauses no other producer."""
         connection = FaultyConnection("latency=1s", "latency=1s,direction=in", cap=100_000)
         connection.transport.write(bytes(60_000))
         connection.below.dataReceived(bytes(30_000))
@@ -211,7 +126,7 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done, ["pause"])
 
     def test_singleBytes(self) -> None:
-        """Bytes that come one by one take no more memory than others: what is noted of them counts."""
+        """Bytes that come one by one take no more memory than others: the bookkeeping counts."""
         connection = FaultyConnection("latency=1s,direction=in", cap=100_000)
         count = 0
         while not connection.wire.done:
@@ -223,61 +138,53 @@ class BoundTests(SynchronousTestCase):
     def test_streamingProducer(self) -> None:
         """A streaming producer is paused at the cap, and while the transport below is full."""
         connection = FaultyConnection("latency=1s", cap=1000)
-        producer = Producer(connection.transport)
+        producer = Producer()
         connection.transport.registerProducer(producer, True)
         connection.transport.write(bytes(1000))
-        self.assertEqual(producer.told, ["pause"])
+        self.assertEqual(producer.events, ["pause"])
         connection.clock.advance(1)
-        self.assertEqual(producer.told, ["pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume"])
         connection.wire.producer.pauseProducing()
-        self.assertEqual(producer.told, ["pause", "resume", "pause"])
+        self.assertEqual(producer.events, ["pause", "resume", "pause"])
         connection.wire.producer.resumeProducing()
-        self.assertEqual(producer.told, ["pause", "resume", "pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume", "pause", "resume"])
 
     def test_pullProducer(self) -> None:
         """A pull producer is asked once a turn of the reactor, as long as there is room."""
         connection = FaultyConnection("latency=1s", cap=1000)
-        producer = Producer(connection.transport, 300)
+        producer = Producer(lambda: connection.transport.write(bytes(300)))
         connection.transport.registerProducer(producer, False)
-        self.assertEqual(producer.told, [])
+        self.assertEqual(producer.events, [])
         connection.run(0.5)
-        # What is noted of three pieces counts, too.
-        self.assertEqual(producer.told, ["resume"] * 3)
+        # The bookkeeping for three pieces counts, too.
+        self.assertEqual(producer.events, ["resume"] * 3)
         connection.run(0.6)
-        self.assertEqual(producer.told, ["resume"] * 6)
+        self.assertEqual(producer.events, ["resume"] * 6)
         connection.transport.unregisterProducer()
         connection.transport.loseConnection()
         connection.run(3)
-        self.assertEqual(len(connection.wire.written), 300 * len(producer.told))
+        self.assertEqual(len(connection.wire.written), 300 * len(producer.events))
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_pullWithoutHolding(self) -> None:
-        """Where nothing is held back, a pull producer does not take the reactor for itself either."""
+        """A pull producer leaves the reactor its turn, also without held bytes."""
         connection = FaultyConnection("corrupt=0.1")
-        producer = Producer(connection.transport, 10)
+        producer = Producer(lambda: connection.transport.write(bytes(10)))
         connection.transport.registerProducer(producer, False)
         connection.clock.advance(TURN)
-        self.assertEqual(producer.told, ["resume"])
-
-    def test_secondProducer(self) -> None:
-        """There is one producer at a time."""
-        connection = FaultyConnection("latency=1s")
-        connection.transport.registerProducer(Producer(None), True)
-        self.assertRaises(RuntimeError, connection.transport.registerProducer, Producer(None), True)
+        self.assertEqual(producer.events, ["resume"])
 
     def test_pieces(self) -> None:
-        """However much is due at one time, whoever takes it is given no more at once than by a transport."""
-        connection = FaultyConnection("latency=1s", "latency=1s,direction=in")
-        connection.below.dataReceived(bytes(1_000_000))
+        """Bytes that are due together are passed on in pieces no larger than a transport's."""
+        connection = FaultyConnection("latency=1s", "latency=1s,direction=in").receive(bytes(1_000_000))
         connection.transport.write(bytes(1_000_000))
         connection.clock.advance(1)
         for pieces in (connection.above.pieces, connection.wire.pieces):
             self.assertEqual((sum(sizes(pieces)), max(sizes(pieces))), (1_000_000, 128 * 1024))
 
     def test_neverRead(self) -> None:
-        """While the transport below is full, an echo stops reading at once, whatever the cap."""
-        connection = FaultyConnection("corrupt=0.1", protocol=EchoProtocol())
-        connection.below.dataReceived(bytes(1000))
+        """While the transport below is full, an echo stops reading at once, with any cap."""
+        connection = FaultyConnection("corrupt=0.1", protocol=EchoProtocol()).receive(bytes(1000))
         connection.wire.producer.pauseProducing()
         self.assertEqual(connection.wire.done, ["pause"])
         connection.below.dataReceived(bytes(1000))
@@ -286,22 +193,9 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done, ["pause", "resume"])
         self.assertEqual(len(connection.wire.written), 2000)
 
-    def test_pausedProtocol(self) -> None:
-        """A protocol that pauses gets nothing, not even the end, and reading stops, until it goes on."""
-        connection = FaultyConnection("latency=1ms,direction=in")
-        connection.transport.pauseProducing()
-        connection.below.dataReceived(b"x")
-        connection.below.readConnectionLost()
-        connection.clock.advance(1)
-        self.assertEqual((connection.above.received, connection.above.told), (b"", []))
-        self.assertEqual(connection.wire.done, ["pause"])
-        connection.transport.resumeProducing()
-        self.assertEqual((connection.above.received, connection.above.told), (b"x", ["end of input"]))
-
     def test_afterTheEnd(self) -> None:
         """After the peer's end reading is not resumed: a transport would tell of the end again."""
-        connection = FaultyConnection("latency=1s,direction=in", cap=10)
-        connection.below.dataReceived(bytes(10))
+        connection = FaultyConnection("latency=1s,direction=in", cap=10).receive(bytes(10))
         connection.below.readConnectionLost()
         connection.clock.advance(1)
         self.assertEqual(connection.wire.done, ["pause"])
@@ -309,31 +203,31 @@ class BoundTests(SynchronousTestCase):
 
 class LayerTests(SynchronousTestCase):
     def test_addresses(self) -> None:
-        """Addresses, and what else a transport has, are those of the one below."""
+        """A layer has the addresses, and other attributes, of the transport below."""
         connection = FaultyConnection("latency=1s")
         self.assertEqual(connection.transport.getPeer(), connection.wire.getPeer())
         connection.wire.anything = 42  # type: ignore[attr-defined]
         self.assertEqual(connection.transport.anything, 42)
         self.assertRaises(AttributeError, lambda: connection.transport.nothing)
 
-    def tls(self, interface: Any) -> Any:
+    def tls(self, interface: Any, clock: Clock) -> Any:
         """Returns a layer over TLS of a kind."""
-        connection = FaultyConnection("latency=1s")
-        wire = Wire(connection.clock)
+        wire = Wire(clock)
         directlyProvides(wire, interface)
         faults = [parseFault("latency=1s")]
-        above = Above(connection.clock)
-        layer: Any = Faulty(lambda *_: above, connection.clock, lambda: faults, 0)(None, numbered(1))
+        above = Above(clock)
+        layer: Any = Faulty(lambda *_: above, clock, lambda: faults, 0)(None, numbered(1))
         layer.makeConnection(wire)
         return layer
 
     def test_tls(self) -> None:
         """Over TLS it is a TLS transport, of the kind that is below, with the two ends that that one has."""
-        ours, twisteds = self.tls(ITLSTransport), self.tls(ISSLTransport)
+        clock = Clock()
+        ours, twisteds = self.tls(ITLSTransport, clock), self.tls(ISSLTransport, clock)
         self.assertTrue(ISSLTransport.providedBy(ours) and canHalfClose(ours))
         self.assertTrue(ISSLTransport.providedBy(twisteds) and not canHalfClose(twisteds))
         for layer in (ours, twisteds):
             layer.loseWriteConnection()
-            layer._clock.advance(1)
+            clock.advance(1)
         self.assertEqual(ours.transport.done, ["end"])
         self.assertEqual(twisteds.transport.done, ["close"])

@@ -1,4 +1,4 @@
-"""What ends a connection, or one side of it, on purpose."""
+"""Faults that end a connection, or one side of it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,8 @@ class ResetTests(SynchronousTestCase):
         self.assertEqual((connection.above.received, connection.above.told), (b"", ["lost"]))
 
     def test_afterSeconds(self) -> None:
-        """After seconds it comes then, whatever is held or unacknowledged."""
-        connection = FaultyConnection("reset,after=5s", "latency=1min")
-        connection.transport.write(DATA)
-        connection.run(4.9)
+        """A reset after seconds comes then, also with bytes held or unacknowledged."""
+        connection = FaultyConnection("reset,after=5s", "latency=1min").write(DATA, 4.9)
         self.assertEqual(connection.wire.done, [])
         connection.run(0.2)
         self.assertEqual(connection.wire.done, ["abort"])
@@ -48,8 +46,7 @@ class ResetTests(SynchronousTestCase):
     def test_afterBytes(self) -> None:
         """After bytes it comes when those are acknowledged, and not one more is sent."""
         self.acknowledge(Progress(0, 0, 10, 0), Progress(0, 3, 7, 0), Progress(0, 10, 0, 0))
-        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
+        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol()).receive(DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
         self.assertNotIn("abort", connection.wire.done)
         connection.below.dataReceived(DATA)
@@ -58,10 +55,9 @@ class ResetTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "abort")
 
     def test_unsent(self) -> None:
-        """What the transport did not send yet is waited for: once is not enough that nothing is owed."""
+        """A reset waits for the transport's unsent bytes: a single look with nothing owed is not enough."""
         self.acknowledge(Progress(0, 0, 0, 0), Progress(0, 10, 0, 0))
-        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
+        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol()).receive(DATA)
         connection.run(FIRST_LOOK)
         self.assertNotIn("abort", connection.wire.done)
         connection.run(2 * FIRST_LOOK)
@@ -70,8 +66,7 @@ class ResetTests(SynchronousTestCase):
     def test_neverAcknowledged(self) -> None:
         """A peer that does not read is looked at a few times a second; nothing outlives the connection."""
         self.acknowledge(Progress(0, 0, 10, 0))
-        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
+        connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol()).receive(DATA)
         connection.run(100)
         self.assertNotIn("abort", connection.wire.done)
         looks = endings.progressOf.call_count  # type: ignore[attr-defined]
@@ -82,8 +77,9 @@ class ResetTests(SynchronousTestCase):
     def test_in(self) -> None:
         """Counted in input, all of it up to there is answered first, however late."""
         self.acknowledge(None)
-        connection = FaultyConnection("reset,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
+        connection = FaultyConnection(
+            "reset,after=10B,direction=in", "latency=1s", protocol=EchoProtocol()
+        ).receive(DATA)
         connection.run(0.9)
         self.assertNotIn("abort", connection.wire.done)
         connection.run(0.2)
@@ -108,10 +104,8 @@ class ResetTests(SynchronousTestCase):
 
 class CloseTests(SynchronousTestCase):
     def test_afterBytes(self) -> None:
-        """The peer gets so many bytes and our end; what it sends is read and forgotten until its own end."""
-        connection = FaultyConnection("close,after=10B", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
-        connection.below.dataReceived(DATA)
+        """The peer gets so many bytes and our end; its input is discarded until its own end."""
+        connection = FaultyConnection("close,after=10B", protocol=EchoProtocol()).receive(DATA, DATA)
         self.assertEqual(connection.wire.written, DATA[:10])
         self.assertEqual(connection.wire.done, ["end", "resume"])
         connection.below.readConnectionLost()
@@ -128,8 +122,9 @@ class CloseTests(SynchronousTestCase):
 
     def test_in(self) -> None:
         """Counted in input, all of it up to there is answered first, also to a peer that has ended."""
-        connection = FaultyConnection("close,after=10B,direction=in", "latency=1s", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
+        connection = FaultyConnection(
+            "close,after=10B,direction=in", "latency=1s", protocol=EchoProtocol()
+        ).receive(DATA)
         connection.below.readConnectionLost()
         connection.run(0.9)
         self.assertNotIn("close", connection.wire.done)
@@ -139,15 +134,14 @@ class CloseTests(SynchronousTestCase):
 
     def test_afterSeconds(self) -> None:
         """After seconds nothing more passes, in either direction."""
-        connection = FaultyConnection("close,after=1s", "latency=2s", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
+        connection = FaultyConnection("close,after=1s", "latency=2s", protocol=EchoProtocol()).receive(DATA)
         connection.run(1.5)
         self.assertEqual(connection.wire.done, ["end", "resume"])
         connection.run(5)
         self.assertEqual(connection.wire.written, b"")
 
     def test_ended(self) -> None:
-        """Where our side had ended already, it does not again."""
+        """An end of our side that has ended already has no effect."""
         connection = FaultyConnection("close,after=1s", "half-close,after=500ms")
         connection.transport.loseWriteConnection()
         connection.run(1.5)
@@ -207,7 +201,7 @@ class HalfCloseTests(SynchronousTestCase):
 
 class AtOnceTests(SynchronousTestCase):
     def test_greeting(self) -> None:
-        """What a protocol says as soon as it is connected comes too late for a fault that is there before."""
+        """Bytes that a protocol writes when it is connected come too late for a fault before them."""
 
         class Greeting(Above):
             transport: Any
@@ -225,9 +219,8 @@ class AtOnceTests(SynchronousTestCase):
 
 class BlackholeTests(SynchronousTestCase):
     def test_never(self) -> None:
-        """What comes is read and forgotten, the end too, and what is written goes nowhere."""
-        connection = FaultyConnection("blackhole")
-        connection.below.dataReceived(DATA)
+        """Input and its end are discarded, and output goes nowhere."""
+        connection = FaultyConnection("blackhole").receive(DATA)
         connection.below.readConnectionLost()
         connection.transport.write(DATA)
         connection.run(1000)
@@ -236,10 +229,10 @@ class BlackholeTests(SynchronousTestCase):
         self.assertEqual(connection.below.held, 0)
 
     def test_afterBytes(self) -> None:
-        """So many bytes of input are answered, and nothing after them."""
-        connection = FaultyConnection("blackhole,after=10B", "latency=1s", protocol=EchoProtocol())
-        connection.below.dataReceived(DATA)
-        connection.below.dataReceived(DATA)
+        """A number of input bytes is answered, and nothing after them."""
+        connection = FaultyConnection("blackhole,after=10B", "latency=1s", protocol=EchoProtocol()).receive(
+            DATA, DATA
+        )
         connection.below.readConnectionLost()
         connection.run(1000)
         self.assertEqual(connection.wire.written, DATA[:10])
@@ -253,7 +246,7 @@ class BlackholeTests(SynchronousTestCase):
         self.assertEqual(connection.wire.done[-1], "close")
 
     def test_pausedBefore(self) -> None:
-        """It reads although the protocol wanted nothing."""
+        """A blackhole reads, also if the protocol has paused."""
         connection = FaultyConnection("blackhole,after=1s", protocol=EchoProtocol())
         connection.wire.producer.pauseProducing()
         connection.run(1)

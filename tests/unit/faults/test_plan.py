@@ -9,9 +9,9 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
-from echo_app.faults.plan import LONGEST_FILE, MOST, FaultPlan, parseFaults
+from echo_app.faults.plan import MAX_FAULTS, MAX_FILE, FaultPlan, parseFaults
+from echo_app.faults.shaping import Stall
 from echo_app.faults.spec import parseFault
-from echo_app.faults.stall import Stall
 from tests.support.properties import given
 
 LATENCY, RESET, LOSS = (parseFault(spec) for spec in ("latency=50ms", "reset,connections=2-3", "loss=1%"))
@@ -101,18 +101,18 @@ class FaultPlanTests(SynchronousTestCase):
         self.assertEqual(self.logged(FaultPlan([LATENCY])), [])
 
     def test_unusable(self) -> None:
-        """What is no fault file is refused at once: a folder, a pipe, junk, what is too long or too much."""
+        """A wrong fault file is refused: a folder, a pipe, junk, one too long or with too many faults."""
         self.assertEqual(self.refusal(), "No such file or directory")
         os.mkfifo(self.path)
         self.assertEqual(self.refusal(), "not a file")
         os.remove(self.path)
         self.write(b"\xff\x1b[2J")
         self.assertIn(r"line 1: at 1, '\\xff", self.refusal())
-        self.write("#" * (LONGEST_FILE + 1))
+        self.write("#" * (MAX_FILE + 1))
         self.assertIn("characters", self.refusal())
-        self.write("stall\n" * (MOST + 1))
+        self.write("stall\n" * (MAX_FAULTS + 1))
         self.assertEqual(self.refusal(), "33 faults, where 32 is the most")
 
     def test_tooMany(self) -> None:
         """More faults than one service carries are refused without a file as well."""
-        self.assertRaises(BadSpec, FaultPlan, [Stall()] * (MOST + 1))
+        self.assertRaises(BadSpec, FaultPlan, [Stall()] * (MAX_FAULTS + 1))

@@ -11,7 +11,7 @@ from echo_app.connections.connection import Connection
 from echo_app.connections.limits import Limits
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.faults.fault import Fault
-from echo_app.faults.preamble import LONGEST_LINE, PreambleGate
+from echo_app.faults.preamble import MAX_LINE, PreambleGate
 from echo_app.faults.spec import parseFault
 from echo_app.interfaces import Build
 from echo_app.stack.stack import Stack
@@ -37,7 +37,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.gate = self.transport.protocol
 
     def layer(self, build: Build) -> Build:
-        """Puts the gate below what `build` makes, and notes which faults were chosen."""
+        """Puts the gate below the layers that `build` makes, and notes the chosen faults."""
 
         def choose(faults: tuple[Fault, ...] | None) -> Build:
             def chosen(address: IAddress | None, connection: Connection) -> IProtocol | None:
@@ -49,7 +49,7 @@ class PreambleGateTests(SynchronousTestCase):
         return lambda _address, connection: PreambleGate(choose, connection, self.clock)
 
     def receive(self, *pieces: bytes) -> bytes:
-        """Passes on what the peer sends; returns what came back."""
+        """Delivers the peer's data; returns the echo."""
         for piece in pieces:
             self.transport.protocol.dataReceived(piece)
         value: bytes = self.transport.value()
@@ -106,7 +106,7 @@ class PreambleGateTests(SynchronousTestCase):
 
     @given(st.lists(st.binary(max_size=3) | st.sampled_from([b"!", b"!fau", b"lt", b"\r"])))
     def test_identity(self, pieces: list[bytes]) -> None:
-        """Whatever is no preamble comes back whole, in whatever pieces it came."""
+        """Any stream without a preamble comes back whole, in any pieces."""
         data = b"".join(pieces)
         self.start()
         self.receive(*filter(None, pieces))
@@ -138,7 +138,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
 
     def test_silence(self) -> None:
-        """Who sends nothing is waited for, and let go at its end."""
+        """A silent peer is waited for, and closed at its end."""
         self.clock.advance(1000)
         self.assertEqual(self.gate.pending, 0)
         self.gate.readConnectionLost()
@@ -154,7 +154,9 @@ class PreambleGateTests(SynchronousTestCase):
             (b"loss=1%", "spec 1: 'loss' is no fault of a connection"),
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),
             (b"close stall,connections=1", "spec 2: 'connections' is not for a connection"),
-            (b"stall " * 33, "33 faults, where 32 is the most"),
+            (b"stall " * 9, "9 faults, where 8 is the most"),
+            (b"corrupt=1 stall corrupt=1 corrupt=1%", "spec 4: more than 2 'corrupt' cost too much"),
+            (b"stall,for=1ms,every=9ms", "spec 1: 'every' of less than 10 ms costs too much"),
         ):
             self.start()
             self.receive(b"!fault " + specs + b"\n")
@@ -162,7 +164,7 @@ class PreambleGateTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """A line that does not end within its bound is wrong, however it comes."""
-        line = b"!fault ".ljust(LONGEST_LINE - 1, b"x")
+        line = b"!fault ".ljust(MAX_LINE - 1, b"x")
         for pieces in ([line, b"x"], [line + b"xx\n"], [line + bytes(1 << 16)]):
             self.start()
             self.receive(*pieces)
@@ -181,7 +183,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.assertIn("no end of line", self.refused())
 
     def test_dismissed(self) -> None:
-        """Who goes on sending after an error is not heard, and cut off after a second."""
+        """A peer that goes on sending after an error is not heard, and cut off after a second."""
         self.receive(b"!fault x\n")
         line = self.transport.value()
         self.assertEqual(self.receive(b"!fault stall\n"), line)

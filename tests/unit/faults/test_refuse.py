@@ -55,7 +55,7 @@ class ListenerSuspensionTests(SynchronousTestCase):
         return self.listeners.told
 
     def test_times(self) -> None:
-        """It refuses after some time, for some time, periodically."""
+        """A port refuses after some time, for some time, periodically."""
         self.begin("refuse,after=1s,for=2s,every=5s")
         told = [(round(time), what) for time, what in self.run10()]
         self.assertEqual(told, [(0, "resume"), (1, "suspend"), (3, "resume"), (6, "suspend"), (8, "resume")])
@@ -135,7 +135,7 @@ class ListenersTests(TestCase):
             self.assertEqual(listeners.getHosts(), hosts)
 
     async def test_chosenPort(self) -> None:
-        """So does one whose number was asked for."""
+        """A suspended port with a chosen number refuses, and listens again."""
         first, hosts = await self.open()
         await first.close()
         listeners, again = await self.open(hosts[0].port, isDirect=False)
@@ -170,7 +170,7 @@ class ListenersTests(TestCase):
         self.assertRaises(ConnectionRefusedError, self.connect, hosts[0])
 
     async def test_taken(self) -> None:
-        """A port that somebody else listens on meanwhile is one line in the log."""
+        """A port that another socket has taken meanwhile is one line in the log."""
         listeners, hosts = await self.open()
         listeners.suspend()
         thief = socket.socket()

@@ -22,7 +22,7 @@ class PageTests(SynchronousTestCase):
         self.page = PAGE.read_text()
 
     def test_faults(self) -> None:
-        """The page has each fault with a spec that is one, where it applies, what it does, and its keys."""
+        """The page has each fault with a correct spec, its listeners, its effect, and its keys."""
         found = {
             parseFault(spec).name: (places, " ".join(text.split()))
             for spec, places, text in ENTRY.findall(self.page)

@@ -8,14 +8,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults import formats
-from echo_app.faults.bandwidth import Bandwidth
-from echo_app.faults.chop import Chop
 from echo_app.faults.datagramonly import Loss
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.latency import Latency
 from echo_app.faults.registry import FAULTS
-from echo_app.faults.spec import LONGEST, parseFault
-from echo_app.faults.stall import Stall
+from echo_app.faults.shaping import Bandwidth, Chop, Latency, Stall
+from echo_app.faults.spec import MAX_SPEC, parseFault
 from tests.support.properties import given
 
 TIMES = st.floats(0, 86400) | st.integers(0, 86400) | st.integers(0, 86_400_000).map(lambda n: n / 1000)
@@ -70,7 +67,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(str(fault), text)
 
     def test_values(self) -> None:
-        """The specs of the documentation mean what they say, and are canonical."""
+        """The specs of the documentation have their stated meaning, and are canonical."""
         self.parsed("latency=50ms", name="latency", amount=0.05)
         self.parsed("latency=50ms,jitter=10ms", name="latency", amount=0.05, jitter=0.01)
         self.parsed("bandwidth=1MiB/s,direction=in", name="bandwidth", amount=1 << 20, direction="in")
@@ -93,7 +90,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(parseFault(str(fault)), fault)
 
     @given(
-        st.text(max_size=2 * LONGEST)
+        st.text(max_size=2 * MAX_SPEC)
         | st.from_regex(r"[a-z-]{3,9}(=[0-9.a-zA-Z%/-]{1,9})?(,[a-z=0-9-]{1,9})*")
     )
     def test_anyText(self, text: str) -> None:
@@ -107,7 +104,7 @@ class FaultTests(SynchronousTestCase):
             self.assertEqual(parseFault(str(fault)), fault)
 
     def test_places(self) -> None:
-        """An error says where it is and what is allowed there."""
+        """An error has its place and the expected format."""
         for text, place, allowed in (
             ("latncy=5ms", 1, "latency, bandwidth"),
             ("", 1, "latency, bandwidth"),
@@ -185,7 +182,7 @@ class FaultTests(SynchronousTestCase):
             "latency=" + "9" * 248,
             "latency=1e999s",
             "latency=1e-999s",
-            "," * LONGEST,
+            "," * MAX_SPEC,
             "chop=" + "1-" * 100,
         )
         start = perf_counter()

@@ -9,12 +9,7 @@ from typing import Any, cast
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import (
-    IAddress,
-    IHalfCloseableProtocol,
-    IProtocol,
-    IProtocolFactory,
-)
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -131,7 +126,7 @@ class HandOverTests(GateTestCase):
         self.assertEqual((transport.getPeer(), transport.getHost()), (CLIENT, TARGET))
 
     def test_ownAddresses(self) -> None:
-        """Where the proxy names no client the addresses stay the connection's own."""
+        """Without a client in the header the addresses stay the connection's own."""
         for header in (UNKNOWN, LOCAL):
             transport = self.connect(header)
             self.assertEqual(transport.protocol.seen, [(PROXY, transport.getHost())])
@@ -148,7 +143,7 @@ class HandOverTests(GateTestCase):
         )
 
     def test_gone(self) -> None:
-        """The gate is out of the way: it is nobody's protocol, and has no timer; the connection is served."""
+        """The gate leaves the path: no transport has it, and it has no timer; the connection is served."""
         transport = self.connect()
         gate = transport.protocol
         self.assertEqual((len(self.counts.open), self.counts.accepted), (1, 0))
@@ -160,7 +155,7 @@ class HandOverTests(GateTestCase):
         self.assertNothingLeft()
 
     def test_rest(self) -> None:
-        """What came with the header's last bytes is the client's, and nothing else is."""
+        """Bytes after the header belong to the client, and no others do."""
         for header in (LINE, UNKNOWN, LOCAL):
             transport = self.connect(header + b"hello")
             self.assertEqual(transport.protocol.seen[1:], [b"hello"])
@@ -198,7 +193,7 @@ class HandOverTests(GateTestCase):
         self.assertEqual(wrapper.wrappedProtocol.seen, [(CLIENT, TARGET), b"hello"])
 
     def test_chain(self) -> None:
-        """Gates can follow one another: the last header says who it is."""
+        """Gates can follow one another: the last header names the client."""
         inner = self.behindProxy(self.wrapped, networkOf("192.0.2.1"))
         self.factory = Stack(inner, proxy=ProxyHeaders(self.clock))
         transport = self.connect(LINE + b"PROXY TCP4 198.51.100.1 192.0.2.1 7 8\r\n" + b"hello")
@@ -262,7 +257,7 @@ class HandOverTests(GateTestCase):
 
 class BadHeaderTests(GateTestCase):
     def test_refused(self) -> None:
-        """A stream without a header is reset, counted, and said with the peer and what it sent, escaped."""
+        """A stream without a header is reset, counted, and logged with the peer and its bytes, escaped."""
         with capturedLogs() as events:
             transport = self.connect(b"PROXY TCP4 6.6.6.6\x1b[2J 1.2.3.4 1 2\r\nhello")
         self.assertRefused(transport, bad_header=1)
@@ -287,7 +282,7 @@ class BadHeaderTests(GateTestCase):
         self.assertRefused(transport, bad_header=1)
 
     def test_longest(self) -> None:
-        """What a gate holds is bounded by the longest header that there can be."""
+        """The bytes that a gate holds are bounded by the longest possible header."""
         transport = self.connect(LOCAL[:14] + b"\xff\xff")
         for _ in range(LONGEST_HEADER - len(LOCAL) - 1):
             transport.protocol.dataReceived(b"x")
@@ -297,7 +292,7 @@ class BadHeaderTests(GateTestCase):
 
     @given(st.lists(st.binary(min_size=1, max_size=40), max_size=20))
     def test_anything(self, pieces: list[bytes]) -> None:
-        """Whatever comes, nothing is raised, and nothing is left."""
+        """Any bytes raise nothing, and leave nothing."""
         transport = self.connect()
         for piece in pieces:
             if not transport.ended:
@@ -310,7 +305,7 @@ class QuietTests(GateTestCase):
     """Health checks."""
 
     def test_noByte(self) -> None:
-        """A peer that connects and closes, or resets, leaves no line, and is nobody's refusal."""
+        """A peer that connects and closes, or resets, leaves no line, and is no refusal."""
         with capturedLogs() as events:
             closed = self.connect()
             closed.protocol.readConnectionLost()
@@ -323,7 +318,7 @@ class QuietTests(GateTestCase):
         self.assertNothingLeft()
 
     def test_headerAlone(self) -> None:
-        """Neither does one that sends a header and closes."""
+        """A peer that sends a header and closes leaves no line, and is no refusal."""
         with capturedLogs() as events:
             for header in (UNKNOWN, LOCAL, LINE):
                 self.connect(header).end(ConnectionDone())
@@ -343,7 +338,7 @@ class TimeoutTests(GateTestCase):
         self.assertNothingLeft()
 
     def test_drip(self) -> None:
-        """A header has five seconds from its first byte, whatever else comes meanwhile."""
+        """A header has five seconds from its first byte, also if more bytes come meanwhile."""
         transport = self.connect()
         self.clock.advance(FIRST_BYTE_TIMEOUT - 1)
         for byte in LINE[:5]:
@@ -355,7 +350,7 @@ class TimeoutTests(GateTestCase):
         self.assertNothingLeft()
 
     def test_inTime(self) -> None:
-        """One that is complete in time has all the time that it wants afterwards."""
+        """A connection whose header is complete in time has no time-out afterwards."""
         transport = self.connect()
         self.clock.advance(FIRST_BYTE_TIMEOUT - 0.1)
         transport.protocol.dataReceived(LINE[:-1])
@@ -402,7 +397,7 @@ class TrustTests(GateTestCase):
             self.assertEqual(self.isTrusted(address), trusted, address)
 
     def test_text(self) -> None:
-        """Networks may be given as text; what is none is an error at once."""
+        """Networks may be given as text; a wrong one is an error at once."""
         self.factory = self.behindProxy(self.wrapped, "192.0.2.0/24")
         self.assertTrue(self.isTrusted(IPv4Address("TCP", "192.0.2.1", 1)))
         self.assertRaises(ValueError, ProxyHeaders, self.clock, ["192.0.2.1/24"])
@@ -455,13 +450,13 @@ class LimitsTests(GateTestCase):
         self.assertRefused(transport, descriptors=1)
 
     def test_refusals(self) -> None:
-        """Who is refused at the accept gets no gate."""
+        """A peer that is refused at the accept gets no gate."""
         self.limit(maxConnections=1)
         self.connect()
         self.assertIsInstance(self.factory.buildProtocol(PROXY), Refusal)
 
     def test_drainWaits(self) -> None:
-        """Who waits for the last connection is not told between a header and what comes of it."""
+        """A waiter for the last connection is not told between a header and its connection's end."""
         transport = self.connect()
         waiting = self.counts.whenEmpty()
         transport.protocol.dataReceived(LINE)
@@ -470,7 +465,7 @@ class LimitsTests(GateTestCase):
         self.successResultOf(waiting)
 
     def test_drainEnds(self) -> None:
-        """... and is told when nothing comes of it, or when it ends before."""
+        """A waiter for the last connection is told of the client's refusal, or of an earlier end."""
         self.limit(maxConnectionsPerPeer=1)
         self.connect(LINE).protocol.connections = None
         self.counts.open.clear()
@@ -485,7 +480,7 @@ class LimitsTests(GateTestCase):
         self.successResultOf(waiting)
 
     def test_finish(self) -> None:
-        """What a drain and an idle time-out call closes it."""
+        """The ``finish`` of a drain or an idle time-out closes a gate."""
         transport = self.connect(LINE[:10])
         transport.protocol.finish()
         self.assertTrue(transport.disconnecting)

@@ -96,7 +96,7 @@ class LineTests(SynchronousTestCase):
             self.assertEqual(header.source, IPv4Address("TCP", "192.0.2.1", 7))
 
     def test_unknown(self) -> None:
-        """UNKNOWN leaves the connection as it is, whatever else is in the line."""
+        """UNKNOWN leaves the connection as it is, with anything else in the line."""
         for rest in (b"", b" ", b" ::1 ::1 1 2", b" \xff\0\n\r junk", b" " + b"x" * 91):
             line = b"PROXY UNKNOWN" + rest + b"\r\n"
             self.assertEqual(parseHeader(line + b"data"), Header(len(line)))
@@ -159,7 +159,7 @@ class LineTests(SynchronousTestCase):
             self.assertRefused(line + b"\r\n")
 
     def test_otherStreams(self) -> None:
-        """What is no header is refused at its first wrong byte."""
+        """A stream without a header is refused at its first wrong byte."""
         for data in (b"G", b"\x16", b"\0", b"p", b"PROXY\r", b"PROXYT", b"\r\n\r\nX", SIGNATURE[:-1] + b"\r"):
             self.assertIsNone(parseHeader(data[:-1]))
             self.assertRefused(data)
@@ -220,13 +220,13 @@ class BlockTests(SynchronousTestCase):
                 )
 
     def test_local(self) -> None:
-        """LOCAL leaves the connection as it is, and what is in its block is skipped, whatever it is."""
+        """LOCAL leaves the connection as it is, and the content of its block is skipped."""
         for family, content in ((0, b""), (0x11, IPV4_BLOCK), (0xFF, b"junk"), (0x11, b"")):
             data = block(family, content, 0x20)
             self.assertEqual(parseHeader(data + b"rest"), Header(len(data)))
 
     def test_unspecified(self) -> None:
-        """So does a family or a transport that the proxy can't name."""
+        """A family or a transport that the proxy can't name leaves the connection as it is."""
         for family, content in ((0, b"junk"), (0x01, b""), (0x10, IPV4_BLOCK), (0x20, bytes(36))):
             data = block(family, content)
             self.assertEqual(parseHeader(data + b"rest"), Header(len(data)))
@@ -276,7 +276,7 @@ class BlockTests(SynchronousTestCase):
             self.assertRefused(checked(right ^ 1 << bit))
 
     def test_checksums(self) -> None:
-        """One checksum at most, of four bytes: each would cost a look at every byte."""
+        """A header has one checksum at most, of four bytes: each would cost a look at every byte."""
         self.assertRefused(block(0x11, IPV4_BLOCK + vector(3, b"123")))
         data = block(0x11, IPV4_BLOCK + vector(3, bytes(4)) * 2)
         first = block(0x11, IPV4_BLOCK + vector(3, struct.pack("!I", crc32c(data))) + vector(3, bytes(4)))
@@ -305,7 +305,7 @@ def _mutated() -> st.SearchStrategy[bytes]:
 
 
 class AnyBytesTests(SynchronousTestCase):
-    """Whatever comes, in whatever pieces."""
+    """Any bytes, in any pieces."""
 
     @given(st.one_of(st.binary(max_size=400), _mutated(), st.binary(max_size=400).map(SIGNATURE.__add__)))
     @example(b"")
@@ -323,7 +323,7 @@ class AnyBytesTests(SynchronousTestCase):
 
     @given(st.sampled_from(HEADERS), st.binary(max_size=100))
     def test_size(self, header: bytes, rest: bytes) -> None:
-        """A header is complete with its last byte, not before, and takes nothing of what follows."""
+        """A header is complete with its last byte, not before, and takes no byte after it."""
         self.assertIsNone(result(header[:-1]))
         found = parseHeader(bytearray(header + rest))
         assert found is not None
@@ -331,5 +331,5 @@ class AnyBytesTests(SynchronousTestCase):
 
     @given(st.binary(max_size=2000), st.sampled_from([SIGNATURE, b"PROXY ", b""]))
     def test_bounded(self, data: bytes, begin: bytes) -> None:
-        """Something comes of the longest header's size, whatever it holds."""
+        """Any bytes of the longest header's size have a result."""
         self.assertIsNotNone(result((begin + data).ljust(LONGEST_HEADER, b"\0")))

@@ -20,8 +20,8 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echo_app.responders.answering import (
+    MAX_DATAGRAMS,
     MAX_OWED,
-    MOST_DATAGRAMS,
     ROUNDS,
     AnsweringDatagramProtocol,
     AnsweringProtocol,
@@ -74,7 +74,7 @@ class Later:
     """A responder that answers when a test says so.
 
     :ivar asked: the requests, in order.
-    :ivar cancelled: those whose answers nobody waits for any more.
+    :ivar cancelled: the requests whose answers were cancelled.
     """
 
     def __init__(self) -> None:
@@ -129,13 +129,13 @@ class AnsweringTestCase(SynchronousTestCase):
 
 class OrderTests(AnsweringTestCase):
     def test_interfaces(self) -> None:
-        """It half-closes, and is a push producer."""
+        """The protocol half-closes, and is a push producer."""
         protocol, _ = self.connect()
         verifyObject(IHalfCloseableProtocol, protocol)
         verifyObject(IPushProducer, protocol)
 
     def test_atOnce(self) -> None:
-        """What is answered at once is sent at once, for complete requests alone."""
+        """An immediate answer is sent at once, for complete requests alone."""
         protocol, transport = self.shouting()
         protocol.dataReceived(b"a\nb\nc")
         self.assertEqual(transport.value(), b"A\nB\n")
@@ -143,7 +143,7 @@ class OrderTests(AnsweringTestCase):
         self.assertEqual((transport.value(), protocol.pending), (b"A\nB\nC\n", 0))
 
     def test_order(self) -> None:
-        """Answers are sent in the order of their requests, whichever is there first."""
+        """Answers are sent in the order of their requests, not in that of their completion."""
         protocol, transport = self.connect()
         protocol.dataReceived(b"a\nb\nc\nd\n")
         self.assertEqual((self.later.asked, protocol.pending), ([b"a\n", b"b\n", b"c\n", b"d\n"], 4))
@@ -191,7 +191,7 @@ class PauseTests(AnsweringTestCase):
         self.assertEqual((len(self.later.asked), transport.producerState), (MAX_OWED + 1, "producing"))
 
     def test_service(self) -> None:
-        """So is the service, and who waits for room is owed an answer, too: a drain waits for it."""
+        """The service is bounded, and a connection that waits for room is owed an answer: a drain waits."""
         answers = Answers(self.later, self.clock, most=1)
         first, second = self.connect(answers), self.connect(answers)
         first[0].dataReceived(b"a\n")
@@ -267,7 +267,7 @@ class PauseTests(AnsweringTestCase):
 
 
 class AnyOrderTests(SynchronousTestCase):
-    """Whatever comes when: everything is answered, in order, and then comes the end."""
+    """Events in any order: everything is answered, in order, and then comes the end."""
 
     @given(
         st.lists(st.integers(0, 5), max_size=80),
@@ -322,7 +322,7 @@ class EndTests(AnsweringTestCase):
         self.assertEqual((transport.value(), transport.done), (b"A\nB", ["close"]))
 
     def test_halfCloseOverRoom(self) -> None:
-        """So are those that were not asked yet when it ended."""
+        """Requests that wait for room at the peer's end are answered before our end."""
         protocol, transport = self.connect()
         protocol.dataReceived(b"".join(numbered(MAX_OWED + 1)))
         protocol.readConnectionLost()
@@ -332,7 +332,7 @@ class EndTests(AnsweringTestCase):
         self.assertEqual((transport.value().count(b"\n"), transport.done), (MAX_OWED + 1, ["close"]))
 
     def test_nothing(self) -> None:
-        """Who says nothing gets our end at its own."""
+        """A silent peer gets our end at its own."""
         protocol, transport = self.connect()
         protocol.readConnectionLost()
         self.assertEqual((transport.done, transport.producer), (["close"], None))
@@ -349,7 +349,7 @@ class EndTests(AnsweringTestCase):
         self.assertEqual((transport.value(), transport.done), (b"\0\0\0\1A", ["close"]))
 
     def test_lost(self) -> None:
-        """A peer that leaves cancels what is under way, and frees its room."""
+        """A peer that leaves cancels its answers under way, and frees their room."""
         answers = Answers(self.later, self.clock, most=2)
         protocol, transport = self.connect(answers)
         protocol.dataReceived(b"a\nb\n")
@@ -363,7 +363,7 @@ class WrongTests(AnsweringTestCase):
     """A wrong request, or one that the responder fails at, ends its connection in its turn."""
 
     def test_failed(self) -> None:
-        """What was asked before is answered, what comes after is not; then comes our end of stream."""
+        """Requests before a failed one are answered, those after it are not; then comes our end of stream."""
         _, transport = self.shouting()
         transport.protocol.dataReceived(b"a\nfail\nb\n")
         self.assertEqual((transport.value(), transport.done, transport.producer), (b"A\n", ["write"], None))
@@ -373,7 +373,7 @@ class WrongTests(AnsweringTestCase):
         self.assertEqual(transport.done, ["write", "close"])
 
     def test_inTurn(self) -> None:
-        """A failure waits until what was asked before is answered."""
+        """A failure waits until the requests before it are answered."""
         _, transport = self.connect(Answers(self._laterOrWrong, self.clock))
         transport.protocol.dataReceived(b"a\nwrong\nb\n")
         self.assertEqual((transport.value(), transport.done), (b"", []))
@@ -382,7 +382,7 @@ class WrongTests(AnsweringTestCase):
         self.assertEqual(self.later.asked, [b"a\n"])
 
     def test_nothingAfter(self) -> None:
-        """What comes after a request that is too long is none, also while that one waits for its turn."""
+        """Bytes after a request that is too long are no request, also while that one waits for its turn."""
         _, transport = self.connect()
         transport.protocol.dataReceived(b"a\n" + b"x" * 70_000 + b"\nb\n")
         transport.protocol.dataReceived(b"c\n")
@@ -426,7 +426,7 @@ class WrongTests(AnsweringTestCase):
         self.assertEqual(second[1].value(), b"B\n")
 
     def test_paused(self) -> None:
-        """One that was not read from is read to its end."""
+        """A connection whose reading was paused is read to its end."""
         _, transport = self.connect()
         transport.protocol.dataReceived(b"".join(numbered(MAX_OWED + 1)))
         self.assertEqual(transport.producerState, "paused")
@@ -434,7 +434,7 @@ class WrongTests(AnsweringTestCase):
         self.assertEqual((transport.done, transport.producerState), (["write"], "producing"))
 
     def test_forgotten(self) -> None:
-        """What comes after that is not kept."""
+        """Bytes after a failed request are not kept."""
         _, transport = self.shouting()
         transport.protocol.dataReceived(b"fail\n")
         tracemalloc.start()
@@ -498,7 +498,7 @@ class DatagramTests(SynchronousTestCase):
         return protocol, port
 
     def test_request(self) -> None:
-        """A datagram is a request, whatever is in it, and its answer goes where it came from."""
+        """A datagram with any bytes is a request, and its answer goes to its sender."""
         protocol, port = self.open(shout)
         protocol.datagramReceived(b"a\nb", FAR)
         protocol.datagramReceived(b"", FAR)
@@ -522,42 +522,42 @@ class DatagramTests(SynchronousTestCase):
         self.assertEqual(protocol.rules.dropped.byReason, {"longer-answer": 2})
 
     def test_guards(self) -> None:
-        """What the rules do not admit is not asked."""
+        """A datagram that the rules do not admit is no request."""
         protocol, _ = self.open(self.later)
         protocol.datagramReceived(b"a", ("192.0.2.1", 19))
         self.assertEqual((self.later.asked, protocol.rules.dropped.byReason), ([], {"server-port": 1}))
 
     def test_busy(self) -> None:
-        """A port has a bounded number under way, and the service: what is over it is counted."""
+        """A port, and the service, have a bounded number of answers under way; more requests are counted."""
         protocol, _ = self.open(self.later)
-        for n in range(MOST_DATAGRAMS + 1):
+        for n in range(MAX_DATAGRAMS + 1):
             protocol.datagramReceived(b"%d" % n, FAR)
         self.assertEqual(
-            (len(self.later.asked), protocol.rules.dropped.byReason), (MOST_DATAGRAMS, {"busy": 1})
+            (len(self.later.asked), protocol.rules.dropped.byReason), (MAX_DATAGRAMS, {"busy": 1})
         )
         self.later.answer(b"0")
         protocol.datagramReceived(b"more", FAR)
-        self.assertEqual(len(self.later.asked), MOST_DATAGRAMS + 1)
+        self.assertEqual(len(self.later.asked), MAX_DATAGRAMS + 1)
         narrow, _ = self.open(self.later, most=0)
         narrow.datagramReceived(b"a", FAR)
         self.assertEqual(narrow.rules.dropped.byReason, {"busy": 1})
 
     def test_failed(self) -> None:
-        """What fails is not answered, and counted; a wrong request has the answer of its error."""
+        """A failure is not answered, and counted; a wrong request has the answer of its error."""
         protocol, port = self.open(shout)
         protocol.datagramReceived(b"fail\n", FAR)
         protocol.datagramReceived(b"wrong\n", FAR)
         self.assertEqual((port.sent, protocol.rules.dropped.byReason), ([(b"error\n", FAR)], {"failed": 1}))
 
     def test_late(self) -> None:
-        """So is what takes too long."""
+        """An answer that takes too long is not sent, and counted."""
         protocol, port = self.open(self.later)
         protocol.datagramReceived(b"a", FAR)
         self.clock.advance(30)
         self.assertEqual((port.sent, protocol.rules.dropped.byReason), ([], {"failed": 1}))
 
     def test_closed(self) -> None:
-        """A port that closes cancels what is under way."""
+        """A port that closes cancels its answers under way."""
         protocol, port = self.open(self.later)
         protocol.datagramReceived(b"a", FAR)
         protocol.doStop()
@@ -565,7 +565,7 @@ class DatagramTests(SynchronousTestCase):
         self.assertEqual(protocol.rules.dropped.byReason, {})
 
     def test_goesOn(self) -> None:
-        """What goes on after that has nowhere to go."""
+        """An answer that comes after the close of its port is discarded."""
         rest: Deferred[bytes] = Deferred()
 
         async def stubborn(_: bytes) -> bytes:

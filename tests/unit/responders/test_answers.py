@@ -1,4 +1,4 @@
-"""What a responder makes of requests, and what goes wrong with it."""
+"""A responder's answers to requests, and its failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AnswersTestCase(SynchronousTestCase):
     """Asks, and sees what is logged.
 
     :ivar logged: what was logged at error level.
-    :ivar done: how often somebody was told that an answer is done.
+    :ivar done: number of answers that were reported as done.
     """
 
     def setUp(self) -> None:
@@ -65,7 +65,7 @@ class KindTests(AnswersTestCase):
         self.assertEqual(self.done, 0)
 
     def test_fired(self) -> None:
-        """So is a Deferred that has its result, and a coroutine that never waits."""
+        """A Deferred with a result, and a coroutine that never waits, are an answer at once."""
 
         async def later(request: bytes) -> bytes:
             return request
@@ -97,7 +97,7 @@ class KindTests(AnswersTestCase):
 
 class FailureTests(AnswersTestCase):
     def test_raises(self) -> None:
-        """What raises is logged with its traceback and counted."""
+        """A responder's exception is logged with its traceback and counted."""
 
         def wrong(_: bytes) -> bytes:
             raise ArithmeticError("wrong")
@@ -108,7 +108,7 @@ class FailureTests(AnswersTestCase):
         self.assertEqual(answers.unanswered.byReason, {"error": 1})
 
     def test_raisesLater(self) -> None:
-        """So is what a coroutine raises when it has waited."""
+        """A coroutine's exception after a wait is logged and counted too."""
         deferred: Deferred[None] = Deferred()
 
         async def wrongLater(_: bytes) -> bytes:
@@ -121,12 +121,12 @@ class FailureTests(AnswersTestCase):
         self.assertIn(", in wrongLater", self.logged[0]["traceback"])
 
     def test_noBytes(self) -> None:
-        """What is not bytes is a failure that says what it is."""
+        """An answer that is no bytes is a failure that names its type."""
         answer = self.ask(self.answers(lambda _: "hello"))
         self.assertFailed(answer, "TypeError: an answer is bytes, not str")
 
     def test_escaped(self) -> None:
-        """What a peer has sent, and an error quotes, is escaped in the log."""
+        """A peer's bytes that an error quotes are escaped in the log."""
 
         def wrong(request: bytes) -> bytes:
             raise ValueError(request.decode())
@@ -149,7 +149,7 @@ class FailureTests(AnswersTestCase):
 
 class TimeoutTests(AnswersTestCase):
     def test_late(self) -> None:
-        """What takes too long is cancelled, and the log says where it waited."""
+        """An answer that takes too long is cancelled, and the log has the place of its wait."""
         seen = []
 
         async def slow(_: bytes) -> bytes:
@@ -170,7 +170,7 @@ class TimeoutTests(AnswersTestCase):
         self.assertEqual(answers.unanswered.byReason, {"timeout": 1})
 
     def test_goesOn(self) -> None:
-        """One that goes on all the same fails at once too, and takes its room until it ends."""
+        """An answer that goes on after its cancellation fails at once, and takes its room until it ends."""
         rest: Deferred[bytes] = Deferred()
 
         async def stubborn(_: bytes) -> bytes:
@@ -193,7 +193,7 @@ class TimeoutTests(AnswersTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_left(self) -> None:
-        """An answer that nobody waits for any more is cancelled without a word, and its room is free."""
+        """An answer that is no longer needed is cancelled without a line, and its room is free."""
         cancelled: list[Deferred[bytes]] = []
         answers = self.answers(lambda _: Deferred(cancelled.append), most=1)
         answer = self.ask(answers)
@@ -217,7 +217,7 @@ class TimeoutTests(AnswersTestCase):
 
 class RoomTests(AnswersTestCase):
     def test_order(self) -> None:
-        """Who found no room is told in the order of asking, one for each place that is free."""
+        """Waiters for room are told in the order of asking, one for each free place."""
         under: list[Deferred[bytes]] = []
 
         def later(_: bytes) -> Deferred[bytes]:
@@ -246,7 +246,7 @@ class RoomTests(AnswersTestCase):
         self.assertEqual((told, answers.hasRoom), (["first", "second"], True))
 
     def test_unused(self) -> None:
-        """Who does not use the place leaves it to the next one; who has left is not told."""
+        """A waiter that does not use its place leaves it to the next one; one that has left is not told."""
         deferred: Deferred[bytes] = Deferred()
         answers = self.answers(lambda _: deferred, most=1)
         told: list[int] = []
@@ -261,7 +261,7 @@ class RoomTests(AnswersTestCase):
 
 class FramingOfTests(SynchronousTestCase):
     def test_declared(self) -> None:
-        """The framing is what a responder declares, and lines otherwise."""
+        """The framing is the one that a responder declares, and lines otherwise."""
 
         def prefixed(request: bytes) -> bytes:
             return request
@@ -285,7 +285,7 @@ class FramingOfTests(SynchronousTestCase):
         self.assertIs(framingOf(Shouting()), lengthPrefixed)
 
     def test_none(self) -> None:
-        """What can't be asked is refused, with the reason."""
+        """An object that is no responder is refused, with the reason."""
 
         class Wrong:
             framing = "lines"

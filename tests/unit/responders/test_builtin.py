@@ -1,4 +1,4 @@
-"""The responders that own their stream, and what they do with datagrams."""
+"""The responders that own their stream, and their answers to datagrams."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ChargenTests(SynchronousTestCase):
         self.assertEqual(set(b"".join(lines)), set(range(32, 127)))
 
     def test_bounded(self) -> None:
-        """It writes when it is asked for more, and not more at one time than a transport holds anyway."""
+        """Chargen writes when its transport asks for more, and no more at once than a transport holds."""
         protocol, transport = ChargenProtocol(), StringTransport()
         protocol.makeConnection(transport)
         verifyObject(IPullProducer, protocol)
@@ -58,7 +58,7 @@ class ChargenTests(SynchronousTestCase):
         self.assertLessEqual(len(PATTERN), 1 << 16)
 
     def test_ends(self) -> None:
-        """Neither what is sent nor a half-close ends it; a stop does."""
+        """Neither input nor a half-close ends chargen; a stop does."""
         protocol, transport = ChargenProtocol(), StringTransport()
         protocol.makeConnection(transport)
         verifyObject(IHalfCloseableProtocol, protocol)
@@ -116,12 +116,12 @@ class PeerTests(SynchronousTestCase):
         self.assertTrue(transport.value().decode()[:-1].isprintable())
 
     def test_interfaces(self) -> None:
-        """It is told of a handshake, and half-closes."""
+        """The protocol hears of a handshake, and half-closes."""
         verifyObject(IHandshakeListener, PeerProtocol())
         verifyObject(IHalfCloseableProtocol, PeerProtocol())
 
     def test_once(self) -> None:
-        """The line comes once, before the first echo, if nobody tells it of a handshake."""
+        """The line comes once, before the first echo, also without a handshake."""
         protocol, transport = PeerProtocol(), PeerTransport()
         protocol.makeConnection(transport)
         protocol.handshakeCompleted()
@@ -145,20 +145,20 @@ class DatagramTests(SynchronousTestCase):
         self.assertEqual(self.dropped, {})
 
     def test_chargen(self) -> None:
-        """On loopback it is 512 characters, and otherwise no more than what was asked with."""
+        """On loopback a datagram of chargen has 512 characters, and otherwise no more than the request."""
         asked = ((b"", NEAR), (b"", FAR), (bytes(100), FAR), (bytes(1000), FAR))
         found = self.answers(ChargenDatagramProtocol, *asked)
         self.assertEqual([len(each) for each in found], [512, 0, 100, 512])
         self.assertTrue(all(PATTERN.startswith(each) for each in found))
 
     def test_peer(self) -> None:
-        """It is a line of JSON, where that is no longer than the question."""
+        """The answer is a line of JSON, if that is no longer than the request."""
         found = self.answers(PeerDatagramProtocol, (b"", NEAR), (b"", FAR), (bytes(200), FAR))
         self.assertEqual([json.loads(each)["peer"] for each in found], ["127.0.0.1:4242", "192.0.2.1:4242"])
         self.assertEqual(self.dropped, {"longer-answer": 1})
 
     def test_guards(self) -> None:
-        """What the rules do not admit is not answered."""
+        """A datagram that the rules do not admit is not answered."""
         for kind in (ChargenDatagramProtocol, PeerDatagramProtocol):
             self.assertEqual(self.answers(kind, (bytes(200), ("192.0.2.1", 7))), [])
             self.assertEqual(self.dropped, {"server-port": 1})

@@ -65,7 +65,7 @@ places = st.lists(st.integers(0, 1 << 16), max_size=20)
 
 class LinesTests(SynchronousTestCase):
     def test_lines(self) -> None:
-        """A line keeps its end, whichever it has; empty ones count."""
+        """A line keeps its end, CR LF or LF; an empty line counts."""
         self.assertEqual(outcome(lines, [b"a\nb\r\n\n\r\n"]), [b"a\n", b"b\r\n", b"\n", b"\r\n"])
 
     def test_last(self) -> None:
@@ -92,7 +92,7 @@ class LinesTests(SynchronousTestCase):
 
 class LengthPrefixedTests(SynchronousTestCase):
     def test_requests(self) -> None:
-        """A request is what follows its length; an empty one counts."""
+        """A request is the bytes after its length; an empty one counts."""
         self.assertEqual(outcome(lengthPrefixed, [b"\0\0\0\2hi\0\0\0\0\0\0\0\1\n"]), [b"hi", b"", b"\n"])
 
     def test_wrap(self) -> None:
@@ -116,7 +116,7 @@ class OwnTests(SynchronousTestCase):
     """Framings of the user's."""
 
     def test_pieces(self) -> None:
-        """A request of several pieces is what the generator makes of them."""
+        """A request of several pieces is the bytes that the generator makes of them."""
         stream = b"2\r\n3\r\none0\r\n" + b"0\r\n"
         self.assertEqual(outcome(commands, [stream]), [[b"one", b""], []])
 
@@ -137,7 +137,7 @@ class OwnTests(SynchronousTestCase):
         self.assertEqual(outcome(commands, [b"1\r\n-1\r\n"], False), [BadRequest])
 
     def test_ownError(self) -> None:
-        """What the generator raises comes through."""
+        """An exception of the generator comes through."""
         self.assertEqual(outcome(commands, [b"x\r\n"], False), [ValueError])
 
     def test_nothing(self) -> None:
@@ -152,7 +152,7 @@ class OwnTests(SynchronousTestCase):
         self.assertRaises(RuntimeError, requests.take)
 
     def test_goesOn(self) -> None:
-        """So is one that goes on reading when it was told of the end."""
+        """A framing that goes on reading after the end is told so."""
 
         def deaf() -> Reading:
             try:
@@ -167,7 +167,7 @@ class OwnTests(SynchronousTestCase):
 
 
 class SplitTests(SynchronousTestCase):
-    """How the bytes fell into reads makes no difference."""
+    """The pieces of a stream make no difference."""
 
     @given(st.text("a\r\n", max_size=60), places)
     @example("\n" * 20, [])
@@ -192,6 +192,6 @@ class SplitTests(SynchronousTestCase):
 
     @given(st.text("0123-x\r\n", max_size=60), places)
     def test_commands(self, text: str, places: list[int]) -> None:
-        """So is it for a framing of several pieces, and for every error in it."""
+        """The pieces make no difference for a framing of several pieces, and for every error in it."""
         data = text.encode()
         self.assertEqual(outcome(commands, split(data, places)), outcome(commands, [data]))

@@ -1,4 +1,4 @@
-"""What a responder's name means, and what comes of it."""
+"""Names of responders, and the responders that they name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class NameTests(SynchronousTestCase):
         self.assertEqual([responderOf(name) for name in NAMES], list(NAMES))
 
     def test_own(self) -> None:
-        """A name in a module is what it names there, dots included."""
+        """A name in a module may have dots."""
         self.write("echo_own", MODULE)
         for name in ("shout", "inner.shout"):
             responder = responderOf(f"echo_own:{name}")
@@ -59,7 +59,7 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(responder(b"hello"), b"HELLO")
 
     def test_wrong(self) -> None:
-        """What names nothing that can be asked is refused, with the reason."""
+        """A name without a responder is refused, with the reason."""
         self.write("echo_wrong", MODULE)
         for text, reason in (
             ("ecoh", "neither of echo, discard"),
@@ -76,7 +76,7 @@ class NameTests(SynchronousTestCase):
             self.assertIn(reason, self.refusal(text))
 
     def test_wrongModule(self) -> None:
-        """So is a module that can't be imported, whatever it raises."""
+        """A module whose import fails is refused, with any exception."""
         for name, code, reason in (
             ("echo_raises", "1 / 0", "ZeroDivisionError: division by zero"),
             ("echo_exits", "raise SystemExit(3)", "SystemExit: 3"),
@@ -104,7 +104,7 @@ class MakeTests(SynchronousTestCase):
         self.assertIs(responder.datagrams, EchoDatagramProtocol)
 
     def test_same(self) -> None:
-        """Lines, and what has its length before it, come back as they are, when they are complete."""
+        """Lines, and data with its length before it, come back unchanged, when they are complete."""
         for name, sent, back in (
             ("lines", b"a\r\nb\nc", b"a\r\nb\n"),
             ("length-prefixed", b"\0\0\0\1a\0\0\0\0\0\0\0\1", b"\0\0\0\1a\0\0\0\0"),
@@ -122,6 +122,6 @@ class MakeTests(SynchronousTestCase):
         self.assertEqual(responder.unanswered, {})
 
     def test_unknown(self) -> None:
-        """A name of nothing, and what can't be asked, are refused."""
+        """A name of nothing, and an object that is no responder, are refused."""
         for wrong in ("ecoh", 3):
             self.assertRaises(ValueError, makeResponder, wrong, Clock(), None)

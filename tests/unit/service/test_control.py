@@ -1,4 +1,4 @@
-"""Control: what it shows of a running service, and what it changes."""
+"""Control: observes and changes a running service."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual([each["number"] for each in self.ask("connections")["result"]], [2])
 
     def test_pending(self) -> None:
-        """One whose login is pending is shown, and afterwards who the user is."""
+        """A connection whose login is pending is shown, and its user after the login."""
         self.start(portal=portalFor([PasswordChecker([(b"alice", b"secret")])]))
         transport = self.connect()
         (pending,) = self.ask("connections")["result"]
@@ -77,7 +77,7 @@ class ControlTests(SynchronousTestCase):
         self.assertNotIsInstance(self.connect().protocol, FaultLayer)
 
     def test_wrongFaults(self) -> None:
-        """Of wrong faults none is set, and the answer says why."""
+        """With a wrong fault none is set, and the answer has the reason."""
         for faults, reason in (
             (["stall", "nonsense"], "fault 'nonsense': at 1, 'nonsense' is no fault"),
             (["stall", "loss=1%"], "fault 'loss=1%': there is no UDP listener that it applies to"),
@@ -103,7 +103,7 @@ class ControlTests(SynchronousTestCase):
         self.assertFalse(self.service.running)
 
     def test_wrong(self) -> None:
-        """A request that is none is an error that names those there are."""
+        """A wrong request is an error that names the known ones."""
         for request in ({}, {"do": "handle"}, {"do": "_service"}, {"do": ["reset"]}, {"do": None}):
             answer = self.control.handle(request)
             self.assertIn(", ".join(REQUESTS), answer["error"])

@@ -1,4 +1,4 @@
-"""From a description to an endpoint, or to a line that says what is wrong with it."""
+"""From a description to an endpoint, or to a line with the error."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class DescriptionTests(SynchronousTestCase):
 
 class PrivateTests(SynchronousTestCase):
     def test_private(self) -> None:
-        """Over TLS, a UNIX socket and a loopback address nobody else reads what is sent."""
+        """Over TLS, a UNIX socket and a loopback address no third party reads the bytes."""
         for description in (
             *("ssl:1", "tls:/etc/keys:tcp:1", "unix:/run/echo", "haproxy:ssl:1"),
             *("tcp:1:127.0.0.1", "tcp:1:interface=127.0.0.1", "tcp:1:backlog=5:interface=127.1.2.3"),
@@ -184,7 +184,7 @@ class PrivateTests(SynchronousTestCase):
             self.assertTrue(isPrivate(description), description)
 
     def test_others(self) -> None:
-        """Everywhere else somebody may, or it is not known."""
+        """On every other endpoint a third party may read the bytes, or it is not known."""
         for description in (
             *("tcp:1", "tcp6:1", "tcp:1:0.0.0.0", "tcp:1:interface=192.0.2.1", "tcp:1:interface=localhost"),
             *(
@@ -200,7 +200,7 @@ class PrivateTests(SynchronousTestCase):
 
 class ReasonTests(SynchronousTestCase):
     def test_nested(self) -> None:
-        """The system's reason is found inside what Twisted and we wrap around it."""
+        """The system's reason is found inside the errors that Twisted and we wrap around it."""
         inner = CannotListenError("127.0.0.1", 7, PermissionError(13, "Permission denied"))
         self.assertEqual(reasonOf(CannotListenError(None, "--port 7", inner)), "Permission denied")
 
@@ -209,7 +209,7 @@ class ReasonTests(SynchronousTestCase):
         self.assertEqual(reasonOf(CannotListenError(None, "x", "not today")), "not today")
 
     def test_file(self) -> None:
-        """A file is named before what is wrong with it."""
+        """A file is named before its error."""
         error = FileNotFoundError(2, "No such file or directory", b"/x")
         self.assertEqual(reasonOf(error), "/x: No such file or directory")
 
@@ -259,12 +259,12 @@ class UNIXTests(TestCase):
         self.assertEqual(os.listdir(self.folder), ["s"])
 
     async def test_dead(self) -> None:
-        """A socket file that nobody listens on is taken over."""
+        """A socket file without a listener is taken over."""
         self._socket(self.name).close()
         await self._listen()
 
     async def test_live(self) -> None:
-        """One that somebody listens on is not, also when they do not accept just now."""
+        """A socket file with a listener is not taken over, also while the listener does not accept."""
         listening = self._socket(self.name)
         listening.listen(0)
         endpoint = endpointFromDescription(reactor, f"unix:{self.name}")

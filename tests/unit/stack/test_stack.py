@@ -1,4 +1,4 @@
-"""The stack of a connection: admission, the order of layers, and what is counted."""
+"""The stack of a connection: admission, the order of layers, and the counts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegist
 from echo_app.interfaces import Build
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
-from tests.support.fakes import opened
-from tests.unit.stream.test_protocol import ADDRESS, DescriptorTransport, ShoutingProtocol, connected
+from tests.support.fakes import Transport, opened
+from tests.unit.stream.test_protocol import ADDRESS, ShoutingProtocol
+
+
+def connected(protocol: Any, number: int = 7) -> Transport:
+    """Connects a protocol to a transport in memory with this descriptor, which is returned."""
+    transport = Transport(number=number)
+    transport.protocol = protocol
+    protocol.makeConnection(transport)
+    return transport
 
 
 class InterfaceTests(SynchronousTestCase):
@@ -152,7 +160,7 @@ class StackTests(SynchronousTestCase):
         self.counts = ConnectionRegistry(Limits(), descriptorLimit=100)
         self.stack = Stack(EchoFactory(), self.counts)
         protocol = self.build()
-        transport = connected(protocol, DescriptorTransport(100 - RESERVED_DESCRIPTORS))
+        transport = connected(protocol, 100 - RESERVED_DESCRIPTORS)
         self.assertTrue(transport.disconnected)
         protocol.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
@@ -162,6 +170,6 @@ class StackTests(SynchronousTestCase):
         """A connection with the last descriptor that is free for it is served."""
         self.counts = ConnectionRegistry(Limits(), descriptorLimit=100)
         self.stack = Stack(EchoFactory(), self.counts)
-        transport = connected(self.build(), DescriptorTransport(99 - RESERVED_DESCRIPTORS))
+        transport = connected(self.build(), 99 - RESERVED_DESCRIPTORS)
         self.assertFalse(transport.disconnected)
         self.assertEqual(len(self.counts.open), 1)

@@ -12,10 +12,9 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, c
 from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface.verify import verifyClass, verifyObject
+from zope.interface.verify import verifyObject
 
 from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
@@ -27,22 +26,11 @@ from echo_app.testing.memorysocket import CAPACITY
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 40_000)
 
-# What Twisted's transports hold before they pause their producer.
+# Bytes that Twisted's transports hold before they pause their producer.
 HIGH_WATER = 64 * 1024
 
 # Bytes, of docs/dev/contract.rst, 3.
 MOST_HELD = 256 * 1024
-
-
-class DescriptorTransport(StringTransport):
-    """A transport with a file descriptor."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
 
 
 class ShoutingProtocol(EchoProtocol):
@@ -129,31 +117,16 @@ class Peer(Protocol):
         self.ended.callback(reason.value or ConnectionDone())
 
 
-def connected(protocol: Protocol, transport: StringTransport | None = None) -> Any:
-    """Connects a protocol to a transport of memory, which is returned."""
-    transport = StringTransport() if transport is None else transport
-    protocol.makeConnection(transport)
-    return transport
-
-
 class InterfaceTests(SynchronousTestCase):
-    def test_protocol(self) -> None:
-        """EchoProtocol is a protocol that hears of half-closes."""
-        for interface in (IProtocol, IHalfCloseableProtocol):
-            verifyClass(interface, EchoProtocol)
-            verifyObject(interface, EchoProtocol())
-
-    def test_subclass(self) -> None:
-        """So is a subclass."""
-        verifyObject(IHalfCloseableProtocol, ShoutingProtocol())
-
-    def test_refusal(self) -> None:
-        """What resets a refused peer is a protocol."""
-        verifyObject(IProtocol, Refusal())
-
-    def test_factory(self) -> None:
-        """EchoFactory is a factory."""
-        verifyObject(IProtocolFactory, EchoFactory())
+    def test_instances(self) -> None:
+        """Echoes hear of half-closes, subclasses too; a refusal is a protocol, EchoFactory a factory."""
+        for interface, instance in (
+            *((each, EchoProtocol()) for each in (IProtocol, IHalfCloseableProtocol)),
+            (IHalfCloseableProtocol, ShoutingProtocol()),
+            (IProtocol, Refusal()),
+            (IProtocolFactory, EchoFactory()),
+        ):
+            verifyObject(interface, instance)
 
 
 class EchoProtocolTests(SynchronousTestCase):
@@ -209,7 +182,7 @@ class EchoProtocolTests(SynchronousTestCase):
             self.assertEqual(self.transport.isReading, isReading)
 
     def test_readConnectionLost(self) -> None:
-        """At the peer's half-close what is unsent is flushed first, and only then it closes."""
+        """At the peer's half-close unsent bytes are flushed first, and only then our side closes."""
         data = os.urandom(CAPACITY + HIGH_WATER)
         for begin in (0, CAPACITY):
             self.peer.send(data[begin : begin + CAPACITY])
@@ -222,16 +195,17 @@ class EchoProtocolTests(SynchronousTestCase):
         self.assertFalse(self.transport.connected)
 
     def test_oneSegment(self) -> None:
-        """So it is when data and the end of the stream come at once."""
+        """Data and the end of the stream in one segment are flushed before our side closes."""
         self.peer.send(b"last words")
         self.peer.shutdown()
         self.assertEqual(self.drain(), b"last words")
 
     def test_finish(self) -> None:
-        """finish() does the same, whenever somebody asks for it, also while reading is paused."""
+        """finish() does the same, also while reading is paused, and a second time changes nothing."""
         self.protocol.dataReceived(b"x" * 3 * HIGH_WATER)
         self.assertFalse(self.transport.isReading)
-        self.protocol.finish()
+        for _ in range(2):
+            self.protocol.finish()
         self.transport.flush()
         self.assertTrue(self.transport.connected)
         self.assertEqual(self.drain(), b"x" * 3 * HIGH_WATER)
@@ -251,7 +225,7 @@ class EchoProtocolTests(SynchronousTestCase):
         self.assertEqual(self.drain(), b"bye")
 
     def test_writeConnectionLost(self) -> None:
-        """That our own side is closed leaves the transport as it is."""
+        """The end of our own side leaves the transport as it is."""
         self.transport.loseWriteConnection()
         self.transport.flush()
         self.assertEqual(self.peer.recv(), b"")
@@ -317,18 +291,6 @@ class LoopbackTests(TestCase):
         self.addCleanup(end)
         return peer
 
-    async def test_oneSegment(self) -> None:
-        """Data and the end of the stream in one segment come back whole, and then our end comes."""
-        for kind in ("tcp", "unix"):
-            endpoint = self.listen(Factory.forProtocol(EchoProtocol), kind)
-            for _ in range(20):
-                peer = await self.connect(endpoint)
-                handle = peer.transport.getHandle()
-                handle.send(b"last words", socket.MSG_MORE)
-                handle.shutdown(socket.SHUT_WR)
-                self.assertIsInstance(await peer.ended, ConnectionDone)
-                self.assertEqual(bytes(peer.received), b"last words", kind)
-
     async def test_lateReader(self) -> None:
         """A peer that reads late gets everything, and meanwhile at most 256 KiB are held for it."""
         size = 16 * 1024 * 1024
@@ -357,20 +319,6 @@ class LoopbackTests(TestCase):
         await peer.ended
         self.assertEqual(bytes(peer.received), b"before ! after")
 
-    async def test_finishTwice(self) -> None:
-        """Whoever finishes a connection that is finishing already changes nothing."""
-
-        class HastyProtocol(EchoProtocol):
-            def dataReceived(self, data: bytes) -> None:
-                super().dataReceived(data)
-                self.finish()
-                self.finish()
-
-        peer = await self.connect(self.listen(Factory.forProtocol(HastyProtocol)))
-        peer.transport.write(b"x")
-        self.assertIsInstance(await peer.ended, ConnectionDone)
-        self.assertEqual(bytes(peer.received), b"x")
-
     async def test_refused(self) -> None:
         """A refused peer sees a reset, and those that are served go on."""
         endpoint = self.listen(Stack(EchoFactory(), self.counts))
@@ -389,14 +337,6 @@ class LoopbackTests(TestCase):
         self.assertEqual(bytes(served.received), b"first second")
         await self.counts.whenEmpty()
         self.assertEqual((self.counts.accepted, self.counts.lost), (2, 0))
-
-    async def test_refusedDescriptor(self) -> None:
-        """A peer for whom no descriptor is left sees a reset, and no count of open ones moves."""
-        self.counts = ConnectionRegistry(Limits(maxConnectionsPerPeer=5), descriptorLimit=0)
-        with self.assertRaises(ConnectError):
-            await self.connect(self.listen(Stack(EchoFactory(), self.counts)))
-        self.assertEqual(self.counts.refused.byReason, {"descriptors": 1})
-        self.assertEqual((self.counts.open, dict(self.counts.perPeer)), ({}, {}))
 
     async def test_exception(self) -> None:
         """A mistake in dataReceived ends that connection alone, and the counts come back to zero."""

@@ -1,4 +1,4 @@
-"""What a test and its service say to each other, and how the one takes the other's words."""
+"""Control connection: the lines between a test and its service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ControlTests(SynchronousTestCase):
         self.control.theirs.close()
 
     def test_begin(self) -> None:
-        """At first the service is told where the test imports from, and what it is to be."""
+        """The first line has the test's import path and the service's settings."""
         self.patch(sys, "path", ["", "/somewhere", Path("/elsewhere")])
         self.control.begin({"faults": True})
         said = json.loads(self.theirs.recv(10000))
@@ -35,7 +35,7 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(said["settings"], {"faults": True})
 
     def test_ask(self) -> None:
-        """A question is a line, and so is its answer, in whatever pieces."""
+        """A request is a line, and so is its answer, in any pieces."""
         self.theirs.sendall(b'{"one": 1}\n{"tw')
         self.assertEqual(self.control.ask({"faults": []}, 10), {"one": 1})
         self.theirs.sendall(b'o": 2}\n')
@@ -43,7 +43,7 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(self.theirs.recv(100), b'{"faults": []}\n' * 2)
 
     def test_silence(self) -> None:
-        """Who says nothing, or is gone, has not answered."""
+        """A silent service, and one that is gone, is a ControlError."""
         error = self.assertRaises(ControlError, self.control.listen, 0.01)
         self.assertEqual(str(error), "no answer within 0.01 s")
         self.theirs.close()
@@ -60,7 +60,7 @@ class ControlTests(SynchronousTestCase):
 
 class ChildTests(SynchronousTestCase):
     def test_plain(self) -> None:
-        """Where there is TLS, or somebody else's code, or may be, OpenSSL is not hidden."""
+        """A service that may have TLS, or other people's code, needs OpenSSL."""
         for options in ((), ("--port", "0", "--udp", "0"), ("--responder", "lines"), ("--log-connections",)):
             self.assertTrue(child.isPlain(options), options)
         for options in (("--tls", "0"), ("--tls=0",), ("-lssl:0",), ("--listen", "x"), ("--auth", "x")):
@@ -68,7 +68,7 @@ class ChildTests(SynchronousTestCase):
         self.assertFalse(child.isPlain(("--responder", "package.module:name")))
 
     def test_withoutOpenSSL(self) -> None:
-        """It is hidden for a while, unless it is there already."""
+        """OpenSSL is hidden for a while, unless it is loaded already."""
         modules = {name: module for name, module in sys.modules.items() if name != "OpenSSL"}
         with mock.patch.object(sys, "modules", modules):
             with child.withoutOpenSSL():
@@ -78,7 +78,7 @@ class ChildTests(SynchronousTestCase):
             self.assertIsNotNone(sys.modules.get("OpenSSL", sys))
 
     def test_lines(self) -> None:
-        """What is said comes line by line; at its end the folder goes, and then the process."""
+        """Requests come line by line; at their end the folder goes, and then the process."""
         ended: list[str] = []
         self.patch(child, "end", self._raise(ended))
         ours, theirs = socket.socketpair()
@@ -98,7 +98,7 @@ class ChildTests(SynchronousTestCase):
         return end
 
     def test_starter(self) -> None:
-        """Who made the sockets is watched; where that can't be, it is not, and who is gone is gone."""
+        """The process that made the sockets is watched if possible; one that is gone counts as ended."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             for error, isSeen in ((ProcessLookupError, True), (OSError, False)):
@@ -119,7 +119,7 @@ class ChildTests(SynchronousTestCase):
         self.assertFalse(folder.exists())
 
     def test_say(self) -> None:
-        """What is said to nobody is lost."""
+        """A line to a closed connection is lost."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             child.say(theirs.fileno(), {"one": 1})
@@ -140,7 +140,7 @@ class ChildOptionsTests(SynchronousTestCase):
         self.assertEqual(self.options("--udp", "0")["port"], [])
 
     def test_plan(self) -> None:
-        """Where faults may change there is a plan of none; where they may not, there is none."""
+        """A service whose faults may change has an empty plan; any other has no plan."""
         plan = self.options(faults=True).faultPlan()
         assert plan is not None
         self.assertEqual(plan.faults, ())
@@ -150,7 +150,7 @@ class ChildOptionsTests(SynchronousTestCase):
         self.assertEqual(list(map(str, plan.faults)), ["stall"])
 
     def test_certificate(self) -> None:
-        """What clients verify is written where it is asked for, unless somebody has a certificate."""
+        """The authority is written to the given file, unless the options have a certificate."""
         ca = Path(self.mktemp())
         options = self.options("--tls", "0", ca=str(ca))
         self.assertIn("BEGIN CERTIFICATE", ca.read_text())

@@ -34,7 +34,7 @@ from echo_app.testing.turns import NeverQuiet
 from tests.support.certificates import Authority
 from tests.support.properties import given
 
-# What Twisted's transports hold before they pause their producer.
+# Bytes that Twisted's transports hold before they pause their producer.
 HIGH_WATER = 64 * 1024
 
 
@@ -75,36 +75,9 @@ class PingPong(Peer):
         self.depth -= 1
 
 
-class Flood(Peer):
-    """Writes all that is to be written, as fast as it may."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self._data, self._written = data, 0
-        self.events: list[str] = []
-
-    def connectionMade(self) -> None:
-        self.transport.registerProducer(self, True)
-        self.resumeProducing()
-
-    def resumeProducing(self) -> None:
-        self.events.append("resume")
-        while self._written < len(self._data) and self.events[-1] == "resume":
-            begin, self._written = self._written, self._written + 10_000
-            self.transport.write(self._data[begin : self._written])
-        if self._written >= len(self._data):
-            self.transport.unregisterProducer()
-
-    def pauseProducing(self) -> None:
-        self.events.append("pause")
-
-    def stopProducing(self) -> None:
-        self.events.append("stop")
-
-
 class TransportTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
-        """It is a TCP transport, with all that is one to Twisted but startTLS."""
+        """The transport has all of Twisted's interfaces of a TCP transport but startTLS."""
         transport = connectedTransport(Peer())
         for interface in (ITCPTransport, IConsumer, IPushProducer, IHalfCloseableDescriptor, ISystemHandle):
             verifyClass(interface, type(transport))
@@ -113,7 +86,7 @@ class TransportTests(SynchronousTestCase):
         self.assertRaises(NotImplementedError, transport.startTLS, None)
 
     def test_echo(self) -> None:
-        """What the test sends at the far end comes back there, when it is delivered."""
+        """Bytes that the test sends at the far end come back there, when they are delivered."""
         transport = connectedTransport(EchoProtocol())
         transport.farEnd.send(b"hello")
         self.assertRaises(BlockingIOError, transport.farEnd.recv)
@@ -135,7 +108,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual((transport.unsent, transport.isReading), (0, True))
 
     def test_addresses(self) -> None:
-        """Its addresses are nobody's, unless the test says whose."""
+        """The addresses are invented ones, unless the test states others."""
         transport = connectedTransport(Peer())
         self.assertEqual((transport.getHost(), transport.getPeer()), (SERVER, CLIENT))
         transport = connectedTransport(Peer(), host=CLIENT, peer=SERVER)
@@ -145,7 +118,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual((pair.server.getHost(), pair.server.getPeer()), (SERVER, CLIENT))
 
     def test_options(self) -> None:
-        """TCP's options are what they were set to, and there is no descriptor."""
+        """TCP's options keep their values, and there is no descriptor."""
         transport = connectedTransport(Peer())
         self.assertEqual((transport.getTcpNoDelay(), transport.getTcpKeepAlive()), (False, False))
         transport.setTcpNoDelay(True)
@@ -154,7 +127,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(transport.fileno(), -1)
 
     def test_clock(self) -> None:
-        """Time-outs are the clock's; a delivery makes what is due."""
+        """Time-outs follow the clock; a delivery runs the calls that are due."""
 
         class Impatient(Peer, TimeoutMixin):
             def connectionMade(self) -> None:
@@ -203,7 +176,7 @@ class FarEndTests(SynchronousTestCase):
         self.farEnd: MemorySocket = self.transport.farEnd
 
     def test_full(self) -> None:
-        """It takes as much as the kernel has room for, and then says that it would block."""
+        """The far end takes as much as the kernel has room for, and then would block."""
         self.transport.pauseProducing()
         self.assertEqual(self.farEnd.send(bytes(CAPACITY + 1)), CAPACITY)
         self.transport.flush()
@@ -225,7 +198,7 @@ class FarEndTests(SynchronousTestCase):
         self.assertEqual([type(end) for end in self.protocol.ends], [ConnectionDone])
 
     def test_reset(self) -> None:
-        """A reset is one to the protocol, behind what had arrived."""
+        """A reset at the far end is a reset to the protocol, after the bytes before it."""
         self.farEnd.send(b"last")
         self.farEnd.reset()
         self.transport.flush()
@@ -241,7 +214,7 @@ class FarEndTests(SynchronousTestCase):
             self.assertRaises(OSError, use)
 
     def test_partly(self) -> None:
-        """It receives at most as much as it asks for."""
+        """The far end receives at most as much as it asks for."""
         self.transport.write(b"hello")
         self.transport.flush()
         self.assertEqual((self.farEnd.recv(4), self.farEnd.recv(4)), (b"hell", b"o"))
@@ -249,7 +222,7 @@ class FarEndTests(SynchronousTestCase):
 
 class PairTests(SynchronousTestCase):
     def test_deliver(self) -> None:
-        """A delivery takes what was written to the other side; the answer is the next one's."""
+        """A delivery takes the written bytes to the other side; the answer is the next one's."""
         client = Peer()
         pair = connectedPair(client, EchoProtocol())
         self.assertFalse(pair.deliver())
@@ -269,7 +242,7 @@ class PairTests(SynchronousTestCase):
         self.assertEqual((client.deepest, server.deepest), (1, 1))
 
     def test_deliverInside(self) -> None:
-        """Who delivers from within a delivery is told so."""
+        """A delivery from within a delivery is an error."""
 
         class Hasty(Peer):
             def dataReceived(self, data: bytes) -> None:
@@ -280,21 +253,6 @@ class PairTests(SynchronousTestCase):
         pair.client.write(b"x")
         self.assertRaises(RuntimeError, pair.flush)
         self.assertFalse(pair.deliver() and pair.deliver())
-
-    def test_backPressure(self) -> None:
-        """One that does not read stops the other one's producer, through an echo, and loses nothing."""
-        data = os.urandom(1 << 20)
-        client = Flood(data)
-        pair = connectedPair(client, EchoProtocol())
-        pair.client.pauseProducing()
-        pair.flush()
-        self.assertEqual(client.events[-1], "pause")
-        self.assertFalse(pair.server.isReading)
-        self.assertLessEqual(pair.server.unsent, 2 * HIGH_WATER)
-        pair.client.resumeProducing()
-        pair.flush()
-        self.assertTrue(client.received == data)
-        self.assertTrue(pair.server.isReading)
 
     def test_byteByByte(self) -> None:
         """With segments of one byte each of them is a delivery; that may change on the way."""
@@ -337,7 +295,7 @@ class PairTests(SynchronousTestCase):
         self.assertEqual([type(end) for end in client.ends], [ConnectionDone])
 
     def test_wrong(self) -> None:
-        """What would never deliver anything is refused at once."""
+        """A setting that would never deliver anything is refused at once."""
         wrong: tuple[Any, ...] = (0, -1, "x", 1.5, True)
         for segments in wrong:
             self.assertRaises(ValueError, socketPair, CAPACITY, segments)

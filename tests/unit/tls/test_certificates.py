@@ -1,4 +1,4 @@
-"""From certificate files to contexts, with words for what is wrong with a file."""
+"""From certificate files to contexts, and the errors of wrong files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ReadTests(SynchronousTestCase):
         return error.setting, error.path, error.reason
 
     def test_pair(self) -> None:
-        """A certificate and its key, in two files or in one, whatever the order."""
+        """A certificate and its key load from two files or from one, in any order."""
         other = Path(self.authority.path).read_bytes()
         chain, key = Path(self.certificate).read_bytes(), Path(self.key).read_bytes()
         found = {
@@ -80,7 +80,7 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(self.refused(str(self.folder))[2], "Is a directory")
 
     def test_junk(self) -> None:
-        """Files without what they should have."""
+        """A file without a certificate or a key is refused."""
         junk = self.write(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         certificate = "no usable certificate in PEM form"
         for path in (junk, self.key, self.write(b""), self.write(b"\xff\x00")):
@@ -96,18 +96,18 @@ class ReadTests(SynchronousTestCase):
         )
 
     def test_encrypted(self) -> None:
-        """A key behind a passphrase, which nobody is asked for."""
+        """A key with a passphrase is refused, without a question."""
         path = self.write(pem(ellipticKey(), b"secret"))
         self.assertEqual(self.refused(self.certificate, path), ("key", path, "the key is encrypted"))
 
     def test_mismatch(self) -> None:
-        """Another certificate's key."""
+        """Another certificate's key is refused."""
         _, other = self.authority.issue("other")
         reason = f"not the key of {self.certificate}"
         self.assertEqual(self.refused(self.certificate, other), ("key", other, reason))
 
     def test_chain(self) -> None:
-        """What leads to the root is shown too."""
+        """The certificates of the chain are sent too."""
         chain = self.write(Path(self.certificate).read_bytes() + Path(self.authority.path).read_bytes())
         identity = readIdentity(chain, self.key)
         self.assertEqual(len(x509.load_pem_x509_certificates(identity)), 2)
@@ -116,7 +116,7 @@ class ReadTests(SynchronousTestCase):
 
 class ThrowAwayTests(SynchronousTestCase):
     def test_names(self) -> None:
-        """It is for localhost and the loopback addresses, and each one is another."""
+        """A throw-away certificate is for localhost and the loopback addresses, and each one differs."""
         certificate = x509.load_pem_x509_certificate(throwAway())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         self.assertEqual(names.get_values_for_type(x509.DNSName), ["localhost"])

@@ -32,13 +32,14 @@ from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.tls.waiting import BUFFER
 from echo_app.transport.closing import LINGER
-from tests.support.tls import VERSIONS, clientContext
+from tests.support.ends import Producer
+from tests.support.tls import clientContext
 
 LATER = 2 * LINGER
 
 
 class Wire:
-    """The transport below: what is written, and what is asked of it, in order."""
+    """The transport below: its written bytes, and the calls on it, in order."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -62,6 +63,9 @@ class Wire:
         self.producer = None
         self.done.append("unregister")
 
+    def getHandle(self) -> None:
+        """There is no socket."""
+
     def getPeer(self) -> IPv4Address:
         """Some address."""
         return IPv4Address("TCP", "192.0.2.1", 4242)
@@ -74,7 +78,7 @@ class Wire:
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Above(Protocol):
-    """The protocol above: what it is told, in order."""
+    """The protocol above: the calls on it, in order."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -102,28 +106,6 @@ class Above(Protocol):
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
         """Is no longer connected."""
         self.told.append(reason.type)
-
-
-class Producer:
-    """What it is asked to do, in order."""
-
-    def __init__(self, write: Any = None) -> None:
-        self.asked: list[str] = []
-        self._write = write
-
-    def pauseProducing(self) -> None:
-        """Pauses."""
-        self.asked.append("pause")
-
-    def resumeProducing(self) -> None:
-        """Goes on."""
-        self.asked.append("resume")
-        if self._write is not None:
-            self._write(b"produced")
-
-    def stopProducing(self) -> None:
-        """Stops."""
-        self.asked.append("stop")
 
 
 class TLSTestCase(SynchronousTestCase):
@@ -189,10 +171,10 @@ class TLSTestCase(SynchronousTestCase):
 
 
 class TransportTests(TLSTestCase):
-    """What it is to the protocol above."""
+    """The layer as a transport of the protocol above."""
 
     def test_interfaces(self) -> None:
-        """It is everything that it says."""
+        """The connection has all interfaces that it declares."""
         for interface in (
             *(IProtocol, IHalfCloseableProtocol, ITLSTransport, ISSLTransport, INegotiated, ISystemHandle),
         ):
@@ -211,7 +193,7 @@ class TransportTests(TLSTestCase):
         self.assertIs(self.connection.negotiatedProtocol, None)
 
     def test_delegates(self) -> None:
-        """What is asked about the connection below is answered from there."""
+        """Questions about the connection below are answered from there."""
         self.connection.setTcpNoDelay(True)
         self.connection.setTcpKeepAlive(False)
         self.assertEqual(self.wire.done, ["setTcpNoDelay True", "setTcpKeepAlive False"])
@@ -220,7 +202,7 @@ class TransportTests(TLSTestCase):
             self.assertEqual(int(getattr(self.connection, ask)()), 7 if ask in ("getHost", "fileno") else 1)
 
     def test_write(self) -> None:
-        """What is written before the handshake goes out after it, in order."""
+        """Data written before the handshake goes out after it, in order."""
         self.connection.write(b"one ")
         self.assertEqual(self.wire.written, b"")
         self.shake()
@@ -229,7 +211,7 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.received(), b"one two three")
 
     def test_writeWhenShaken(self) -> None:
-        """What is written when the handshake is complete comes after what waited for it."""
+        """Data written when the handshake is complete comes after the data that waited for it."""
 
         def handshakeCompleted() -> None:
             self.connection.write(b"two")
@@ -246,22 +228,8 @@ class TransportTests(TLSTestCase):
         self.shake()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_pause(self) -> None:
-        """Who pauses is told nothing until it goes on; then it is told everything, in order."""
-        self.shake()
-        self.connection.pauseProducing()
-        self.send(self.sealed(b"one "))
-        self.send(self.sealed(b"two") + self.ended())
-        self.assertEqual(self.above.told, ["made", "shaken"])
-        self.connection.resumeProducing()
-        self.assertEqual(self.above.told, ["made", "shaken", b"one two", "peer's end"])
-        self.connection.pauseProducing()
-        self.connection.resumeProducing()
-        self.assertEqual(self.above.told[3:], ["peer's end"])
-        self.assertEqual(self.wire.done, ["pauseProducing", "resumeProducing"] * 2)
-
     def test_pauseBeforeHandshake(self) -> None:
-        """Who pauses before the handshake does not hold it up."""
+        """A protocol that pauses before the handshake does not hold it up."""
         self.connection.pauseProducing()
         for _ in range(2):
             with contextlib.suppress(ssl.SSLWantReadError):
@@ -271,20 +239,6 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.wire.done, ["pauseProducing"])
         self.connection.resumeProducing()
         self.assertEqual(self.above.told[2:], [b"early"])
-
-    def test_peerEnds(self) -> None:
-        """After the peer's end the protocol writes on, and closes when it wants to."""
-        for version in VERSIONS:
-            self.version = version
-            self.setUp()
-            self.shake()
-            self.send(self.sealed(b"data") + self.ended())
-            self.assertEqual(self.above.told[2:], [b"data", "peer's end"])
-            self.connection.write(b"echo")
-            self.connection.loseConnection()
-            self.assertEqual(self.received(), b"echoEND")
-            self.assertEqual(self.wire.done, ["loseConnection"])
-            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_recordedEnd(self) -> None:
         """A record knows of the peer's end, by ``close_notify`` or by FIN, if it came before ours."""
@@ -301,42 +255,6 @@ class TransportTests(TLSTestCase):
                     self.send(self.ended())
                 self.assertEqual(record.isPeerEnded, not isOursFirst)
 
-    def test_loseWriteConnection(self) -> None:
-        """Our end goes out, then the wire's; the peer goes on, and loseConnection waits for nothing."""
-        for version in VERSIONS:
-            self.version = version
-            self.setUp()
-            self.shake()
-            self.connection.write(b"last")
-            self.connection.loseWriteConnection()
-            self.assertEqual(self.wire.done, ["loseWriteConnection"])
-            self.wire.protocol.writeConnectionLost()
-            self.assertEqual(self.received(), b"lastEND")
-            self.connection.write(b"too late")
-            self.send(self.sealed(b"one"))
-            self.send(self.sealed(b"two") + self.ended())
-            self.assertEqual(self.above.told[2:], ["our end", b"one", b"two", "peer's end"])
-            self.connection.loseWriteConnection()
-            self.connection.loseConnection()
-            self.assertEqual(self.wire.done, ["loseWriteConnection", "loseConnection"])
-            self.assertEqual(self.wire.written, b"")
-
-    def test_loseConnection(self) -> None:
-        """Our end goes out, what comes is forgotten, and the peer's end closes the connection."""
-        self.shake()
-        self.connection.write(b"last")
-        self.connection.loseConnection()
-        self.assertTrue(self.connection.disconnecting)
-        self.assertEqual(self.wire.done, ["loseWriteConnection", "resumeProducing"])
-        self.assertEqual(self.received(), b"lastEND")
-        self.send(b"junk")
-        self.wire.protocol.writeConnectionLost()
-        self.wire.protocol.readConnectionLost()
-        self.assertEqual(self.wire.done[2:], ["loseConnection"])
-        self.wire.protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(self.above.told[2:], [ConnectionDone])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
     def test_loseConnectionIgnored(self) -> None:
         """A peer that does not answer our end is waited for a second from when it was sent."""
         self.shake()
@@ -349,7 +267,7 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.wire.done[2:], ["loseConnection"])
 
     def test_loseConnectionBeforeHandshake(self) -> None:
-        """Before the handshake there is no end to say; what was written waits for it."""
+        """A close before the handshake sends no close_notify; written data waits for the handshake."""
         self.connection.loseWriteConnection()
         self.assertEqual(self.wire.done, [])
         self.connection.loseConnection()
@@ -372,59 +290,36 @@ class TransportTests(TLSTestCase):
         self.assertEqual(self.above.told, ["made"])
         self.assertEqual(self.wire.done, ["abortConnection"])
 
-    def test_abortWhileReceiving(self) -> None:
-        """A protocol that aborts in the midst of a batch is not told of the rest."""
-        self.shake()
-        self.above.dataReceived = lambda data: self.connection.abortConnection()
-        self.send(self.sealed(b"data") + self.ended())
-        self.assertEqual(self.above.told, ["made", "shaken"])
-
 
 class ProducerTests(TLSTestCase):
     """Producers are the wire's, once the handshake is complete."""
 
-    def test_streaming(self) -> None:
-        """The wire tells it when to pause; it is waited for before a close."""
-        self.shake()
-        producer = Producer()
-        self.connection.registerProducer(producer, True)
-        self.assertIs(self.wire.producer, producer)
-        self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
-        self.connection.loseConnection()
-        self.assertEqual(self.wire.done, ["register True"])
-        self.connection.write(b"last")
-        self.connection.unregisterProducer()
-        self.connection.unregisterProducer()
-        self.assertEqual(self.received(), b"lastEND")
-        self.assertEqual(
-            self.wire.done, ["register True", "unregister", "loseWriteConnection", "resumeProducing"]
-        )
-
     def test_streamingBeforeHandshake(self) -> None:
-        """What is written before the handshake is bounded: its producer is paused, and resumed after it."""
+        """Data written before the handshake is bounded: its producer is paused, and resumed after it."""
         producer = Producer()
         self.connection.registerProducer(producer, True)
+        self.assertRaises(RuntimeError, self.connection.registerProducer, producer, True)
         self.connection.write(bytes(BUFFER))
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
         self.connection.write(b"x")
         self.connection.write(b"x")
-        self.assertEqual(producer.asked, ["pause"])
+        self.assertEqual(producer.events, ["pause"])
         self.shake()
-        self.assertEqual(producer.asked, ["pause", "resume"])
+        self.assertEqual(producer.events, ["pause", "resume"])
         self.assertIs(self.wire.producer, producer)
         self.assertEqual(len(self.received()), BUFFER + 2)
 
     def test_pull(self) -> None:
-        """One that pulls is first asked after the handshake."""
-        producer = Producer(self.connection.write)
+        """A pull producer is first asked after the handshake."""
+        producer = Producer(lambda: self.connection.write(b"produced"))
         self.connection.registerProducer(producer, False)
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
         self.shake()
-        self.assertEqual(producer.asked, ["resume"])
+        self.assertEqual(producer.events, ["resume"])
         self.assertEqual(self.received(), b"produced")
 
     def test_unregisteredBeforeHandshake(self) -> None:
-        """One that has left before the handshake is never the wire's."""
+        """A producer that leaves before the handshake is never registered below."""
         self.connection.registerProducer(Producer(), True)
         self.connection.unregisterProducer()
         self.shake()
@@ -435,18 +330,18 @@ class ProducerTests(TLSTestCase):
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.wire.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(producer.asked, ["stop"])
+        self.assertEqual(producer.events, ["stop"])
         self.connection.registerProducer(producer, True)
-        self.assertEqual(producer.asked, ["stop", "stop"])
+        self.assertEqual(producer.events, ["stop", "stop"])
         self.setUp()
         self.shake()
         producer = Producer()
         self.connection.registerProducer(producer, True)
         self.wire.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(producer.asked, [])
+        self.assertEqual(producer.events, [])
 
     def test_itself(self) -> None:
-        """The connection is its own producer under an echo: its end is an end, whatever waits."""
+        """Under an echo the connection is its own producer: its end is sent, after the waiting data."""
         self.protocol = EchoProtocol
         self.setUp()
         self.shake()
@@ -512,7 +407,7 @@ class WrongTests(TLSTestCase):
         self.assertEqual((self.above.told[2:], self.server.truncated), (["peer's end"], 0))
 
     def test_leftInHandshake(self) -> None:
-        """Who leaves in the midst of a handshake is counted, who said nothing is not."""
+        """A peer that leaves in the midst of a handshake is counted, a silent one is not."""
         self.wire.protocol.readConnectionLost()
         self.assertEqual((self.wire.done, self.failed()), (["loseConnection"], {}))
         self.setUp()

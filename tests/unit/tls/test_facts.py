@@ -1,4 +1,4 @@
-"""What TLS has come to, by the standard library's word and by pyOpenSSL's."""
+"""The negotiated values of TLS, from the standard library and from pyOpenSSL."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class FactsTests(SynchronousTestCase):
         return crypto.load_certificate(crypto.FILETYPE_PEM, Path(self.certificate).read_bytes())
 
     def test_standard(self) -> None:
-        """What was agreed on is known when the handshake is complete, and not before."""
+        """The negotiated values are known when the handshake is complete, and not before."""
         server, client = self.standard()
         transport = FakeTLS(server, self.shown())
         self.assertIsNone(tlsFactsOf(transport))
@@ -89,7 +89,7 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual(tlsFactsOf(FakeTLS(server, broken)), replace(facts, subject=""))
 
     def test_pyOpenSSL(self) -> None:
-        """So is it where Twisted's own TLS carries it."""
+        """The values are known over Twisted's own TLS too."""
         serverContext, clientContext = (SSL.Context(SSL.TLS_METHOD) for _ in range(2))
         serverContext.use_certificate_file(self.certificate)
         serverContext.use_privatekey_file(self.key)

@@ -1,4 +1,4 @@
-"""What TLS shows in the clear is read as it is, and junk is read as nothing."""
+"""The clear parts of TLS are read exactly, and junk is read as nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ssl
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.tls.records import HEADER, LONGEST, offeredGroups, recordEnd
+from echo_app.tls.records import HEADER, MAX_CIPHERTEXT, offeredGroups, recordEnd
 from tests.support.properties import given
 
 HELLO = b"\x16\x03\x01"
@@ -61,15 +61,15 @@ class RecordEndTests(SynchronousTestCase):
         self.assertEqual(ends, [HEADER] * HEADER + [len(whole)] * 7)
 
     def test_longest(self) -> None:
-        """What is longer than any record may be, or is no record, ends with the data."""
-        self.assertEqual(recordEnd(record(LONGEST)[:10]), HEADER + LONGEST)
-        self.assertEqual(recordEnd(record(LONGEST + 1)[:10]), 10)
+        """A record longer than the maximum, or junk, ends with the data."""
+        self.assertEqual(recordEnd(record(MAX_CIPHERTEXT)[:10]), HEADER + MAX_CIPHERTEXT)
+        self.assertEqual(recordEnd(record(MAX_CIPHERTEXT + 1)[:10]), 10)
         self.assertEqual(recordEnd(b"GET / HTTP/1.1\r\n"), 16)
         self.assertEqual(recordEnd(b"G"), 1)
 
     @given(st.binary(max_size=40))
     def test_anything(self, data: bytes) -> None:
-        """Whatever comes, reading it comes to an end."""
+        """Reading comes to an end, for any bytes."""
         start = 0
         while (end := recordEnd(data, start)) <= len(data) and start < len(data):
             self.assertGreater(end, start)
@@ -88,7 +88,7 @@ class OfferedGroupsTests(SynchronousTestCase):
         self.assertEqual(offeredGroups(hello(b"")), [])
 
     def test_real(self) -> None:
-        """What Python sends is read."""
+        """The groups that Python sends are read."""
         context = ssl.create_default_context()
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -109,7 +109,7 @@ class OfferedGroupsTests(SynchronousTestCase):
 
     @given(st.binary(min_size=1, max_size=200))
     def test_anything(self, data: bytes) -> None:
-        """Whatever is inside, it is a list of numbers of two bytes."""
+        """The result is a list of numbers of two bytes, for any content."""
         for junk in (data, HELLO + b"\x00\x00\x01" + len(data).to_bytes(3, "big") + data, hello(data)):
             self.assertTrue(all(0 <= group < 1 << 16 for group in offeredGroups(junk)))
 

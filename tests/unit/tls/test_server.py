@@ -1,4 +1,4 @@
-"""What a server's TLS connections share, and what puts TLS around factories and endpoints."""
+"""Server TLS: the values that connections share, and the layer around factories and endpoints."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ServerTLSTests(SynchronousTestCase):
         return [each.get("fingerprint", each.get("reason")) for each in ours]
 
     def test_throwAway(self) -> None:
-        """Without a certificate there is one, whose fingerprint is logged, and nothing to reload."""
+        """Without a certificate a throw-away one is made and logged, and nothing can be reloaded."""
         tls = ServerTLS(Clock())
         self.assertFalse(tls.isReloadable)
         (fingerprint,) = self.said()
@@ -91,14 +91,14 @@ class ServerTLSTests(SynchronousTestCase):
         self.assertEqual(made[0], made[1])
 
     def test_refusedByOpenSSL(self) -> None:
-        """What OpenSSL does not take, such as too short a key, is the certificate's fault."""
+        """An error of OpenSSL, such as for a key that is too short, names the certificate."""
         self.patch(tlsserver, "readIdentity", lambda *paths: b"junk")
         paths = self.authority.issue("server")
         error = self.assertRaises(BadCredentials, ServerTLS, Clock(), *paths)
         self.assertEqual((error.setting, error.path), ("certificate", paths[0]))
 
     def test_contextFor(self) -> None:
-        """The first group that is spoken decides; P-256 is for who offers none of them."""
+        """The first known group decides; a client that offers none of them gets P-256."""
         tls = ServerTLS(Clock())
         byGroup = {group: tls.contextFor([group]) for group in GROUPS}
         self.assertEqual(len(set(byGroup.values())), len(GROUPS))

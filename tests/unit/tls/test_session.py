@@ -1,4 +1,4 @@
-"""One connection's TLS without I/O: what records make of it."""
+"""TLS of one connection without I/O: the effect of records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.tls.certificates import contexts, throwAway
-from echo_app.tls.records import FRAGMENT, HEADER, LONGEST
+from echo_app.tls.records import FRAGMENT, HEADER, MAX_CIPHERTEXT
 from echo_app.tls.session import IDLE_RECORDS, BrokenSession, Session
 from tests.support.tls import VERSIONS, clientContext
 
@@ -98,7 +98,7 @@ class SessionTests(SynchronousTestCase):
         self.assertTrue(self.session.receive(mixed) == expected)
 
     def test_runs(self) -> None:
-        """However much comes at once, OpenSSL, whose buffers never shrink, has a record's worth of it."""
+        """OpenSSL, whose buffers never shrink, has a record's worth of data, also if more comes at once."""
         given: list[int] = []
 
         class Watched(Session):
@@ -110,7 +110,7 @@ class SessionTests(SynchronousTestCase):
         self.shake()
         data = b"".join(self.sealed(bytes(100)) for _ in range(1000))
         self.assertEqual(self.session.receive(data), bytes(100_000))
-        self.assertLessEqual(max(given), HEADER + LONGEST)
+        self.assertLessEqual(max(given), HEADER + MAX_CIPHERTEXT)
 
     def test_encrypt(self) -> None:
         """Data of any size go into as few records as carry them."""
@@ -147,7 +147,7 @@ class SessionTests(SynchronousTestCase):
             self.assertEqual(self.client.read(100), b"echo")
 
     def test_broken(self) -> None:
-        """What can't be is a reason of a bounded number, and an alert."""
+        """A broken record has a reason out of a bounded number, and an alert."""
         self.shake()
         record = bytearray(self.sealed(b"data"))
         record[-1] ^= 1
@@ -161,7 +161,7 @@ class SessionTests(SynchronousTestCase):
         self.session.tls = cast(ssl.SSLObject, _Silent(self.session._incoming))
 
     def test_idleRecords(self) -> None:
-        """So many records without data in a row are an attack."""
+        """A row of that many records without data is an attack."""
         self.silent()
         record = b"\x17\x03\x03\x00\x01\x00"
         self.assertEqual(self.session.receive(record * (IDLE_RECORDS - 1)), b"")
@@ -187,14 +187,14 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(str(error), "renegotiation")
 
     def test_renegotiationAmongData(self) -> None:
-        """Also when data come before it and after it."""
+        """A renegotiation between data records is refused too."""
         self.silent()
         data, wish = b"\x17\x03\x03\x00\x01\x01", b"\x16\x03\x03\x00\x01\x00"
         error = self.assertRaises(BrokenSession, self.session.receive, data + wish + data)
         self.assertEqual(str(error), "renegotiation")
 
     def test_small(self) -> None:
-        """OpenSSL's buffers hold one record at most, whatever comes at once."""
+        """OpenSSL's buffers hold one record at most, also if more comes at once."""
         self.shake()
         data = self.sealed(bytes(1 << 17))
         for start in range(0, len(data), 1 << 16):

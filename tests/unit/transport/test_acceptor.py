@@ -136,7 +136,7 @@ class AcceptorTests(SynchronousTestCase):
         self.assertEqual([peer.recv(2) for peer in peers], [b"?"] * len(peers))
 
     def test_batch(self) -> None:
-        """What waits is accepted in one turn, in its order, each with its address and number."""
+        """Waiting connections are accepted in one turn, in their order, each with its address and number."""
         peers = self.connect(5)
         self.reactor.turn()
         self.assertEqual(self.factory.addresses, [IPv4Address("TCP", *peer.getsockname()) for peer in peers])
@@ -157,7 +157,7 @@ class AcceptorTests(SynchronousTestCase):
             self.assertEqual(self.port.numberAccepts, most)
 
     def test_gone(self) -> None:
-        """A peer that has reset its connection before it is accepted harms nobody."""
+        """A peer that has reset its connection before it is accepted does no harm."""
         gone, peer = self.connect(2)
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
         gone.close()
@@ -167,7 +167,7 @@ class AcceptorTests(SynchronousTestCase):
         self.assertServed(peer)
 
     def test_refused(self) -> None:
-        """Whom the factory makes nothing for is closed, and has no number."""
+        """A peer for which the factory makes no protocol is closed, and has no number."""
         self.factory.onBuild = lambda number: Answering() if number else None
         refused, peer = self.connect(2)
         self.reactor.turn()
@@ -176,7 +176,7 @@ class AcceptorTests(SynchronousTestCase):
         self.assertServed(peer)
 
     def test_exception(self) -> None:
-        """A factory's exception is logged, and whoever waits is accepted by the next turn."""
+        """A factory's exception is logged, and the other waiting peers are accepted by the next turn."""
 
         def fail(number: int) -> Any:
             if number == 1:
@@ -219,7 +219,7 @@ class AcceptorTests(SynchronousTestCase):
         self.assertServed(peer)
 
     def test_paused(self) -> None:
-        """A port that is paused accepts nobody until it is resumed."""
+        """A paused port accepts no connection until it is resumed."""
         self.port.pauseProducing()
         peers = self.connect(2)
         self.reactor.turn()
@@ -229,7 +229,7 @@ class AcceptorTests(SynchronousTestCase):
         self.assertServed(*peers)
 
     def test_descriptorsRunOut(self) -> None:
-        """Who can't be accepted is told; those inside stay served, and so is the next one, later."""
+        """A peer above the limit of descriptors is reset; served peers stay, and later ones are served."""
         peers = self.connect(6)
         with descriptorsLeft(3):
             # A connection takes one, and before the first one a poller's epoll may, too.
@@ -280,14 +280,14 @@ class AcceptorTests(SynchronousTestCase):
 
 
 class InheritedTests(AcceptorTests):
-    """The same port, as Twisted has it."""
+    """The tests of the port on Twisted's own accept."""
 
     def prepare(self, port: tcp.Port) -> None:
         """Leaves it as it is."""
 
 
 class DirectPortTests(SynchronousTestCase):
-    """What becomes of the port itself."""
+    """Effects on the port itself."""
 
     def setUp(self) -> None:
         self.reactor = TurnedReactor()
@@ -304,7 +304,7 @@ class DirectPortTests(SynchronousTestCase):
         self.reactor.advance(0)
 
     def test_derived(self) -> None:
-        """A port of somebody's own class accepts in its own way."""
+        """A port of a user's own class accepts in its own way."""
 
         class Port(tcp.Port):
             def doRead(self) -> None:

@@ -48,13 +48,13 @@ class LingerTests(SynchronousTestCase):
         return self.protocol.reasons
 
     def test_interfaces(self) -> None:
-        """It is a protocol that is told of half-closes."""
+        """The protocol hears of half-closes."""
         for each in (Lingering(self.protocol, self.clock), Discard(self.protocol)):
             verifyObject(IProtocol, each)
             verifyObject(IHalfCloseableProtocol, each)
 
     def test_peerEnds(self) -> None:
-        """The peer receives everything and our end; what it sends is discarded, and its end closes."""
+        """The peer receives everything and our end; its input is discarded, and its end closes."""
         self.close()
         self.assertEqual((self.peer.recv(), self.peer.recv()), (b"last words", b""))
         self.peer.send(b"more")

@@ -21,10 +21,10 @@ from tests.support.ends import Scripted
 
 
 class DirectPathTests(SynchronousTestCase):
-    """Which ports it applies to."""
+    """The ports that take the direct path."""
 
     def test_notTwisteds(self) -> None:
-        """A port whose transport is somebody's own, or of no known kind, stays as it is."""
+        """A port whose transport is a user's own, or of no known kind, stays as it is."""
 
         class Port:
             transport: Any = type("Server", (tcp.Server,), {})
@@ -57,7 +57,7 @@ class DirectPathTests(SynchronousTestCase):
 
 
 class SendTests(SynchronousTestCase):
-    """What a socket's errors mean."""
+    """Errors of a socket, and their meaning."""
 
     def test_errors(self) -> None:
         """A full queue is no end, as for Twisted's transports; anything else is."""
@@ -80,7 +80,7 @@ class SendTests(SynchronousTestCase):
                 self.assertEqual(transport.writeSomeData(b"x"), result, (kind, number))
 
     def test_firstError(self) -> None:
-        """The first error of a connection is kept, wherever it is found; what is no end is none."""
+        """The first error of a connection is kept, from a read or a write; EAGAIN is no error."""
 
         class Socket:
             def __init__(self) -> None:
@@ -109,12 +109,12 @@ class TransportTests(ReactorBench):
     transport: type = DirectServer
 
     async def test_kind(self) -> None:
-        """The transport is what it is said to be."""
+        """The transport has the class of its path."""
         protocol, _ = await self.connect()
         self.assertIs(type(protocol.transport), self.transport)
 
     async def test_atOnce(self) -> None:
-        """What is written is there before the reactor has its turn."""
+        """Written bytes are at the peer before the reactor has its turn."""
         protocol, peer = await self.connect()
         peer.sock.setblocking(False)
         protocol.transport.write(b"at once")
@@ -122,7 +122,7 @@ class TransportTests(ReactorBench):
         self.assertEqual(peer.sock.recv(100), b"at once, all of it")
 
     async def test_writtenAfterClose(self) -> None:
-        """What is written after a close, but before the connection has ended, is sent, as Twisted has it."""
+        """Bytes written after a close, but before the connection has ended, are sent, as Twisted has it."""
         protocol, peer = await self.connect()
         protocol.transport.write(b"before")
         protocol.transport.loseConnection()
@@ -130,7 +130,7 @@ class TransportTests(ReactorBench):
         self.assertEqual(await self.call(peer.receiveAll), b"before, after")
 
     async def test_notBytes(self) -> None:
-        """What is not bytes is refused, as ever."""
+        """Data that is no bytes is refused."""
         protocol, _ = await self.connect()
         for wrong in ("text", bytearray(b"x")):
             with self.assertRaises(TypeError):
@@ -152,7 +152,7 @@ class TransportTests(ReactorBench):
 
 
 class EndTests(SynchronousTestCase):
-    """What the ordinary end of a connection costs."""
+    """The cost of a connection's ordinary end."""
 
     def test_notPolledAgain(self) -> None:
         """A connection with nothing to send that closes at its peer's end is not polled for it any more."""
@@ -177,26 +177,26 @@ class EndTests(SynchronousTestCase):
 
 
 class UNIXTransportTests(TransportTests):
-    """The same over UNIX sockets."""
+    """The tests of the transport over UNIX sockets."""
 
     description = "unix:{path}:lockfile=0"
     transport = DirectUNIXServer
 
     async def test_counts(self) -> None:
-        """It counts what moves, since the kernel does not."""
+        """The transport counts its bytes, since the kernel does not."""
         protocol, _ = await self.connect()
         protocol.transport.write(b"counted")
         self.assertEqual(protocol.transport.written, 7)
 
 
 class InheritedTransportTests(TransportTests):
-    """The same over Twisted's own transport: what is asked above, but for the time, is no dialect."""
+    """The tests on Twisted's own transport: except for the time, both transports behave alike."""
 
     transport = CarryingTransport
     isDirect = False
 
     async def test_atOnce(self) -> None:
-        """What is written is there when the reactor has had its turn."""
+        """Written bytes are at the peer when the reactor has had its turn."""
         protocol, peer = await self.connect()
         peer.sock.setblocking(False)
         protocol.transport.write(b"later")

@@ -11,7 +11,7 @@ from echo_app.transport.layer import bottomOf, downFrom
 
 class DownFromTests(SynchronousTestCase):
     def test_order(self) -> None:
-        """The transport comes first, and what is below everything last."""
+        """The transport comes first, and the lowest transport last."""
         bottom = object()
         middle = SimpleNamespace(transport=bottom)
         top = SimpleNamespace(transport=middle)

@@ -108,12 +108,12 @@ class MembershipTests(PollerTestCase):
     """When the reactor knows of it."""
 
     def test_interfaces(self) -> None:
-        """It is a set of descriptors, and a descriptor."""
+        """A poller is a set of descriptors, and a descriptor."""
         for interface in (IReactorFDSet, IReadDescriptor, ILoggingContext):
             verifyObject(interface, self.poller)
 
     def test_firstAndLast(self) -> None:
-        """It joins the reactor with its first descriptor, and leaves with its last; nothing stays open."""
+        """A poller joins the reactor with its first descriptor, leaves with its last, and is closed."""
         before = len(os.listdir("/proc/self/fd"))
         self.assertEqual((self.reactor.readers, self.poller.fileno()), ([], -1))
         first, second = self.descriptor(), self.descriptor()
@@ -126,7 +126,7 @@ class MembershipTests(PollerTestCase):
         self.assertEqual(len(os.listdir("/proc/self/fd")), before + 4)
 
     def test_lists(self) -> None:
-        """It says what it reads from and what it writes to, and lets go of all."""
+        """A poller lists its readers and its writers, and lets go of all."""
         descriptor = self.descriptor()
         self.poller.addWriter(descriptor)
         self.assertEqual(self.poller.getReaders(), [descriptor])
@@ -146,15 +146,15 @@ class MembershipTests(PollerTestCase):
         self.assertEqual(self.reactor.readers, [])
 
     def test_repr(self) -> None:
-        """It shows its descriptors, as in trial's complaint about a dirty reactor."""
+        """A poller's repr shows its descriptors, as in trial's complaint about a dirty reactor."""
         self.assertIn("FakeDescriptor", repr([self.descriptor(), self.poller][1]))
 
 
 class EventTests(PollerTestCase):
-    """What its descriptors are told."""
+    """Calls on the poller's descriptors."""
 
     def test_read(self) -> None:
-        """Who has something to read reads, and nobody else."""
+        """A descriptor with input reads, and no other does."""
         ready, idle = self.descriptor(), self.descriptor()
         ready.onRead = self.take(ready)
         self.send(ready)
@@ -162,7 +162,7 @@ class EventTests(PollerTestCase):
         self.assertEqual((ready.reads, idle.reads), (1, 0))
 
     def test_readAndWrite(self) -> None:
-        """Who has something to read, and room to write, does both."""
+        """A descriptor with input, and room to write, does both."""
         descriptor = self.descriptor()
         descriptor.onRead = self.take(descriptor)
         descriptor.onWrite = lambda: self.poller.removeWriter(descriptor)
@@ -186,7 +186,7 @@ class EventTests(PollerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_exceptionAtTheEnd(self) -> None:
-        """Who fails when it is told of its end takes nobody along."""
+        """A descriptor that fails at its end affects no other."""
         failing, other = self.descriptor(), self.descriptor()
 
         def fail(reason: Failure) -> None:
@@ -201,7 +201,7 @@ class EventTests(PollerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_end(self) -> None:
-        """The end of the input is the end of who can't be half-closed, and only of its reading otherwise."""
+        """The end of the input ends a descriptor, or only its reading if it can be half-closed."""
         whole, half = self.descriptor(), self.descriptor()
         directlyProvides(half, IHalfCloseableDescriptor)
         for descriptor in (whole, half):
@@ -221,7 +221,7 @@ class EventTests(PollerTestCase):
         self.assertEqual((descriptor.ends, self.reactor.readers), ([ConnectionLost], []))
 
     def test_gone(self) -> None:
-        """A peer that is gone ends who only writes; who reads is told by its reading."""
+        """The peer's leaving ends a descriptor that only writes; one that reads sees it by reading."""
         writing, reading = self.descriptor(), self.descriptor()
         self.poller.addWriter(writing)
         self.poller.removeReader(writing)
@@ -233,7 +233,7 @@ class EventTests(PollerTestCase):
         self.assertEqual((writing.writes, reading.reads), (0, 1))
 
     def test_shutdown(self) -> None:
-        """The reactor's shutdown reaches all of them, whatever one of them makes of it."""
+        """The reactor's shutdown reaches all descriptors, also if one of them fails."""
         first, second = self.descriptor(), self.descriptor()
 
         def fail(reason: Failure) -> None:
@@ -246,7 +246,7 @@ class EventTests(PollerTestCase):
 
 
 class BatchTests(PollerTestCase):
-    """What happens to others in the midst of a batch."""
+    """Calls on other descriptors in the midst of a batch."""
 
     def _pair(self) -> tuple[FakeDescriptor, FakeDescriptor]:
         """Returns two that are ready, in the order in which they are served."""
@@ -256,7 +256,7 @@ class BatchTests(PollerTestCase):
         return first, second
 
     def test_closed(self) -> None:
-        """One that another one closes is not touched."""
+        """A descriptor that another one closes is not touched."""
         first, second = self._pair()
 
         def close() -> None:
@@ -269,7 +269,7 @@ class BatchTests(PollerTestCase):
         self.assertEqual((second.reads, second.ends), (0, []))
 
     def test_reused(self) -> None:
-        """Nor is one that has got its number within the batch told what was meant for it."""
+        """A new descriptor with a closed one's number is not told of the old one's events in the batch."""
         first, second = self._pair()
         self.peers[second].close()
         number = second.fileno()
@@ -296,7 +296,7 @@ class BatchTests(PollerTestCase):
         self.assertEqual(self.poller.getReaders(), [first, successor])
 
     def test_paused(self) -> None:
-        """One that another one pauses does not read, until it is resumed."""
+        """A descriptor that another one pauses does not read, until it is resumed."""
         first, second = self._pair()
 
         def pause() -> None:
@@ -311,7 +311,7 @@ class BatchTests(PollerTestCase):
         self.assertEqual(second.reads, 1)
 
     def test_pausedAndResumed(self) -> None:
-        """One that is paused and resumed at once is served all the same."""
+        """A descriptor that is paused and resumed at once is served all the same."""
         first, second = self._pair()
 
         def toggle() -> None:
@@ -335,7 +335,7 @@ class BatchTests(PollerTestCase):
         self.assertEqual((second.reads, self.reactor.readers, self.poller.fileno()), (0, [], -1))
 
     def test_closedBehindItsBack(self) -> None:
-        """One that is closed without a word, while a duplicate lives on, is not seen again."""
+        """A descriptor that is closed unnoticed, while a duplicate lives on, is not seen again."""
         first, second = self._pair()
         duplicate = os.dup(first.fileno())
         self.addCleanup(os.close, duplicate)
@@ -349,7 +349,7 @@ class BatchTests(PollerTestCase):
         self.assertEqual(self.reactor.readers, [self.poller])
 
     def test_bounded(self) -> None:
-        """However much there is to read, the reactor has its turn in time, and nobody is left out."""
+        """The reactor has its turn in time, and every descriptor is served, for any amount of input."""
 
         def clock() -> Iterator[float]:
             # Each look at the clock finds a quarter of the turn gone.

@@ -1,4 +1,4 @@
-"""What the kernel is told, and what it knows, of a connection."""
+"""Socket options and the kernel's counts of a connection."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ResetTests(SocketsTestCase):
 
 class ProgressTests(SocketsTestCase):
     def test_tcp(self) -> None:
-        """The kernel counts what came and what was acknowledged, and knows its queues."""
+        """The kernel counts received and acknowledged bytes, and knows its queues."""
         sock, peer = self.pair()
         transport = FakeTransport(sock)
         before = progressOf(transport)
@@ -112,7 +112,7 @@ class ProgressTests(SocketsTestCase):
         self.assertEqual((now.sent - before.sent, now.owed), (3, 0))
 
     def test_owed(self) -> None:
-        """What a peer's full window keeps back is owed."""
+        """Bytes that a peer's full window keeps back are owed."""
         sock, _ = self.pair()
         sock.setblocking(False)
         sent = 0
@@ -191,7 +191,7 @@ class OptionsTests(SocketsTestCase):
 
 
 class LostTransport:
-    """A transport that is lost as often as somebody says so."""
+    """A transport that reports its loss as often as a test says."""
 
     def __init__(self) -> None:
         self.seen: list[object] = []
@@ -202,7 +202,7 @@ class LostTransport:
 
 class WhenLostTests(SynchronousTestCase):
     def test_once(self) -> None:
-        """It is called once, at the end of what lies at the bottom, after whoever is told as ever."""
+        """The function is called once, at the end of the lowest transport, after its protocol is told."""
         bottom = LostTransport()
         top = FakeTransport(None, FakeTransport(None, bottom))
         whenLost(top, lambda _: bottom.seen.append("first"))
@@ -213,7 +213,7 @@ class WhenLostTests(SynchronousTestCase):
         self.assertEqual(bottom.seen, [ConnectionDone, "first", "second", ConnectionDone])
 
     def test_fails(self) -> None:
-        """It is called also when telling somebody else fails."""
+        """The function is called also when the protocol fails at its end."""
 
         class Broken(LostTransport):
             def connectionLost(self, reason: Failure) -> None:

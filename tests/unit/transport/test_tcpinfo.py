@@ -1,4 +1,4 @@
-"""The kernel's counts, less what is no byte of the stream: each case with real sockets."""
+"""The kernel's counts, less those that are no byte of the stream: each case with real sockets."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class StreamTests(SynchronousTestCase):
         self.assertStream(IN + 8, hasEnded=True, isEndRead=True)
 
     def test_reset(self) -> None:
-        """A reset counts nowhere, and takes nothing away, not even what was not read."""
+        """A reset counts nowhere, and subtracts nothing, unread bytes included."""
         self.exchange()
         self.peer.sendall(bytes(7))
         waitFor(self.sock, select.POLLIN)
@@ -137,14 +137,14 @@ class StreamTests(SynchronousTestCase):
         self.assertStream(hasEnded=True, error=self.lost(errno.ECONNRESET))
 
     def test_owed(self) -> None:
-        """What the kernel took was sent; what was not acknowledged of it is owed, after a reset too."""
+        """Bytes that the kernel took were sent; unacknowledged ones are owed, after a reset too."""
         sent = self.fill()
         self.assertStream(0, sent)
         reset(self.peer)
         self.assertStream(0, sent, error=self.lost(errno.ECONNRESET))
 
     def test_owedAndEnded(self) -> None:
-        """The same when our end waits behind that."""
+        """Unacknowledged bytes are owed also if our end waits behind them."""
         sent = self.fill()
         self.sock.shutdown(socket.SHUT_WR)
         self.assertStream(0, sent, hasEnded=True)
@@ -152,7 +152,7 @@ class StreamTests(SynchronousTestCase):
         self.assertStream(0, sent, hasEnded=True, error=self.lost(errno.ECONNRESET))
 
     def test_bothEndedAndReset(self) -> None:
-        """Once both have ended, a reset is the usual error: only the transport knows what it has read."""
+        """After the ends of both, a reset is the usual error: only the transport knows its reads."""
         self.peer.shutdown(socket.SHUT_WR)
         self.assertEqual(self.sock.recv(1), b"")
         sent = self.fill()
@@ -179,7 +179,7 @@ class StreamTests(SynchronousTestCase):
         return error
 
     def test_facts(self) -> None:
-        """What else it says is in its place."""
+        """The other fields of the structure are in their places."""
         self.exchange()
         info = TCPInfo.of(self.sock)
         self.assertEqual((info.state, info.lost, info.retransmits), (1, 0, 0))

@@ -28,7 +28,7 @@ SO_TIMESTAMP = 29
 class ReceivingProtocol(DatagramProtocol):
     """Remembers what it receives, and does with it what it is told."""
 
-    def __init__(self, received: Callable[[bytes, Any], None] | None = None) -> None:
+    def __init__(self, received: Callable[[bytes, Any], object] | None = None) -> None:
         self.datagrams: list[bytes] = []
         self._received = received
 
@@ -79,6 +79,8 @@ class DatagramPortTests(SynchronousTestCase):
             ("::1", ["::1"]),
             ("::", ["::1", "127.0.0.1", "127.0.0.2"]),
             ("::ffff:127.0.0.2", ["127.0.0.2"]),
+            ("::ffff:0.0.0.0", ["127.0.0.2"]),
+            ("::ffff:0:0", ["127.0.0.2"]),
         ):
             port = self.listen(EchoDatagramProtocol(), interface)
             for host in hosts:
@@ -105,31 +107,17 @@ class DatagramPortTests(SynchronousTestCase):
         port.doRead()
         self.assertEqual(len(protocol.datagrams), BATCH + 10)
 
-    def _checkBroadcast(self, interface: str) -> None:
-        protocol = ReceivingProtocol()
-        port = self.listen(protocol, interface)
-        client = self.client()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        client.sendto(b"hello", ("127.255.255.255", port.getHost().port))
-        port.doRead()
-        self.assertEqual(protocol.datagrams, [])
-        self.assertEqual(self.dropped.byReason, {"broadcast": 1})
-
     def test_broadcast(self) -> None:
-        """What is sent to a broadcast address does not reach the protocol, and is counted."""
-        self._checkBroadcast("0.0.0.0")
-
-    def test_broadcastDualStack(self) -> None:
-        """The same on a dual-stack port."""
-        self._checkBroadcast("::")
-
-    def test_mappedWildcard(self) -> None:
-        """The IPv4 wildcard, written as a v4-mapped literal, is a wildcard in every rule."""
-        for interface in ("::ffff:0.0.0.0", "::ffff:0:0"):
-            port = self.listen(EchoDatagramProtocol(), interface)
-            self.assertEqual(self.ask(port, "127.0.0.2"), (b"hello", "127.0.0.2"))
+        """A datagram to a broadcast address is counted, and does not reach the protocol, on each wildcard."""
+        for interface in ("0.0.0.0", "::", "::ffff:0.0.0.0", "::ffff:0:0"):
             self.dropped.byReason.clear()
-            self._checkBroadcast(interface)
+            protocol = ReceivingProtocol()
+            port = self.listen(protocol, interface)
+            client = self.client()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            client.sendto(b"hello", ("127.255.255.255", port.getHost().port))
+            port.doRead()
+            self.assertEqual((protocol.datagrams, self.dropped.byReason), ([], {"broadcast": 1}), interface)
 
     def test_raises(self) -> None:
         """A protocol that raises is logged, and the port goes on with the next datagram."""
@@ -149,18 +137,12 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_closedWhileReceiving(self) -> None:
-        """A port that is closed by its protocol reads no more, and raises nothing."""
-        protocol = ReceivingProtocol(lambda data, addr: port.connectionLost())
-        port = self.listen(protocol)
-        client = self.client()
-        for _ in range(3):
-            client.sendto(b"", ("127.0.0.1", port.getHost().port))
-        port.doRead()
-        self.assertEqual((len(protocol.datagrams), port.connected), (1, 0))
+        """A port that its protocol closes, or stops, reads no more, and raises nothing."""
+        for close in (DatagramPort.connectionLost, DatagramPort.stopListening):
+            self._closedBy(close)
 
-    def test_stoppedWhileReceiving(self) -> None:
-        """A port that is told to stop listening by its protocol delivers nothing more."""
-        protocol = ReceivingProtocol(lambda data, addr: port.stopListening())
+    def _closedBy(self, close: Callable[[DatagramPort], object]) -> None:
+        protocol = ReceivingProtocol(lambda _data, _addr: close(port))
         port = self.listen(protocol)
         client = self.client()
         for _ in range(3):
@@ -183,7 +165,7 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertTrue(port.connected)
 
     def test_answersLater(self) -> None:
-        """What answers a datagram later does so from the address that was asked, whoever asked since."""
+        """A late answer leaves from the address that was asked, also after other datagrams."""
         self._checkLater("0.0.0.0", "127.0.0.1", "127.0.0.2")
         self._checkLater("::", "127.0.0.2", "::1")
 
@@ -271,33 +253,24 @@ class ReplyControlTests(SynchronousTestCase):
         packed = socket.inet_pton(socket.AF_INET6, destination) + struct.pack("=I", 3)
         return (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed)
 
-    def test_nothing(self) -> None:
-        """Without control messages there are none to send."""
-        self.assertEqual(replyControl([]), [])
+    def test_same(self) -> None:
+        """An IPv6 answer has source and interface (RFC 4007) of its question; other kinds are left out."""
+        for destination in ("2001:db8::1", "fe80::1", "::1"):
+            self.assertEqual(replyControl([self._ipv6(destination)]), [self._ipv6(destination)])
+        for control in ([], [(socket.SOL_SOCKET, SO_TIMESTAMP, bytes(16))]):
+            self.assertEqual(replyControl(control), [])
 
-    def test_others(self) -> None:
-        """Control messages of other kinds are not sent back."""
-        self.assertEqual(replyControl([(socket.SOL_SOCKET, SO_TIMESTAMP, bytes(16))]), [])
+    def test_group(self) -> None:
+        """A question to a broadcast or multicast address has no answer."""
+        groups = [self._ipv4("192.0.2.1", each) for each in ("192.0.2.255", "255.255.255.255", "224.0.0.1")]
+        for question in (*groups, self._ipv6("ff02::1")):
+            self.assertIsNone(replyControl([question]))
 
     def test_ipv4(self) -> None:
         """An IPv4 answer has the question's destination as its source, and the kernel's route."""
         expected = bytes(4) + socket.inet_aton("127.0.0.2") + bytes(4)
         control = replyControl([self._ipv4("127.0.0.2", "127.0.0.2")])
         self.assertEqual(control, [(socket.IPPROTO_IP, datagramport.IP_PKTINFO, expected)])
-
-    def test_ipv4Group(self) -> None:
-        """A question to a broadcast or multicast address has no answer."""
-        for destination in ("192.0.2.255", "255.255.255.255", "224.0.0.1"):
-            self.assertIsNone(replyControl([self._ipv4("192.0.2.1", destination)]))
-
-    def test_ipv6(self) -> None:
-        """An IPv6 answer has the question's destination as its source, and its interface (RFC 4007)."""
-        for destination in ("2001:db8::1", "fe80::1", "::1"):
-            self.assertEqual(replyControl([self._ipv6(destination)]), [self._ipv6(destination)])
-
-    def test_ipv6Group(self) -> None:
-        """A question to an IPv6 multicast address has no answer."""
-        self.assertIsNone(replyControl([self._ipv6("ff02::1")]))
 
     def test_dualStack(self) -> None:
         """Of an IPv4 question to a dual-stack socket the IPv4 message counts, in either order."""
@@ -311,7 +284,7 @@ class PlainPortTests(TestCase):
     """The protocol on a UDP port of Twisted's own."""
 
     async def test_listenUDP(self) -> None:
-        """It answers under a plain listenUDP."""
+        """The port answers under a plain listenUDP."""
         from twisted.internet import reactor
 
         answer: Deferred[bytes] = Deferred()

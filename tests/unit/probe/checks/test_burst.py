@@ -1,4 +1,4 @@
-"""What is concluded about connections that come together."""
+"""Conclusions about connections that come together."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from echo_app.probe.checks.burst import (
     isSuspicious,
     judge,
 )
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
+from tests.support.probing import ResultTestCase
 
 RESET = Reason(ErrorKind.RESET)
 
@@ -58,57 +59,50 @@ class SuspicionTests(SynchronousTestCase):
         self.assertTrue(isSuspicious(attempts(COUNT, failed=1)))
 
 
-class JudgeTests(SynchronousTestCase):
+class JudgeTests(ResultTestCase):
     def test_good(self) -> None:
         """A round without a fault ends the matter."""
-        result = judge([series([attempts(COUNT)])], QUIET)
-        self.assertIs(result.status, Status.PASS)
-        self.assertIn("100 at once in 2.00 ms at most", result.seen)
+        self.check(judge([series([attempts(COUNT)])], QUIET), Status.PASS, "100 at once in 2.00 ms at most")
 
     def test_once(self) -> None:
-        """What goes wrong once, and not the next time, is no finding; the last round is said."""
+        """An error that does not come again is no finding; the last round is reported."""
         result = judge([series([attempts(COUNT, 50), attempts(COUNT, 1)])], QUIET)
-        self.assertIs(result.status, Status.PASS)
-        self.assertIn("1 SYNs retransmitted", result.seen)
+        self.check(result, Status.PASS, "1 SYNs retransmitted")
 
     def test_retransmits(self) -> None:
         """SYNs that are lost in every burst, and not otherwise, are a finding."""
         result = judge([series([attempts(COUNT, 8)] * ROUNDS)], calm())
-        self.assertIs(result.status, Status.WARN)
-        self.assertIn("24 of 300 SYNs at once retransmitted, up to 1002 ms", result.seen)
+        self.check(result, Status.WARN, "24 of 300 SYNs at once retransmitted, up to 1002 ms")
 
     def test_lossy(self) -> None:
         """SYNs that are lost as often without a burst are not the burst's doing."""
-        result = judge([series([attempts(COUNT, 3)] * ROUNDS)], calm(retransmitted=6))
-        self.assertIs(result.status, Status.PASS)
+        self.check(judge([series([attempts(COUNT, 3)] * ROUNDS)], calm(retransmitted=6)), Status.PASS)
 
     def test_turnedAway(self) -> None:
         """Failures in every burst, and not otherwise, are a finding with their reason."""
         result = judge([series([attempts(COUNT, failed=20)] * ROUNDS, "in succession")], calm())
-        self.assertIs(result.status, Status.WARN)
-        self.assertIn("60 of 300 connections in succession fail: reset", result.seen)
+        self.check(result, Status.WARN, "60 of 300 connections in succession fail: reset")
         self.assertEqual(result.meaning, TURNED_AWAY)
 
     def test_always(self) -> None:
         """Failures that need no burst are a finding too, but another one."""
         result = judge([series([attempts(COUNT, failed=2)] * ROUNDS)], calm(failed=6))
-        self.assertIs(result.status, Status.WARN)
+        self.check(result, Status.WARN)
         self.assertEqual(result.meaning, FAILING)
 
     def test_rare(self) -> None:
         """Failures that are too few to be a burst's doing are not called that."""
         result = judge([series([attempts(COUNT, failed=1)] * ROUNDS)], calm())
-        self.assertIs(result.status, Status.WARN)
+        self.check(result, Status.WARN)
         self.assertEqual(result.meaning, UNRELIABLE)
 
     def test_silent(self) -> None:
         """Silence, which takes its time, is not asked for three times."""
         for reason in (timedOut(10), timedOut(10).whileConnecting, timedOut(10).inHandshake):
             result = judge([series([[*attempts(COUNT), Attempt(0.002, False, reason)]])], calm())
-            self.assertIs(result.status, Status.WARN)
-            self.assertIn(f"1 of 101 connections at once fail: {reason}", result.seen)
+            self.check(result, Status.WARN, f"1 of 101 connections at once fail: {reason}")
 
     def test_failedOnce(self) -> None:
-        """A failure in one round, among SYNs that are lost in all, is not what is said."""
+        """A failure in one round is not reported if SYNs were lost in all rounds."""
         rounds = [attempts(COUNT, 8), attempts(COUNT, 8, 1), attempts(COUNT, 8)]
         self.assertEqual(judge([series(rounds)], calm()).meaning, SLOWED)

@@ -1,48 +1,22 @@
-"""Checks are run in their order and within bounds, and what they find is said."""
+"""Checks run in their order and within bounds, and their findings are reported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context
+from echo_app.probe.checks.check import Context, Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.examination import EXCESS, GRACE, againstBaseline, costOf, examine
-from echo_app.probe.checks.findings import Cost, Result, Status, failed, passed, skipped, warned
 from echo_app.probe.checks.reach import Resolve
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.waits import STEPS
 from echo_app.probe.report.examination import Examination
 from echo_app.targets import parseTarget
 from echo_app.text import binarySize, quoted
-
-
-class FakeCheck:
-    """A check that says what a test says.
-
-    :param act: what it does to come to its result.
-    :param reason: why it is skipped.
-    """
-
-    def __init__(
-        self, name: str, act: Callable[[Context], Result | Deferred[Result]], reason: str = ""
-    ) -> None:
-        self.name = name
-        self._act = act
-        self._reason = reason
-
-    def reasonToSkip(self, context: Context) -> str:
-        return self._reason
-
-    def cost(self, context: Context) -> Cost:
-        return Cost(100, 2, 1)
-
-    async def run(self, context: Context) -> Result:
-        result = self._act(context)
-        return await result if isinstance(result, Deferred) else result
+from tests.support.probing import FakeCheck
 
 
 class FakeResolve(Resolve):
@@ -65,13 +39,13 @@ class ExamineTests(SynchronousTestCase):
         return FakeCheck(name, lambda context: passed(name, str(context.target)))
 
     def test_order(self) -> None:
-        """One after the other; each result is reported, and returned."""
+        """Checks run one after the other; each result is reported, and returned."""
         results = self.successResultOf(self.examine(self.good("a"), self.good("b")))
         self.assertEqual([each.name for each in results], ["a", "b"])
         self.assertEqual(self.reported, results)
 
     def test_skipped(self) -> None:
-        """What does not apply is not run."""
+        """A check that does not apply is not run."""
         check = FakeCheck("a", lambda context: self.fail("it ran"), "not asked for")
         self.assertEqual(self.successResultOf(self.examine(check)), [skipped("a", "not asked for")])
 
@@ -83,7 +57,7 @@ class ExamineTests(SynchronousTestCase):
         self.assertEqual(results[1:], [skipped("b", "nothing to look at after a")] * 2)
 
     def test_address(self) -> None:
-        """The address that was found is what the other checks look at."""
+        """The resolved address is the one that the other checks use."""
         results = self.successResultOf(self.examine(FakeResolve(), self.good("a")))
         self.assertEqual(results[1].seen, "tcp 192.0.2.1:7")
 
@@ -105,21 +79,21 @@ class ExamineTests(SynchronousTestCase):
         self.assertEqual([each.status for each in self.successResultOf(results)], [Status.WARN, Status.PASS])
 
     def test_cost(self) -> None:
-        """The costs of what is not skipped are summed up."""
+        """The costs of all checks but the skipped ones are summed up."""
         checks = [self.good("a"), self.good("b"), FakeCheck("c", lambda context: passed("c", ""), "no")]
         self.assertEqual(costOf(self.context, checks), Cost(200, 4, 2))
 
 
 class BaselineTests(SynchronousTestCase):
     def test_both(self) -> None:
-        """What fails on the direct route too is not the path's, and says what was seen there."""
+        """A failure on the direct route too is not the path's, and has the direct route's result."""
         found = failed("a", "bad", "It is bad.")
         result = againstBaseline(found, {"a": warned("a", "as bad", "It is.")})
         self.assertEqual((result.status, result.seen), (Status.SKIP, "bad"))
         self.assertIn("as bad", result.meaning)
 
     def test_one(self) -> None:
-        """What fails on one of them alone stays as it is."""
+        """A failure on one of the routes alone stays as it is."""
         found = failed("a", "bad", "It is bad.")
         for direct in ({}, {"a": passed("a", "good")}, {"b": found}):
             self.assertIs(againstBaseline(found, direct), found)
@@ -144,7 +118,7 @@ class ReportTests(SynchronousTestCase):
         self.clock.advance(402)
 
     def test_lines(self) -> None:
-        """First what it costs, a line a check as it comes, what it means below, and last the counts."""
+        """The report has the costs, a line for each check as it ends, its meaning below, and the counts."""
         self.examination.end()
         self.assertEqual(
             self.said,
@@ -161,12 +135,12 @@ class ReportTests(SynchronousTestCase):
         )
 
     def test_interrupted(self) -> None:
-        """What was found before an interruption is counted, too."""
+        """The findings before an interruption are counted, too."""
         self.examination.end("interrupted: ")
         self.assertEqual(self.said[-1], "interrupted: 1 fail, 1 warn, 1 pass, 2 skip in 402 s")
 
     def test_data(self) -> None:
-        """The same as data, in the order of the checks."""
+        """The data has the results in the order of the checks."""
         self.examination.end()
         data = self.examination.data()
         self.assertEqual((data["target"], data["seed"], data["seconds"]), ("tcp lb.example:7", 7, 402.0))
@@ -190,5 +164,5 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual(binarySize(size), text)
 
     def test_printable(self) -> None:
-        """What a peer sends acts upon no terminal."""
+        """A peer's control characters are escaped."""
         self.assertEqual(quoted(b"\x1b[2J'\n"), r'''"\x1b[2J'\n"''')

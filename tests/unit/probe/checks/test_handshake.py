@@ -1,4 +1,4 @@
-"""What is concluded about TLS."""
+"""Conclusions about TLS."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.handshake import ENDS, SOON, Agreement, judge
 from echo_app.probe.net.errors import ErrorKind, Reason
 from tests.support.certificates import Authority
+from tests.support.probing import ResultTestCase
 
 CLOSE_NOTIFY, TRUNCATED, RESET = map(Reason, (ErrorKind.CLOSE_NOTIFY, ErrorKind.TRUNCATED, ErrorKind.RESET))
 
@@ -19,7 +18,7 @@ GOOD = (CLOSE_NOTIFY,) * ENDS
 DAY = timedelta(days=1)
 
 
-class JudgeTests(SynchronousTestCase):
+class JudgeTests(ResultTestCase):
     def setUp(self) -> None:
         path, _ = Authority(Path(self.mktemp())).issue("server")
         certificate = ssl.PEM_cert_to_DER_cert(Path(path).read_text())
@@ -34,10 +33,10 @@ class JudgeTests(SynchronousTestCase):
         return judge(self.agreement, name, ends, self.now + later * DAY)
 
     def test_good(self) -> None:
-        """What was agreed on is said, with the certificate's end."""
+        """The negotiated values are reported, with the certificate's end."""
         for name in ("localhost", "127.0.0.1", "::1"):
             result = self.judge(name)
-            self.assertIs(result.status, Status.PASS, result)
+            self.check(result, Status.PASS)
             until = self.now + 80 * DAY
             self.assertIn(f"TLSv1.3, TLS_AES_256_GCM_SHA384, certificate until {until:%Y-%m-%d}", result.seen)
             self.assertEqual(result.details["names"], ["localhost", "127.0.0.1", "::1"])
@@ -46,36 +45,34 @@ class JudgeTests(SynchronousTestCase):
         """A certificate that has ended, has not begun, or ends soon, is a warning."""
         for later, words in ((90, "expired"), (-3, "not valid before"), (80 - SOON.days + 1, "in 12 days")):
             result = self.judge(later=later)
-            self.assertIs(result.status, Status.WARN, result)
-            self.assertIn(words, result.seen)
+            self.check(result, Status.WARN, words)
         self.assertIs(self.judge(later=80 - SOON.days - 2).status, Status.PASS)
 
     def test_names(self) -> None:
-        """So is one that names somebody else."""
+        """A certificate for another name is reported."""
         for name in ("echo.example", "192.0.2.1"):
             result = self.judge(name)
-            self.assertIs(result.status, Status.WARN, result)
+            self.check(result, Status.WARN)
             self.assertIn("names 'localhost', '127.0.0.1', '::1', not " + name, result.seen)
 
     def test_truncation(self) -> None:
-        """One end without close_notify is a warning; a reset, or no end, only when there is nothing else."""
+        """One end without close_notify is a warning; a reset, or no end, only if no other end was seen."""
         for ends, words in (
             ((CLOSE_NOTIFY, TRUNCATED, CLOSE_NOTIFY), "FIN without close_notify"),
             ((RESET,) * ENDS, "no close_notify, but reset"),
             ((None,) * ENDS, "no close_notify, but no end"),
         ):
             result = self.judge(ends=ends)
-            self.assertIs(result.status, Status.WARN, result)
-            self.assertIn(words, result.seen)
+            self.check(result, Status.WARN, words)
         self.assertIs(self.judge(ends=(RESET, None, CLOSE_NOTIFY)).status, Status.PASS)
 
     def test_unreadable(self) -> None:
         """A certificate that can't be read is a warning, and no traceback."""
         for certificate in (b"", b"junk"):
             result = judge(Agreement("TLSv1.3", "cipher", None, certificate), "localhost", GOOD, self.now)
-            self.assertIs(result.status, Status.WARN)
+            self.check(result, Status.WARN)
 
     def test_protocol(self) -> None:
-        """What was agreed on by ALPN is said, and a peer's bytes are escaped."""
+        """The protocol of ALPN is reported, and a peer's bytes are escaped."""
         agreement = Agreement("TLSv1.3", "cipher", "h2\x1b", self.agreement.certificate)
         self.assertIn("'h2\\x1b'", judge(agreement, "localhost", GOOD, self.now).seen)

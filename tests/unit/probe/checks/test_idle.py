@@ -1,4 +1,4 @@
-"""When an idle connection is called dropped, on paths whose time is a Clock's."""
+"""The age at which an idle connection counts as dropped, on paths whose time is a Clock's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import CheckSettings, Context
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import CheckSettings, Context, Result, Status
 from echo_app.probe.checks.idle import STEP, STRAY, Bracket, Fate, Idle, Rung, bracket, inner
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.targets import Target
@@ -22,13 +21,13 @@ RESET = Reason(ErrorKind.RESET)
 
 class BracketTests(SynchronousTestCase):
     def test_alive(self) -> None:
-        """Where the oldest one is alive, nothing is dropped for its age."""
+        """If the oldest connection is alive, none is dropped for its age."""
         rungs = [Rung(5, Fate.SILENT, 5), Rung(10, Fate.ALIVE, 10)]
         self.assertIsNone(bracket(rungs))
         self.assertIsNone(bracket([]))
 
     def test_between(self) -> None:
-        """It is between the oldest that is alive and the next one."""
+        """The limit is between the oldest connection that is alive and the next one."""
         rungs = [Rung(30, Fate.SILENT, 30), Rung(5, Fate.ALIVE, 5), Rung(10, Fate.FORGOTTEN, 10)]
         self.assertEqual(bracket(rungs), Bracket(5, 10, Fate.FORGOTTEN))
 
@@ -38,7 +37,7 @@ class BracketTests(SynchronousTestCase):
         self.assertEqual(bracket(rungs), Bracket(5, 7, Fate.RESET))
 
     def test_toldInTime(self) -> None:
-        """One that was spoken to while its FIN was under way is no sign that nobody tells."""
+        """A connection that was used while its FIN was under way is no sign of a silent drop."""
         rungs = [Rung(0.99, Fate.REFUSED, 0.99), Rung(2.7, Fate.ENDED, 1.01)]
         self.assertEqual(bracket(rungs), Bracket(0, 1.01, Fate.ENDED))
         rungs = [Rung(60, Fate.FORGOTTEN, 60), Rung(120, Fate.ENDED, 70)]
@@ -59,7 +58,7 @@ class BracketTests(SynchronousTestCase):
 
 class PathTests(SynchronousTestCase):
     def look(self, path: Any, settings: CheckSettings = QUIET, **more: Any) -> tuple[Result, PathContext]:
-        """Runs the check over a path; returns what it found, and the context."""
+        """Runs the check over a path; returns the result, and the context."""
         clock = Clock()
         context: Any = PathContext(clock, path, settings)
         result = paths.result(clock, Idle(**more).run(context), step=0.05)
@@ -89,12 +88,12 @@ class PathTests(SynchronousTestCase):
                 self.assertLess(abs(float(str(result.details["gone"])) - seconds), 0.2)
 
     def test_lateMachine(self) -> None:
-        """Where an answer is read long after it came, an age is still none that is too low."""
+        """An answer that is read late yields no age that is too low."""
         result, _ = self.look(StreamPath(33.0, late=1.0))
         self.assertGreaterEqual(float(str(result.details["gone"])), 33.0)
 
     def test_silent(self) -> None:
-        """What nobody tells of is found within a tenth, and the age that is safe is safe."""
+        """The age of a silent drop is found within a tenth, and the safe age is safe."""
         for path, fate in ((None, Fate.SILENT), (RESET, Fate.FORGOTTEN), (FIN, Fate.REFUSED)):
             for seconds in (0.8, 3.0, 33.0, 290.0, 349.0, 640.0):
                 result, _ = self.look(StreamPath(seconds, path, isTold=False))
@@ -105,13 +104,13 @@ class PathTests(SynchronousTestCase):
                 self.assertLess(gone / seconds, 1.1 + 0.01)
 
     def test_once(self) -> None:
-        """What happens to all connections at a time, and not again, is not called an idle time-out."""
+        """An event that ends all connections at once, and does not come again, is no idle time-out."""
         result, _ = self.look(lambda number: StreamPath(70 if number < 11 else None))
         self.assertIs(result.status, Status.WARN)
         self.assertEqual(result.meaning, STRAY)
 
     def test_otherAge(self) -> None:
-        """Neither is what happens at another age the next time."""
+        """An end at another age the next time is no idle time-out."""
         result, _ = self.look(lambda number: StreamPath(70 if number < 11 else 40))
         self.assertEqual(result.meaning, STRAY)
 
@@ -128,14 +127,14 @@ class PathTests(SynchronousTestCase):
             self.assertIs(result.status, Status.SKIP, path)
 
     def test_cost(self) -> None:
-        """It spends no more than it says, whatever it finds."""
+        """The check spends no more than it announces, with any result."""
         for seconds in (3.0, 15.0, 33.0, 640.0):
             _, context = self.look(StreamPath(seconds, None))
             cost = Idle().cost(context)  # type: ignore[arg-type]
             self.assertLessEqual(len(context.streams), cost.connections)
 
     def test_asked(self) -> None:
-        """It is for streams, and waits only if it is told how long."""
+        """The check is for streams, and waits only if the user states a time."""
         udp = Context(None, Target("udp://a:7", "udp", "a", 7), QUIET)
         self.assertTrue(Idle().reasonToSkip(udp))
         self.assertTrue(Idle().reasonToSkip(Context(None, paths.TCP)))

@@ -1,11 +1,11 @@
-"""What the checks of a stream conclude from what they saw."""
+"""The checks of a stream, and their conclusions."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks import halfclose, identity, latereader, reach, smallwrites
-from echo_app.probe.checks.findings import Result, Status
+from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.halfclose import LARGE, SMALL, Try
 from echo_app.probe.checks.identity import Shortfall
 from echo_app.probe.checks.latereader import LIMIT, Filled
@@ -26,7 +26,7 @@ class JudgeTestCase(SynchronousTestCase):
 
 class ResolveTests(JudgeTestCase):
     def test_good(self) -> None:
-        """Both families are named, and what has none."""
+        """Both families are named, and a family without an address."""
         result = reach.judgeAddresses("lb.example", {"203.0.113.9": None})
         self.check(result, Status.PASS, "A 203.0.113.9, no AAAA")
         self.assertEqual(result.details["address"], "203.0.113.9")
@@ -67,7 +67,7 @@ class ConnectTests(JudgeTestCase):
         self.check(reach.judgeConnects([0.002] * 19, [REFUSED]), Status.WARN, seen)
 
     def test_none(self) -> None:
-        """Where none is made, the rest has nothing to look at, and the reason says what it means."""
+        """Without a connection the other checks are skipped, with the meaning of the reason."""
         meanings = set()
         for reason in (
             REFUSED,
@@ -92,19 +92,19 @@ class IdentityTests(JudgeTestCase):
             self.assertFalse(result.isFinal)
 
     def test_foreign(self) -> None:
-        """Somebody else's bytes are shown, and nothing in them acts upon a terminal."""
+        """A server's foreign bytes are shown, with control characters escaped."""
         result = identity.judge(StreamDifference("foreign", 5, 0, b"\x1b[2J\nHTTP"), 1000)
         self.assertEqual(result.seen, r"foreign bytes from offset 1005: '\x1b[2J\nHTTP'")
         self.assertFalse(result.isFinal)
 
     def test_noEcho(self) -> None:
-        """Who answers the very first bytes with others is no echo, and is not asked any more."""
+        """A server that answers the very first bytes with others is no echo, and is not asked any more."""
         result = identity.judge(StreamDifference("foreign", 0, 0, b"HTTP/1.1 400"), 0)
         self.check(result, Status.FAIL, "other bytes: 'HTTP/1.1 400'")
         self.assertTrue(result.isFinal)
 
     def test_nothing(self) -> None:
-        """Who answers nothing is not asked any more either."""
+        """A server that does not answer is not asked any more."""
         silent = identity.judge(Shortfall(0, 256, None), 0)
         self.check(silent, Status.FAIL, "nothing of 256 B came back, then timed out after 10 s")
         closed = identity.judge(Shortfall(0, 256, RESET), 0)
@@ -112,7 +112,7 @@ class IdentityTests(JudgeTestCase):
         self.assertTrue(silent.isFinal and closed.isFinal)
 
     def test_part(self) -> None:
-        """Where a part comes back, it is said how much of what, and how it ended."""
+        """A partial echo is reported with its length, its difference and its end."""
         result = identity.judge(Shortfall(10, 20, FIN), 100)
         self.check(result, Status.FAIL, "110 of 120 B came back, then FIN")
         self.assertFalse(result.isFinal)
@@ -162,14 +162,14 @@ class LateReaderTests(JudgeTestCase):
         self.check(latereader.judge(self.FILLED, None), Status.PASS, seen)
 
     def test_noBound(self) -> None:
-        """Who takes everything is worth a warning; who was merely slow is not."""
+        """A server that takes everything is a warning; a merely slow one is not."""
         endless = latereader.judge(Filled(LIMIT, 0, 0, False), None)
         self.check(endless, Status.WARN, "no push-back within 64 MiB")
         slow = latereader.judge(Filled(1 << 20, 0, 0, False), None)
         self.check(slow, Status.PASS, "no push-back within 1 MiB and 20 s; whole")
 
     def test_lost(self) -> None:
-        """What is cut off, hangs or changes is a failure."""
+        """An echo that is cut off, hangs or changes is a failure."""
         cut = latereader.judge(self.FILLED, Shortfall(1 << 20, 6 << 20, RESET))
         self.check(cut, Status.FAIL, "1 MiB of 6 MiB came back to a late reader, then reset")
         stuck = latereader.judge(self.FILLED, Shortfall(1 << 20, 6 << 20, None))
@@ -180,7 +180,7 @@ class LateReaderTests(JudgeTestCase):
 
 
 class SmallWritesTests(JudgeTestCase):
-    """What pairs of rounds mean, which differ in our acknowledgements."""
+    """Conclusions from pairs of rounds, which differ in our acknowledgements."""
 
     # Seconds of the rounds: without a delay, and late by a delayed acknowledgement, or by the machine.
     GOOD, LATE = 0.002, 0.046
@@ -220,7 +220,7 @@ class SmallWritesTests(JudgeTestCase):
         self.check(self.judge(*batches), Status.WARN, seen)
 
     def test_delayedOnLateMachine(self) -> None:
-        """So is one beside rounds that are late by themselves."""
+        """A delay is found also beside rounds that are late by themselves."""
         self.assertIs(smallwrites.doWait([self.pairs(20, shorter=1, both=2)] * 2), True)
 
     def test_lateMachine(self) -> None:
@@ -231,7 +231,7 @@ class SmallWritesTests(JudgeTestCase):
         self.check(self.judge(*batches), Status.PASS, f"p50 2.00 ms, max 46.0 ms of 72, {seen}")
 
     def test_unsteady(self) -> None:
-        """Where it is late too often nothing is told."""
+        """With rounds that are late too often there is no conclusion."""
         result = self.judge(*[self.pairs(9, shorter=5, both=10)] * 3, pieces=2)
         seen = "27 of 72 late with delayed acknowledgements, 15 with prompt ones, 64 B in 2 pieces"
         said = f"p50 46.0 ms, max 46.0 ms of 72, too unsteady to tell whether answers wait: {seen}"

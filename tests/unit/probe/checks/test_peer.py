@@ -1,4 +1,4 @@
-"""What is concluded from what a service says of us."""
+"""Conclusions from the address that a service reports of us."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.peer import addressOf, judge
 
 OWN = ("192.0.2.1", 4711)
@@ -34,7 +34,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(result.seen, "seen as 192.0.2.1:4711, as we are")
 
     def test_translated(self) -> None:
-        """Another address, or another port, is somebody's doing; it is said, and no finding."""
+        """Another address, or another port, is a translation; it is reported, and no finding."""
         for peer in ("203.0.113.9:4711", "192.0.2.1:60001", "[2001:db8::1]:4711"):
             result = judge(line(peer=peer), OWN, speaksTLS=False)
             self.assertIs(result.status, Status.PASS)
@@ -52,7 +52,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertNotIn("TLS", judge(line(tls={"version": "TLSv1.3"}), OWN, True).seen)
 
     def test_silent(self) -> None:
-        """Whatever else is said first says nothing about us."""
+        """Another first line is no report of our address."""
         for said in (
             *(
                 b"",

@@ -1,4 +1,4 @@
-"""What the commands of ``echo-probe`` do with a reactor, until they are done."""
+"""The commands of ``echo-probe`` on a reactor, until they are done."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Context
-from echo_app.probe.checks.findings import Cost, Result, failed, passed, warned
+from echo_app.probe.checks.check import Result, failed, passed, warned
 from echo_app.probe.cli import command
 from echo_app.probe.cli.command import (
     FINDING,
@@ -28,6 +27,7 @@ from echo_app.probe.cli.command import (
     runUntilDone,
 )
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from tests.support.probing import FakeCheck
 
 
 class FakeReactor(Clock):
@@ -38,7 +38,7 @@ class FakeReactor(Clock):
         self._then = then
         self._first: list[Callable[[], object]] = []
         self._last: list[Callable[[], object]] = []
-        self._isRunning = False
+        self.isRunning = False
         self.waitsFor: list[Deferred[object]] = []
 
     def callWhenRunning(self, call: Callable[..., object], *arguments: object) -> None:
@@ -53,22 +53,22 @@ class FakeReactor(Clock):
         call()
 
     def run(self) -> None:
-        self._isRunning = True
+        self.isRunning = True
         for each in self._first:
             each()
         self._then(self)
 
     def stop(self) -> None:
-        if not self._isRunning:
+        if not self.isRunning:
             raise ReactorNotRunning
-        self._isRunning = False
+        self.isRunning = False
         self.waitsFor = [maybeDeferred(each) for each in self._last]
 
 
 class RunTests(SynchronousTestCase):
     def run_(self, work: Callable[[Any], Any], reactor: FakeReactor) -> int:
         status = runUntilDone(reactor, work)
-        self.assertFalse(reactor._isRunning)
+        self.assertFalse(reactor.isRunning)
         for each in reactor.waitsFor:
             self.successResultOf(each)
         return status
@@ -82,7 +82,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(self.run_(work, FakeReactor()), FINDING)
 
     def test_interrupted(self) -> None:
-        """Ctrl-C cancels the work, and the reactor waits for what it still has to do."""
+        """Ctrl-C cancels the work, and the reactor waits for the rest of it."""
         never: Deferred[None] = Deferred()
         done: list[str] = []
 
@@ -97,7 +97,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(done, ["said"])
 
     def test_interruptedTwice(self) -> None:
-        """A second Ctrl-C cancels what the first one left to be done; then it is Python's again."""
+        """A second Ctrl-C cancels the rest of the first one's work; then Python handles the signal again."""
         before = signal.getsignal(signal.SIGINT)
         never: list[Deferred[None]] = [Deferred(), Deferred()]
 
@@ -127,7 +127,7 @@ class RunTests(SynchronousTestCase):
         self.assertIn("ZeroDivisionError", output.getvalue())
 
     def test_nobodyReads(self) -> None:
-        """Whoever stops reading the output has seen enough: nothing more is written to him."""
+        """A closed output ends the writing."""
         read, write = os.pipe()
         os.close(read)
         with open(write, "w") as output:
@@ -141,23 +141,6 @@ class RunTests(SynchronousTestCase):
             output.write("nor this")
 
 
-class FakeCheck:
-    """Finds what a test says."""
-
-    def __init__(self, result: Result) -> None:
-        self.name = result.name
-        self._result = result
-
-    def reasonToSkip(self, context: Context) -> str:
-        return ""
-
-    def cost(self, context: Context) -> Cost:
-        return Cost(1, 1, 1)
-
-    async def run(self, context: Context) -> Result:
-        return self._result
-
-
 class CommandTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.said: list[str] = []
@@ -168,18 +151,18 @@ class CommandTests(SynchronousTestCase):
         options = Options()
         options.parseOptions(["check", "127.0.0.1:7", "--seed", "3", *arguments])
         assert isinstance(options.subOptions, CheckOptions)
-        options.subOptions.checks = [FakeCheck(result)]
+        options.subOptions.checks = [FakeCheck(result.name, lambda context: result)]
         return self.successResultOf(Deferred.fromCoroutine(runCheck(FakeReactor(), options.subOptions)))
 
     def test_status(self) -> None:
-        """A failure is a finding, and a warning is one for who is strict."""
+        """A failure is a finding, and a warning is one with ``--strict``."""
         self.assertEqual(self.check(passed("a", "good")), GOOD)
         self.assertEqual(self.check(failed("a", "bad", "It is bad.")), FINDING)
         self.assertEqual(self.check(warned("a", "odd", "It is odd.")), GOOD)
         self.assertEqual(self.check(warned("a", "odd", "It is odd."), "--strict"), FINDING)
 
     def test_baseline(self) -> None:
-        """What the direct route shows too is no finding, and both are said."""
+        """A failure on the direct route too is no finding, and both are reported."""
         self.assertEqual(self.check(failed("a", "bad", "It is bad."), "--baseline", "127.0.0.2:7"), GOOD)
         targets = [line for line in self.said if "at most" in line]
         self.assertEqual([each.partition(";")[0] for each in targets], ["tcp 127.0.0.2:7", "tcp 127.0.0.1:7"])
@@ -192,7 +175,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(data["baseline"]["target"], "tcp 127.0.0.2:7")
 
     def test_ping(self) -> None:
-        """Pings that nobody answers are a finding."""
+        """Pings without answers are a finding."""
         options = Options()
         options.parseOptions(["ping", "udp://127.0.0.1:7", "-c", "1"])
         assert isinstance(options.subOptions, PingOptions)

@@ -1,4 +1,4 @@
-"""``echo-probe compare``: what it reads, says and refuses."""
+"""``echo-probe compare``: its input, its output and its refusals."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class CompareTests(SynchronousTestCase):
         self.assertEqual(self.said[1], f"A  {one}, 5 repeats")
 
     def test_worse(self) -> None:
-        """What is worse is said, and is status 1 for who asked for that."""
+        """A worse figure is reported, with status 1 if the user asked for that."""
         one, two = self.file("one.json", repeated()), self.file("two.json", repeated(0.0004))
         self.assertEqual(self.compare(one, two), 0)
         self.assertIn("B: worse than A in p50, p90, p99", self.said[-1])
@@ -85,7 +85,7 @@ class CompareTests(SynchronousTestCase):
         self.assertIn("worse than A", self.said[-1])
 
     def test_tooFew(self) -> None:
-        """Of one repeat nothing can be said, and that is said; it can't be what a job depends on."""
+        """One repeat allows no conclusion, which is reported; a job can't depend on it."""
         one, two = self.file("one.json", repeated(count=1)), self.file("two.json", repeated(0.0004))
         self.assertEqual(self.compare(one, two), 0)
         self.assertIn("B: too few repeats to tell; 3 of each are needed", self.said[-1])
@@ -94,14 +94,14 @@ class CompareTests(SynchronousTestCase):
         self.assertIn("is alone", self.refused(two, "--fail-if-worse"))
 
     def test_notStated(self) -> None:
-        """What can't be told of one figure is said beside what can be told of the others."""
+        """A figure without a conclusion is named beside the conclusions about the others."""
         one, other = repeated(), repeated()
         other.runs[4] = makeRun(Random(1), steady(), seconds=1, rate=900)
         self.compare(self.file("one.json", one), self.file("two.json", other))
         self.assertIn("B: no difference to A; it can't be told of p99", self.said)
 
     def test_remarks(self) -> None:
-        """What must be known of a run, or of its machine, comes last."""
+        """Remarks about a run, or about its machine, come last."""
         other = repeated()
         other.runs[0].isInterrupted = True
         other.machine = {**other.machine, "Kernel": "Linux\x1b[2J"}
@@ -123,7 +123,7 @@ class CompareTests(SynchronousTestCase):
         )
 
     def test_report(self) -> None:
-        """It writes the page, too."""
+        """The command writes the page, too."""
         one = self.file("one.json", repeated())
         path = self.folder / "page.html"
         self.assertEqual(self.compare(one, one, "--report", str(path)), 0)
@@ -170,7 +170,7 @@ class CompareTests(SynchronousTestCase):
         )
 
     def test_nobodyReads(self) -> None:
-        """Whoever stops reading the output, as ``head`` does, has seen enough."""
+        """A closed output, as after ``head``, is no error."""
         read, write = os.pipe()
         os.close(read)
         one = self.file("one.json", repeated(count=1))

@@ -1,4 +1,4 @@
-"""What works without the extra ``probe``, and what a command says that needs it."""
+"""Commands without the extra ``probe``, and the error of those that need it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(code: str, *arguments: str) -> tuple[int, str, str]:
 
 class MissingTests(SynchronousTestCase):
     def test_load(self) -> None:
-        """Without it, a load ends with one line that says how to install it."""
+        """Without the extra, a load ends with one line that says how to install it."""
         status, output, errors = run(PROBE, "load", "127.0.0.1:1")
         self.assertEqual((status, output, errors.count("\n")), (2, "", 1), errors)
         self.assertRegex(errors, r"^echo-probe: not installed: hdrhistogram, rich; .*'echo_app\[probe\]'")

@@ -1,4 +1,4 @@
-"""What is typed after ``echo-probe load``."""
+"""The command line of ``echo-probe load``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GoodTests(SynchronousTestCase):
         self.assertEqual((settings.rate, settings.arrivals, settings.maxInflight), (0.5, "poisson", 1000))
 
     def test_times(self) -> None:
-        """Times are seconds, or say what they are."""
+        """Times are seconds, or have a unit."""
         for text, seconds in (
             ("10", 10),
             ("1.5", 1.5),

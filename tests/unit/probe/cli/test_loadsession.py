@@ -1,4 +1,4 @@
-"""The runs of one command, and what it makes of them."""
+"""The runs of one command, and its report of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class OrderTests(SessionTestCase):
         self.assertEqual([line.partition(":")[0] for line in self.errors], ["tcp a", "udp b"] * 2)
 
     def test_command(self) -> None:
-        """The command line is kept, and whoever types it gets the same messages."""
+        """The command line is kept, and repeats the same messages."""
         session = Session(Clock(), self.options("a:1", "--json", "a b"), self.errors.append)
         words = shlex.split(session.results.command)
         self.assertEqual(words[:-1], ["echo-probe", "load", "a:1", "--json", "a b", "--seed"])
@@ -99,7 +99,7 @@ class StatusTests(SessionTestCase):
             self.assertEqual(self.run_(measure), FINDING)
 
     def test_strict(self) -> None:
-        """A remark is a finding for who is strict."""
+        """A remark is a finding with ``--strict``."""
 
         def busy(target: str, seed: int) -> Run:
             run = good(target, seed)
@@ -110,7 +110,7 @@ class StatusTests(SessionTestCase):
         self.assertEqual(self.run_(busy, "--strict"), FINDING)
 
     def test_interrupted(self) -> None:
-        """What was measured until then is said, and nothing is begun."""
+        """An interrupted session reports the results before, and begins no other run."""
 
         def measure(target: str, seed: int) -> Run:
             run = good(target, seed)
@@ -131,7 +131,7 @@ class StatusTests(SessionTestCase):
         self.assertEqual((self.output, self.errors), ([], ["interrupted before anything was measured"]))
 
     def test_failed(self) -> None:
-        """A run that fails ends it, with a line that names the target, and what was measured before."""
+        """A run that fails ends the session, with its target in a line, and the results before."""
 
         def measure(target: str, seed: int) -> Run:
             if target == "b:1":
@@ -145,7 +145,7 @@ class StatusTests(SessionTestCase):
 
 class JsonTests(SessionTestCase):
     def test_file(self) -> None:
-        """It is written to a file, beside the text."""
+        """The data is written to a file, beside the text."""
         path = self.mktemp()
         self.assertEqual(self.status("a:1", "--json", path), GOOD)
         self.assertEqual(Results.fromJson(Path(path).read_text()).targets(), ["a:1"])

@@ -1,4 +1,4 @@
-"""The command line of ``echo-probe``: what is typed becomes values, or one line."""
+"""The command line of ``echo-probe``: arguments become values, or one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class GoodTests(SynchronousTestCase):
         self.assertEqual(self.ping("a:1").pings, Pings())
 
     def test_check(self) -> None:
-        """What is asked for, in the order of the checks."""
+        """The chosen checks run in their usual order."""
         options = self.check("a:1", "--quick", "--only", "half-close,identity", "--baseline", "b:1")
         self.assertEqual(options.settings, CheckSettings(isQuick=True))
         self.assertEqual([check.name for check in options.checks], ["identity", "half-close"])
@@ -52,7 +52,7 @@ class GoodTests(SynchronousTestCase):
         )
 
     def test_tls(self) -> None:
-        """How TLS is spoken is part of the targets."""
+        """The settings of TLS are part of the targets."""
         certificate, key = Authority(Path(self.mktemp())).issue("client")
         authority = str(Path(certificate).parent / "authority.pem")
         options = self.check(
@@ -74,7 +74,7 @@ class GoodTests(SynchronousTestCase):
 
 class WrongTests(SynchronousTestCase):
     def test_oneLine(self) -> None:
-        """A wrong command line is status 2 and one line, which says what is wrong, escaped."""
+        """A wrong command line is status 2 and one line with the error, escaped."""
         here = str(Path(__file__))
         for arguments, part in (
             ([], "no command"),
@@ -108,5 +108,5 @@ class WrongTests(SynchronousTestCase):
             self.assertTrue(line.rstrip("\n").isprintable(), line)
 
     def test_usageError(self) -> None:
-        """It is an error of the usual kind to who parses for himself."""
+        """A wrong command line is Twisted's UsageError to a caller that parses."""
         self.assertRaises(UsageError, parsed, "ping")

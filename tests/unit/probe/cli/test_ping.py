@@ -1,4 +1,4 @@
-"""What pings add up to."""
+"""The statistics of pings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from array import array
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.findings import Status
+from echo_app.probe.checks.check import Status
 from echo_app.probe.cli.ping import PingStatistics
 from echo_app.targets import parseTarget
 
@@ -27,7 +27,7 @@ class PingStatisticsTests(SynchronousTestCase):
         )
 
     def test_datagrams(self) -> None:
-        """What does not come back over UDP is lost, and what comes twice is said."""
+        """A datagram without an answer is lost, and a duplicate is reported."""
         statistics = PingStatistics(sent=2, unanswered=1, duplicated=1, times=array("d", [0.001]))
         self.assertEqual(
             statistics.lines(DATAGRAMS)[1:],
@@ -42,7 +42,7 @@ class PingStatisticsTests(SynchronousTestCase):
         self.assertEqual(len(PingStatistics(sent=3, unanswered=3).lines(STREAM)), 2)
 
     def test_status(self) -> None:
-        """On a stream whatever is missing is a failure; over UDP only everything, or what is corrupt, is."""
+        """On a stream any missing byte is a failure; over UDP only a total loss or corruption is."""
         some = array("d", [0.001])
         for statistics, stream, datagrams in (
             (PingStatistics(1, times=some), Status.PASS, Status.PASS),

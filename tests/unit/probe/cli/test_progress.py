@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on."""
+"""The progress that a run shows."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class ProgressTests(SynchronousTestCase):
         return Running(None, parseTarget("a:1"), LoadSettings(duration=duration), self.clock.seconds)
 
     def begin(self) -> None:
-        self.run_._start = self.clock.seconds() + 1.0
+        self.run_.start = self.clock.seconds() + 1.0
 
     def test_phases(self) -> None:
-        """What is being done, and how long it will take."""
+        """The progress has the phase, and its duration."""
         self.assertEqual(phaseOf(self.run_), "connecting")
         self.begin()
         self.assertEqual(phaseOf(self.run_), "warming up")

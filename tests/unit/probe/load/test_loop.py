@@ -40,7 +40,7 @@ class LoopTests(SynchronousTestCase):
             self.assertGreaterEqual(now, moment)
 
     def test_again(self) -> None:
-        """What returns another moment is called then."""
+        """A call that returns another moment is called then."""
         begin, calls = time.monotonic(), []
 
         def call(moment: float) -> float | None:
@@ -89,7 +89,7 @@ class LoopTests(SynchronousTestCase):
         self.assertGreater(self.loop.woken, 0)
 
     def test_change(self) -> None:
-        """What is watched for can change."""
+        """A descriptor's events can change."""
         one, _ = self.pair()
         seen = []
 
@@ -103,7 +103,7 @@ class LoopTests(SynchronousTestCase):
         self.assertEqual(seen, [OUT])
 
     def test_forgotten(self) -> None:
-        """What one call has forgotten is not served, though it was ready at the same time."""
+        """A descriptor that another call has forgotten is not served, even if it was ready as well."""
         pairs, served = [self.pair(), self.pair()], []
 
         def ready(event: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.load.datagrams import HEADER
+from echo_app.probe.load.datagrams import HEADER, REMEMBERED
 from echo_app.probe.load.pattern import PATTERN, PERIOD, placeOf
 from echo_app.probe.results.results import DIFFERENCES, LoadSettings
 from tests.support.simulated import Edit, FakeServer, SimulatedLoad, SimulatedLoop
@@ -65,7 +65,7 @@ class StreamTests(SynchronousTestCase):
         self.assertGreater(load.total("answered"), 900)
 
     def test_pipelined(self) -> None:
-        """It is located among several that are under way, and comes in pieces."""
+        """A wrong byte is located among several messages under way, also in pieces."""
 
         def halves(data: bytes) -> list[bytes]:
             (wrong,) = flipped(250)(data)
@@ -87,7 +87,7 @@ class StreamTests(SynchronousTestCase):
         self.assertIn("byte 50: ", lines[1])
 
     def test_surplus(self) -> None:
-        """Bytes too many are an error, also where they are what would be sent next."""
+        """Bytes too many are an error, also if they equal the next message."""
         for extra, kind in ((b"!", "corrupt"), (PATTERN[4 * SIZE : 4 * SIZE + 2], "surplus")):
             load = loaded(Edits({3: lambda data, extra=extra: [data + extra]}))  # type: ignore[misc]
             self.assertEqual(load.errors(), {kind: 1})
@@ -101,7 +101,7 @@ class StreamTests(SynchronousTestCase):
 
         def more(moment: float) -> None:
             channel = loop.opened[0]
-            sent = load.generator._connections[0]._sent  # type: ignore[attr-defined]
+            sent = channel.sends * SIZE
             channel.come(PATTERN[sent : sent + 1], moment)
 
         loop.at(1002.0015, more)
@@ -145,19 +145,19 @@ class DatagramTests(SynchronousTestCase):
         self.assertApproximates(load.histogram("latency").percentile(99), 0.001, 1e-5)
 
     def test_lost(self) -> None:
-        """What is not answered in time is lost; the load goes on from the same port."""
+        """A datagram without an answer in time is lost; the load goes on from the same port."""
         load = self.loaded({4: lambda data: []})
         self.assertEqual(load.errors(), {"lost": 1})
         self.assertApproximates(load.total("answered"), 500, 60)
         self.assertEqual(len(load.loop.opened), 1)
 
     def test_open(self) -> None:
-        """In an open loop one that is lost holds up nobody."""
+        """In an open loop a lost datagram holds up no other."""
         load = self.loaded({4: lambda data: []}, rate=100.0, arrivals="uniform", maxInflight=10)
         self.assertEqual((load.errors(), load.total("answered")), ({"lost": 1}, 99))
 
     def test_duplicate(self) -> None:
-        """One that comes again is counted, and is an answer."""
+        """A duplicate is counted, and is an answer."""
         load = self.loaded({4: lambda data: [data, data]})
         self.assertEqual(load.errors(), {"duplicate": 1})
         self.assertApproximates(load.total("answered"), 1000, 3)
@@ -187,13 +187,17 @@ class DatagramTests(SynchronousTestCase):
         self.assertEqual(load.errors(), {"corrupt": 3, "lost": 1})
 
     def test_remembered(self) -> None:
-        """What is remembered of the lost ones is bounded."""
-        load = loaded(lambda data: [], "udp", rate=1000.0, arrivals="uniform", maxInflight=9999, duration=9.0)
-        self.assertEqual(load.errors(), {"lost": 9000})
-        self.assertEqual(len(load.generator._connections[0]._lost), 4096)  # type: ignore[attr-defined]
+        """The memory of lost datagrams is bounded: a late answer to an older one is a duplicate."""
+        server = FakeServer(SimulatedLoop(), lambda now: max(now + 0.001, 1009.0), kind="udp")
+        wanted = LoadSettings(
+            ((SIZE, 1.0),), rate=1000.0, arrivals="uniform", maxInflight=9999, warmup=0.0, wait=0.5
+        )
+        errors = SimulatedLoad(server, wanted).run().errors()
+        self.assertApproximates(errors["lost"], 7500, 100)
+        self.assertEqual(errors["duplicate"], errors["lost"] - REMEMBERED)
 
     def test_fullSocket(self) -> None:
-        """What the kernel does not take is sent when it does."""
+        """Bytes that the kernel does not take are sent when it does."""
         server = FakeServer(loop := SimulatedLoop(), lambda now: now + 0.001, kind="udp")
         sizes = ((SIZE, 1.0),)
         wanted = LoadSettings(sizes, rate=100.0, arrivals="uniform", maxInflight=99, warmup=0.0)

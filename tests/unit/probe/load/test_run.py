@@ -24,7 +24,7 @@ class FakeProcess:
 
     def __init__(self, worker: Worker) -> None:
         self.pid = os.getpid()
-        self._worker = worker
+        self.worker = worker
         self._isGone = False
         self.told: list[str] = []
         worker.transport = self
@@ -44,16 +44,16 @@ class FakeProcess:
         self.print(json.dumps(message).encode() + b"\n")
 
     def print(self, data: bytes) -> None:
-        self._worker.outReceived(data)
+        self.worker.outReceived(data)
 
     def complain(self, data: bytes) -> None:
-        self._worker.errReceived(data)
+        self.worker.errReceived(data)
 
     def end(self, status: int = 0, signal: int | None = None) -> None:
         self._isGone = True
         isGood = not status and signal is None
         error = ProcessDone(0) if isGood else ProcessTerminated(None if signal else status, signal)
-        self._worker.processEnded(Failure(error))
+        self.worker.processEnded(Failure(error))
 
     @property
     def isGone(self) -> bool:
@@ -174,14 +174,14 @@ class EndTests(RunningTestCase):
         self.assertEqual(self.reason(), "refused")
 
     def test_died(self) -> None:
-        """A worker that ends before it is done is an error, which says how it ended."""
+        """A worker that ends before it is done is an error, with its status or signal."""
         self.ready()
         self.second(self.processes[0], 0)
         self.processes[1].end(signal=9)
         self.assertEqual(self.reason(), "worker 2 of 2: killed by signal 9")
 
     def test_status(self) -> None:
-        """So is one that ends with a status, done or not."""
+        """A worker that ends with an error status is an error, done or not."""
         for process in self.processes:
             process.say(ready={})
             process.say(done=True)
@@ -189,19 +189,19 @@ class EndTests(RunningTestCase):
         self.assertEqual(self.reason(), "worker 1 of 2: it ended with status 3")
 
     def test_notDone(self) -> None:
-        """And one that ends well, but was not done."""
+        """A worker that ends well, but was not done, is an error."""
         self.processes[0].end()
         self.assertEqual(self.reason(), "worker 1 of 2: it ended with status 0")
 
     def test_complains(self) -> None:
-        """What a worker says on standard error is its reason, the last line of it."""
+        """The last line of a worker's standard error is the reason."""
         self.processes[1].complain(b"Traceback\n")
         self.processes[1].complain(b"x" * 100_000 + b"\nValueError: what\n")
         self.processes[1].end(status=1)
         self.assertEqual(self.reason(), "worker 2 of 2: ValueError: what")
 
     def test_nonsense(self) -> None:
-        """A worker that says something else is an error at once, whatever it says."""
+        """A worker that writes anything else is an error at once."""
         for line in (b"hello\n", b"[]\n", b"7\n", b"{}\n", b"\xff\n", b'{"second": 5}\n', b'{"ready": 1}\n'):
             self.reactor.processes.clear()
             self.run_ = self.start()
@@ -220,13 +220,13 @@ class EndTests(RunningTestCase):
         self.assertRegex(self.reason(), r"^a worker did not answer within \d+ s$")
 
     def test_neverDone(self) -> None:
-        """So is one that is never done."""
+        """A worker that is never done is an error."""
         self.ready()
         self.pass_(GRACE + 2 * 5.0 + 3.0 + 1.0)
         self.reason()
 
     def test_noProcess(self) -> None:
-        """Where the system has no process for a worker, the others are ended."""
+        """If the system has no process for a worker, the others are ended."""
         self.reactor = FakeReactor(1)
         self.run_ = self.start()
         self.assertEqual(self.reason(), "worker 2 of 2: Resource temporarily unavailable")
@@ -234,7 +234,7 @@ class EndTests(RunningTestCase):
 
 class BusyTests(RunningTestCase):
     def test_busy(self) -> None:
-        """How busy the busiest worker was is seen from the beginning of the measured part to its end."""
+        """The load of the busiest worker is measured from the beginning of the measured part to its end."""
         spent = iter(([5.0, 1.0], [5.5, 2.5]))
         self.patch(WorkerPool, "spent", lambda pool: next(spent))
         self.ready()
@@ -251,17 +251,17 @@ class BusyTests(RunningTestCase):
         self.assertApproximates(self.running.totals.run.busy, 0.5, 0.1)
 
     def test_interruptedAtOnce(self) -> None:
-        """Where there was no time to look, it is not known."""
+        """Without time for a measurement the load of workers is not known."""
         self.ready()
-        self.running._clock = lambda: self.reactor.seconds() + 2.0
+        self.running.clock = lambda: self.reactor.seconds() + 2.0
         self.run_.cancel()
         for process in self.processes:
             process.say(done=True)
         self.assertEqual(self.successResultOf(self.run_).busy, 0.0)
 
     def test_kernel(self) -> None:
-        """The kernel says how long a process ran; of one that is gone, it does not."""
-        worker = self.processes[0]._worker
+        """The kernel knows how long a process ran; of a process that is gone, it does not."""
+        worker = self.processes[0].worker
         before = worker.spent
         self.assertTrue(any(worker.spent > before for _ in range(1_000_000)))
         self.processes[0].pid = 1 << 30
@@ -270,7 +270,7 @@ class BusyTests(RunningTestCase):
 
 class InterruptTests(RunningTestCase):
     def test_interrupted(self) -> None:
-        """Ctrl-C stops all workers, and what they have to say yet counts."""
+        """Ctrl-C stops all workers, and their last reports count."""
         self.ready()
         self.pass_(LEAD + 1.0 + 1.5)
         self.second(self.processes[0], 0)
@@ -287,7 +287,7 @@ class InterruptTests(RunningTestCase):
         self.assertTrue(all(process.isGone for process in self.processes))
 
     def test_oneIsGone(self) -> None:
-        """Whoever is done is not told any more, and the other one is waited for."""
+        """A worker that is done is not told of Ctrl-C, and the other one is waited for."""
         self.ready()
         self.pass_(LEAD + 1.0 + 1.5)
         first, second = self.processes

@@ -66,7 +66,7 @@ class ScheduleTests(SynchronousTestCase):
 
 class SizesTests(SynchronousTestCase):
     def test_one(self) -> None:
-        """One size is always that."""
+        """A single size is constant."""
         self.assertEqual(set(islice(sizesOf(LoadSettings(), 0, 0, 1), 1000)), {1024})
 
     def test_mix(self) -> None:

@@ -62,7 +62,7 @@ class ReasonTests(SynchronousTestCase):
         self.assertFalse(ErrorKind.RESET.isTimeOut)
 
     def test_inHandshake(self) -> None:
-        """An end in the handshake is said to be there; other reasons stay what they are."""
+        """An end in the handshake is named as such; other reasons stay as they are."""
         for kind, text in (
             (ErrorKind.FIN, "TLS: FIN in the handshake"),
             (ErrorKind.RESET, "TLS: reset in the handshake"),
@@ -93,7 +93,7 @@ class ReasonOfTests(SynchronousTestCase):
                 self.assertIs(reasonOf(error).kind, kind, repr(error))
 
     def test_details(self) -> None:
-        """What has no kind of its own says what the system says."""
+        """An error without a kind of its own has the system's text."""
         for error, text in (
             (NothingCame(10), "timed out after 10 s"),
             (failedVerification("self-signed certificate"), "TLS: certificate: self-signed certificate"),
@@ -112,6 +112,6 @@ class ReasonOfTests(SynchronousTestCase):
         )
 
     def test_exception(self) -> None:
-        """The reason goes along with its exception, whose text it is."""
+        """An exception carries its reason, which is its text."""
         error = NetworkError(Reason(ErrorKind.REFUSED))
         self.assertEqual((reasonOf(error), str(error)), (Reason(ErrorKind.REFUSED), "refused"))

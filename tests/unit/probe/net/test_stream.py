@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import Stream
+from echo_app.probe.net.wire import Wire
 
 
-class FakeDuplex:
-    """A connection that does what a test says."""
+class FakeWire:
+    """A connection that does as a test says."""
+
+    sock = None
 
     def __init__(self) -> None:
         self.end: Reason | None = None
@@ -25,11 +27,6 @@ class FakeDuplex:
         self.done: list[object] = []
         self._reading: Deferred[bytes] | None = None
         self._draining: Deferred[None] | None = None
-
-    @property
-    def sock(self) -> socket.socket:
-        """There is none."""
-        raise NotImplementedError
 
     def read(self, size: int = 0) -> Deferred[bytes]:
         self.done.append(("read", size))
@@ -43,11 +40,9 @@ class FakeDuplex:
         self._draining = Deferred()
         return self._draining
 
-    def close(self) -> Deferred[None]:
-        raise NotImplementedError
-
     def abort(self) -> Deferred[None]:
-        raise NotImplementedError
+        self.done.append("abort")
+        return succeed(None)
 
     def come(self, data: bytes, end: Reason | None = None) -> None:
         """Answers whoever reads."""
@@ -56,7 +51,7 @@ class FakeDuplex:
         self._reading.callback(data)
 
     def take(self, left: int = 0) -> None:
-        """The kernel takes what waits, but so many bytes."""
+        """The kernel takes the waiting bytes, up to a number."""
         self.unsent = left
         if not left:
             assert self._draining is not None
@@ -66,8 +61,8 @@ class FakeDuplex:
 class StreamTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.duplex = FakeDuplex()
-        self.stream = Stream(self.clock, self.duplex)
+        self.wire = FakeWire()
+        self.stream = Stream(self.clock, cast(Wire, self.wire))
 
     def start(self, coroutine: Any) -> Deferred[Any]:
         return Deferred.fromCoroutine(coroutine)
@@ -75,64 +70,74 @@ class StreamTests(SynchronousTestCase):
     def test_receive(self) -> None:
         """As many bytes as asked for, in as many reads as they take, and not one more is read."""
         result = self.start(self.stream.receive(5))
-        self.duplex.come(b"abc")
-        self.duplex.come(b"de")
+        self.wire.come(b"abc")
+        self.wire.come(b"de")
         self.assertEqual(self.successResultOf(result), b"abcde")
-        self.assertEqual(self.duplex.done, [("read", 5), ("read", 2)])
+        self.assertEqual(self.wire.done, [("read", 5), ("read", 2)])
 
     def test_silence(self) -> None:
-        """After some silent seconds it is what there is, and there is no end; each byte begins them anew."""
+        """A read ends after some silent seconds, without an end; each byte begins them anew."""
         result = self.start(self.stream.receive(5, timeout=10))
         self.clock.pump([1] * 9)
-        self.duplex.come(b"abc")
+        self.wire.come(b"abc")
         self.clock.pump([1] * 9)
         self.assertNoResult(result)
         self.clock.advance(1)
         self.assertEqual((self.successResultOf(result), self.stream.end), (b"abc", None))
 
     def test_end(self) -> None:
-        """At the end it is what there is, and how it ended."""
+        """A read at the end returns the bytes and the kind of end."""
         result = self.start(self.stream.receiveAll())
-        self.duplex.come(b"abc")
-        self.duplex.come(b"", Reason(ErrorKind.RESET))
+        self.wire.come(b"abc")
+        self.wire.come(b"", Reason(ErrorKind.RESET))
         self.assertEqual((self.successResultOf(result), self.stream.end), (b"abc", Reason(ErrorKind.RESET)))
 
     def test_limit(self) -> None:
-        """What never ends is read to a limit."""
+        """An endless stream is read to a limit."""
         result = self.start(self.stream.receiveAll(limit=5))
-        self.duplex.come(b"abc")
-        self.duplex.come(b"abc")
+        self.wire.come(b"abc")
+        self.wire.come(b"abc")
         self.assertEqual(self.successResultOf(result), b"abcabc")
 
     def test_drained(self) -> None:
         """Everything taken is good, also when there was nothing to take."""
         self.assertTrue(self.successResultOf(self.start(self.stream.drain())))
-        self.duplex.unsent = 10
+        self.wire.unsent = 10
         result = self.start(self.stream.drain())
-        self.duplex.take()
+        self.wire.take()
         self.assertTrue(self.successResultOf(result))
 
     def test_stalled(self) -> None:
         """A kernel that takes nothing for some seconds pushes back; one that takes a little does not."""
-        self.duplex.unsent = 10
+        self.wire.unsent = 10
         result = self.start(self.stream.drain(timeout=10))
         self.clock.pump([1] * 5)
-        self.duplex.take(left=9)
+        self.wire.take(left=9)
         self.clock.pump([1] * 5)
         self.assertNoResult(result)
         self.clock.pump([1] * 10)
         self.assertFalse(self.successResultOf(result))
 
     def test_cut(self) -> None:
-        """Where nothing can be sent any more, nothing is taken."""
-        self.duplex.isCut = True
+        """A stream that can't send any more takes no data."""
+        self.wire.isCut = True
         self.assertFalse(self.successResultOf(self.start(self.stream.drain())))
 
     def test_halfClose(self) -> None:
         """The last bytes and the end go together."""
         self.stream.write(b"a")
         self.stream.halfClose(b"b")
-        self.assertEqual(self.duplex.done, [("write", b"a", False), ("write", b"b", True)])
+        self.assertEqual(self.wire.done, [("write", b"a", False), ("write", b"b", True)])
+
+    def test_left(self) -> None:
+        """A stream that is used as a context manager is reset, also after an exception."""
+
+        async def use() -> None:
+            async with self.stream:
+                raise ZeroDivisionError
+
+        self.failureResultOf(self.start(use()), ZeroDivisionError)
+        self.assertEqual(self.wire.done, ["abort"])
 
 
 class FakeResolving(Clock):
@@ -167,11 +172,11 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.addresses(FakeResolving(), "::1")), ["::1"])
 
     def test_unknown(self) -> None:
-        """A name that nobody knows has none."""
+        """An unknown name has no address."""
         self.assertEqual(self.successResultOf(self.addresses(FakeResolving())), [])
 
     def test_tooLate(self) -> None:
-        """A resolver that does not answer is waited for only so long; what it says later is ignored."""
+        """A resolver that does not answer is waited for only so long; its late answer is ignored."""
         reactor = FakeResolving(self.OLD, ends=False)
         found = self.addresses(reactor)
         reactor.pump([1] * 10)

@@ -16,14 +16,14 @@ class WithinTests(SynchronousTestCase):
         self.result = within(self.clock, 10, self.waiting)
 
     def test_inTime(self) -> None:
-        """What comes in time is the result, and no timer is left."""
+        """A value that comes in time is the result, and no timer is left."""
         self.clock.pump([1] * 9)
         self.waiting.callback("came")
         self.assertEqual(self.successResultOf(self.result), "came")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_tooLate(self) -> None:
-        """What does not come is cancelled, and it is said for how long it was waited."""
+        """A value that does not come is cancelled, with an error that has the time."""
         self.clock.pump([1] * 10)
         error = self.failureResultOf(self.result, NothingCame).value
         self.assertEqual((error.seconds, str(error)), (10, "timed out after 10 s"))
@@ -39,7 +39,7 @@ class WithinTests(SynchronousTestCase):
         self.failureResultOf(self.result, NothingCame)
 
     def test_cancelled(self) -> None:
-        """Cancelled by somebody else, it fails as such."""
+        """A cancellation by the caller fails as such."""
         self.result.cancel()
         self.failureResultOf(self.result, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -52,7 +52,7 @@ class WithinTests(SynchronousTestCase):
 
 class PauseTests(SynchronousTestCase):
     def test_ends(self) -> None:
-        """It fires after its time."""
+        """A pause ends after its time."""
         clock = Clock()
         waiting = pause(clock, 2)
         clock.advance(1)

@@ -45,7 +45,7 @@ class PageTests(SynchronousTestCase):
         return " ".join(" ".join(body.itertext()).split())
 
     def test_figures(self) -> None:
-        """It says the figures, the command, the versions and the machine."""
+        """The page has the figures, the command, the versions and the machine."""
         results = self.results()
         said = self.check(page([results]))
         for each in (
@@ -79,12 +79,12 @@ class PageTests(SynchronousTestCase):
         self.assertNotIn("difference: none", said)
 
     def test_probeIsLate(self) -> None:
-        """That the probe was the bottleneck is said before the figures."""
+        """A bottleneck in the probe is reported before the figures."""
         said = self.check(page([self.results(late=0.02, rate=1000)]))
         self.assertLess(said.index("the probe was the bottleneck"), said.index("Figures"))
 
     def test_interrupted(self) -> None:
-        """So is that a run was interrupted; the time that it did not have is shaded."""
+        """An interruption is reported before the figures, and the missing time is shaded."""
         results = self.results(2)
         results.settings = makeResults(duration=10.0).settings
         results.runs[1].isInterrupted = True
@@ -171,7 +171,7 @@ class PictureTests(SynchronousTestCase):
         )
 
     def test_manyRepeats(self) -> None:
-        """Where there is no room for the numbers of each repeat, their length is said."""
+        """Without room for the numbers of each repeat, their length is shown."""
         run = makeRun(Random(1), steady(), seconds=2)
         for count, words in ((6, "s since each repeat began"), (40, "repeats, of 2 s each")):
             (picture,) = latencyOverTime(subjects([makeResults(*[run] * count, duration=2.0)]))
@@ -204,7 +204,7 @@ class PictureTests(SynchronousTestCase):
         self.assertEqual(apart([], 10, 100), [])
 
     def test_mistake(self) -> None:
-        """What is no text is an exception, and no half of a page."""
+        """A value that is no text is an exception, and no half of a page."""
         self.assertRaises(FlattenerError, flattened, element("p", 1))  # type: ignore[arg-type]
 
 
@@ -234,7 +234,7 @@ def _luminance(colour: str) -> float:
 
 class ColourTests(SynchronousTestCase):
     def test_contrast(self) -> None:
-        """Whatever text is written in has a contrast of 4.5 and more on its ground (WCAG 2.2, 1.4.3)."""
+        """All text has a contrast of 4.5 and more on its ground (WCAG 2.2, 1.4.3)."""
         sheet = files("echo_app.probe.report").joinpath("picture.css").read_text()
         themes = re.findall(r":root, svg \{(.*?)\}", sheet, re.DOTALL)
         self.assertEqual(len(themes), 2)

@@ -1,4 +1,4 @@
-"""Where values stand on axes, and what is written there."""
+"""Places of values on axes, and the labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from echo_app.probe.report.scales import Linear, Logarithmic, Nines
 
 class LogarithmicTests(SynchronousTestCase):
     def test_ends(self) -> None:
-        """It goes from a 1, 2 or 5 to another one, and no further than it must."""
+        """A logarithmic axis goes from a 1, 2 or 5 to another one, and no further than it must."""
         for values, low, high in (
             ([0.0003, 0.7], 0.0002, 1.0),
             ([0.001, 0.01], 0.001, 0.01),
@@ -20,7 +20,7 @@ class LogarithmicTests(SynchronousTestCase):
             self.assertApproximates(axis.high, high, high / 1e6)
 
     def test_at(self) -> None:
-        """Every factor of ten is as long as another, and what is outside stands at an end."""
+        """Every factor of ten is as long as another, and a value outside stands at an end."""
         axis = Logarithmic(0.001, 0.1)
         self.assertApproximates(axis.at(0.01), 0.5, 1e-9)
         self.assertEqual((axis.at(0.0), axis.at(1e-9), axis.at(5.0)), (0, 0, 1))
@@ -47,7 +47,7 @@ class LogarithmicTests(SynchronousTestCase):
 
 class LinearTests(SynchronousTestCase):
     def test_ticks(self) -> None:
-        """They are round, begin at 0, and are no more than asked for."""
+        """The ticks are round, begin at 0, and are no more than asked for."""
         for high, most, texts in (
             (10, 5, ["0", "2", "4", "6", "8", "10"]),
             (13.7, 3, ["0", "5", "10"]),
@@ -71,5 +71,5 @@ class NinesTests(SynchronousTestCase):
             self.assertApproximates(place, expected, 1e-9)
 
     def test_ticks(self) -> None:
-        """There is none beyond its end."""
+        """No tick is beyond the end."""
         self.assertEqual([tick.text for tick in Nines(99.5).ticks()], ["0", "50", "90", "99"])

@@ -1,4 +1,4 @@
-"""What a load says at its end."""
+"""The summary at a load's end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import describe, figures, summary
-from echo_app.probe.results.analysis import growth, isGood
 from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
 OPEN = LoadSettings(connections=10, rate=100.0, arrivals="uniform", maxInflight=1000)
@@ -36,7 +35,7 @@ def said(settings: LoadSettings, *runs: Run) -> list[str]:
 
 class DescribeTests(SynchronousTestCase):
     def test_describe(self) -> None:
-        """What was asked for is a line; what is usual is not said."""
+        """The settings are a line; defaults are left out."""
         self.assertEqual(
             describe(LoadSettings()), "closed loop, 1 connection, 1 KiB; 10 s after 1 s of warm-up"
         )
@@ -93,7 +92,7 @@ class SingleTests(SynchronousTestCase):
 
 class RepeatTests(SynchronousTestCase):
     def test_repeats(self) -> None:
-        """A row a repeat for each target, and how far apart they are."""
+        """Each repeat of each target has a row, and the spread has one."""
         runs = [run(1000, latency=0.002), run(1100, latency=0.003)]
         runs[1].errors = {"reset": 3}
         self.assertEqual(
@@ -133,24 +132,24 @@ class RemarkTests(SynchronousTestCase):
         self.assertEqual(self.remark(LoadSettings(rate=100.0, arrivals="poisson"), run(920)), [])
 
     def test_missed(self) -> None:
-        """A rate that is missed is said, with whose doing it is."""
+        """A missed rate is reported, with its cause."""
         settings = LoadSettings(rate=200.0, arrivals="uniform")
         missing = "was too slow: 2.0% of the messages that were asked for were not sent"
         self.assertEqual(self.remark(settings, run(1960)), [f"the service, or the path to it, {missing}"])
         self.assertEqual(self.remark(settings, run(1960, late=0.005))[0], f"the probe {missing}")
 
     def test_growing(self) -> None:
-        """A service that falls behind is told from one that stalls, and its rate is what it answered."""
+        """A service that falls behind is told from one that stalls, and its rate is that of its answers."""
         behind = growing(*(0.5 * second for second in range(10)))
-        self.assertApproximates(growth(behind), 0.5, 0.05)
+        self.assertApproximates(behind.growth, 0.5, 0.05)
         self.assertIn("latencies grew by 0.53 s a second", self.remark(OPEN, behind)[0])
         self.assertEqual(figures(behind, OPEN).partition(",")[0], "65.6/s")
         stalls = growing(*(0.5 if second % 5 == 4 else 0.001 for second in range(10)))
-        self.assertEqual((self.remark(OPEN, stalls), growth(stalls)), ([], 0.0))
-        self.assertEqual(growth(growing(0, 1, 2)), 0.0)
+        self.assertEqual((self.remark(OPEN, stalls), stalls.growth), ([], 0.0))
+        self.assertEqual(growing(0, 1, 2).growth, 0.0)
 
     def test_bottleneck(self) -> None:
-        """When the probe was the bottleneck it says so, and what to do."""
+        """A bottleneck in the probe is reported, with the remedy."""
         self.patch(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
         late = run(latency=0.01, late=0.005)
         late.busy = 0.9
@@ -169,6 +168,6 @@ class RemarkTests(SynchronousTestCase):
 class GoodTests(SynchronousTestCase):
     def test_isGood(self) -> None:
         """Errors are not good, nor are other bytes."""
-        self.assertTrue(isGood(Run("", "")))
-        self.assertFalse(isGood(Run("", "", errors={"reset": 1})))
-        self.assertFalse(isGood(Run("", "", differences=["x"])))
+        self.assertTrue(Run("", "").isGood)
+        self.assertFalse(Run("", "", errors={"reset": 1}).isGood)
+        self.assertFalse(Run("", "", differences=["x"]).isGood)

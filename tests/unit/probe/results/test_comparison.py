@@ -1,4 +1,4 @@
-"""Whether a difference is one."""
+"""The certainty of a difference."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class VerdictTests(SynchronousTestCase):
 
 class DifferenceTests(SynchronousTestCase):
     def test_said(self) -> None:
-        """It is said by how much, and whether that is certain."""
+        """A difference is reported with its size and its certainty."""
         for verdict_, change, word, said in (
             (Verdict.NONE, 0.3, "", "none"),
             (Verdict.HIGHER, 0.124, "worse", "+12 % worse"),
@@ -103,7 +103,7 @@ class DifferenceTests(SynchronousTestCase):
             self.assertIs(found.verdict, Verdict.UNKNOWN)
 
     def test_nobody(self) -> None:
-        """Where one of the two has no value there is no difference."""
+        """A figure with one value has no difference."""
         (subject,) = subjects([makeResults(makeRun(Random(1), steady(), seconds=1, rate=2))])
         self.assertIsNone(difference(FIGURES[1], subject, subject))
 
@@ -120,7 +120,7 @@ class UnlikeTests(SynchronousTestCase):
 
 class SubjectTests(SynchronousTestCase):
     def test_names(self) -> None:
-        """A subject is named by what tells it from the others."""
+        """A subject has the name that tells it from the others."""
         one, two = (makeResults(makeRun(Random(1), steady(), each)) for each in ("a:1", "b:1"))
         both = makeResults(*one.runs, *two.runs)
         self.assertEqual([each.name for each in subjects([both])], ["a:1", "b:1"])
@@ -129,7 +129,7 @@ class SubjectTests(SynchronousTestCase):
         self.assertEqual([each.key for each in subjects([both] * 14)][-3:], ["Z", "27", "28"])
 
     def test_escaped(self) -> None:
-        """What a file says can't act upon a terminal."""
+        """A file's control characters are escaped."""
         self.assertEqual(escaped("a\x1b[2J\u202e\nb"), "a\\x1b[2J\\u202e\\nb")
 
     def test_interrupted(self) -> None:

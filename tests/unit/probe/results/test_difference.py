@@ -1,4 +1,4 @@
-"""The first difference between what was sent and what came: where, and how."""
+"""The first difference between sent and received bytes: its place, and its kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KindTests(SynchronousTestCase):
         self.assertEqual(str(found), text)
 
     def test_none(self) -> None:
-        """The same, and the beginning of the same, differ in nothing."""
+        """Equal bytes, and a beginning of them, have no difference."""
         for came in (SENT, SENT[:AT], b""):
             self.assertIsNone(firstDifference(SENT, came))
 
@@ -56,7 +56,7 @@ class KindTests(SynchronousTestCase):
         self.check(came, "moved", 500, "500 bytes from offset 30000 come later")
 
     def test_inserted(self) -> None:
-        """Bytes that nobody sent, between those that somebody did."""
+        """Foreign bytes between the sent ones are an insertion."""
         came = SENT[:AT] + b"HTTP/1.1 400 Bad Request" + SENT[AT:]
         self.check(came, "inserted", 24, "24 bytes at offset 30000 that were never sent")
         found = firstDifference(SENT, came)
@@ -68,12 +68,12 @@ class KindTests(SynchronousTestCase):
         self.assertEqual(firstDifference(b"all", b"all more"), StreamDifference("inserted", 3, 5, b" more"))
 
     def test_foreign(self) -> None:
-        """Bytes that have nothing to do with what was sent."""
+        """Bytes without any relation to the sent ones are foreign."""
         came = SENT[:AT] + Random(2).randbytes(50_000)
         self.check(came, "foreign", 0, "foreign bytes from offset 30000")
 
     def test_everyByteValue(self) -> None:
-        """What is not random has its differences told too."""
+        """Regular data has differences too."""
         values = bytes(range(256))
         found = firstDifference(values, values[:10] + values[11:])
         self.assertEqual((found and found.kind, found and found.offset), ("lost", 10))
@@ -90,7 +90,7 @@ class AgreeingTests(SynchronousTestCase):
 
     @given(st.binary(), st.binary())
     def test_offset(self, sent: bytes, came: bytes) -> None:
-        """Whatever the two are, a difference begins where they begin to differ."""
+        """A difference begins at the first differing byte, for any two sequences."""
         found = firstDifference(sent, came)
         if found is None:
             self.assertTrue(sent.startswith(came))

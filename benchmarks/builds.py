@@ -1,4 +1,4 @@
-"""Builds the sources that are not Python, once, into a cache folder.
+"""Builds of the benchmark's C, Go and Rust programs, once, into a cache folder.
 
 Nothing is downloaded: Tokio comes from the sources that Debian's packages install.
 """
