@@ -140,7 +140,7 @@ class EchoService(Service):
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
-        self._readyFile = None if readyFile is None else ReadyFile(readyFile, clock)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile)
         self._sweep = TimeoutSweep(self._connections, clock)
         self._watch = Watch(clock)
         self._isOpen = self._isAborting = False
@@ -215,11 +215,11 @@ class EchoService(Service):
         return succeed(None) if self._isOpen else self._opening.run()
 
     def privilegedStartService(self) -> None:
-        """Listens, before privileges are shed.
+        """Listens, and writes the ready file, before privileges are shed.
 
-        :raise CannotListenError: when an endpoint fails at once.
+        :raise CannotListenError: when an endpoint or the ready file fails at once.
         """
-        self._listenNow()
+        self._listenNow(self._writeReadyFile)
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -261,11 +261,22 @@ class EchoService(Service):
         )
 
     def _announce(self) -> None:
+        self._writeReadyFile()
         log.info("echo_app {version} started", version=__version__)
-        if self._readyFile is not None:
-            self._readyFile.write(self._listeners.named())
 
-    def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
+    def _writeReadyFile(self) -> None:
+        if self._readyFile is None:
+            return
+        try:
+            self._readyFile.write(self._listeners.named())
+        except CannotListenError:
+            self._isOpen = False
+            self._listeners.close()
+            self._removeReadyFile()
+            self._closeAccessLog()
+            raise
+
+    def _listenNow(self, opened: Callable[[], None]) -> None:
         """Listens, and then calls `opened`; raises a failure that comes at once, and logs a later one."""
         failures: list[Failure] = []
         later = False
@@ -282,16 +293,17 @@ class EchoService(Service):
             failure.raiseException()
 
     async def _open(self) -> None:
-        # The file of a killed service would report this one as ready.
-        self._removeReadyFile()
-        if self._accessLog is not None:
-            self._accessLog.open()
         datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
         try:
+            if self._readyFile is not None:
+                self._readyFile.claim()
+            if self._accessLog is not None:
+                self._accessLog.open()
             await self._listeners.open(self._streams, self._stackOf, self._datagramEndpoints, datagrams)
         except CannotListenError:
+            self._removeReadyFile()
             self._closeAccessLog()
             raise
         self._isOpen = True

@@ -105,7 +105,7 @@ class RefusedStartTests(ServiceTestCase):
     """Each wrong command line under ``twistd -n``, and some of each kind under the other two commands."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = self.makeFolder()
         authority = Authority(self.folder)
         for name in ("own", "other"):
             authority.issue(name)
@@ -204,7 +204,8 @@ class RefusedStartTests(ServiceTestCase):
             (("--port", "7"), "--port 7 on 127.0.0.1: Permission denied"),
             (("--listen", f"ssl:0:privateKey={key}"), f"{key}: Permission denied"),
         ):
-            command = ("setpriv", "--reuid=nobody", "--clear-groups", *COMMANDS["twistd -n"], *typed)
+            twistd = (COMMANDS["twistd -n"][0], "-n", "--pidfile=", "echo")
+            command = ("setpriv", "--reuid=nobody", "--clear-groups", *twistd, *typed)
             ended = programs.run(*command, cwd="/", text=True)
             if "echo: " not in ended.stderr:
                 raise unittest.SkipTest(f"this Python is not for every user: {ended.stderr[-200:]}")

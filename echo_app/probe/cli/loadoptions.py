@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 
 from twisted.python.usage import UsageError
@@ -178,6 +179,7 @@ class LoadOptions(TargetOptions):
 
 
 def raiseDescriptorLimit() -> None:
-    """Raises the soft limit on descriptors to the hard one; workers inherit it."""
+    """Raises the soft limit on descriptors to the hard one, if the kernel permits it; workers inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

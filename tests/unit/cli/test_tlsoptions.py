@@ -62,10 +62,10 @@ class MakeServiceTests(MakeServiceTestCase):
         )
         hosts = [host.host for host in service.getHosts()]  # type: ignore[attr-defined]
         self.assertEqual(hosts, ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.2"])
-        self.assertEqual(self.called, ["abortOnSecondSignal"])
+        self.assertEqual(self.called, ["holdSignals", "abortOnSecondSignal", "reloadOnHangup"])
 
     def test_settings(self) -> None:
-        """Every setting arrives, once for all ports; SIGHUP is heard when there are files."""
+        """Every setting arrives, once for all ports."""
         made: list[tuple[Any, ...]] = []
 
         class Recorded(ServerTLS):
@@ -84,7 +84,6 @@ class MakeServiceTests(MakeServiceTestCase):
         )
         paths = (os.path.abspath(certificate), os.path.abspath(key), authority.path, os.path.abspath(crl))
         self.assertEqual(made, [(None, None, None, None, 30), (*paths, 1.5)])
-        self.assertEqual(self.called[1:], ["abortOnSecondSignal", "reloadOnHangup"])
 
     def test_wrongFile(self) -> None:
         """A file that can't be used ends the command with its option, its name as typed, and the reason."""
@@ -118,15 +117,45 @@ class HangupTests(SynchronousTestCase):
 
     def test_hangup(self) -> None:
         """SIGHUP, each time, has the service read its files again."""
-        process.reloadOnHangup(self, self)  # type: ignore[arg-type]
+        process.reloadOnHangup(self, self, True)  # type: ignore[arg-type]
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
         self.assertEqual(self.reloads, 2)
 
+    def test_many(self) -> None:
+        """Signals that come before the reload begins cause one reload; a later one causes another."""
+        waiting: list[Callable[[], None]] = []
+        self.callFromThread = waiting.append  # type: ignore[assignment]
+        process.reloadOnHangup(self, self, True)  # type: ignore[arg-type]
+        for expected in (1, 2):
+            for _ in range(5):
+                os.kill(os.getpid(), signal.SIGHUP)
+            (answer,) = waiting
+            waiting.clear()
+            answer()
+            self.assertEqual(self.reloads, expected)
+
+    def test_terminal(self) -> None:
+        """It stops, once, when its terminal is gone; without one at the start, or as a daemon, it reloads."""
+        stops: list[int] = []
+        self.sigInt = stops.append
+        for atStart, hasLeft, stopped in ((True, False, 1), (False, False, 0), (True, True, 0)):
+            self.patch(os, "getsid", lambda pid: 1)
+            self.patch(process, "hasTerminal", lambda atStart=atStart: atStart)
+            process.reloadOnHangup(self, self, True)  # type: ignore[arg-type]
+            self.patch(process, "hasTerminal", lambda: False)
+            if hasLeft:
+                self.patch(os, "getsid", lambda pid: 2)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGHUP)
+            self.assertEqual((len(stops), self.reloads), (stopped, 2 - stopped))
+            stops.clear()
+            self.reloads = 0
+
     def test_otherThread(self) -> None:
         """Off the main thread, where Python allows no handlers, there is none."""
         before = signal.getsignal(signal.SIGHUP)
-        thread = threading.Thread(target=process.reloadOnHangup, args=(self, self))
+        thread = threading.Thread(target=process.reloadOnHangup, args=(self, self, True))
         thread.start()
         thread.join()
         self.assertIs(signal.getsignal(signal.SIGHUP), before)
