@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from math import isfinite
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.addresses import ipAddressOf, isGroup
-from echo_app.faults.formats import SIZE
+from echo_app.quantities import WHOLE_SECONDS
 from echo_app.transport.sockets import Keepalive
 
 
@@ -40,44 +39,15 @@ def wholeNumber(text: str) -> int:
     return int(text)
 
 
-def number(text: str) -> float:
-    """Returns a number, 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not (isfinite(value) and value >= 0):
-        raise ValueError("not a number, 0 or more")
-    return value
-
-
-def positiveNumber(text: str) -> float:
-    """Returns a number above 0."""
-    value = number(text)
-    if not value:
-        raise ValueError("not a number, more than 0")
-    return value
-
-
-def byteCount(text: str) -> int:
-    """Returns a number of bytes above 0, with or without a unit."""
-    try:
-        count = int(SIZE.parse(text + "B" if text.isdecimal() else text))
-    except ValueError:
-        count = 0
-    if not count:
-        raise ValueError(f"not {SIZE.description}")
-    return count
-
-
 def keepaliveOf(text: str) -> Keepalive | None:
     """Returns the settings of a text such as ``60,10,6``; None for 0."""
     if text == "0":
         return None
     parts = text.split(",")
     if len(parts) != 3:
-        raise ValueError("not three numbers IDLE,INTERVAL,COUNT, nor 0")
-    return Keepalive(*map(wholeNumber, parts))
+        raise ValueError("not IDLE,INTERVAL,COUNT, such as 60,10,6 or 5min,10s,6, nor 0")
+    idle, interval = (int(WHOLE_SECONDS.parse(each)) for each in parts[:2])
+    return Keepalive(idle, interval, wholeNumber(parts[2]))
 
 
 def filePath(text: str) -> str:

@@ -42,7 +42,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     defaultPort = DEFAULT_PORT
     longdesc = (
         "Sends back every byte that a peer sends, unchanged and in order. "
-        f"Listens on {DEFAULT_INTERFACE}:{DEFAULT_PORT} unless told otherwise."
+        f"Listens on {DEFAULT_INTERFACE}:{DEFAULT_PORT} unless told otherwise. "
+        "A TIME is in seconds, or has a unit: 50ms, 5min, 2h. A SIZE is in bytes, or has a unit: 64KiB, 1MB."
     )
     optFlags = [[each.name, each.short, each.description] for each in _FLAGS]
     optParameters = [

@@ -13,15 +13,12 @@ from inspect import signature
 from echo_app.access.checkers import checkerOf
 from echo_app.addresses import networkOf
 from echo_app.cli.arguments import (
-    byteCount,
     filePath,
     interfaceAddress,
     keepaliveOf,
     logPath,
     noneForZero,
-    number,
     portNumber,
-    positiveNumber,
     wholeNumber,
 )
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
@@ -29,6 +26,7 @@ from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
 from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
+from echo_app.quantities import BYTES, MESSAGES, SECONDS
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service.echoservice import EchoService
 
@@ -44,7 +42,7 @@ SERVICE = signature(EchoService).parameters
 _ports = partial(Setting, value="N", parser=portNumber, zero="any free one", isRepeatable=True)
 _networks = partial(Setting, value="NETWORK", parser=networkOf, isRepeatable=True)
 _cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap")
-_timeout = partial(Setting, value="SECONDS", parser=noneForZero(number), zero="never")
+_timeout = partial(Setting, value="TIME", parser=noneForZero(SECONDS.parse), zero="never")
 
 _READ_AGAIN = "Read again at SIGHUP."
 
@@ -109,9 +107,9 @@ _GROUPS = {
         ),
         Setting(
             "handshake-timeout",
-            "Seconds until a TLS handshake must be complete.",
-            value="SECONDS",
-            parser=positiveNumber,
+            "Time until a TLS handshake must be complete.",
+            value="TIME",
+            parser=SECONDS.parsePositive,
             default=HANDSHAKE_TIMEOUT,
         ),
     ),
@@ -125,14 +123,14 @@ _GROUPS = {
         ),
         _timeout(
             "responder-timeout",
-            "Seconds that an answer of a function of your own may take until its connection is closed.",
+            "Time that an answer of a function of your own may take until its connection is closed.",
             zero="no limit",
         ),
         Setting(
             "udp-rate",
             "Answers a second to one UDP source.",
             value="N",
-            parser=noneForZero(number),
+            parser=noneForZero(MESSAGES.parse),
             fills="datagramRate",
             zero="no limit, no loop breaker",
         ),
@@ -161,22 +159,22 @@ _GROUPS = {
             "max-connections", "Connections open at one time.", defaultText="what the descriptor limit allows"
         ),
         _cap("max-connections-per-peer", "Connections of one IPv4 address or IPv6 /64 at one time."),
-        _timeout("idle-timeout", "Seconds without a byte in either direction until a connection is closed."),
+        _timeout("idle-timeout", "Time without a byte in either direction until a connection is closed."),
         _timeout(
             "stall-timeout",
-            "Seconds in which no unsent byte leaves until a connection is reset. A value under 30 may cut "
+            "Time in which no unsent byte leaves until a connection is reset. A value under 30 s may cut "
             "off slow peers with large buffers.",
         ),
         Setting(
             "drain-timeout",
-            "Seconds that a stop waits for busy connections.",
-            value="SECONDS",
-            parser=number,
+            "Time that a stop waits for busy connections.",
+            value="TIME",
+            parser=SECONDS.parse,
             zero="not at all",
         ),
         Setting(
             "keepalive",
-            "TCP keepalive: seconds of silence until the first probe, seconds between probes, and how many.",
+            "TCP keepalive: time of silence until the first probe, time between probes, and how many.",
             value="IDLE,INTERVAL,COUNT",
             parser=keepaliveOf,
             zero="off",
@@ -209,10 +207,9 @@ _GROUPS = {
         ),
         Setting(
             "fault-buffer",
-            "Bytes, such as 64KiB, that faults may hold for one connection before reading from its peer "
-            "stops.",
+            "Bytes that faults may hold for one connection before reading from its peer stops.",
             value="SIZE",
-            parser=byteCount,
+            parser=BYTES.parsePositive,
             defaultText=f"{CAP >> 20}MiB",
         ),
     ),

@@ -20,6 +20,7 @@ PACKAGES = (
     "interfaces",
     "clock",
     "text",
+    "quantities",
     "addresses",
     "targets",
     "tcpfields",
@@ -43,6 +44,7 @@ PACKAGES = (
 PROBE_PACKAGES = (
     "clock",
     "text",
+    "quantities",
     "addresses",
     "targets",
     "tcpfields",

@@ -6,11 +6,12 @@ from twisted.python.usage import UsageError
 
 from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
-from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.ping import NUMBER, Pings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.quantities import BYTES, SECONDS
 
 # Bytes of the largest ping over a stream.
 LARGEST_PING = 1 << 20
@@ -31,9 +32,9 @@ class PingOptions(TargetOptions):
     synopsis = "ping TARGET... [options]"
     optParameters = [
         row("count", "c", None, "Number of pings. [default: until Ctrl-C]", wholeNumber),
-        row("interval", "i", 1.0, "Seconds between two pings.", positiveNumber),
-        row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", wholeNumber),
-        row("wait", "W", 10.0, "Seconds until a ping without an answer fails.", positiveNumber),
+        row("interval", "i", 1.0, "Time between two pings.", SECONDS.parsePositive),
+        row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", BYTES.parsePositive),
+        row("wait", "W", 10.0, "Time until a ping without an answer fails.", SECONDS.parsePositive),
     ]
 
     def postOptions(self) -> None:
@@ -57,7 +58,7 @@ class CheckOptions(TargetOptions):
     ]
     optParameters = [
         row("only", None, None, "The checks to run, such as identity,half-close.", checkNames),
-        row("idle", None, 0, "Seconds up to which idle connections are watched.", positiveNumber),
+        row("idle", None, 0, "Time up to which idle connections are watched.", SECONDS.parsePositive),
         row("baseline", None, None, "Target of the direct route: its failures are not the path's.", str),
     ]
 
