@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from echo_app.text import LONGEST_CORRECTED, didYouMean, nearest
+from echo_app.hints import LONGEST_CORRECTED, didYouMean, nearest
 
 # A number as float() takes it, with as many digits as a float has, and a unit.
 _NUMBER = re.compile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
 
 from twisted.internet.error import CannotListenError
 
@@ -52,29 +51,3 @@ def reasonOf(error: object) -> str:
     if number := _NUMBER.match(str(error)):
         return f"{number[1]} is not a number"
     return _SIGNATURE.sub("", str(error))
-
-
-# Characters of the longest text that an error corrects. A longer one is no slip, and the search takes time.
-LONGEST_CORRECTED = 24
-
-
-def nearest(wrong: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """Returns the known words that a wrong one begins, or is like, the likeliest first.
-
-    :param cutoff: from 0, unlike, to 1, the same.
-    """
-    # A wrong word is rare, and a start takes a few milliseconds less without this module.
-    from difflib import get_close_matches
-
-    if not 0 < len(wrong) <= LONGEST_CORRECTED:
-        return []
-    words = [*known]
-    return [each for each in words if each.startswith(wrong)] or get_close_matches(
-        wrong, words, cutoff=cutoff
-    )
-
-
-def didYouMean(likely: Sequence[str]) -> str:
-    """Returns the end of an error, such as ``; did you mean 50ms or 50s?``; empty without a likely text."""
-    *others, last = likely or [""]
-    return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if likely else ""

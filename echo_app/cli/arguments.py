@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.addresses import ipAddressOf, isGroup
+from echo_app.hints import didYouMean
 from echo_app.quantities import WHOLE_SECONDS
 from echo_app.transport.sockets import Keepalive
 
@@ -26,10 +27,23 @@ def interfaceAddress(text: str) -> str:
     try:
         address = ipAddressOf(text)
     except ValueError:
-        raise ValueError("not an IPv4 or IPv6 address") from None
+        raise ValueError(f"not an IPv4 or IPv6 address{didYouMean(_likelyAddresses(text))}") from None
     if isGroup(address):
         raise ValueError("a multicast or broadcast address; an interface needs an address of its own")
     return text
+
+
+def _likelyAddresses(text: str) -> list[str]:
+    """Returns the addresses that a wrong text may mean: a name, an address in brackets, or with a port."""
+    if text == "localhost":
+        return ["127.0.0.1", "::1"]
+    host = text.rpartition(":")[0]
+    for each in (text, host):
+        try:
+            return [str(ipAddressOf(each.removeprefix("[").removesuffix("]")))]
+        except ValueError:
+            continue
+    return []
 
 
 def wholeNumber(text: str) -> int:

@@ -17,6 +17,7 @@ from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
+from echo_app.hints import didYouMean, optionHint
 from echo_app.text import escaped
 
 _FLAGS = [each for each in SETTINGS.values() if each.value is None]
@@ -58,6 +59,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         super().__init__()
         self.update({each.name: [] for each in _REPEATABLE})
 
+    opt_h = BaseOptions.opt_help
+
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
         print(f"echo_app {__version__}")
@@ -66,7 +69,12 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     def groups(self) -> dict[str, Sequence[Setting]]:
         """Returns all options by group. The last group has Twisted's own, such as ``--help``."""
         added = [
-            Setting(name, " ".join(self.docs[name].split()), value="TYPE" if hasValue else None)
+            Setting(
+                name,
+                " ".join(self.docs[name].split()),
+                short="h" if name == "help" else None,
+                value="TYPE" if hasValue else None,
+            )
             for name, hasValue, _ in (each.partition("=") for each in sorted(self.longOpt))
             if name not in SETTINGS
         ]
@@ -80,7 +88,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     def parseArgs(self, *arguments: str) -> None:
         """Takes no arguments."""
         if arguments:
-            raise UsageError(f"unexpected argument {arguments[0]!r}")
+            hint = didYouMean([f"--port {each}" for each in arguments[:1] if each.isdecimal()])
+            raise UsageError(f"unexpected argument {arguments[0]!r}{hint}")
 
     def postOptions(self) -> None:
         """Sets the defaults that depend on other options, and checks options against each other."""
@@ -107,7 +116,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            raise SystemExit(f"echo: {escaped(str(error))}") from None
+            hint = optionHint(str(error), options or (), self)
+            raise SystemExit(f"echo: {escaped(f'{error}{hint}')}") from None
 
 
 def _collector(setting: Setting) -> Callable[[Options, str], None]:

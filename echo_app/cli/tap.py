@@ -9,7 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app.cli.listenerkinds import DATAGRAMS, PROXIED, STREAMS
+from echo_app.cli.listenerkinds import BOUND, DATAGRAMS, PROXIED, STREAMS
 from echo_app.cli.options import Options
 from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
 from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
@@ -22,6 +22,10 @@ from echo_app.text import reasonOf
 
 # The names that twistd looks for in a plugin's module.
 __all__ = ["Options", "makeService"]
+
+
+# ip(7): ip_unprivileged_port_start, 1024 by default.
+_PRIVILEGE = "; a port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:
@@ -59,9 +63,14 @@ def _reasonFor(failures: list[Failure]) -> str:
     """Returns the option, as the user typed it, whose listener can't be opened, and the reason."""
     if not failures:
         return "an endpoint of --listen does not listen at once"
-    error = failures[0].value
+    error: Any = failures[0].value
     assert isinstance(error, CannotListenError)
-    return f"{error.port}: {reasonOf(error)}"
+    isPort = error.port.startswith(tuple(f"--{each.option} " for each in BOUND))
+    cause = error
+    while isinstance(cause, CannotListenError):
+        cause = cause.socketError
+    isDenied = isPort and isinstance(cause, PermissionError)
+    return f"{error.port}: {reasonOf(error)}{_PRIVILEGE if isDenied else ''}"
 
 
 def _makeService(options: Options, reactor: Any) -> EchoService:

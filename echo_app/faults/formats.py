@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from echo_app.hints import nearest
 from echo_app.quantities import Quantity
-from echo_app.text import nearest
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
 

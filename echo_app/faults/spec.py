@@ -14,7 +14,7 @@ from typing import Any
 
 from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.registry import FAULTS
-from echo_app.text import didYouMean, nearest
+from echo_app.hints import didYouMean, nearest
 
 # Characters of one spec, to bound the parser's work; the longest sensible spec has about 100.
 MAX_SPEC = 256
@@ -30,6 +30,13 @@ def parseFault(text: str) -> Fault:
     """
     if len(text) > MAX_SPEC:
         raise BadSpec(f"{len(text)} characters, where a fault has at most {MAX_SPEC}")
+    if " " in text and "," in text:
+        likely: list[str] = []
+        with suppress(BadSpec):
+            likely.append(str(parseFault(text.replace(" ", ""))))
+        raise BadSpec(f"a spec has no spaces{didYouMean(likely)}")
+    if text.endswith(","):
+        raise BadSpec("a spec has no comma at its end, and no space behind a comma")
     (place, name, value), *parts = _parts(text)
     kind = FAULTS.get(name)
     if kind is None:

@@ -24,7 +24,22 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
+from echo_app.hints import didYouMean, nearest
 from echo_app.text import reasonOf
+
+# Python's error for a parser of a description that lacks an argument.
+_MISSING = re.compile(r"missing \d+ required positional arguments?: (.*)")
+
+# A description of each kind.
+_EXAMPLES = {
+    "tcp": "tcp:8080",
+    "tcp6": "tcp6:8080",
+    "unix": "unix:/run/echo.sock",
+    "ssl": "ssl:8443:privateKey=key.pem:certKey=cert.pem",
+    "tls": "tls:/etc/certificates:tcp:8443",
+    "systemd": "systemd:domain=INET:index=0",
+    "haproxy": "haproxy:tcp:8080",
+}
 
 
 class BadDescription(ValueError):
@@ -76,8 +91,19 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     except (IndexError, KeyError) as error:
         raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
     except Exception as error:
-        raise BadDescription(reasonOf(error)) from error
+        raise BadDescription(_reasonOf(error, kind)) from error
     return endpoint
+
+
+def _reasonOf(error: Exception, kind: str) -> str:
+    """Returns an error's reason in one line, with an example where an argument or a kind is wrong."""
+    reason = reasonOf(error)
+    if found := _MISSING.match(reason):
+        example = _EXAMPLES.get(kind)
+        return f"it needs {found[1]}" + (f", such as {example}" if example else "")
+    if reason.startswith("Unknown endpoint type"):
+        return reason + didYouMean([f"tcp:{kind}"] if kind.isdecimal() else nearest(kind, _EXAMPLES))
+    return reason
 
 
 def isPrivate(description: str) -> bool:

@@ -9,6 +9,7 @@ from math import ceil
 
 from twisted.python.usage import UsageError
 
+from echo_app.hints import didYouMean, nearest
 from echo_app.probe.checks.check import RESERVE
 from echo_app.probe.cli import arguments
 from echo_app.probe.cli.arguments import REPORT, TargetOptions, positiveNumber, row, wholeNumber
@@ -60,7 +61,7 @@ def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
 def arrivalsOf(text: str) -> str:
     """Returns the name of a distribution of arrivals."""
     if text not in ARRIVALS:
-        raise ValueError(f"neither {' nor '.join(ARRIVALS)}")
+        raise ValueError(f"neither {' nor '.join(ARRIVALS)}{didYouMean(nearest(text, ARRIVALS))}")
     return text
 
 
