@@ -6,7 +6,8 @@ Each takes the text that the user typed, and raises ``ValueError`` with the reas
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.addresses import ipAddressOf, isGroup
@@ -14,12 +15,16 @@ from echo_app.hints import didYouMean
 from echo_app.quantities import WHOLE_SECONDS
 from echo_app.transport.sockets import Keepalive
 
+_PORTS = re.compile("([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
-def portNumber(text: str) -> int:
-    """Returns a TCP or UDP port, 0 for any free one."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
-        raise ValueError("a port is a number from 0 to 65535")
-    return int(text)
+
+def portNumbers(text: str) -> Sequence[int]:
+    """Returns a TCP or UDP port, 0 for any free one, or those of a range such as ``9000-9010``."""
+    match = _PORTS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if last > 65535 or last < first or (first == 0 and last > 0):
+        raise ValueError("a port is a number from 0 to 65535, or a range from 1 on, such as 9000-9010")
+    return range(first, last + 1)
 
 
 def interfaceAddress(text: str) -> str:

@@ -99,6 +99,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
             raise UsageError(f"--interface {self['interface'][0]!r}: there is no {listed(BOUND)} to bind")
         if self["proxy-protocol"] and not isAsked(PROXIED, self):
             raise UsageError(f"--proxy-protocol: there is no {listed(PROXIED)} that it applies to")
+        if self["proxy-protocol"] and (ports := self["udp"]):
+            raise UsageError(f"--proxy-protocol: not for --udp {ports[0]}, whose datagrams have no header")
         if self["trust-proxy"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trust-proxy'][0]}': there is no --proxy-protocol")
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
@@ -124,7 +126,8 @@ def _collector(setting: Setting) -> Callable[[Options, str], None]:
     """Returns the method that adds a value to a repeatable option's list."""
 
     def collect(self: Options, text: str) -> None:
-        self[setting.name].append(setting.parse(text))
+        value = setting.parse(text)
+        self[setting.name].extend(value if setting.isList else [value])
 
     collect.__doc__ = setting.description
     return collect

@@ -18,7 +18,7 @@ from echo_app.cli.arguments import (
     keepaliveOf,
     logPath,
     noneForZero,
-    portNumber,
+    portNumbers,
     wholeNumber,
 )
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
@@ -39,7 +39,7 @@ LIMITS = signature(Limits).parameters
 SERVICE = signature(EchoService).parameters
 
 # Makers of settings whose values are of the same kind.
-_ports = partial(Setting, value="N", parser=portNumber, zero="any free one", isRepeatable=True)
+_ports = partial(Setting, value="N", parser=portNumbers, zero="any free one", isRepeatable=True, isList=True)
 _networks = partial(Setting, value="NETWORK", parser=networkOf, isRepeatable=True)
 _cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap")
 _timeout = partial(Setting, value="TIME", parser=noneForZero(SECONDS.parse), zero="never")
@@ -48,7 +48,12 @@ _READ_AGAIN = "Read again at SIGHUP."
 
 _GROUPS = {
     "Listeners": (
-        _ports("port", "TCP port.", short="p", defaultText=f"{DEFAULT_PORT} without another listener"),
+        _ports(
+            "port",
+            "TCP port, or a range such as 9000-9010.",
+            short="p",
+            defaultText=f"{DEFAULT_PORT} without another listener",
+        ),
         Setting(
             "interface",
             f"IPv4 or IPv6 address where {listed(BOUND, 'and')} bind.",
@@ -65,7 +70,7 @@ _GROUPS = {
             value="ENDPOINT",
             isRepeatable=True,
         ),
-        _ports("udp", "UDP port.", short="u"),
+        _ports("udp", "UDP port, or a range.", short="u"),
         Setting(
             "proxy-protocol",
             f"Each connection to {listed(PROXIED, 'and')} begins with a header of the PROXY protocol, "
@@ -88,7 +93,7 @@ _GROUPS = {
         ),
     ),
     "TLS": (
-        _ports("tls", "TCP port for TLS."),
+        _ports("tls", "TCP port for TLS, or a range."),
         Setting(
             "certificate",
             "PEM file with the certificate chain of --tls.",

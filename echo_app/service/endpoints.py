@@ -14,10 +14,11 @@ import os
 import re
 import socket
 import stat
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
@@ -29,6 +30,9 @@ from echo_app.text import reasonOf
 
 # Python's error for a parser of a description that lacks an argument.
 _MISSING = re.compile(r"missing \d+ required positional arguments?: (.*)")
+
+# SD_LISTEN_FDS_START of sd-daemon.h.
+_FIRST_DESCRIPTOR = 3
 
 # A description of each kind.
 _EXAMPLES = {
@@ -80,7 +84,9 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     if kind == "stdio":
         raise BadDescription("standard input is not a listener")
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
+        endpoint = _unnamed(reactor, description) if kind == "systemd" else None
+        if endpoint is None:
+            endpoint = serverFromString(_CarefulReactor(reactor), description)
         if kind == "tls":
             checkDirectory(_argument(description, 0, "path"))
     except BadDescription:
@@ -93,6 +99,26 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     except Exception as error:
         raise BadDescription(_reasonOf(error, kind)) from error
     return endpoint
+
+
+def _unnamed(reactor: Any, description: str) -> IStreamServerEndpoint | None:
+    """Returns the endpoint of a ``systemd:`` description; None where Twisted finds its descriptor.
+
+    Twisted passes over LISTEN_FDS without LISTEN_FDNAMES, which sd_listen_fds(3) does not require, and has
+    removed it from ``os.environ`` when it was imported.
+    """
+    try:
+        lines = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+    except OSError:
+        return None
+    given = dict(line.split("=", 1) for line in lines if "=" in line)
+    index = _argument(description, 1, "index")
+    if given.get("LISTEN_FDNAMES") or given.get("LISTEN_PID") != str(os.getpid()) or not index.isdecimal():
+        return None
+    if int(index) >= int(given.get("LISTEN_FDS", 0)):
+        raise IndexError(index)
+    family = getattr(socket, f"AF_{_argument(description, 0, 'domain')}")
+    return AdoptedStreamServerEndpoint(reactor, _FIRST_DESCRIPTOR + int(index), family)
 
 
 def _reasonOf(error: Exception, kind: str) -> str:
