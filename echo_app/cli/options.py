@@ -105,6 +105,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
             raise UsageError(f"--trust-proxy '{self['trust-proxy'][0]}': there is no --proxy-protocol")
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
             raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
+        if self["no-empty-entries"] and not self["access-log"]:
+            raise UsageError("--no-empty-entries: there is no --access-log that it applies to")
         self["interface"] = self["interface"] or [DEFAULT_INTERFACE]
         self.checkTLS()
         self.checkLogins()

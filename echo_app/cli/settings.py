@@ -227,6 +227,11 @@ _GROUPS = {
             parser=logPath,
             hangup="Opened again at SIGHUP.",
         ),
+        Setting(
+            "no-empty-entries",
+            "Leave connections without a byte, such as health checks, out of the access log.",
+            fills="emptyEntries",
+        ),
         Setting("log-connections", "Log each connection's beginning and end, at debug level."),
     ),
 }

@@ -138,6 +138,11 @@ class Fault:
         ofStreams = (self.direction, self.connections, self.afterBytes)
         return isinstance(self, DatagramFault) and ofStreams == (None, None, None)
 
+    @property
+    def warning(self) -> str:
+        """Returns what a user should know of the fault's values; empty without a surprise."""
+        return ""
+
     def hasListener(self, streams: bool, datagrams: bool) -> bool:
         """Says whether the fault applies to a listener, where there are those for streams, or datagrams."""
         return (streams and self.isForStreams) or (datagrams and self.isForDatagrams)

@@ -217,6 +217,15 @@ class Corrupt(ShapingFault, DatagramFault):
 
     amount: float = value(PROBABILITY)
 
+    @property
+    def warning(self) -> str:
+        """Tells the two probabilities apart."""
+        if self.probability == 1:
+            return ""
+        return (
+            "its value is the probability for each byte, 'probability' the one for a connection or a datagram"
+        )
+
     def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
         """Corrupts an answer."""
         answer.datagram = Corruption(self.amount, draws(number)).apply(answer.datagram, 0, lambda _: True)

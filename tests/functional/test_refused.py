@@ -76,6 +76,7 @@ WRONG_VALUES = {
     "--ready-file junk.pem/ready": "'junk.pem/ready'",
     "--ready-file=": "''",
     "--access-log none/a.log": "none/a.log': No such file or directory",
+    "--no-empty-entries": "there is no --access-log",
     "--access-log=": "''",
     "--frob": "--frob",
     "stray": "'stray'",
