@@ -14,6 +14,7 @@ from typing import Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
+from echo_app.hints import didYouMean
 from echo_app.text import escaped
 
 _V4_MAPPED = "::ffff:"
@@ -63,12 +64,21 @@ def networkOf(text: str) -> Network:
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError("neither an IPv4 or IPv6 network without host bits nor an address") from None
+        reason = "neither an IPv4 or IPv6 network without host bits nor an address"
+        raise ValueError(reason + didYouMean(_likelyNetworks(text))) from None
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None:
         return network
     # 96 bits at the least: with fewer it would not begin with a mapped address.
     return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+
+
+def _likelyNetworks(text: str) -> list[str]:
+    """Returns the network with no host bits that a wrong text may mean: 10.0.0.0/8 of 10.0.0.1/8."""
+    try:
+        return [str(ipaddress.ip_network(text.replace("[", "").replace("]", ""), strict=False))]
+    except ValueError:
+        return []
 
 
 @lru_cache(maxsize=4096)

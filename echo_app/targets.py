@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamClientEndpointStringParserWithReactor
 from twisted.plugin import getPlugins
+
+from echo_app.hints import didYouMean, nearest
 
 # The schemes of targets that are URLs.
 SCHEMES = ("tcp", "tls", "udp", "unix")
@@ -147,7 +150,8 @@ def isName(host: str) -> bool:
 
 def _parseURL(text: str, scheme: str, rest: str, tls: ClientTLS) -> Target:
     if scheme not in SCHEMES:
-        raise BadTarget(f"unknown scheme; there are {', '.join(f'{each}://' for each in SCHEMES)}")
+        known = ", ".join(f"{each}://" for each in SCHEMES)
+        raise BadTarget(f"unknown scheme; there are {known}{didYouMean(_likelyURLs(scheme, rest))}")
     if scheme == "unix":
         if not rest.startswith("/"):
             raise BadTarget("a UNIX socket needs an absolute path, such as unix:///run/echo.sock")
@@ -162,8 +166,30 @@ def _parseURL(text: str, scheme: str, rest: str, tls: ClientTLS) -> Target:
 def _parseDescription(text: str, name: str) -> Target:
     if name not in _descriptions():
         known = ", ".join(sorted(_descriptions()))
-        raise BadTarget(f"neither HOST:PORT, with an IPv6 host in brackets, nor an endpoint ({known})")
+        likely = didYouMean(_likelyTargets(text))
+        raise BadTarget(
+            f"neither HOST:PORT, with an IPv6 host in brackets, nor an endpoint ({known}){likely}"
+        )
     return Target(text, "endpoint", path=text)
+
+
+def _likelyURLs(scheme: str, rest: str) -> list[str]:
+    """Returns the URLs that one with an unknown scheme may mean: HTTP goes over a stream, too."""
+    near = {"http": ["tcp"], "https": ["tls"]}.get(scheme) or nearest(scheme, SCHEMES)
+    place = rest.partition("/")[0]
+    if scheme in ("http", "https") and place and not re.search(r":\d+$", place):
+        place += ":80" if scheme == "http" else ":443"
+    return [f"{each}://{place or 'HOST:PORT'}" for each in near]
+
+
+def _likelyTargets(text: str) -> list[str]:
+    """Returns the targets that a host without a port, or without brackets, may mean."""
+    host, _, port = text.rpartition(":")
+    if isLiteral(host) and ":" in host and port.isdecimal():
+        return [f"[{host}]:{port}"]
+    if isLiteral(text) or isName(text):
+        return [f"[{text}]:8080" if ":" in text else f"{text}:8080"]
+    return []
 
 
 def _described(reactor: Any, description: str) -> IStreamClientEndpoint:

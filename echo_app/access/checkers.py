@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
+from echo_app.hints import didYouMean, nearest
 from echo_app.interfaces import IEchoUser
 from echo_app.text import escaped
 
@@ -202,7 +203,9 @@ def _installed(kind: str, argument: str) -> ICredentialsChecker:
     try:
         factory = findCheckerFactory(kind)
     except InvalidAuthType:
-        raise BadChecker(f"no such checker; there are {', '.join(_known())}") from None
+        known = _known()
+        near = didYouMean(nearest(kind, known))
+        raise BadChecker(f"no such checker; there are {', '.join(known)}{near}") from None
     if IUsernamePassword not in factory.credentialInterfaces:
         raise BadChecker("it checks no passwords")
     try:

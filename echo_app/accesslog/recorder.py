@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from echo_app.accesslog.fields import FIELDS
 from echo_app.accesslog.file import AccessLog
 from echo_app.accesslog.refusals import Refusals
-from echo_app.connections.record import ConnectionRecord
+from echo_app.connections.record import ConnectionRecord, Ending
 from echo_app.text import escaped
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Characters of one text. A peer chooses most texts, and this limit bounds the entry.
 MAX_TEXT = 256
+
+# The ends that a health check chooses; every other end is worth an entry.
+_QUIET = (Ending.FIN, Ending.RESET)
 
 # Values of an entry, by the names of :data:`FIELDS`.
 Values = dict[str, Any]
@@ -33,6 +36,7 @@ class Recorder:
     :param clock: makes calls later.
     :param elapsed: returns seconds on a monotonic clock.
     :param calendar: returns seconds since the epoch.
+    :param hasEmpty: write the entries of connections without a byte, such as health checks.
 
     :ivar refusals: sums up refused connections that are too many for an entry each.
     """
@@ -43,11 +47,13 @@ class Recorder:
         clock: IReactorTime,
         elapsed: Callable[[], float] = monotonic,
         calendar: Callable[[], float] = time,
+        hasEmpty: bool = True,
     ) -> None:
         self.clock = clock
         self._accessLog = accessLog
         self._elapsed = elapsed
         self._calendar = calendar
+        self._hasEmpty = hasEmpty
         self.refusals = Refusals(self)
 
     def begin(self) -> ConnectionRecord:
@@ -59,6 +65,9 @@ class Recorder:
 
         :param values: the values that the record does not have; None is left out.
         """
+        isEmpty = values.get("bytes_in") == values.get("bytes_out") == 0
+        if isEmpty and not self._hasEmpty and record.ended in _QUIET:
+            return
         start = datetime.fromtimestamp(record.start, UTC).isoformat(timespec="milliseconds")
         entry = {
             "start": start.replace("+00:00", "Z"),

@@ -6,20 +6,25 @@ Each takes the text that the user typed, and raises ``ValueError`` with the reas
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from math import isfinite
+import re
+from collections.abc import Callable, Sequence
 
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.addresses import ipAddressOf, isGroup
-from echo_app.faults.formats import SIZE
+from echo_app.hints import didYouMean
+from echo_app.quantities import WHOLE_SECONDS
 from echo_app.transport.sockets import Keepalive
 
+_PORTS = re.compile("([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
-def portNumber(text: str) -> int:
-    """Returns a TCP or UDP port, 0 for any free one."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
-        raise ValueError("a port is a number from 0 to 65535")
-    return int(text)
+
+def portNumbers(text: str) -> Sequence[int]:
+    """Returns a TCP or UDP port, 0 for any free one, or those of a range such as ``9000-9010``."""
+    match = _PORTS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if last > 65535 or last < first or (first == 0 and last > 0):
+        raise ValueError("a port is a number from 0 to 65535, or a range from 1 on, such as 9000-9010")
+    return range(first, last + 1)
 
 
 def interfaceAddress(text: str) -> str:
@@ -27,10 +32,23 @@ def interfaceAddress(text: str) -> str:
     try:
         address = ipAddressOf(text)
     except ValueError:
-        raise ValueError("not an IPv4 or IPv6 address") from None
+        raise ValueError(f"not an IPv4 or IPv6 address{didYouMean(_likelyAddresses(text))}") from None
     if isGroup(address):
         raise ValueError("a multicast or broadcast address; an interface needs an address of its own")
     return text
+
+
+def _likelyAddresses(text: str) -> list[str]:
+    """Returns the addresses that a wrong text may mean: a name, an address in brackets, or with a port."""
+    if text == "localhost":
+        return ["127.0.0.1", "::1"]
+    host = text.rpartition(":")[0]
+    for each in (text, host):
+        try:
+            return [str(ipAddressOf(each.removeprefix("[").removesuffix("]")))]
+        except ValueError:
+            continue
+    return []
 
 
 def wholeNumber(text: str) -> int:
@@ -40,44 +58,15 @@ def wholeNumber(text: str) -> int:
     return int(text)
 
 
-def number(text: str) -> float:
-    """Returns a number, 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not (isfinite(value) and value >= 0):
-        raise ValueError("not a number, 0 or more")
-    return value
-
-
-def positiveNumber(text: str) -> float:
-    """Returns a number above 0."""
-    value = number(text)
-    if not value:
-        raise ValueError("not a number, more than 0")
-    return value
-
-
-def byteCount(text: str) -> int:
-    """Returns a number of bytes above 0, with or without a unit."""
-    try:
-        count = int(SIZE.parse(text + "B" if text.isdecimal() else text))
-    except ValueError:
-        count = 0
-    if not count:
-        raise ValueError(f"not {SIZE.description}")
-    return count
-
-
 def keepaliveOf(text: str) -> Keepalive | None:
     """Returns the settings of a text such as ``60,10,6``; None for 0."""
     if text == "0":
         return None
     parts = text.split(",")
     if len(parts) != 3:
-        raise ValueError("not three numbers IDLE,INTERVAL,COUNT, nor 0")
-    return Keepalive(*map(wholeNumber, parts))
+        raise ValueError("not IDLE,INTERVAL,COUNT, such as 60,10,6 or 5min,10s,6, nor 0")
+    idle, interval = (int(WHOLE_SECONDS.parse(each)) for each in parts[:2])
+    return Keepalive(idle, interval, wholeNumber(parts[2]))
 
 
 def filePath(text: str) -> str:

@@ -19,6 +19,7 @@ from echo_app.cli.pidfile import pidFileProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
+from echo_app.hints import didYouMean, optionHint
 from echo_app.text import escaped
 
 _FLAGS = [each for each in SETTINGS.values() if each.value is None]
@@ -44,7 +45,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     defaultPort = DEFAULT_PORT
     longdesc = (
         "Sends back every byte that a peer sends, unchanged and in order. "
-        f"Listens on {DEFAULT_INTERFACE}:{DEFAULT_PORT} unless told otherwise."
+        f"Listens on {DEFAULT_INTERFACE}:{DEFAULT_PORT} unless told otherwise. "
+        "A TIME is in seconds, or has a unit: 50ms, 5min, 2h. A SIZE is in bytes, or has a unit: 64KiB, 1MB."
     )
     optFlags = [[each.name, each.short, each.description] for each in _FLAGS]
     optParameters = [
@@ -59,6 +61,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         super().__init__()
         self.update({each.name: [] for each in _REPEATABLE})
 
+    opt_h = BaseOptions.opt_help
+
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
         print(f"echo_app {__version__}")
@@ -67,7 +71,12 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     def groups(self) -> dict[str, Sequence[Setting]]:
         """Returns all options by group. The last group has Twisted's own, such as ``--help``."""
         added = [
-            Setting(name, " ".join(self.docs[name].split()), value="TYPE" if hasValue else None)
+            Setting(
+                name,
+                " ".join(self.docs[name].split()),
+                short="h" if name == "help" else None,
+                value="TYPE" if hasValue else None,
+            )
             for name, hasValue, _ in (each.partition("=") for each in sorted(self.longOpt))
             if name not in SETTINGS
         ]
@@ -81,7 +90,8 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
     def parseArgs(self, *arguments: str) -> None:
         """Takes no arguments."""
         if arguments:
-            raise UsageError(f"unexpected argument {arguments[0]!r}")
+            hint = didYouMean([f"--port {each}" for each in arguments[:1] if each.isdecimal()])
+            raise UsageError(f"unexpected argument {arguments[0]!r}{hint}")
 
     def postOptions(self) -> None:
         """Sets the defaults that depend on other options, and checks options against each other."""
@@ -92,10 +102,14 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
             raise UsageError(f"--interface {self['interface'][0]!r}: there is no {listed(BOUND)} to bind")
         if self["proxy-protocol"] and not isAsked(PROXIED, self):
             raise UsageError(f"--proxy-protocol: there is no {listed(PROXIED)} that it applies to")
+        if self["proxy-protocol"] and (ports := self["udp"]):
+            raise UsageError(f"--proxy-protocol: not for --udp {ports[0]}, whose datagrams have no header")
         if self["trust-proxy"] and not self["proxy-protocol"]:
             raise UsageError(f"--trust-proxy '{self['trust-proxy'][0]}': there is no --proxy-protocol")
         if self["access-log"] == STANDARD_OUTPUT and _isDaemon(self.parent):
             raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
+        if self["no-empty-entries"] and not self["access-log"]:
+            raise UsageError("--no-empty-entries: there is no --access-log that it applies to")
         self["interface"] = self["interface"] or [DEFAULT_INTERFACE]
         self.checkTLS()
         self.checkLogins()
@@ -126,14 +140,16 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            raise SystemExit(f"echo: {escaped(str(error))}") from None
+            hint = optionHint(str(error), options or (), self)
+            raise SystemExit(f"echo: {escaped(f'{error}{hint}')}") from None
 
 
 def _collector(setting: Setting) -> Callable[[Options, str], None]:
     """Returns the method that adds a value to a repeatable option's list."""
 
     def collect(self: Options, text: str) -> None:
-        self[setting.name].append(setting.parse(text))
+        value = setting.parse(text)
+        self[setting.name].extend(value if setting.isList else [value])
 
     collect.__doc__ = setting.description
     return collect

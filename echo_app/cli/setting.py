@@ -33,6 +33,7 @@ class Setting(NamedTuple):
     :param hangup: the effect of SIGHUP on the file that the value names, in a sentence; None if it has none.
     :param choices: words that a shell completes.
     :param isRepeatable: whether each use of the option adds a value to a list.
+    :param isList: whether the parser returns several values, all of which a repeatable option adds.
     :param isSecret: whether errors show only the part of the text before its first colon.
     """
 
@@ -48,6 +49,7 @@ class Setting(NamedTuple):
     hangup: str | None = None
     choices: Sequence[str] = ()
     isRepeatable: bool = False
+    isList: bool = False
     isSecret: bool = False
 
     def parse(self, text: str) -> Any:

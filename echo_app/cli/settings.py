@@ -13,15 +13,12 @@ from inspect import signature
 from echo_app.access.checkers import checkerOf
 from echo_app.addresses import networkOf
 from echo_app.cli.arguments import (
-    byteCount,
     filePath,
     interfaceAddress,
     keepaliveOf,
     logPath,
     noneForZero,
-    number,
-    portNumber,
-    positiveNumber,
+    portNumbers,
     wholeNumber,
 )
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
@@ -29,6 +26,7 @@ from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
 from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
+from echo_app.quantities import BYTES, MESSAGES, SECONDS
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service.echoservice import EchoService
 
@@ -41,17 +39,22 @@ LIMITS = signature(Limits).parameters
 SERVICE = signature(EchoService).parameters
 
 # Makers of settings whose values are of the same kind.
-_ports = partial(Setting, value="N", parser=portNumber, zero="any free one", isRepeatable=True)
+_ports = partial(Setting, value="N", parser=portNumbers, zero="any free one", isRepeatable=True, isList=True)
 _networks = partial(Setting, value="NETWORK", parser=networkOf, isRepeatable=True)
 _cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap")
-_timeout = partial(Setting, value="SECONDS", parser=noneForZero(number), zero="never")
+_timeout = partial(Setting, value="TIME", parser=noneForZero(SECONDS.parse), zero="never")
 
 _READ_AGAIN = "Read again at SIGHUP."
 _READ_WHEN_CHANGED = "Read again when it changes, and at SIGHUP."
 
 _GROUPS = {
     "Listeners": (
-        _ports("port", "TCP port.", short="p", defaultText=f"{DEFAULT_PORT} without another listener"),
+        _ports(
+            "port",
+            "TCP port, or a range such as 9000-9010.",
+            short="p",
+            defaultText=f"{DEFAULT_PORT} without another listener",
+        ),
         Setting(
             "interface",
             f"IPv4 or IPv6 address where {listed(BOUND, 'and')} bind.",
@@ -68,7 +71,7 @@ _GROUPS = {
             value="ENDPOINT",
             isRepeatable=True,
         ),
-        _ports("udp", "UDP port.", short="u"),
+        _ports("udp", "UDP port, or a range.", short="u"),
         Setting(
             "proxy-protocol",
             f"Each connection to {listed(PROXIED, 'and')} begins with a header of the PROXY protocol, "
@@ -91,7 +94,7 @@ _GROUPS = {
         ),
     ),
     "TLS": (
-        _ports("tls", "TCP port for TLS."),
+        _ports("tls", "TCP port for TLS, or a range."),
         Setting(
             "certificate",
             "PEM file with the certificate chain of --tls.",
@@ -116,9 +119,9 @@ _GROUPS = {
         ),
         Setting(
             "handshake-timeout",
-            "Seconds until a TLS handshake must be complete.",
-            value="SECONDS",
-            parser=positiveNumber,
+            "Time until a TLS handshake must be complete.",
+            value="TIME",
+            parser=SECONDS.parsePositive,
             default=HANDSHAKE_TIMEOUT,
         ),
     ),
@@ -132,14 +135,14 @@ _GROUPS = {
         ),
         _timeout(
             "responder-timeout",
-            "Seconds that an answer of a function of your own may take until its connection is closed.",
+            "Time that an answer of a function of your own may take until its connection is closed.",
             zero="no limit",
         ),
         Setting(
             "udp-rate",
             "Answers a second to one UDP source.",
             value="N",
-            parser=noneForZero(number),
+            parser=noneForZero(MESSAGES.parse),
             fills="datagramRate",
             zero="no limit, no loop breaker",
         ),
@@ -168,22 +171,22 @@ _GROUPS = {
             "max-connections", "Connections open at one time.", defaultText="what the descriptor limit allows"
         ),
         _cap("max-connections-per-peer", "Connections of one IPv4 address or IPv6 /64 at one time."),
-        _timeout("idle-timeout", "Seconds without a byte in either direction until a connection is closed."),
+        _timeout("idle-timeout", "Time without a byte in either direction until a connection is closed."),
         _timeout(
             "stall-timeout",
-            "Seconds in which no unsent byte leaves until a connection is reset. A value under 30 may cut "
+            "Time in which no unsent byte leaves until a connection is reset. A value under 30 s may cut "
             "off slow peers with large buffers.",
         ),
         Setting(
             "drain-timeout",
-            "Seconds that a stop waits for busy connections.",
-            value="SECONDS",
-            parser=number,
+            "Time that a stop waits for busy connections.",
+            value="TIME",
+            parser=SECONDS.parse,
             zero="not at all",
         ),
         Setting(
             "keepalive",
-            "TCP keepalive: seconds of silence until the first probe, seconds between probes, and how many.",
+            "TCP keepalive: time of silence until the first probe, time between probes, and how many.",
             value="IDLE,INTERVAL,COUNT",
             parser=keepaliveOf,
             zero="off",
@@ -216,10 +219,9 @@ _GROUPS = {
         ),
         Setting(
             "fault-buffer",
-            "Bytes, such as 64KiB, that faults may hold for one connection before reading from its peer "
-            "stops.",
+            "Bytes that faults may hold for one connection before reading from its peer stops.",
             value="SIZE",
-            parser=byteCount,
+            parser=BYTES.parsePositive,
             defaultText=f"{CAP >> 20}MiB",
         ),
     ),
@@ -231,6 +233,11 @@ _GROUPS = {
             value="FILE",
             parser=logPath,
             hangup="Opened again at SIGHUP.",
+        ),
+        Setting(
+            "no-empty-entries",
+            "Leave connections without a byte, such as health checks, out of the access log.",
+            fills="emptyEntries",
         ),
         Setting("log-connections", "Log each connection's beginning and end, at debug level."),
     ),

@@ -1,4 +1,4 @@
-"""Makes the service from the options of the command line."""
+"""Makes the service of the command line: its listeners, their TLS and PROXY headers, and what options set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app.cli.listenerkinds import DATAGRAMS, PROXIED, STREAMS
+from echo_app.cli.listenerkinds import BOUND, DATAGRAMS, PROXIED, STREAMS
 from echo_app.cli.options import Options
 from echo_app.cli.process import (
     abortOnSecondSignal,
@@ -27,6 +27,10 @@ from echo_app.service.listeners import Listener
 from echo_app.text import reasonOf
 
 __all__ = ["Options", "makeService"]
+
+
+# ip(7): ip_unprivileged_port_start, 1024 by default.
+_PRIVILEGE = "; a port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:
@@ -69,9 +73,14 @@ def _reasonFor(failures: list[Failure]) -> str:
     """Returns the option, as the user typed it, whose listener can't be opened, and the reason."""
     if not failures:
         return "an endpoint of --listen does not listen at once"
-    error = failures[0].value
+    error: Any = failures[0].value
     assert isinstance(error, CannotListenError)
-    return f"{error.port}: {reasonOf(error)}"
+    isPort = error.port.startswith(tuple(f"--{each.option} " for each in BOUND))
+    cause = error
+    while isinstance(cause, CannotListenError):
+        cause = cause.socketError
+    isDenied = isPort and isinstance(cause, PermissionError)
+    return f"{error.port}: {reasonOf(error)}{_PRIVILEGE if isDenied else ''}"
 
 
 def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) -> EchoService:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from echo_app.faults.fault import TIMED, DatagramFault, Stage, value
-from echo_app.faults.formats import PROBABILITY, SIZE
+from echo_app.quantities import PROBABILITY, SIZE
 
 if TYPE_CHECKING:
     from echo_app.faults.datagrams import Answer

@@ -17,8 +17,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from echo_app.connections.record import Ending, noteEnd
-from echo_app.faults import formats
-from echo_app.faults.formats import Format
+from echo_app.faults.formats import CONNECTIONS, DIRECTION, Format
+from echo_app.quantities import PROBABILITY, SIZE, SPAN, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,13 +99,13 @@ class Fault:
     stage: ClassVar[Stage]
     takes: ClassVar[tuple[str, ...]] = LASTING
 
-    direction: str | None = key("direction", formats.DIRECTION)
-    probability: float = key("probability", formats.PROBABILITY, 1)
-    connections: tuple[int, int | None] | None = key("connections", formats.CONNECTIONS)
-    afterBytes: int | None = key("after", formats.SIZE)
-    afterSeconds: float | None = key("after", formats.TIME)
-    duration: float | None = key("for", formats.SPAN)
-    period: float | None = key("every", formats.SPAN)
+    direction: str | None = key("direction", DIRECTION)
+    probability: float = key("probability", PROBABILITY, 1)
+    connections: tuple[int, int | None] | None = key("connections", CONNECTIONS)
+    afterBytes: int | None = key("after", SIZE)
+    afterSeconds: float | None = key("after", TIME)
+    duration: float | None = key("for", SPAN)
+    period: float | None = key("every", SPAN)
 
     @classmethod
     @cache
@@ -137,6 +137,11 @@ class Fault:
         """Returns whether the fault applies to datagrams, which have no direction, connection or offset."""
         ofStreams = (self.direction, self.connections, self.afterBytes)
         return isinstance(self, DatagramFault) and ofStreams == (None, None, None)
+
+    @property
+    def warning(self) -> str:
+        """Returns what a user should know of the fault's values; empty without a surprise."""
+        return ""
 
     def hasListener(self, streams: bool, datagrams: bool) -> bool:
         """Says whether the fault applies to a listener, where there are those for streams, or datagrams."""

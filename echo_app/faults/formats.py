@@ -1,60 +1,18 @@
 """Formats of the values in a fault's spec.
 
-Times are in ms, s or min; sizes in B, kB, MB, KiB or MiB; rates in a size a second (``/s``). Probabilities
-are numbers, or in %.
+Times, sizes, rates and probabilities are in :mod:`echo_app.quantities`.
+This module has ranges of numbers, and words.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
-# An exponent has at most three digits, as in a float.
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]{1,3})?)([A-Za-z/%]*)")
+from echo_app.hints import nearest
+from echo_app.quantities import Quantity
+
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
-
-
-# The size of each unit, in the first one.
-_Units = Mapping[str, Fraction | int]
-
-
-def _digits(value: float) -> str:
-    """Returns the shortest digits for a number, in the form of a spec."""
-    digits = repr(value).removesuffix(".0").replace("e+", "e")
-    return re.sub("e(-?)0", r"e\1", digits)
-
-
-@dataclass(frozen=True, slots=True)
-class _Quantity:
-    """A number with a unit; values are in the first unit."""
-
-    description: str
-    units: _Units
-    least: Fraction | int
-    most: Fraction | int
-    isWhole: bool = False
-
-    def parse(self, text: str) -> float:
-        match = _NUMBER.fullmatch(text)
-        if match is None or match[2] not in self.units:
-            raise ValueError(text)
-        exact = Fraction(match[1]) * self.units[match[2]]
-        if not self.least <= exact <= self.most or (self.isWhole and exact.denominator != 1):
-            raise ValueError(text)
-        return int(exact) if self.isWhole else float(exact)
-
-    def write(self, value: float) -> str:
-        exact = Fraction(value)
-        texts = (_digits(float(exact / size)) + unit for unit, size in self.units.items())
-        return min((text for text in texts if self._means(text, value)), key=len)
-
-    def _means(self, text: str, value: float) -> bool:
-        try:
-            return self.parse(text) == value
-        except ValueError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +41,9 @@ class _Range:
         self.parse(text)
         return text
 
+    def likely(self, text: str) -> list[str]:
+        return []
+
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
@@ -98,28 +59,16 @@ class _Choice:
 
     write = parse
 
+    def likely(self, text: str) -> list[str]:
+        return nearest(text, self.words)
+
 
 # A format of values. ``description`` has examples, for errors. ``parse`` returns the value of a text, and
-# ``write`` the shortest text of a value. Both raise ``ValueError`` when their argument is wrong.
-Format = _Quantity | _Range | _Choice
+# ``write`` the shortest text of a value. Both raise ``ValueError`` when their argument is wrong. ``likely``
+# returns correct texts that are like a wrong one.
+Format = Quantity | _Range | _Choice
 
 
-_TIMES: _Units = {"s": 1, "ms": Fraction(1, 1000), "min": 60}
-_SIZES: _Units = {"B": 1, "kB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20}
-_RATIOS: _Units = {"": 1, "%": Fraction(1, 100)}
-_DAY = 24 * 60 * 60
-_TIB = 1 << 40
-
-TIME = _Quantity("a time up to a day, such as 50ms, 1.5s or 2min", _TIMES, 0, _DAY)
-SPAN = _Quantity("a time from 1ms to a day, such as 50ms, 1.5s or 2min", _TIMES, Fraction(1, 1000), _DAY)
-SIZE = _Quantity("a whole number of bytes up to 1 TiB, such as 100B, 64KiB or 1MB", _SIZES, 0, _TIB, True)
-RATE = _Quantity(
-    "a rate from 1 B/s to 1 TiB/s, such as 64KiB/s or 1MB/s",
-    {unit + "/s": size for unit, size in _SIZES.items()},
-    1,
-    _TIB,
-)
-PROBABILITY = _Quantity("a probability from 0 to 1, such as 1%, 0.01 or 1e-6", _RATIOS, 0, 1)
 PIECES = _Range("a number of bytes, or a range, from 1 on, such as 5 or 1-7")
 CONNECTIONS = _Range("the number of a connection, or a range, from 1 on, such as 3, 1-2 or 4-", isOpen=True)
 DIRECTION = _Choice("'in' (from the peer) or 'out' (to the peer)", ("in", "out"))

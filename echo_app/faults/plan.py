@@ -80,6 +80,9 @@ class FaultPlan:
         """Logs the faults that apply now."""
         faults = " ".join(map(str, self.faults)) or "none"
         log.info("faults: {faults} (seed {seed})", faults=faults, seed=self.seed)
+        for fault in self.faults:
+            if fault.warning:
+                log.warn("fault {fault}: {warning}", fault=str(fault), warning=fault.warning)
 
     def _read(self) -> tuple[Fault, ...]:
         return _checked(self._lasting + (() if self._path is None else _readFaults(self._path)))

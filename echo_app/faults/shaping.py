@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from echo_app.faults.draws import Corruption, Draws
 from echo_app.faults.fault import DatagramFault, ShapingFault, Stage, key, value
-from echo_app.faults.formats import PIECES, PROBABILITY, RATE, TIME
+from echo_app.faults.formats import PIECES
 from echo_app.faults.window import Window
+from echo_app.quantities import PROBABILITY, RATE, TIME
 
 if TYPE_CHECKING:
     from echo_app.faults.datagrams import Answer
@@ -215,6 +216,15 @@ class Corrupt(ShapingFault, DatagramFault):
     shaper = _Replacement
 
     amount: float = value(PROBABILITY)
+
+    @property
+    def warning(self) -> str:
+        """Tells the two probabilities apart."""
+        if self.probability == 1:
+            return ""
+        return (
+            "its value is the probability for each byte, 'probability' the one for a connection or a datagram"
+        )
 
     def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
         """Corrupts an answer."""

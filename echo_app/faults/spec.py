@@ -8,12 +8,13 @@ A spec has no spaces or quotes, as in ``latency=50ms,jitter=10ms`` or ``reset,af
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.registry import FAULTS
+from echo_app.hints import didYouMean, nearest
 
 # Characters of one spec, to bound the parser's work; the longest sensible spec has about 100.
 MAX_SPEC = 256
@@ -29,10 +30,17 @@ def parseFault(text: str) -> Fault:
     """
     if len(text) > MAX_SPEC:
         raise BadSpec(f"{len(text)} characters, where a fault has at most {MAX_SPEC}")
+    if " " in text and "," in text:
+        likely: list[str] = []
+        with suppress(BadSpec):
+            likely.append(str(parseFault(text.replace(" ", ""))))
+        raise BadSpec(f"a spec has no spaces{didYouMean(likely)}")
+    if text.endswith(","):
+        raise BadSpec("a spec has no comma at its end, and no space behind a comma")
     (place, name, value), *parts = _parts(text)
     kind = FAULTS.get(name)
     if kind is None:
-        raise _at(place, name, f"is no fault; there are {', '.join(FAULTS)}")
+        raise _at(place, name, f"is no fault; there are {', '.join(FAULTS)}", nearest(name, FAULTS))
     given: dict[str, Any] = {}
     if kind.hasValue():
         given.update([_parse(kind, place, "", name, value)])
@@ -41,7 +49,8 @@ def parseFault(text: str) -> Fault:
     places = {"": place}
     for place, key, value in parts:
         if key not in kind.keyNames():
-            raise _at(place, key, f"is no key of {name}; it takes {', '.join(kind.keyNames())}")
+            keys = kind.keyNames()
+            raise _at(place, key, f"is no key of {name}; it takes {', '.join(keys)}", nearest(key, keys))
         if key in places:
             raise _at(place, key, "was given before")
         places[key] = place
@@ -70,9 +79,10 @@ def _parse(kind: type[Fault], place: int, key: str, word: str, value: str | None
     for field, how in formats.items():
         with suppress(ValueError):
             return field, how.parse(value)
-    raise _at(place + len(word) + 1, value, f"is not {wanted}")
+    likely = [each for how in formats.values() for each in how.likely(value)]
+    raise _at(place + len(word) + 1, value, f"is not {wanted}", likely)
 
 
-def _at(place: int, part: str, reason: str) -> BadSpec:
+def _at(place: int, part: str, reason: str, likely: Sequence[str] = ()) -> BadSpec:
     shown = part if len(part) <= _SHOWN else part[:_SHOWN] + "..."
-    return BadSpec(f"at {place}, {shown!r} {reason}")
+    return BadSpec(f"at {place}, {shown!r} {reason}{didYouMean(likely)}")

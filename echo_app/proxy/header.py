@@ -43,6 +43,10 @@ _CHECKSUM = 0x03
 _PORT = re.compile(rb"0|[1-9][0-9]{0,4}")
 
 
+# What is logged of a header where none is expected.
+UNEXPECTED = "a header of the PROXY protocol, which only --proxy-protocol expects"
+
+
 class BadHeader(ValueError):
     """The stream begins with no header; the text is the reason, in one line that is safe to print."""
 
@@ -75,6 +79,11 @@ def parseHeader(data: bytes | bytearray) -> Header | None:
     if _SIGNATURE.startswith(begin) or _LINE.startswith(begin):
         return None
     raise BadHeader(f"a stream that begins with {begin!r}")
+
+
+def isHeader(data: bytes) -> bool:
+    """Returns whether a stream begins with a header; of the first few bytes of one it says no."""
+    return data.startswith((_SIGNATURE, b"PROXY TCP", b"PROXY UNKNOWN"))
 
 
 def _parseLine(data: bytes | bytearray) -> Header | None:

@@ -12,6 +12,7 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from echo_app.hints import didYouMean, nearest
 from echo_app.responders.answering import AnsweringDatagramProtocol, AnsweringProtocol
 from echo_app.responders.answers import Answers, framingOf
 from echo_app.responders.builtin import (
@@ -77,14 +78,18 @@ def responderOf(text: str) -> str | Callable[[Any], Any]:
         return text
     module, _, name = text.partition(":")
     if not (module and name):
-        raise ValueError(f"neither of {', '.join(NAMES)} nor package.module:name")
+        near = didYouMean(nearest(text, NAMES))
+        raise ValueError(f"neither of {', '.join(NAMES)} nor package.module:name{near}")
+    if "/" in module or module.startswith("."):
+        raise ValueError(f"a module is named by its dotted name, not by its file{_moduleHint(module, name)}")
     if os.getcwd() not in sys.path:
         # As python -m does; under twist, the folder of the script is there instead.
         sys.path.append(os.getcwd())
     try:
         loaded = import_module(module)
     except ModuleNotFoundError as error:
-        raise ValueError(f"there is no module {error.name}") from error
+        hint = _moduleHint(module, name) if os.path.isfile(module) else ""
+        raise ValueError(f"there is no module {error.name}{hint}") from error
     except (Exception, SystemExit) as error:
         raise ValueError(f"its module raises {type(error).__name__}: {error}") from error
     try:
@@ -93,6 +98,13 @@ def responderOf(text: str) -> str | Callable[[Any], Any]:
         raise ValueError(f"its module has no such name: {error}") from error
     framingOf(responder)
     return responder
+
+
+def _moduleHint(path: str, name: str) -> str:
+    """Returns the end of an error about a file that stands for a module: the module's dotted name."""
+    module = os.path.relpath(path).removesuffix(".py").replace(os.sep, ".")
+    # Another folder than the current one, or its parts, must be on sys.path.
+    return "" if module.startswith(".") else didYouMean([f"{module}:{name}"])
 
 
 def makeResponder(

@@ -87,6 +87,7 @@ class EchoService(Service):
     :param faultPreamble: let a connection's preamble choose its faults.
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
+    :param emptyEntries: give a line to connections without a byte that their peer ended, too.
     :raise ValueError: on a wrong responder, a portal that checks no passwords, or a portal with datagrams,
         which have no login.
     """
@@ -112,6 +113,7 @@ class EchoService(Service):
         faults: FaultPlan | None = None,
         faultPreamble: bool = False,
         accessLog: str | None = None,
+        emptyEntries: bool = True,
     ) -> None:
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
@@ -120,7 +122,9 @@ class EchoService(Service):
         self._datagramEndpoints = tuple(datagramEndpoints)
         self._tls = {each.tls for each in self._streams if each.tls is not None}
         self._accessLog = None if accessLog is None else AccessLog(accessLog, clock)
-        self._recorder = recorder = None if self._accessLog is None else Recorder(self._accessLog, clock)
+        self._recorder = recorder = (
+            None if self._accessLog is None else Recorder(self._accessLog, clock, hasEmpty=emptyEntries)
+        )
         self._connections = ConnectionRegistry(
             Limits() if limits is None else limits,
             clock.seconds,

@@ -15,11 +15,12 @@ import re
 import socket
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -27,12 +28,30 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
+from echo_app.hints import didYouMean, nearest
 from echo_app.text import escaped, reasonOf
 
 log = Logger()
 
 # Bytes of the path of a UNIX socket: sun_path without its null byte (unix(7)).
 LONGEST_PATH = 107
+
+# Python's error for a parser of a description that lacks an argument.
+_MISSING = re.compile(r"missing \d+ required positional arguments?: (.*)")
+
+# SD_LISTEN_FDS_START of sd-daemon.h.
+_FIRST_DESCRIPTOR = 3
+
+# A description of each kind.
+_EXAMPLES = {
+    "tcp": "tcp:8080",
+    "tcp6": "tcp6:8080",
+    "unix": "unix:/run/echo.sock",
+    "ssl": "ssl:8443:privateKey=key.pem:certKey=cert.pem",
+    "tls": "tls:/etc/certificates:tcp:8443",
+    "systemd": "systemd:domain=INET:index=0",
+    "haproxy": "haproxy:tcp:8080",
+}
 
 
 class BadDescription(ValueError):
@@ -73,7 +92,9 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     if kind == "stdio":
         raise BadDescription("standard input is not a listener")
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(_CarefulReactor(reactor), description)
+        endpoint = _unnamed(reactor, description) if kind == "systemd" else None
+        if endpoint is None:
+            endpoint = serverFromString(_CarefulReactor(reactor), description)
         if kind == "tls":
             checkDirectory(_argument(description, 0, "path"))
     except BadDescription:
@@ -84,8 +105,39 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     except (IndexError, KeyError) as error:
         raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
     except Exception as error:
-        raise BadDescription(reasonOf(error)) from error
+        raise BadDescription(_reasonOf(error, kind)) from error
     return endpoint
+
+
+def _unnamed(reactor: Any, description: str) -> IStreamServerEndpoint | None:
+    """Returns the endpoint of a ``systemd:`` description; None where Twisted finds its descriptor.
+
+    Twisted passes over LISTEN_FDS without LISTEN_FDNAMES, which sd_listen_fds(3) does not require, and has
+    removed it from ``os.environ`` when it was imported.
+    """
+    try:
+        lines = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+    except OSError:
+        return None
+    given = dict(line.split("=", 1) for line in lines if "=" in line)
+    index = _argument(description, 1, "index")
+    if given.get("LISTEN_FDNAMES") or given.get("LISTEN_PID") != str(os.getpid()) or not index.isdecimal():
+        return None
+    if int(index) >= int(given.get("LISTEN_FDS", 0)):
+        raise IndexError(index)
+    family = getattr(socket, f"AF_{_argument(description, 0, 'domain')}")
+    return AdoptedStreamServerEndpoint(reactor, _FIRST_DESCRIPTOR + int(index), family)
+
+
+def _reasonOf(error: Exception, kind: str) -> str:
+    """Returns an error's reason in one line, with an example where an argument or a kind is wrong."""
+    reason = reasonOf(error)
+    if found := _MISSING.match(reason):
+        example = _EXAMPLES.get(kind)
+        return f"it needs {found[1]}" + (f", such as {example}" if example else "")
+    if reason.startswith("Unknown endpoint type"):
+        return reason + didYouMean([f"tcp:{kind}"] if kind.isdecimal() else nearest(kind, _EXAMPLES))
+    return reason
 
 
 def isPrivate(description: str) -> bool:

@@ -21,10 +21,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.addresses import describe
 from echo_app.connections.limits import Limits
 from echo_app.connections.record import Ending
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
+from echo_app.proxy.header import UNEXPECTED, isHeader
+from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.layer import replace
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
     from echo_app.tls.server import ServerTLS
 
 log = Logger()
+
+# Connections of a listener whose first bytes are checked for a header of the PROXY protocol. A proxy sends
+# one on each connection or on none, so these are enough, and the others cost nothing.
+WATCHED = 256
 
 
 @implementer(IProtocolFactory)
@@ -68,6 +75,7 @@ class Stack:
         self._factory = factory
         self.connections = connections or ConnectionRegistry(Limits())
         self._proxy = proxy
+        self._watched = WATCHED if proxy is None else 0
         # From the protocol down: a received byte meets the layer first that is added last.
         build: Build = self._buildProtocol
         for layer in layers:
@@ -97,7 +105,24 @@ class Stack:
         protocol = self._factory.buildProtocol(address)  # type: ignore[arg-type]
         if protocol is not None:
             connection.serve()
+            if self._watched and isinstance(protocol, EchoProtocol):
+                self._watched -= 1
+                self._watch(protocol)
         return protocol
+
+    def _watch(self, protocol: EchoProtocol) -> None:
+        """Logs the first header of the PROXY protocol on a listener that expects none."""
+        receive = protocol.dataReceived
+
+        def receiveFirst(data: bytes) -> None:
+            del protocol.dataReceived
+            if self._watched and isHeader(data):
+                self._watched = 0
+                peer = describe(protocol.transport.getPeer())
+                log.warn("{peer} sent {header}", peer=peer, header=UNEXPECTED)
+            receive(data)
+
+        protocol.dataReceived = receiveFirst  # type: ignore[method-assign]
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)

@@ -37,6 +37,7 @@ from zope.interface import implementer
 
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
+from echo_app.proxy.header import UNEXPECTED, isHeader
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
@@ -144,7 +145,10 @@ class TLSConnection(Layer):
         try:
             plain = session.receive(data)
         except BrokenSession as error:
-            self._fail(str(error), error)
+            if session.isShaking and isHeader(data):
+                self._fail("proxy-header", error, UNEXPECTED)
+            else:
+                self._fail(str(error), error)
             return
         if session.outgoing.pending:
             self.transport.write(session.outgoing.read())
@@ -313,9 +317,9 @@ class TLSConnection(Layer):
         elif wasOpen:
             self.transport.loseWriteConnection()
 
-    def _fail(self, reason: str, error: Exception) -> None:
+    def _fail(self, reason: str, error: Exception, detail: str = "") -> None:
         """Ends a connection after an error of TLS, in bounded time."""
-        self._noteFailure(reason)
+        self._noteFailure(reason, detail)
         self._reason = Failure(error)
         if self._session.outgoing.pending:
             self.transport.write(self._session.outgoing.read())
@@ -323,8 +327,8 @@ class TLSConnection(Layer):
         # A reset would destroy the alert.
         linger(self.transport, self, self._server.clock, self._isPeerEnded)
 
-    def _noteFailure(self, reason: str) -> None:
-        self._server.failures.add(reason)
+    def _noteFailure(self, reason: str, detail: str = "") -> None:
+        self._server.failures.add(reason, detail)
         noteEnd(self.transport, Ending.TLS, reason)
 
     def _finish(self) -> None:

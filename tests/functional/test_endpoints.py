@@ -41,7 +41,7 @@ import os, socket, sys
 listening = socket.create_server(("127.0.0.1", 0))
 os.dup2(listening.fileno(), 3)
 os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="echo")
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", **NAMES)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
@@ -139,13 +139,15 @@ class PlainTests(EndpointTestCase):
         self.assertNotIn("::ffff:", log)
 
     def test_systemd(self) -> None:
-        """``systemd:`` echoes on a socket that a service manager has bound."""
+        """``systemd:`` echoes on a socket that a service manager has bound, with a name or without one."""
         more = ("--reactor", reactorName(), "-n", "--pidfile=", "echo")
-        command = (sys.executable, "-c", LAUNCHER, "-m", "echo_app.testing", *more)
-        server = self.serve("--listen", "systemd:domain=INET:index=0", command=command)
-        peer = self.connect(server.address())
-        self.assertTrue(exchange(peer))
-        self.assertEqual(exchanged(peer, b"the end"), b"the end")
+        for names in ({"LISTEN_FDNAMES": "echo"}, {}):
+            launcher = LAUNCHER.replace("NAMES", repr(names))
+            command = (sys.executable, "-c", launcher, "-m", "echo_app.testing", *more)
+            server = self.serve("--listen", "systemd:domain=INET:index=0", command=command)
+            peer = self.connect(server.address())
+            self.assertTrue(exchange(peer))
+            self.assertEqual(exchanged(peer, b"the end"), b"the end")
 
 
 class TLSTests(EndpointTestCase):

@@ -33,7 +33,7 @@ WRONG_VALUES = {
     "--listen=": "''",
     "--listen frob:1": "'frob:1': Unknown endpoint type",
     "--listen tcp:0:frob=1": "argument 'frob'",
-    "--listen tcp": "argument: 'port'",
+    "--listen tcp": "it needs 'port', such as tcp:8080",
     "--listen tcp:abc": "'abc' is not a number",
     "--listen tcp:70000": "'tcp:70000'",
     "--listen tcp:0:interface=192.0.2.99": "Cannot assign requested address",
@@ -57,7 +57,8 @@ WRONG_VALUES = {
     "--keepalive 1,2": "'1,2'",
     "--keepalive 0,1,1": "'0,1,1'",
     "--keepalive 1,1,128": "'1,1,128'",
-    "--allow 10.0.0.1/8": "'10.0.0.1/8'",
+    "--allow 10.0.0.1/8": "'10.0.0.1/8': neither an IPv4 or IPv6 network without host bits nor an address; "
+    "did you mean 10.0.0.0/8?",
     "--auth frob:x": "'frob': no such checker; there are file, memory, unix",
     "--auth memory:alice": "'memory'",
     "--auth memory:a:b --udp 7": "no login",
@@ -75,9 +76,27 @@ WRONG_VALUES = {
     "--ready-file junk.pem/ready": "'junk.pem/ready'",
     "--ready-file=": "''",
     "--access-log none/a.log": "none/a.log': No such file or directory",
+    "--no-empty-entries": "there is no --access-log",
     "--access-log=": "''",
     "--frob": "--frob",
     "stray": "'stray'",
+    "-n": "-n not recognized; it belongs before echo",
+    "-port 8080": "did you mean --port?",
+    "--prot 8080": "did you mean --port?",
+    "8080": "did you mean --port 8080?",
+    "--zzz": "; --help lists all options",
+    "--fault latency=50": "did you mean 50s, 50ms or 50min?",
+    "--fault latency=50ms, jitter=5ms": "no comma at its end, and no space behind a comma",
+    "--fault latency=5ms,jiter=5ms": "did you mean jitter",
+    "--fault stall,direction=ou": "did you mean out?",
+    "--allow [::1]/128": "did you mean ::1/128?",
+    "--interface [::1]": "did you mean ::1?",
+    "--interface 127.0.0.1:80": "did you mean 127.0.0.1?",
+    "--responder ./own/shout.py:shout": "did you mean own.shout:shout?",
+    "--responder ecoh": "did you mean echo?",
+    "--auth memry:a:b": "did you mean memory?",
+    "--listen tpc:8080": "did you mean tcp?",
+    "--listen 8080": "did you mean tcp:8080?",
 }
 
 # Of each kind one: every command finds what is wrong by the same code, and may differ in how it says so.
@@ -201,7 +220,11 @@ class RefusedStartTests(ServiceTestCase):
         key = (self.folder / "own-key.pem").absolute()
         key.chmod(0o600)
         for typed, reason in (
-            (("--port", "7"), "--port 7 on 127.0.0.1: Permission denied"),
+            (
+                ("--port", "7"),
+                "--port 7 on 127.0.0.1: Permission denied; a port below 1024 needs root, or the capability "
+                "CAP_NET_BIND_SERVICE",
+            ),
             (("--listen", f"ssl:0:privateKey={key}"), f"{key}: Permission denied"),
         ):
             twistd = (COMMANDS["twistd -n"][0], "-n", "--pidfile=", "echo")

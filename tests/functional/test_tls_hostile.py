@@ -13,6 +13,7 @@ from tlslite.api import HandshakeSettings, TLSConnection  # type: ignore[import-
 from tlslite.constants import KeyUpdateMessageType  # type: ignore[import-untyped]
 from tlslite.errors import BaseTLSException  # type: ignore[import-untyped]
 
+from echo_app.proxy.header import UNEXPECTED
 from tests.support import programs
 from tests.support.kernel import descriptors, waitForCut, waitUntil
 from tests.support.service import PATIENCE, ServiceTestCase, needs, stopCounts
@@ -104,6 +105,7 @@ class HostileTests(ServiceTestCase):
         hello = b"\x16\x03\x01\x00\x2a\x01\x00\x00\x26\x03\x03" + bytes(32) + b"\xff\xff\xff\xff"
         for data, reason in (
             (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "http-request"),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", f"proxy-header (the last one: {UNEXPECTED})"),
             (b"\x16\x03\x01\xff\xff", "packet-length-too-long"),
             (hello, "length-mismatch"),
         ):

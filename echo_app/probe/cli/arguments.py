@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from getopt import GetoptError, gnu_getopt
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
+from echo_app.hints import didYouMean, optionHint
 from echo_app.probe.net.tls import contextOf
 from echo_app.targets import BadTarget, ClientTLS, Target, isName, parseTarget
 
@@ -97,6 +99,8 @@ class ProbeOptions(BaseOptions):
         """Returns the first line of the help."""
         return f"Usage: echo-probe {self.synopsis}"
 
+    opt_h = BaseOptions.opt_help
+
     def opt_version(self) -> None:
         """Display the version of echo_app and exit."""
         print(f"echo-probe {__version__}")
@@ -111,13 +115,14 @@ class CommandOptions(ProbeOptions):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses options wherever they stand."""
+        typed = list(options or ())
         try:
-            found, texts = gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
-        except GetoptError as error:
-            raise UsageError(str(error)) from None
-        hasValue = {f"--{each[:-1]}" for each in self.longOpt if each.endswith("=")}
-        first = [f"{name}={value}" if name in hasValue else f"{name}{value}" for name, value in found]
-        super().parseOptions([*first, "--", *texts])
+            found, texts = gnu_getopt(typed, self.shortOpt, self.longOpt)
+            hasValue = {f"--{each[:-1]}" for each in self.longOpt if each.endswith("=")}
+            first = [f"{name}={value}" if name in hasValue else f"{name}{value}" for name, value in found]
+            super().parseOptions([*first, "--", *texts])
+        except (GetoptError, UsageError) as error:
+            raise UsageError(f"{error}{optionHint(str(error), typed, self)}") from None
 
     def parseArgs(self, *texts: str) -> None:
         """Keeps the arguments."""
@@ -151,7 +156,10 @@ class TargetOptions(CommandOptions):
     def postOptions(self) -> None:
         """Parses the targets, with the TLS options."""
         if not self.texts:
-            raise UsageError("no target, such as 127.0.0.1:8080")
+            raise UsageError("no target, such as 127.0.0.1:8080; --help has an overview")
+        for host, port in pairwise(self.texts):
+            if port.isdecimal() and ":" not in host.removeprefix("tcp://"):
+                raise UsageError(f"{port!r}: no target{didYouMean([f'{host}:{port}'])}")
         self.targets = [self.target(text) for text in self.texts]
         if all(target.kind != "tls" for target in self.targets):
             for option in ("ca", "cert", "key", "sni", "alpn", "insecure"):

@@ -2,95 +2,67 @@
 
 from __future__ import annotations
 
-import re
 import resource
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import ceil
 
 from twisted.python.usage import UsageError
 
+from echo_app.hints import didYouMean, nearest
 from echo_app.probe.checks.check import RESERVE
 from echo_app.probe.cli import arguments
 from echo_app.probe.cli.arguments import REPORT, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.ping import NUMBER
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.results.results import INFLIGHT, LoadSettings
+from echo_app.quantities import BYTES, DAY, MESSAGES, SECONDS
 from echo_app.text import binarySize
 
 # The largest message over a stream: a larger one would measure bandwidth, as any download does.
 LARGEST_MESSAGE = 1 << 24
 
 # The highest rate, in messages a second: this probe reaches it on no machine, so that more is a typing error.
-FASTEST = 1e7
-
-# Seconds of the longest run, 30 days, and of the longest wait for an answer: a histogram counts an hour.
-LONGEST_RUN, LONGEST_WAIT = 30 * 86400.0, 3600.0
+FASTEST = 10**7
 
 ARRIVALS = ("poisson", "uniform")
 
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+# The longest run, and the longest wait for an answer: a histogram counts an hour.
+_PAUSE = replace(SECONDS, description=f"{SECONDS.description}, of up to 30 days", most=30 * DAY)
+_WAIT = replace(SECONDS, description=f"{SECONDS.description}, of up to an hour", most=3600)
+_SIZE = replace(
+    BYTES,
+    description=f"a size such as 64, 1KiB, 5k or 64,1KiB:3, of up to {binarySize(LARGEST_MESSAGE)}",
+    most=LARGEST_MESSAGE,
+)
+_RATE = replace(MESSAGES, description=f"{MESSAGES.description}, of up to {FASTEST:,}", most=FASTEST)
 
 _UNDER_WAY = f"Messages that a connection has under way. [default: 1; with --rate {INFLIGHT}]"
-
-
-def pauseOf(text: str) -> float:
-    """Parses a time such as ``10``, ``500ms``, ``10s``, ``5m`` or ``2h``; returns its seconds."""
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(ms|s|m|h|)", text, re.ASCII)
-    seconds = float(match[1]) * _UNITS[match[2]] if match else -1.0
-    if not 0 <= seconds <= LONGEST_RUN:
-        raise ValueError("not a time such as 10, 500ms, 30s, 5m or 2h, of up to 30 days")
-    return seconds
-
-
-def durationOf(text: str) -> float:
-    """Parses a time of more than 0; returns its seconds."""
-    seconds = pauseOf(text)
-    if not seconds:
-        raise ValueError("no time at all")
-    return seconds
-
-
-def waitOf(text: str) -> float:
-    """Parses a time of more than 0, up to an hour; returns its seconds."""
-    seconds = durationOf(text)
-    if seconds > LONGEST_WAIT:
-        raise ValueError("more than an hour")
-    return seconds
 
 
 def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
     """Parses sizes and their weights: ``1KiB``, or a mix such as ``64,1KiB:3,16KiB``."""
     mix: dict[int, float] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,9})(B|KiB|MiB|)(?::(.+))?", part, re.ASCII)
-        size = int(match[1]) * _SIZES[match[2]] if match else 0
-        if match is None or not 0 < size <= LARGEST_MESSAGE:
-            raise ValueError(
-                f"{part!r} is no size such as 64, 1KiB or 64,1KiB:3, of up to {binarySize(LARGEST_MESSAGE)}"
-            )
+        written, colon, weight = part.partition(":")
+        try:
+            size = int(_SIZE.parsePositive(written))
+        except ValueError as error:
+            raise ValueError(f"{written!r} is {error}") from None
         if size in mix:
             raise ValueError(f"{size} bytes twice")
         try:
-            mix[size] = positiveNumber(match[3] or "1")
+            mix[size] = positiveNumber(weight if colon else "1")
         except ValueError:
-            raise ValueError(f"the weight {match[3]!r} is no number, more than 0") from None
+            raise ValueError(f"the weight {weight!r} is no number, more than 0") from None
     return tuple(mix.items())
-
-
-def rateOf(text: str) -> float:
-    """Parses a rate in messages a second."""
-    rate = positiveNumber(text)
-    if rate > FASTEST:
-        raise ValueError(f"more than {FASTEST:,.0f} a second")
-    return rate
 
 
 def arrivalsOf(text: str) -> str:
     """Returns the name of a distribution of arrivals."""
     if text not in ARRIVALS:
-        raise ValueError(f"neither {' nor '.join(ARRIVALS)}")
+        raise ValueError(f"neither {' nor '.join(ARRIVALS)}{didYouMean(nearest(text, ARRIVALS))}")
     return text
 
 
@@ -116,13 +88,19 @@ class LoadOptions(TargetOptions):
     optParameters = [
         row("connections", "c", 1, "Connections at one time; for UDP, source ports.", wholeNumber),
         row("size", "s", None, "Bytes, or a mix with weights: 64,1KiB:3,16KiB. [default: 1KiB]", sizesOf),
-        row("rate", "r", None, "Messages a second, over all connections. [default: when answered]", rateOf),
+        row(
+            "rate",
+            "r",
+            None,
+            "Messages a second, over all connections. [default: when answered]",
+            _RATE.parsePositive,
+        ),
         row("arrivals", None, None, "With --rate: poisson or uniform. [default: poisson]", arrivalsOf),
         row("max-inflight", None, None, _UNDER_WAY, wholeNumber),
         row("per-connection", None, None, "Messages until a connection is made anew.", wholeNumber),
-        row("duration", "d", 10.0, "Time of the measurement: 10, 30s, 5m, 2h.", durationOf),
-        row("warmup", None, 1.0, "Time before that.", pauseOf),
-        row("wait", "W", 10.0, "Time until a message without an answer fails.", waitOf),
+        row("duration", "d", 10.0, "Time of the measurement: 10, 30s, 5min, 2h.", _PAUSE.parsePositive),
+        row("warmup", None, 1.0, "Time before that.", _PAUSE.parse),
+        row("wait", "W", 10.0, "Time until a message without an answer fails.", _WAIT.parsePositive),
         row("processes", None, 1, "Processes that share the connections.", wholeNumber),
         row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),

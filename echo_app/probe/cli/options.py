@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from twisted.python.usage import UsageError
 
+from echo_app.hints import didYouMean, nearest, optionHint
 from echo_app.probe.checks.check import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
-from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.ping import NUMBER, Pings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.quantities import BYTES, SECONDS
 
 # Bytes of the largest ping over a stream.
 LARGEST_PING = 1 << 20
@@ -21,7 +26,8 @@ def checkNames(text: str) -> tuple[str, ...]:
     names, known = text.split(","), [check.name for check in CHECKS]
     for name in names:
         if name not in known:
-            raise ValueError(f"no check {name!r}; there are {', '.join(known)}")
+            near = didYouMean(nearest(name, known))
+            raise ValueError(f"no check {name!r}; there are {', '.join(known)}{near}")
     return tuple(names)
 
 
@@ -31,9 +37,9 @@ class PingOptions(TargetOptions):
     synopsis = "ping TARGET... [options]"
     optParameters = [
         row("count", "c", None, "Number of pings. [default: until Ctrl-C]", wholeNumber),
-        row("interval", "i", 1.0, "Seconds between two pings.", positiveNumber),
-        row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", wholeNumber),
-        row("wait", "W", 10.0, "Seconds until a ping without an answer fails.", positiveNumber),
+        row("interval", "i", 1.0, "Time between two pings.", SECONDS.parsePositive),
+        row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", BYTES.parsePositive),
+        row("wait", "W", 10.0, "Time until a ping without an answer fails.", SECONDS.parsePositive),
     ]
 
     def postOptions(self) -> None:
@@ -57,7 +63,7 @@ class CheckOptions(TargetOptions):
     ]
     optParameters = [
         row("only", None, None, "The checks to run, such as identity,half-close.", checkNames),
-        row("idle", None, 0, "Seconds up to which idle connections are watched.", positiveNumber),
+        row("idle", None, 0, "Time up to which idle connections are watched.", SECONDS.parsePositive),
         row("baseline", None, None, "Target of the direct route: its failures are not the path's.", str),
     ]
 
@@ -68,10 +74,20 @@ class CheckOptions(TargetOptions):
         if self.texts and self["baseline"]:
             self.texts.append(self["baseline"])
         super().postOptions()
+        for name, needed, isGiven in (
+            ("idle", "--idle, such as --idle 2min", self["idle"]),
+            ("tls", "a target tls://HOST:PORT", self.targets[0].kind == "tls"),
+            ("udp", "a target udp://HOST:PORT", self.targets[0].kind == "udp"),
+        ):
+            if name in (self["only"] or ()) and not isGiven:
+                raise UsageError(f"--only '{','.join(self['only'])}': {name} needs {needed}")
         if self["quick"] and self["thorough"]:
             raise UsageError("--quick and --thorough exclude each other")
         self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
+
+
+_COMMANDS = ("ping", "check", "load", "compare")
 
 
 class Options(ProbeOptions):
@@ -88,4 +104,19 @@ class Options(ProbeOptions):
     def postOptions(self) -> None:
         """Checks that there is a command."""
         if self.subCommand is None:
-            raise UsageError("no command; there are ping, check, load and compare")
+            raise UsageError(f"no command; there are {', '.join(_COMMANDS)}; --help has an overview")
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parses the command line.
+
+        :raise UsageError: on an error, with a hint.
+        """
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            found = re.fullmatch("Unknown command: (.*)", str(error))
+            near = nearest(found[1], _COMMANDS) if found else []
+            hint = didYouMean(near) or f"; there are {', '.join(_COMMANDS)}" if found else ""
+            if self.subCommand is None:
+                hint = hint or optionHint(str(error), (), self)
+            raise UsageError(f"{error}{hint}") from None

@@ -48,6 +48,23 @@ class LineTests(SynchronousTestCase):
 
 
 class RecorderTests(SynchronousTestCase):
+    def test_empty(self) -> None:
+        """Connections without a byte can be left out, unless something else than the peer ended them."""
+        for hasEmpty in (True, False):
+            lines = Lines()
+            recorder = Recorder(cast(AccessLog, lines), Clock(), hasEmpty=hasEmpty)
+            for values, ending in (
+                ({"bytes_in": 0, "bytes_out": 0}, Ending.FIN),
+                ({"bytes_in": 0, "bytes_out": 0}, Ending.RESET),
+                ({"bytes_in": 0, "bytes_out": 0}, Ending.IDLE),
+                ({"bytes_in": 1, "bytes_out": 0}, Ending.FIN),
+                ({}, Ending.FIN),
+            ):
+                record = recorder.begin()
+                record.end(ending)
+                recorder.write(record, values)
+            self.assertEqual(len(lines.lines), 5 if hasEmpty else 3)
+
     def test_times(self) -> None:
         """The start is in UTC; the duration is right though the clock was set meanwhile."""
         clock, elapsed, lines = Clock(), Clock(), Lines()

@@ -21,7 +21,8 @@ Options
 
 The options of ``twistd echo`` and ``twist echo``. A repeatable one may be given more than once, and each use
 adds a value. ``--help`` shows the same in the terminal, ``--help-auth`` lists the kinds of ``--auth``, and
-``--version`` shows the version."""
+``--version`` shows the version. `Times, sizes and rates <quantities.rst>`_ have the same
+forms in all options."""
 
 # Columns of an option, its default and its effect: 117 with the gaps.
 _WIDTHS = (37, 18, 60)

@@ -43,6 +43,12 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual(options["interface"], ["::1", "192.0.2.1"])
         self.assertEqual(options["listen"], ["tcp:1", "unix:x"])
 
+    def test_portRanges(self) -> None:
+        """A range is all its ports, its ends included."""
+        options = parsed("-p", "9000-9003", "--tls", "7", "--tls", "9-9", "-u", "65534-65535", "--port", "80")
+        self.assertEqual(options["port"], [9000, 9001, 9002, 9003, 80])
+        self.assertEqual((options["tls"], options["udp"]), ([7, 9], [65534, 65535]))
+
     def test_nothingElseAskedFor(self) -> None:
         """8080 is there only when no other listener was asked for."""
         for arguments in (["--udp", "1"], ["--listen", "tcp:1"]):
@@ -59,6 +65,7 @@ class OptionsTests(OptionsTestCase):
         options = parsed("--proxy-protocol", "--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1")
         self.assertEqual([str(each) for each in options["trust-proxy"]], ["10.0.0.0/8", "::1/128"])
         self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--listen", "tcp:1"))
+        self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--port", "1", "--udp", "2"))
         self.assertIn("--trust-proxy '::1/128': ", self.refusal("--trust-proxy", "::1"))
 
     def test_values(self) -> None:
@@ -66,7 +73,7 @@ class OptionsTests(OptionsTestCase):
         folder = self.mktemp()
         os.mkdir(folder)
         for option, values in {
-            "port": ("-1", "65536", "abc", "", "1.5", "٣"),
+            "port": ("-1", "65536", "abc", "", "1.5", "٣", "9-8", "0-5", "1-65536", "1-", "1-2-3"),
             "udp": ("-1", "65536", "abc", ""),
             "interface": ("localhost", "", "1.2.3", "224.0.0.1", "ff02::1", "255.255.255.255"),
             "trust-proxy": ("", "localhost", "10.0.0.1/8", "10.0.0.0/33", "::1/129"),

@@ -64,6 +64,21 @@ class FaultPlanTests(SynchronousTestCase):
         self.assertEqual(FaultPlan(seed=0).seed, 0)
         self.assertNotEqual(FaultPlan().seed, FaultPlan().seed)
 
+    def test_warning(self) -> None:
+        """A fault with two probabilities, one of them for each byte, says so each time that it begins."""
+        for text, isWarned in (
+            ("corrupt=1%,probability=1%", True),
+            ("corrupt=1%", False),
+            ("stall,probability=1%", False),
+        ):
+            events: list[LogEvent] = []
+            observer = cast(ILogObserver, events.append)
+            globalLogPublisher.addObserver(observer)
+            self.addCleanup(globalLogPublisher.removeObserver, observer)
+            FaultPlan([parseFault(text)]).announce()
+            globalLogPublisher.removeObserver(observer)
+            self.assertEqual([each["fault"] for each in events if "warning" in each], [text] * isWarned)
+
     def test_reload(self) -> None:
         """The file's faults come after the lasting ones, and change when it is read again."""
         self.write("loss=1%")

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app import quantities
 from echo_app.faults import formats
 from echo_app.faults.datagramonly import Loss
 from echo_app.faults.fault import BadSpec, Fault
@@ -29,11 +30,11 @@ def ranges(draw: st.DrawFn, isOpen: bool = False) -> tuple[int, int | None]:
 
 # A value of each format, by its description.
 VALUES = {
-    formats.TIME.description: TIMES,
-    formats.SPAN.description: SPANS,
-    formats.RATE.description: st.floats(1, 1 << 40),
-    formats.SIZE.description: SIZES,
-    formats.PROBABILITY.description: PROBABILITIES,
+    quantities.TIME.description: TIMES,
+    quantities.SPAN.description: SPANS,
+    quantities.RATE.description: st.floats(1, 1 << 40),
+    quantities.SIZE.description: SIZES,
+    quantities.PROBABILITY.description: PROBABILITIES,
     formats.PIECES.description: ranges(),
     formats.CONNECTIONS.description: ranges(isOpen=True),
     formats.DIRECTION.description: st.sampled_from(["in", "out"]),

@@ -79,7 +79,7 @@ class DescriptionTests(SynchronousTestCase):
             ("frob:1", "Unknown endpoint type: 'frob'"),
             ("", "Unknown endpoint type: ''"),
             ("tcp:0:frob=1", "got an unexpected keyword argument 'frob'"),
-            ("tcp", "missing 1 required positional argument: 'port'"),
+            ("tcp", "it needs 'port', such as tcp:8080"),
             ("tcp:abc", "'abc' is not a number"),
             ("unix:x:mode=9", "'9' is not a number"),
             ("haproxy:frob:1", "Unknown endpoint type: 'frob'"),

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -17,6 +18,7 @@ from echo_app.connections.limits import Limits
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
 from echo_app.interfaces import Build
+from echo_app.proxy.header import UNEXPECTED
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from tests.support.fakes import Transport, opened
@@ -59,6 +61,22 @@ class StackTests(SynchronousTestCase):
         for _ in range(100):
             connected(self.build(stack))
         self.assertEqual(stack.connections.accepted, 100)
+
+    def test_unexpectedHeader(self) -> None:
+        """A header of the PROXY protocol that none expects is echoed, and logged once for a listener."""
+        for header in (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"):
+            stack = Stack(EchoFactory())
+            events: list[Any] = []
+            observe: Any = events.append
+            globalLogPublisher.addObserver(observe)
+            self.addCleanup(globalLogPublisher.removeObserver, observe)
+            for first in (b"PROXY", header, header):
+                transport = connected(self.build(stack))
+                for data in (first, header):
+                    transport.protocol.dataReceived(data)
+                self.assertEqual(transport.value(), first + header)
+            self.assertEqual([each["header"] for each in events if "header" in each], [UNEXPECTED])
+            globalLogPublisher.removeObserver(observe)
 
     def test_withCounts(self) -> None:
         """With counts a connection is open from connectionMade to connectionLost."""

@@ -88,7 +88,10 @@ class WrongTests(SynchronousTestCase):
             (["a:1", "-d", "5d"], "--duration '5d'"),
             (["a:1", "-d", "31536000"], "--duration '31536000'"),
             (["a:1", "--warmup", "-1"], "--warmup '-1'"),
-            (["a:1", "-W", "61m"], "--wait '61m': more than an hour"),
+            (
+                ["a:1", "-W", "61m"],
+                "--wait '61m': not a time, such as 90, 50ms, 1.5s, 5min or 2h, of up to an hour",
+            ),
             (["a:1", "--processes", "2"], "--processes '2': more than there are connections (1)"),
             (["a:1", "--repeat", "0"], "--repeat '0'"),
             (["a:1", "--json", "/nosuch/x.json"], "--json '/nosuch/x.json': there is no such folder"),
