@@ -60,6 +60,20 @@ class CommandTests(ServiceTestCase):
             self.assertIn(f"\n{target}\n  sent ", errors)
         return results
 
+    def test_noAnswer(self) -> None:
+        """A load that nobody answers has failed; what was under way when it began is an error."""
+        server = self.serve(*EVERYTHING, "--fault", "blackhole", "--fault", "loss=100%")
+        # Over TLS the handshake is not answered either, and there is no load.
+        for target in (each for each in self.targets(server) if not each.startswith("tls")):
+            status, output, errors = self.run_(
+                *(target, "-d", "1", "--warmup", "500ms", "-W", "2", "--json", "-")
+            )
+            self.assertEqual(status, 1, errors)
+            [run] = Results.fromJson(output).runs
+            error = "lost" if target.startswith("udp") else "timed out"
+            self.assertEqual((run.sent, run.carried, run.errors), (0, 1, {error: 1}), errors)
+            self.assertIn("nothing was answered", errors)
+
     def test_closedLoop(self) -> None:
         """In a closed loop every transport is asked as often as it answers."""
         for run in self.everyTransport().runs:
@@ -123,6 +137,8 @@ class EndTests(ServiceTestCase):
         self.assertRegex(output, r"\n  interrupted after [\d.]+ s of 3600 s\n")
         (run,) = Results.fromJson(Path(self.path).read_text()).runs
         self.assertEqual((run.isInterrupted, run.answered, run.errors), (True, 1, {}))
+        self.assertEqual(run.outstanding, 1)
+        self.assertIn("\n  at the end 1 message was under way\n", output)
 
     def test_killed(self) -> None:
         """No worker outlives its parent, however that ends."""

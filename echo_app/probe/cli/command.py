@@ -106,6 +106,8 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
     results = session.results
     if results.runs and not _publish(options, results):
         return NOT_STARTED
+    if ended != NOT_STARTED and any(not run.answered for run in results.runs):
+        return FINDING
     isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
     return ended or (FINDING if isWarned or not all(run.isGood for run in results.runs) else GOOD)
 

@@ -66,6 +66,7 @@ class Connection(ABC):
         self._why = Reason(ErrorKind.NOT_SENT)
         self._left = NEVER
         self._ended = NEVER
+        self._closed = -NEVER
         self._hasPaused = False
         self._underWay = self._container()
         self._loop.at(self._clock() + LOOK, self._look)
@@ -125,6 +126,7 @@ class Connection(ABC):
             self._loop.forget(self._fd)
             self._channel.sock.close()
             self._channel = None
+            self._closed = self._clock()
 
     def _end(self) -> None:
         """Ends our side; then only the end of the peer's side may come."""
@@ -224,6 +226,19 @@ class Connection(ABC):
         return max(oldest + self._wait, now + LOOK)
 
     # The end.
+
+    def countUnbegun(self, second: Second) -> None:
+        """Counts the messages that were due and never sent, as the run ends.
+
+        In an open loop there are some after an interruption alone: they are given up otherwise. In a closed
+        loop it is the one of a connection that was away for all of the measured time.
+        """
+        while self.isBehind(self._ledger.end):
+            second.due += 1
+            second.unbegun += 1
+            self._due = next(self._schedule)
+        if not self._isOpenLoop and self._channel is None and self._closed <= self._ledger.start:
+            second.giveUp(self._why)
 
     def finish(self) -> None:
         """Ends the connection for good; at once, where messages are under way that are given up."""

@@ -30,8 +30,6 @@ def _ofSubject(subject: Subject) -> Iterator[str]:
         yield f"{plural(interrupted, 'interrupted repeat')} left out of the figures"
     if any(run.differences for run in subject.runs):
         yield "bytes came back that were not sent"
-    if not any(run.answered for run in subject.runs):
-        yield "nothing was answered"
 
 
 def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
@@ -47,6 +45,8 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     for each in runs:
         if each.isInterrupted:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
+        yield from _unended(each)
+    yield from _unanswered(runs)
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
     if late:
@@ -57,6 +57,23 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             "the latencies are partly its own"
         )
         yield f"  {_advice(settings, busy)}"
+
+
+def _unended(run: Run) -> Iterator[str]:
+    """Yields the messages that an interruption left without an end."""
+    for count, said in ((run.outstanding, "under way"), (run.unbegun, "due and not sent")):
+        if count:
+            yield f"at the end {plural(count, 'message')} {'was' if count == 1 else 'were'} {said}"
+
+
+def _unanswered(runs: Sequence[Run]) -> Iterator[str]:
+    silent = [run for run in runs if not run.answered]
+    if silent:
+        which = "" if len(silent) == len(runs) else f" in {plural(len(silent), 'repeat')} of {len(runs)}"
+        yield f"nothing was answered{which}"
+    carried = sum(run.carried for run in silent)
+    if carried:
+        yield f"{plural(carried, 'message')} of the warm-up had no answer when measuring began"
 
 
 def _missed(run: Run, settings: LoadSettings) -> str:

@@ -110,7 +110,7 @@ def _errors(runs: Sequence[Run]) -> str:
     for run in runs:
         kinds.update(run.errors)
     if not kinds:
-        return "none"
+        return "none" if any(run.answered for run in runs) else "no answer"
     said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     parts = [each for run in runs for each in run.intervals if each.errors]
     if not parts:

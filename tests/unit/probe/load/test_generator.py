@@ -223,6 +223,28 @@ class ClosedLoopTests(SynchronousTestCase):
         self.assertLess(load.histogram("latency").most, 0.01)
         self.assertApproximates(load.total("answered"), 1 / QUICK, 2)
 
+    def test_carried(self) -> None:
+        """A message of the warm-up that is not answered fails in the measured time, and is waited for."""
+        for kind, error in (("tcp", "timed out"), ("udp", "lost")):
+            server = FakeServer(SimulatedLoop(), lambda now: None, kind=kind)
+            load = loaded(server, settings(duration=2.0, warmup=1.0, wait=5.0, connections=3))
+            self.assertEqual((load.total("carried"), load.total("sent")), (3, 0))
+            self.assertEqual(load.errors(), {error: 3})
+
+    def test_neverBegun(self) -> None:
+        """A connection that is away for all of the measured time has a message that was never sent."""
+        server = FakeServer(loop := SimulatedLoop(), quick)
+        load = SimulatedLoad(server, settings(duration=2.0, warmup=1.0, wait=5.0, connections=2))
+
+        def lose(moment: float) -> None:
+            server.takes = 1000.0
+            loop.opened[1].come(ConnectionResetError(104, "reset"), moment)
+
+        loop.at(1001.5, lose)
+        load.run()
+        self.assertEqual((load.total("answered"), load.errors()), (2000, {"reset": 1}))
+        self.assertEqual(load.total("due"), 2001)
+
     def test_perConnection(self) -> None:
         """After some messages a connection is ended, and another one made, whose time is counted."""
         server = FakeServer(loop := SimulatedLoop(), quick, takes=0.01)
@@ -326,8 +348,18 @@ class StopTests(SynchronousTestCase):
         loop.at(1003.5, lambda moment: load.generator.stop())
         load.run()
         self.assertEqual((load.total("answered"), load.errors()), (101, {}))
+        self.assertEqual((load.total("outstanding"), load.total("due")), (149, 250))
         self.assertEqual(load.said[-1], {"done": True})
         self.assertLess(loop.now, 1005)
+
+    def test_unbegun(self) -> None:
+        """So is one that was due and not sent: both are counted."""
+        server = FakeServer(loop := SimulatedLoop(), lambda now: None if now > 1002 else quick(now))
+        load = SimulatedLoad(server, openLoop(100.0, duration=100.0, maxInflight=10))
+        loop.at(1003.5, lambda moment: load.generator.stop())
+        load.run()
+        counts = [load.total(name) for name in ("due", "answered", "outstanding", "unbegun")]
+        self.assertEqual(counts, [250, 101, 10, 139])
 
     def test_early(self) -> None:
         """Before the measured part there is nothing to say."""

@@ -167,7 +167,8 @@ class RemarkTests(SynchronousTestCase):
 
 class GoodTests(SynchronousTestCase):
     def test_isGood(self) -> None:
-        """Errors are not good, nor are other bytes."""
-        self.assertTrue(Run("", "").isGood)
+        """Errors are not good, nor are other bytes, nor is a run without an answer."""
+        self.assertTrue(Run("", "", answered=1).isGood)
+        self.assertFalse(Run("", "").isGood)
         self.assertFalse(Run("", "", errors={"reset": 1}).isGood)
         self.assertFalse(Run("", "", differences=["x"]).isGood)
