@@ -63,7 +63,7 @@ class Second:
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
         self.carried = self.outstanding = self.unbegun = 0
-        self.latency, self.lateness, self.connects = Times(), Times(), Times()
+        self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
 
     def ask(self) -> None:

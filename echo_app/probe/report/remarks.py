@@ -47,6 +47,7 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
         yield from _unended(each)
     yield from _unanswered(runs)
+    yield from _held(runs, settings)
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
     if late:
@@ -71,9 +72,19 @@ def _unanswered(runs: Sequence[Run]) -> Iterator[str]:
     if silent:
         which = "" if len(silent) == len(runs) else f" in {plural(len(silent), 'repeat')} of {len(runs)}"
         yield f"nothing was answered{which}"
-    carried = sum(run.carried for run in silent)
-    if carried:
-        yield f"{plural(carried, 'message')} of the warm-up had no answer when measuring began"
+
+
+def _held(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+    """Yields a remark on messages that waited because of ``--max-inflight``."""
+    held = [run.held for run in runs if len(run.held)]
+    if held:
+        count, most = sum(map(len, held)), max(each.most for each in held)
+        tails = [seconds for each in held if (seconds := each.percentile(TAIL)) is not None]
+        waits = ", ".join([*(f"{nameOf(TAIL)} {milliseconds(max(tails))}" for _ in tails[:1]), ""])
+        yield (
+            f"{plural(count, 'message')} waited, as {settings.maxInflight:,} were under way on a connection "
+            f"(--max-inflight; {waits}max {milliseconds(most)}): the latencies have this wait, too"
+        )
 
 
 def _missed(run: Run, settings: LoadSettings) -> str:

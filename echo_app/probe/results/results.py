@@ -33,7 +33,7 @@ EXACT, DEVIATIONS = 0.01, 3
 
 # The fields of a run that are sums over its seconds: counts and histograms.
 COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun")
-HISTOGRAMS = ("latency", "lateness", "connects")
+HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
 # The format of a file, and its version.
 FORMAT = "echo-probe load 1"
@@ -124,6 +124,8 @@ class Run:
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
         probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
+    :ivar held: the waits of messages that were due and had to wait, as ``maxInflight`` were under way; the
+        latency has these waits, too.
     :ivar connects: times to connect, TLS handshakes included.
     :ivar errors: counts by kind.
     :ivar differences: the first bytes that came back and were not sent, a line for each.
@@ -144,6 +146,7 @@ class Run:
     unbegun: int = 0
     latency: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
+    held: Histogram = field(default_factory=Histogram)
     connects: Histogram = field(default_factory=Histogram)
     errors: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -199,7 +202,8 @@ class Run:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:
         """Reads a run from JSON."""
-        histograms = {name: Histogram(data[name]) for name in HISTOGRAMS}
+        # Older files have no ``held``.
+        histograms = {name: Histogram(data[name]) for name in HISTOGRAMS if name in data or name != "held"}
         return cls(**{**data, **histograms, "intervals": [Interval.of(each) for each in data["intervals"]]})
 
     def data(self) -> dict[str, Any]:

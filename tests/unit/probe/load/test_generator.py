@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -80,6 +81,34 @@ class OpenLoopTests(SynchronousTestCase):
         lateness = load.histogram("lateness")
         self.assertEqual(len(lateness), 5000)
         self.assertLess(lateness.most, 1e-6)
+
+    def test_held(self) -> None:
+        """The waits for room are counted: of those due in the stall, and those due before all had room."""
+        server = FakeServer(SimulatedLoop(), stalling(1003.0, 1004.0))
+        load = loaded(server, openLoop(1000.0, connections=10, duration=5.0, maxInflight=2))
+        held = load.histogram("held")
+        self.assertApproximates(len(held), 1032, 10)
+        self.assertApproximates(held.most, 0.98, 0.01)
+        free = loaded(FakeServer(SimulatedLoop(), stalling(1003.0, 1004.0)), openLoop(1000.0, duration=5.0))
+        self.assertEqual(len(free.histogram("held")), 0)
+
+    def test_lostDatagrams(self) -> None:
+        """A datagram that is taken for lost makes room early: the others' latency is the service's."""
+        answers = itertools.count()
+        server = FakeServer(
+            SimulatedLoop(), lambda now: None if next(answers) % 10 == 9 else quick(now), kind="udp"
+        )
+        load = loaded(server, openLoop(1000.0, duration=20.0, maxInflight=100))
+        self.assertEqual(load.errors(), {"lost": 2000})
+        self.assertLess(load.histogram("latency").most, 0.01)
+        self.assertEqual(len(load.histogram("held")), 0)
+
+    def test_lateDatagram(self) -> None:
+        """A datagram that was taken for lost, and comes within the time-out, is an answer."""
+        server = FakeServer(SimulatedLoop(), stalling(1003.0, 1005.0), kind="udp")
+        load = loaded(server, openLoop(1000.0, duration=5.0, maxInflight=500))
+        self.assertEqual((load.total("answered"), load.errors()), (5000, {}))
+        self.assertApproximates(load.histogram("latency").most, 2.0, 0.01)
 
     def test_probeIsLate(self) -> None:
         """A pause of the probe itself is its lateness, and in the latency."""
