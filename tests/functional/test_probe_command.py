@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -116,8 +117,76 @@ class PingTests(CommandTestCase):
         )
         self.assertEqual(status, 1)
         self.assertIn("tcp 127.0.0.1:1: number 2: no connection: refused\n", output)
-        self.assertIn("udp 127.0.0.1:1: refused\n", output)
-        self.assertIn("--- udp 127.0.0.1:1\n2 sent, 0 answered, 2 lost", output)
+        self.assertIn("--- tcp 127.0.0.1:1\n2 sent, 0 answered, 0 timed out, 2 refused, ", output)
+        self.assertIn("udp 127.0.0.1:1: number 2: refused\n", output)
+        self.assertIn("--- udp 127.0.0.1:1\n2 sent, 0 answered, 0 lost, 2 refused, ", output)
+
+    def test_wait(self) -> None:
+        """``-W`` is the time of an answer: pieces of one that come for longer are none."""
+        server = self.serve("--port", "0", "--fault", "chop=8", "--fault", "bandwidth=20B/s")
+        status, output = self.run_("ping", self.target(server), "-c", "1", "-W", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("number 1: timed out after 1 s\n", output)
+
+    def test_underWay(self) -> None:
+        """A ping that is under way at Ctrl-C is counted, and no answer at all is status 1."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            target = f"127.0.0.1:{listening.getsockname()[1]}"
+            process = programs.start(self, *PROBE, "ping", target, stdout=subprocess.PIPE, text=True)
+            listening.settimeout(PATIENCE)
+            sock, _ = listening.accept()
+            self.addCleanup(sock.close)
+            sock.settimeout(PATIENCE)
+            sock.recv(56, socket.MSG_WAITALL)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        self.assertIn("0 reordered, 1 under way\n", process.stdout.read())
+        self.assertEqual(process.wait(PATIENCE), 1)
+
+
+class StreamTests(CommandTestCase):
+    """Commands whose standard streams are full, closed, or read by nobody."""
+
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        """Returns a short run of each command, by its name."""
+        target, result = self.target(self.serve()), self.mktemp()
+        load = ("load", target, "-d", "100ms", "--warmup", "0")
+        self.assertEqual(self.run_(*load, "--json", result)[0], 0)
+        return {
+            "ping": ("ping", target, "-c", "2", "-i", "0.05"),
+            "check": ("check", target, "--quick", "--only", "identity"),
+            "load": load,
+            "compare": ("compare", result),
+            "help": ("load", "--help"),
+        }
+
+    def shell(self, redirection: str, arguments: tuple[str, ...]) -> tuple[int, str]:
+        """Runs a command under a shell's redirection; returns its status and its standard error."""
+        line = f'"$@" {redirection}'
+        done = subprocess.run(
+            ("sh", "-c", line, "sh", *PROBE, *arguments), capture_output=True, text=True, timeout=TIMEOUT
+        )
+        return done.returncode, done.stderr
+
+    def test_full(self) -> None:
+        """A standard output that is full is one line, and status 2."""
+        for name, arguments in self.commands().items():
+            self.assertEqual(
+                self.shell(">/dev/full", arguments),
+                (2, "echo-probe: standard output: No space left on device\n"),
+                name,
+            )
+
+    def test_notRead(self) -> None:
+        """A standard output that nobody reads any more ends the command, without a word."""
+        for name, arguments in self.commands().items():
+            self.assertEqual(self.shell("| true", arguments), (0, ""), name)
+
+    def test_closed(self) -> None:
+        """A standard stream that is closed, or an error stream that is full, changes nothing."""
+        for name, arguments in self.commands().items():
+            for redirection in ("<&-", ">&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"):
+                self.assertEqual(self.shell(redirection, arguments), (0, ""), (name, redirection))
 
 
 class InstalledTests(CommandTestCase):
