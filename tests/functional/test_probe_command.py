@@ -13,6 +13,7 @@ from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests.support import programs, warm
+from tests.support.certificates import Authority
 from tests.support.programs import TIMEOUT
 from tests.support.service import PATIENCE, ServiceTestCase
 
@@ -120,6 +121,32 @@ class PingTests(CommandTestCase):
         self.assertIn("--- tcp 127.0.0.1:1\n2 sent, 0 answered, 0 timed out, 2 refused, ", output)
         self.assertIn("udp 127.0.0.1:1: number 2: refused\n", output)
         self.assertIn("--- udp 127.0.0.1:1\n2 sent, 0 answered, 0 lost, 2 refused, ", output)
+
+    def test_refusedCertificate(self) -> None:
+        """A client's certificate that is missing or wrong is named, also after the handshake of TLS 1.3."""
+        ours, other = (Authority(Path(self.mktemp())) for _ in range(2))
+        certificate, key = ours.issue("localhost")
+        tls = ("--tls", "0", "--certificate", certificate, "--key", key, "--client-ca", ours.path)
+        target = self.target(self.serve(*tls), "tls")
+        foreign, foreignKey = other.issue("localhost")
+        for options, alert in (
+            ((), "certificate required"),
+            (("--cert", foreign, "--key", foreignKey), "unknown ca"),
+        ):
+            status, output = self.run_("ping", target, "--ca", ours.path, *options, "-c", "1")
+            said = "TLS: the peer refuses our certificate"
+            self.assertIn(f"number 1: {said}: {alert}\n", output)
+            self.assertIn(f"0 timed out, 1 {said}, ", output)
+            self.assertEqual(status, 1)
+
+    def test_wrongPort(self) -> None:
+        """A port that speaks TLS, or none where TLS is asked for, is named."""
+        server = self.serve("--port", "0", "--tls", "0")
+        plain, tls = (self.target(server, scheme).partition("://")[2] for scheme in ("tcp", "tls"))
+        _, output = self.run_("ping", tls, "-c", "1")
+        self.assertIn("the service may be full, or want TLS (tls://) or a PROXY header\n", output)
+        _, output = self.run_("ping", f"tls://{plain}", "-c", "1", "--insecure")
+        self.assertIn("no connection: no TLS: our own handshake came back\n", output)
 
     def test_wait(self) -> None:
         """``-W`` is the time of an answer: pieces of one that come for longer are none."""

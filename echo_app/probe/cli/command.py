@@ -95,6 +95,8 @@ async def _examine(
 async def runLoad(reactor: Any, options: LoadOptions) -> int:
     """Measures, and reports the runs so far after an interruption or a failure; returns the exit status."""
     raiseDescriptorLimit()
+    if not all([_emptied(name, options[name]) for name in ("json", "report")]):
+        return NOT_STARTED
     session = Session(reactor, options, complain)
     ended = GOOD
     try:
@@ -128,6 +130,12 @@ def _publish(options: LoadOptions, results: Results) -> bool:
     if report := options["report"]:
         written &= _written("report", report, lambda: report.write_text(page([results]), encoding="utf-8"))
     return written
+
+
+def _emptied(option: str, path: object) -> bool:
+    """Empties a file, so that an earlier result does not look like this one's; returns whether it could."""
+    isFile = path is not None and Path(str(path)).is_file() and not str(path).startswith(("/dev/", "/proc/"))
+    return not isFile or _written(option, path, lambda: Path(str(path)).write_bytes(b""))
 
 
 def _written(option: str, path: object, write: Callable[[], object]) -> bool:

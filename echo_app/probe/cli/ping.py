@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf, timedOut
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, hintOf, reasonOf, timedOut
+from echo_app.probe.net.foreign import protocolOf
 from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
@@ -91,6 +92,12 @@ class PingStatistics:
         counts += [f"{self.duplicated} {ErrorKind.DUPLICATE}"] if self.duplicated else []
         counts += [f"{self.underWay} under way"] if self.underWay else []
         said = [f"--- {target}", ", ".join(counts)]
+        if (
+            not self.times
+            and target.isStream
+            and (hint := hintOf(set(map(str, self.missed)), target.kind == "tls"))
+        ):
+            said.append(hint)
         if self.times:
             least, most = min(self.times), max(self.times)
             average = sum(self.times) / len(self.times)
@@ -196,7 +203,8 @@ class StreamPing(Ping):
             if found := firstDifference(data, came):
                 self.statistics.corrupt += 1
                 self._end = Reason(ErrorKind.OTHER, "a wrong answer came on it")
-                self._say(f"{self._target}: number {number}: {found}")
+                name = protocolOf(came)
+                self._say(f"{self._target}: number {number}: {f'{name} came' if name else found}")
             else:
                 self._missed(number, self._end)
             await stream.abort()

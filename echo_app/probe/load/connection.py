@@ -72,6 +72,7 @@ class Connection(ABC):
         self._left = NEVER
         self._ended = NEVER
         self._closed = -NEVER
+        self._isServed = self._hasFailed = False
         self._hasPaused = False
         self._underWay = self._container()
         self._loop.at(self._clock() + LOOK, self._look)
@@ -92,6 +93,7 @@ class Connection(ABC):
 
     def _failedToOpen(self, reason: Reason) -> None:
         self._dial = None
+        self._hasFailed = True
         self._why = reason
         self._generator.connectFailed(self, reason)
 
@@ -120,6 +122,7 @@ class Connection(ABC):
     def fail(self, reason: Reason) -> None:
         """Ends the connection, and makes another one. All messages under way have failed."""
         self._close()
+        self._hasFailed = True
         self._why = reason
         if self._oldest(NEVER) == NEVER:
             self._ledger.second(self._clock()).errors[reason] += 1
@@ -241,8 +244,8 @@ class Connection(ABC):
 
     # The end.
 
-    def countUnbegun(self, second: Second) -> None:
-        """Counts the messages that were due and never sent, as the run ends.
+    def countRest(self, second: Second) -> None:
+        """Counts the messages that were due and never sent, and a connection without an answer.
 
         In an open loop there are some after an interruption alone: they are given up otherwise. In a closed
         loop it is the one of a connection that was away for all of the measured time.
@@ -253,6 +256,7 @@ class Connection(ABC):
             self._due = next(self._schedule)
         if not self._isOpenLoop and self._channel is None and self._closed <= self._ledger.start:
             second.giveUp(self._why)
+        second.unserved += self._hasFailed and not self._isServed
 
     def finish(self) -> None:
         """Ends the connection for good; at once, where messages are under way that are given up."""

@@ -117,7 +117,7 @@ class DatagramConnection(Connection):
             second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
-            self._pause = 0.0
+            self._pause, self._isServed = 0.0, True
             if not self._isOpenLoop:
                 second.lateness.record(now - self._loop.woken)
         self._settled(now)
@@ -181,6 +181,7 @@ class DatagramConnection(Connection):
         while messages and _sentAt(messages) <= old:
             number = next(iter(messages))
             messages.pop(number)[2].fail(Reason(ErrorKind.LOST))
+            self._hasFailed = True
             self._lost[number] = None
             if len(self._lost) > REMEMBERED:
                 del self._lost[next(iter(self._lost))]

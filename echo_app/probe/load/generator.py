@@ -143,7 +143,7 @@ class LoadGenerator:
                 yield LOOK
             if number == self.ledger.count - 1:
                 for connection in self._connections:
-                    connection.countUnbegun(self.ledger.second(self.ledger.end))
+                    connection.countRest(self.ledger.second(self.ledger.end))
                 yield from self._finish()
             data: dict[str, Any] = {"second": number}
             for part in self.ledger.take(number).data():

@@ -62,7 +62,7 @@ class Second:
 
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
-        self.carried = self.outstanding = self.unbegun = 0
+        self.carried = self.outstanding = self.unbegun = self.unserved = 0
         self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
 

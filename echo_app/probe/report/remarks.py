@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from math import sqrt
 
+from echo_app.probe.net.errors import hintOf
 from echo_app.probe.results.figures import Subject
 from echo_app.probe.results.results import DEVIATIONS, EXACT, LoadSettings, Run
 from echo_app.probe.results.statistics import TAIL, milliseconds, nameOf
@@ -46,7 +47,7 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
         if each.isInterrupted:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
         yield from _unended(each)
-    yield from _unanswered(runs)
+    yield from _unanswered(runs, settings)
     yield from _held(runs, settings)
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
@@ -67,11 +68,17 @@ def _unended(run: Run) -> Iterator[str]:
             yield f"at the end {plural(count, 'message')} {'was' if count == 1 else 'were'} {said}"
 
 
-def _unanswered(runs: Sequence[Run]) -> Iterator[str]:
+def _unanswered(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+    unserved = max((run.unserved for run in runs if run.answered), default=0)
+    if unserved:
+        yield f"{unserved:,} of {plural(settings.connections, 'connection')} never got an answer"
     silent = [run for run in runs if not run.answered]
     if silent:
         which = "" if len(silent) == len(runs) else f" in {plural(len(silent), 'repeat')} of {len(runs)}"
         yield f"nothing was answered{which}"
+        kinds = {kind for run in silent for kind in run.errors}
+        if hint := hintOf(kinds, any(run.target.startswith("tls:") for run in silent)):
+            yield hint
 
 
 def _held(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:

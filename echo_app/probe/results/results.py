@@ -32,7 +32,7 @@ DIFFERENCES = 10
 EXACT, DEVIATIONS = 0.01, 3
 
 # The fields of a run that are sums over its seconds: counts and histograms.
-COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun")
+COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
 # The format of a file, and its version.
@@ -121,6 +121,7 @@ class Run:
     :ivar carried: messages of the warm-up that were under way when the measured time began.
     :ivar outstanding: messages that were neither answered nor given up when the run was interrupted.
     :ivar unbegun: messages that were due and not sent when the run was interrupted.
+    :ivar unserved: connections that failed, were made again, and never got an answer.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
         probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
@@ -144,6 +145,7 @@ class Run:
     carried: int = 0
     outstanding: int = 0
     unbegun: int = 0
+    unserved: int = 0
     latency: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
     held: Histogram = field(default_factory=Histogram)

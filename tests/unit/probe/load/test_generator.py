@@ -252,6 +252,19 @@ class ClosedLoopTests(SynchronousTestCase):
         self.assertLess(load.histogram("latency").most, 0.01)
         self.assertApproximates(load.total("answered"), 1 / QUICK, 2)
 
+    def test_unserved(self) -> None:
+        """A connection that is made again and again, and never gets an answer, is counted."""
+
+        server = FakeServer(loop := SimulatedLoop(), quick)
+        load = SimulatedLoad(server, settings(connections=5, duration=2.0, wait=0.5))
+
+        def fill(moment: float) -> None:
+            for each in (server, *loop.opened[2:]):
+                each.answering = lambda now: None
+
+        loop.at(1000.5, fill)
+        self.assertEqual(load.run().total("unserved"), 3)
+
     def test_carried(self) -> None:
         """A message of the warm-up that is not answered fails in the measured time, and is waited for."""
         for kind, error in (("tcp", "timed out"), ("udp", "lost")):
