@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from random import Random
@@ -363,7 +364,10 @@ class PingTests(ListeningTestCase):
         self.assertIn(lines[1], ("number 2: FIN", "number 2: reset"))
         answered = sum(line.startswith("16 bytes") for line in lines)
         self.assertGreater(answered, 1)
-        counts = f"10 sent, {answered} answered, {10 - answered} timed out, 0 corrupt, 0 reordered"
+        ends = Counter(line.rpartition(": ")[2] for line in lines[:10] if not line.startswith("16 bytes"))
+        missed = ", ".join(f"{count} {end}" for end, count in ends.items())
+        counts = f"10 sent, {answered} answered, 0 timed out, {missed}, 0 corrupt, 0 reordered"
+        self.assertEqual(ends.total(), 10 - answered)
         self.assertIn(counts, lines)
 
     async def test_corrupt(self) -> None:

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests.support import programs, warm
+from tests.support.certificates import Authority
 from tests.support.programs import TIMEOUT
 from tests.support.service import PATIENCE, ServiceTestCase
 
@@ -116,8 +118,102 @@ class PingTests(CommandTestCase):
         )
         self.assertEqual(status, 1)
         self.assertIn("tcp 127.0.0.1:1: number 2: no connection: refused\n", output)
-        self.assertIn("udp 127.0.0.1:1: refused\n", output)
-        self.assertIn("--- udp 127.0.0.1:1\n2 sent, 0 answered, 2 lost", output)
+        self.assertIn("--- tcp 127.0.0.1:1\n2 sent, 0 answered, 0 timed out, 2 refused, ", output)
+        self.assertIn("udp 127.0.0.1:1: number 2: refused\n", output)
+        self.assertIn("--- udp 127.0.0.1:1\n2 sent, 0 answered, 0 lost, 2 refused, ", output)
+
+    def test_refusedCertificate(self) -> None:
+        """A client's certificate that is missing or wrong is named, also after the handshake of TLS 1.3."""
+        ours, other = (Authority(Path(self.mktemp())) for _ in range(2))
+        certificate, key = ours.issue("localhost")
+        tls = ("--tls", "0", "--certificate", certificate, "--key", key, "--client-ca", ours.path)
+        target = self.target(self.serve(*tls), "tls")
+        foreign, foreignKey = other.issue("localhost")
+        for options, alert in (
+            ((), "certificate required"),
+            (("--cert", foreign, "--key", foreignKey), "unknown ca"),
+        ):
+            status, output = self.run_("ping", target, "--ca", ours.path, *options, "-c", "1")
+            said = "TLS: the peer refuses our certificate"
+            self.assertIn(f"number 1: {said}: {alert}\n", output)
+            self.assertIn(f"0 timed out, 1 {said}, ", output)
+            self.assertEqual(status, 1)
+
+    def test_wrongPort(self) -> None:
+        """A port that speaks TLS, or none where TLS is asked for, is named."""
+        server = self.serve("--port", "0", "--tls", "0")
+        plain, tls = (self.target(server, scheme).partition("://")[2] for scheme in ("tcp", "tls"))
+        _, output = self.run_("ping", tls, "-c", "1")
+        self.assertIn("the service may be full, or want TLS (tls://) or a PROXY header\n", output)
+        _, output = self.run_("ping", f"tls://{plain}", "-c", "1", "--insecure")
+        self.assertIn("no connection: no TLS: our own handshake came back\n", output)
+
+    def test_wait(self) -> None:
+        """``-W`` is the time of an answer: pieces of one that come for longer are none."""
+        server = self.serve("--port", "0", "--fault", "chop=8", "--fault", "bandwidth=20B/s")
+        status, output = self.run_("ping", self.target(server), "-c", "1", "-W", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("number 1: timed out after 1 s\n", output)
+
+    def test_underWay(self) -> None:
+        """A ping that is under way at Ctrl-C is counted, and no answer at all is status 1."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            target = f"127.0.0.1:{listening.getsockname()[1]}"
+            process = programs.start(self, *PROBE, "ping", target, stdout=subprocess.PIPE, text=True)
+            listening.settimeout(PATIENCE)
+            sock, _ = listening.accept()
+            self.addCleanup(sock.close)
+            sock.settimeout(PATIENCE)
+            sock.recv(56, socket.MSG_WAITALL)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        self.assertIn("0 reordered, 1 under way\n", process.stdout.read())
+        self.assertEqual(process.wait(PATIENCE), 1)
+
+
+class StreamTests(CommandTestCase):
+    """Commands whose standard streams are full, closed, or read by nobody."""
+
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        """Returns a short run of each command, by its name."""
+        target, result = self.target(self.serve()), self.mktemp()
+        load = ("load", target, "-d", "100ms", "--warmup", "0")
+        self.assertEqual(self.run_(*load, "--json", result)[0], 0)
+        return {
+            "ping": ("ping", target, "-c", "2", "-i", "0.05"),
+            "check": ("check", target, "--quick", "--only", "identity"),
+            "load": load,
+            "compare": ("compare", result),
+            "help": ("load", "--help"),
+        }
+
+    def shell(self, redirection: str, arguments: tuple[str, ...]) -> tuple[int, str]:
+        """Runs a command under a shell's redirection; returns its status and its standard error."""
+        line = f'"$@" {redirection}'
+        done = subprocess.run(
+            ("sh", "-c", line, "sh", *PROBE, *arguments), capture_output=True, text=True, timeout=TIMEOUT
+        )
+        return done.returncode, done.stderr
+
+    def test_full(self) -> None:
+        """A standard output that is full is one line, and status 2."""
+        for name, arguments in self.commands().items():
+            self.assertEqual(
+                self.shell(">/dev/full", arguments),
+                (2, "echo-probe: standard output: No space left on device\n"),
+                name,
+            )
+
+    def test_notRead(self) -> None:
+        """A standard output that nobody reads any more ends the command, without a word."""
+        for name, arguments in self.commands().items():
+            self.assertEqual(self.shell("| true", arguments), (0, ""), name)
+
+    def test_closed(self) -> None:
+        """A standard stream that is closed, or an error stream that is full, changes nothing."""
+        for name, arguments in self.commands().items():
+            for redirection in ("<&-", ">&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"):
+                self.assertEqual(self.shell(redirection, arguments), (0, ""), (name, redirection))
 
 
 class InstalledTests(CommandTestCase):

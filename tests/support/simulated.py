@@ -80,7 +80,7 @@ class FakeChannel:
     ) -> None:
         self.loop = loop
         self.sock: Any = self
-        self._answering = answering
+        self.answering = answering
         self._edit = edit
         self._number = len(loop.opened)
         loop.opened.append(self)
@@ -120,7 +120,7 @@ class FakeChannel:
         self.sends += 1
         taken = bytes(data[: self.room])
         self.room -= len(taken)
-        moment = self._answering(self.loop.now)
+        moment = self.answering(self.loop.now)
         if moment is not None:
             for each in self._edit(taken):
                 self.come(each, moment)

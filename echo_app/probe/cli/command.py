@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
 import sys
@@ -27,6 +26,7 @@ from echo_app.probe.cli.compare import CompareOptions, runCompare
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
 from echo_app.probe.cli.loadsession import Session
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from echo_app.probe.cli.output import Output, openStreams, writeLine
 from echo_app.probe.cli.ping import ping
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
@@ -41,14 +41,17 @@ from echo_app.text import escaped
 GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
 
 
+_output = Output()
+
+
 def say(line: str) -> None:
-    """Prints a line, now."""
-    print(line, flush=True)
+    """Prints a line, now, unless standard output has failed."""
+    _output.say(line)
 
 
 def complain(line: str) -> None:
-    """Prints a line, now, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Prints a line, now, on standard error; if that fails, there is no way to tell."""
+    writeLine(line, sys.stderr)
 
 
 async def runPing(reactor: Any, options: PingOptions) -> int:
@@ -92,6 +95,8 @@ async def _examine(
 async def runLoad(reactor: Any, options: LoadOptions) -> int:
     """Measures, and reports the runs so far after an interruption or a failure; returns the exit status."""
     raiseDescriptorLimit()
+    if not all([_emptied(name, options[name]) for name in ("json", "report")]):
+        return NOT_STARTED
     session = Session(reactor, options, complain)
     ended = GOOD
     try:
@@ -106,6 +111,8 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
     results = session.results
     if results.runs and not _publish(options, results):
         return NOT_STARTED
+    if ended != NOT_STARTED and any(not run.answered for run in results.runs):
+        return FINDING
     isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
     return ended or (FINDING if isWarned or not all(run.isGood for run in results.runs) else GOOD)
 
@@ -123,6 +130,12 @@ def _publish(options: LoadOptions, results: Results) -> bool:
     if report := options["report"]:
         written &= _written("report", report, lambda: report.write_text(page([results]), encoding="utf-8"))
     return written
+
+
+def _emptied(option: str, path: object) -> bool:
+    """Empties a file, so that an earlier result does not look like this one's; returns whether it could."""
+    isFile = path is not None and Path(str(path)).is_file() and not str(path).startswith(("/dev/", "/proc/"))
+    return not isFile or _written(option, path, lambda: Path(str(path)).write_bytes(b""))
 
 
 def _written(option: str, path: object, write: Callable[[], object]) -> bool:
@@ -154,6 +167,8 @@ def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) 
     def start() -> None:
         running = Deferred.fromCoroutine(work(reactor))
         reactor.addSystemEventTrigger("before", "shutdown", cancel, running)
+        # Not at once: the work itself has called.
+        _output.failed = lambda: reactor.callFromThread(running.cancel)
         running.addErrback(_statusOf).addCallback(statuses.append).addBoth(stop)
 
     def cancel(running: Deferred[Any]) -> Deferred[None]:
@@ -176,24 +191,28 @@ def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) 
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    return statuses[0]
+    return _judged(statuses[0])
 
 
 def _statusOf(failure: Failure) -> int:
     """Returns the status of work that ended with an exception."""
     if failure.check(CancelledError):
         return INTERRUPTED
-    if failure.check(BrokenPipeError):
-        return _outputClosed()
-    failure.printTraceback(sys.stderr)
+    complain(failure.getTraceback().rstrip())
     return NOT_STARTED
 
 
-def _outputClosed() -> int:
-    """Handles a standard output whose reader has ended, such as ``head``; returns the status."""
-    # Python flushes standard output at its exit, which would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return GOOD
+def _judged(status: int) -> int:
+    """Returns the status of a command, which is another one if standard output has failed."""
+    global _output
+    output, _output = _output, Output()
+    if output.error is None:
+        return status
+    if isinstance(output.error, BrokenPipeError):
+        # Its reader has ended, such as ``head``, and wants no more.
+        return GOOD
+    complain(_printable(f"standard output: {output.error.strerror}"))
+    return NOT_STARTED
 
 
 def _notStarted(reason: str) -> SystemExit:
@@ -213,13 +232,10 @@ def _compared(options: CompareOptions) -> int:
     written = report is None or _written(
         "report", report, lambda: report.write_text(page(results, names), encoding="utf-8")
     )
-    try:
-        isWorse = runCompare(options, say)
-    except BrokenPipeError:
-        return _outputClosed()
+    isWorse = runCompare(options, say)
     if not written:
         return NOT_STARTED
-    return FINDING if isWorse and options["fail-if-worse"] else GOOD
+    return _judged(FINDING if isWorse and options["fail-if-worse"] else GOOD)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -227,11 +243,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     :raise SystemExit: 0 good, 1 a finding, 2 could not start.
     """
+    openStreams()
     options = Options()
     try:
         options.parseOptions(arguments)
     except UsageError as error:
         raise _notStarted(str(error)) from None
+    except (OSError, SystemExit) as ended:
+        # The help or the version was printed.
+        _output.end(ended if isinstance(ended, OSError) else None)
+        raise SystemExit(_judged(GOOD)) from None
     if isinstance(options.subOptions, CompareOptions):
         raise SystemExit(_compared(options.subOptions))
     from twisted.internet import reactor

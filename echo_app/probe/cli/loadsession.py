@@ -19,6 +19,8 @@ from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.progress import LOOK, showOf
 from echo_app.probe.load.run import Running
 from echo_app.probe.load.workers import LoadFailed
+from echo_app.probe.net.errors import NetworkError
+from echo_app.probe.net.stream import connect
 from echo_app.probe.report.summary import figures
 from echo_app.probe.results.machine import describeMachine
 from echo_app.probe.results.results import Results, Run
@@ -59,6 +61,9 @@ class Session:
         :raise LoadFailed: when a target can't be measured; the text names it.
         :raise CancelledError: when a run was interrupted.
         """
+        if len(self._targets) > 1:
+            for target in self._targets:
+                await self._try(target)
         turns = [(repeat, target) for repeat in range(self._repeat) for target in self._targets]
         for number, (repeat, target) in enumerate(turns, 1):
             name = f"{target}, {number} of {len(turns)}" if len(turns) > 1 else str(target)
@@ -69,6 +74,14 @@ class Session:
                 raise CancelledError
             if len(turns) > 1:
                 self._complain(f"{name}: {figures(run, self.results.settings)}")
+
+    async def _try(self, target: Target) -> None:
+        """Connects once: an error of the last target is not one after the whole run of the first."""
+        try:
+            if target.isStream:
+                await (await connect(self._reactor, target, self.results.settings.wait)).close()
+        except NetworkError as error:
+            raise LoadFailed(f"{target.text!r}: {error}") from error
 
     async def _measure(self, target: Target, name: str, seed: int) -> Run:
         running = Running(self._reactor, target, self.results.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,7 +18,8 @@ from twisted.python.failure import Failure
 from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.net.errors import ErrorKind, NetworkError, reasonOf, timedOut
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, hintOf, reasonOf, timedOut
+from echo_app.probe.net.foreign import protocolOf
 from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
@@ -29,6 +31,9 @@ NUMBER = 8
 
 # Seconds between two checks whether the last datagrams are answered.
 _LOOK = 0.05
+
+# Seconds of the last read of a ping whose time is over: what came in a pause of this process is there.
+_LAST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +57,47 @@ class PingStatistics:
     """Counts the pings to one target, and their round trips.
 
     :ivar times: seconds of each round trip, in the order of the answers.
-    :ivar unanswered: timed out on a stream, lost on UDP, or never sent because there was no connection.
+    :ivar missed: pings without an answer, by the reason: timed out or lost, or that of a connection that was
+        not made, or ended.
     """
 
     sent: int = 0
-    unanswered: int = 0
+    missed: Counter[ErrorKind] = field(default_factory=Counter)
     corrupt: int = 0
     reordered: int = 0
     duplicated: int = 0
     times: array[float] = field(default_factory=lambda: array("d"))
 
+    @property
+    def underWay(self) -> int:
+        """The number of pings that have no end: those under way at Ctrl-C."""
+        return max(0, self.sent - len(self.times) - self.missed.total() - self.corrupt)
+
     def status(self, isStream: bool) -> Status:
-        """Returns the status. On UDP some loss is a warning, as are reordered answers and duplicates."""
-        if self.corrupt or (self.unanswered and (isStream or not self.times)):
+        """Returns the status: without any answer it is a failure.
+
+        On UDP some loss is a warning, as are reordered answers and duplicates.
+        """
+        if self.corrupt or not self.times or (self.missed and isStream):
             return Status.FAIL
-        return Status.WARN if self.unanswered or self.reordered or self.duplicated else Status.PASS
+        return Status.WARN if self.missed or self.reordered or self.duplicated else Status.PASS
 
     def lines(self, target: Target) -> list[str]:
         """Returns the lines of a summary."""
         missing = ErrorKind.TIMED_OUT if target.isStream else ErrorKind.LOST
-        counts = [f"{self.sent} sent", f"{len(self.times)} answered", f"{self.unanswered} {missing}"]
+        missed = {missing: 0} | dict(self.missed)
+        counts = [f"{self.sent} sent", f"{len(self.times)} answered"]
+        counts += [f"{count} {kind or 'failed'}" for kind, count in missed.items()]
         counts += [f"{self.corrupt} {ErrorKind.CORRUPT}", f"{self.reordered} reordered"]
         counts += [f"{self.duplicated} {ErrorKind.DUPLICATE}"] if self.duplicated else []
+        counts += [f"{self.underWay} under way"] if self.underWay else []
         said = [f"--- {target}", ", ".join(counts)]
+        if (
+            not self.times
+            and target.isStream
+            and (hint := hintOf(set(map(str, self.missed)), target.kind == "tls"))
+        ):
+            said.append(hint)
         if self.times:
             least, most = min(self.times), max(self.times)
             average = sum(self.times) / len(self.times)
@@ -126,15 +149,16 @@ class Ping:
         self.statistics.times.append(spent)
         self._say(f"{self._target}: {self._pings.size} bytes, number {number}, {milliseconds(spent)}")
 
-    def _missed(self, number: int, why: str) -> None:
-        self.statistics.unanswered += 1
-        self._say(f"{self._target}: number {number}: {why}")
+    def _missed(self, number: int, why: Reason, before: str = "") -> None:
+        self.statistics.missed[why.kind] += 1
+        self._say(f"{self._target}: number {number}: {before}{why}")
 
 
 class StreamPing(Ping):
     """Pings over one connection; when it ends or falls silent, over another one."""
 
     _stream: Stream | None = None
+    _end = Reason(ErrorKind.TIMED_OUT)
 
     async def run(self) -> None:
         """Sends by the clock in one coroutine, and reads in another one."""
@@ -156,7 +180,7 @@ class StreamPing(Ping):
                     self._reactor, self._target, self._pings.wait
                 )
             except NetworkError as error:
-                self._missed(number, f"no connection: {error}")
+                self._missed(number, error.reason, "no connection: ")
                 continue
             data = self._random.randbytes(self._pings.size)
             now = self._reactor.seconds()
@@ -168,19 +192,36 @@ class StreamPing(Ping):
         while (sent := await self._sent.get()) is not None:
             number, data, at, stream = sent
             if stream is not self._stream:
-                self._missed(number, "its connection was given up")
+                self._missed(number, self._end, "its connection was given up: ")
                 continue
-            came = await stream.receive(len(data), self._pings.wait)
+            came = await self._receive(stream, len(data), at + self._pings.wait)
             if came == data:
                 self._answered(number, at)
                 continue
+            # From now on the next ping has another connection.
+            self._stream, self._end = None, stream.end or timedOut(self._pings.wait)
             if found := firstDifference(data, came):
                 self.statistics.corrupt += 1
-                self._say(f"{self._target}: number {number}: {found}")
+                self._end = Reason(ErrorKind.OTHER, "a wrong answer came on it")
+                name = protocolOf(came)
+                self._say(f"{self._target}: number {number}: {f'{name} came' if name else found}")
             else:
-                self._missed(number, str(stream.end or timedOut(self._pings.wait)))
-            self._stream = None
+                self._missed(number, self._end)
             await stream.abort()
+
+    async def _receive(self, stream: Stream, size: int, deadline: float) -> bytes:
+        """Returns that many bytes; fewer at the end of the stream, or at the deadline.
+
+        Bytes that are there at the deadline already are read.
+        """
+        received = b""
+        while len(received) < size:
+            left = deadline - self._reactor.seconds()
+            chunk = await stream.read(max(left, _LAST), size - len(received))
+            received += chunk
+            if not chunk or left <= 0:
+                break
+        return received
 
 
 class DatagramPing(Ping, DatagramProtocol):
@@ -226,7 +267,7 @@ class DatagramPing(Ping, DatagramProtocol):
         tooLate = self._reactor.seconds() - self._pings.wait
         for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
             del self._waiting[number]
-            self._missed(number, str(ErrorKind.LOST))
+            self._missed(number, Reason(ErrorKind.LOST))
 
     def _open(self) -> None:
         """Opens a port; the reactor closes it when an ICMP message comes."""
@@ -234,9 +275,11 @@ class DatagramPing(Ping, DatagramProtocol):
         self.transport.connect(self._address, self._target.port)
 
     def stopProtocol(self) -> None:
-        """Reports a refusal, when an ICMP message has closed the port (RFC 792: port unreachable)."""
+        """Counts refusals, when an ICMP message has closed the port (RFC 792: port unreachable)."""
         if not self._isDone:
-            self._say(f"{self._target}: {ErrorKind.REFUSED}")
+            waiting, self._waiting = self._waiting, {}
+            for number in waiting:
+                self._missed(number, Reason(ErrorKind.REFUSED))
 
     def datagramReceived(self, data: bytes, address: Any) -> None:
         """Compares an answer with its ping."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from echo_app.probe.cli.output import writeLine
 from echo_app.probe.load.run import Running
 from echo_app.probe.results.statistics import Output, milliseconds, percentileTexts, shownIn
 
@@ -49,7 +50,7 @@ class Lines:
     :param name: of the run.
     """
 
-    def __init__(self, run: Running, name: str, say: Callable[[str], None]) -> None:
+    def __init__(self, run: Running, name: str, say: Callable[[str], object]) -> None:
         self._run = run
         self._name = name
         self._say = say
@@ -122,4 +123,4 @@ def showOf(run: Running, name: str, output: Any) -> Bar | Lines:
     """Returns a bar where the output is a terminal, and lines elsewhere."""
     if output.isatty():
         return Bar(run, name, output)
-    return Lines(run, name, lambda line: print(line, file=output, flush=True))
+    return Lines(run, name, lambda line: writeLine(line, output))

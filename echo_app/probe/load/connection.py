@@ -4,7 +4,8 @@ Its rules. In a closed loop a message is due when the one before is answered. In
 the moments, and never waits. A message that can't be sent, as too many are under way or there is no
 connection, stays due and is sent later: its latency counts from when it was due. It is given up ``wait``
 seconds after it was due. So an outage shorter than ``wait`` is seen as latency, and a longer one as errors
-with its reason. Due messages are not stored: the schedule is an iterator, which stops meanwhile.
+with its reason. Due messages are not stored: the schedule is an iterator, which stops meanwhile. The time for
+which a message waits because too many are under way is counted by itself.
 
 A message has ``wait`` from when it was sent until it is answered. An error of the connection ends it: all
 that is under way fails with the same kind. Another one is made at once; after failures with no answer
@@ -45,6 +46,9 @@ class Connection(ABC):
     _underWay: Collection[Any]
     _container: Callable[[], Collection[Any]]
 
+    # Seconds until a message that is not answered makes room for another one; NEVER is not before it fails.
+    _patience = NEVER
+
     def __init__(self, generator: LoadGenerator, number: int) -> None:
         self._generator = generator
         self._loop = generator.loop
@@ -60,12 +64,15 @@ class Connection(ABC):
         self._schedule: Iterator[float] = iter(())
         self._due = NEVER
         self._isWaiting = False
+        self._full = NEVER
         self._channel: Channel | None = None
         self._dial: Dial | None = None
         self._pause = 0.0
         self._why = Reason(ErrorKind.NOT_SENT)
         self._left = NEVER
         self._ended = NEVER
+        self._closed = -NEVER
+        self._isServed = self._hasFailed = False
         self._hasPaused = False
         self._underWay = self._container()
         self._loop.at(self._clock() + LOOK, self._look)
@@ -86,6 +93,7 @@ class Connection(ABC):
 
     def _failedToOpen(self, reason: Reason) -> None:
         self._dial = None
+        self._hasFailed = True
         self._why = reason
         self._generator.connectFailed(self, reason)
 
@@ -114,8 +122,9 @@ class Connection(ABC):
     def fail(self, reason: Reason) -> None:
         """Ends the connection, and makes another one. All messages under way have failed."""
         self._close()
+        self._hasFailed = True
         self._why = reason
-        if not self._underWay:
+        if self._oldest(NEVER) == NEVER:
             self._ledger.second(self._clock()).errors[reason] += 1
         self._failAll(reason)
         self.openLater()
@@ -125,6 +134,7 @@ class Connection(ABC):
             self._loop.forget(self._fd)
             self._channel.sock.close()
             self._channel = None
+            self._closed = self._clock()
 
     def _end(self) -> None:
         """Ends our side; then only the end of the peer's side may come."""
@@ -181,21 +191,30 @@ class Connection(ABC):
         """
         due, end = self._due, self._ledger.end
         self._isWaiting = False
+        full, self._full = self._full, NEVER
         while due <= now and due < end:
             if not self._hasRoom():
                 self._isWaiting = True
+                if self._channel is not None and len(self._underWay) >= self._room:
+                    self._full = min(full, now)
                 break
             self._left -= 1
-            self._ask(due, now).lateness.record(now - (due if due > since else since))
+            second = self._ask(due, now)
+            second.lateness.record(now - (due if due > since else since))
+            if full < since and due < since:
+                second.held.record(since - max(due, full))
             self._due = due = next(self._schedule)
         if self._channel is not None:
             self._push()
 
-    def _goOn(self, now: float) -> None:
-        """Sends the messages that can be sent now; in an open loop, then follows the schedule again."""
+    def _goOn(self, now: float, since: float | None = None) -> None:
+        """Sends the messages that can be sent now; in an open loop, then follows the schedule again.
+
+        :param since: the moment at which there was room; None is when the socket was found ready, as an
+            answer made the room.
+        """
         if self._isWaiting:
-            # An answer that made room was there to be read from that moment on.
-            self._sendDue(now, self._loop.woken)
+            self._sendDue(now, self._loop.woken if since is None else since)
             if not self._isWaiting:
                 self._loop.at(self._due, self._fire)
         elif not self._isOpenLoop and self._due <= now < self._ledger.end:
@@ -221,9 +240,23 @@ class Connection(ABC):
             self._ledger.second(self._due).giveUp(self._why)
             self._due = next(self._schedule)
         oldest = min(self._oldest(now), self._due if self._isWaiting else now)
-        return max(oldest + self._wait, now + LOOK)
+        return max(min(oldest + self._wait, now + self._patience), now + LOOK)
 
     # The end.
+
+    def countRest(self, second: Second) -> None:
+        """Counts the messages that were due and never sent, and a connection without an answer.
+
+        In an open loop there are some after an interruption alone: they are given up otherwise. In a closed
+        loop it is the one of a connection that was away for all of the measured time.
+        """
+        while self.isBehind(self._ledger.end):
+            second.due += 1
+            second.unbegun += 1
+            self._due = next(self._schedule)
+        if not self._isOpenLoop and self._channel is None and self._closed <= self._ledger.start:
+            second.giveUp(self._why)
+        second.unserved += self._hasFailed and not self._isServed
 
     def finish(self) -> None:
         """Ends the connection for good; at once, where messages are under way that are given up."""

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from echo_app.probe.load.channel import Channel
-from echo_app.probe.load.connection import Connection
+from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, placeOf
 from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
 from echo_app.probe.results.difference import agreeing
 
+if TYPE_CHECKING:
+    from echo_app.probe.load.generator import LoadGenerator
+
 # Bytes of the number: no datagram has fewer.
 HEADER = 8
+
+# Seconds after which a datagram is taken for lost, at the least: Linux resends no TCP segment
+# before; RFC 6298 (2.4) would have a second.
+SHORTEST_PATIENCE = 0.2
+
+# Seconds between two looks before the first answer, from which on a datagram can be taken for lost.
+UNKNOWN_PATIENCE = 1.0
 
 # Numbers of lost datagrams that are kept, so that a late answer does not count as a duplicate.
 REMEMBERED = 4096
@@ -31,11 +42,20 @@ def datagramOf(number: int, size: int) -> bytes:
 class DatagramConnection(Connection):
     """Sends messages as datagrams, from one source port after the other; mostly from one.
 
-    A datagram that is not answered is lost, and one that comes changed is corrupt; neither ends anything.
+    A datagram that is not answered is lost, and one that comes changed is corrupt; neither ends anything. One
+    that takes much longer than those before it is taken for lost: it makes room for another one, and still
+    counts as an answer if it comes within ``wait``. How much longer is what RFC 6298 (2) says of segments.
     """
 
     _underWay: dict[int, Message]
     _container = dict
+    _patience = UNKNOWN_PATIENCE
+    _smoothed: float | None = None
+    _variation = 0.0
+
+    def __init__(self, generator: LoadGenerator, number: int) -> None:
+        super().__init__(generator, number)
+        self._late: dict[int, Message] = {}
 
     def _use(self, channel: Channel) -> None:
         # Answers to an earlier owner of the port may still come: numbers begin anywhere.
@@ -84,27 +104,38 @@ class DatagramConnection(Connection):
             self.fail(reasonOf(error))
             return
         number = int.from_bytes(data[:HEADER], "big")
-        message = self._underWay.pop(number, None)
+        message = self._underWay.pop(number, None) or self._late.pop(number, None)
         if message is None:
             self._judge(number, data)
             return
         now = self._clock()
-        due, _, second, size = message
+        due, sentAt, second, size = message
+        self._took(now - sentAt)
         expected = datagramOf(number, size)
         if data != expected:
             self._differ(number, data, expected)
             second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
-            self._pause = 0.0
+            self._pause, self._isServed = 0.0, True
             if not self._isOpenLoop:
                 second.lateness.record(now - self._loop.woken)
         self._settled(now)
 
-    def _settled(self, now: float) -> None:
-        """Goes on after a datagram was answered, or is lost."""
-        self._goOn(now)
+    def _took(self, seconds: float) -> None:
+        """Learns from a round trip."""
+        if self._smoothed is None:
+            self._smoothed, self._variation = seconds, seconds / 2
+        else:
+            self._variation += (abs(seconds - self._smoothed) - self._variation) / 4
+            self._smoothed += (seconds - self._smoothed) / 8
+        self._patience = max(SHORTEST_PATIENCE, self._smoothed + 4 * self._variation)
+
+    def _settled(self, now: float, since: float | None = None) -> None:
+        """Goes on after a datagram was answered, or is taken for lost."""
+        self._goOn(now, since)
         if not self._left and not self._underWay:
+            self._lose(self._late, NEVER)
             self._end()
 
     def _judge(self, number: int, data: bytes) -> None:
@@ -129,21 +160,36 @@ class DatagramConnection(Connection):
         self._openAgain(self._clock())
 
     def _failAll(self, reason: Reason) -> None:
-        for _, _, second, _ in self._underWay.values():
-            second.fail(reason)
-        self._underWay.clear()
+        for messages in (self._underWay, self._late):
+            for _, _, second, _ in messages.values():
+                second.fail(reason)
+            messages.clear()
 
     def _giveUp(self, old: float) -> None:
-        underWay, lost = self._underWay, self._lost
-        before = len(underWay)
-        while underWay and self._oldest(0) <= old:
-            number = next(iter(underWay))
-            underWay.pop(number)[2].fail(Reason(ErrorKind.LOST))
-            lost[number] = None
-            if len(lost) > REMEMBERED:
-                del lost[next(iter(lost))]
-        if len(underWay) < before:
-            self._settled(self._clock())
+        self._lose(self._late, old)
+        before, now = len(self._underWay), self._clock()
+        self._lose(self._underWay, old)
+        late = now - self._patience if self._smoothed is not None else -NEVER
+        while self._underWay and _sentAt(self._underWay) <= late:
+            number = next(iter(self._underWay))
+            self._late[number] = self._underWay.pop(number)
+        if len(self._underWay) < before:
+            self._settled(now, now)
+
+    def _lose(self, messages: dict[int, Message], old: float) -> None:
+        """Counts the messages as lost that were sent at a moment or before it."""
+        while messages and _sentAt(messages) <= old:
+            number = next(iter(messages))
+            messages.pop(number)[2].fail(Reason(ErrorKind.LOST))
+            self._hasFailed = True
+            self._lost[number] = None
+            if len(self._lost) > REMEMBERED:
+                del self._lost[next(iter(self._lost))]
 
     def _oldest(self, now: float) -> float:
-        return next(iter(self._underWay.values()))[1] if self._underWay else now
+        return min((_sentAt(each) for each in (self._late, self._underWay) if each), default=now)
+
+
+def _sentAt(messages: dict[int, Message]) -> float:
+    """Returns when the first of some messages was sent."""
+    return next(iter(messages.values()))[1]

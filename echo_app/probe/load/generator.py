@@ -107,6 +107,8 @@ class LoadGenerator:
         start = moment + self.settings.warmup
         self.ledger.begin(start, start + self.settings.duration)
         self._lines = self._report()
+        # A message that is due at that very moment is no longer one of the warm-up.
+        self.loop.at(start, lambda moment: self.ledger.carry())
         for connection in self._connections:
             connection.begin(moment)
         self.loop.at(moment, self._tell)
@@ -140,6 +142,8 @@ class LoadGenerator:
             while not self._isOver(number):
                 yield LOOK
             if number == self.ledger.count - 1:
+                for connection in self._connections:
+                    connection.countRest(self.ledger.second(self.ledger.end))
                 yield from self._finish()
             data: dict[str, Any] = {"second": number}
             for part in self.ledger.take(number).data():

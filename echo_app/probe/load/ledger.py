@@ -58,11 +58,12 @@ class Second:
     :ivar pending: messages that are neither answered nor given up.
     """
 
-    __slots__ = ("answered", "bytes", "connects", "due", "errors", "latency", "lateness", "pending", "sent")
+    __slots__ = (*COUNTS, *HISTOGRAMS, "errors", "pending")
 
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
-        self.latency, self.lateness, self.connects = Times(), Times(), Times()
+        self.carried = self.outstanding = self.unbegun = self.unserved = 0
+        self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
 
     def ask(self) -> None:
@@ -123,6 +124,11 @@ class Ledger:
         """Sets the bounds of the measured part."""
         self.start, self.end = start, end
 
+    def carry(self) -> None:
+        """Begins the measured part: messages under way are carried over, and fail in its first second."""
+        first = self.second(self.start)
+        first.carried, self._warmup.errors = self._warmup.pending, first.errors
+
     @property
     def count(self) -> int:
         """The number of seconds of the measured part; the last may be shorter."""
@@ -131,7 +137,8 @@ class Ledger:
     def second(self, due: float) -> Second:
         """Returns the second in which a message is due.
 
-        Events before the measured part do not count; events after it count in its last second.
+        Events before the measured part do not count; those after it count in its last second. What was due
+        in the warm-up and fails later counts in the first one.
         """
         if self._from <= due < self._to:
             return self._second
@@ -153,10 +160,16 @@ class Ledger:
             self.differences.append(line)
 
     def isPending(self, number: int) -> bool:
-        """Says whether a message that was due in a second is neither answered nor given up."""
+        """Says whether a message that was due in a second, or carried into it, has no end yet."""
+        return self._pending(number) > 0
+
+    def _pending(self, number: int) -> int:
         second = self.seconds.get(number)
-        return second is not None and second.pending > 0
+        return (second.pending if second else 0) + (0 if number else self._warmup.pending)
 
     def take(self, number: int) -> Second:
-        """Removes a second, and returns it."""
-        return self.seconds.pop(number, None) or Second()
+        """Removes a second, and returns it; messages that have no end yet are outstanding."""
+        pending = self._pending(number)
+        second = self.seconds.pop(number, None) or Second()
+        second.outstanding = pending
+        return second

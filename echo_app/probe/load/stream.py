@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-from echo_app.probe.load.channel import Channel
+from echo_app.probe.load.channel import Channel, Encrypted
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
 from echo_app.probe.load.pattern import CHUNK, PATTERN, PERIOD, VIEW, placeOf
-from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
+from echo_app.probe.net.foreign import protocolOf
 from echo_app.probe.results.difference import agreeing
 
 # The moment at which it was due, its end in the stream, the moment at which it was sent, its second, its size
@@ -45,10 +46,25 @@ class StreamConnection(Connection):
         except BlockingIOError:
             self._watch(isFull=True)
         except OSError as error:
-            self.fail(reasonOf(error))
+            # What came before says more, such as an alert of TLS.
+            self._failAfter(error)
         else:
             if self._isFull:
                 self._watch(isFull=False)
+
+    def _failAfter(self, error: OSError) -> None:
+        reason = reasonOf(error)
+        if isinstance(self._channel, Encrypted):
+            try:
+                while self._recv(CHUNK):
+                    pass
+            except BlockingIOError:
+                pass
+            except NetworkError as said:
+                reason = said.reason
+            except OSError:
+                pass
+        self.fail(reason)
 
     def _watch(self, isFull: bool) -> None:
         if isFull is not self._isFull:
@@ -82,7 +98,7 @@ class StreamConnection(Connection):
                 self._answered += 1
                 if not self._isOpenLoop:
                     second.lateness.record(now - self._loop.woken)
-            self._pause = 0.0
+            self._pause, self._isServed = 0.0, True
             self._goOn(now)
             if not self._left and not underWay:
                 self._end()
@@ -94,13 +110,14 @@ class StreamConnection(Connection):
             self._endCame()
         elif data != expected:
             index = agreeing(expected, data)
-            self._differ(data[index], expected[index], self._received + index)
+            name = protocolOf(data) if self._received == 0 == index else ""
+            self._differ(data[index], expected[index], self._received + index, f"{name}: " if name else "")
         else:
             surplus = self._received + len(data) - self._sent
             self._ledger.differ(f"{surplus} bytes too many came after byte {self._sent} of {self._name()}")
             self.fail(Reason(ErrorKind.SURPLUS))
 
-    def _differ(self, got: int, right: int, position: int) -> None:
+    def _differ(self, got: int, right: int, position: int, name: str) -> None:
         if position >= self._queued:
             what = f"{got:#04x} came after the last byte"
         else:
@@ -108,7 +125,7 @@ class StreamConnection(Connection):
             begin = ahead[-1] if ahead else self._underWay[0][1] - self._underWay[0][4]
             message = self._answered + len(ahead)
             what = f"message {message}, byte {position - begin}: {got:#04x} came, {right:#04x} was sent"
-        self._ledger.differ(f"{what} (byte {position} of {self._name()})")
+        self._ledger.differ(f"{name}{what} (byte {position} of {self._name()})")
         self.fail(Reason(ErrorKind.CORRUPT))
 
     def _endCame(self) -> None:

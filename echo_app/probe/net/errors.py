@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -33,6 +35,8 @@ class ErrorKind(Enum):
 
     # A TLS handshake fails, or TLS does later.
     CERTIFICATE = "TLS: certificate"
+    CERTIFICATE_REFUSED = "TLS: the peer refuses our certificate"
+    NO_TLS = "no TLS"
     HANDSHAKE_FIN = "TLS: FIN in the handshake"
     HANDSHAKE_RESET = "TLS: reset in the handshake"
     HANDSHAKE_TIMED_OUT = "TLS: timed out in the handshake"
@@ -64,6 +68,16 @@ class ErrorKind(Enum):
     def __str__(self) -> str:
         return self.value
 
+
+# Alerts about a client's certificate (RFC 8446, 6.2): under TLS 1.3 they come after our handshake.
+_REFUSALS = re.compile(
+    "(?:TLSV1|TLSV13|SSLV3)_ALERT_("
+    "CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_REVOKED|CERTIFICATE_EXPIRED|"
+    "CERTIFICATE_UNKNOWN|UNKNOWN_CA|ACCESS_DENIED)"
+)
+
+# The ends by which a service refuses a connection that it has accepted.
+_ENDS = (ErrorKind.FIN, ErrorKind.RESET, ErrorKind.HANDSHAKE_FIN, ErrorKind.HANDSHAKE_RESET)
 
 _TIME_OUTS = (ErrorKind.CONNECT_TIMED_OUT, ErrorKind.HANDSHAKE_TIMED_OUT, ErrorKind.TIMED_OUT)
 
@@ -138,6 +152,17 @@ _CLASSES: tuple[tuple[type[BaseException], Reason], ...] = (
 )
 
 
+def hintOf(errors: Collection[str], isTLS: bool) -> str:
+    """Returns the likely causes, where nothing was answered, and connections ended instead; else empty.
+
+    :param errors: their kinds.
+    """
+    if not errors or not set(errors) <= set(map(str, _ENDS)):
+        return ""
+    wants = "a PROXY header" if isTLS else "TLS (tls://) or a PROXY header"
+    return f"every connection was ended before a byte came back: the service may be full, or want {wants}"
+
+
 def timedOut(seconds: float) -> Reason:
     """Returns the reason of a wait that ended after some seconds without a byte."""
     return Reason(ErrorKind.TIMED_OUT, f"after {seconds:g} s")
@@ -158,6 +183,8 @@ def reasonOf(error: BaseException) -> Reason:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Reason(ErrorKind.CERTIFICATE, error.verify_message)
     if isinstance(error, ssl.SSLError):
+        if refusal := _REFUSALS.fullmatch(error.reason or ""):
+            return Reason(ErrorKind.CERTIFICATE_REFUSED, refusal[1].lower().replace("_", " "))
         return Reason(ErrorKind.TLS, (error.reason or str(error)).lower().replace("_", " "))
     for kind, reason in _CLASSES:
         if isinstance(error, kind):

@@ -18,9 +18,14 @@ from contextlib import suppress
 from enum import Enum
 
 from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf
+from echo_app.probe.net.foreign import notTLS
 
 # The most bytes of plain text in a record (RFC 8446, 5.1): one read returns a whole record.
 RECORD = 1 << 14
+
+
+# Bytes that tell whether a server speaks TLS.
+_FIRST = 32
 
 
 class TLSState(Enum):
@@ -50,13 +55,14 @@ class TLSClient:
         self.state = _HANDSHAKING
         self.reason: Reason | None = None
         self._below: Reason | None = None
-        self._held = b""
+        self._held = self._first = b""
         self._shake()
 
     def receive(self, data: bytes) -> None:
         """Takes bytes from the peer."""
         self._incoming.write(data)
         if self.state is _HANDSHAKING:
+            self._first = self._first or data[:_FIRST]
             self._shake()
 
     def lose(self, reason: Reason) -> None:
@@ -123,7 +129,8 @@ class TLSClient:
             if self._below is not None:
                 self._become(TLSState.FAILED, self._below.inHandshake)
         except ssl.SSLError as error:
-            self._become(TLSState.FAILED, reasonOf(error))
+            said = notTLS(self._first)
+            self._become(TLSState.FAILED, Reason(ErrorKind.NO_TLS, said) if said else reasonOf(error))
         else:
             self.state = _OPEN
 

@@ -37,6 +37,7 @@ _TIME = (
 )
 _ANSWERS = "By the moment a message was due. All begin at 0, and each kind of error has its own end."
 _NO_ERRORS = "None: every message was answered, and every byte was the one that was sent."
+_UNENDED = "None of those that have an end; others were never answered, or never sent."
 
 
 def page(results: Sequence[Results], names: Sequence[str] = ()) -> str:
@@ -131,7 +132,10 @@ def _figure(picture: Picture, name: str, caption: Sequence[str | Tag] = ()) -> T
 
 
 def _errors(compared: Sequence[Subject]) -> list[Tag]:
-    parts = [element("h2", "Errors"), errorTable(compared) or element("p", _NO_ERRORS)]
+    runs = [run for each in compared for run in each.runs]
+    isWhole = all(run.isGood and not (run.outstanding or run.unbegun) for run in runs)
+    none = element("p", _NO_ERRORS if isWhole else _UNENDED)
+    parts = [element("h2", "Errors"), errorTable(compared) or none]
     items = [
         element("li", keyOf(index, each), element("code", escaped(line)))
         for index, each in enumerate(compared)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from math import sqrt
 
+from echo_app.probe.net.errors import hintOf
 from echo_app.probe.results.figures import Subject
 from echo_app.probe.results.results import DEVIATIONS, EXACT, LoadSettings, Run
 from echo_app.probe.results.statistics import TAIL, milliseconds, nameOf
@@ -30,8 +31,6 @@ def _ofSubject(subject: Subject) -> Iterator[str]:
         yield f"{plural(interrupted, 'interrupted repeat')} left out of the figures"
     if any(run.differences for run in subject.runs):
         yield "bytes came back that were not sent"
-    if not any(run.answered for run in subject.runs):
-        yield "nothing was answered"
 
 
 def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
@@ -47,6 +46,9 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     for each in runs:
         if each.isInterrupted:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
+        yield from _unended(each)
+    yield from _unanswered(runs, settings)
+    yield from _held(runs, settings)
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
     if late:
@@ -57,6 +59,39 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             "the latencies are partly its own"
         )
         yield f"  {_advice(settings, busy)}"
+
+
+def _unended(run: Run) -> Iterator[str]:
+    """Yields the messages that an interruption left without an end."""
+    for count, said in ((run.outstanding, "under way"), (run.unbegun, "due and not sent")):
+        if count:
+            yield f"at the end {plural(count, 'message')} {'was' if count == 1 else 'were'} {said}"
+
+
+def _unanswered(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+    unserved = max((run.unserved for run in runs if run.answered), default=0)
+    if unserved:
+        yield f"{unserved:,} of {plural(settings.connections, 'connection')} never got an answer"
+    silent = [run for run in runs if not run.answered]
+    if silent:
+        which = "" if len(silent) == len(runs) else f" in {plural(len(silent), 'repeat')} of {len(runs)}"
+        yield f"nothing was answered{which}"
+        kinds = {kind for run in silent for kind in run.errors}
+        if hint := hintOf(kinds, any(run.target.startswith("tls:") for run in silent)):
+            yield hint
+
+
+def _held(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+    """Yields a remark on messages that waited because of ``--max-inflight``."""
+    held = [run.held for run in runs if len(run.held)]
+    if held:
+        count, most = sum(map(len, held)), max(each.most for each in held)
+        tails = [seconds for each in held if (seconds := each.percentile(TAIL)) is not None]
+        waits = ", ".join([*(f"{nameOf(TAIL)} {milliseconds(max(tails))}" for _ in tails[:1]), ""])
+        yield (
+            f"{plural(count, 'message')} waited, as {settings.maxInflight:,} were under way on a connection "
+            f"(--max-inflight; {waits}max {milliseconds(most)}): the latencies have this wait, too"
+        )
 
 
 def _missed(run: Run, settings: LoadSettings) -> str:

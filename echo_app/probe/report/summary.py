@@ -67,7 +67,8 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
     late = f" of {run.due:,} that were due" if run.due != run.sent else ""
-    yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}")
+    more = f", and {run.carried:,} under way from the warm-up" if run.carried and not run.isGood else ""
+    yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}{more}")
     rate = run.rateOf(settings)
     throughput = binarySize(round(rate * run.bytes / run.answered)) if run.answered else "0 B"
     yield _line("answered", f"{run.answered:,}, {_rate(rate)}, {throughput}/s each way")
@@ -110,7 +111,7 @@ def _errors(runs: Sequence[Run]) -> str:
     for run in runs:
         kinds.update(run.errors)
     if not kinds:
-        return "none"
+        return "none" if any(run.answered for run in runs) else "no answer"
     said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     parts = [each for run in runs for each in run.intervals if each.errors]
     if not parts:

@@ -74,6 +74,8 @@ FIGURES = (
     Figure(
         "connect max", lambda run, _: run.connects.most if len(run.connects) else None, milliseconds, "lower"
     ),
+    Figure("held back", lambda run, _: float(len(run.held)) or None, whole, "lower"),
+    Figure("held back max", lambda run, _: run.held.most or None, milliseconds, "lower"),
     Figure(f"probe late {nameOf(TAIL)}", lambda run, _: run.lateness.percentile(TAIL), milliseconds),
 )
 

@@ -32,7 +32,8 @@ DIFFERENCES = 10
 EXACT, DEVIATIONS = 0.01, 3
 
 # The fields of a run that are sums over its seconds: counts and histograms.
-COUNTS, HISTOGRAMS = ("due", "sent", "answered", "bytes"), ("latency", "lateness", "connects")
+COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
+HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
 # The format of a file, and its version.
 FORMAT = "echo-probe load 1"
@@ -106,7 +107,9 @@ class Interval:
 
 @dataclass(slots=True)
 class Run:
-    """One repeat at one target. Messages that were due in the warm-up do not count.
+    """One repeat at one target.
+
+    Messages that were due in the warm-up do not count, unless they fail in the measured time.
 
     :ivar target: as the user typed it.
     :ivar started: ISO 8601, in UTC.
@@ -115,9 +118,15 @@ class Run:
     :ivar sent: messages that were sent, late ones included.
     :ivar answered: messages of which every byte came back.
     :ivar bytes: of the answered messages, one way.
+    :ivar carried: messages of the warm-up that were under way when the measured time began.
+    :ivar outstanding: messages that were neither answered nor given up when the run was interrupted.
+    :ivar unbegun: messages that were due and not sent when the run was interrupted.
+    :ivar unserved: connections that failed, were made again, and never got an answer.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
         probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
+    :ivar held: the waits of messages that were due and had to wait, as ``maxInflight`` were under way; the
+        latency has these waits, too.
     :ivar connects: times to connect, TLS handshakes included.
     :ivar errors: counts by kind.
     :ivar differences: the first bytes that came back and were not sent, a line for each.
@@ -133,8 +142,13 @@ class Run:
     sent: int = 0
     answered: int = 0
     bytes: int = 0
+    carried: int = 0
+    outstanding: int = 0
+    unbegun: int = 0
+    unserved: int = 0
     latency: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
+    held: Histogram = field(default_factory=Histogram)
     connects: Histogram = field(default_factory=Histogram)
     errors: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -161,8 +175,8 @@ class Run:
 
     @property
     def isGood(self) -> bool:
-        """Says whether every message came back, as it was sent."""
-        return not self.errors and not self.differences
+        """Says whether there were answers, and every message came back as it was sent."""
+        return self.answered > 0 and not self.errors and not self.differences
 
     @property
     def growth(self) -> float:
@@ -190,7 +204,8 @@ class Run:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:
         """Reads a run from JSON."""
-        histograms = {name: Histogram(data[name]) for name in HISTOGRAMS}
+        # Older files have no ``held``.
+        histograms = {name: Histogram(data[name]) for name in HISTOGRAMS if name in data or name != "held"}
         return cls(**{**data, **histograms, "intervals": [Interval.of(each) for each in data["intervals"]]})
 
     def data(self) -> dict[str, Any]:

@@ -176,6 +176,6 @@ class CompareTests(SynchronousTestCase):
         one = self.file("one.json", repeated(count=1))
         with open(write, "w") as output:
             self.patch(sys, "stdout", output)
-            self.patch(command, "say", lambda line: print(line, file=output, flush=True))
+            self.patch(command, "say", lambda line: command._output.say(line))
             self.assertEqual(self.compare(one), 0)
         self.assertEqual(self.errors.getvalue(), "")

@@ -8,18 +8,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.cli import command
+from echo_app.probe.cli import command, loadsession
 from echo_app.probe.cli.command import FINDING, GOOD, INTERRUPTED, NOT_STARTED, runLoad
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.loadsession import Session
 from echo_app.probe.load.run import Running
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.results.results import Results, Run
+from echo_app.targets import Target
 
 
 def good(target: str, seed: int) -> Run:
@@ -47,7 +49,11 @@ class SessionTestCase(SynchronousTestCase):
             test.measured.append((running.target.text, seed))
             return test.measure(running.target.text, seed)
 
+        async def connect(reactor: object, target: Target, timeout: float) -> Mock:
+            return Mock(close=lambda: succeed(None))
+
         self.patch(Running, "measure", measure)
+        self.patch(loadsession, "connect", connect)
 
     def options(self, *arguments: str) -> LoadOptions:
         options = LoadOptions()

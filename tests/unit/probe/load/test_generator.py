@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -80,6 +81,34 @@ class OpenLoopTests(SynchronousTestCase):
         lateness = load.histogram("lateness")
         self.assertEqual(len(lateness), 5000)
         self.assertLess(lateness.most, 1e-6)
+
+    def test_held(self) -> None:
+        """The waits for room are counted: of those due in the stall, and those due before all had room."""
+        server = FakeServer(SimulatedLoop(), stalling(1003.0, 1004.0))
+        load = loaded(server, openLoop(1000.0, connections=10, duration=5.0, maxInflight=2))
+        held = load.histogram("held")
+        self.assertApproximates(len(held), 1032, 10)
+        self.assertApproximates(held.most, 0.98, 0.01)
+        free = loaded(FakeServer(SimulatedLoop(), stalling(1003.0, 1004.0)), openLoop(1000.0, duration=5.0))
+        self.assertEqual(len(free.histogram("held")), 0)
+
+    def test_lostDatagrams(self) -> None:
+        """A datagram that is taken for lost makes room early: the others' latency is the service's."""
+        answers = itertools.count()
+        server = FakeServer(
+            SimulatedLoop(), lambda now: None if next(answers) % 10 == 9 else quick(now), kind="udp"
+        )
+        load = loaded(server, openLoop(1000.0, duration=20.0, maxInflight=100))
+        self.assertEqual(load.errors(), {"lost": 2000})
+        self.assertLess(load.histogram("latency").most, 0.01)
+        self.assertEqual(len(load.histogram("held")), 0)
+
+    def test_lateDatagram(self) -> None:
+        """A datagram that was taken for lost, and comes within the time-out, is an answer."""
+        server = FakeServer(SimulatedLoop(), stalling(1003.0, 1005.0), kind="udp")
+        load = loaded(server, openLoop(1000.0, duration=5.0, maxInflight=500))
+        self.assertEqual((load.total("answered"), load.errors()), (5000, {}))
+        self.assertApproximates(load.histogram("latency").most, 2.0, 0.01)
 
     def test_probeIsLate(self) -> None:
         """A pause of the probe itself is its lateness, and in the latency."""
@@ -223,6 +252,41 @@ class ClosedLoopTests(SynchronousTestCase):
         self.assertLess(load.histogram("latency").most, 0.01)
         self.assertApproximates(load.total("answered"), 1 / QUICK, 2)
 
+    def test_unserved(self) -> None:
+        """A connection that is made again and again, and never gets an answer, is counted."""
+
+        server = FakeServer(loop := SimulatedLoop(), quick)
+        load = SimulatedLoad(server, settings(connections=5, duration=2.0, wait=0.5))
+
+        def fill(moment: float) -> None:
+            for each in (server, *loop.opened[2:]):
+                each.answering = lambda now: None
+
+        loop.at(1000.5, fill)
+        self.assertEqual(load.run().total("unserved"), 3)
+
+    def test_carried(self) -> None:
+        """A message of the warm-up that is not answered fails in the measured time, and is waited for."""
+        for kind, error in (("tcp", "timed out"), ("udp", "lost")):
+            server = FakeServer(SimulatedLoop(), lambda now: None, kind=kind)
+            load = loaded(server, settings(duration=2.0, warmup=1.0, wait=5.0, connections=3))
+            self.assertEqual((load.total("carried"), load.total("sent")), (3, 0))
+            self.assertEqual(load.errors(), {error: 3})
+
+    def test_neverBegun(self) -> None:
+        """A connection that is away for all of the measured time has a message that was never sent."""
+        server = FakeServer(loop := SimulatedLoop(), quick)
+        load = SimulatedLoad(server, settings(duration=2.0, warmup=1.0, wait=5.0, connections=2))
+
+        def lose(moment: float) -> None:
+            server.takes = 1000.0
+            loop.opened[1].come(ConnectionResetError(104, "reset"), moment)
+
+        loop.at(1001.5, lose)
+        load.run()
+        self.assertEqual((load.total("answered"), load.errors()), (2000, {"reset": 1}))
+        self.assertEqual(load.total("due"), 2001)
+
     def test_perConnection(self) -> None:
         """After some messages a connection is ended, and another one made, whose time is counted."""
         server = FakeServer(loop := SimulatedLoop(), quick, takes=0.01)
@@ -326,8 +390,18 @@ class StopTests(SynchronousTestCase):
         loop.at(1003.5, lambda moment: load.generator.stop())
         load.run()
         self.assertEqual((load.total("answered"), load.errors()), (101, {}))
+        self.assertEqual((load.total("outstanding"), load.total("due")), (149, 250))
         self.assertEqual(load.said[-1], {"done": True})
         self.assertLess(loop.now, 1005)
+
+    def test_unbegun(self) -> None:
+        """So is one that was due and not sent: both are counted."""
+        server = FakeServer(loop := SimulatedLoop(), lambda now: None if now > 1002 else quick(now))
+        load = SimulatedLoad(server, openLoop(100.0, duration=100.0, maxInflight=10))
+        loop.at(1003.5, lambda moment: load.generator.stop())
+        load.run()
+        counts = [load.total(name) for name in ("due", "answered", "outstanding", "unbegun")]
+        self.assertEqual(counts, [250, 101, 10, 139])
 
     def test_early(self) -> None:
         """Before the measured part there is nothing to say."""

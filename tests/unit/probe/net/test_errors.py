@@ -18,7 +18,15 @@ from twisted.internet.error import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf, reasonOfNumber, timedOut
+from echo_app.probe.net.errors import (
+    ErrorKind,
+    NetworkError,
+    Reason,
+    hintOf,
+    reasonOf,
+    reasonOfNumber,
+    timedOut,
+)
 from echo_app.probe.net.waits import NothingCame
 
 
@@ -98,12 +106,23 @@ class ReasonOfTests(SynchronousTestCase):
             (NothingCame(10), "timed out after 10 s"),
             (failedVerification("self-signed certificate"), "TLS: certificate: self-signed certificate"),
             (failedTLS("WRONG_VERSION_NUMBER"), "TLS: wrong version number"),
+            (
+                failedTLS("TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+                "TLS: the peer refuses our certificate: certificate required",
+            ),
+            (failedTLS("TLSV1_ALERT_UNKNOWN_CA"), "TLS: the peer refuses our certificate: unknown ca"),
             (OSError(errno.EIO, ""), "input/output error"),
             (UserError(), "not an address to connect to"),
             (ValueError("something else"), "something else"),
             (ValueError(), "ValueError"),
         ):
             self.assertEqual(str(reasonOf(error)), text)
+
+    def test_hint(self) -> None:
+        """Ends before any answer have likely causes; other errors speak for themselves."""
+        self.assertIn("tls://", hintOf(["FIN", "reset"], isTLS=False))
+        self.assertNotIn("tls://", hintOf(["reset"], isTLS=True))
+        self.assertEqual([hintOf(kinds, False) for kinds in ([], ["refused"], ["reset", "lost"])], [""] * 3)
 
     def test_number(self) -> None:
         """A number of the kernel's is the same as its exception."""

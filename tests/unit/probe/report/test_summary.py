@@ -165,9 +165,38 @@ class RemarkTests(SynchronousTestCase):
         self.assertIn("try a quieter one", self.remark(OPEN, late)[1])
 
 
+class UnansweredTests(SynchronousTestCase):
+    def test_noAnswer(self) -> None:
+        """A run without an answer says so, and what was under way from the warm-up."""
+        lines = said(LoadSettings(), Run("x", "", 3.0, carried=1, errors={"timed out": 1}))
+        self.assertIn("  sent       0 messages, 0/s, and 1 under way from the warm-up", lines)
+        self.assertIn("  nothing was answered", lines)
+        self.assertIn("  errors     no answer", said(LoadSettings(), Run("x", "", 3.0)))
+
+    def test_held(self) -> None:
+        """Messages that waited for room are counted, with their waits."""
+        made = run()
+        for _ in range(1500):
+            made.held.record(0.5)
+        self.assertEqual(
+            said(OPEN, made)[-1],
+            "  1,500 messages waited, as 1,000 were under way on a connection (--max-inflight; p99 500 ms, "
+            "max 500 ms): the latencies have this wait, too",
+        )
+
+    def test_interrupted(self) -> None:
+        """An interruption leaves messages without an end, which are counted."""
+        made = run()
+        made.isInterrupted, made.outstanding, made.unbegun = True, 1, 2
+        lines = said(OPEN, made)
+        self.assertIn("  at the end 1 message was under way", lines)
+        self.assertIn("  at the end 2 messages were due and not sent", lines)
+
+
 class GoodTests(SynchronousTestCase):
     def test_isGood(self) -> None:
-        """Errors are not good, nor are other bytes."""
-        self.assertTrue(Run("", "").isGood)
+        """Errors are not good, nor are other bytes, nor is a run without an answer."""
+        self.assertTrue(Run("", "", answered=1).isGood)
+        self.assertFalse(Run("", "").isGood)
         self.assertFalse(Run("", "", errors={"reset": 1}).isGood)
         self.assertFalse(Run("", "", differences=["x"]).isGood)
