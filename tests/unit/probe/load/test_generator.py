@@ -259,7 +259,8 @@ class ClosedLoopTests(SynchronousTestCase):
         load = SimulatedLoad(server, settings(connections=5, duration=2.0, wait=0.5))
 
         def fill(moment: float) -> None:
-            for each in (server, *loop.opened[2:]):
+            server.answering = lambda now: None
+            for each in loop.opened[2:]:
                 each.answering = lambda now: None
 
         loop.at(1000.5, fill)
