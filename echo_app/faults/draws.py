@@ -61,7 +61,7 @@ class Corruption:
     def __init__(self, probability: float, draws: Draws) -> None:
         self._probability = probability
         self._draw = draws.inOrder()
-        self._next = 0
+        self._next = self._mask = 0
         self._advance()
 
     def apply(self, data: bytes, offset: int, isOn: Callable[[int], bool]) -> bytes:
@@ -73,6 +73,8 @@ class Corruption:
         end = offset + len(data)
         if self._next >= end:
             return data
+        if self._probability >= 1 and isOn(offset):
+            return self._replaceAll(data)
         changed = bytearray(data)
         while self._next < end:
             if isOn(self._next):
@@ -80,6 +82,16 @@ class Corruption:
             self._next += 1
             self._advance()
         return bytes(changed)
+
+    def _replaceAll(self, data: bytes) -> bytes:
+        """Returns the bytes, each replaced. The numbers are those of single bytes, the change is a block."""
+        draw, size = self._draw, len(data)
+        # The first mask is drawn already; the last one is for the byte after these.
+        masks = bytes([self._mask, *[1 + int(draw() * 255) for _ in range(size)]])
+        self._mask = masks[size]
+        self._next += size
+        block = int.from_bytes(data, "big") ^ int.from_bytes(masks[:size], "big")
+        return block.to_bytes(size, "big")
 
     def _advance(self) -> None:
         """Draws offset and mask of the next corrupt byte; the offset is at least ``_next``."""

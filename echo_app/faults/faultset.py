@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from echo_app.faults.budget import Budget
 from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.preamble import PreambleGate
@@ -33,6 +34,7 @@ class FaultSet:
         self._datagrams = DatagramFaults(plan, clock)
         self._plan = plan
         self._clock = clock
+        self._budget = Budget(clock)
         self._hasPreamble = hasPreamble
         self._suspension: ListenerSuspension | None = None
 
@@ -47,7 +49,7 @@ class FaultSet:
         """Returns a ``Build`` with these faults; None is those of the plan."""
         plan = self._plan
         chosen = (lambda: plan.faults) if faults is None else (lambda: faults)
-        return Faulty(build, self._clock, chosen, plan.seed, plan.cap, lambda: plan.since)
+        return Faulty(build, self._budget, chosen, plan.seed, plan.cap, lambda: plan.since)
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns a function that makes the protocols of UDP ports: faults, in front of those of `make`."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from echo_app.faults.budget import TURN
 from echo_app.faults.fault import Stage
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from echo_app.faults.shaping import Shaper
 
 # Bytes of a piece, as of one read of the direct path: the receiver may pause between two.
-_MAX_PIECE = 128 * 1024
+MAX_PIECE = 128 * 1024
 
 # Bytes of memory that a note of an arrival takes: a peer that sends single bytes fills the memory with notes.
 _NOTE = 100
@@ -67,6 +68,7 @@ class Flow:
     :param finished: called when the end of the stream has passed.
     :param reached: called with each edge that the bytes have reached.
     :param changed: called when the held bytes, or a stall, may have changed.
+    :param maxPiece: bytes of the largest piece.
 
     :ivar isPaused: the receiver has paused the flow.
     :ivar isStalled: a ``stall`` holds the flow.
@@ -82,15 +84,18 @@ class Flow:
         finished: Callable[[], object],
         reached: Callable[[int], object],
         changed: Callable[[], object],
+        maxPiece: int = MAX_PIECE,
     ) -> None:
         shapers = tuple(shapers)
         self.isPaused = self.isStalled = False
         self.intake = Intake.OPEN
         self._clock = clock
+        self._maxPiece = maxPiece
         self._deliver, self._finished, self._reached, self._changed = deliver, finished, reached, changed
         self._changes, self._delays, self._stalls, self._rates, self._segments = (
             [each for each in shapers if each.fault.stage is stage] for stage in STAGES
         )
+        self._hasSmallPieces = maxPiece < MAX_PIECE or bool(self._segments or self._rates)
         starts = {each.window.start for each in shapers}
         self._edges = deque(sorted({*edges, *starts} - {0}))
         self._delayEdges = deque(sorted({each.window.start for each in self._delays} - {0}))
@@ -204,8 +209,12 @@ class Flow:
 
     def _passOn(self) -> float:
         """Passes the bytes that may pass; returns the time for more, or inf if time does not decide."""
+        began = self._clock.seconds()
         while not self.isPaused:
             now = self._clock.seconds()
+            if self._hasSmallPieces and now - began > TURN:
+                # It is the turn of the other connections.
+                return now
             while self._arrivals and self._arrivals[0][0] <= now + _ROUNDING:
                 self._become(*self._arrivals.popleft())
             size = self._ready - self._passed
@@ -236,7 +245,7 @@ class Flow:
         on = [*rates, *segments]
         # A piece that ends at a cut waits for its last byte.
         limits = [each.most() for each in segments or rates]
-        size = min(size, *(limits if segments else [_MAX_PIECE, *limits]))
+        size = min(size, *(limits if segments else [self._maxPiece, *limits]))
         at = max((each.earliest(size, self._floor) for each in on), default=self._floor)
         if at > now + _ROUNDING:
             return at

@@ -29,9 +29,10 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from echo_app.connections.record import recordOf
+from echo_app.faults.budget import Budget
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import EndingFault, ShapingFault, Stage, StreamFault
-from echo_app.faults.flow import Flow, Intake
+from echo_app.faults.flow import MAX_PIECE, Flow, Intake
 from echo_app.faults.shaping import TURN, Shaper
 from echo_app.faults.window import Window
 from echo_app.interfaces import IStreamTransport, ITLSTransport
@@ -46,6 +47,9 @@ log = Logger()
 
 # A fault of a connection, and a function that returns its draws for a direction.
 Chosen = tuple[StreamFault, Callable[[str], Draws]]
+
+# Bytes of input that are fed, and passed, at once where faults change bytes: 0.25 ms for each such fault.
+MAX_INTAKE = 2048
 
 # The default cap on the bytes that are held for one connection.
 CAP = 4 << 20
@@ -72,7 +76,7 @@ class FaultLayer(Layer):
     """Applies faults to one connection.
 
     :param protocol: the protocol above.
-    :param clock: tells the time.
+    :param clock: tells the time; a service's connections share a :class:`~echo_app.faults.budget.Budget`.
     :param chosen: the faults, with their draws.
     :param cap: bytes that are held back until reading from the peer stops.
 
@@ -88,8 +92,11 @@ class FaultLayer(Layer):
         self._endings = sorted(endings, key=lambda fault: fault.stage)
         # The fault that decides how our side ends, after all output has passed.
         self._ending: EndingFault | None = None
-        self._clock = clock
+        self._clock = clock if isinstance(clock, Budget) else Budget(clock)
         self._cap = cap
+        self._isCostly = any(fault.stage is Stage.CHANGE for fault in self.faults)
+        self._untaken = bytearray()
+        self._isTaking = False
         self._in = self._flow("in", chosen, self._received, self._inputEnded)
         self._out = self._flow("out", chosen, self._send, self._outputEnded)
         self._calls: list[IDelayedCall] = []
@@ -109,7 +116,8 @@ class FaultLayer(Layer):
         shapers = _shapers(chosen, self._clock.seconds(), direction)
         edges = [each.afterBytes for each in self._endings if each.afterBytes and each.appliesIn(direction)]
         reached = partial(self._edgeReached, direction)
-        return Flow(self._clock, shapers, edges, deliver, finished, reached, self._adjust)
+        size = MAX_INTAKE if self._isCostly else MAX_PIECE
+        return Flow(self._clock, shapers, edges, deliver, finished, reached, self._adjust, size)
 
     def __getattr__(self, name: str) -> Any:
         """Returns other attributes of the transport below, such as a certificate."""
@@ -121,7 +129,7 @@ class FaultLayer(Layer):
     @property
     def held(self) -> int:
         """Bytes that both flows hold."""
-        return self._in.held + self._out.held
+        return len(self._untaken) + self._in.held + self._out.held
 
     def makeConnection(self, transport: ITransport) -> None:
         """Connects the protocol above, and begins the faults."""
@@ -148,13 +156,20 @@ class FaultLayer(Layer):
             self._begin(fault)
 
     def dataReceived(self, data: bytes) -> None:
-        """Feeds input to its flow."""
-        self._in.feed(data)
+        """Feeds input to its flow, by pieces where the work on it may take long."""
+        if not self._isCostly:
+            self._in.feed(data)
+        else:
+            self._untaken += data
+            if not self._isTaking:
+                self._isTaking = True
+                self._clock.do(self._take)
 
     def readConnectionLost(self) -> None:
         """Ends the input's flow: the peer has ended its side."""
         self._input = Input.ENDED
-        self._in.end()
+        if not self._isTaking:
+            self._in.end()
 
     def writeConnectionLost(self) -> None:
         """Tells the protocol above that our side is closed."""
@@ -268,6 +283,22 @@ class FaultLayer(Layer):
         call = self._clock.callLater(seconds, run)
         self._calls.append(call)
 
+    def _take(self) -> None:
+        """Feeds pieces of the input, until it is another connection's turn."""
+        began = self._clock.seconds()
+        while self._untaken and self._phase is not Phase.OVER:
+            piece = bytes(self._untaken[:MAX_INTAKE])
+            del self._untaken[:MAX_INTAKE]
+            self._in.feed(piece)
+            if self._untaken and self._clock.isOver(began):
+                self._adjust()
+                self._clock.do(self._take)
+                return
+        self._isTaking = False
+        if self._input is Input.ENDED:
+            self._in.end()
+        self._adjust()
+
     def _discardInput(self) -> None:
         if self._input is Input.PASSED:
             self._input = Input.DISCARDED
@@ -332,6 +363,7 @@ class FaultLayer(Layer):
             or self._in.isStalled
             or self._in.intake is Intake.ENDED
             or self._in.load + self._out.load >= self._cap
+            or self._untaken
         )
         # After the peer's end, a transport that resumed reading would report that end again.
         if isReading != self._isReading and self._input is not Input.ENDED:

@@ -20,7 +20,7 @@ from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
 from echo_app.faults.fault import BadSpec, Fault, StreamFault
-from echo_app.faults.plan import MAX_FAULTS
+from echo_app.faults.shaping import Corrupt
 from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
 # Bytes of the longest preamble, its end of line included: about eight faults.
 MAX_LINE = 1024
+
+# Faults of a peer's choice: some ten microseconds of each of its bytes at the most.
+MAX_FAULTS = 8
+
+# Those of them that change bytes: 16 ms for the 64 KiB that a responder may write at once.
+MAX_CORRUPT = 2
+
+# Seconds of the shortest period of a window: a timer for each takes some 20 microseconds.
+MIN_PERIOD = 0.01
 
 _NAME = b"!fault"
 _BEGINNINGS = tuple(_NAME + each for each in (b" ", b"\n", b"\r\n"))
@@ -109,10 +118,12 @@ def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
     """
     if len(specs) > MAX_FAULTS:
         raise BadSpec(f"{len(specs)} faults, where {MAX_FAULTS} is the most")
-    faults = []
+    faults: list[Fault] = []
     for number, spec in enumerate(specs, 1):
         try:
             faults.append(_own(parseFault(spec)))
+            if sum(isinstance(each, Corrupt) for each in faults) > MAX_CORRUPT:
+                raise BadSpec(f"more than {MAX_CORRUPT} 'corrupt' cost too much")
         except BadSpec as error:
             raise BadSpec(f"spec {number}: {error}") from None
     return tuple(faults)
@@ -124,4 +135,6 @@ def _own(fault: Fault) -> Fault:
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
     if fault.connections is not None:
         raise BadSpec("'connections' is not for a connection to choose")
+    if fault.period is not None and fault.period < MIN_PERIOD:
+        raise BadSpec(f"'every' of less than {1000 * MIN_PERIOD:g} ms costs too much")
     return fault

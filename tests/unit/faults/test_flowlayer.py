@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
@@ -209,24 +210,24 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(connection.transport.anything, 42)
         self.assertRaises(AttributeError, lambda: connection.transport.nothing)
 
-    def tls(self, interface: Any) -> Any:
+    def tls(self, interface: Any, clock: Clock) -> Any:
         """Returns a layer over TLS of a kind."""
-        connection = FaultyConnection("latency=1s")
-        wire = Wire(connection.clock)
+        wire = Wire(clock)
         directlyProvides(wire, interface)
         faults = [parseFault("latency=1s")]
-        above = Above(connection.clock)
-        layer: Any = Faulty(lambda *_: above, connection.clock, lambda: faults, 0)(None, numbered(1))
+        above = Above(clock)
+        layer: Any = Faulty(lambda *_: above, clock, lambda: faults, 0)(None, numbered(1))
         layer.makeConnection(wire)
         return layer
 
     def test_tls(self) -> None:
         """Over TLS it is a TLS transport, of the kind that is below, with the two ends that that one has."""
-        ours, twisteds = self.tls(ITLSTransport), self.tls(ISSLTransport)
+        clock = Clock()
+        ours, twisteds = self.tls(ITLSTransport, clock), self.tls(ISSLTransport, clock)
         self.assertTrue(ISSLTransport.providedBy(ours) and canHalfClose(ours))
         self.assertTrue(ISSLTransport.providedBy(twisteds) and not canHalfClose(twisteds))
         for layer in (ours, twisteds):
             layer.loseWriteConnection()
-            layer._clock.advance(1)
+            clock.advance(1)
         self.assertEqual(ours.transport.done, ["end"])
         self.assertEqual(twisteds.transport.done, ["close"])

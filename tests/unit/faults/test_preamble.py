@@ -154,7 +154,9 @@ class PreambleGateTests(SynchronousTestCase):
             (b"loss=1%", "spec 1: 'loss' is no fault of a connection"),
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),
             (b"close stall,connections=1", "spec 2: 'connections' is not for a connection"),
-            (b"stall " * 33, "33 faults, where 32 is the most"),
+            (b"stall " * 9, "9 faults, where 8 is the most"),
+            (b"corrupt=1 stall corrupt=1 corrupt=1%", "spec 4: more than 2 'corrupt' cost too much"),
+            (b"stall,for=1ms,every=9ms", "spec 1: 'every' of less than 10 ms costs too much"),
         ):
             self.start()
             self.receive(b"!fault " + specs + b"\n")
