@@ -31,6 +31,9 @@ class IStreamTransport(ITCPTransport, IConsumer, IPushProducer):
 class ITLSTransport(IStreamTransport, ISSLTransport):
     """A TLS transport with a half-close: after ``loseWriteConnection`` it still reads."""
 
+    def getHandle() -> Any:
+        """Returns the ``ssl.SSLObject`` of the connection; None before the peer's first record."""
+
 
 class IEchoUser(Interface):
     """The user of a connection after a login: the avatar that a portal is asked for."""

@@ -1,4 +1,4 @@
-"""An echo service as an application: ``twistd -n -y echo.tac``.
+"""An echo service as an application: ``twistd -n --pidfile= -y echo.tac``.
 
 It has two endpoints for streams and one for datagrams, all under the same limits.
 """

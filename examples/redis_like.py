@@ -1,4 +1,6 @@
-"""A very small Redis, from this folder: ``twistd -n echo --port 6379 --responder redis_like:answer``.
+"""A very small Redis. Start it in this folder::
+
+    twistd -n --pidfile= echo --port 6379 --responder redis_like:answer
 
 It has PING, ECHO, SET and GET, in the protocol of Redis clients (RESP 2). The framing finds the end of a
 command, and the responder makes the answer. The service handles clients that pipeline, vanish, or send single

@@ -1,4 +1,4 @@
-"""The echo beside a web site, in one tree: ``twistd -n -y web_and_echo.tac``.
+"""The echo beside a web site, in one tree: ``twistd -n --pidfile= -y web_and_echo.tac``.
 
 The site shows the counts of the echo service::
 

@@ -71,7 +71,8 @@ class PasswordChecker:
 class PasswordFile(PasswordChecker):
     """Checks passwords against a file with lines ``USER:PASSWORD``, read as by ``FilePasswordDB``.
 
-    Space at a line's end, further fields, and lines with one field are ignored.
+    Space at a line's end, further fields, and lines with one field are ignored, and so are comments: lines
+    that begin with ``#``.
 
     :param path: the file's path.
     :raise OSError: when the file can't be read.
@@ -86,6 +87,9 @@ class PasswordFile(PasswordChecker):
     def reload(self) -> None:
         """Reads the file again, for later logins. After an error the users stay as they were."""
         try:
+            if os.path.exists(self._path) and not os.path.isfile(self._path):
+                # To open a pipe whose writer has gone would block.
+                raise ValueError("not a file")
             self.setUsers(self._read())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
@@ -95,7 +99,7 @@ class PasswordFile(PasswordChecker):
 
     def _read(self) -> list[tuple[bytes, bytes]]:
         with open(self._path, "rb") as file:
-            lines = [line.rstrip().split(b":") for line in file]
+            lines = [line.rstrip().split(b":") for line in file if not line.startswith(b"#")]
         users = [(fields[0], fields[1]) for fields in lines if len(fields) > 1]
         if not users:
             raise ValueError("no line USER:PASSWORD")

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
@@ -41,7 +41,6 @@ from echo_app.interfaces import Build, IEchoUser, ITLSTransport
 from echo_app.transport.sockets import reset
 
 if TYPE_CHECKING:
-    from OpenSSL.crypto import X509
     from twisted.cred.portal import Portal
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
@@ -136,12 +135,12 @@ class LoginGate(Gate):
         super().handshakeCompleted()
         # Only over our TLS: Twisted's own may be set up to take a certificate without verifying it.
         if ITLSTransport.providedBy(self.transport):
-            certificate = self.transport.getPeerCertificate()
-            if certificate is not None:
-                # Imported here, since nothing else in this module needs cryptography.
-                from echo_app.tls.certificates import subjectName
+            # Imported here, since nothing else in this module needs cryptography.
+            from echo_app.tls.certificates import subjectName
 
-                self.connection.loggedIn(subjectName(cast("X509", certificate)))
+            name = subjectName(self.transport.getHandle())
+            if name is not None:
+                self.connection.loggedIn(name)
                 self._pass()
 
     def prefixReceived(self) -> None:

@@ -15,6 +15,9 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import CannotListenError
@@ -89,7 +92,7 @@ class AccessLog:
         if self._fd < 0:
             return
         try:
-            fd = self._opened()
+            fd = self._opened(os.fstat(self._fd).st_mode)
         except OSError as error:
             log.error("{name} not opened again: {why}", name=self._name, why=error.strerror)
             return
@@ -123,13 +126,25 @@ class AccessLog:
     def _name(self) -> str:
         return f"access log {escaped(self._path)}"
 
-    def _opened(self) -> int:
-        """Returns a new descriptor. A FIFO without a reader is an error, because its open would block."""
+    def _opened(self, mode: int | None = None) -> int:
+        """Returns a new descriptor. A FIFO without a reader is an error, because its open would block.
+
+        :param mode: the permissions of a file that is created; None is what the umask allows. A daemon's
+            umask is another one than that of the start.
+        """
         if self._path == STANDARD_OUTPUT:
+            if sys.__stdout__ is None:
+                # The descriptor may be any other file's by now.
+                raise OSError(errno.EBADF, "standard output is closed")
             return os.dup(_STDOUT)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags, 0o666)
+            with suppress(FileExistsError):
+                fd = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+                if mode is not None:
+                    os.fchmod(fd, stat.S_IMODE(mode))
+                return fd
+            return os.open(self._path, flags | os.O_CREAT, 0o666)
         except OSError as error:
             if error.errno == errno.ENXIO:
                 error.strerror = "A FIFO without a reader, or a socket"

@@ -23,9 +23,7 @@ def portNumbers(text: str) -> Sequence[int]:
     match = _PORTS.fullmatch(text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
     if last > 65535 or last < first or (first == 0 and last > 0):
-        if "-" in text[1:]:
-            raise ValueError("a range of ports is from 1 to 65535, such as 9000-9010")
-        raise ValueError("a port is a number from 0 to 65535")
+        raise ValueError("a port is a number from 0 to 65535, or a range such as 9000-9010")
     return range(first, last + 1)
 
 

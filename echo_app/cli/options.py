@@ -12,8 +12,10 @@ from twisted.python.usage import Options as BaseOptions
 from echo_app import __version__
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
+from echo_app.cli.early import lostStream
 from echo_app.cli.faultoptions import FaultOptions
 from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
+from echo_app.cli.pidfile import pidFileProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
@@ -93,6 +95,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
 
     def postOptions(self) -> None:
         """Sets the defaults that depend on other options, and checks options against each other."""
+        self._checkCommand()
         if not isAsked(KINDS, self):
             self["port"] = [self.defaultPort]
         if self["interface"] and not isAsked(BOUND, self):
@@ -111,6 +114,23 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self.checkTLS()
         self.checkLogins()
         self.checkFaults()
+
+    def hasReloadableFiles(self) -> bool:
+        """Returns whether any option names a file that SIGHUP has the service read or open again."""
+        return any(self[each.name] for each in SETTINGS.values() if each.hangup) or self.hasPasswordFile()
+
+    def _checkCommand(self) -> None:
+        """Refuses what would end ``twistd`` with a traceback, or break its daemon.
+
+        :raise UsageError: names it.
+        """
+        if self.parent is None:
+            return
+        if _isDaemon(self.parent):
+            if stream := lostStream():
+                raise UsageError(f"{stream} is closed, and its descriptor in use: redirect it to /dev/null")
+        elif problem := pidFileProblem(self.parent):
+            raise UsageError(problem)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parses the command line.

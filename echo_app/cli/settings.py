@@ -45,6 +45,7 @@ _cap = partial(Setting, value="N", parser=noneForZero(wholeNumber), zero="no cap
 _timeout = partial(Setting, value="TIME", parser=noneForZero(SECONDS.parse), zero="never")
 
 _READ_AGAIN = "Read again at SIGHUP."
+_READ_WHEN_CHANGED = "Read again when it changes, and at SIGHUP."
 
 _GROUPS = {
     "Listeners": (
@@ -99,7 +100,7 @@ _GROUPS = {
             "PEM file with the certificate chain of --tls.",
             value="FILE",
             defaultText="a throw-away one, for localhost",
-            hangup=_READ_AGAIN,
+            hangup=_READ_WHEN_CHANGED,
         ),
         Setting(
             "key", "PEM file of the certificate's key.", value="FILE", defaultText="the certificate's file"
@@ -108,7 +109,13 @@ _GROUPS = {
             "client-ca",
             "PEM file of authorities: a client must show a certificate that leads to one of them.",
             value="FILE",
-            hangup=_READ_AGAIN,
+            hangup=_READ_WHEN_CHANGED,
+        ),
+        Setting(
+            "client-crl",
+            "PEM file of revocation lists (CRL) of these authorities: a revoked certificate is refused.",
+            value="FILE",
+            hangup=_READ_WHEN_CHANGED,
         ),
         Setting(
             "handshake-timeout",

@@ -1,4 +1,4 @@
-"""Makes the service from the options of the command line."""
+"""Makes the service of the command line: its listeners, their TLS and PROXY headers, and what options set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from twisted.python.usage import UsageError
 
 from echo_app.cli.listenerkinds import BOUND, DATAGRAMS, PROXIED, STREAMS
 from echo_app.cli.options import Options
-from echo_app.cli.process import abortOnSecondSignal, raiseDescriptorLimit, reloadOnHangup
+from echo_app.cli.process import (
+    abortOnSecondSignal,
+    hasDescriptors,
+    holdSignals,
+    raiseDescriptorLimit,
+    reloadOnHangup,
+)
 from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
 from echo_app.clock import makeMonotonic
 from echo_app.connections.limits import Limits
@@ -21,7 +27,6 @@ from echo_app.service.echoservice import EchoService
 from echo_app.service.listeners import Listener
 from echo_app.text import reasonOf
 
-# The names that twistd looks for in a plugin's module.
 __all__ = ["Options", "makeService"]
 
 
@@ -38,26 +43,31 @@ def makeService(options: Options, reactor: Any = None) -> EchoService:
     stop waits.
 
     :param reactor: None is the global one, which gets a monotonic clock.
-    :raise SystemExit: with one line that names the listener or file that can't be opened.
+    :raise SystemExit: with one line that names the listener or file that can't be opened, or the descriptor
+        limit, if it leaves no room for a connection.
     """
     if reactor is None:
         from twisted.internet import reactor
 
         makeMonotonic(reactor)
+    limit = raiseDescriptorLimit(reactor)
     try:
-        service = _makeService(options, reactor)
+        service = _makeService(options, reactor, limit)
     except UsageError as error:
         raise SystemExit(f"echo: {error}") from None
+    holdSignals(reactor)
+    abortOnSecondSignal(reactor, service)
+    reloadOnHangup(reactor, service, options.hasReloadableFiles())
     failures: list[Failure] = []
     listening = service.listen().addErrback(failures.append)
     if failures or not listening.called:
         # In its next turn the reactor closes the open listeners and removes socket files.
         reactor.iterate(0)
         raise SystemExit(f"echo: {_reasonFor(failures)}")
-    abortOnSecondSignal(reactor, service)
-    hasFile = any(options[each.name] for each in SETTINGS.values() if each.hangup)
-    if hasFile or options.hasPasswordFile():
-        reloadOnHangup(reactor, service)
+    if not hasDescriptors(limit):
+        service.stopService()
+        reactor.iterate(0)
+        raise SystemExit(f"echo: the descriptor limit {limit} leaves none for connections; see ulimit -n")
     return service
 
 
@@ -77,7 +87,7 @@ def _reasonFor(failures: list[Failure]) -> str:
     return f"{error.port}: {reasonOf(error)}{hint}"
 
 
-def _makeService(options: Options, reactor: Any) -> EchoService:
+def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) -> EchoService:
     tls = options.serverTLS(reactor) if options["tls"] else None
     isProxied = options["proxy-protocol"]
     proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
@@ -90,7 +100,7 @@ def _makeService(options: Options, reactor: Any) -> EchoService:
         ],
         [endpoint for kind in DATAGRAMS for endpoint in kind.endpoints(options, reactor)],
         limits=Limits(**_filled(options, LIMITS)),
-        descriptorLimit=raiseDescriptorLimit(reactor),
+        descriptorLimit=descriptorLimit,
         access=options.access(),
         portal=options.portal(),
         faults=options.faultPlan(),

@@ -1,4 +1,4 @@
-"""The registry of connections: admission, caps, numbers, and counts of how connections ended.
+"""The registry of connections: admission, caps, descriptors kept free, numbers, and counts of ends.
 
 The rules of :class:`ConnectionRegistry`: a connection is in `open` from ``opened`` to ``closed``, and both
 are called once for each connection. `perPeer` never holds a zero. A refused peer is not in `perPeer`.

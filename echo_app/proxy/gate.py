@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.address import UNIXAddress
+
 from echo_app.addresses import Network, describe, ipAddressOf, isPermitted, networkOf
 from echo_app.clock import monotonicClock
 from echo_app.connections.gate import Gate
@@ -86,12 +88,20 @@ class ProxyHeaders:
         return connections.expect()
 
     def layer(self, build: Build) -> Build:
-        """Puts a gate below the layers that `build` makes, for a connection that :meth:`expect` returned."""
+        """Puts a gate below the layers that `build` makes, for a connection that :meth:`expect` returned.
 
-        def buildAdmitted(client: IAddress | None, connection: Connection) -> IProtocol | None:
-            return connection.admit(client) or build(client, connection)
+        A client with a UNIX address has no network. The proxy chose that address, and not a socket file's
+        permissions, so the access rules and the caps apply to the proxy's own address.
+        """
 
-        return lambda _proxy, connection: ProxyGate(buildAdmitted, connection, self._clock)
+        def buildGate(proxy: IAddress | None, connection: Connection) -> IProtocol:
+            def buildAdmitted(client: IAddress | None, connection: Connection) -> IProtocol | None:
+                counted = proxy if isinstance(client, UNIXAddress) else client
+                return connection.admit(counted) or build(client, connection)
+
+            return ProxyGate(buildAdmitted, connection, self._clock)
+
+        return buildGate
 
     def _isTrusted(self, host: str) -> bool:
         address = ipAddressOf(host)

@@ -40,6 +40,7 @@ from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
+from echo_app.tls.watch import Watch
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
@@ -143,8 +144,9 @@ class EchoService(Service):
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
-        self._readyFile = None if readyFile is None else ReadyFile(readyFile, clock)
+        self._readyFile = None if readyFile is None else ReadyFile(readyFile)
         self._sweep = TimeoutSweep(self._connections, clock)
+        self._watch = Watch(clock)
         self._isOpen = self._isAborting = False
         self._drain: Drain | None = None
         self._opening = SharedOperation(self._open)
@@ -157,13 +159,16 @@ class EchoService(Service):
     def reload(self) -> None:
         """Reads certificates, passwords and faults again, for new connections, and reopens the access log.
 
-        A file that can't be used is logged, and changes nothing.
+        A file that can't be used is logged, and changes nothing. An error in one part stops no other part.
         """
-        for each in (*self._tls, self._logins, self._faults):
-            if each is not None:
-                each.reload()
+        reloads = [each.reload for each in (*self._tls, self._logins, self._faults) if each is not None]
         if self._accessLog is not None:
-            self._accessLog.reopen()
+            reloads.append(self._accessLog.reopen)
+        for reload in reloads:
+            try:
+                reload()
+            except Exception:
+                log.failure("a part of the service is not read again")
 
     def setFaults(self, faults: Iterable[Fault]) -> None:
         """Replaces all faults, for new connections; the first of these has the number 1 for ``connections``.
@@ -214,11 +219,11 @@ class EchoService(Service):
         return succeed(None) if self._isOpen else self._opening.run()
 
     def privilegedStartService(self) -> None:
-        """Listens, before privileges are shed.
+        """Listens, and writes the ready file, before privileges are shed.
 
-        :raise CannotListenError: when an endpoint fails at once.
+        :raise CannotListenError: when an endpoint or the ready file fails at once.
         """
-        self._listenNow()
+        self._listenNow(self._writeReadyFile)
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -229,6 +234,7 @@ class EchoService(Service):
         self._listenNow(self._announce)
         super().startService()
         self._sweep.start()
+        self._watch.start([each.watch() for each in self._tls])
 
     def stopService(self) -> Deferred[None]:
         """Accepts what the kernel has queued, stops listening, and drains the connections.
@@ -259,11 +265,22 @@ class EchoService(Service):
         )
 
     def _announce(self) -> None:
+        self._writeReadyFile()
         log.info("echo_app {version} started", version=__version__)
-        if self._readyFile is not None:
-            self._readyFile.write(self._listeners.named())
 
-    def _listenNow(self, opened: Callable[[], None] = lambda: None) -> None:
+    def _writeReadyFile(self) -> None:
+        if self._readyFile is None:
+            return
+        try:
+            self._readyFile.write(self._listeners.named())
+        except CannotListenError:
+            self._isOpen = False
+            self._listeners.close()
+            self._removeReadyFile()
+            self._closeAccessLog()
+            raise
+
+    def _listenNow(self, opened: Callable[[], None]) -> None:
         """Listens, and then calls `opened`; raises a failure that comes at once, and logs a later one."""
         failures: list[Failure] = []
         later = False
@@ -280,16 +297,17 @@ class EchoService(Service):
             failure.raiseException()
 
     async def _open(self) -> None:
-        # The file of a killed service would report this one as ready.
-        self._removeReadyFile()
-        if self._accessLog is not None:
-            self._accessLog.open()
         datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
         try:
+            if self._readyFile is not None:
+                self._readyFile.claim()
+            if self._accessLog is not None:
+                self._accessLog.open()
             await self._listeners.open(self._streams, self._stackOf, self._datagramEndpoints, datagrams)
         except CannotListenError:
+            self._removeReadyFile()
             self._closeAccessLog()
             raise
         self._isOpen = True
@@ -325,6 +343,7 @@ class EchoService(Service):
             log.info("echo_app stopped: {sums}", sums=counts.summary(bool(self._tls)), counts=counts)
         if not self.running:
             self._sweep.stop()
+            self._watch.stop()
 
     async def _isToBeClosed(self) -> bool:
         """Says whether the service is open and stopped; waits first for an opening to complete."""

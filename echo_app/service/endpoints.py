@@ -14,19 +14,27 @@ import os
 import re
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
 from echo_app.hints import didYouMean, nearest
-from echo_app.text import reasonOf
+from echo_app.text import escaped, reasonOf
+
+log = Logger()
+
+# Bytes of the path of a UNIX socket: sun_path without its null byte (unix(7)).
+LONGEST_PATH = 107
 
 # Python's error for a parser of a description that lacks an argument.
 _MISSING = re.compile(r"missing \d+ required positional arguments?: (.*)")
@@ -183,11 +191,59 @@ class _CarefulReactor:
         return self._reactor.listenSSL(port, factory, contextFactory, backlog, interface)
 
     def listenUNIX(
-        self, address: str, factory: object, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
     ) -> Any:
-        """Listens on a path, after the removal of a dead socket."""
+        """Listens on a path, after the removal of a dead socket.
+
+        :raise BadDescription: when the path is too long for clients.
+        """
+        if not address.startswith("\0"):
+            _checkLength(address)
         removeDeadSocket(address)
-        return self._reactor.listenUNIX(address, factory, backlog, mode, wantPID=0)
+        port = _UNIXPort(os.fsencode(address), factory, backlog, mode, self._reactor)
+        port.startListening()
+        return port
+
+
+class _UNIXPort(unix.Port):
+    """A UNIX port that removes its own socket file, and not the file of another service at that path."""
+
+    _file: os.stat_result | None = None
+
+    def __init__(self, path: bytes, *arguments: Any) -> None:
+        super().__init__(path, *arguments)
+        # A daemon may change its directory.
+        self._path = os.path.abspath(path)
+
+    def startListening(self) -> None:
+        """Listens, and notes which file is its own; an abstract address has none."""
+        super().startListening()
+        with suppress(OSError, ValueError):
+            self._file = os.stat(self._path)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Removes the file, and closes the socket. A failure is logged, so that a stop goes on."""
+        try:
+            if self._file is not None and os.path.samestat(self._file, os.stat(self._path)):
+                os.unlink(self._path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warn(
+                "{path} not removed: {reason}", path=escaped(os.fsdecode(self._path)), reason=error.strerror
+            )
+        # Not the method of unix.Port, which removes any file.
+        tcp.Port.connectionLost(self, reason)
+
+
+def _checkLength(path: str) -> None:
+    """Refuses a path that clients can't connect to by its absolute form.
+
+    :raise BadDescription: names the limit.
+    """
+    size = len(os.fsencode(os.path.abspath(path)))
+    if size > LONGEST_PATH:
+        raise BadDescription(f"the absolute path has {size} bytes, and clients can use {LONGEST_PATH}")
 
 
 def removeDeadSocket(path: str) -> None:

@@ -1,48 +1,169 @@
-"""Ready file, which lists the listeners and exists while the service listens."""
+"""Ready file, which lists the listeners and exists while the service listens.
+
+It belongs to one living service, which holds a lock on it (flock(2)) until its end, also an end by SIGKILL.
+A file without a lock was left behind, and the next start removes it. The folder stays open, so that the
+file's path keeps its meaning in a daemon and after ``chroot``.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import secrets
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
 from echo_app.addresses import describe
+from echo_app.text import escaped
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IAddress
+
+log = Logger()
+
+# Bytes of the trial file: a page, the smallest that any file takes on a disk.
+_TRIAL = b"\n" * 4096
 
 
 class ReadyFile:
     """The file with a line for each listener, such as ``tcp 127.0.0.1:8080``.
 
     :param path: the file's path.
-    :param clock: the reactor, which writes the file in a turn of its own. A process that sees the file may
-        send a signal, for which the reactor's handlers must be there.
     """
 
-    def __init__(self, path: str, clock: IReactorTime) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._clock = clock
-        self._call: IDelayedCall | None = None
+        self._name = os.path.basename(path)
+        self._folder = -1
+        self._file = -1
+
+    def claim(self) -> None:
+        """Removes a file that was left behind, and tries out whether a file can be written.
+
+        :raise CannotListenError: when it can't, or when the file is a living service's.
+        """
+        if self._folder >= 0:
+            return
+        try:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            self._folder = os.open(os.path.dirname(self._path) or ".", flags)
+            _removeStale(self._name, self._folder)
+            name, file = self._make(_TRIAL)
+            os.close(file)
+            os.unlink(name, dir_fd=self._folder)
+        except OSError as error:
+            self.remove()
+            raise self._failure(error) from error
 
     def write(self, listeners: Sequence[tuple[str, IAddress]]) -> None:
-        """Writes the file in the reactor's next turn, atomically: a reader sees all lines or no file.
+        """Writes the file, once, atomically: a reader sees all lines or no file.
+
+        A process that sees the file may send a signal, for which the handlers must be there. The folder may
+        be one that only root can write to, so the caller still has its privileges.
 
         :param listeners: name and address of each listener.
+        :raise CannotListenError: when the file can't be written, or is a living service's by now.
         """
-        self._call = self._clock.callLater(0, self._write, listeners)
+        if self._file >= 0:
+            return
+        lines = "".join(f"{name} {describe(host)}\n" for name, host in listeners)
+        try:
+            name, file = self._make(os.fsencode(lines))
+            try:
+                _removeStale(self._name, self._folder)
+                os.replace(name, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            except OSError:
+                os.close(file)
+                os.unlink(name, dir_fd=self._folder)
+                raise
+        except OSError as error:
+            raise self._failure(error) from error
+        self._file = file
 
     def remove(self) -> None:
-        """Removes the file, or cancels its writing. A failure is ignored, so that a stop goes on."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        with suppress(OSError):
-            os.unlink(self._path)
+        """Removes the file, if it is this service's. A failure is logged, so that a stop goes on."""
+        if self._file >= 0:
+            try:
+                if self._isOwn():
+                    os.unlink(self._name, dir_fd=self._folder)
+            except OSError as error:
+                # After privileges were shed the folder is closed to us, but not the open file.
+                os.ftruncate(self._file, 0)
+                log.warn(
+                    "ready file {path} emptied, as it can't be removed: {reason}",
+                    path=escaped(self._path),
+                    reason=error.strerror,
+                )
+        for descriptor in (self._file, self._folder):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._folder = -1
 
-    def _write(self, listeners: Sequence[tuple[str, IAddress]]) -> None:
-        with NamedTemporaryFile("w", dir=os.path.dirname(self._path) or ".", delete=False) as file:
-            file.writelines(f"{name} {describe(host)}\n" for name, host in listeners)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, self._path)
+    def _isOwn(self) -> bool:
+        try:
+            found = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._file))
+
+    def _make(self, content: bytes) -> tuple[str, int]:
+        """Makes a locked file in the folder; returns its name and its descriptor."""
+        name = f".ready-{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.open(name, flags, 0o600, dir_fd=self._folder)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.write(file, content) < len(content):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            os.fchmod(file, 0o644)
+        except OSError:
+            os.close(file)
+            os.unlink(name, dir_fd=self._folder)
+            raise
+        return name, file
+
+    def _failure(self, error: OSError) -> CannotListenError:
+        # CannotListenError has the path, so the reason is without it.
+        reason = OSError(error.errno, error.strerror)
+        return CannotListenError(None, f"--ready-file {self._path!r}", reason)
+
+
+def removeStale(path: str) -> None:
+    """Removes a ready file that was left behind, if there is one and it can be removed."""
+    with suppress(OSError):
+        _removeStale(path)
+
+
+def _removeStale(name: str, folder: int | None = None) -> None:
+    """Removes a ready file that was left behind.
+
+    :param folder: the descriptor of the folder that a relative name belongs to.
+    :raise OSError: when it can't be removed, is no ordinary file, or has a living service's lock.
+    """
+    try:
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise FileExistsError(errno.EEXIST, "It is no ordinary file")
+        if stat.S_ISREG(mode) and _isLocked(name, folder):
+            raise FileExistsError(errno.EEXIST, "It belongs to a running service")
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
+
+def _isLocked(name: str, folder: int | None) -> bool:
+    file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        # A shared lock, so that others who look at the same time are no service.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -1,4 +1,4 @@
-"""Snapshot: the counts of a service at one moment."""
+"""Snapshot of a service: its counts at one moment, their line at the stop, and the open connections."""
 
 from __future__ import annotations
 

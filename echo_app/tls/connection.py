@@ -43,7 +43,7 @@ from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
 from echo_app.transport.cutting import CutTimer
 from echo_app.transport.layer import Layer, bottomOf
-from echo_app.transport.pacing import SLOW, pace
+from echo_app.transport.pacing import SLOW, SMALLEST, pace
 
 if TYPE_CHECKING:
     from echo_app.tls.server import ServerTLS
@@ -108,7 +108,7 @@ class TLSConnection(Layer):
         self._phase = _HANDSHAKE
         self._isPaused = False
         self._isEnding = False
-        # A read has taken long; small records may do so.
+        # A large read has taken long, as with small records, and the next ones are smaller.
         self._isPaced = False
         self._isPeerEnded = False
         self._isEndOwed = False
@@ -128,11 +128,14 @@ class TLSConnection(Layer):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypts the complete records, and passes their plain text on in one piece."""
+        if len(data) <= SMALLEST and not self._isPaced:
+            self._receive(data)
+            return
         began = monotonic()
         self._receive(data)
-        if (seconds := monotonic() - began) > SLOW or self._isPaced:
-            self._isPaced = True
-            pace(bottomOf(self.transport), len(data), seconds)
+        seconds = monotonic() - began
+        if seconds > SLOW or self._isPaced:
+            self._isPaced = pace(bottomOf(self.transport), len(data), seconds)
 
     def _receive(self, data: bytes) -> None:
         if self._phase is _DONE or self._isPeerEnded:

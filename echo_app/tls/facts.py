@@ -60,6 +60,6 @@ def _subjectOf(certificate: crypto.X509 | None) -> str | None:
         return None
     try:
         return certificate.to_cryptography().subject.rfc4514_string()
-    except ValueError:
-        # The subject is malformed, although a trusted authority signed the certificate.
+    except Exception:
+        # OpenSSL accepts names that the package cryptography rejects, by errors of several classes.
         return ""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -13,14 +17,23 @@ from echo_app.connections.registry import ReasonCounter
 from echo_app.text import escaped
 from echo_app.tls.certificates import (
     DEFAULT_GROUP,
-    BadCredentials,
     contexts,
+    contextWithoutSessions,
     fingerprint,
-    readAuthorities,
-    readIdentity,
     throwAway,
 )
 from echo_app.tls.connection import TLSConnection
+from echo_app.tls.credentials import (
+    UNREADABLE,
+    BadCredentials,
+    parseCertificates,
+    readAuthorities,
+    readIdentity,
+    refusePipe,
+)
+from echo_app.tls.revocation import Revocation, readRevocation
+from echo_app.tls.validity import Deadline, chainWarnings, deadlinesOf
+from echo_app.tls.watch import Stamps
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
@@ -39,7 +52,9 @@ class ServerTLS:
         for ``localhost``, and logs its fingerprint.
     :param key: the path of its key; None is the same file.
     :param clientCA: the path of a PEM file with authorities: clients must show a certificate that leads to
-        one of them; None requests no certificate.
+        one of them; None requests no certificate. Revocation lists (CRL) in the file are used too.
+    :param clientCRL: the path of a PEM file with revocation lists of these authorities.
+    :param today: returns the date and time.
     :param handshakeTimeout: seconds from a connection's beginning until its handshake must be complete.
     :raise BadCredentials: when a file can't be used.
 
@@ -53,18 +68,28 @@ class ServerTLS:
         certificate: str | None = None,
         key: str | None = None,
         clientCA: str | None = None,
+        clientCRL: str | None = None,
         *,
         handshakeTimeout: float = HANDSHAKE_TIMEOUT,
+        today: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
         if certificate is None and key is not None:
             raise BadCredentials("key", key, "there is no certificate that it could belong to")
+        if clientCA is None and clientCRL is not None:
+            raise BadCredentials("client-crl", clientCRL, "there are no authorities that it could belong to")
         if not handshakeTimeout > 0:
             raise ValueError(f"handshakeTimeout must be more than 0: {handshakeTimeout!r}")
         self.clock = monotonicClock(reactor)
         self.handshakeTimeout = handshakeTimeout
         self.failures = ReasonCounter("failed TLS connections")
         self.truncated = 0
-        self._paths = certificate, key, clientCA
+        self._certificate, self._key, self._clientCA, self._clientCRL = certificate, key, clientCA, clientCRL
+        named = {"certificate": certificate, "key": key, "client-ca": clientCA, "client-crl": clientCRL}
+        self._paths = {setting: path for setting, path in named.items() if path is not None}
+        self._stamps = Stamps(self._paths.values())
+        self._today = today
+        self._deadlines: list[Deadline] = []
+        self._warned: set[str] = set()
         self._throwAway = throwAway() if certificate is None else None
         self._contexts = self._load()
         if self._throwAway is not None:
@@ -76,23 +101,31 @@ class ServerTLS:
     @property
     def isReloadable(self) -> bool:
         """True if there are files that can be read again."""
-        return any(path is not None for path in self._paths)
+        return bool(self._paths)
 
     def reload(self) -> None:
         """Reads the files again, for new connections; an error is logged, and changes nothing."""
         if not self.isReloadable:
             return
         try:
+            for setting, path in self._paths.items():
+                refusePipe(setting, path)
             self._contexts = self._load()
         except BadCredentials as error:
             log.error("certificate files not read again: {reason}", reason=escaped(str(error)))
         else:
             log.info("certificate files read again")
 
+    def watch(self) -> Callable[[], None]:
+        """Returns a function to call every few seconds: it reads changed files again, and warns of dates."""
+        self._stamps.begin()
+        return self._look
+
     def contextFor(self, groups: list[int]) -> ssl.SSLContext:
         """Returns the context for a client that offers these groups, in its order of preference."""
         found = (group for group in groups if group in self._contexts)
-        return self._contexts[next(found, DEFAULT_GROUP)]
+        context = self._contexts[next(found, DEFAULT_GROUP)]
+        return context if context.verify_mode is ssl.CERT_NONE else contextWithoutSessions(context)
 
     def layer(self, build: Build) -> Build:
         """Puts TLS below the layers that `build` makes."""
@@ -103,15 +136,62 @@ class ServerTLS:
 
         return buildTLS
 
+    def _look(self) -> None:
+        if self._stamps.haveChanged():
+            self.reload()
+        self._warnOfDates()
+
+    def _warnOfDates(self) -> None:
+        """Logs what will expire within a day, and what has expired, once each."""
+        now = self._today()
+        for warning in filter(None, (each.warning(now) for each in self._deadlines)):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warn("{warning}", warning=escaped(warning))
+
     def _load(self) -> dict[int, ssl.SSLContext]:
-        certificate, key, clientCA = self._paths
-        identity = self._throwAway
-        if certificate is not None:
-            identity = readIdentity(certificate, key)
+        """Reads the files, and logs what an operator should know of them.
+
+        :raise BadCredentials: when one of them can't be used; nothing is changed.
+        """
+        self._stamps.note()
+        now = self._today()
+        deadlines: list[Deadline] = []
+        warnings: list[str] = []
+        identity, authorities, revocation = self._throwAway, None, None
+        if self._certificate is not None:
+            identity = readIdentity(self._certificate, self._key)
+            chain = parseCertificates("certificate", self._certificate, identity)
+            deadlines += deadlinesOf(chain, self._certificate, "clients refuse it")
+            # Of a certificate with a name that can't be read, there is less to say.
+            with suppress(*UNREADABLE):
+                warnings += chainWarnings(chain, self._certificate, now)
+        if self._clientCA is not None:
+            authorities = readAuthorities(self._clientCA)
+            found = parseCertificates("client-ca", self._clientCA, authorities.encode())
+            deadlines += deadlinesOf(found, self._clientCA, "its clients are refused")
+            revocation = readRevocation(self._clientCA, self._clientCRL, now)
+        if revocation is not None:
+            deadlines += revocation.deadlines
+            warnings += revocation.warnings
+        made = self._contextsOf(identity, authorities, revocation)
+        self._deadlines, self._warned = deadlines, set()
+        for warning in warnings:
+            log.warn("{warning}", warning=escaped(warning))
+        self._warnOfDates()
+        return made
+
+    def _contextsOf(
+        self, identity: bytes | None, authorities: str | None, revocation: Revocation | None
+    ) -> dict[int, ssl.SSLContext]:
         assert identity is not None
-        authorities = None if clientCA is None else readAuthorities(clientCA)
+        certificate = self._certificate
+        files = None if certificate is None else (certificate, self._key)
         try:
-            return contexts(identity, authorities)
+            return contexts(identity, authorities, revocation, files)
         except ssl.SSLError as error:
             reason = (error.reason or "not usable").lower().replace("_", " ")
             raise BadCredentials("certificate", certificate or "", reason) from error
+        except FileNotFoundError as error:
+            # Only a throw-away certificate has no files that OpenSSL could read in place of memory.
+            raise BadCredentials("certificate", "", "a throw-away certificate needs /proc") from error

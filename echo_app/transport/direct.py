@@ -117,8 +117,7 @@ class _DirectTransport(CarryingTransport):
         self._isEnding = True
         super().readConnectionLost(reason)
         self._isEnding = False
-        isEnd = self.connected and self.disconnecting and self.producer is None
-        if isEnd and not (self._hasRest or self.TLS):
+        if self._isDone:
             self.connectionLost(reason)
         elif self._startsLater:
             self.startWriting()
@@ -132,6 +131,12 @@ class _DirectTransport(CarryingTransport):
         """Resets the connection."""
         self._inherit()
         super().abortConnection()
+
+    @property
+    def _isDone(self) -> bool:
+        """Returns whether a close waits for no data any more."""
+        isClosing = self.connected and self.disconnecting and self.producer is None
+        return bool(isClosing and not (self._hasRest or self.TLS))
 
     def _inherit(self) -> None:
         self._waits = self._isInherited = True
@@ -159,6 +164,14 @@ class DirectServer(_DirectTransport):
             return CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
+
+    def doWrite(self) -> Any:
+        """Sends the rest of the data, and closes the connection if that is asked for.
+
+        With nothing to send, the inherited method sends nothing, and takes the peer's reset for a loss. Over
+        TLS, a peer that has left answers our ``close_notify`` by a reset.
+        """
+        return CONNECTION_DONE if self._isDone else super().doWrite()
 
     def writeSomeData(self, data: Any) -> Any:
         """Sends as much of the data as the kernel takes; returns the number of bytes, or an error."""

@@ -174,8 +174,10 @@ class NestedPoller:
         """Serves an event other than input alone; returns whether reading ended, and the reason."""
         if event & (EPOLLHUP | EPOLLERR) and not event & EPOLLIN:
             # All input is read. To a reader this is the end of the stream.
-            isReading = bool(self._interests[fd] & EPOLLIN)
-            return isReading, CONNECTION_DONE if isReading else CONNECTION_LOST
+            if self._interests[fd] & EPOLLIN:
+                return True, CONNECTION_DONE
+            # A connection that is being closed may have sent everything, and then has ended well.
+            return False, (descriptor.disconnecting and descriptor.doWrite()) or CONNECTION_LOST
         if event & EPOLLIN:
             why = descriptor.doRead()
             if why or fd in self._changed or not event & EPOLLOUT:

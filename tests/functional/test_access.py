@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from echo_app.testing import EchoProcess
+from tests.functional.test_proxy import SIGNATURE
 from tests.support.kernel import waitForCut
 from tests.support.service import PATIENCE, ServiceTestCase, exchanged, stopCounts
 
@@ -84,6 +85,16 @@ class StreamTests(AccessTestCase):
         denied = self.come(FRIEND, port)
         denied.sendall(b"PROXY TCP4 192.0.2.9 127.0.0.1 4242 8080\r\nhello")
         self.assertDenied(server, waitForCut(denied) in (104, 32))
+
+    def test_proxiedUNIX(self) -> None:
+        """A client that the header names by a UNIX socket has no network; the proxy's address decides."""
+        header = SIGNATURE + b"\x21\x31" + (216).to_bytes(2) + bytes(216)
+        server = self.serve("--port", "0", "--proxy-protocol", "--allow", "192.0.2.0/24")
+        denied = self.come(FRIEND, server.address()[1])
+        denied.sendall(header + b"hello")
+        self.assertDenied(server, waitForCut(denied) in (104, 32))
+        server = self.serve("--port", "0", "--proxy-protocol", "--allow", FRIEND)
+        self.assertServed(self.come(FRIEND, server.address()[1]), header)
 
     def test_unix(self) -> None:
         """A UNIX peer has no network, and may always come."""

@@ -231,6 +231,19 @@ class StreamTests(AccessLogTestCase):
                 tls_subject="CN=client",
             )
 
+    def test_closedTLS(self) -> None:
+        """A TLS client that closes after its whole echo, without our end, has ended its stream."""
+        server = self.recording("--tls", "0")
+        for version in VERSIONS * 10:
+            peer = TLSPeer(self.connect(server.address("tls")), clientContext(version)).shake()
+            peer.send(SMALL)
+            self.assertEqual(peer.receive(len(SMALL)), SMALL)
+            peer.sock.sendall(peer.end())
+            peer.sock.close()
+        ends = [(found["ended"], found["bytes_out"]) for found in self.lines(server)]
+        self.assertEqual(ends, [("fin", len(SMALL))] * len(VERSIONS) * 10)
+        self.assertIn(" 0 lost", server.log())
+
     def test_proxy(self) -> None:
         """A header is no part of the stream, below TLS or not, and its client is the peer."""
         server = self.recording("--port", "0", "--tls", "0", "--proxy-protocol")

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from echo_app.interfaces import IEchoUser
 from echo_app.service.echoservice import EchoService
 from echo_app.testing import EchoProcess
 from tests.support import programs
-from tests.support.certificates import Authority
+from tests.support.certificates import LATIN, Authority
 from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
@@ -36,7 +37,7 @@ from tests.support.service import (
     stopCounts,
     together,
 )
-from tests.support.tls import TLSPeer, clientContext
+from tests.support.tls import VERSIONS, TLSPeer, clientContext
 
 AUTH = ("--auth", "memory:alice:open sesame")
 RIGHT = b"login alice open sesame\n"
@@ -202,6 +203,40 @@ class TLSTests(LoginTestCase):
         server.stop()
         self.assertEqual(server.log().count("logged in as carol"), 2)
         self.assertEqual(server.log().count("logged in as alice"), 1)
+
+    def test_unreadable(self) -> None:
+        """A certificate that the package cryptography rejects logs in by OpenSSL's name."""
+        authority = Authority(Path(self.mktemp()).absolute())
+        server = self.login("--tls", "0", "--client-ca", authority.path, "--log-connections")
+        context = clientContext()
+        context.load_cert_chain(*authority.issueChanged(*LATIN))
+        peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+        peer.sock.sendall(peer.sealed(b"hello") + peer.end())
+        self.assertEqual(peer.receiveAll(), b"hello")
+        server.stop()
+        self.assertIn("logged in as zéd", server.log())
+        self.assertNotIn("Traceback", server.log())
+
+    def test_expired(self) -> None:
+        """A certificate that has expired is no login, whatever session its client offers."""
+        authority = Authority(Path(self.mktemp()).absolute())
+        server = self.login("--tls", "0", "--client-ca", authority.path)
+        # Whole seconds, with time for the first connections on a busy machine.
+        end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+        issued = authority.issue("carol", until=end)
+        sessions: dict[ssl.SSLContext, ssl.SSLSession | None] = {}
+        for version in VERSIONS:
+            context = clientContext(version)
+            context.load_cert_chain(*issued)
+            peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+            peer.send(b"hello")
+            self.assertEqual(peer.receive(5), b"hello")
+            sessions[context] = peer.tls.session
+        self.assertTrue(waitUntil(lambda: datetime.now(UTC) > end + timedelta(seconds=1)))
+        for context, session in sessions.items():
+            # Over TLS 1.3 the client has done its part before it is refused.
+            with self.assertRaisesRegex(ssl.SSLError, "EXPIRED"):
+                TLSPeer(self.connect(server.address("tls")), context, session).shake().receive(1)
 
 
 class Peer(Protocol):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -70,13 +68,7 @@ def hasKind(prefix: str) -> bool:
 
 
 class EndpointTestCase(ServiceTestCase):
-    """A folder with a short path, and a certificate."""
-
-    def makeFolder(self) -> Path:
-        """Makes a folder whose paths fit into a UNIX address; it is removed at the test's end."""
-        folder = Path(tempfile.mkdtemp(prefix="echo-"))
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        return folder
+    """A certificate, and peers of TLS."""
 
     def makeCertificate(self) -> Path:
         """Makes a file with a key and a certificate of its own for localhost."""

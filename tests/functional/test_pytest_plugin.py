@@ -174,7 +174,7 @@ class PluginTests(PluginTestCase):
         self.assertIn("ERROR test_client.py::test_brokenFixture", output)
         # One line is all that there is about what can't be started.
         for name, line in (
-            ("wrongOption", "echo: --port '70000': a port is a number from 0 to 65535"),
+            ("wrongOption", "echo: --port '70000': a port is a number from 0 to 65535, or a range .*"),
             ("wrongArgument", ".*got an unexpected keyword argument 'nonsense'"),
         ):
             self.assertRegex(output, rf"(?m)^_+ ERROR at setup of test_{name} _+\n{line}\n[_=]")

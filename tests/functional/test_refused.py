@@ -124,7 +124,7 @@ class RefusedStartTests(ServiceTestCase):
     """Each wrong command line under ``twistd -n``, and some of each kind under the other two commands."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = self.makeFolder()
         authority = Authority(self.folder)
         for name in ("own", "other"):
             authority.issue(name)
@@ -227,7 +227,8 @@ class RefusedStartTests(ServiceTestCase):
             ),
             (("--listen", f"ssl:0:privateKey={key}"), f"{key}: Permission denied"),
         ):
-            command = ("setpriv", "--reuid=nobody", "--clear-groups", *COMMANDS["twistd -n"], *typed)
+            twistd = (COMMANDS["twistd -n"][0], "-n", "--pidfile=", "echo")
+            command = ("setpriv", "--reuid=nobody", "--clear-groups", *twistd, *typed)
             ended = programs.run(*command, cwd="/", text=True)
             if "echo: " not in ended.stderr:
                 raise unittest.SkipTest(f"this Python is not for every user: {ended.stderr[-200:]}")

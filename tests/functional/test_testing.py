@@ -129,7 +129,7 @@ class EchoProcessTests(ServiceTestCase):
 
     def test_stopWhenReady(self) -> None:
         """A stop in the very moment of the ready line takes effect: the files go."""
-        folder = programs.newFolder(self)
+        folder = self.makeFolder()
         ready = folder / "ready"
         python = (sys.executable, "-m", "echo_app.testing", f"--reactor={reactorName()}")
         twistd = (*python, "-n", "--pidfile=pid", "echo", "--port", "0", "--listen", "unix:x.sock")

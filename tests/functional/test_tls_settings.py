@@ -8,12 +8,14 @@ import shutil
 import signal
 import ssl
 import unittest
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from echo_app.testing import EchoProcess, EchoProcessError
+from echo_app.tls.watch import INTERVAL
 from tests.support import programs
 from tests.support.certificates import Authority, Key, ellipticKey, rsaKey
 from tests.support.kernel import waitUntil
@@ -61,6 +63,79 @@ class CertificateTests(ServiceTestCase):
         self.assertTrue(waitUntil(lambda: self.shown(server) != before))
         old.send(b"still here")
         self.assertEqual(old.receive(10), b"still here")
+
+    def test_resumed(self) -> None:
+        """A client resumes its session, but not after a reload."""
+        certificate, key = self.authority.issue("server")
+        server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
+        contexts = [clientContext(version) for version in VERSIONS]
+        sessions: dict[ssl.SSLContext, ssl.SSLSession | None] = dict.fromkeys(contexts)
+
+        def resumed() -> list[bool]:
+            """Connects once with each context; returns whether its last session was resumed."""
+            found = []
+            for context in contexts:
+                peer = TLSPeer(self.connect(server.address("tls")), context, sessions[context]).shake()
+                peer.send(b"?")
+                self.assertEqual(peer.receive(1), b"?")
+                sessions[context] = peer.tls.session
+                found.append(bool(peer.tls.session_reused))
+            return found
+
+        self.assertEqual([resumed(), resumed()], [[False, False], [True, True]])
+        server.signal(signal.SIGHUP)
+        self.assertTrue(waitUntil(lambda: "certificate files read again" in server.log()))
+        self.assertEqual([resumed(), resumed()], [[False, False], [True, True]])
+
+    def test_renewed(self) -> None:
+        """Files whose symbolic links are swapped, as Kubernetes does, are read again without a signal."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        for name in ("old", "new"):
+            certificate, key = self.authority.issue("server")
+            (folder / name).mkdir()
+            shutil.move(certificate, folder / name / "tls.crt")
+            shutil.move(key, folder / name / "tls.key")
+        (folder / "..data").symlink_to("old")
+        for name in ("tls.crt", "tls.key"):
+            (folder / name).symlink_to(f"..data/{name}")
+        server = self.serve(
+            *("--tls", "0", "--certificate", str(folder / "tls.crt"), "--key", str(folder / "tls.key"))
+        )
+        before = self.shown(server)
+        (folder / "..data_tmp").symlink_to("new")
+        os.replace(folder / "..data_tmp", folder / "..data")
+        # Two looks.
+        self.assertTrue(waitUntil(lambda: "certificate files read again" in server.log(), 4 * INTERVAL))
+        self.assertNotEqual(self.shown(server), before)
+
+    def test_revoked(self) -> None:
+        """A certificate that --client-crl revokes is refused; a reload reads a new list."""
+        good, bad = self.authority.issue("good"), self.authority.issue("bad")
+        crl = self.authority.revoke(bad[0])
+        server = self.serve("--tls", "0", "--client-ca", self.authority.path, "--client-crl", crl)
+
+        def admitted(issued: tuple[str, str]) -> list[bool]:
+            """Returns whether a client is admitted, by version."""
+            found = []
+            for version in VERSIONS:
+                context = clientContext(version)
+                context.load_cert_chain(*issued)
+                try:
+                    # Over TLS 1.3 the client has done its part before it is refused.
+                    peer = TLSPeer(self.connect(server.address("tls")), context).shake()
+                    peer.send(b"?")
+                    found.append(peer.receive(1) == b"?")
+                except ssl.SSLError as error:
+                    self.assertIn("REVOKED", str(error))
+                    found.append(False)
+            return found
+
+        self.assertEqual([admitted(good), admitted(bad)], [[True, True], [False, False]])
+        self.authority.revoke(good[0])
+        server.signal(signal.SIGHUP)
+        self.assertTrue(waitUntil(lambda: "certificate files read again" in server.log()))
+        self.assertEqual([admitted(good), admitted(bad)], [[False, False], [True, True]])
 
     def test_reloadUnusable(self) -> None:
         """Files that can't be used change nothing, and one line says why."""
@@ -111,6 +186,7 @@ class CertificateTests(ServiceTestCase):
         """A wrong file is named with its option, in one line, before anything starts."""
         certificate, key = self.authority.issue("server")
         _, other = self.authority.issue("other")
+        expired = self.authority.revoke(until=datetime.now(UTC) - timedelta(minutes=1))
         for options, line in (
             (("--certificate", "none.pem"), "--certificate 'none.pem': No such file or directory"),
             (("--certificate", key), f"--certificate {key!r}: no usable certificate in PEM form"),
@@ -120,6 +196,10 @@ class CertificateTests(ServiceTestCase):
                 f"--key {other!r}: not the key of {certificate}",
             ),
             (("--client-ca", key), f"--client-ca {key!r}: no usable certificate in PEM form"),
+            (
+                ("--client-ca", self.authority.path, "--client-crl", expired),
+                f"--client-crl {expired!r}: the CRL of CN=authority has expired, on 20",
+            ),
         ):
             with self.assertRaises(EchoProcessError) as raised:
                 self.serve("--tls", "0", *options)

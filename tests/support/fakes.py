@@ -26,7 +26,7 @@ from echo_app.transport.sockets import Progress
 def withoutSignals(case: SynchronousTestCase) -> list[str]:
     """Replaces the calls of ``makeService`` that change signals; returns a list that gets their names."""
     called: list[str] = []
-    for name in ("abortOnSecondSignal", "reloadOnHangup", "makeMonotonic"):
+    for name in ("holdSignals", "abortOnSecondSignal", "reloadOnHangup", "makeMonotonic"):
         case.patch(tap, name, lambda *_, name=name: called.append(name))
     return called
 

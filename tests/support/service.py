@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 from collections.abc import Callable
@@ -104,6 +105,12 @@ class ServiceTestCase(TestCase):
             sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
         sock.connect(address if port else host)
         return sock
+
+    def makeFolder(self) -> Path:
+        """Makes a folder whose paths fit into a UNIX address; it is removed at the test's end."""
+        folder = Path(tempfile.mkdtemp(prefix="echo-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def assertEchoes(self, sock: socket.socket, data: bytes) -> None:
         """Asserts that a few bytes, or a datagram, come back, and nothing else with them."""

@@ -4,7 +4,7 @@ from twisted.application.service import ServiceMaker
 
 echo = ServiceMaker(
     "echo",
-    "echo_app.cli.tap",
+    "echo_app.cli.plugin",
     "An exact echo service for network tests: TCP, UNIX, UDP.",
     "echo",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 
@@ -156,6 +157,7 @@ class LoadOptions(TargetOptions):
 
 
 def raiseDescriptorLimit() -> None:
-    """Raises the soft limit on descriptors to the hard one; workers inherit it."""
+    """Raises the soft limit on descriptors to the hard one, if the kernel permits it; workers inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""Run of a load: from the first connection to the last answer."""
+"""Run of a load, from the first connection to the last answer, with the time limits of its workers."""
 
 from __future__ import annotations
 

@@ -111,6 +111,19 @@ class PasswordFileTests(CheckerTestCase):
             check(own, user, password)
             check(twisted, user, password)
 
+    def test_comments(self) -> None:
+        """A line that begins with # is a comment; any other # belongs to the password."""
+        path: str = self.mktemp()
+        for content, users in ((b"#alice:secret\nbob:#x\n", ["bob"]), (b"# alice:secret\n", [])):
+            with open(path, "wb") as file:
+                file.write(content)
+            if not users:
+                self.assertRaises(ValueError, PasswordFile, path)
+                continue
+            checker = PasswordFile(path)
+            self.successResultOf(checker.requestAvatarId(Login(b"bob", b"#x")))
+            self.failureResultOf(checker.requestAvatarId(Login(b"#alice", b"secret")), UnauthorizedLogin)
+
     def test_reload(self) -> None:
         """A reload reads the file again, also after the process has changed its folder."""
         path = self.write(b"alice:secret\n")
@@ -130,9 +143,15 @@ class PasswordFileTests(CheckerTestCase):
         """A file that can't be used changes nothing, and is one line in the log."""
         path = self.write(b"alice:secret\n")
         checker = PasswordFile(path)
-        for content, reason in ((b"", "no line USER:PASSWORD"), (None, "No such file or directory")):
+        for content, reason in (
+            (b"", "no line USER:PASSWORD"),
+            (None, "No such file or directory"),
+            ("a pipe", "not a file"),
+        ):
             if content is None:
                 os.unlink(path)
+            elif isinstance(content, str):
+                os.mkfifo(path)
             else:
                 with open(path, "wb") as file:
                     file.write(content)

@@ -24,7 +24,8 @@ class RecordedDatagramsTests(SynchronousTestCase):
 
     def begin(self, protocol: EchoDatagramProtocol) -> None:
         """Records what a protocol answers."""
-        recorder = Recorder(cast(AccessLog, self.lines), self.clock, *[self.clock.seconds] * 2)
+        seconds = self.clock.seconds
+        recorder = Recorder(cast(AccessLog, self.lines), self.clock, seconds, seconds)
         self.protocol = RecordedDatagrams(protocol, recorder)
         self.protocol.makeConnection(cast(Any, self.port))
 

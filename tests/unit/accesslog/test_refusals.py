@@ -20,7 +20,8 @@ class RefusalsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.lines = Lines()
-        self.recorder = Recorder(cast(AccessLog, self.lines), self.clock, *[self.clock.seconds] * 2)
+        seconds = self.clock.seconds
+        self.recorder = Recorder(cast(AccessLog, self.lines), self.clock, seconds, seconds)
 
     def refuse(self, count: int, ending: Ending = Ending.LIMIT, detail: str = "max-connections") -> int:
         """Ends connections; returns how many a sum took."""

@@ -76,9 +76,10 @@ class ServiceTests(SynchronousTestCase):
         service.reload()
 
     def test_hangup(self) -> None:
-        """SIGHUP is taken when there is a log to open again."""
+        """SIGHUP is taken, with a file to read again or without."""
         self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         reactor = MemoryReactorClock()
-        makeService(parsed("--access-log", self.mktemp()), reactor)
-        self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))
+        for arguments in ((), ("--access-log", self.mktemp())):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            makeService(parsed(*arguments), reactor)
+            self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))

@@ -67,15 +67,13 @@ class PlanTests(MakeServiceTestCase):
         self.assertEqual(self.plan("--fault", "stall", "--fault-buffer", "100").cap, 100)
         plan = self.plan("--fault-preamble")
         self.assertEqual((plan.faults, plan.cap, self.made["faultPreamble"]), ((), CAP, True))
-        self.assertNotIn("reloadOnHangup", self.called)
 
     def test_file(self) -> None:
-        """A file's faults are there from the start, and SIGHUP is heard."""
+        """A file's faults are there from the start."""
         path = Path(self.mktemp())
         path.write_text("loss=1%\n")
         plan = self.plan("--fault", "stall", "--fault-file", os.path.relpath(path))
         self.assertEqual(list(map(str, plan.faults)), ["stall", "loss=1%"])
-        self.assertIn("reloadOnHangup", self.called)
 
     def test_wrongFile(self) -> None:
         """A file that can't be used ends the command with its name as typed, and the reason."""

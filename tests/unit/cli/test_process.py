@@ -14,9 +14,11 @@ from typing import Any
 
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.cli import process
+from echo_app.cli.early import endAtOnce
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -35,6 +37,30 @@ class DescriptorLimitTests(SynchronousTestCase):
         self.assertEqual(self.limited(4096, 4096, MemoryReactorClock()), (4096, []))
         unlimited = resource.RLIM_INFINITY
         self.assertEqual(self.limited(unlimited, unlimited, MemoryReactorClock()), (None, []))
+        docker = 1 << 30
+        self.assertEqual(self.limited(1024, docker, MemoryReactorClock()), (docker, [(docker, docker)]))
+
+    def test_notPermitted(self) -> None:
+        """Where the kernel does not permit it, the soft limit stays, which is logged."""
+        for error in (PermissionError(1, "Operation not permitted"), ValueError("not allowed")):
+
+            def refuse(*_: object, error: Exception = error) -> None:
+                raise error
+
+            self.patch(resource, "getrlimit", lambda which: (256, 4096))
+            self.patch(resource, "setrlimit", refuse)
+            with capturedLogs() as events:
+                self.assertEqual(process.raiseDescriptorLimit(MemoryReactorClock()), 256)
+            self.assertEqual([(each["soft"], each["why"]) for each in events], [(256, error)])
+
+    def test_room(self) -> None:
+        """There is room where the next descriptors are below those that stay free."""
+        with open(os.devnull) as file:
+            # The next one, those of the log and of SIGCHLD, and a connection's.
+            first = file.fileno() + 1 + 3
+        self.assertTrue(process.hasDescriptors(None))
+        found = [process.hasDescriptors(first + 16 + more) for more in (-1, 0, 1)]
+        self.assertEqual(found, [False, True, True])
 
     def test_select(self) -> None:
         """Under select the limit stays, and descriptors stay within its set."""
@@ -50,9 +76,16 @@ class FakeReactor:
     :param heard: gets the number of each signal that its own handlers are called for.
     """
 
+    running = False
+
     def __init__(self, heard: list[object]) -> None:
         self._heard = heard
         self.during: list[int] = []
+        self._whenRunning: list[Callable[[], None]] = []
+
+    def callWhenRunning(self, function: Callable[[], None]) -> None:
+        """Calls a function at the start."""
+        self._whenRunning.append(function)
 
     def sigTerm(self, number: int, frame: FrameType | None = None) -> None:
         """Handles a signal, during which others may come."""
@@ -67,9 +100,16 @@ class FakeReactor:
         function()
 
     def start(self) -> None:
-        """Installs the handlers."""
+        """Installs the handlers, as a reactor does: that of SIGINT only in place of Python's own."""
         signal.signal(signal.SIGTERM, self.sigTerm)
-        signal.signal(signal.SIGINT, self.sigInt)
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+            signal.signal(signal.SIGINT, self.sigInt)
+        self.begin()
+
+    def begin(self) -> None:
+        """Runs, without handlers."""
+        for function in self._whenRunning:
+            function()
 
 
 def send(*numbers: int) -> None:
@@ -115,6 +155,12 @@ class SignalTests(SynchronousTestCase):
         self.heard: list[object] = []
         for number in STOPS:
             self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.default()
+
+    def default(self) -> None:
+        """Restores the handlers that Python begins with."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def abort(self) -> None:
         """The service's."""
@@ -123,6 +169,7 @@ class SignalTests(SynchronousTestCase):
     def reactor(self) -> FakeReactor:
         """Returns a reactor whose service this test case is."""
         self.heard.clear()
+        self.default()
         reactor = FakeReactor(self.heard)
         process.abortOnSecondSignal(reactor, self)  # type: ignore[arg-type]
         return reactor
@@ -170,6 +217,34 @@ class SignalTests(SynchronousTestCase):
         for handler in (signal.SIG_IGN, signal.SIG_DFL, lambda number, frame: None):
             for number in STOPS:
                 signal.signal(number, handler)
-            self.reactor()
+            process.abortOnSecondSignal(FakeReactor(self.heard), self)  # type: ignore[arg-type]
             process.abortOnSecondSignal(MemoryReactorClock(), self)  # type: ignore[arg-type]
             self.assertEqual([signal.getsignal(number) for number in STOPS], [handler] * 2)
+
+    def test_held(self) -> None:
+        """Signals before the reactor runs are held back, and delivered when it does."""
+        for early in ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT), STOPS):
+            for handler in (None, endAtOnce):
+                reactor = self.reactor()
+                if handler is not None:
+                    for number in STOPS:
+                        signal.signal(number, handler)
+                process.holdSignals(reactor)
+                send(*early)
+                self.assertEqual(self.heard, [])
+                reactor.start()
+                self.assertEqual(self.heard, [early[0], "abort"] if early == STOPS else [early[0]])
+                send(signal.SIGINT)
+                self.assertEqual(self.heard[-1], "abort")
+
+    def test_heldElsewhere(self) -> None:
+        """A program's own handlers stay, and a reactor without handlers gets Python's own again."""
+        reactor = self.reactor()
+        process.holdSignals(reactor)
+        reactor.begin()
+        handlers = [signal.getsignal(number) for number in STOPS]
+        self.assertEqual(handlers, [signal.SIG_DFL, signal.default_int_handler])
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
+        process.holdSignals(FakeReactor(self.heard))
+        self.assertEqual([signal.getsignal(number) for number in STOPS], [signal.SIG_IGN] * 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class PluginTests(SynchronousTestCase):
         echo: Any
         (echo,) = (each for each in getPlugins(IServiceMaker, plugins) if each.tapname == "echo")
         self.assertEqual(
-            (echo.module, echo.options, echo.makeService), ("echo_app.cli.tap", Options, makeService)
+            (echo.module, echo.options, echo.makeService), ("echo_app.cli.plugin", Options, makeService)
         )
 
 
@@ -122,8 +123,9 @@ class MakeServiceTests(MakeServiceTestCase):
         """A listener that can't be opened is named as it was typed, and those opened before it close."""
         turns: list[float] = []
         self.patch(reactor, "iterate", turns.append)
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        # A path that fits into an address.
+        folder = Path(tempfile.mkdtemp(prefix="echo-"))
+        self.addCleanup(folder.rmdir)
         with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(type=socket.SOCK_DGRAM) as udp:
             udp.bind(("127.0.0.1", 0))
             port, udpPort = taken.getsockname()[1], udp.getsockname()[1]

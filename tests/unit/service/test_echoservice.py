@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import socket
 import stat
@@ -669,6 +671,11 @@ class ListenerLogTests(MemoryTestCase):
         self.assertEqual(named(events, "address"), [])
 
 
+def full(*_: object) -> None:
+    """Fails as on a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class ReadyFileTests(MemoryTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -703,13 +710,24 @@ class ReadyFileTests(MemoryTestCase):
         self.reactor.advance(0)
         self.assertTrue(self.path.exists())
 
-    def test_firstTurn(self) -> None:
-        """The file is written in the reactor's turn, by when signals are handled; not at all after a stop."""
-        service = self.started(readyFile=str(self.path))
-        self.assertFalse(self.path.exists())
-        self.successResultOf(service.stopService())
-        self.reactor.advance(0)
-        self.assertFalse(self.path.exists())
+    def test_privileged(self) -> None:
+        """It is written before privileges are shed."""
+        service = self.service(readyFile=str(self.path))
+        service.privilegedStartService()
+        self.assertTrue(self.path.exists())
+
+    def test_failure(self) -> None:
+        """Where it can't be written, the start fails, and what was opened is closed."""
+        real = fcntl.flock
+        self.patch(fcntl, "flock", full)
+        service = self.service(FakeEndpoint(succeed(self.port)), readyFile=str(self.path))
+        self.failureResultOf(service.listen(), CannotListenError)
+        self.patch(fcntl, "flock", real)
+        self.successResultOf(service.listen())
+        self.patch(fcntl, "flock", full)
+        self.assertRaises(CannotListenError, service.startService)
+        self.assertEqual((self.port.closed, service.running), (1, False))
+        self.assertEqual(os.listdir(self.path.parent), [])
 
     def test_removedByHand(self) -> None:
         """A stop does not mind that the file is gone already."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import socket
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.address import UNIXAddress
@@ -13,11 +17,13 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from echo_app.service.endpoints import (
+    LONGEST_PATH,
     BadDescription,
     NamedEndpoint,
     endpointFromDescription,
@@ -229,8 +235,9 @@ class NamedEndpointTests(SynchronousTestCase):
 
 class UNIXTests(TestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        # A path that fits into an address.
+        self.folder = Path(tempfile.mkdtemp(prefix="echo-"))
+        self.addCleanup(shutil.rmtree, self.folder)
         self.name = str(self.folder / "s")
 
     def _socket(self, name: str) -> socket.socket:
@@ -276,3 +283,54 @@ class UNIXTests(TestCase):
         for name in (self.name, self.name + ".none", "\0abstract"):
             removeDeadSocket(name)
         self.assertEqual(Path(self.name).read_text(), "precious")
+
+    async def test_tooLong(self) -> None:
+        """A path that clients can't use by its absolute form is refused, with the limit."""
+        longest = LONGEST_PATH - len(f"{self.folder}/")
+        self.name = str(self.folder / ("x" * longest))
+        with socket.socket(socket.AF_UNIX) as peer:
+            await self._listen()
+            peer.connect(self.name)
+        here = os.getcwd()
+        os.chdir(self.folder)
+        try:
+            for name in (self.name + "y", "x" * longest + "y"):
+                endpoint = endpointFromDescription(reactor, f"unix:{name}")
+                with self.assertRaisesRegex(BadDescription, "has 108 bytes, and clients can use 107"):
+                    await endpoint.listen(Factory())
+        finally:
+            os.chdir(here)
+
+    async def test_removesOwn(self) -> None:
+        """A stop removes the own socket file, and not the file of another service at its path."""
+        first: Any = await self._listen()
+        os.unlink(self.name)
+        second: Any = await self._listen()
+        await first.stopListening()
+        self.assertTrue(os.path.exists(self.name))
+        await second.stopListening()
+        self.assertFalse(os.path.exists(self.name))
+
+    async def test_notRemoved(self) -> None:
+        """A file that is gone, or that may not be removed, does not stop the closing."""
+
+        def refuse(path: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        for isGone in (True, False):
+            port: Any = await self._listen()
+            if isGone:
+                os.unlink(self.name)
+            else:
+                self.patch(os, "unlink", refuse)
+            with capturedLogs() as events:
+                await port.stopListening()
+            self.assertFalse(port.connected)
+            warned = [event["reason"] for event in events if "reason" in event]
+            self.assertEqual(warned, [] if isGone else ["Permission denied"])
+
+    async def test_abstract(self) -> None:
+        """An abstract address has no file, and no limit but the kernel's."""
+        self.name = "\0" + str(self.folder)
+        port: Any = await self._listen()
+        await port.stopListening()

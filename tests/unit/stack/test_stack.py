@@ -67,15 +67,16 @@ class StackTests(SynchronousTestCase):
         for header in (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"):
             stack = Stack(EchoFactory())
             events: list[Any] = []
-            globalLogPublisher.addObserver(events.append)
-            self.addCleanup(globalLogPublisher.removeObserver, events.append)
+            observe: Any = events.append
+            globalLogPublisher.addObserver(observe)
+            self.addCleanup(globalLogPublisher.removeObserver, observe)
             for first in (b"PROXY", header, header):
                 transport = connected(self.build(stack))
                 for data in (first, header):
                     transport.protocol.dataReceived(data)
                 self.assertEqual(transport.value(), first + header)
             self.assertEqual([each["header"] for each in events if "header" in each], [UNEXPECTED])
-            globalLogPublisher.removeObserver(events.append)
+            globalLogPublisher.removeObserver(observe)
 
     def test_withCounts(self) -> None:
         """With counts a connection is open from connectionMade to connectionLost."""

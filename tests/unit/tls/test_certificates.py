@@ -4,114 +4,26 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
-from OpenSSL.crypto import X509
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.tls import certificates
 from echo_app.tls.certificates import (
+    DEFAULT_GROUP,
     GROUPS,
-    BadCredentials,
     contexts,
+    contextWithoutSessions,
     fingerprint,
-    readAuthorities,
-    readIdentity,
     subjectName,
     throwAway,
     throwAwayWithAuthority,
 )
-from tests.support.certificates import Authority, ellipticKey, pem, rsaKey
-
-
-class ReadTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.authority = Authority(self.folder)
-        self.certificate, self.key = self.authority.issue("server")
-
-    def write(self, content: bytes) -> str:
-        """Writes a file; returns its path."""
-        path = self.folder / os.urandom(4).hex()
-        path.write_bytes(content)
-        return str(path)
-
-    def refused(self, *paths: str) -> tuple[str, str, str]:
-        """Returns which setting is refused, whose file, and why."""
-        return self._refused(readIdentity, *paths)
-
-    def _refused(self, read: Callable[..., object], *paths: str) -> tuple[str, str, str]:
-        error = self.assertRaises(BadCredentials, read, *paths)
-        self.assertEqual(str(error), f"{error.path}: {error.reason}")
-        return error.setting, error.path, error.reason
-
-    def test_pair(self) -> None:
-        """A certificate and its key load from two files or from one, in any order."""
-        other = Path(self.authority.path).read_bytes()
-        chain, key = Path(self.certificate).read_bytes(), Path(self.key).read_bytes()
-        found = {
-            fingerprint(readIdentity(self.certificate, self.key)),
-            fingerprint(readIdentity(self.write(chain + key))),
-            fingerprint(readIdentity(self.write(key + chain))),
-            fingerprint(readIdentity(self.write(key + chain), self.key)),
-            fingerprint(readIdentity(self.certificate, self.write(other + key))),
-        }
-        self.assertEqual(len(found), 1)
-        for path in (self.write(chain + key), self.write(key + chain)):
-            self.assertEqual(set(contexts(readIdentity(path))), set(GROUPS))
-
-    def test_rsa(self) -> None:
-        """RSA is as good."""
-        contexts(readIdentity(*self.authority.issue("other", rsaKey())))
-
-    def test_missing(self) -> None:
-        """A file that is not there."""
-        reason = "No such file or directory"
-        self.assertEqual(self.refused("none"), ("certificate", "none", reason))
-        self.assertEqual(self.refused(self.certificate, "none"), ("key", "none", reason))
-        self.assertEqual(self._refused(readAuthorities, "none"), ("client-ca", "none", reason))
-
-    def test_directory(self) -> None:
-        """A directory in place of a file."""
-        self.assertEqual(self.refused(str(self.folder))[2], "Is a directory")
-
-    def test_junk(self) -> None:
-        """A file without a certificate or a key is refused."""
-        junk = self.write(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        certificate = "no usable certificate in PEM form"
-        for path in (junk, self.key, self.write(b""), self.write(b"\xff\x00")):
-            self.assertEqual(self.refused(path), ("certificate", path, certificate))
-            self.assertEqual(self._refused(readAuthorities, path), ("client-ca", path, certificate))
-        for path in (junk, self.certificate, self.write(b"")):
-            self.assertEqual(
-                self.refused(self.certificate, path), ("key", path, "no usable private key in PEM form")
-            )
-        self.assertEqual(
-            self.refused(self.certificate),
-            ("certificate", self.certificate, "no usable private key in PEM form"),
-        )
-
-    def test_encrypted(self) -> None:
-        """A key with a passphrase is refused, without a question."""
-        path = self.write(pem(ellipticKey(), b"secret"))
-        self.assertEqual(self.refused(self.certificate, path), ("key", path, "the key is encrypted"))
-
-    def test_mismatch(self) -> None:
-        """Another certificate's key is refused."""
-        _, other = self.authority.issue("other")
-        reason = f"not the key of {self.certificate}"
-        self.assertEqual(self.refused(self.certificate, other), ("key", other, reason))
-
-    def test_chain(self) -> None:
-        """The certificates of the chain are sent too."""
-        chain = self.write(Path(self.certificate).read_bytes() + Path(self.authority.path).read_bytes())
-        identity = readIdentity(chain, self.key)
-        self.assertEqual(len(x509.load_pem_x509_certificates(identity)), 2)
-        contexts(identity)
+from echo_app.tls.credentials import readAuthorities, readIdentity
+from tests.support.certificates import LATIN, Authority
+from tests.support.tls import VERSIONS, clientContext, shake
 
 
 class ThrowAwayTests(SynchronousTestCase):
@@ -141,6 +53,20 @@ class ThrowAwayTests(SynchronousTestCase):
         self.assertRegex(fingerprint(throwAway()), r"\A[0-9A-F]{2}(:[0-9A-F]{2}){31}\Z")
 
 
+class WithoutProcTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(certificates, "_DESCRIPTORS", "/nonexistent")
+
+    def test_files(self) -> None:
+        """A process without /proc uses the files themselves."""
+        paths = Authority(Path(self.mktemp())).issue("server")
+        self.assertEqual(set(contexts(readIdentity(*paths), files=paths)), set(GROUPS))
+
+    def test_throwAway(self) -> None:
+        """A throw-away certificate has no files, and is an error."""
+        self.assertRaises(FileNotFoundError, contexts, throwAway())
+
+
 class ContextTests(SynchronousTestCase):
     def test_profile(self) -> None:
         """TLS 1.2 and 1.3, six suites for the former, no renegotiation, and the client's choice."""
@@ -159,6 +85,22 @@ class ContextTests(SynchronousTestCase):
         made = contexts(throwAway(), readAuthorities(authority.path))
         self.assertEqual({context.verify_mode for context in made.values()}, {ssl.CERT_REQUIRED})
 
+    def test_withoutSessions(self) -> None:
+        """A client's certificate is checked in each handshake, whatever session the client offers."""
+        authority, other = Authority(Path(self.mktemp())), Authority(Path(self.mktemp()))
+        shared = contexts(throwAway(), readAuthorities(authority.path))[DEFAULT_GROUP]
+        for version in VERSIONS:
+            context = clientContext(version)
+            context.load_cert_chain(*authority.issue("client"))
+            session = None
+            for _ in range(2):
+                server, client = shake(contextWithoutSessions(shared), context, session)
+                self.assertFalse(server.session_reused)
+                session = client.session
+            context.load_cert_chain(*other.issue("stranger"))
+            error = self.assertRaises(ssl.SSLError, shake, contextWithoutSessions(shared), context, session)
+            self.assertEqual(error.reason, "CERTIFICATE_VERIFY_FAILED")
+
     def test_descriptors(self) -> None:
         """Nothing stays open, also when OpenSSL takes offence."""
         before = os.listdir("/proc/self/fd")
@@ -168,21 +110,38 @@ class ContextTests(SynchronousTestCase):
 
 
 class SubjectTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.authority = Authority(Path(self.mktemp()))
+
+    def nameOf(self, *issued: str) -> str | None:
+        """Returns the name of a client with this certificate, after a handshake."""
+        context = clientContext()
+        context.load_cert_chain(*issued)
+        shared = contexts(throwAway(), readAuthorities(self.authority.path))[DEFAULT_GROUP]
+        return subjectName(shake(shared, context)[0])
+
     def test_name(self) -> None:
         """A subject is called by its common name, by all of it where it has none, and may be nothing."""
         unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "echo")
         common = x509.NameAttribute(NameOID.COMMON_NAME, "žofie")
         for attributes, name in (([unit, common], "žofie"), ([unit], "OU=echo"), ([], "")):
-            self.assertEqual(subjectName(self.certificate(attributes)), name)
+            self.assertEqual(
+                self.nameOf(*self.authority.issue("client", subject=x509.Name(attributes))), name
+            )
 
-    def certificate(self, attributes: list[x509.NameAttribute[str]]) -> X509:
-        """Returns one with that subject."""
-        key = ellipticKey()
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder(x509.Name([]), x509.Name(attributes), key.public_key(), 1)
-            .not_valid_before(now)
-            .not_valid_after(now)
-            .sign(key, hashes.SHA256())
-        )
-        return X509.from_cryptography(made)
+    def test_none(self) -> None:
+        """Without a certificate there is no name."""
+        server, _ = shake(contexts(throwAway())[DEFAULT_GROUP], clientContext())
+        self.assertIsNone(subjectName(server))
+
+    def test_rejected(self) -> None:
+        """A certificate that the package cryptography rejects has the name that OpenSSL reads."""
+        for replacement, name in (
+            (LATIN, "zéd"),
+            ((b"\x0c\x03z?d", b"\x13\x03z*d"), "z*d"),
+            ((b"\x0c\x03z?d", b"\x03\x03\0?d"), "b'?d'"),
+            # Version 6, and an organizational unit.
+            ((b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"), "z?d"),
+            ((b"\x04\x03\x0c\x03z?d", b"\x04\x0b\x13\x03z*d"), "organizationalUnitName=z*d"),
+        ):
+            self.assertEqual(self.nameOf(*self.authority.issueChanged(*replacement)), name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from ssl import SSLContext
+from ssl import CERT_REQUIRED, SSLContext
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -20,14 +22,19 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.tls import certificates
 from echo_app.tls import server as tlsserver
-from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, BadCredentials, contexts
+from echo_app.tls.certificates import DEFAULT_GROUP, GROUPS, contexts
 from echo_app.tls.connection import TLSConnection
+from echo_app.tls.credentials import BadCredentials
 from echo_app.tls.server import ServerTLS
 from tests.support.certificates import Authority
 from tests.support.fakes import numbered
 from tests.support.service import PATIENCE
 from tests.support.tls import TLSPeer
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 class ServerTLSTests(SynchronousTestCase):
@@ -42,7 +49,13 @@ class ServerTLSTests(SynchronousTestCase):
         """Returns the fields that this room has logged since it was asked before."""
         ours = [each for each in self.events if each.get("log_namespace") == "echo_app.tls.server"]
         self.events.clear()
-        return [each.get("fingerprint", each.get("reason")) for each in ours]
+        return [each.get("fingerprint", each.get("reason")) for each in ours if "warning" not in each]
+
+    def warned(self) -> list[str]:
+        """Returns the warnings that were logged since it was asked before."""
+        found = [str(each["warning"]) for each in self.events if "warning" in each]
+        self.events.clear()
+        return found
 
     def test_throwAway(self) -> None:
         """Without a certificate a throw-away one is made and logged, and nothing can be reloaded."""
@@ -79,7 +92,7 @@ class ServerTLSTests(SynchronousTestCase):
         """An authority for clients can be reloaded under a throw-away certificate, which stays."""
         made: list[bytes] = []
 
-        def recorded(identity: bytes, *more: str | None) -> dict[int, SSLContext]:
+        def recorded(identity: bytes, *more: Any) -> dict[int, SSLContext]:
             made.append(identity)
             return contexts(identity, *more)
 
@@ -90,12 +103,89 @@ class ServerTLSTests(SynchronousTestCase):
         self.assertEqual(len(made), 2)
         self.assertEqual(made[0], made[1])
 
+    def test_reloadPipe(self) -> None:
+        """A pipe is not read again, because its writer may have gone."""
+        certificate, key = self.authority.issue("server")
+        tls = ServerTLS(Clock(), certificate, key)
+        os.unlink(key)
+        os.mkfifo(key)
+        tls.reload()
+        self.assertEqual(self.said(), [f"{key}: not a file"])
+
+    def test_withoutProc(self) -> None:
+        """Without /proc, as in a chroot, files are read again; a throw-away certificate is an error."""
+        paths = self.authority.issue("server")
+        tls, throwAway = ServerTLS(Clock(), *paths), ServerTLS(Clock(), clientCA=self.authority.path)
+        before, kept = tls.contextFor([]), throwAway.contextFor([])
+        self.said()
+        self.patch(certificates, "_DESCRIPTORS", "/nonexistent")
+        tls.reload()
+        self.assertIsNot(tls.contextFor([]), before)
+        self.assertEqual(self.said(), [None])
+        throwAway.reload()
+        self.assertEqual(throwAway.contextFor([]).verify_mode, kept.verify_mode)
+        self.assertEqual(self.said(), [": a throw-away certificate needs /proc"])
+        self.assertRaises(BadCredentials, ServerTLS, Clock())
+
+    def test_clientCertificates(self) -> None:
+        """With an authority for clients, each connection has a context of its own, which has no sessions."""
+        tls = ServerTLS(Clock(), clientCA=self.authority.path)
+        one, two = tls.contextFor([]), tls.contextFor([])
+        self.assertIsNot(one, two)
+        self.assertEqual((one.verify_mode, one.num_tickets), (CERT_REQUIRED, 0))
+
     def test_refusedByOpenSSL(self) -> None:
         """An error of OpenSSL, such as for a key that is too short, names the certificate."""
         self.patch(tlsserver, "readIdentity", lambda *paths: b"junk")
         paths = self.authority.issue("server")
         error = self.assertRaises(BadCredentials, ServerTLS, Clock(), *paths)
         self.assertEqual((error.setting, error.path), ("certificate", paths[0]))
+
+    def test_warnings(self) -> None:
+        """A chain's defects and dates are told at the start, and at each reload."""
+        tls = ServerTLS(Clock(), *self.authority.issue("server", until=NOW + HOUR), today=lambda: NOW)
+        for _ in range(2):
+            missing, date = self.warned()
+            self.assertIn("is not in the file", missing)
+            self.assertIn("certificate 1 expires on 2030-01-01 01:00 UTC; then clients refuse it", date)
+            tls.reload()
+
+    def test_dates(self) -> None:
+        """A date is told a day ahead, and when it has come, once each."""
+        now = [datetime.now(UTC)]
+        expires = now[0] + 48 * HOUR
+        crl = self.authority.revoke(until=expires)
+        tls = ServerTLS(Clock(), None, None, self.authority.path, crl, today=lambda: now[0])
+        look = tls.watch()
+        self.assertEqual(self.warned(), [])
+        for hours, word in ((25, "CN=authority expires on"), (48, "CN=authority has expired, on")):
+            now[0] += hours * HOUR
+            for _ in range(3):
+                look()
+            (warning,) = self.warned()
+            self.assertIn(word, warning)
+            self.assertIn("no client with a certificate of this authority is admitted", warning)
+
+    def test_watch(self) -> None:
+        """Changed files are read again when the change is complete; an unusable one is told once."""
+        certificate, key = self.authority.issue("server")
+        tls = ServerTLS(Clock(), certificate, key)
+        look = tls.watch()
+        before = tls.contextFor([])
+        self.said()
+        look()
+        self.assertEqual(self.said(), [])
+        Path(key).write_text("junk")
+        for _ in range(4):
+            look()
+        (reason,) = self.said()
+        self.assertIn("no usable private key", str(reason))
+        self.authority.issue("server")
+        look()
+        self.assertIs(tls.contextFor([]), before)
+        look()
+        self.assertIsNot(tls.contextFor([]), before)
+        self.assertEqual(self.said(), [None])
 
     def test_contextFor(self) -> None:
         """The first known group decides; a client that offers none of them gets P-256."""
@@ -109,6 +199,7 @@ class ServerTLSTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """A key without a certificate, and a time that is none."""
         self.assertRaises(BadCredentials, ServerTLS, Clock(), None, "key.pem")
+        self.assertRaises(BadCredentials, ServerTLS, Clock(), clientCRL="crl.pem")
         self.assertRaises(ValueError, ServerTLS, Clock(), handshakeTimeout=0)
 
 

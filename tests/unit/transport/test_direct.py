@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 from typing import Any
 
@@ -18,6 +19,7 @@ from echo_app.transport.direct import DirectServer, DirectUNIXServer, direct
 from echo_app.transport.poller import NestedPoller
 from tests.support.benches import ReactorBench
 from tests.support.ends import Scripted
+from tests.support.service import PATIENCE
 
 
 class DirectPathTests(SynchronousTestCase):
@@ -174,6 +176,30 @@ class EndTests(SynchronousTestCase):
         poller.doRead()
         self.assertIs(self.successResultOf(protocol.lost), ConnectionDone)
         self.assertEqual((added, peer.recv(1)), ([], b""))
+
+    def test_resetAtTheClose(self) -> None:
+        """A reset that answers the last data, after a close, is no loss."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            peer = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+        ours.setblocking(False)
+        protocol = Scripted()
+
+        def answer(_data: bytes) -> None:
+            protocol.transport.write(b"the last data")
+            protocol.transport.loseConnection()
+            reset = select.poll()
+            reset.register(ours, 0)
+            self.assertTrue(reset.poll(PATIENCE * 1000))
+
+        protocol.onData = answer
+        poller = NestedPoller(MemoryReactor())
+        arguments: Any = (ours, protocol, ("127.0.0.1", 1), None, 0, MemoryReactor())
+        protocol.makeConnection(DirectServer(*arguments, poller=poller))
+        peer.sendall(b"x")
+        peer.close()
+        poller.doRead()
+        self.assertIs(self.successResultOf(protocol.lost), ConnectionDone)
 
 
 class UNIXTransportTests(TransportTests):

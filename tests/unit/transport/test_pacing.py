@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.transport.pacing import GOAL, pace
+from echo_app.transport.pacing import GOAL, SMALLEST, pace
 
 
 class Direct:
@@ -22,19 +22,19 @@ class PaceTests(SynchronousTestCase):
         for kind, name in ((Direct, "readSize"), (Twisteds, "bufferSize")):
             transport = kind()
             usual = getattr(kind, name)
-            pace(transport, usual, GOAL / 2)
+            self.assertFalse(pace(transport, usual, GOAL / 2))
             self.assertEqual(vars(transport), {})
-            pace(transport, usual, 64 * GOAL)
-            self.assertEqual(getattr(transport, name), usual // 64)
-            pace(transport, usual // 64, GOAL)
-            self.assertEqual(getattr(transport, name), usual // 64)
-            for _ in range(6):
-                pace(transport, 1, GOAL / 2)
+            self.assertTrue(pace(transport, usual, 16 * GOAL))
+            self.assertEqual(getattr(transport, name), usual // 16)
+            self.assertTrue(pace(transport, usual // 16, GOAL))
+            self.assertEqual(getattr(transport, name), usual // 16)
+            self.assertEqual([pace(transport, 1, GOAL / 2) for _ in range(4)], [True, True, True, False])
             self.assertEqual(vars(transport), {})
 
     def test_smallest(self) -> None:
-        """A read is never empty."""
+        """A read is never smaller than the smallest, and a small read that was slow changes nothing."""
         transport = Direct()
-        pace(transport, 1, 10.0)
-        self.assertGreater(transport.readSize, 0)
+        self.assertFalse(pace(transport, SMALLEST, 10.0))
+        self.assertTrue(pace(transport, SMALLEST + 1, 10.0))
+        self.assertEqual(transport.readSize, SMALLEST)
         self.assertEqual(transport.bufferSize, Direct.bufferSize)

@@ -47,6 +47,8 @@ class FakeDescriptor:
     :ivar ends: what it was told of its end, in order.
     """
 
+    disconnecting = False
+
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.reads = self.writes = 0
@@ -231,6 +233,19 @@ class EventTests(PollerTestCase):
         self.poller.doRead()
         self.assertEqual((writing.ends, reading.ends), ([ConnectionLost], [ConnectionDone]))
         self.assertEqual((writing.writes, reading.reads), (0, 1))
+
+    def test_goneAtTheEnd(self) -> None:
+        """One that is closing says itself whether a peer that is gone is a loss."""
+        sent, unsent, waiting = (self.descriptor() for _ in range(3))
+        for descriptor, why in ((sent, CONNECTION_DONE), (unsent, CONNECTION_LOST), (waiting, None)):
+            descriptor.disconnecting = True
+            descriptor.onWrite = lambda why=why: why  # type: ignore[misc]
+            self.poller.addWriter(descriptor)
+            self.poller.removeReader(descriptor)
+            self.peers[descriptor].close()
+        self.poller.doRead()
+        ends = [descriptor.ends for descriptor in (sent, unsent, waiting)]
+        self.assertEqual(ends, [[ConnectionDone], [ConnectionLost], [ConnectionLost]])
 
     def test_shutdown(self) -> None:
         """The reactor's shutdown reaches all descriptors, also if one of them fails."""

@@ -1,0 +1,96 @@
+"""Watch on certificate files: notices that they have changed, so that they can be read again.
+
+A renewal writes two or three files one after the other, and may write each in pieces. So a change counts when
+the files have stayed the same between two looks. The watch follows symbolic links, which Kubernetes swaps to
+renew a mounted secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+log = Logger()
+
+# Seconds between two looks: a renewal is done in less, and its certificate is in use after ten.
+INTERVAL = 5.0
+
+# Device, inode, size and time of modification of a file; None where it can't be seen.
+_Stamp = tuple[int, int, int, int] | None
+
+
+class Stamps:
+    """Notices whether files have changed since they were read.
+
+    :param paths: the files.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = tuple(paths)
+        self.note()
+
+    def note(self) -> None:
+        """Notes the files as they are now, before they are read."""
+        self._read = self._last = self._now()
+
+    def begin(self) -> None:
+        """Notes files that can't be seen any more, such as after a chroot, as they are now."""
+        if None in self._now():
+            self.note()
+
+    def haveChanged(self) -> bool:
+        """Returns whether there is a change that is complete; each change is reported once."""
+        now = self._now()
+        isComplete, self._last = now == self._last, now
+        if now == self._read or not isComplete:
+            return False
+        self._read = now
+        return True
+
+    def _now(self) -> list[_Stamp]:
+        return [_stampOf(path) for path in self._paths]
+
+
+class Watch:
+    """Calls functions every few seconds while a service runs.
+
+    :param clock: makes the calls.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._looks: Sequence[Callable[[], object]] = ()
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+
+    def start(self, looks: Sequence[Callable[[], object]]) -> None:
+        """Begins to call the functions. An error in one is logged, and stops no other one."""
+        self._looks = looks
+        if looks and not self._loop.running:
+            self._loop.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Stops calling."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> None:
+        for look in self._looks:
+            try:
+                look()
+            except Exception:
+                log.failure("a look at the certificate files failed")
+
+
+def _stampOf(path: str) -> _Stamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

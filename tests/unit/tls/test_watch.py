@@ -1,0 +1,96 @@
+"""The watch on certificate files: when a change is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.tls.watch import INTERVAL, Stamps, Watch
+
+
+class StampsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.file = self.folder / "file"
+        self.file.write_text("one")
+        self.stamps = Stamps([str(self.file)])
+
+    def looks(self, count: int = 4) -> list[bool]:
+        """Looks several times; returns what each look says."""
+        return [self.stamps.haveChanged() for _ in range(count)]
+
+    def test_unchanged(self) -> None:
+        """Files that stay the same have not changed."""
+        self.assertEqual(self.looks(), [False] * 4)
+
+    def test_changed(self) -> None:
+        """A change is reported once, by the second look that sees it."""
+        self.file.write_text("another")
+        self.assertEqual(self.looks(), [False, True, False, False])
+
+    def test_incomplete(self) -> None:
+        """A change that goes on is reported when it is complete."""
+        for text in ("a", "ab", "abcd"):
+            self.file.write_text(text)
+            self.assertEqual(self.looks(1), [False])
+        self.assertEqual(self.looks(2), [True, False])
+
+    def test_links(self) -> None:
+        """Swapped symbolic links are a change, as Kubernetes renews a secret: the file's own link stays."""
+        for name in ("old", "new"):
+            (self.folder / name).mkdir()
+            (self.folder / name / "tls.crt").write_text(name)
+        (self.folder / "..data").symlink_to("old")
+        (self.folder / "tls.crt").symlink_to("..data/tls.crt")
+        self.stamps = Stamps([str(self.folder / "tls.crt")])
+        (self.folder / "..tmp").symlink_to("new")
+        os.replace(self.folder / "..tmp", self.folder / "..data")
+        self.assertEqual(self.looks(), [False, True, False, False])
+
+    def test_missing(self) -> None:
+        """A file that goes, or comes back, is a change; one that could never be seen is none."""
+        self.file.unlink()
+        self.assertEqual(self.looks(), [False, True, False, False])
+        self.file.write_text("two")
+        self.assertEqual(self.looks(), [False, True, False, False])
+        self.file.unlink()
+        self.stamps.begin()
+        self.assertEqual(self.looks(), [False] * 4)
+
+    def test_begin(self) -> None:
+        """A change between the reading and the beginning is not lost."""
+        self.file.write_text("another")
+        self.stamps.begin()
+        self.assertEqual(self.looks(2), [False, True])
+
+    def test_note(self) -> None:
+        """What is read again is no change any more."""
+        self.file.write_text("another")
+        self.stamps.note()
+        self.assertEqual(self.looks(), [False] * 4)
+
+
+class WatchTests(SynchronousTestCase):
+    def test_calls(self) -> None:
+        """Each function is called at each interval, whatever another one raises, until the stop."""
+        clock = Clock()
+        calls: list[None] = []
+        watch = Watch(clock)
+        watch.start([lambda: 1 // 0, lambda: calls.append(None)])
+        self.assertEqual(calls, [])
+        clock.pump([INTERVAL, INTERVAL])
+        self.assertEqual(len(calls), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        for _ in range(2):
+            watch.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_nothing(self) -> None:
+        """Without functions there are no calls."""
+        clock = Clock()
+        Watch(clock).start([])
+        self.assertEqual(clock.getDelayedCalls(), [])
