@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twisted.python.usage import Options
 
+# The end of an error where no option is like the wrong one.
+_HELP = "; --help lists all options"
+
 # Characters of the longest text that an error corrects. A longer one is no slip, and the search takes time.
 LONGEST_CORRECTED = 24
 
@@ -18,25 +21,21 @@ def nearest(wrong: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
 
     :param cutoff: from 0, unlike, to 1, the same.
     """
-    # A wrong word is rare, and a start takes a few milliseconds less without this module.
-    from difflib import get_close_matches
-
     if not 0 < len(wrong) <= LONGEST_CORRECTED:
         return []
     words = [*known]
-    return [each for each in words if each.startswith(wrong)] or get_close_matches(
-        wrong, words, cutoff=cutoff
-    )
+    if begun := [each for each in words if each.startswith(wrong)]:
+        return begun
+    # A wrong word is rare, and a start takes a few milliseconds less without this module.
+    from difflib import get_close_matches
+
+    return get_close_matches(wrong, words, cutoff=cutoff)
 
 
 def didYouMean(likely: Sequence[str]) -> str:
     """Returns the end of an error, such as ``; did you mean 50ms or 50s?``; empty without a likely text."""
     *others, last = likely or [""]
     return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if likely else ""
-
-
-# The end of an error where no option is like the wrong one.
-_HELP = "; --help lists all options"
 
 
 def optionHint(error: str, typed: Iterable[str], command: Options) -> str:

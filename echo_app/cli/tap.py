@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from typing import Any
 
@@ -29,8 +30,9 @@ from echo_app.text import reasonOf
 __all__ = ["Options", "makeService"]
 
 
-# ip(7): ip_unprivileged_port_start, 1024 by default.
-_PRIVILEGE = "; a port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
+# The name of a listener whose value is a port, and the first port for every user (ip(7), by default).
+_PORT = re.compile(rf"--(?:{'|'.join(each.option for each in BOUND)}) ([0-9]+) ")
+_FIRST_UNPRIVILEGED = 1024
 
 
 def makeService(options: Options, reactor: Any = None) -> EchoService:
@@ -75,12 +77,14 @@ def _reasonFor(failures: list[Failure]) -> str:
         return "an endpoint of --listen does not listen at once"
     error: Any = failures[0].value
     assert isinstance(error, CannotListenError)
-    isPort = error.port.startswith(tuple(f"--{each.option} " for each in BOUND))
     cause = error
     while isinstance(cause, CannotListenError):
         cause = cause.socketError
-    isDenied = isPort and isinstance(cause, PermissionError)
-    return f"{error.port}: {reasonOf(error)}{_PRIVILEGE if isDenied else ''}"
+    port = _PORT.match(error.port)
+    hint = ""
+    if isinstance(cause, PermissionError) and port and int(port[1]) < _FIRST_UNPRIVILEGED:
+        hint = f"; a port below {_FIRST_UNPRIVILEGED} needs root, or the capability CAP_NET_BIND_SERVICE"
+    return f"{error.port}: {reasonOf(error)}{hint}"
 
 
 def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) -> EchoService:

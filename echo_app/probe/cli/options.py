@@ -17,6 +17,8 @@ from echo_app.probe.cli.ping import NUMBER, Pings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.quantities import BYTES, SECONDS
 
+_COMMANDS = ("ping", "check", "load", "compare")
+
 # Bytes of the largest ping over a stream.
 LARGEST_PING = 1 << 20
 
@@ -85,9 +87,6 @@ class CheckOptions(TargetOptions):
             raise UsageError("--quick and --thorough exclude each other")
         self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
-
-
-_COMMANDS = ("ping", "check", "load", "compare")
 
 
 class Options(ProbeOptions):
