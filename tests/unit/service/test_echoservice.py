@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 import socket
 import stat
 from collections.abc import Callable, Iterable
@@ -442,6 +443,16 @@ class StopTests(MemoryTestCase):
             service.abort()
         self.assertEqual(self.port.closed, 0)
         self.assertEqual(named(events, "counts"), [])
+
+    def test_signals(self) -> None:
+        """A service handles no signal, from its start to its end."""
+        before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        service = self.service(FakeEndpoint(succeed(self.port)))
+        service.privilegedStartService()
+        service.startService()
+        self.assertEqual({number: signal.getsignal(number) for number in before}, before)
+        self.successResultOf(service.stopService())
+        self.assertEqual({number: signal.getsignal(number) for number in before}, before)
 
     def test_listeningOnly(self) -> None:
         """A stop closes a service that listens but was never started."""
