@@ -93,6 +93,13 @@ def arrivalsOf(text: str) -> str:
     return text
 
 
+def addressOf(text: str) -> str:
+    """Returns which addresses of a name are used."""
+    if text not in ("all", "first"):
+        raise ValueError("neither all nor first")
+    return text
+
+
 def fileOf(text: str) -> str:
     """Returns the path of a file that can be written, or ``-``."""
     if text != "-":
@@ -124,6 +131,9 @@ class LoadOptions(TargetOptions):
         row("wait", "W", 10.0, "Time until a message without an answer fails.", waitOf),
         row("processes", None, 1, "Processes that share the connections.", wholeNumber),
         row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
+        row(
+            "address", None, "all", "Of a name with several addresses: all in turn, or the first.", addressOf
+        ),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         REPORT,
     ]
@@ -148,7 +158,9 @@ class LoadOptions(TargetOptions):
             raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
         self._checkDatagrams()
         self._checkProcesses()
-        same = {name: self[name] for name in ("connections", "duration", "warmup", "wait", "processes")}
+        same = {
+            name: self[name] for name in ("connections", "duration", "warmup", "wait", "processes", "address")
+        }
         self.settings = LoadSettings(
             sizes=self["size"],
             rate=rate,

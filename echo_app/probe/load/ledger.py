@@ -31,6 +31,10 @@ class Times:
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
 
+    def __bool__(self) -> bool:
+        """Says whether a time was counted."""
+        return bool(self._counts)
+
     def record(self, seconds: float) -> None:
         """Counts a time."""
         time = int(seconds * 1e9)

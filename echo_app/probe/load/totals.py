@@ -77,6 +77,8 @@ class Totals:
                 getattr(self.run, name).add(data[name])
         for kind, count in data.get("errors", {}).items():
             self.run.errors[kind] = self.run.errors.get(kind, 0) + count
+        for address, count in data.get("addresses", {}).items():
+            self.run.addresses[address] = self.run.addresses.get(address, 0) + count
         self.run.differences = [*self.run.differences, *data.get("differences", ())][:DIFFERENCES]
 
     def _addToPart(self, index: int, data: Mapping[str, Any]) -> None:

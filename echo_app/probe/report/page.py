@@ -12,7 +12,7 @@ from twisted.web.template import Tag
 from echo_app.probe.report.overtime import answersAndErrors, latencyLegend, latencyOverTime
 from echo_app.probe.report.percentilecurve import percentileCurve
 from echo_app.probe.report.remarks import remarks
-from echo_app.probe.report.summary import describe
+from echo_app.probe.report.summary import addresses, describe
 from echo_app.probe.report.svg import Picture, element, flattened, style
 from echo_app.probe.report.tables import errorTable, factTable, figureTable, keyOf, repeatTable
 from echo_app.probe.results.comparison import unlike
@@ -166,6 +166,8 @@ def _sources(results: Sequence[Results], names: Sequence[str]) -> list[Tag]:
         }
         if each.runs:
             facts["Began"] = escaped(each.runs[0].started)
+        if found := addresses(each.runs):
+            facts["Addresses"] = found
         facts |= {escaped(name): escaped(said) for name, said in (each.versions | each.machine).items()}
         parts.append(factTable(facts))
     return parts

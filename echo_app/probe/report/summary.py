@@ -21,6 +21,8 @@ def summary(results: Results) -> Iterator[str]:
         runs = results.runsAt(target)
         yield target
         yield from _single(runs[0], results.settings) if len(runs) == 1 else _repeated(runs, results.settings)
+        if found := addresses(runs):
+            yield _line("addresses", found)
         yield _line("errors", _errors(runs))
         for difference in [line for run in runs for line in run.differences]:
             yield _line("wrong", escaped(difference))
@@ -104,6 +106,15 @@ def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
 
 def _cells(row: Sequence[float]) -> list[str]:
     return [_rate(row[0]), *map(milliseconds, row[1:])]
+
+
+def addresses(runs: Sequence[Run]) -> str:
+    """Returns the connections by address, of a name with several; otherwise an empty text."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update(run.addresses)
+    said = [f"{escaped(address)} {plural(count, 'connection')}" for address, count in counts.items()]
+    return ", ".join(said)
 
 
 def _errors(runs: Sequence[Run]) -> str:

@@ -54,6 +54,7 @@ class LoadSettings:
     :param warmup: seconds before the measured part.
     :param wait: seconds after which a message without an answer has failed.
     :param processes: number of workers that share the connections.
+    :param address: of a name with several addresses: connections take ``all`` in turn, or the ``first``.
     """
 
     sizes: tuple[tuple[int, float], ...] = ((1024, 1.0),)
@@ -66,6 +67,7 @@ class LoadSettings:
     warmup: float = 1.0
     wait: float = 10.0
     processes: int = 1
+    address: str = "all"
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:
@@ -130,6 +132,8 @@ class Run:
     :ivar connects: times to connect, TLS handshakes included.
     :ivar errors: counts by kind.
     :ivar differences: the first bytes that came back and were not sent, a line for each.
+    :ivar addresses: connections by address, where the target's name has several; those before the measured
+        time count too.
     :ivar intervals: of equal length, in order.
     :ivar isInterrupted: the run ended before its time.
     :ivar busy: the share of the time in which the busiest worker ran, or waited for a core to run on.
@@ -152,6 +156,7 @@ class Run:
     connects: Histogram = field(default_factory=Histogram)
     errors: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
+    addresses: dict[str, int] = field(default_factory=dict)
     intervals: list[Interval] = field(default_factory=list)
     isInterrupted: bool = False
     busy: float = 0.0
