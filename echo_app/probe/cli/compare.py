@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from twisted.python.usage import UsageError
 
@@ -14,7 +15,10 @@ from echo_app.probe.report.summary import describe
 from echo_app.probe.results.comparison import ENOUGH, Verdict, comparison, difference, unlike
 from echo_app.probe.results.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.results.results import Results
-from echo_app.text import escaped, plural
+from echo_app.text import binarySize, escaped, plural
+
+# Bytes of a result, at the most: a run of 600 intervals has 100 KiB.
+LARGEST_FILE = 1 << 26
 
 # Width of a figure's name, of a subject's key, and of a figure and its range, in characters.
 _NAME, _KEY, _FIGURE, _SPREAD = 16, 3, 12, 26
@@ -69,9 +73,32 @@ class CompareOptions(CommandOptions):
                 )
 
 
+def _content(text: str) -> bytes:
+    """Returns the bytes of a file.
+
+    :raise ValueError: when it is too large, or would never end.
+    """
+    with open(text, "rb") as file:
+        if _isOutput(file.fileno()):
+            raise ValueError("it is this command's standard output")
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"more than {binarySize(LARGEST_FILE)}")
+    return content
+
+
+def _isOutput(descriptor: int) -> bool:
+    """Says whether a descriptor is our standard output: a read would wait for what we write ourselves."""
+    try:
+        return os.path.sameopenfile(descriptor, sys.stdout.fileno())
+    except (OSError, ValueError):
+        # In a test it has no descriptor.
+        return False
+
+
 def _read(text: str) -> Results:
     try:
-        results = Results.fromJson(Path(text).read_text(encoding="utf-8"))
+        results = Results.fromJson(_content(text).decode())
     except OSError as error:
         raise UsageError(f"{text!r}: {error.strerror}") from None
     except UnicodeDecodeError:

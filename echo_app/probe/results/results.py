@@ -35,6 +35,9 @@ EXACT, DEVIATIONS = 0.01, 3
 COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
+# Runs that are read of a file: each takes a megabyte for its histograms.
+RUNS = 500
+
 # The format of a file, and its version.
 FORMAT = "echo-probe load 1"
 
@@ -258,7 +261,10 @@ class Results:
             raise ValueError(f"not written by echo-probe load --json ({FORMAT!r})")
         try:
             settings = LoadSettings.of(data.pop("settings"))
-            runs = [Run.of(each) for each in data.pop("runs")]
+            runs = data.pop("runs")
+            if len(runs) > RUNS:
+                raise ValueError(f"{len(runs):,} runs, more than {RUNS}")
+            runs = [Run.of(each) for each in runs]
             results = cls(**data, settings=settings, runs=runs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged: {error!r}") from error
