@@ -11,7 +11,7 @@ from twisted.python.usage import UsageError
 
 from echo_app.probe.checks.check import RESERVE
 from echo_app.probe.cli import arguments
-from echo_app.probe.cli.arguments import REPORT, TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.cli.arguments import REPORT, TITLE, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.ping import NUMBER
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.results.results import INFLIGHT, LoadSettings
@@ -136,6 +136,7 @@ class LoadOptions(TargetOptions):
         ),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         REPORT,
+        TITLE,
     ]
     settings: LoadSettings
     typed: tuple[str, ...] = ()

@@ -89,6 +89,7 @@ class Interval:
     :param most: the longest latency; 0 without an answer.
     :param errors: messages that were due in the interval and failed, and connections that failed in it, by
         kind.
+    :param came: answers that came in the interval, whenever their messages were due; None in older files.
     """
 
     start: float
@@ -97,6 +98,7 @@ class Interval:
     percentiles: Mapping[float, float] = field(default_factory=dict)
     most: float = 0.0
     errors: Mapping[str, int] = field(default_factory=dict)
+    came: int | None = None
 
     @property
     def end(self) -> float:
