@@ -89,6 +89,8 @@ def row(option: str, short: str | None, default: object, doc: str, parse: Callab
 
 REPORT = row("report", None, None, "File for a page with tables and pictures, in HTML.", writablePath)
 
+TITLE = row("title", None, "", "Title of that page.", str)
+
 
 class ProbeOptions(BaseOptions):
     """The options of every command."""

@@ -128,7 +128,11 @@ def _publish(options: LoadOptions, results: Results) -> bool:
     elif path:
         written = _written("json", path, lambda: Path(path).write_text(results.toJson() + "\n"))
     if report := options["report"]:
-        written &= _written("report", report, lambda: report.write_text(page([results]), encoding="utf-8"))
+        written &= _written(
+            "report",
+            report,
+            lambda: report.write_text(page([results], title=options["title"]), encoding="utf-8"),
+        )
     return written
 
 
@@ -230,7 +234,7 @@ def _compared(options: CompareOptions) -> int:
     """Compares results; returns the exit status."""
     report, results, names = options["report"], options.results, options.texts
     written = report is None or _written(
-        "report", report, lambda: report.write_text(page(results, names), encoding="utf-8")
+        "report", report, lambda: report.write_text(page(results, names, options["title"]), encoding="utf-8")
     )
     isWorse = runCompare(options, say)
     if not written:

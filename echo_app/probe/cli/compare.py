@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from twisted.python.usage import UsageError
 
-from echo_app.probe.cli.arguments import REPORT, CommandOptions, checkExtra
+from echo_app.probe.cli.arguments import REPORT, TITLE, CommandOptions, checkExtra
 from echo_app.probe.report.remarks import remarks
-from echo_app.probe.report.summary import describe
-from echo_app.probe.results.comparison import ENOUGH, Verdict, comparison, difference, unlike
+from echo_app.probe.report.summary import conclusion, describe
+from echo_app.probe.results.comparison import ENOUGH, comparison, difference, unlike
 from echo_app.probe.results.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.results.results import Results
-from echo_app.text import escaped, plural
+from echo_app.text import binarySize, escaped, plural
+
+# Bytes of a result, at the most: a run of 600 intervals has 100 KiB.
+LARGEST_FILE = 1 << 26
 
 # Width of a figure's name, of a subject's key, and of a figure and its range, in characters.
 _NAME, _KEY, _FIGURE, _SPREAD = 16, 3, 12, 26
@@ -36,7 +40,7 @@ class CompareOptions(CommandOptions):
         ["json", None, "Print the whole as JSON instead."],
         ["fail-if-worse", None, "Exit with 1 when a figure is worse than the first one's."],
     ]
-    optParameters = [REPORT]
+    optParameters = [REPORT, TITLE]
     results: list[Results]
     subjects: list[Subject]
 
@@ -69,9 +73,32 @@ class CompareOptions(CommandOptions):
                 )
 
 
+def _content(text: str) -> bytes:
+    """Returns the bytes of a file.
+
+    :raise ValueError: when it is too large, or would never end.
+    """
+    with open(text, "rb") as file:
+        if _isOutput(file.fileno()):
+            raise ValueError("it is this command's standard output")
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"more than {binarySize(LARGEST_FILE)}")
+    return content
+
+
+def _isOutput(descriptor: int) -> bool:
+    """Says whether a descriptor is our standard output: a read would wait for what we write ourselves."""
+    try:
+        return os.path.sameopenfile(descriptor, sys.stdout.fileno())
+    except (OSError, ValueError):
+        # In a test it has no descriptor.
+        return False
+
+
 def _read(text: str) -> Results:
     try:
-        results = Results.fromJson(Path(text).read_text(encoding="utf-8"))
+        results = Results.fromJson(_content(text).decode())
     except OSError as error:
         raise UsageError(f"{text!r}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -115,22 +142,5 @@ def lines(compared: Sequence[Subject]) -> Iterator[str]:
             line = f"{name:{_NAME}}{each.key:{_KEY}}{said:{_FIGURE}}{spread:{_SPREAD}}{differs or ''}"
             yield line.rstrip()
             name = ""
-    yield from (_conclusion(first, each) for each in others)
+    yield from (conclusion(first, each) for each in others)
     yield from remarks(compared)
-
-
-def _conclusion(first: Subject, other: Subject) -> str:
-    """Returns the figures in which a subject is worse or better than the first one."""
-    found = [(figure.name, difference(figure, first, other)) for figure in FIGURES if figure.isBetter]
-    differences = [(name, each) for name, each in found if each is not None]
-    parts = [
-        f"{word} than {first.key} in {', '.join(names)}"
-        for word in ("worse", "better")
-        if (names := [name for name, each in differences if each.word == word])
-    ]
-    unknown = [name for name, each in differences if each.verdict is Verdict.UNKNOWN]
-    if len(unknown) == len(differences):
-        return f"{other.key}: too few repeats to tell; {ENOUGH} of each are needed (echo-probe load --repeat)"
-    parts = parts or [f"no difference to {first.key}"]
-    parts += [f"it can't be told of {', '.join(unknown)}"] if unknown else []
-    return f"{other.key}: {'; '.join(parts)}"

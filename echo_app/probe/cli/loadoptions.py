@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 from echo_app.hints import didYouMean, nearest
 from echo_app.probe.checks.check import RESERVE
 from echo_app.probe.cli import arguments
-from echo_app.probe.cli.arguments import REPORT, TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.cli.arguments import REPORT, TITLE, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.ping import NUMBER
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.results.results import INFLIGHT, LoadSettings
@@ -66,6 +66,13 @@ def arrivalsOf(text: str) -> str:
     return text
 
 
+def addressOf(text: str) -> str:
+    """Returns which addresses of a name are used."""
+    if text not in ("all", "first"):
+        raise ValueError("neither all nor first")
+    return text
+
+
 def fileOf(text: str) -> str:
     """Returns the path of a file that can be written, or ``-``."""
     if text != "-":
@@ -103,8 +110,12 @@ class LoadOptions(TargetOptions):
         row("wait", "W", 10.0, "Time until a message without an answer fails.", _WAIT.parsePositive),
         row("processes", None, 1, "Processes that share the connections.", wholeNumber),
         row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
+        row(
+            "address", None, "all", "Of a name with several addresses: all in turn, or the first.", addressOf
+        ),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         REPORT,
+        TITLE,
     ]
     settings: LoadSettings
     typed: tuple[str, ...] = ()
@@ -127,7 +138,9 @@ class LoadOptions(TargetOptions):
             raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
         self._checkDatagrams()
         self._checkProcesses()
-        same = {name: self[name] for name in ("connections", "duration", "warmup", "wait", "processes")}
+        same = {
+            name: self[name] for name in ("connections", "duration", "warmup", "wait", "processes", "address")
+        }
         self.settings = LoadSettings(
             sizes=self["size"],
             rate=rate,

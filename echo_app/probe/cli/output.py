@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
+from echo_app.text import escaped
+
 
 def openStreams() -> None:
     """Opens ``/dev/null`` in place of each standard stream that is closed.
@@ -25,9 +27,14 @@ def openStreams() -> None:
 
 
 def writeLine(line: str, stream: TextIO) -> OSError | None:
-    """Writes a line, now; returns the error if that fails, and then nothing more is written to the stream."""
+    """Writes a line, or several, now; returns the error if that fails, and then the stream takes no more.
+
+    What a peer chose may be anywhere in it: no character is written that a terminal could act upon.
+    """
+    said = "\n".join(map(escaped, line.split("\n")))
+    encoding = stream.encoding or "utf-8"
     try:
-        print(line, file=stream, flush=True)
+        print(said.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except OSError as error:
         _toNowhere(stream)
         return error

@@ -117,6 +117,7 @@ class DatagramConnection(Connection):
             second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
+            self._ledger.came(now, 1)
             self._pause, self._isServed = 0.0, True
             if not self._isOpenLoop:
                 second.lateness.record(now - self._loop.woken)

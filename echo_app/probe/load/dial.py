@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 from echo_app.probe.load.channel import Channel, Encrypted, Plain
@@ -17,13 +19,16 @@ _RECEIVE_BUFFER = 1 << 20
 
 
 class Address:
-    """Addresses of a target: the first address of its name at first.
+    """Addresses of a target, which connections take in turn.
 
+    :param isOne: connections take the first address alone, until :meth:`next`.
+    :param turn: number of the address that the first connection takes.
+    :ivar made: connections by address; empty where there is one address.
     :raise BadTarget: when it is nowhere that a load knows.
     :raise OSError: when its name does not resolve, or a file for its TLS can't be used.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, isOne: bool = False, turn: int = 0) -> None:
         if target.kind == "endpoint":
             raise BadTarget("a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://")
         self.target = target
@@ -32,7 +37,13 @@ class Address:
         self._found: list[tuple[int, object]] = [(socket.AF_UNIX, target.path)]
         if target.kind != "unix":
             found = socket.getaddrinfo(target.host, target.port, type=self._kind)
-            self._found = [(family, address) for family, _, _, _, address in found]
+            self._found = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        self._isOne = isOne
+        self._turn = turn - 1
+        self.made: Counter[str] = Counter()
+        self._excused: Counter[Reason] = Counter()
+        if len(self._found) > 1:
+            self.made.update({_nameOf(address): 0 for _, address in self._found})
 
     @property
     def isLast(self) -> bool:
@@ -43,12 +54,33 @@ class Address:
         """Turns to the next address."""
         del self._found[0]
 
+    def settle(self) -> Counter[Reason]:
+        """Leaves out the addresses to which no connection was made; returns the errors that are no finding.
+
+        Those are a family without a route from this machine, and a loopback address that refuses: localhost
+        has two addresses, and servers often listen on one.
+        """
+        if self.made and not self._isOne:
+            working = [each for each in self._found if self.made[_nameOf(each[1])]]
+            self._found = working or self._found
+        excused, self._excused = self._excused, Counter()
+        return excused if self.made and self.made.total() else Counter()
+
+    def counted(self, address: object, reason: Reason | None = None) -> None:
+        """Counts a connection to an address, or the reason for which there is none."""
+        name = _nameOf(address)
+        if reason is None:
+            self.made.update({name: 1} if self.made else ())
+        elif self.made and not self.made[name] and _isExcused(name, reason):
+            self._excused[reason] += 1
+
     def dial(self, loop: Loop) -> Dial:
         """Begins to connect, with a socket that does not block.
 
         :raise OSError: when that fails at once.
         """
-        family, address = self._found[0]
+        self._turn += not self._isOne
+        family, address = self._found[self._turn % len(self._found) if not self._isOne else 0]
         sock = socket.socket(family, self._kind)
         try:
             sock.setblocking(False)
@@ -59,20 +91,32 @@ class Address:
             number = sock.connect_ex(address)  # type: ignore[arg-type]
             if number not in (0, errno.EINPROGRESS):
                 raise OSError(number, "")
-        except OSError:
+        except OSError as error:
             sock.close()
+            self.counted(address, reasonOf(error))
             raise
-        return Dial(loop, sock, self)
+        return Dial(loop, sock, self, address)
+
+
+def _nameOf(address: object) -> str:
+    return str(address[0]) if isinstance(address, tuple) else str(address)
+
+
+def _isExcused(name: str, reason: Reason) -> bool:
+    isLoopback = reason.kind is ErrorKind.REFUSED and ipaddress.ip_address(name).is_loopback
+    return isLoopback or reason.kind in (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
 
 
 class Dial:
     """One attempt to connect.
 
     :param sock: has begun to.
+    :param at: the address to which it connects.
     """
 
-    def __init__(self, loop: Loop, sock: socket.socket, address: Address) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket, address: Address, at: object) -> None:
         self._loop = loop
+        self._at = at
         self._sock = sock
         self._address = address
         self._isShaking = False
@@ -126,8 +170,11 @@ class Dial:
 
     def _succeed(self, channel: Channel) -> None:
         self._loop.forget(self._sock.fileno())
+        self._address.counted(self._at)
         self._connected(channel)
 
     def _fail(self, reason: Reason) -> None:
         self.close()
-        self._failed(reason.inHandshake if self._isShaking else reason.whileConnecting)
+        reason = reason.inHandshake if self._isShaking else reason.whileConnecting
+        self._address.counted(self._at, reason)
+        self._failed(reason)

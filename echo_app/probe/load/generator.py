@@ -86,6 +86,8 @@ class LoadGenerator:
         # The connection that was opened here may have failed at once, and may have been the last.
         if not self._untried and self._connecting is not None:
             made, self._connecting = self._connecting, None
+            if made.connects:
+                made.errors -= self.address.settle()
             self._allTried("".join(made.connects.encoded()), made.errorTexts())
 
     def _allTried(self, connects: str, errors: dict[str, int]) -> None:
@@ -150,6 +152,8 @@ class LoadGenerator:
                 data |= part
                 yield STEP
             data["differences"], self.ledger.differences = self.ledger.differences, []
+            if number == self.ledger.count - 1 and self.address.made:
+                data["addresses"] = dict(self.address.made)
             self.say(data)
             number += 1
         self._leave({"done": True})

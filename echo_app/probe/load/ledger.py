@@ -31,6 +31,10 @@ class Times:
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
 
+    def __bool__(self) -> bool:
+        """Says whether a time was counted."""
+        return bool(self._counts)
+
     def record(self, seconds: float) -> None:
         """Counts a time."""
         time = int(seconds * 1e9)
@@ -55,13 +59,15 @@ class Times:
 class Second:
     """Counts the messages that were due in one second.
 
+    :ivar came: answers that came in it, whenever their messages were due.
     :ivar pending: messages that are neither answered nor given up.
     """
 
-    __slots__ = (*COUNTS, *HISTOGRAMS, "errors", "pending")
+    __slots__ = (*COUNTS, *HISTOGRAMS, "came", "errors", "pending")
 
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
+        self.came = 0
         self.carried = self.outstanding = self.unbegun = self.unserved = 0
         self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
@@ -95,7 +101,8 @@ class Second:
 
     def data(self) -> Iterator[dict[str, Any]]:
         """Returns the second for JSON, in steps: yields dictionaries, whose union it is."""
-        yield {name: getattr(self, name) for name in COUNTS} | {"errors": self.errorTexts()}
+        counts = {name: getattr(self, name) for name in COUNTS}
+        yield counts | {"came": self.came, "errors": self.errorTexts()}
         for name in HISTOGRAMS:
             for encoded in getattr(self, name).encoded():
                 yield {name: encoded} if encoded else {}
@@ -152,6 +159,11 @@ class Ledger:
         self._to = self._from + 1
         self._second = self.seconds.setdefault(number, Second())
         return self._second
+
+    def came(self, now: float, count: int) -> None:
+        """Counts answers that come at a moment of the measured part."""
+        if self.start <= now < self.end:
+            self.second(now).came += count
 
     def differ(self, line: str) -> None:
         """Keeps a line about a difference, up to DIFFERENCES of them."""

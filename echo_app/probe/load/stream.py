@@ -91,13 +91,14 @@ class StreamConnection(Connection):
         self._received = received
         underWay = self._underWay
         if underWay[0][1] <= received:
-            now = self._clock()
+            now, before = self._clock(), self._answered
             while underWay and underWay[0][1] <= received:
                 due, _, _, second, size = underWay.popleft()
                 second.answer(now - due, size)
                 self._answered += 1
                 if not self._isOpenLoop:
                     second.lateness.record(now - self._loop.woken)
+            self._ledger.came(now, self._answered - before)
             self._pause, self._isServed = 0.0, True
             self._goOn(now)
             if not self._left and not underWay:

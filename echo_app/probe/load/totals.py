@@ -21,6 +21,7 @@ class _Part:
 
     lines: int = 0
     answered: int = 0
+    came: int = 0
     latency: Histogram = field(default_factory=Histogram)
     errors: Counter[str] = field(default_factory=Counter)
 
@@ -77,12 +78,15 @@ class Totals:
                 getattr(self.run, name).add(data[name])
         for kind, count in data.get("errors", {}).items():
             self.run.errors[kind] = self.run.errors.get(kind, 0) + count
+        for address, count in data.get("addresses", {}).items():
+            self.run.addresses[address] = self.run.addresses.get(address, 0) + count
         self.run.differences = [*self.run.differences, *data.get("differences", ())][:DIFFERENCES]
 
     def _addToPart(self, index: int, data: Mapping[str, Any]) -> None:
         part = self._parts.setdefault(index, _Part())
         part.lines += 1
         part.answered += data["answered"]
+        part.came += data.get("came", 0)
         part.errors.update(data.get("errors", {}))
         if data.get("latency"):
             part.latency.add(data["latency"])
@@ -94,7 +98,13 @@ class Totals:
         start = index * self._length
         seconds = min(float(self._length), self._duration - start)
         interval = Interval(
-            start, seconds, part.answered, part.latency.percentiles(), part.latency.most, dict(part.errors)
+            start,
+            seconds,
+            part.answered,
+            part.latency.percentiles(),
+            part.latency.most,
+            dict(part.errors),
+            part.came,
         )
         self.run.intervals.append(interval)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from echo_app import __version__
 from echo_app.probe.checks.check import Context, Cost, Result, Status
-from echo_app.text import binarySize
+from echo_app.text import binarySize, escaped
 
 # Columns of the status and of the name.
 _STATUS, _NAME = 6, 14
@@ -19,8 +19,8 @@ _ORDER = (Status.FAIL, Status.WARN, Status.PASS, Status.SKIP)
 def lines(result: Result) -> list[str]:
     """Returns the lines of a result: the result, and its meaning if it has one."""
     name = f"{result.name:{_NAME - 2}}  "
-    first = f"{result.status.value:{_STATUS}}{name}{result.seen}"
-    return [first, " " * (_STATUS + _NAME) + result.meaning] if result.meaning else [first]
+    first = f"{result.status.value:{_STATUS}}{name}{escaped(result.seen)}"
+    return [first, " " * (_STATUS + _NAME) + escaped(result.meaning)] if result.meaning else [first]
 
 
 def skipLines(results: Sequence[Result]) -> list[str]:

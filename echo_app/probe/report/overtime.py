@@ -190,7 +190,8 @@ def answersAndErrors(subjects: Sequence[Subject]) -> list[svg.Picture]:
 
 
 def _rate(interval: Interval) -> float:
-    return interval.answered / interval.seconds if interval.seconds else 0.0
+    came = interval.answered if interval.came is None else interval.came
+    return came / interval.seconds if interval.seconds else 0.0
 
 
 def _rows(subject: Subject, index: int, fastest: float) -> svg.Picture:
@@ -200,11 +201,13 @@ def _rows(subject: Subject, index: int, fastest: float) -> svg.Picture:
     scale = Linear(fastest)
     line = timeline.steps(_rate, lambda value: _ROW * (1 - scale.at(value)))
     drawn = [
-        *svg.frame([], scale.ticks(2), _ROW, "answers a second"),
+        *svg.frame([], scale.ticks(2), _ROW, "answers that came, a second"),
         svg.stretched(_ROW, svg.path(line, f"line dash0 {colour}")),
     ]
     for number, (kind, names) in enumerate(kinds.items(), 1):
-        drawn += _errorRow(timeline, f"{kind}, a second", names, number * (_ROW + _BETWEEN))
+        drawn += _errorRow(
+            timeline, f"{kind}, a second, by when they were due", names, number * (_ROW + _BETWEEN)
+        )
     below = [svg.rule((tick.at, tick.at), (0, height)) for tick in timeline.ticks()]
     numbers = svg.frame(timeline.ticks(), [], 0, y=height)
     return svg.Picture(

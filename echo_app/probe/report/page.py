@@ -12,7 +12,7 @@ from twisted.web.template import Tag
 from echo_app.probe.report.overtime import answersAndErrors, latencyLegend, latencyOverTime
 from echo_app.probe.report.percentilecurve import percentileCurve
 from echo_app.probe.report.remarks import remarks
-from echo_app.probe.report.summary import describe
+from echo_app.probe.report.summary import addresses, conclusion, describe, headline
 from echo_app.probe.report.svg import Picture, element, flattened, style
 from echo_app.probe.report.tables import errorTable, factTable, figureTable, keyOf, repeatTable
 from echo_app.probe.results.comparison import unlike
@@ -35,18 +35,23 @@ _TIME = (
     "measured, or too little for a percentile, there is a gap; a shade is time that an interrupted run did "
     "not have."
 )
-_ANSWERS = "By the moment a message was due. All begin at 0, and each kind of error has its own end."
+_ANSWERS = (
+    "Answers stand where they came: an outage is a hole, and what came late is a peak after it. Errors stand "
+    "where their messages were due. All begin at 0, and each kind of error has its own end."
+)
 _NO_ERRORS = "None: every message was answered, and every byte was the one that was sent."
 _UNENDED = "None of those that have an end; others were never answered, or never sent."
 
 
-def page(results: Sequence[Results], names: Sequence[str] = ()) -> str:
+def page(results: Sequence[Results], names: Sequence[str] = (), title: str = "") -> str:
     """Returns an HTML page about results, side by side when there are several.
 
     :param names: of the results, such as those of files; by default they are numbered.
+    :param title: of the page; by default it names the target.
     """
     compared = subjects(results, names)
-    title = f"Load on {escaped(compared[0].runs[0].target)}" if len(compared) == 1 else "Load, side by side"
+    usual = f"Load on {compared[0].runs[0].target}" if len(compared) == 1 else "Load, side by side"
+    title = escaped(title or usual)
     parts = _parts(compared) if compared else [element("p", "There is no run in it.")]
     head = element(
         "head",
@@ -64,12 +69,21 @@ def _parts(compared: Sequence[Subject]) -> list[Tag]:
     said = _unlike(compared)
     isJudged = len(compared) > 1 and not said
     asked = [] if said else [element("p", escaped(describe(compared[0].results.settings)))]
-    parts = [*asked, _keys(compared), *_remarks(compared, said)]
+    parts = [*_headline(compared, isJudged), *asked, _keys(compared), *_remarks(compared, said)]
     parts += [element("h2", "Figures"), figureTable(compared, isJudged)]
     parts += [element("p", _RULE)] if isJudged else []
     parts += [*_curve(compared), *_overTime(compared), *_errors(compared)]
     repeats = repeatTable(compared)
     return [*parts, element("h2", "Every repeat"), repeats] if repeats else parts
+
+
+def _headline(compared: Sequence[Subject], isJudged: bool) -> list[Tag]:
+    """Returns the main result: the figures of each subject, or how each differs from the first."""
+    if isJudged:
+        said = [conclusion(compared[0], each) for each in compared[1:]]
+    else:
+        said = [headline(each, f"{each.key}: " if len(compared) > 1 else "") for each in compared]
+    return [element("p", each, class_="headline") for each in said]
 
 
 def _unlike(compared: Sequence[Subject]) -> list[str]:
@@ -166,6 +180,8 @@ def _sources(results: Sequence[Results], names: Sequence[str]) -> list[Tag]:
         }
         if each.runs:
             facts["Began"] = escaped(each.runs[0].started)
+        if found := addresses(each.runs):
+            facts["Addresses"] = found
         facts |= {escaped(name): escaped(said) for name, said in (each.versions | each.machine).items()}
         parts.append(factTable(facts))
     return parts

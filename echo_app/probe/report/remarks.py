@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from math import sqrt
+from statistics import median
 
 from echo_app.probe.net.errors import hintOf
 from echo_app.probe.results.figures import Subject
@@ -52,11 +53,17 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     yield from (missed for each in runs if (missed := _missed(each, settings)))
     late = [each for each in runs if each.isProbeLate]
     if late:
-        lateness = max(each.lateness.percentile(TAIL) or 0.0 for each in late)
+        # The same figures as in the tables.
+        lateness, result = (
+            median([each for run in late if (each := times(run).percentile(TAIL)) is not None] or [0.0])
+            for times in (lambda run: run.lateness, lambda run: run.latency)
+        )
         busy = max(each.busy for each in late)
+        cause = "the probe was the bottleneck" if busy >= IDLE else "this machine woke the probe late"
+        tail = nameOf(TAIL)
         yield (
-            f"the probe was the bottleneck ({busy:.0%} busy, {nameOf(TAIL)} {milliseconds(lateness)} late): "
-            "the latencies are partly its own"
+            f"{cause} ({busy:.0%} busy, {tail} {milliseconds(lateness)} late): "
+            f"up to that much of {tail} {milliseconds(result)} is its own"
         )
         yield f"  {_advice(settings, busy)}"
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from statistics import median
 
 from echo_app.probe.report.remarks import remarksOfRuns
+from echo_app.probe.results.comparison import ENOUGH, Verdict, difference
+from echo_app.probe.results.figures import FIGURES, MAIN_FIGURES, Subject
 from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
 from echo_app.probe.results.statistics import Output, milliseconds, nameOf, percentileTexts, shownIn
 from echo_app.text import binarySize, escaped, plural
@@ -21,9 +24,11 @@ def summary(results: Results) -> Iterator[str]:
         runs = results.runsAt(target)
         yield target
         yield from _single(runs[0], results.settings) if len(runs) == 1 else _repeated(runs, results.settings)
+        if found := addresses(runs):
+            yield _line("addresses", found)
         yield _line("errors", _errors(runs))
-        for difference in [line for run in runs for line in run.differences]:
-            yield _line("wrong", escaped(difference))
+        for wrong in [line for run in runs for line in run.differences]:
+            yield _line("wrong", escaped(wrong))
         yield from (f"  {remark}" for remark in remarksOfRuns(runs, results.settings))
 
 
@@ -106,6 +111,15 @@ def _cells(row: Sequence[float]) -> list[str]:
     return [_rate(row[0]), *map(milliseconds, row[1:])]
 
 
+def addresses(runs: Sequence[Run]) -> str:
+    """Returns the connections by address, of a name with several; otherwise an empty text."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update(run.addresses)
+    said = [f"{escaped(address)} {plural(count, 'connection')}" for address, count in counts.items()]
+    return ", ".join(said)
+
+
 def _errors(runs: Sequence[Run]) -> str:
     kinds: Counter[str] = Counter()
     for run in runs:
@@ -118,3 +132,28 @@ def _errors(runs: Sequence[Run]) -> str:
         return said
     first, last = min(each.start for each in parts), max(each.end for each in parts)
     return f"{said}; between {first:g} s and {last:g} s"
+
+
+def conclusion(first: Subject, other: Subject) -> str:
+    """Returns the figures in which a subject is worse or better than the first one."""
+    found = [(figure.name, difference(figure, first, other)) for figure in FIGURES if figure.isBetter]
+    differences = [(name, each) for name, each in found if each is not None]
+    parts = [
+        f"{word} than {first.key} in {', '.join(names)}"
+        for word in ("worse", "better")
+        if (names := [name for name, each in differences if each.word == word])
+    ]
+    unknown = [name for name, each in differences if each.verdict is Verdict.UNKNOWN]
+    if len(unknown) == len(differences):
+        return f"{other.key}: too few repeats to tell; {ENOUGH} of each are needed (echo-probe load --repeat)"
+    parts = parts or [f"no difference to {first.key}"]
+    parts += [f"it can't be told of {', '.join(unknown)}"] if unknown else []
+    return f"{other.key}: {'; '.join(parts)}"
+
+
+def headline(subject: Subject, before: str = "") -> str:
+    """Returns the main figures of a subject in a line, as medians of its repeats."""
+    repeats = f", medians of {len(subject.counted)} repeats" if len(subject.counted) > 1 else ""
+    stated = [(each, subject.values(each)) for each in MAIN_FIGURES]
+    said = [f"{each.name} {each.text(median(values))}" for each, values in stated if values]
+    return f"{before}{', '.join(said)}{repeats}"

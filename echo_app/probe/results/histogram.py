@@ -5,6 +5,8 @@ It is Gil Tene's HdrHistogram. Other programs read its encoded form, too.
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +15,21 @@ from echo_app.probe.results.statistics import ABOVE, shownIn
 # Nanoseconds of the shortest and the longest time that are told apart: a round trip on loopback takes 10,000
 # and more, and no option of a load is longer than an hour. With three digits a time is right to a thousandth.
 SHORTEST_TIME, LONGEST_TIME, DIGITS = 100, 3600 * 10**9, 3
+
+# Bytes before the compressed part of an encoded histogram, and of that part uncompressed, at the most: the
+# library would uncompress any number. It is a header and the counts, of nine bytes at the most each.
+_PREFIX, _LARGEST = 8, 40 + 9 * 27_648
+
+
+def _checkSize(encoded: str) -> None:
+    """Checks that an encoded histogram is no larger than one of ours can be.
+
+    :raise ValueError: when it is.
+    """
+    unpacking = zlib.decompressobj()
+    unpacking.decompress(base64.b64decode(encoded)[_PREFIX:], _LARGEST)
+    if unpacking.unconsumed_tail:
+        raise ValueError("too large")
 
 
 class Histogram:
@@ -43,6 +60,7 @@ class Histogram:
         :raise ValueError: when it is no encoded histogram.
         """
         try:
+            _checkSize(encoded)
             self._counts.decode_and_add(encoded)
         except Exception as error:
             # The library raises exceptions of Base64, zlib and its own.

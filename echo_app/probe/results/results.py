@@ -35,6 +35,9 @@ EXACT, DEVIATIONS = 0.01, 3
 COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
+# Runs that are read of a file: each takes a megabyte for its histograms.
+RUNS = 500
+
 # The format of a file, and its version.
 FORMAT = "echo-probe load 1"
 
@@ -54,6 +57,7 @@ class LoadSettings:
     :param warmup: seconds before the measured part.
     :param wait: seconds after which a message without an answer has failed.
     :param processes: number of workers that share the connections.
+    :param address: of a name with several addresses: connections take ``all`` in turn, or the ``first``.
     """
 
     sizes: tuple[tuple[int, float], ...] = ((1024, 1.0),)
@@ -66,6 +70,7 @@ class LoadSettings:
     warmup: float = 1.0
     wait: float = 10.0
     processes: int = 1
+    address: str = "all"
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:
@@ -84,6 +89,7 @@ class Interval:
     :param most: the longest latency; 0 without an answer.
     :param errors: messages that were due in the interval and failed, and connections that failed in it, by
         kind.
+    :param came: answers that came in the interval, whenever their messages were due; None in older files.
     """
 
     start: float
@@ -92,6 +98,7 @@ class Interval:
     percentiles: Mapping[float, float] = field(default_factory=dict)
     most: float = 0.0
     errors: Mapping[str, int] = field(default_factory=dict)
+    came: int | None = None
 
     @property
     def end(self) -> float:
@@ -130,6 +137,8 @@ class Run:
     :ivar connects: times to connect, TLS handshakes included.
     :ivar errors: counts by kind.
     :ivar differences: the first bytes that came back and were not sent, a line for each.
+    :ivar addresses: connections by address, where the target's name has several; those before the measured
+        time count too.
     :ivar intervals: of equal length, in order.
     :ivar isInterrupted: the run ended before its time.
     :ivar busy: the share of the time in which the busiest worker ran, or waited for a core to run on.
@@ -152,6 +161,7 @@ class Run:
     connects: Histogram = field(default_factory=Histogram)
     errors: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
+    addresses: dict[str, int] = field(default_factory=dict)
     intervals: list[Interval] = field(default_factory=list)
     isInterrupted: bool = False
     busy: float = 0.0
@@ -253,7 +263,10 @@ class Results:
             raise ValueError(f"not written by echo-probe load --json ({FORMAT!r})")
         try:
             settings = LoadSettings.of(data.pop("settings"))
-            runs = [Run.of(each) for each in data.pop("runs")]
+            runs = data.pop("runs")
+            if len(runs) > RUNS:
+                raise ValueError(f"{len(runs):,} runs, more than {RUNS}")
+            runs = [Run.of(each) for each in runs]
             results = cls(**data, settings=settings, runs=runs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"damaged: {error!r}") from error

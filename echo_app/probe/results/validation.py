@@ -8,7 +8,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-# No count, and no time in seconds, is greater.
+# No count, and no time in seconds, is greater; and none but 0 is less than its inverse.
 _LIMIT = 1e18
 
 
@@ -19,7 +19,7 @@ _kinds: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 def validationError(value: object, kind: Any, where: str = "") -> str:
     """Returns the first part of a value that has another type than its annotation; empty if there is none.
 
-    Numbers must be finite and not negative.
+    Numbers must be finite and not negative, and 0 or not so small that a rate of them is infinite.
 
     :param kind: a dataclass, a number, a text, a flag, or tuples, lists and mappings of them.
     :param where: name of the value, for the error.
@@ -31,7 +31,8 @@ def validationError(value: object, kind: Any, where: str = "") -> str:
         return errors[0] if all(errors) else ""
     if origin in (int, float):
         isNumber = isinstance(value, (int, origin)) and not isinstance(value, bool)
-        return "" if isNumber and 0 <= value < _LIMIT else f"{where} is {value!r}"  # type: ignore[operator]
+        isInRange = isNumber and (value == 0 or 1 / _LIMIT <= value < _LIMIT)  # type: ignore[operator]
+        return "" if isInRange else f"{where} is {value!r}"
     if not isinstance(value, origin):
         return f"{where} is {value!r}"
     parts = _parts(value, origin, arguments, where)

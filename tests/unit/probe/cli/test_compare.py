@@ -12,7 +12,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.cli import command
-from echo_app.probe.results.results import Results
+from echo_app.probe.results.results import Results, Run
 from tests.support.loads import makeResults, makeRun, steady
 
 
@@ -152,6 +152,23 @@ class CompareTests(SynchronousTestCase):
         self.assertIn("No such file or directory", self.refused("nothing\x1b.json"))
         self.assertIn("Is a directory", self.refused(str(self.folder)))
         self.assertIn("no JSON", self.refused(str(self.folder / "binary")))
+
+    def test_bounded(self) -> None:
+        """Files that others have written are bounded: their length, their runs, and small numbers."""
+        one = repeated(count=1)
+        self.assertIn("more than 64 MiB", self.refused("/dev/zero"))
+        one.runs[0].seconds = 1e-320
+        self.assertIn("runs[0].seconds is 1e-320", self.refused(self.file("one.json", one)))
+        many = Results("", {}, {}, one.settings, [Run("x", "")] * 501)
+        self.assertIn("501 runs, more than 500", self.refused(self.file("many.json", many)))
+
+    def test_ownOutput(self) -> None:
+        """Standard output is not read: that would wait for this command itself."""
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        with open(write, "w") as output:
+            self.patch(sys, "stdout", output)
+            self.assertIn("standard output", self.refused(f"/dev/fd/{write}"))
 
     def test_arguments(self) -> None:
         """No file, an unknown option, and a report that can't be written are one line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from echo_app.probe.report.svg import apart, element, flattened
 from echo_app.probe.report.svgfile import latencySvg, percentileSvg
 from echo_app.probe.results.figures import subjects
 from echo_app.probe.results.results import Interval, Results
+from echo_app.probe.results.statistics import milliseconds
 from tests.support.loads import makeResults, makeRun, stalling, steady
 
 
@@ -70,6 +72,15 @@ class PageTests(SynchronousTestCase):
         self.assertIn("difference: none", said)
         self.assertIn("B 5 rate", said)
 
+    def test_headline(self) -> None:
+        """The page begins with its title, and the main figures or the verdict."""
+        said = self.check(page([self.results(3)], title="A <title>"))
+        self.assertTrue(said.startswith("A <title> rate 200.0/s, p50 0."), said[:200])
+        self.assertIn(", medians of 3 repeats ", said[:200])
+        slow = makeResults(*(makeRun(Random(n), steady(0.001), seconds=2) for n in range(5)), duration=2.0)
+        said = self.check(page([self.results(5), slow], ["before", "after"]))
+        self.assertTrue(said.startswith("Load, side by side B: worse than A in p50, "), said[:200])
+
     def test_unlike(self) -> None:
         """Of results that were asked for otherwise there is no judgement, and it is said why."""
         other = self.results(5)
@@ -79,9 +90,9 @@ class PageTests(SynchronousTestCase):
         self.assertNotIn("difference: none", said)
 
     def test_probeIsLate(self) -> None:
-        """A bottleneck in the probe is reported before the figures."""
+        """A probe that was late is reported before the figures, with how much of them is its own."""
         said = self.check(page([self.results(late=0.02, rate=1000)]))
-        self.assertLess(said.index("the probe was the bottleneck"), said.index("Figures"))
+        self.assertLess(said.index("this machine woke the probe late"), said.index("Figures"))
 
     def test_interrupted(self) -> None:
         """An interruption is reported before the figures, and the missing time is shaded."""
@@ -155,9 +166,25 @@ class PictureTests(SynchronousTestCase):
         assert picture is not None
         text = flattened(picture.tag("x"))
         self.assertEqual(len(re.findall(r'class="line ', text)), 3)
+        # The lines are named, and so are the percentiles on them.
+        self.assertEqual(re.findall(r">(A\d)<", text), ["A1", "A2", "A3"])
+        self.assertEqual(text.count('class="dots line'), 3)
         self.assertIn(">99<", text)
         self.assertNotIn(">99.9<", text)
         self.assertIn("p50 ", picture.description)
+        alone = percentileCurve(subjects([makeResults(runs[0])]))
+        assert alone is not None
+        value = runs[0].latency.percentile(90)
+        assert value is not None
+        self.assertIn(f">{milliseconds(value)}<", flattened(alone.tag("x")))
+
+    def test_outage(self) -> None:
+        """Answers stand where they came, and not where their messages were due."""
+        run = makeRun(Random(1), steady(), seconds=3)
+        run.intervals = [replace(each, came=n) for n, each in zip((200, 0, 400), run.intervals, strict=True)]
+        (picture,) = answersAndErrors(subjects([makeResults(run, duration=3.0)]))
+        (line,) = re.findall(r'd="(M[^"]*)"', flattened(picture.tag("x")))
+        self.assertEqual(line, "M0.0,26.0H333.3V52.0H666.7V0.0H1000.0")
 
     def test_gap(self) -> None:
         """A line is not drawn where there is no value, nor from a repeat to the next."""

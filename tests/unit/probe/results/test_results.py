@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import struct
+import zlib
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,6 +58,22 @@ class HistogramTests(SynchronousTestCase):
         """A wrong histogram is a ValueError."""
         for text in ("", "abc", "AAAA", "HISTFAAA"):
             self.assertRaises(ValueError, Histogram, text)
+
+    def test_tooLarge(self) -> None:
+        """A histogram that is compressed from more bytes than ours can have is none."""
+        bomb = zlib.compress(bytes(10_000_000))
+        text = base64.b64encode(struct.pack(">ii", 0x1C849304, len(bomb)) + bomb).decode()
+        with self.assertRaises(ValueError) as caught:
+            Histogram(text)
+        self.assertEqual(str(caught.exception.__cause__), "too large")
+
+    def test_full(self) -> None:
+        """A histogram with every count is read."""
+        histogram, seconds = Histogram(), 1e-7
+        while seconds < 3600:
+            histogram.record(seconds, 1 << 40)
+            seconds *= 1.0004
+        self.assertEqual(len(Histogram(histogram.encode())), len(histogram))
 
     def test_none(self) -> None:
         """An empty histogram has no values."""

@@ -1,0 +1,29 @@
+"""What a peer chose, at the edge where it is printed."""
+
+from __future__ import annotations
+
+import io
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echo_app.probe.checks.check import passed
+from echo_app.probe.checks.peer import judge
+from echo_app.probe.cli.output import writeLine
+from echo_app.probe.report.examination import lines
+
+
+class EscapeTests(SynchronousTestCase):
+    def test_line(self) -> None:
+        """No character that a terminal could act upon is written, and none that the stream can't have."""
+        for encoding, said in (("utf-8", "a\\x1b[2J\n\u00fc\n"), ("ascii", "a\\x1b[2J\n\\xfc\n")):
+            stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+            self.assertIsNone(writeLine("a\x1b[2J\n\u00fc", stream))
+            stream.seek(0)
+            self.assertEqual(stream.read(), said)
+
+    def test_peer(self) -> None:
+        """The zone of an address that a service states may be anything; it stays in its line."""
+        zone = b'{"peer": "[fe80::1%\\u001b[2J\\nFAIL]:4711"}\n'
+        (line,) = lines(judge(zone, ("127.0.0.1", 4711), False))
+        self.assertIn("seen as [fe80::1%\\x1b[2J\\nFAIL]:4711", line)
+        self.assertEqual(lines(passed("x", "a\r")), ["pass  x             a\\r"])
