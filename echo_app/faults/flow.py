@@ -123,6 +123,8 @@ class Flow:
             return
         now = self._clock.seconds()
         for shaper in self._changes:
+            # The window's time begins with the first byte of its ``after``, and not with a changed one.
+            shaper.window.isOn(self._fed + len(data) - 1, now)
             data = shaper.change(data, self._fed, now)
         self._bytes += data
         end = self._fed + len(data)

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
-from echo_app.faults.fault import BadSpec, Fault, StreamFault
-from echo_app.faults.shaping import Corrupt
+from echo_app.faults.fault import BadSpec, Fault, Stage, StreamFault
 from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ MAX_LINE = 1024
 MAX_FAULTS = 8
 
 # Those of them that change bytes: 16 ms for the 64 KiB that a responder may write at once.
-MAX_CORRUPT = 2
+MAX_CHANGES = 2
 
 # Seconds of the shortest period of a window: a timer for each takes some 20 microseconds.
 MIN_PERIOD = 0.01
@@ -118,18 +117,18 @@ def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
     """
     if len(specs) > MAX_FAULTS:
         raise BadSpec(f"{len(specs)} faults, where {MAX_FAULTS} is the most")
-    faults: list[Fault] = []
+    faults: list[StreamFault] = []
     for number, spec in enumerate(specs, 1):
         try:
             faults.append(_own(parseFault(spec)))
-            if sum(isinstance(each, Corrupt) for each in faults) > MAX_CORRUPT:
-                raise BadSpec(f"more than {MAX_CORRUPT} 'corrupt' cost too much")
+            if sum(each.stage is Stage.CHANGE for each in faults) > MAX_CHANGES:
+                raise BadSpec(f"more than {MAX_CHANGES} faults that change bytes cost too much")
         except BadSpec as error:
             raise BadSpec(f"spec {number}: {error}") from None
     return tuple(faults)
 
 
-def _own(fault: Fault) -> Fault:
+def _own(fault: Fault) -> StreamFault:
     """Returns a fault, if a preamble may choose it."""
     if not isinstance(fault, StreamFault):
         raise BadSpec(f"{fault.name!r} is no fault of a connection")

@@ -199,8 +199,6 @@ class _Replacement(Shaper):
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
         """Returns the corrupted bytes."""
-        # This call starts the window's time, which would else start at the first corrupt byte.
-        self.window.isOn(offset + len(data) - 1, now)
         return self._corruption.apply(data, offset, lambda at: self.window.isOn(at, now))
 
 

@@ -7,8 +7,9 @@ import re
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from io import BytesIO, StringIO
+from pathlib import Path
 
-from echo_app import __version__
+from echo_app import __version__, cli
 from echo_app.cli.options import Options
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import LIMITS, SERVICE, SETTINGS
@@ -143,9 +144,8 @@ class OptionsTests(OptionsTestCase):
 
     def test_used(self) -> None:
         """Each setting fills a parameter, opens listeners, or is read by the code of the command line."""
-        code = "".join(
-            path.read_text() for path in (ROOT / "echo_app/cli").glob("*.py") if path.stem != "settings"
-        )
+        folder = Path(cli.__file__).parent
+        code = "".join(path.read_text() for path in folder.glob("*.py") if path.stem != "settings")
         read = {name for name in SETTINGS if re.search(f"[\"']{name}[\"']", code)}
         filling = {each.name for each in SETTINGS.values() if each.parameter in {*LIMITS, *SERVICE}}
         self.assertEqual({*SETTINGS} - read - filling, set())

@@ -155,7 +155,10 @@ class PreambleGateTests(SynchronousTestCase):
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),
             (b"close stall,connections=1", "spec 2: 'connections' is not for a connection"),
             (b"stall " * 9, "9 faults, where 8 is the most"),
-            (b"corrupt=1 stall corrupt=1 corrupt=1%", "spec 4: more than 2 'corrupt' cost too much"),
+            (
+                b"corrupt=1 stall corrupt=1 corrupt=1%",
+                "spec 4: more than 2 faults that change bytes cost too much",
+            ),
             (b"stall,for=1ms,every=9ms", "spec 1: 'every' of less than 10 ms costs too much"),
         ):
             self.start()
