@@ -156,8 +156,8 @@ class RemarkTests(SynchronousTestCase):
         line, advice = self.remark(OPEN, run(), late)
         self.assertEqual(
             line,
-            "the probe was the bottleneck (90% busy, p99 5.00 ms late): up to that much of p99 10.0 ms is its "
-            "own",
+            "the probe was the bottleneck (90% busy, p99 5.00 ms late): up to that much of p99 10.0 ms is "
+            "its own",
         )
         self.assertEqual(advice.strip(), "try more --processes (now 1, with 4 cores), or a lower --rate")
         _, advice = self.remark(LoadSettings(connections=2, processes=2), late)
