@@ -38,6 +38,9 @@ _WHOLE = 0.98
 # that is too short to have a rate.
 _FEW, _TINY = 10, 0.01
 
+# How many times the usual rate the axis of the answers has, at the most.
+_CUT = 2.0
+
 # Units of the time axis: seconds from which on a unit is used, its seconds, and its name.
 _UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
 
@@ -222,18 +225,21 @@ def _saidOfLatency(subject: Subject) -> str:
 def answersAndErrors(subjects: Sequence[Subject]) -> list[svg.Picture]:
     """Draws answers a second, and below them errors by kind: a picture for each subject."""
     rates = [_rate(each) for subject in subjects for _, _, each, _ in Timeline(subject).answers()]
-    return [_rows(subject, n, max(rates, default=0.0)) for n, subject in enumerate(subjects)]
+    most, usual = max(rates, default=0.0), sorted(rates)[int(0.9 * len(rates))] if rates else 0.0
+    # The burst after an outage may be ten times as high as the rest, which would be a flat line then.
+    top = min(most, _CUT * usual) or most
+    return [_rows(subject, n, most, top) for n, subject in enumerate(subjects)]
 
 
 def _rate(interval: Interval) -> float:
     return interval.answered / interval.seconds if interval.seconds else 0.0
 
 
-def _rows(subject: Subject, index: int, fastest: float) -> svg.Picture:
+def _rows(subject: Subject, index: int, fastest: float, top: float) -> svg.Picture:
     timeline, colour = Timeline(subject), kindOf(index).split()[-1]
     kinds = _errorKinds(subject)
     height = _ROW * (1 + len(kinds)) + _BETWEEN * len(kinds)
-    scale = Linear(fastest)
+    scale = Linear(top)
     line = timeline.steps(_rate, lambda value: _ROW * (1 - scale.at(value)), isAnswers=True)
     drawn = [
         *svg.frame([], scale.ticks(2), _ROW, "answers that came, a second"),

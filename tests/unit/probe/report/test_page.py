@@ -168,7 +168,7 @@ class PictureTests(SynchronousTestCase):
         self.assertEqual(len(re.findall(r'class="line ', text)), 3)
         # The lines are named, and so are the percentiles on them.
         self.assertEqual(re.findall(r">(A\d)<", text), ["A1", "A2", "A3"])
-        self.assertEqual(text.count('class="dots line'), 3)
+        self.assertEqual(text.count('class="marks line'), 3)
         self.assertIn(">99<", text)
         self.assertNotIn(">99.9<", text)
         self.assertIn("p50 ", picture.description)
