@@ -13,7 +13,7 @@ from typing import Any
 
 from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS
+from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS, PARTS
 
 # Bits of a time that are kept, as in an HdrHistogram with three digits: a time is in the same bucket here and
 # there.
@@ -59,7 +59,7 @@ class Times:
 class Second:
     """Counts the messages that were due in one second.
 
-    :ivar came: answers that came in it, whenever their messages were due.
+    :ivar came: answers that came in each tenth of it, whenever their messages were due.
     :ivar pending: messages that are neither answered nor given up.
     """
 
@@ -67,7 +67,7 @@ class Second:
 
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
-        self.came = 0
+        self.came = [0] * PARTS
         self.carried = self.outstanding = self.unbegun = self.unserved = 0
         self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
@@ -163,7 +163,8 @@ class Ledger:
     def came(self, now: float, count: int) -> None:
         """Counts answers that come at a moment of the measured part."""
         if self.start <= now < self.end:
-            self.second(now).came += count
+            part = int((now - self.start) * PARTS) % PARTS
+            self.second(now).came[part] += count
 
     def differ(self, line: str) -> None:
         """Keeps a line about a difference, up to DIFFERENCES of them."""

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from echo_app.probe.results.histogram import Histogram
-from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS, Interval, LoadSettings, Run
+from echo_app.probe.results.results import COUNTS, DIFFERENCES, HISTOGRAMS, PARTS, Interval, LoadSettings, Run
 
 # The most intervals of a run: a picture has no columns for more. An interval is a whole number of seconds.
 INTERVALS = 600
@@ -21,7 +21,7 @@ class _Part:
 
     lines: int = 0
     answered: int = 0
-    came: int = 0
+    came: list[int] = field(default_factory=lambda: [0] * PARTS)
     latency: Histogram = field(default_factory=Histogram)
     errors: Counter[str] = field(default_factory=Counter)
 
@@ -86,7 +86,9 @@ class Totals:
         part = self._parts.setdefault(index, _Part())
         part.lines += 1
         part.answered += data["answered"]
-        part.came += data.get("came", 0)
+        first = data["second"] % self._length * PARTS
+        for tenth, count in enumerate(data.get("came", ())[:PARTS], first):
+            part.came[tenth // self._length] += count
         part.errors.update(data.get("errors", {}))
         if data.get("latency"):
             part.latency.add(data["latency"])

@@ -14,7 +14,7 @@ from twisted.web.template import Tag
 from echo_app.probe.report import svg
 from echo_app.probe.report.scales import Linear, Logarithmic, Tick
 from echo_app.probe.results.figures import DASHES, Subject, kindOf, perSecond, whole
-from echo_app.probe.results.results import Interval
+from echo_app.probe.results.results import PARTS, Interval
 from echo_app.probe.results.statistics import MEDIAN, Output, milliseconds, nameOf, shownIn
 from echo_app.text import escaped
 
@@ -33,6 +33,13 @@ _SPELT, _ROOMY = 4, 6
 
 # The share of a repeat from which on it is complete: its last interval may end a little early.
 _WHOLE = 0.98
+
+# Answers of a part of an interval, on average, below which parts are put together; and the share of a part
+# that is too short to have a rate.
+_FEW, _TINY = 10, 0.01
+
+# How many times the usual rate the axis of the answers has, at the most.
+_CUT = 2.0
 
 # Units of the time axis: seconds from which on a unit is used, its seconds, and its name.
 _UNITS = ((7200.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
@@ -62,10 +69,29 @@ class Timeline:
             for number, each in enumerate(run.intervals):
                 yield self.at(repeat, each.start), self.at(repeat, each.end), each, not number
 
-    def steps(self, value: Callable[[Interval], float | None], down: Callable[[float], float]) -> str:
-        """Returns the path of a line: level within each interval, with a gap where there is no value."""
+    def answers(self) -> Iterator[tuple[float, float, Interval, bool]]:
+        """Yields answers as they came, as :meth:`intervals` does: in tenths, or larger parts if few came."""
+        every = [each for run in self._runs for each in run.intervals]
+        mean = sum(sum(each.came) for each in every) / (PARTS * len(every) or 1)
+        parts = next((PARTS // n for n in (1, 2, 5) if mean * n >= _FEW), 1)
+        for repeat, run in enumerate(self._runs):
+            width = max((each.seconds for each in run.intervals), default=0.0) / parts
+            cut = [part for each in run.intervals for part in _partsOf(each, parts, width)]
+            for number, each in enumerate(cut):
+                yield self.at(repeat, each.start), self.at(repeat, each.end), each, not number
+
+    def steps(
+        self,
+        value: Callable[[Interval], float | None],
+        down: Callable[[float], float],
+        isAnswers: bool = False,
+    ) -> str:
+        """Returns the path of a line: level within each interval, with a gap where there is no value.
+
+        :param isAnswers: the intervals are those of :meth:`answers`.
+        """
         drawn, isBroken = [], True
-        for start, end, each, isFirst in self.intervals():
+        for start, end, each, isFirst in self.answers() if isAnswers else self.intervals():
             found = value(each)
             if found is not None:
                 drawn.append(svg.step(start, end, down(found), isBroken or isFirst))
@@ -110,6 +136,19 @@ class Timeline:
         if self._isCrowded:
             words = f"repeats, of {self._span / self._unit:.3g} {self._unitName} each"
         return svg.label(words, 1, height + down, "end")
+
+
+def _partsOf(interval: Interval, parts: int, width: float) -> Iterator[Interval]:
+    """Yields equal parts of an interval with the answers that came in them; the last one may be shorter."""
+    if not interval.came:
+        yield interval
+        return
+    each = PARTS // parts
+    for number in range(parts):
+        seconds = min(width, interval.seconds - number * width)
+        if seconds > width * _TINY:
+            count = sum(interval.came[number * each : (number + 1) * each])
+            yield Interval(interval.start + number * width, seconds, count)
 
 
 def latencyOverTime(subjects: Sequence[Subject]) -> list[svg.Picture]:
@@ -185,21 +224,23 @@ def _saidOfLatency(subject: Subject) -> str:
 
 def answersAndErrors(subjects: Sequence[Subject]) -> list[svg.Picture]:
     """Draws answers a second, and below them errors by kind: a picture for each subject."""
-    rates = [_rate(each) for subject in subjects for run in subject.runs for each in run.intervals]
-    return [_rows(subject, n, max(rates, default=0.0)) for n, subject in enumerate(subjects)]
+    rates = [_rate(each) for subject in subjects for _, _, each, _ in Timeline(subject).answers()]
+    most, usual = max(rates, default=0.0), sorted(rates)[int(0.9 * len(rates))] if rates else 0.0
+    # The burst after an outage may be ten times as high as the rest, which would be a flat line then.
+    top = min(most, _CUT * usual) or most
+    return [_rows(subject, n, most, top) for n, subject in enumerate(subjects)]
 
 
 def _rate(interval: Interval) -> float:
-    came = interval.answered if interval.came is None else interval.came
-    return came / interval.seconds if interval.seconds else 0.0
+    return interval.answered / interval.seconds if interval.seconds else 0.0
 
 
-def _rows(subject: Subject, index: int, fastest: float) -> svg.Picture:
+def _rows(subject: Subject, index: int, fastest: float, top: float) -> svg.Picture:
     timeline, colour = Timeline(subject), kindOf(index).split()[-1]
     kinds = _errorKinds(subject)
     height = _ROW * (1 + len(kinds)) + _BETWEEN * len(kinds)
-    scale = Linear(fastest)
-    line = timeline.steps(_rate, lambda value: _ROW * (1 - scale.at(value)))
+    scale = Linear(top)
+    line = timeline.steps(_rate, lambda value: _ROW * (1 - scale.at(value)), isAnswers=True)
     drawn = [
         *svg.frame([], scale.ticks(2), _ROW, "answers that came, a second"),
         svg.stretched(_ROW, svg.path(line, f"line dash0 {colour}")),

@@ -36,8 +36,9 @@ _TIME = (
     "not have."
 )
 _ANSWERS = (
-    "Answers stand where they came: an outage is a hole, and what came late is a peak after it. Errors stand "
-    "where their messages were due. All begin at 0, and each kind of error has its own end."
+    "Answers stand where they came: an outage is a hole, and what came late is a peak after it, which is cut "
+    "at twice the usual rate. Errors stand where their messages were due. All begin at 0, and each kind of "
+    "error has its own end."
 )
 _NO_ERRORS = "None: every message was answered, and every byte was the one that was sent."
 _UNENDED = "None of those that have an end; others were never answered, or never sent."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from echo_app.probe.report.scales import Logarithmic, Nines
@@ -15,11 +16,21 @@ from echo_app.probe.results.statistics import ABOVE, MEDIAN, Output, millisecond
 # Points of a curve for each nine: they are closer than the eye can see.
 _DENSITY = 100
 
-# The difference below which two percentiles are the same.
-_ROUNDING = 1e-9
-
 # Pixels of the picture's height, and between two letters below each other.
 _HEIGHT, _LETTER = 300.0, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The line of a repeat.
+
+    :param marked: the times at the percentiles of the axis, as the tables have them.
+    """
+
+    name: str
+    kind: str
+    points: list[Point]
+    marked: dict[float, float]
 
 
 def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
@@ -27,8 +38,8 @@ def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
 
     :return: None when there are too few answers for a median.
     """
-    curves = [[curve for run in each.runs if (curve := _curve(run))] for each in subjects]
-    every = [curve for each in curves for curve in each]
+    curves = [[(run, curve) for run in each.runs if (curve := _curve(run))] for each in subjects]
+    every = [curve for each in curves for _, curve in each]
     if not every:
         return None
     across = Nines(max(percent for curve in every for percent in curve))
@@ -37,27 +48,30 @@ def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
     def points(curve: dict[float, float]) -> list[Point]:
         return [(across.at(percent), _HEIGHT * (1 - down.at(value))) for percent, value in curve.items()]
 
-    lines = [[points(curve) for curve in each] for each in curves]
-    paths = [path(polyline(line), f"line {kindOf(n)}") for n, each in enumerate(lines) for line in each]
-    paths += [
-        path(_dots(curve, across, down), f"dots line {kindOf(n).split()[-1]}")
-        for n, each in enumerate(curves)
-        for curve in each
+    drawn = [
+        _Line(
+            f"{subject.key}{number}" if len(subject.runs) > 1 else subject.key,
+            # Repeats that are alone are told apart as subjects are.
+            kindOf(number - 1 if len(subjects) == 1 else n),
+            points(curve),
+            run.latency.percentiles(shownIn(Output.AXIS)),
+        )
+        for n, (subject, each) in enumerate(zip(subjects, curves, strict=True))
+        for number, (run, curve) in enumerate(each, 1)
     ]
-    named = [
-        (f"{subjects[n].key}{number}" if len(subjects[n].runs) > 1 else subjects[n].key, n, line[-1])
-        for n, each in enumerate(lines)
-        for number, line in enumerate(each, 1)
-    ]
-    downs = apart([y for _, _, (_, y) in named], _LETTER, _HEIGHT)
+    paths = [path(polyline(line.points), f"line {line.kind}") for line in drawn]
+    for line in drawn:
+        dots = "".join(f"{polyline([place])}h0" for place in points(line.marked))
+        paths.append(path(dots, f"marks line {line.kind.split()[-1]}"))
+    downs = apart([line.points[-1][1] for line in drawn], _LETTER, _HEIGHT)
     letters = [
-        label(name, x, y + 4, dx=6, class_=f"key {kindOf(n)}")
-        for (name, n, (x, _)), y in zip(named, downs, strict=True)
+        label(line.name, line.points[-1][0], y + 4, dx=6, class_=f"key {line.kind}")
+        for line, y in zip(drawn, downs, strict=True)
     ]
     if len(every) == 1:
         letters += [
             label(milliseconds(value), across.at(percent), _HEIGHT * (1 - down.at(value)) - 8, "end")
-            for percent, value in _marked(every[0]).items()
+            for percent, value in drawn[0].marked.items()
         ]
     axis = label("percentile of the answers", 1, _HEIGHT + SECOND, "end")
     grid = frame(across.ticks(), down.ticks(), _HEIGHT, "latency, on a logarithmic axis")
@@ -65,24 +79,6 @@ def percentileCurve(subjects: Sequence[Subject]) -> Picture | None:
     return Picture(
         "Latency by percentile", description, _HEIGHT, [*grid, axis, stretched(_HEIGHT, *paths), *letters]
     )
-
-
-def _marked(curve: dict[float, float]) -> dict[float, float]:
-    """Returns the values at the percentiles of the axis."""
-    values = list(curve.items())
-    return {
-        percent: next(value for each, value in values if each >= percent - _ROUNDING)
-        for percent in shownIn(Output.AXIS)
-        if percent <= values[-1][0] + _ROUNDING
-    }
-
-
-def _dots(curve: dict[float, float], across: Nines, down: Logarithmic) -> str:
-    """Returns the path of the dots at the percentiles of the axis."""
-    places = [
-        (across.at(percent), _HEIGHT * (1 - down.at(value))) for percent, value in _marked(curve).items()
-    ]
-    return "".join(f"{polyline([place])}h0" for place in places)
 
 
 def _curve(run: Run) -> dict[float, float]:

@@ -31,6 +31,10 @@ DIFFERENCES = 10
 # random arrivals, whose number is random too, three standard deviations.
 EXACT, DEVIATIONS = 0.01, 3
 
+# Parts of an interval, and of a second, in which answers are counted when they come: so a stall of a second
+# is seen that is not in step with the intervals.
+PARTS = 10
+
 # The fields of a run that are sums over its seconds: counts and histograms.
 COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
@@ -89,7 +93,8 @@ class Interval:
     :param most: the longest latency; 0 without an answer.
     :param errors: messages that were due in the interval and failed, and connections that failed in it, by
         kind.
-    :param came: answers that came in the interval, whenever their messages were due; None in older files.
+    :param came: answers that came in each tenth of the interval, whenever their messages were due; empty in
+        older files. Where the interval is shorter than the others, its tenths are still as long as theirs.
     """
 
     start: float
@@ -98,7 +103,7 @@ class Interval:
     percentiles: Mapping[float, float] = field(default_factory=dict)
     most: float = 0.0
     errors: Mapping[str, int] = field(default_factory=dict)
-    came: int | None = None
+    came: list[int] = field(default_factory=list)
 
     @property
     def end(self) -> float:

@@ -168,7 +168,7 @@ class PictureTests(SynchronousTestCase):
         self.assertEqual(len(re.findall(r'class="line ', text)), 3)
         # The lines are named, and so are the percentiles on them.
         self.assertEqual(re.findall(r">(A\d)<", text), ["A1", "A2", "A3"])
-        self.assertEqual(text.count('class="dots line'), 3)
+        self.assertEqual(text.count('class="marks line'), 3)
         self.assertIn(">99<", text)
         self.assertNotIn(">99.9<", text)
         self.assertIn("p50 ", picture.description)
@@ -181,10 +181,15 @@ class PictureTests(SynchronousTestCase):
     def test_outage(self) -> None:
         """Answers stand where they came, and not where their messages were due."""
         run = makeRun(Random(1), steady(), seconds=3)
-        run.intervals = [replace(each, came=n) for n, each in zip((200, 0, 400), run.intervals, strict=True)]
+        counts = ([100] * 10, [0] * 10, [0] * 5 + [200] * 5)
+        run.intervals = [replace(each, came=came) for came, each in zip(counts, run.intervals, strict=True)]
         (picture,) = answersAndErrors(subjects([makeResults(run, duration=3.0)]))
         (line,) = re.findall(r'd="(M[^"]*)"', flattened(picture.tag("x")))
-        self.assertEqual(line, "M0.0,26.0H333.3V52.0H666.7V0.0H1000.0")
+        levels = {1: "26.0", 2: "52.0", 3: "0.0"}
+        self.assertEqual(re.sub(r"H[\d.]+(?=V)", "", line).count("V26.0"), 9)
+        self.assertTrue(line.startswith(f"M0.0,{levels[1]}H33.3"), line)
+        self.assertIn(f"H366.7V{levels[2]}H400.0", line)
+        self.assertTrue(line.endswith(f"V{levels[3]}H1000.0"), line)
 
     def test_gap(self) -> None:
         """A line is not drawn where there is no value, nor from a repeat to the next."""
