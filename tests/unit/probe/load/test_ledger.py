@@ -106,6 +106,6 @@ class LedgerTests(SynchronousTestCase):
         second.giveUp(Reason(ErrorKind.REFUSED))
         data = self.data(second)
         self.assertApproximates(Histogram(data.pop("latency")).most, 0.25, 0.001)
-        counts = {"due": 2, "sent": 1, "answered": 1, "bytes": 64}
+        counts: dict[str, Any] = {"due": 2, "sent": 1, "answered": 1, "bytes": 64}
         counts |= {"carried": 0, "outstanding": 0, "unbegun": 0, "unserved": 0, "came": [0] * 10}
         self.assertEqual(data, {**counts, "errors": {"refused": 1}})
