@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import unittest
+import warnings
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -109,7 +110,10 @@ class HangupTests(LifeTestCase):
         """Starts a service, with a file to reload, at a terminal; returns its process id and the terminal."""
         (self.folder / "users").write_text("alice:secret\n")
         command = (*prefix, *COMMANDS["twistd -n"], "--port", "0", "--ready-file", "ready")
-        pid, terminal = pty.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of a fork beside threads; here the child runs another program at once.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid, terminal = pty.fork()
         if not pid:
             os.chdir(self.folder)
             os.execv(command[0], (*command, "--auth", "file:users", "--listen", "unix:s"))

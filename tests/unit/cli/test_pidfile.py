@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,11 +28,9 @@ class PidFileTests(SynchronousTestCase):
         self.assertIsNone(pidFileProblem({}))
         self.assertIsNone(pidFileProblem({"pidfile": ""}))
         self.assertIsNone(pidFileProblem(self.command))
-        pid = os.fork()
-        if not pid:
-            os._exit(0)
-        os.waitpid(pid, 0)
-        self.path.write_text(str(pid))
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        self.path.write_text(str(ended.pid))
         self.assertIsNone(pidFileProblem(self.command))
         self.assertIsNone(pidFileProblem({"pidfile": "/none/twistd.pid", "chroot": "/"}))
 
