@@ -35,7 +35,7 @@ from twisted.python.failure import Failure
 from echo_app.access.checkers import FirstOf, PasswordFile
 from echo_app.access.loginline import BadLogin, Login, parseLogin
 from echo_app.addresses import InternetAddress, describe, peerKey
-from echo_app.connections.gate import Gate, Input, State, endReading
+from echo_app.connections.gate import Gate, GateInput, GateState, endReading
 from echo_app.connections.record import Ending, recordOf
 from echo_app.interfaces import Build, IEchoUser, ITLSTransport
 from echo_app.transport.sockets import reset
@@ -145,7 +145,7 @@ class LoginGate(Gate):
 
     def prefixReceived(self) -> None:
         """Reads the line; keeps the bytes after it."""
-        if self.state is State.READING:
+        if self.state is GateState.READING:
             try:
                 found = parseLogin(self.received)
             except BadLogin:
@@ -153,7 +153,7 @@ class LoginGate(Gate):
             else:
                 if found is not None:
                     self._check(*found)
-        elif self.state is State.CHECKING and len(self.received) > KEPT:
+        elif self.state is GateState.CHECKING and len(self.received) > KEPT:
             self.pause()
 
     def prefixEnded(self) -> None:
@@ -176,7 +176,7 @@ class LoginGate(Gate):
         if self._logins.checks >= MAX_CHECKS:
             self._refuseUnanswered()
             return
-        self._leave(State.CHECKING)
+        self._leave(GateState.CHECKING)
         self._logins.checks += 1
         self._size = size
         self.wait(CHECK_TIMEOUT, self._checkTimedOut)
@@ -185,21 +185,21 @@ class LoginGate(Gate):
         self._asked.addCallbacks(self._loggedIn, self._failed, errbackArgs=(login.username.decode(),))
         self._asked.addErrback(self._protocolFailed)
 
-    def _leave(self, state: State = State.OVER) -> None:
+    def _leave(self, state: GateState = GateState.OVER) -> None:
         """Leaves a state, and what is counted of it."""
         logins = self._logins
-        if self.state is State.READING:
+        if self.state is GateState.READING:
             logins.reading.pop(self, None)
             self._readAt = self.clock.seconds()
-        elif self.state is State.CHECKING:
+        elif self.state is GateState.CHECKING:
             logins.checks -= 1
-        elif self.state is State.REFUSED and self._waitsAs is not None:
+        elif self.state is GateState.REFUSED and self._waitsAs is not None:
             logins.waiting[self._waitsAs] -= 1
             if not logins.waiting[self._waitsAs]:
                 del logins.waiting[self._waitsAs]
         self.state = state
         # A line that is read and not answered; a drain waits for it.
-        self.pending = int(state in (State.CHECKING, State.REFUSED))
+        self.pending = int(state in (GateState.CHECKING, GateState.REFUSED))
 
     def _refuseUnanswered(self) -> None:
         self.connection.refuse(self.ending, "too-many-logins")
@@ -207,7 +207,7 @@ class LoginGate(Gate):
 
     def _loggedIn(self, found: tuple[str, Callable[[], object]]) -> None:
         name, logout = found
-        if self.state is not State.CHECKING:
+        if self.state is not GateState.CHECKING:
             _callLogout(logout)
             return
         self.connection.loggedIn(name, lambda: _callLogout(logout))
@@ -224,11 +224,11 @@ class LoginGate(Gate):
         if answer:
             transport.write(answer)
         self.handOver(self._size)
-        if self.input is Input.ENDED:
+        if self.input is GateInput.ENDED:
             endReading(transport)
 
     def _failed(self, failure: Failure, user: str) -> None:
-        if self.state is not State.CHECKING:
+        if self.state is not GateState.CHECKING:
             return
         if failure.check(LoginFailed) and not failure.check(UnhandledCredentials):
             self._refuse("login", f"failed to log in as {user!r}", "wrong user or password")
@@ -257,7 +257,7 @@ class LoginGate(Gate):
             self._refuseUnanswered()
             return
         self.connection.refuse(self.ending, reason, line=f"{describe(address)} {what}")
-        self._leave(State.REFUSED)
+        self._leave(GateState.REFUSED)
         self._logins.waiting[peer] += 1
         self._waitsAs = peer
         self.received.clear()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from echo_app.connections.connection import Connection
 
 
-class State(Enum):
+class GateState(Enum):
     """The states of a gate."""
 
     READING = auto()
@@ -47,7 +47,7 @@ class State(Enum):
     OVER = auto()
 
 
-class Input(Enum):
+class GateInput(Enum):
     """The states of a gate's input."""
 
     OPEN = auto()
@@ -81,8 +81,8 @@ class Gate(Protocol):
         self.received = bytearray()
         self.connection = connection
         self.build = build
-        self.state = State.READING
-        self.input = Input.OPEN
+        self.state = GateState.READING
+        self.input = GateInput.OPEN
         self.clock = clock
         self._timeout: CutTimer | IDelayedCall | None = None
         self._isHandshakeComplete = False
@@ -127,7 +127,7 @@ class Gate(Protocol):
         self._end()
         self.transport.write(line)
         self.resume()
-        linger(self.transport, self, self.clock, self.input is Input.ENDED)
+        linger(self.transport, self, self.clock, self.input is GateInput.ENDED)
 
     def connectionMade(self) -> None:
         """Starts the timer of the first byte."""
@@ -136,7 +136,7 @@ class Gate(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Adds to the prefix; discards input after a refusal."""
-        if self.state is State.REFUSED:
+        if self.state is GateState.REFUSED:
             return
         if not self.received:
             self.wait(self.prefixTimeout)
@@ -149,8 +149,8 @@ class Gate(Protocol):
 
     def readConnectionLost(self) -> None:
         """Handles the peer's end of stream. A peer that sent nothing only looked for an open port."""
-        self.input = Input.ENDED
-        if self.state is not State.READING:
+        self.input = GateInput.ENDED
+        if self.state is not GateState.READING:
             return
         if self.received:
             self.prefixEnded()
@@ -181,23 +181,23 @@ class Gate(Protocol):
 
     def pause(self) -> None:
         """Pauses reading; after the peer's end there is nothing to read."""
-        if self.input is Input.OPEN:
-            self.input = Input.PAUSED
+        if self.input is GateInput.OPEN:
+            self.input = GateInput.PAUSED
             self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Resumes reading, if it is paused."""
-        if self.input is Input.PAUSED:
-            self.input = Input.OPEN
+        if self.input is GateInput.PAUSED:
+            self.input = GateInput.OPEN
             self.transport.resumeProducing()
 
     def _end(self) -> None:
-        self.state = State.OVER
+        self.state = GateState.OVER
         self._stopWaiting()
 
     def _stopWaiting(self) -> None:
         timeout, self._timeout = self._timeout, None
-        if isinstance(timeout, CutTimer) or (timeout is not None and timeout.active()):
+        if timeout is not None and timeout.active():
             timeout.cancel()
 
 

@@ -10,7 +10,7 @@ from echo_app.faults.fault import TIMED, DatagramFault, Stage, value
 from echo_app.quantities import PROBABILITY, SIZE
 
 if TYPE_CHECKING:
-    from echo_app.faults.datagrams import Answer
+    from echo_app.faults.datagrams import DatagramAnswer
     from echo_app.faults.draws import Draws
 
 
@@ -29,7 +29,7 @@ class Loss(_Chance):
     name = "loss"
     stage = Stage.LOSE
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Drops an answer."""
         answer.lose("fault-loss")
 
@@ -40,7 +40,7 @@ class Duplicate(_Chance):
     name = "duplicate"
     stage = Stage.DUPLICATE
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Sends an answer once more."""
         answer.duplicate()
 
@@ -51,7 +51,7 @@ class Reorder(_Chance):
     name = "reorder"
     stage = Stage.REORDER
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Lets the next answer overtake this one."""
         answer.isReordered = True
 
@@ -69,6 +69,6 @@ class Truncate(DatagramFault):
 
     amount: int = value(SIZE)
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Cuts an answer."""
         answer.datagram = answer.datagram[: self.amount]

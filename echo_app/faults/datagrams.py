@@ -42,7 +42,7 @@ REORDER_WAIT = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class Answer:
+class DatagramAnswer:
     """An answer on its way through the faults.
 
     :param port: the port to which the answer was written.
@@ -106,7 +106,7 @@ class _Active:
         self._probability = fault.probability
         self._fault = fault
 
-    def apply(self, answer: Answer, number: int, now: float) -> None:
+    def apply(self, answer: DatagramAnswer, number: int, now: float) -> None:
         """Applies the fault to the answer with a number, if the fault is on and its draw says so."""
         if self._window.isOn(0, now) and self._chance.at(number) < self._probability:
             before = answer.shape
@@ -127,9 +127,9 @@ class DatagramFaults:
         self._clock = clock
         self._number = 0
         self._active: list[_Active] = []
-        self._held: dict[Answer, IDelayedCall] = {}
+        self._held: dict[DatagramAnswer, IDelayedCall] = {}
         self._bytes = 0
-        self._behind: dict[object, Answer] = {}
+        self._behind: dict[object, DatagramAnswer] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -143,7 +143,7 @@ class DatagramFaults:
             self._active.append(_Active(fault, now, self._plan.seed, seen[fault]))
             seen[fault] += 1
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: DatagramAnswer) -> None:
         """Sends an answer now or later, or drops it; it was counted as answered."""
         self._number += 1
         now = self._clock.seconds()
@@ -162,11 +162,11 @@ class DatagramFaults:
             self._release(answer)
             answer.lose("fault-held")
 
-    def _arrive(self, answer: Answer) -> None:
+    def _arrive(self, answer: DatagramAnswer) -> None:
         """Sends an answer after its delay, and then the one that waited for it; or holds it for the next."""
         first = self._behind.get(answer.place)
         if answer.isReordered and first is None:
-            if self._hold(answer, REORDER_WAIT, Answer.deliver):
+            if self._hold(answer, REORDER_WAIT, DatagramAnswer.deliver):
                 self._behind[answer.place] = answer
             return
         answer.deliver()
@@ -175,7 +175,7 @@ class DatagramFaults:
             self._release(first)
             first.deliver()
 
-    def _hold(self, answer: Answer, seconds: float, then: Callable[[Answer], None]) -> bool:
+    def _hold(self, answer: DatagramAnswer, seconds: float, then: Callable[[DatagramAnswer], None]) -> bool:
         size = len(answer.datagram)
         if len(self._held) >= MAX_HELD or self._bytes + size > MAX_HELD_BYTES:
             answer.lose("fault-held")
@@ -184,11 +184,11 @@ class DatagramFaults:
         self._held[answer] = self._clock.callLater(seconds, self._due, answer, then)
         return True
 
-    def _due(self, answer: Answer, then: Callable[[Answer], None]) -> None:
+    def _due(self, answer: DatagramAnswer, then: Callable[[DatagramAnswer], None]) -> None:
         self._release(answer)
         then(answer)
 
-    def _release(self, answer: Answer) -> None:
+    def _release(self, answer: DatagramAnswer) -> None:
         call = self._held.pop(answer)
         self._bytes -= len(answer.datagram)
         if call.active():
@@ -248,7 +248,7 @@ class FaultyDatagrams(EchoDatagramProtocol):
         self._take(send, addr, datagram)
 
     def _take(self, send: Callable[[bytes], object], addr: tuple[str, int], datagram: bytes) -> None:
-        self._faults.take(Answer(self, addr, send, datagram))
+        self._faults.take(DatagramAnswer(self, addr, send, datagram))
 
 
 def _forget(_addr: tuple[str, int], _kind: str) -> None:

@@ -23,7 +23,7 @@ from echo_app.quantities import PROBABILITY, SIZE, SPAN, TIME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from echo_app.faults.datagrams import Answer
+    from echo_app.faults.datagrams import DatagramAnswer
     from echo_app.faults.draws import Draws
     from echo_app.faults.layer import FaultLayer
     from echo_app.faults.shaping import Shaper
@@ -233,7 +233,7 @@ class EndingFault(StreamFault):
 class DatagramFault(Fault):
     """A fault of datagrams."""
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Applies the fault to an answer.
 
         :param answer: the answer.

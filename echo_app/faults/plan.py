@@ -94,7 +94,7 @@ def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
     return faults
 
 
-def parseFaults(text: str) -> tuple[Fault, ...]:
+def parseFaultFile(text: str) -> tuple[Fault, ...]:
     """Returns the faults of a fault file.
 
     :raise BadSpec: when a line is no fault; with the line's number, and the place in the stripped line.
@@ -119,6 +119,6 @@ def _readFaults(path: str) -> tuple[Fault, ...]:
             raise BadSpec("not a file")
         # A line with bytes that are not UTF-8 is no fault, and an error shows them escaped.
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
-            return parseFaults(file.read(MAX_FILE + 1))
+            return parseFaultFile(file.read(MAX_FILE + 1))
     except OSError as error:
         raise BadSpec(error.strerror or str(error)) from None

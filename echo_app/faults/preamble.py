@@ -96,7 +96,7 @@ class PreambleGate(Gate):
     def _choose(self, end: int) -> None:
         line = self.received[len(_NAME) : end].decode("ascii", "backslashreplace")
         try:
-            faults = parseFaults([spec for spec in line.removesuffix("\r").split(" ") if spec])
+            faults = parsePreamble([spec for spec in line.removesuffix("\r").split(" ") if spec])
         except BadSpec as error:
             self._refuse(str(error))
             return
@@ -110,7 +110,7 @@ class PreambleGate(Gate):
         self.dismiss(f"!fault error: {why}\n".encode())
 
 
-def parseFaults(specs: Sequence[str]) -> tuple[Fault, ...]:
+def parsePreamble(specs: Sequence[str]) -> tuple[Fault, ...]:
     """Returns the faults that a peer chose for its connection.
 
     :raise BadSpec: on a wrong spec, or one that is not for a connection; the text has its number.

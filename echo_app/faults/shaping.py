@@ -17,7 +17,7 @@ from echo_app.faults.window import Window
 from echo_app.quantities import PROBABILITY, RATE, TIME
 
 if TYPE_CHECKING:
-    from echo_app.faults.datagrams import Answer
+    from echo_app.faults.datagrams import DatagramAnswer
 
 # Seconds until another turn of the reactor. Pieces of ``chop`` without a gap must be in different turns: a
 # transport may join the writes of one turn.
@@ -98,7 +98,7 @@ class Latency(ShapingFault, DatagramFault):
         yield "jitter", self.jitter > self.amount, "'jitter' is at most the latency"
         yield from super().contradictions()
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Delays an answer."""
         answer.delay += self.delayAt(number, draws("jitter"))
 
@@ -224,7 +224,7 @@ class Corrupt(ShapingFault, DatagramFault):
             "its value is the probability for each byte, 'probability' the one for a connection or a datagram"
         )
 
-    def changeAnswer(self, answer: Answer, number: int, draws: Callable[..., Draws]) -> None:
+    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
         """Corrupts an answer."""
         answer.datagram = Corruption(self.amount, draws(number)).apply(answer.datagram, 0, lambda _: True)
 

@@ -36,6 +36,10 @@ class CutTimer:
         self._function = function
         self._call: IDelayedCall | None = clock.callLater(seconds, self._look)
 
+    def active(self) -> bool:
+        """Returns whether the call is still to come."""
+        return self._call is not None
+
     def cancel(self) -> None:
         """Forgets the call; a second time is harmless."""
         call, self._call = self._call, None

@@ -24,7 +24,7 @@ from echo_app.probe.checks.examination import againstBaseline, costOf, examine
 from echo_app.probe.cli.arguments import TargetOptions
 from echo_app.probe.cli.compare import CompareOptions, runCompare
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
-from echo_app.probe.cli.loadsession import Session
+from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.output import Output, openStreams, writeLine
 from echo_app.probe.cli.ping import ping
@@ -97,7 +97,7 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
     raiseDescriptorLimit()
     if not all([_emptied(name, options[name]) for name in ("json", "report")]):
         return NOT_STARTED
-    session = Session(reactor, options, complain)
+    session = LoadSession(reactor, options, complain)
     ended = GOOD
     try:
         await session.run()

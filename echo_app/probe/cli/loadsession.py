@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
     }
 
 
-class Session:
+class LoadSession:
     """Makes the runs of one command.
 
     :param complain: called with a line for each run that has ended.

@@ -9,7 +9,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
-from echo_app.faults.plan import MAX_FAULTS, MAX_FILE, FaultPlan, parseFaults
+from echo_app.faults.plan import MAX_FAULTS, MAX_FILE, FaultPlan, parseFaultFile
 from echo_app.faults.shaping import Stall
 from echo_app.faults.spec import parseFault
 from tests.support.properties import given
@@ -21,18 +21,18 @@ class ParseTests(SynchronousTestCase):
     def test_lines(self) -> None:
         """A fault file has a spec in a line, between blanks, empty lines and comments."""
         text = "# slow, and lossy\n\n  latency=50ms  # both ways\r\nloss=1%"
-        self.assertEqual(parseFaults(text), (LATENCY, LOSS))
+        self.assertEqual(parseFaultFile(text), (LATENCY, LOSS))
 
     def test_wrongLine(self) -> None:
         """An error names the line, and the place in it."""
-        error = self.assertRaises(BadSpec, parseFaults, "latency=50ms\n\nlatency=50mx\n")
+        error = self.assertRaises(BadSpec, parseFaultFile, "latency=50ms\n\nlatency=50mx\n")
         self.assertTrue(str(error).startswith("line 3: at 9, '50mx' is not a time"), str(error))
 
     @given(st.text())
     def test_anyText(self, text: str) -> None:
         """Any text is faults, or is refused with one printable line."""
         try:
-            parseFaults(text)
+            parseFaultFile(text)
         except BadSpec as error:
             self.assertTrue(str(error).isprintable())
 

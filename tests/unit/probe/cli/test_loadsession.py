@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.cli import command, loadsession
 from echo_app.probe.cli.command import FINDING, GOOD, INTERRUPTED, NOT_STARTED, runLoad
 from echo_app.probe.cli.loadoptions import LoadOptions
-from echo_app.probe.cli.loadsession import Session
+from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.load.run import Running
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.results.results import Results, Run
@@ -78,12 +78,12 @@ class OrderTests(SessionTestCase):
 
     def test_command(self) -> None:
         """The command line is kept, and repeats the same messages."""
-        session = Session(Clock(), self.options("a:1", "--json", "a b"), self.errors.append)
+        session = LoadSession(Clock(), self.options("a:1", "--json", "a b"), self.errors.append)
         words = shlex.split(session.results.command)
         self.assertEqual(words[:-1], ["echo-probe", "load", "a:1", "--json", "a b", "--seed"])
         self.successResultOf(Deferred.fromCoroutine(session.run()))
         self.assertEqual(self.measured, [("a:1", int(words[-1]))])
-        session = Session(Clock(), self.options("a:1", "--seed=7"), self.errors.append)
+        session = LoadSession(Clock(), self.options("a:1", "--seed=7"), self.errors.append)
         self.assertEqual(session.results.command, "echo-probe load a:1 --seed=7")
 
 
