@@ -33,6 +33,10 @@ LOOP = 50
 CHECKS = "inter 3s fastinter 50ms fall 10"
 CHECKED = "Health check for server echo/echo1 succeeded"
 
+# The service's own address of loopback: HAProxy goes on with its checks when the service has stopped, and the
+# port may belong to another test's service by then.
+BACKEND = "127.0.0.89"
+
 
 def recipe() -> str:
     """Returns the configuration in the documentation."""
@@ -65,7 +69,7 @@ class HAProxyTestCase(ServiceTestCase):
 
     def start(self, *options: str) -> EchoProcess:
         """Starts both; HAProxy listens on 127.0.0.1 and ::1."""
-        echo = self.serve(*self.listener, "--proxy-protocol", *options)
+        echo = self.serve(*self.listener, "--interface", BACKEND, "--proxy-protocol", *options)
         host, port = echo.listeners[0].host, echo.listeners[0].port
         listening = [
             socket.create_server(("127.0.0.1", 0)),
