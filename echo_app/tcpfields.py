@@ -14,6 +14,10 @@ from typing import Any
 # since 4.9; bytes_acked and bytes_received (RFC 4898) since 4.1.
 _FIELDS = {
     "state": (0, "B"),
+    "retransmits": (2, "B"),
+    "backoff": (4, "B"),
+    "snd_mss": (16, "I"),
+    "unacked": (24, "I"),
     "lost": (32, "I"),
     "rtt": (68, "I"),
     "rttvar": (72, "I"),
@@ -22,7 +26,14 @@ _FIELDS = {
     "bytes_received": (128, "Q"),
     "segs_out": (136, "I"),
     "segs_in": (140, "I"),
+    "notsent_bytes": (144, "I"),
+    "min_rtt": (148, "I"),
+    "data_segs_in": (152, "I"),
+    "data_segs_out": (156, "I"),
     "delivery_rate": (160, "Q"),
+    "bytes_sent": (200, "Q"),
+    "bytes_retrans": (208, "Q"),
+    "rcv_ooopack": (224, "I"),
 }
 
 

@@ -53,6 +53,7 @@ PROBE_PACKAGES = (
     "probe.net",
     "probe.results",
     "probe.checks",
+    "probe.judge",
     "probe.load",
     "probe.report",
     "probe.cli",

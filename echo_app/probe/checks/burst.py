@@ -6,16 +6,16 @@ so that a slow machine is not taken for a lossy path.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, lackOfDescriptors, passed, warned
+from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.labels import BLOCK
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import NetworkError, Reason, timedOut
-from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together
 from echo_app.probe.results.statistics import interval, milliseconds
-from echo_app.tcpfields import tcpInfoReader
 
 # Connections of a burst. A listening queue of 128, long the kernel's default, has room for most.
 COUNT, QUICK_COUNT = 100, 30
@@ -28,14 +28,6 @@ ENOUGH = 5
 
 # For comparison then: connections that come one by one, and the seconds between two.
 CALM_COUNT, CALM_INTERVAL = 300, 0.02
-
-# What a finding means.
-TURNED_AWAY = "Of clients that connect together, some are turned away."
-FAILING = "Connections fail, however they come."
-UNRELIABLE = "Connections fail now and then."
-SLOWED = "Clients that connect together may wait."
-
-_retransmits = tcpInfoReader("total_retrans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +86,20 @@ class Series:
         """Says whether connections failed in every round."""
         return self.isBad and all(any(each.failure for each in attempts) for attempts in self.rounds)
 
+    def describe(self, what: str) -> str:
+        """Returns the last round in a few words.
+
+        :param what: the name of the segments whose retransmissions are counted.
+        """
+        attempts = self.rounds[-1]
+        slowest = milliseconds(max(attempt.seconds for attempt in attempts))
+        again = sum(attempt.isRetransmitted for attempt in attempts)
+        failed = [attempt.failure for attempt in attempts if attempt.failure]
+        seen = f"{len(attempts)} {self.manner} in {slowest} at most"
+        if again:
+            seen += f", {again} {what} retransmitted"
+        return f"{seen}, {len(failed)} fail: {failed[0]}" if failed else seen
+
     def data(self) -> dict[str, object]:
         """Returns the counts."""
         return {
@@ -111,45 +117,35 @@ def isSuspicious(attempts: Sequence[Attempt]) -> bool:
     return failed or interval(again, len(attempts))[0] > TOLERATED
 
 
-def judge(series: Sequence[Series], calm: Series, what: str = "SYNs") -> Result:
-    """Judges series of connections.
+@dataclass(slots=True)
+class Bursts(Observation):
+    """Series of connections.
 
-    :param calm: the connections that were made one by one; without rounds where no series was bad.
-    :param what: name of the segments that are retransmitted.
+    :ivar series: those that are bursts.
+    :ivar calm: connections that were made one by one; without rounds where no series was bad.
+    :ivar what: the name of the segments whose retransmissions are counted.
     """
-    details = {each.manner: each.data() for each in (*series, calm)}
-    _, calmFailures = interval(len(calm.failures), len(calm.attempts))
-    _, calmRetransmits = interval(calm.retransmitted, len(calm.attempts))
-    for each in series:
-        failed, tried = len(each.failures), len(each.attempts)
-        if each.alwaysFails:
-            meaning = FAILING if calm.failures else UNRELIABLE
-            if interval(failed, tried)[0] > calmFailures:
-                meaning = TURNED_AWAY
-            seen = f"{failed} of {tried} connections {each.manner} fail: {each.failures[0]}"
-            return warned("burst", seen, meaning, **details)
-        if each.isBad and interval(each.retransmitted, tried)[0] > calmRetransmits:
-            slowest = milliseconds(max(attempt.seconds for attempt in each.attempts))
-            seen = f"{each.retransmitted} of {tried} {what} {each.manner} retransmitted, up to {slowest}"
-            return warned("burst", seen, SLOWED, **details)
-    return passed("burst", ", ".join(_describe(each, what) for each in series), **details)
+
+    series: list[Series] = field(default_factory=list)
+    calm: Series = field(default_factory=lambda: Series("one by one", []))
+    what: str = "SYNs"
+
+    def __str__(self) -> str:
+        return ", ".join(each.describe(self.what) for each in (*self.series, self.calm) if each.rounds)
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the counts of each series."""
+        return {each.manner: each.data() for each in (*self.series, self.calm)}
 
 
-def _describe(series: Series, what: str) -> str:
-    attempts = series.rounds[-1]
-    slowest = milliseconds(max(attempt.seconds for attempt in attempts))
-    again = sum(attempt.isRetransmitted for attempt in attempts)
-    seen = f"{len(attempts)} {series.manner} in {slowest} at most"
-    return f"{seen}, {again} {what} retransmitted" if again else seen
-
-
-class Burst(Check):
+class Burst(Check[Bursts]):
     """Makes many connections, all at once, and then one after the other without a pause.
 
     :param calmly: seconds between two connections that are not to be a burst.
     """
 
     name = "burst"
+    begin = Bursts
 
     def __init__(self, calmly: float = CALM_INTERVAL) -> None:
         self._calmly = calmly
@@ -163,19 +159,15 @@ class Burst(Check):
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one round of each series; more are made only after a fault."""
         count = 2 * _count(context)
-        return Cost(count, count, count * 0.1)
+        return Cost(count * BLOCK, count, count * 0.1)
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: Bursts) -> None:
         """Makes both series, and after a fault one of calm connections."""
-        series = [
-            Series("at once", await _rounds(context, _atOnce)),
-            Series("in succession", await _rounds(context, _inSuccession)),
-        ]
-        calm = []
-        if any(each.isBad for each in series):
-            calm.append(await _inSuccession(context, CALM_COUNT, self._calmly))
-        what = "SYNs" if context.target.kind == "tcp" else "segments"
-        return judge(series, Series("one by one", calm), what)
+        seen.what = "SYNs" if context.target.kind == "tcp" else "segments"
+        seen.series.append(Series("at once", await _rounds(context, _atOnce)))
+        seen.series.append(Series("in succession", await _rounds(context, _inSuccession)))
+        if any(each.isBad for each in seen.series):
+            seen.calm = Series("one by one", [await _inSuccession(context, CALM_COUNT, self._calmly)])
 
 
 def _count(context: Context) -> int:
@@ -210,23 +202,24 @@ async def _inSuccession(context: Context, count: int, seconds: float = 0) -> lis
 
 
 async def _attempt(context: Context) -> Attempt:
-    """Connects, and waits for the echo of a byte."""
+    """Connects, and waits for the echo of a block of its own."""
     start = context.reactor.seconds()
     try:
-        stream = await context.connect()
+        link = await context.connect()
     except NetworkError as error:
         return Attempt(context.reactor.seconds() - start, False, error.reason)
+    record = link.record
     seconds = context.reactor.seconds() - start
+    link.send(BLOCK)
     try:
-        isRetransmitted = retransmitsOf(stream.sock) > 0
-        stream.write(b"?")
-        isAnswered = bool(await stream.receive(1, SILENCE))
-        return Attempt(seconds, isRetransmitted, None if isAnswered else stream.end or timedOut(SILENCE))
+        await link.receiveRest()
     finally:
-        await stream.close()
+        await link.close()
+    return Attempt(seconds, bool(record.made and record.made.allRetransmits), _failureOf(record))
 
 
-def retransmitsOf(sock: socket.socket) -> int:
-    """Returns the number of retransmitted segments of a TCP connection so far."""
-    (count,) = _retransmits(sock)
-    return int(count)
+def _failureOf(record: ConnectionRecord) -> Reason | None:
+    """Returns why a connection was not answered; other bytes are an answer, too, which the judge looks at."""
+    if record.difference is not None or not record.isShort:
+        return None
+    return record.end or timedOut(record.silence)

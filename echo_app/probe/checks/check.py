@@ -1,67 +1,22 @@
-"""Interface of a check: the context that a check gets, its cost, and its result."""
+"""Interface of a check: the context that it gets, its cost, and its observations."""
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from echo_app.probe.net.stream import Stream, connect
+from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
+from echo_app.probe.checks.link import Link
+from echo_app.probe.net.errors import NetworkError
+from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
 from echo_app.targets import Target
 
 # Descriptors that this process needs for other purposes.
 RESERVE = 32
 
-
-class Status(Enum):
-    """Status of a check's result; the text is printed."""
-
-    PASS = "pass"
-    WARN = "warn"
-    FAIL = "FAIL"
-    SKIP = "skip"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Result of a check.
-
-    :param name: of the check.
-    :param seen: the observation, in a few words; bytes that a peer chose are escaped.
-    :param meaning: one plain sentence about the effect on an application; empty where there is none.
-    :param details: the same as data, for ``--json``: numbers, texts, lists and mappings of them.
-    :param isFinal: no other check is useful after this result.
-    """
-
-    name: str
-    status: Status
-    seen: str
-    meaning: str = ""
-    details: Mapping[str, object] = field(default_factory=dict)
-    isFinal: bool = False
-
-
-def passed(name: str, seen: str, **details: object) -> Result:
-    """Returns a result without a finding."""
-    return Result(name, Status.PASS, seen, "", details)
-
-
-def warned(name: str, seen: str, meaning: str, **details: object) -> Result:
-    """Returns a result that an application should know of."""
-    return Result(name, Status.WARN, seen, meaning, details)
-
-
-def failed(name: str, seen: str, meaning: str, isFinal: bool = False, **details: object) -> Result:
-    """Returns a result that breaks applications."""
-    return Result(name, Status.FAIL, seen, meaning, details, isFinal)
-
-
-def skipped(name: str, reason: str, **details: object) -> Result:
-    """Returns the result of a check that was not run, or was inconclusive."""
-    return Result(name, Status.SKIP, reason, "", details)
+Seen = TypeVar("Seen", bound=Observation, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,43 +39,73 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckSettings:
-    """The settings of an examination.
-
-    :param isQuick: a few seconds, and a few MiB at the most.
-    :param isThorough: longer waits, and more tries.
-    :param idle: seconds up to which idle connections are watched; 0 is no idle check.
-    """
-
-    isQuick: bool = False
-    isThorough: bool = False
-    idle: float = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Context:
-    """The context of a check: reactor, target, settings, and random numbers.
+    """The context of a check: reactor, target, random numbers, and where it writes what it sees.
 
     :param reactor: an ``IReactorTime``, ``IReactorFDSet`` and ``IReactorUDP``.
     :param target: at one address, where it has any.
     :param random: the only source of random numbers, so that a run can be repeated.
+    :param check: the name of the check.
+    :param start: the examination's begin, in seconds of the reactor.
     """
 
     reactor: Any
     target: Target
-    settings: CheckSettings = field(default_factory=CheckSettings)
-    random: Random = field(default_factory=Random)
+    evidence: Evidence
+    random: Random
+    check: str = ""
+    start: float = 0.0
 
-    async def connect(self) -> Stream:
-        """Connects to the target. The check must close the stream.
+    @property
+    def settings(self) -> CheckSettings:
+        """The settings of the examination."""
+        return self.evidence.settings
 
-        :raise NetworkError: when there is no connection. The examination reports it.
+    @property
+    def now(self) -> float:
+        """Seconds since the examination's begin."""
+        return float(self.reactor.seconds()) - self.start
+
+    async def connect(self, target: Target | None = None, timeout: float = CONNECT_TIMEOUT) -> Link:
+        """Connects, and records the attempt. The check must close the link.
+
+        :param target: another one than the context's.
+        :param timeout: seconds for the connection, and as many for a TLS handshake.
+        :raise NetworkError: when there is no connection.
         """
-        return await connect(self.reactor, self.target)
+        record = self.evidence.newRecord(self.check, self.now)
+        target = target or self.target
+        try:
+            stream = await connect(self.reactor, target, timeout)
+        except NetworkError as error:
+            record.failure = error.reason
+            raise
+        record.connected = stream.madeAt - self.start - record.began
+        if stream.tls is not None:
+            record.shaken = self.now - record.began
+        if target.kind in ("tcp", "tls"):
+            record.local = stream.sock.getsockname()[:2]
+        return Link(
+            self.reactor,
+            stream,
+            record,
+            examination=self.evidence.examination,
+            random=self.random,
+            start=self.start,
+        )
+
+    async def tryToConnect(self, target: Target | None = None) -> Link | None:
+        """Connects as :meth:`connect`; returns None where there is no connection, and the record says why."""
+        try:
+            return await self.connect(target)
+        except NetworkError:
+            return None
 
 
-class Check(Protocol):
+class Check(Protocol[Seen]):
     """Interface of a check of a path, and the base class of one that is for streams alone.
+
+    A check observes, and draws no conclusion: the judge does.
 
     :ivar name: one word, such as ``half-close``.
     """
@@ -134,8 +119,16 @@ class Check(Protocol):
     def cost(self, context: Context) -> Cost:
         """Returns the maximum cost. The check is ended at a multiple of its ``seconds``."""
 
-    async def run(self, context: Context) -> Result:
-        """Runs the check. Cancelling it closes everything that it has opened."""
+    def begin(self) -> Any:
+        """Returns the check's observation, without anything seen yet."""
+
+    async def run(self, context: Context, seen: Seen) -> None:
+        """Runs the check, and writes to its observation as it goes on.
+
+        Cancelling it closes what it has opened.
+
+        :raise NetworkError: when there is no connection; the record says so already.
+        """
 
 
 def lackOfDescriptors(count: int) -> str:

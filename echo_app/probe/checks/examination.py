@@ -1,29 +1,33 @@
-"""Examination: runs checks one after the other, and bounds each of them."""
+"""Examination: runs checks one after the other, bounds each of them, and collects the evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from random import Random
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from echo_app.probe.checks.burst import Burst
-from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, failed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import CheckSettings, Evidence, LatenessMeter
 from echo_app.probe.checks.halfclose import HalfClose
 from echo_app.probe.checks.handshake import TLS
 from echo_app.probe.checks.identity import Identity
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.latereader import LateReader
 from echo_app.probe.checks.peer import Peer
-from echo_app.probe.checks.reach import Connect, Resolve
+from echo_app.probe.checks.reach import Addresses, Connect, Resolve
 from echo_app.probe.checks.smallwrites import SmallWrites
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.waits import NothingCame, within
+from echo_app.targets import Target
 
 # All checks, in the order in which they run: those that cost little, and those whose failure ends the others,
 # first.
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[Check[Any], ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
     *(Identity(), HalfClose(), LateReader(), SmallWrites()),
     *(Burst(), Idle(), UDP()),
@@ -33,59 +37,58 @@ CHECKS: tuple[Check, ...] = (
 EXCESS, GRACE = 5.0, 30.0
 
 
-def costOf(context: Context, checks: Sequence[Check]) -> Cost:
+def contextOf(reactor: Any, target: Target, settings: CheckSettings, random: Random) -> Context:
+    """Returns the context of an examination that begins now."""
+    evidence = Evidence(target, settings, random.randbytes(4))
+    return Context(reactor, target, evidence, random, start=float(reactor.seconds()))
+
+
+def costOf(context: Context, checks: Sequence[Check[Any]]) -> Cost:
     """Returns the maximum cost of the checks."""
     asked = (check.cost(context) for check in checks if not check.reasonToSkip(context))
     return sum(asked, start=Cost())
 
 
-async def examine(
-    context: Context, checks: Sequence[Check], report: Callable[[Result], None]
-) -> list[Result]:
-    """Runs the checks; returns their results.
+async def examine(context: Context, checks: Sequence[Check[Any]], report: Callable[[str], None]) -> None:
+    """Runs the checks; what they see is in the context's evidence.
 
     All checks use the address that ``resolve`` found, so that all examine one path.
 
-    :param report: called with each result, as soon as it is there.
+    :param report: called with the name of each check that has run, as soon as it has.
     """
-    results: list[Result] = []
-    for check in checks:
-        final = next((each.name for each in results if each.isFinal), None)
-        if final is not None:
-            result = skipped(check.name, f"nothing to look at after {final}")
-        else:
-            result = await _run(check, context)
-        address = result.details.get("address")
-        if isinstance(check, Resolve) and isinstance(address, str):
-            context = replace(context, target=context.target.at(address))
-        results.append(result)
-        report(result)
-    return results
+    evidence, waiting = context.evidence, list(checks)
+    meter = LatenessMeter(context.reactor, evidence, context.start)
+    meter.start()
+    try:
+        while waiting:
+            check = waiting.pop(0)
+            if reason := check.reasonToSkip(context):
+                evidence.skipped[check.name] = reason
+                continue
+            await _run(check, replace(context, check=check.name))
+            report(check.name)
+            seen = evidence.observations[check.name]
+            if isinstance(seen, Addresses) and seen.address:
+                context = replace(context, target=context.target.at(seen.address))
+            if seen.isFinal:
+                evidence.skipped.update(
+                    (each.name, f"nothing to look at after {check.name}") for each in waiting
+                )
+                break
+    except CancelledError:
+        evidence.unfinished.update((each.name, "interrupted") for each in (check, *waiting))
+        raise
+    finally:
+        meter.stop()
 
 
-async def _run(check: Check, context: Context) -> Result:
-    reason = check.reasonToSkip(context)
-    if reason:
-        return skipped(check.name, reason)
+async def _run(check: Check[Any], context: Context) -> None:
+    evidence = context.evidence
+    seen = evidence.observations[check.name] = check.begin()
     limit = check.cost(context).seconds * EXCESS + GRACE
     try:
-        return await within(context.reactor, limit, Deferred.fromCoroutine(check.run(context)))
+        await within(context.reactor, limit, Deferred.fromCoroutine(check.run(context, seen)))
     except NetworkError as error:
-        return failed(check.name, f"no connection: {error}", "Some connections are not made.")
+        evidence.unfinished[check.name] = f"no connection: {error}"
     except NothingCame:
-        return warned(
-            check.name, f"not done in {limit:g} s", "This path is slower than the check is made for."
-        )
-
-
-def againstBaseline(result: Result, baseline: Mapping[str, Result]) -> Result:
-    """Returns a result, as skipped where the same check failed on the direct route, too.
-
-    :param baseline: the results of the direct route, by name.
-    """
-    direct = baseline.get(result.name)
-    isFinding = result.status in (Status.WARN, Status.FAIL)
-    if not isFinding or direct is None or direct.status not in (Status.WARN, Status.FAIL):
-        return result
-    meaning = f"Not this path's doing; directly: {direct.seen}"
-    return replace(result, status=Status.SKIP, meaning=meaning)
+        evidence.unfinished[check.name] = f"not done in {limit:g} s"

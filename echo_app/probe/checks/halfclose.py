@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, Status, passed
-from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.errors import ErrorKind, timedOut
 from echo_app.probe.net.stream import SILENCE
-from echo_app.probe.results.difference import StreamDifference, firstDifference
 
 # Tries: in many servers the fault is a race, so that one try is not enough. Every other try has the larger
 # size.
@@ -25,88 +27,76 @@ BUDGET = 15.0
 
 ORDERLY = (ErrorKind.FIN, ErrorKind.CLOSE_NOTIFY, ErrorKind.TRUNCATED)
 
+WHOLE = "whole, then the end"
 
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Result of one try: the bytes that came back, and the end of the stream.
 
-    :param end: of the peer's side; None if it did not end in time.
-    :param found: the first difference to the sent bytes; None if there is none.
+def outcomeOf(record: ConnectionRecord) -> str:
+    """Returns how a try came out: one of the outcomes in docs/probe.rst, or :data:`WHOLE`."""
+    isWhole = record.came == record.sent
+    if record.difference is not None:
+        return "other bytes"
+    if record.end is None:
+        return "no end" if isWhole else "silence"
+    if record.end.kind in ORDERLY:
+        return WHOLE if isWhole else "truncation" if record.came else "immediate close"
+    return "reset"
+
+
+def described(record: ConnectionRecord) -> str:
+    """Returns what came back in a try, and its end."""
+    what = str(record.difference or f"{record.came} of {record.sent} B back")
+    return f"{what}, then {record.end or timedOut(SILENCE)}"
+
+
+@dataclass(slots=True)
+class HalfCloses(Observation):
+    """The tries.
+
+    :ivar records: of their connections.
     """
 
-    sent: int
-    came: int
-    end: Reason | None
-    found: StreamDifference | None = None
+    records: list[ConnectionRecord] = field(default_factory=list)
 
     @property
-    def kind(self) -> str:
-        """The kind of fault; empty if there is none."""
-        if self.found is not None:
-            return "other bytes"
-        isWhole = self.came == self.sent
-        if self.end is None:
-            return "no end" if isWhole else "silence"
-        if self.end.kind in ORDERLY:
-            return "" if isWhole else "truncation" if self.came else "immediate close"
-        return "reset"
+    def outcomes(self) -> Counter[str]:
+        """Returns the number of tries by their outcome."""
+        return Counter(map(outcomeOf, self.records))
 
     def __str__(self) -> str:
-        what = str(self.found or f"{self.came} of {self.sent} B back")
-        return f"{what}, then {self.end or timedOut(SILENCE)}"
+        count, outcomes = len(self.records), self.outcomes
+        if outcomes[WHOLE] == count:
+            return f"{count} of {count} {WHOLE}"
+        return ", ".join(f"{n} of {count} {outcome}" for outcome, n in outcomes.most_common())
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the counts."""
+        return {"tries": len(self.records), "outcomes": dict(self.outcomes)}
 
 
-_MEANINGS = {
-    "other bytes": "The bytes that come back after a half-close are not those that were sent.",
-    "no end": "Clients that read to the end wait for ever.",
-    "silence": "Clients that shut down before reading wait for ever.",
-    "truncation": "Clients that shut down before reading lose part of their answer, and are not told.",
-    "immediate close": "Clients that shut down before reading lose answers.",
-    "reset": "Clients that shut down before reading see a reset, and may lose answers.",
-}
-
-
-class HalfClose(Check):
+class HalfClose(Check[HalfCloses]):
     """Sends data and FIN in one segment, and more data and FIN before any of it is read."""
 
     name = "half-close"
+    begin = HalfCloses
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost: a few round trips a try."""
         tries = triesOf(context)
         return Cost(tries // 2 * (SMALL + LARGE), tries, tries * 0.5)
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: HalfCloses) -> None:
         """Makes the tries one after the other, so that a cap on connections does not matter."""
-        tries: list[Try] = []
+        tries = seen.records
         deadline = context.reactor.seconds() + BUDGET * (triesOf(context) / TRIES)
-        while len(tries) < triesOf(context) and sum(each.end is None for each in tries) < ENOUGH:
+        while len(tries) < triesOf(context) and sum(each.silence > 0 for each in tries) < ENOUGH:
             if len(tries) >= 2 and context.reactor.seconds() >= deadline:
                 break
-            tries.append(await self._try(context, LARGE if len(tries) % 2 else SMALL))
-        return judge(tries, isTLS=context.target.kind == "tls")
-
-    async def _try(self, context: Context, size: int) -> Try:
-        data = context.random.randbytes(size)
-        async with await context.connect() as stream:
-            stream.halfClose(data)
-            came = await stream.receiveAll()
-        return Try(size, len(came), stream.end, firstDifference(data, came))
+            async with await context.connect() as link:
+                link.halfClose(LARGE if len(tries) % 2 else SMALL)
+                await link.receiveEnd()
+                tries.append(link.record)
 
 
 def triesOf(context: Context) -> int:
     """Returns the number of tries."""
     return THOROUGH_TRIES if context.settings.isThorough else TRIES
-
-
-def judge(tries: list[Try], isTLS: bool = False) -> Result:
-    """Judges the tries. Over TLS, where few clients read on, a fault is a warning."""
-    wrong = [each for each in tries if each.kind]
-    if not wrong:
-        return passed(HalfClose.name, f"{len(tries)} of {len(tries)} whole, then the end")
-    kinds = Counter(each.kind for each in wrong)
-    kind = kinds.most_common(1)[0][0]
-    example = next(each for each in wrong if each.kind == kind)
-    status = Status.WARN if isTLS else Status.FAIL
-    seen = f"{len(wrong)} of {len(tries)}: {example}"
-    return Result(HalfClose.name, status, seen, _MEANINGS[kind], {"tries": len(tries), "kinds": dict(kinds)})

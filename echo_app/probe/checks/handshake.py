@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from cryptography import x509
-from service_identity import CertificateError, VerificationError
-from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, warned
-from echo_app.probe.net.errors import ErrorKind, Reason
-from echo_app.probe.net.stream import SILENCE, Stream
-from echo_app.targets import isLiteral
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.net.errors import Reason
+from echo_app.probe.net.stream import Stream
 from echo_app.text import quoted
-
-# A certificate that ends sooner should have been replaced: automatic renewal begins 30 days before.
-SOON = timedelta(days=14)
 
 # Connections whose ends are observed, and the bytes that each sends before.
 ENDS, SIZE = 3, 1024
-
-# What a finding means.
-DISTRUST = "Clients that check certificates do not connect."
-EXPIRING = "Clients will soon not connect any more."
-AMBIGUOUS = "Clients can't tell the end of an answer from a cut (RFC 8446, 6.1)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,67 +45,46 @@ class Agreement:
         )
 
 
-def judge(agreement: Agreement, name: str, ends: Sequence[Reason | None], now: datetime) -> Result:
-    """Returns what that means.
+@dataclass(slots=True)
+class Handshakes(Observation):
+    """What TLS agreed on, and how its connections ended.
 
-    :param name: the name that the certificate must have.
-    :param ends: of connections that were idle before their end.
+    :ivar name: that the certificate must have.
+    :ivar agreement: of the last handshake; None before one.
+    :ivar certificate: the server's; None without one that can be read.
+    :ivar ends: of the connections whose echo was whole; None where a connection did not end.
+    :ivar now: when the certificate was looked at.
     """
-    try:
-        certificate = x509.load_der_x509_certificate(agreement.certificate)
-    except ValueError:
-        return warned("tls", "no certificate that can be read", DISTRUST)
-    until = certificate.not_valid_after_utc
-    names = namesOf(certificate)
-    seen = f"{agreement.version}, {agreement.cipher}"
-    if agreement.protocol is not None:
-        seen += f", {quoted(agreement.protocol.encode())}"
-    seen += f", certificate until {until:%Y-%m-%d}"
-    details = {
-        "version": agreement.version,
-        "cipher": agreement.cipher,
-        "alpn": agreement.protocol,
-        "from": certificate.not_valid_before_utc.isoformat(),
-        "until": until.isoformat(),
-        "names": names,
-        "ends": [end and str(end) for end in ends],
-    }
-    for problem, meaning in (certificateProblem(certificate, name, now), endProblem(ends)):
-        if problem:
-            return warned("tls", f"{problem}; {seen}", meaning, **details)
-    return passed("tls", seen, **details)
 
+    name: str = ""
+    agreement: Agreement | None = None
+    certificate: x509.Certificate | None = None
+    ends: list[Reason | None] = field(default_factory=list)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-def certificateProblem(certificate: x509.Certificate, name: str, now: datetime) -> tuple[str, str]:
-    """Returns the fault of a certificate, and its meaning; empty texts if there is none."""
-    until = certificate.not_valid_after_utc
-    if now < certificate.not_valid_before_utc:
-        return f"the certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}", DISTRUST
-    if now > until:
-        return "the certificate has expired", DISTRUST
-    try:
-        verify = verify_certificate_ip_address if isLiteral(name) else verify_certificate_hostname
-        verify(certificate, name)
-    except (VerificationError, CertificateError, ValueError):
-        names = ", ".join(quoted(each.encode()) for each in namesOf(certificate)) or "no host"
-        return f"the certificate names {names}, not {name}", DISTRUST
-    if until - now < SOON:
-        return f"the certificate ends in {(until - now).days} days", EXPIRING
-    return "", ""
+    def __str__(self) -> str:
+        agreement, certificate = self.agreement, self.certificate
+        if agreement is None:
+            return "no handshake"
+        seen = f"{agreement.version}, {agreement.cipher}"
+        if agreement.protocol is not None:
+            seen += f", {quoted(agreement.protocol.encode())}"
+        until = f"until {certificate.not_valid_after_utc:%Y-%m-%d}" if certificate else "that can't be read"
+        return f"{seen}, certificate {until}"
 
-
-def endProblem(ends: Sequence[Reason | None]) -> tuple[str, str]:
-    """Returns what is wrong with the ends of connections, and what it means; empty texts if nothing is.
-
-    One FIN without ``close_notify`` is enough, as only software makes it. A reset, or no end, may be an
-    accident, unless every connection has it.
-    """
-    seen = {end.kind if end else ErrorKind.NO_END: end for end in ends}
-    if ErrorKind.TRUNCATED in seen:
-        return str(ErrorKind.TRUNCATED), AMBIGUOUS
-    if ends and ErrorKind.CLOSE_NOTIFY not in seen:
-        return f"no close_notify, but {ends[-1] or ErrorKind.NO_END}", AMBIGUOUS
-    return "", ""
+    def data(self) -> Mapping[str, object]:
+        """Returns the agreement, the certificate's names and dates, and the ends."""
+        agreement, certificate = self.agreement, self.certificate
+        data: dict[str, object] = {"ends": [end and str(end) for end in self.ends]}
+        if agreement is not None:
+            data |= {"version": agreement.version, "cipher": agreement.cipher, "alpn": agreement.protocol}
+        if certificate is not None:
+            data |= {
+                "from": certificate.not_valid_before_utc.isoformat(),
+                "until": certificate.not_valid_after_utc.isoformat(),
+                "names": namesOf(certificate),
+            }
+        return data
 
 
 def namesOf(certificate: x509.Certificate) -> list[str]:
@@ -128,10 +97,11 @@ def namesOf(certificate: x509.Certificate) -> list[str]:
     return alternatives.get_values_for_type(x509.DNSName) + addresses
 
 
-class TLS(Check):
+class TLS(Check[Handshakes]):
     """Makes a few connections, each with one echo and an end."""
 
     name = "tls"
+    begin = Handshakes
 
     def reasonToSkip(self, context: Context) -> str:
         """Skips targets without TLS."""
@@ -141,17 +111,23 @@ class TLS(Check):
         """Returns the cost of a few connections."""
         return Cost(ENDS * SIZE, ENDS, 1)
 
-    async def run(self, context: Context) -> Result:
-        """Makes the connections, and judges the last agreement and all ends."""
-        ends = []
+    async def run(self, context: Context, seen: Handshakes) -> None:
+        """Makes the connections; keeps the last agreement and all ends."""
+        seen.name = context.target.serverName
         for _ in range(ENDS):
-            async with await context.connect() as stream:
-                agreement = Agreement.of(stream)
-                data = context.random.randbytes(SIZE)
-                stream.write(data)
+            async with await context.connect() as link:
+                seen.agreement = Agreement.of(link.stream)
+                seen.certificate = _parsed(seen.agreement.certificate)
+                link.send(SIZE)
                 # A service that is no echo may send more, and then its end says nothing.
-                if await stream.receive(SIZE, SILENCE) == data:
-                    stream.halfClose()
-                    await stream.receiveAll(SILENCE)
-                    ends.append(stream.end)
-        return judge(agreement, context.target.serverName, ends, datetime.now(UTC))
+                if await link.receiveRest():
+                    link.halfClose()
+                    await link.receiveEnd()
+                    seen.ends.append(link.record.end)
+
+
+def _parsed(certificate: bytes) -> x509.Certificate | None:
+    try:
+        return x509.load_der_x509_certificate(certificate)
+    except ValueError:
+        return None

@@ -8,14 +8,16 @@ the greatest age that was alive and the least that was not narrows the age, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.link import Link
 from echo_app.probe.net.errors import ErrorKind
-from echo_app.probe.net.stream import SILENCE, Stream
+from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import together
 
 # Ages of the ladder, in seconds: around what is usual in firewalls, load balancers and NATs (30, 60, 120, 240
@@ -49,20 +51,6 @@ class Fate(Enum):
 # Fates with a known age, and fates that say nothing about idle connections.
 TOLD = frozenset({Fate.ENDED, Fate.RESET})
 UNFIT = frozenset({Fate.MUTE, Fate.CHATTY})
-
-# What a finding means, given the age in seconds that is safe.
-TOLD_MEANING = (
-    "Clients that pause for longer find the connection closed: they must say something or reconnect."
-)
-UNTOLD_MEANING = "Send keepalives more often than every {safe:.3g} s: the first request after that fails."
-MEANINGS = {
-    Fate.ENDED: TOLD_MEANING,
-    Fate.RESET: TOLD_MEANING,
-    Fate.FORGOTTEN: UNTOLD_MEANING,
-    Fate.REFUSED: UNTOLD_MEANING,
-    Fate.SILENT: "Send keepalives more often than every {safe:.3g} s: the end is silent, and requests hang.",
-}
-STRAY = "Connections are lost, but not for being idle."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +92,7 @@ def bracket(rungs: Iterable[Rung]) -> Bracket | None:
         return None
     first = min(gone, key=_ageOf)
     told = min((rung for rung in gone if rung.fate in TOLD), key=_ageOf, default=first)
-    if _ageOf(told) - _ageOf(first) <= _slack(_ageOf(first)):
+    if _ageOf(told) - _ageOf(first) <= slack(_ageOf(first)):
         first = told
     return Bracket(alive, _ageOf(first), first.fate)
 
@@ -125,45 +113,37 @@ def inner(found: Bracket) -> list[float]:
     return [below * ratio**n for n in range(1, count)] + [found.gone]
 
 
-def judge(first: Sequence[Rung], second: Sequence[Rung] = ()) -> Result:
-    """Judges two ladders.
-
-    :param second: empty where the first one was alive to its end.
-    """
-    details: dict[str, object] = {
-        "rungs": [[rung.age, rung.fate.value, rung.at] for rung in (*first, *second)]
-    }
-    for rung in first:
-        if rung.fate in UNFIT:
-            return skipped("idle", rung.fate.value, **details)
-    found, again = bracket(first), bracket(second)
-    if found is None:
-        return _judgeAlive(first, details)
-    if again is None or (found.fate in TOLD and abs(again.gone - found.gone) > _slack(found.gone)):
-        seen = f"{found.fate.value} at {found.gone:.3g} s once, and not the next time"
-        return warned("idle", seen, STRAY, **details)
-    safe = max(again.alive, found.alive if found.alive < again.gone else 0)
-    seen = f"{again.fate.value} at {again.gone:.3g} s"
-    if again.fate not in TOLD:
-        seen = f"alive at {safe:.3g} s, {seen}"
-    return warned("idle", seen, MEANINGS[again.fate].format(safe=safe), gone=again.gone, safe=safe, **details)
-
-
-def _judgeAlive(rungs: Sequence[Rung], details: dict[str, object]) -> Result:
-    """Judges a ladder whose oldest connection is alive."""
-    oldest = max(rung.age for rung in rungs)
-    strays = [rung for rung in rungs if rung.fate is not Fate.ALIVE]
-    if not strays:
-        return passed("idle", f"alive at {oldest:g} s", **details)
-    seen = f"{strays[0].fate.value} at {strays[0].at:.3g} s, but others alive at {oldest:g} s"
-    return warned("idle", seen, STRAY, **details)
-
-
-def _slack(age: float) -> float:
+def slack(age: float) -> float:
+    """Returns the tolerated difference, in seconds, between two drops by one timer."""
     return age * SHARE + SLACK
 
 
-class Idle(Check):
+@dataclass(slots=True)
+class Ladders(Observation):
+    """The fates of two ladders of connections.
+
+    :ivar second: empty where the first one was alive to its end.
+    """
+
+    first: list[Rung] = field(default_factory=list)
+    second: list[Rung] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        rungs = sorted((*self.first, *self.second), key=_ageOf)
+        unfit = next((rung for rung in rungs if rung.fate in UNFIT), None)
+        if unfit is not None:
+            return unfit.fate.value
+        gone = [rung for rung in rungs if rung.fate is not Fate.ALIVE]
+        alive = max((rung.age for rung in rungs if rung.fate is Fate.ALIVE), default=0.0)
+        parts = [f"alive at {alive:.3g} s"] if alive else []
+        return ", ".join([*parts, *(f"{rung.fate.value} at {rung.at:.3g} s" for rung in gone[:3])])
+
+    def data(self) -> Mapping[str, object]:
+        """Returns age, fate, and seconds at which it was seen, of each connection."""
+        return {"rungs": [[rung.age, rung.fate.value, rung.at] for rung in (*self.first, *self.second)]}
+
+
+class Idle(Check[Ladders]):
     """Opens a ladder of connections; each is idle and then sends once, at its own age.
 
     :param ages: seconds.
@@ -171,6 +151,7 @@ class Idle(Check):
     """
 
     name = "idle"
+    begin = Ladders
 
     def __init__(self, ages: Sequence[float] = AGES, timeout: float = SILENCE) -> None:
         self._ages = ages
@@ -187,44 +168,45 @@ class Idle(Check):
         connections = len(ladder) + max(len(inner(each)) for each in steps)
         return Cost(2 * GREETING * connections, connections, ladder[-1])
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: Ladders) -> None:
         """Opens the first ladder, and after a fault the second one."""
-        first = await climb(context, self._ladder(context), self._timeout)
-        found = bracket(first)
-        if found is None or found.fate in UNFIT:
-            return judge(first)
-        return judge(first, await climb(context, inner(found), self._timeout))
+        await self._climb(context, self._ladder(context), seen.first)
+        found = bracket(seen.first)
+        if found is not None and found.fate not in UNFIT:
+            await self._climb(context, inner(found), seen.second)
+
+    async def _climb(self, context: Context, ages: Sequence[float], rungs: list[Rung]) -> None:
+        """Opens connections together; each sends once, at its age."""
+        await together(self._rung(context, age, rungs) for age in ages)
+
+    async def _rung(self, context: Context, age: float, rungs: list[Rung]) -> None:
+        """Opens a connection that is idle until it has this age, and then sends."""
+        # From before the first answer, which may be read late: an age is never too low.
+        start = context.reactor.seconds()
+        async with await context.connect() as link:
+            fate, at = await self._fateOf(context, link, age, start)
+            rungs.append(Rung(age, fate, at))
+
+    async def _fateOf(self, context: Context, link: Link, age: float, start: float) -> tuple[Fate, float]:
+        if not await self._isAnswered(link):
+            return Fate.MUTE, 0.0
+        await link.read(timeout=age)
+        at = context.reactor.seconds() - start
+        record = link.record
+        if record.difference is not None:
+            return Fate.CHATTY, at
+        if record.end is not None:
+            return Fate.RESET if record.end.kind is ErrorKind.RESET else Fate.ENDED, at
+        if await self._isAnswered(link):
+            return Fate.ALIVE, at
+        if record.end is None:
+            return Fate.SILENT, at
+        return Fate.FORGOTTEN if record.end.kind is ErrorKind.RESET else Fate.REFUSED, at
+
+    async def _isAnswered(self, link: Link) -> bool:
+        link.send(GREETING)
+        return await link.receiveRest(self._timeout)
 
     def _ladder(self, context: Context) -> list[float]:
         most = context.settings.idle
         return [age for age in self._ages if age < most] + [most]
-
-
-async def climb(context: Context, ages: Sequence[float], timeout: float) -> list[Rung]:
-    """Opens connections together; each sends once, at its age. Returns their fates."""
-    return await together(_rung(context, age, timeout) for age in ages)
-
-
-async def _rung(context: Context, age: float, timeout: float) -> Rung:
-    """Opens a connection that is idle until it has this age, and then sends."""
-    async with await context.connect() as stream:
-        # From before the first answer, which may be read late: an age is never too low.
-        start = context.reactor.seconds()
-        if not await _isAnswered(context, stream, timeout):
-            return Rung(age, Fate.MUTE, 0)
-        chatter = await stream.read(timeout=age)
-        at = context.reactor.seconds() - start
-        if chatter:
-            return Rung(age, Fate.CHATTY, at)
-        if stream.end is not None:
-            return Rung(age, Fate.RESET if stream.end.kind is ErrorKind.RESET else Fate.ENDED, at)
-        if await _isAnswered(context, stream, timeout):
-            return Rung(age, Fate.ALIVE, at)
-        if stream.end is None:
-            return Rung(age, Fate.SILENT, at)
-        return Rung(age, Fate.FORGOTTEN if stream.end.kind is ErrorKind.RESET else Fate.REFUSED, at)
-
-
-async def _isAnswered(context: Context, stream: Stream, timeout: float) -> bool:
-    stream.write(context.random.randbytes(GREETING))
-    return bool(await stream.receive(GREETING, timeout))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fcntl import ioctl
 from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
-from typing import Any
 
-from echo_app.probe.checks.check import Check, CheckSettings, Context, Cost, Result, failed, passed, warned
-from echo_app.probe.checks.identity import Shortfall, returned
-from echo_app.probe.net.errors import timedOut
-from echo_app.probe.net.stream import SILENCE, Stream
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import CheckSettings, Observation
+from echo_app.probe.checks.identity import isWrong, shortfall
+from echo_app.probe.checks.link import Link
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.waits import pause
-from echo_app.probe.results.difference import StreamDifference
 from echo_app.text import binarySize
 
 # Bytes: a path that stores more than this has no bound that an application could meet.
@@ -34,88 +34,79 @@ LATE, QUICK_LATE, THOROUGH_LATE = 6.0, 0.5, 65.0
 FILLING = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """The bytes that a path stored before the first read.
+@dataclass(slots=True)
+class Filling(Observation):
+    """The bytes that a path stored before the first read, and what came of them.
 
-    :param swallowed: bytes that our kernel took.
-    :param sending: bytes of these that our kernel has not sent, or that are not acknowledged.
-    :param receiving: bytes of these that are back in our kernel, unread.
-    :param isPushedBack: our kernel took no more bytes.
+    :ivar swallowed: bytes that our kernel took.
+    :ivar sending: bytes of these that our kernel has not sent, or that are not acknowledged.
+    :ivar receiving: bytes of these that are back in our kernel, unread.
+    :ivar isPushedBack: our kernel took no more bytes.
+    :ivar record: of the connection; None before it is made.
     """
 
-    swallowed: int
-    sending: int
-    receiving: int
-    isPushedBack: bool
+    swallowed: int = 0
+    sending: int = 0
+    receiving: int = 0
+    isPushedBack: bool = False
+    record: ConnectionRecord | None = None
+
+    def __str__(self) -> str:
+        if self.record is None:
+            return "not begun"
+        if self.isPushedBack:
+            own = binarySize(self.sending + self.receiving)
+            seen = f"push-back after {binarySize(self.swallowed)}, {own} of it in this kernel"
+        else:
+            seen = f"no push-back within {binarySize(self.swallowed)}"
+            if self.swallowed < LIMIT:
+                seen += f" and {FILLING:g} s"
+        return f"{seen}; {shortfall(self.record) if isWrong(self.record) else 'whole'}"
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the counts, in bytes."""
+        return {
+            "swallowed": self.swallowed,
+            "sending": self.sending,
+            "receiving": self.receiving,
+            "pushed back": self.isPushedBack,
+        }
 
 
-class LateReader(Check):
+class LateReader(Check[Filling]):
     """Sends without reading until nothing more is taken, waits, and reads everything."""
 
     name = "late-reader"
+    begin = Filling
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of filling the path, which is quick on a fast one, and of the wait."""
         return Cost(LIMIT, 1, 10 + lateness(context.settings))
 
-    async def run(self, context: Context) -> Result:
-        """Fills the path, waits, reads everything, and compares it."""
+    async def run(self, context: Context, seen: Filling) -> None:
+        """Fills the path, waits, and reads everything."""
         stall = QUICK_STALL if context.settings.isQuick else STALL
-        async with await context.connect() as stream:
-            sent, filled = await self._fill(context, stream, stall)
-            if not stream.isCut:
+        async with await context.connect() as link:
+            seen.record = link.record
+            await self._fill(context, link, stall, seen)
+            if not link.stream.isCut:
                 await pause(context.reactor, lateness(context.settings))
-            return judge(filled, await returned(stream, sent))
+            await link.receiveRest()
 
-    async def _fill(self, context: Context, stream: Stream, stall: float) -> tuple[bytes, Filled]:
+    async def _fill(self, context: Context, link: Link, stall: float, seen: Filling) -> None:
         """Writes until the kernel has taken no byte for `stall` seconds; the rest stays in the buffer."""
-        sent = bytearray()
         deadline = context.reactor.seconds() + FILLING
         isTaking = True
-        while isTaking and len(sent) < LIMIT and context.reactor.seconds() < deadline:
-            piece = context.random.randbytes(PIECE)
-            sent += piece
-            stream.write(piece)
-            isTaking = await stream.drain(stall)
+        while isTaking and link.record.sent < LIMIT and context.reactor.seconds() < deadline:
+            link.send(PIECE)
+            isTaking = await link.drain(stall)
         # Bytes in the kernel's queues to the peer and from it.
-        queues = (ioctl(stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
-        sending, receiving = (unpack("=i", size)[0] for size in queues)
-        return bytes(sent), Filled(len(sent) - stream.unsent, sending, receiving, not isTaking)
+        queues = (ioctl(link.stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
+        seen.sending, seen.receiving = (unpack("=i", size)[0] for size in queues)
+        seen.swallowed = link.record.sent - link.stream.unsent
+        seen.isPushedBack = not isTaking
 
 
 def lateness(settings: CheckSettings) -> float:
     """Returns the seconds by which the reader is late."""
     return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
-
-
-def judge(filled: Filled, found: StreamDifference | Shortfall | None) -> Result:
-    """Judges the stored bytes, and those that were read late.
-
-    :param found: the fault of the bytes that came back; None if there is none.
-    """
-    details: dict[str, Any] = {
-        "swallowed": filled.swallowed,
-        "sending": filled.sending,
-        "receiving": filled.receiving,
-        "pushed back": filled.isPushedBack,
-    }
-    name = LateReader.name
-    if isinstance(found, Shortfall):
-        then = found.end or timedOut(SILENCE)
-        seen = f"{binarySize(found.came)} of {binarySize(found.sent)} came back to a late reader, then {then}"
-        loss = "loses data" if found.end else "waits for ever, and so does the far end"
-        return failed(name, seen, f"A peer that pauses before it reads {loss}.", **details)
-    if found is not None:
-        return failed(name, str(found), "A peer that pauses before it reads gets other data.", **details)
-    if filled.isPushedBack:
-        own = binarySize(filled.sending + filled.receiving)
-        return passed(
-            name, f"push-back after {binarySize(filled.swallowed)}, {own} of it in this kernel", **details
-        )
-    seen = f"no push-back within {binarySize(filled.swallowed)}"
-    if filled.swallowed < LIMIT:
-        return passed(name, f"{seen} and {FILLING:g} s; whole", **details)
-    return warned(
-        name, seen, "Something on the way stores without a bound that a slow reader could meet.", **details
-    )

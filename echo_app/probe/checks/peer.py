@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, passed, skipped
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.net.stream import Stream
 
 # Seconds in which the line begins, and bytes of the longest line: it has a few addresses and names.
@@ -29,39 +33,62 @@ def described(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def judge(line: bytes, own: Address, speaksTLS: bool) -> Result:
-    """Judges the service's first line.
+@dataclass(slots=True)
+class FirstLine(Observation):
+    """The service's first line, if it is a JSON object with our address.
 
-    :param line: the received bytes; empty if there were none.
-    :param own: our address of the connection.
-    :param speaksTLS: our end uses TLS.
+    :ivar said: the object; empty where the service does not say.
+    :ivar own: our address of the connection.
+    :ivar isTLS: our end uses TLS.
     """
+
+    said: dict[str, Any] = field(default_factory=dict)
+    own: Address = ("", 0)
+    isTLS: bool = False
+
+    @property
+    def peer(self) -> Address | None:
+        """Returns our address, as the service sees it; None where it does not say."""
+        return addressOf(self.said.get("peer"))
+
+    def __str__(self) -> str:
+        peer = self.peer
+        if peer is None:
+            return "the service does not say"
+        parts = [f"seen as {described(peer)}"]
+        if peer[0] != self.own[0]:
+            parts.append(f"ours is {described(self.own)}: a NAT or a proxy is between")
+        elif peer[1] != self.own[1]:
+            parts.append(f"our port is {self.own[1]}: a NAT or a proxy is between")
+        else:
+            parts.append("as we are")
+        proxy = addressOf(self.said.get("proxy"))
+        if proxy is not None:
+            parts.append(f"by word of a proxy at {described(proxy)}")
+        if bool(self.said.get("tls")) != self.isTLS:
+            parts.append("TLS ends before the service" if self.isTLS else "TLS begins on the way")
+        return ", ".join(parts)
+
+    def data(self) -> Mapping[str, object]:
+        """Returns both addresses, and what the service says."""
+        peer = self.peer
+        return {"peer": described(peer), "own": described(self.own), "said": self.said} if peer else {}
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """Parses a first line; empty if it is not a whole line with a JSON object."""
     try:
         said = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
         said = None
-    peer = addressOf(said.get("peer")) if isinstance(said, dict) else None
-    if not isinstance(said, dict) or peer is None:
-        return skipped("peer", "the service does not say")
-    parts = [f"seen as {described(peer)}"]
-    if peer[0] != own[0]:
-        parts.append(f"ours is {described(own)}: a NAT or a proxy is between")
-    elif peer[1] != own[1]:
-        parts.append(f"our port is {own[1]}: a NAT or a proxy is between")
-    else:
-        parts.append("as we are")
-    proxy = addressOf(said.get("proxy"))
-    if proxy is not None:
-        parts.append(f"by word of a proxy at {described(proxy)}")
-    if bool(said.get("tls")) != speaksTLS:
-        parts.append("TLS ends before the service" if speaksTLS else "TLS begins on the way")
-    return passed("peer", ", ".join(parts), peer=described(peer), own=described(own), said=said)
+    return said if isinstance(said, dict) else {}
 
 
-class Peer(Check):
+class Peer(Check[FirstLine]):
     """Reads the line that the service sends first, on one connection."""
 
     name = "peer"
+    begin = FirstLine
 
     def reasonToSkip(self, context: Context) -> str:
         """Skips targets without addresses."""
@@ -71,11 +98,12 @@ class Peer(Check):
         """Returns the cost of one connection."""
         return Cost(0, 1, LINE_TIMEOUT)
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: FirstLine) -> None:
         """Connects, and reads the line."""
-        async with await context.connect() as stream:
-            own = stream.sock.getsockname()[:2]
-            return judge(await _firstLine(stream), own, context.target.kind == "tls")
+        async with await context.connect() as link:
+            seen.own = link.stream.sock.getsockname()[:2]
+            seen.isTLS = context.target.kind == "tls"
+            seen.said = parsed(await _firstLine(link.stream))
 
 
 async def _firstLine(stream: Stream) -> bytes:

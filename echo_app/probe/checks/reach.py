@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -12,9 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, failed, passed, skipped, warned
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.labels import BLOCK
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
+from echo_app.probe.net.stream import CONNECT_TIMEOUT, SILENCE
 from echo_app.probe.net.waits import NothingCame, within
 from echo_app.probe.results.statistics import spread
 from echo_app.targets import isLiteral
@@ -25,17 +26,8 @@ CONNECTIONS, ENOUGH = 20, 3
 # How often an address is tried that does not work.
 TRIES = 3
 
-# A host without a family's route says one of these, without asking anybody: it is no finding about the path.
-LOCAL = (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
-
-_MEANINGS = {
-    ErrorKind.REFUSED: "Nobody listens there, or a firewall refuses it.",
-    ErrorKind.UNRESOLVED: "No client that uses this name gets anywhere.",
-    ErrorKind.CONNECT_TIMED_OUT: (
-        "Packets are dropped on the way, or the host is down, or it does not accept."
-    ),
-    ErrorKind.CERTIFICATE: "Clients that check certificates do not connect.",
-}
+# Seconds to wait for an answer where there was none before.
+_BRIEFLY = 0.5
 
 
 @implementer(IResolutionReceiver)
@@ -76,10 +68,46 @@ async def addressesOf(reactor: Any, host: str, timeout: float = CONNECT_TIMEOUT)
         return []
 
 
-class Resolve(Check):
+@dataclass(slots=True)
+class Addresses(Observation):
+    """The addresses of a name.
+
+    :ivar tried: why there is no connection to each of them; None: there is. Over UDP none is tried.
+    """
+
+    host: str = ""
+    tried: dict[str, Reason | None] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str | None:
+        """Returns the first address that works."""
+        return next((address for address, reason in self.tried.items() if not reason), None)
+
+    @property
+    def isFinal(self) -> bool:
+        """Says whether no address works."""
+        return bool(self.host) and self.address is None
+
+    def __str__(self) -> str:
+        if not self.host:
+            return "no name in it"
+        if not self.tried:
+            return str(ErrorKind.UNRESOLVED)
+        seen = f"{self.host} is an address" if isLiteral(self.host) else _families(list(self.tried))
+        failures = "; ".join(f"{address}: {reason}" for address, reason in self.tried.items() if reason)
+        return f"{seen}; {failures}" if failures else seen
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the addresses, each with the reason for which it does not work."""
+        texts = {address: str(reason or "") for address, reason in self.tried.items()}
+        return {"host": self.host, "address": self.address, "addresses": texts}
+
+
+class Resolve(Check[Addresses]):
     """Resolves the name, and connects once to each address."""
 
     name = "resolve"
+    begin = Addresses
 
     def reasonToSkip(self, context: Context) -> str:
         """Returns no reason: an address is tried, too."""
@@ -89,65 +117,30 @@ class Resolve(Check):
         """Returns the cost of a connection to each of two addresses; there may be more."""
         return Cost(0, 2, 1)
 
-    async def run(self, context: Context) -> Result:
-        """Resolves and connects; the other checks use the detail ``address`` of the result."""
+    async def run(self, context: Context, seen: Addresses) -> None:
+        """Resolves and connects; the other checks use the first address that works."""
         host = context.target.host
         if not host:
-            return skipped(self.name, "no name in it")
+            return
         addresses = await addressesOf(context.reactor, host)
-        tried: dict[str, Reason | None] = {}
+        seen.host = host
         for address in addresses:
-            tried[address] = await self._try(context, address) if context.target.isStream else None
-        return judgeAddresses(host, tried)
+            seen.tried[address] = await self._try(context, address) if context.target.isStream else None
 
     async def _try(self, context: Context, address: str) -> Reason | None:
         """Returns why there is no connection; None: there is. What fails at once may do so by chance."""
         reason = None
         for _ in range(TRIES):
             try:
-                stream = await connect(context.reactor, replace(context.target.at(address), kind="tcp"))
+                link = await context.connect(replace(context.target.at(address), kind="tcp"))
             except NetworkError as error:
                 reason = error.reason
             else:
-                await stream.close()
+                await link.close()
                 return None
             if reason.kind.isTimeOut:
                 break
         return reason
-
-
-def judgeAddresses(host: str, tried: Mapping[str, Reason | None]) -> Result:
-    """Judges a name by its addresses.
-
-    :param tried: why there is no connection to each of them; None: there is.
-    """
-    working = [address for address, reason in tried.items() if not reason]
-    reasons = {address: reason for address, reason in tried.items() if reason}
-    texts = {address: str(reason or "") for address, reason in tried.items()}
-    details = {"host": host, "address": working[0] if working else None, "addresses": texts}
-    if not tried:
-        reason = Reason(ErrorKind.UNRESOLVED)
-        return failed(Resolve.name, str(reason), _meaningOf(reason), isFinal=True, **details)
-    said = "; ".join(f"{address}: {reason}" for address, reason in reasons.items())
-    if not working:
-        reason = next(iter(reasons.values()))
-        return failed(Resolve.name, said, _meaningOf(reason), isFinal=True, **details)
-    findings = {address for address, reason in reasons.items() if not _isExcused(address, reason)}
-    if findings:
-        seen = f"{len(findings)} of {len(tried)} addresses: {said}"
-        return warned(Resolve.name, seen, "Clients that try this address first wait, or fail.", **details)
-    seen = f"{host} is an address" if isLiteral(host) else _families(list(tried))
-    return passed(Resolve.name, f"{seen}; {said}" if said else seen, **details)
-
-
-def _meaningOf(reason: Reason) -> str:
-    return _MEANINGS.get(reason.kind, "No client connects.")
-
-
-def _isExcused(address: str, reason: Reason) -> bool:
-    """Says whether an address that does not work tells nothing: localhost has two, and servers take one."""
-    isRefused = reason.kind is ErrorKind.REFUSED
-    return reason.kind in LOCAL or (isRefused and ipaddress.ip_address(address).is_loopback)
 
 
 def _families(addresses: list[str]) -> str:
@@ -157,43 +150,65 @@ def _families(addresses: list[str]) -> str:
     return ", ".join(said)
 
 
-class Connect(Check):
-    """Makes connections one after the other, and measures the time to connect."""
+@dataclass(slots=True)
+class Connects(Observation):
+    """Connections that were made one after the other.
+
+    :ivar times: seconds until each was there.
+    :ivar reasons: why the others were not made.
+    :ivar answers: seconds from the first byte that each sent to its first answer.
+    """
+
+    times: list[float] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+    answers: list[float] = field(default_factory=list)
+
+    @property
+    def isFinal(self) -> bool:
+        """Says whether no connection was made."""
+        return bool(self.reasons) and not self.times
+
+    def __str__(self) -> str:
+        made = [spread(self.times)] if self.times else []
+        if self.answers:
+            made.append(f"first answer {spread(self.answers)}")
+        if self.reasons:
+            tried = len(self.times) + len(self.reasons)
+            made.append(f"{len(self.reasons)} of {tried} not made: {self.reasons[0]}")
+        return "; ".join(made)
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the times, in seconds, and the reasons."""
+        return {"seconds": self.times, "answers": self.answers, "reasons": list(map(str, self.reasons))}
+
+
+class Connect(Check[Connects]):
+    """Makes connections one after the other, and sends a little on each."""
 
     name = "connect"
+    begin = Connects
 
     def cost(self, context: Context) -> Cost:
-        """Returns the cost: a round trip for each connection, over TLS three."""
-        return Cost(0, CONNECTIONS, CONNECTIONS * 0.1)
+        """Returns the cost: two round trips for each connection, over TLS four."""
+        return Cost(CONNECTIONS * BLOCK, CONNECTIONS, CONNECTIONS * 0.2)
 
-    async def run(self, context: Context) -> Result:
-        """Makes the connections, up to ENOUGH failures."""
-        times: list[float] = []
-        reasons: list[Reason] = []
+    async def run(self, context: Context, seen: Connects) -> None:
+        """Makes the connections, up to ENOUGH failures. After the first silence no answer is waited for."""
+        timeout = SILENCE
         for _ in range(CONNECTIONS):
-            start = context.reactor.seconds()
             try:
-                stream = await context.connect()
+                link = await context.connect()
             except NetworkError as error:
-                reasons.append(error.reason)
-                if len(reasons) == ENOUGH:
+                seen.reasons.append(error.reason)
+                if len(seen.reasons) == ENOUGH:
                     break
-            else:
-                times.append(context.reactor.seconds() - start)
-                await stream.close()
-        return judgeConnects(times, reasons)
-
-
-def judgeConnects(times: list[float], reasons: list[Reason]) -> Result:
-    """Judges some attempts to connect.
-
-    :param times: seconds, of those that were made.
-    :param reasons: why the others were not.
-    """
-    details = {"seconds": times, "reasons": list(map(str, reasons))}
-    if not times:
-        return failed(Connect.name, str(reasons[0]), _meaningOf(reasons[0]), isFinal=True, **details)
-    if reasons:
-        seen = f"{len(reasons)} of {len(times) + len(reasons)} not made: {reasons[0]}"
-        return warned(Connect.name, seen, "Some connections fail or wait.", **details)
-    return passed(Connect.name, spread(times), **details)
+                continue
+            record = link.record
+            assert record.connected is not None
+            seen.times.append(record.connected if record.shaken is None else record.shaken)
+            link.send(BLOCK)
+            if not await link.receiveRest(timeout):
+                timeout = _BRIEFLY
+            if record.firstAnswer is not None:
+                seen.answers.append(record.firstAnswer)
+            await link.close()

@@ -11,14 +11,15 @@ algorithm that waits for them makes the first kind of round the longer one more 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from echo_app.probe.checks.check import Check, Context, Cost, Result, failed, passed, skipped, warned
-from echo_app.probe.checks.identity import Shortfall, fromStart, returned
-from echo_app.probe.net.stream import Stream
-from echo_app.probe.results.difference import StreamDifference
-from echo_app.probe.results.statistics import headsByChance, interval, milliseconds, spread
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.identity import isWrong, shortfall
+from echo_app.probe.checks.link import Link
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.results.statistics import headsByChance, interval, spread
 
 # Pairs of rounds in a batch, and seconds after which no other batch is begun where they cannot tell.
 PAIRS, BUDGET = 24, 10.0
@@ -55,89 +56,107 @@ class Pair:
         return self.delayed - self.prompt
 
 
-class Broken(Exception):
-    """An answer differs from the sent bytes.
+@dataclass(slots=True)
+class SmallRounds(Observation):
+    """Rounds in two writes, and in one.
 
-    :ivar found: the fault, with its offset from the connection's first byte.
+    :ivar batches: the pairs of rounds in two writes.
+    :ivar whole: seconds of the rounds in one write.
+    :ivar pieces: in which the answer to each of these was read.
+    :ivar records: of the connections.
     """
 
-    def __init__(self, found: StreamDifference | Shortfall) -> None:
-        super().__init__(str(found))
-        self.found = found
+    batches: list[list[Pair]] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
+    records: list[ConnectionRecord] = field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs of all batches."""
+        return [pair for batch in self.batches for pair in batch]
+
+    def __str__(self) -> str:
+        parts = [shortfall(each) for each in self.records if isWrong(each)]
+        if self.pairs:
+            parts.append(f"{spread([pair.delayed for pair in self.pairs])} in two writes")
+        if self.whole:
+            parts.append(f"{spread(self.whole)} in one")
+        if pieces := sorted(self.pieces):
+            median = pieces[len(pieces) // 2]
+            parts += [f"{HEAD + BODY} B in {median} pieces"] if median > 1 else []
+        return "; ".join(parts)
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the times, in seconds."""
+        longer, shorter = counts(self.batches)
+        return {
+            "split": [pair.delayed for pair in self.pairs],
+            "prompt": [pair.prompt for pair in self.pairs],
+            "whole": self.whole,
+            "longer": longer,
+            "shorter": shorter,
+            "pieces": self.pieces,
+        }
 
 
-class SmallWrites(Check):
+class SmallWrites(Check[SmallRounds]):
     """Sends two small pieces in two writes, and then in one, and measures the round trips."""
 
     name = "small-writes"
+    begin = SmallRounds
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one batch: more are sent only if it is inconclusive."""
         rounds = 3 * PAIRS
         return Cost(rounds * (HEAD + BODY), 2, rounds * 0.1)
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: SmallRounds) -> None:
         """Measures on two connections, so that two writes do not affect the acknowledgements of one."""
-        try:
-            batches = await self._inTwoWrites(context)
-            whole, pieces = await self._inOneWrite(context)
-        except Broken as error:
-            return judgeBroken(error.found)
-        return judge(batches, whole, pieces)
-
-    async def _inTwoWrites(self, context: Context) -> list[list[Pair]]:
-        """Sends batches of pairs until they are conclusive, or the time is over."""
-        async with await context.connect() as stream:
-            rounds = _Rounds(context, stream)
-            deadline = context.reactor.seconds() + BUDGET
-            batches: list[list[Pair]] = []
-            while doWait(batches) is None and (not batches or context.reactor.seconds() < deadline):
-                batches.append([await rounds.pair() for _ in range(PAIRS)])
-            return batches
-
-    async def _inOneWrite(self, context: Context) -> tuple[list[float], int]:
-        """Returns the times of rounds, and the median number of pieces in which an answer was read."""
-        async with await context.connect() as stream:
-            rounds = _Rounds(context, stream)
-            times, pieces = [], []
+        async with await context.connect() as link:
+            seen.records.append(link.record)
+            await self._inTwoWrites(context, link, seen.batches)
+        async with await context.connect() as link:
+            seen.records.append(link.record)
             for _ in range(PAIRS):
-                before = stream.pieces
-                times.append(await rounds.round([HEAD + BODY]))
-                pieces.append(stream.pieces - before)
-            return times, sorted(pieces)[PAIRS // 2]
+                before = link.stream.pieces
+                if (seconds := await _round(context, link, [HEAD + BODY])) is None:
+                    return
+                seen.whole.append(seconds)
+                seen.pieces.append(link.stream.pieces - before)
+
+    async def _inTwoWrites(self, context: Context, link: Link, batches: list[list[Pair]]) -> None:
+        """Sends batches of pairs until they are conclusive, or the time is over."""
+        deadline = context.reactor.seconds() + BUDGET
+        while doWait(batches) is None and (not batches or context.reactor.seconds() < deadline):
+            batches.append([])
+            for _ in range(PAIRS):
+                if (pair := await _pair(context, link)) is None:
+                    return
+                batches[-1].append(pair)
 
 
-class _Rounds:
-    """Measures rounds on one connection."""
+async def _pair(context: Context, link: Link) -> Pair | None:
+    """Sends both rounds of a pair, in random order: periodic delays meet both kinds equally often."""
+    times: dict[bool, float] = {}
+    for isPrompt in context.random.sample((False, True), 2):
+        seconds = await _round(context, link, [HEAD, BODY], isPrompt)
+        if seconds is None:
+            return None
+        times[isPrompt] = seconds
+    return Pair(times[False], times[True])
 
-    def __init__(self, context: Context, stream: Stream) -> None:
-        self._stream = stream
-        self._context = context
-        self._answered = 0
 
-    async def pair(self) -> Pair:
-        """Sends both rounds of a pair, in random order: periodic delays meet both kinds equally often."""
-        seconds = {}
-        for isPrompt in self._context.random.sample((False, True), 2):
-            seconds[isPrompt] = await self.round([HEAD, BODY], isPrompt)
-        return Pair(seconds[False], seconds[True])
+async def _round(context: Context, link: Link, sizes: Sequence[int], isPrompt: bool = False) -> float | None:
+    """Sends pieces of these sizes, a write each, and reads the answer.
 
-    async def round(self, sizes: Sequence[int], isPrompt: bool = False) -> float:
-        """Sends pieces of these sizes, a write each, and reads the answer; returns the seconds.
-
-        :raise Broken: when the answer differs.
-        """
-        reactor = self._context.reactor
-        pieces = [self._context.random.randbytes(size) for size in sizes]
-        start = reactor.seconds()
-        for piece in pieces:
-            self._stream.write(piece)
-        acknowledge(self._stream.sock, isPrompt)
-        found = await returned(self._stream, b"".join(pieces))
-        if found is not None:
-            raise Broken(fromStart(found, self._answered))
-        self._answered += sum(sizes)
-        return float(reactor.seconds() - start)
+    :return: seconds; None if the answer was not whole.
+    """
+    start = context.reactor.seconds()
+    for size in sizes:
+        link.send(size)
+    acknowledge(link.stream.sock, isPrompt)
+    return float(context.reactor.seconds() - start) if await link.receiveRest() else None
 
 
 def acknowledge(sock: socket.socket, isPrompt: bool) -> None:
@@ -149,15 +168,7 @@ def acknowledge(sock: socket.socket, isPrompt: bool) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, isPrompt)
 
 
-def judgeBroken(found: StreamDifference | Shortfall) -> Result:
-    """Judges an answer that differs from the sent bytes."""
-    meaning = "Small messages get lost or stuck."
-    if isinstance(found, StreamDifference):
-        meaning = "Small messages come back as others."
-    return failed(SmallWrites.name, str(found), meaning)
-
-
-def _counts(batches: Sequence[Sequence[Pair]]) -> tuple[int, int]:
+def counts(batches: Sequence[Sequence[Pair]]) -> tuple[int, int]:
     """Returns the number of pairs whose delayed round was longer, and shorter, by LAG."""
     added = [pair.added for pairs in batches for pair in pairs]
     return sum(each >= LAG for each in added), sum(each <= -LAG for each in added)
@@ -169,46 +180,7 @@ def doWait(batches: Sequence[Sequence[Pair]]) -> bool | None:
     They do where more pairs differ by a delay than chance explains, which makes as many differ the other way.
     They do not where so few differ that hardly any can be due to a wait (Wilson interval).
     """
-    longer, shorter = _counts(batches)
+    longer, shorter = counts(batches)
     if headsByChance(longer, longer + shorter) <= DOUBT:
         return True
     return False if interval(longer, sum(map(len, batches)))[1] < FEW else None
-
-
-def judge(batches: Sequence[Sequence[Pair]], whole: Sequence[float], pieces: int = 1) -> Result:
-    """Judges the rounds: a delay that prompt acknowledgements cure, and whether one write cures it, too.
-
-    :param batches: the rounds in two writes.
-    :param whole: seconds of the rounds in one write.
-    :param pieces: the median number of pieces in which the answers to these were read.
-    """
-    pairs = [pair for batch in batches for pair in batch]
-    longer, shorter = _counts(batches)
-    details = {
-        "split": [pair.delayed for pair in pairs],
-        "prompt": [pair.prompt for pair in pairs],
-        "whole": list(whole),
-        "longer": longer,
-        "shorter": shorter,
-        "pieces": pieces,
-    }
-    name = SmallWrites.name
-    answer = doWait(batches)
-    if answer:
-        waits = sorted(pair.added for pair in pairs if pair.added >= LAG)
-        added = milliseconds(waits[len(waits) // 2])
-        seen = f"{longer} of {len(pairs)} wait {added} more where we delay acknowledgements"
-        least = min(pair.prompt for pair in pairs)
-        isCured = sum(each - least >= LAG for each in whole) < len(whole) / 2
-        meaning = "The far end sends without TCP_NODELAY: " + (
-            "write a message in one piece, or set it there." if isCured else "set it there."
-        )
-        return warned(name, seen, meaning, **details)
-    times = spread([pair.delayed for pair in pairs])
-    cut = f", {HEAD + BODY} B in {pieces} pieces" if pieces > 1 else ""
-    if not longer:
-        return passed(name, f"{times}, none waits for an acknowledgement{cut}", **details)
-    late = f"{longer} of {len(pairs)} late with delayed acknowledgements, {shorter} with prompt ones"
-    if answer is None:
-        return skipped(name, f"{times}, too unsteady to tell whether answers wait: {late}{cut}", **details)
-    return passed(name, f"{times}, hardly any waits: {late}{cut}", **details)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from echo_app.probe.checks.check import (
-    Check,
-    Context,
-    Cost,
-    Result,
-    failed,
-    lackOfDescriptors,
-    passed,
-    warned,
-)
+from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
+from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
-from echo_app.probe.net.errors import ErrorKind, NetworkError
+from echo_app.probe.net.errors import NetworkError, Reason
 from echo_app.probe.results.statistics import interval, spread
 from echo_app.targets import Target
 
@@ -46,15 +37,6 @@ BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
 # outage takes a few datagrams of every port, not all of one.
 PORTS, QUICK_PORTS, PER_PORT, PORT_INTERVAL = 64, 4, 10, 0.005
 
-# What a finding means.
-CUT = "Larger datagrams lose their end without an error."
-CORRUPT = "An application needs checksums of its own on this path."
-BAD_PORTS = (
-    "One of several parallel ways loses everything: some clients get no answer, and others lose nothing."
-)
-LOSSY = "Applications must send lost datagrams again, or do without them."
-SILENT = "Nothing that is sent over UDP arrives, or no answer returns."
-
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -75,7 +57,7 @@ class Ports:
         byPort = list(zip(numbers, zip(*rounds, strict=True), strict=True))
         silent = [port for port, each in byPort if all(exchange.isSilent for exchange in each)]
         others = [exchange for port, each in byPort if port not in silent for exchange in each]
-        return cls(tuple(silent), *_sum(others))
+        return cls(tuple(silent), *total(others))
 
     @property
     def areBad(self) -> bool:
@@ -83,21 +65,64 @@ class Ports:
         return bool(self.silent) and self.sent * TOLERATED > max(self.lost, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """All observations of the check.
+@dataclass(slots=True)
+class Datagrams(Observation):
+    """The exchanges of datagrams.
 
-    :param rounds: of the main measurement.
-    :param largest: bytes of the largest datagram that came back; 0 if sizes were not tried.
-    :param unfragmented: bytes of the largest datagram that leaves this machine in one packet.
-    :param others: the exchanges about sizes and ports, for their faults.
+    :ivar failure: why nothing can be sent; None: it can.
+    :ivar refusals: ICMP messages that said that nobody listens.
+    :ivar rounds: of the main measurement.
+    :ivar largest: bytes of the largest datagram that came back; 0 if sizes were not tried.
+    :ivar unfragmented: bytes of the largest datagram that leaves this machine in one packet.
+    :ivar others: the exchanges about sizes and ports, for their faults.
     """
 
-    rounds: Sequence[Exchange]
+    failure: Reason | None = None
+    refusals: int = 0
+    rounds: list[Exchange] = field(default_factory=list)
     largest: int = 0
     unfragmented: int = 0
     ports: Ports = Ports()
-    others: Sequence[Exchange] = ()
+    others: list[Exchange] = field(default_factory=list)
+
+    @property
+    def everything(self) -> list[Exchange]:
+        """All exchanges."""
+        return [*self.rounds, *self.others]
+
+    @property
+    def isFinal(self) -> bool:
+        """Says whether nothing came back."""
+        return self.failure is not None or all(each.isSilent for each in self.everything)
+
+    def __str__(self) -> str:
+        if self.failure is not None:
+            return f"nothing can be sent: {self.failure}"
+        times = [time for exchange in self.rounds for time in exchange.roundTrips.values()]
+        lost, sent = total(self.rounds or self.others)
+        parts = [spread(times)] if times else []
+        parts.append(f"{lost} of {sent} lost")
+        for word, count in (
+            ("duplicate", sum(exchange.duplicates for exchange in self.rounds)),
+            ("reordered", sum(exchange.reordered for exchange in self.rounds)),
+        ):
+            if count:
+                parts.append(f"{count} {word}")
+        if self.largest:
+            parts.append(f"up to {self.largest} B" + self._fragments())
+        if self.ports.sent >= PORTS * PER_PORT:
+            parts.append(f"{PORTS} source ports")
+        return ", ".join(parts)
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the counts, in datagrams and bytes."""
+        lost, sent = total(self.rounds)
+        return {"sent": sent, "lost": lost, "largest": self.largest, "silentPorts": list(self.ports.silent)}
+
+    def _fragments(self) -> str:
+        if self.largest > self.unfragmented:
+            return " in fragments"
+        return " and no fragments" if self.unfragmented < LARGEST_DATAGRAM else ""
 
 
 def tooMany(lost: int, sent: int) -> bool:
@@ -105,68 +130,13 @@ def tooMany(lost: int, sent: int) -> bool:
     return interval(lost, sent)[0] > TOLERATED
 
 
-def judge(seen: Seen) -> Result:
-    """Judges the observations."""
-    everything = [*seen.rounds, *seen.others]
-    differing = [sizes for exchange in everything for sizes in exchange.differing.values()]
-    strange = sum(exchange.strange for exchange in everything)
-    lost, sent = _sum(seen.rounds)
-    silent = seen.ports.silent
-    what = describe(seen)
-    details: dict[str, Any] = {
-        "sent": sent,
-        "lost": lost,
-        "largest": seen.largest,
-        "silentPorts": list(silent),
-    }
-    if differing:
-        went, came = differing[0]
-        how = f"{went} B came back " + (f"as {came} B" if went != came else "altered")
-        meaning = CUT if all(came < went for went, came in differing) else CORRUPT
-        return failed("udp", f"{len(differing)} answers differ: {how}", meaning, **details)
-    if strange:
-        return failed("udp", f"{strange} answers to nothing that was asked", CORRUPT, **details)
-    if seen.ports.areBad:
-        ports = ", ".join(map(str, silent))
-        return failed("udp", f"{len(silent)} of {PORTS} source ports dead: {ports}", BAD_PORTS, **details)
-    if len(seen.rounds) == ROUNDS and all(tooMany(*_sum([each])) for each in seen.rounds):
-        low, high = (f"{end * 100:.1f}" for end in interval(lost, sent))
-        return warned("udp", f"{low} to {high} % lost: {what}", LOSSY, **details)
-    return passed("udp", what, **details)
-
-
-def _sum(exchanges: Iterable[Exchange]) -> tuple[int, int]:
+def total(exchanges: Iterable[Exchange]) -> tuple[int, int]:
     """Returns the numbers of lost and of sent datagrams."""
     counts = [(exchange.lost, len(exchange.sent)) for exchange in exchanges]
     return sum(lost for lost, _ in counts), sum(sent for _, sent in counts)
 
 
-def describe(seen: Seen) -> str:
-    """Returns the observations in a few words."""
-    times = [time for exchange in seen.rounds for time in exchange.roundTrips.values()]
-    lost, sent = _sum(seen.rounds)
-    parts = [spread(times)] if times else []
-    parts.append(f"{lost} of {sent} lost")
-    for word, count in (
-        ("duplicate", sum(exchange.duplicates for exchange in seen.rounds)),
-        ("reordered", sum(exchange.reordered for exchange in seen.rounds)),
-    ):
-        if count:
-            parts.append(f"{count} {word}")
-    if seen.largest:
-        parts.append(f"up to {seen.largest} B" + _fragments(seen))
-    if seen.ports.sent >= PORTS * PER_PORT:
-        parts.append(f"{PORTS} source ports")
-    return ", ".join(parts)
-
-
-def _fragments(seen: Seen) -> str:
-    if seen.largest > seen.unfragmented:
-        return " in fragments"
-    return " and no fragments" if seen.unfragmented < LARGEST_DATAGRAM else ""
-
-
-class UDP(Check):
+class UDP(Check[Datagrams]):
     """Sends a thousand datagrams, a hundred a second, large ones, and ones from many source ports.
 
     :param source: makes a source, of a reactor, a target, and random numbers.
@@ -174,6 +144,7 @@ class UDP(Check):
     """
 
     name = "udp"
+    begin = Datagrams
 
     def __init__(self, source: Callable[[Any, Target, Random], Source] = Source, pace: float = 1.0) -> None:
         self._source = source
@@ -192,7 +163,7 @@ class UDP(Check):
             + Cost(sum(SIZES) * TRIES, 0, len(SIZES) * TRIES * SIZE_INTERVAL)
         )
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: Datagrams) -> None:
         """Sends from many source ports, and then from one that was answered."""
         _, ports = _extent(context)
         opened: list[Source] = []
@@ -201,53 +172,48 @@ class UDP(Check):
                 source = self._source(context.reactor, context.target, context.random)
                 source.open()
                 opened.append(source)
-            return await self._examine(context, opened)
+            await self._examine(context, opened, seen)
         except NetworkError as error:
-            return failed(self.name, f"nothing can be sent: {error}", SILENT)
+            seen.failure = error.reason
         finally:
+            seen.refusals = sum(source.refusals for source in opened)
             for source in opened:
                 source.close()
 
-    async def _examine(self, context: Context, sources: Sequence[Source]) -> Result:
+    async def _examine(self, context: Context, sources: Sequence[Source], seen: Datagrams) -> None:
         byPort = [await self._ask(context, sources, [SIZE] * PER_PORT, PORT_INTERVAL)]
+        seen.others += byPort[0]
         heard = [source for source, each in zip(sources, byPort[0], strict=True) if not each.isSilent]
-        if not heard and any(each.strange for each in byPort[0]):
-            return judge(Seen((), others=byPort[0]))
         if not heard:
-            refused = f": {ErrorKind.REFUSED}" if any(source.refusals for source in sources) else ""
-            return failed(self.name, f"all {len(sources) * PER_PORT} datagrams lost{refused}", SILENT)
-        rounds = await self._rounds(context, heard[0])
-        largest, exchanges = await self._sizes(context, heard[0])
+            return
+        await self._rounds(context, heard[0], seen.rounds)
+        await self._sizes(context, heard[0], seen)
         if len(heard) < len(sources):
             byPort.append(await self._ask(context, sources, [SIZE] * PER_PORT, PORT_INTERVAL))
-        ports = Ports.of([source.port for source in sources], byPort)
-        others = [*exchanges, *itertools.chain(*byPort)]
-        return judge(Seen(rounds, largest, heard[0].unfragmented, ports, others))
+            seen.others += byPort[1]
+        seen.ports = Ports.of([source.port for source in sources], byPort)
 
-    async def _rounds(self, context: Context, source: Source) -> list[Exchange]:
+    async def _rounds(self, context: Context, source: Source, rounds: list[Exchange]) -> None:
         """Makes rounds of the main measurement, until one is good or all are bad."""
         count, _ = _extent(context)
-        rounds: list[Exchange] = []
         while len(rounds) < ROUNDS:
             rounds += await self._ask(context, [source], [SIZE] * count, INTERVAL)
             if not tooMany(rounds[-1].lost, count):
                 break
-        return rounds
 
-    async def _sizes(self, context: Context, source: Source) -> tuple[int, list[Exchange]]:
-        """Returns the largest size that comes back, and the exchanges about sizes."""
+    async def _sizes(self, context: Context, source: Source, seen: Datagrams) -> None:
+        """Looks for the largest size that comes back."""
         sizes: Sequence[int] = SIZES
         low, high = SIZE, LARGEST_DATAGRAM + 1
-        exchanges: list[Exchange] = []
         for _ in range(1 if context.settings.isQuick else 1 + ZOOMS):
-            exchanges += await self._ask(context, [source], [*sizes] * TRIES, SIZE_INTERVAL)
-            low = max([low, *exchanges[-1].answeredSizes()])
+            seen.others += await self._ask(context, [source], [*sizes] * TRIES, SIZE_INTERVAL)
+            low = seen.largest = max([low, *seen.others[-1].answeredSizes()])
+            seen.unfragmented = source.unfragmented
             high = min((size for size in sizes if size > low), default=high)
             step = max(1, (high - low) // (BETWEEN + 1))
             sizes = range(low + step, high, step)
             if not sizes:
                 break
-        return low, exchanges
 
     async def _ask(
         self, context: Context, sources: Sequence[Source], sizes: Sequence[int], interval: float

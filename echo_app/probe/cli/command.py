@@ -19,8 +19,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from echo_app.clock import makeMonotonic
-from echo_app.probe.checks.check import Context, Result, Status
-from echo_app.probe.checks.examination import againstBaseline, costOf, examine
+from echo_app.probe.checks.examination import contextOf, costOf, examine
 from echo_app.probe.cli.arguments import TargetOptions
 from echo_app.probe.cli.compare import CompareOptions, runCompare
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
@@ -28,12 +27,14 @@ from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.output import Output, openStreams, writeLine
 from echo_app.probe.cli.ping import ping
+from echo_app.probe.judge.judge import Verdict, againstBaseline, judge
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
 from echo_app.probe.report.page import page
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import summary
 from echo_app.probe.results.results import Results
+from echo_app.probe.results.severity import Severity
 from echo_app.targets import BadTarget, Target
 from echo_app.text import escaped
 
@@ -62,33 +63,31 @@ async def runPing(reactor: Any, options: PingOptions) -> int:
 async def runCheck(reactor: Any, options: CheckOptions) -> int:
     """Examines the direct route, if there is one, and the target; returns the exit status."""
     seed = options["seed"] or secrets.randbelow(1 << 32) + 1
-    direct: list[Examination] = []
-    for baseline in options.targets[1:]:
-        direct = [await _examine(reactor, options, baseline, seed, [])]
-    examination = await _examine(reactor, options, options.targets[0], seed, direct)
+    target, *baselines = options.targets
+    direct = [await _examine(reactor, options, baseline, seed) for baseline in baselines]
+    examination = await _examine(reactor, options, target, seed, *(each.verdict for each in direct))
     if options["json"]:
         route = {"baseline": direct[0].data()} if direct else {}
         say(json.dumps(examination.data() | route, indent=2))
-    return _status(options, [each.status for each in examination.results])
+    verdict = examination.verdict
+    isGood = not verdict.isFailed and not (options["strict"] and verdict.isWarned)
+    return GOOD if isGood else FINDING
 
 
 async def _examine(
-    reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Sequence[Examination]
+    reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Verdict | None = None
 ) -> Examination:
-    context = Context(reactor, target, options.settings, Random(seed))
+    """Examines a target, and judges it against the direct route's verdict."""
+    context = contextOf(reactor, target, options.settings, Random(seed))
     tell = (lambda line: None) if options["json"] else say
     examination = Examination(context, costOf(context, options.checks), seed, tell)
-    known: dict[str, Result] = {each.name: each for one in direct for each in one.results}
-
-    def found(result: Result) -> None:
-        examination.found(againstBaseline(result, known))
-
     try:
-        await examine(context, options.checks, found)
+        await examine(context, options.checks, examination.ran)
     except CancelledError:
-        examination.end("interrupted: ")
+        examination.end(judge(context.evidence), "interrupted: ")
         raise
-    examination.end()
+    verdict = judge(context.evidence)
+    examination.end(verdict if direct is None else againstBaseline(verdict, direct))
     return examination
 
 
@@ -152,9 +151,9 @@ def _written(option: str, path: object, write: Callable[[], object]) -> bool:
     return True
 
 
-def _status(options: TargetOptions, statuses: Collection[Status]) -> int:
-    bad = {Status.FAIL, Status.WARN} if options["strict"] else {Status.FAIL}
-    return FINDING if bad & set(statuses) else GOOD
+def _status(options: TargetOptions, severities: Collection[Severity | None]) -> int:
+    bad = {Severity.FAIL, Severity.WARN} if options["strict"] else {Severity.FAIL}
+    return FINDING if bad & set(severities) else GOOD
 
 
 def runUntilDone(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, int]]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twisted.python.usage import UsageError
 
 from echo_app.hints import didYouMean, nearest, optionHint
-from echo_app.probe.checks.check import CheckSettings
+from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
 from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions

@@ -15,7 +15,6 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
-from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, hintOf, reasonOf, timedOut
@@ -23,6 +22,7 @@ from echo_app.probe.net.foreign import protocolOf
 from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
+from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
 from echo_app.targets import Target
 
@@ -73,14 +73,14 @@ class PingStatistics:
         """The number of pings that have no end: those under way at Ctrl-C."""
         return max(0, self.sent - len(self.times) - self.missed.total() - self.corrupt)
 
-    def status(self, isStream: bool) -> Status:
+    def status(self, isStream: bool) -> Severity | None:
         """Returns the status: without any answer it is a failure.
 
         On UDP some loss is a warning, as are reordered answers and duplicates.
         """
         if self.corrupt or not self.times or (self.missed and isStream):
-            return Status.FAIL
-        return Status.WARN if self.missed or self.reordered or self.duplicated else Status.PASS
+            return Severity.FAIL
+        return Severity.WARN if self.missed or self.reordered or self.duplicated else None
 
     def lines(self, target: Target) -> list[str]:
         """Returns the lines of a summary."""
@@ -303,7 +303,7 @@ class DatagramPing(Ping, DatagramProtocol):
 
 async def ping(
     reactor: Any, targets: Sequence[Target], pings: Pings, random: Random, say: Callable[[str], None]
-) -> list[Status]:
+) -> list[Severity | None]:
     """Pings all targets at the same time, and prints the statistics, also when it is cancelled.
 
     :return: the status of each target.

@@ -42,6 +42,7 @@ class Stream:
     :ivar tls: Python's object of the TLS connection; None without TLS.
     :ivar end: of the peer's side; None while it is open, as far as it was read.
     :ivar pieces: how often something was read.
+    :ivar madeAt: when the connection was there, TLS not included, in seconds of the clock.
     """
 
     tls: ssl.SSLObject | None = None
@@ -52,6 +53,7 @@ class Stream:
         self._wire = wire
         self.sock = wire.sock
         self.pieces = 0
+        self.madeAt = float(clock.seconds())
 
     async def __aenter__(self) -> Stream:
         return self

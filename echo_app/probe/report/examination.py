@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 
 from echo_app import __version__
-from echo_app.probe.checks.check import Context, Cost, Result, Status
+from echo_app.probe.checks.check import Context, Cost
+from echo_app.probe.judge.finding import Finding
+from echo_app.probe.judge.judge import Verdict
 from echo_app.text import binarySize, escaped
 
-# Columns of the status and of the name.
-_STATUS, _NAME = 6, 14
-
-_ORDER = (Status.FAIL, Status.WARN, Status.PASS, Status.SKIP)
+# Columns of the name of a check, and of a finding's severity.
+_NAME, _SEVERITY = 14, 6
 
 
-def lines(result: Result) -> list[str]:
-    """Returns the lines of a result: the result, and its meaning if it has one."""
-    name = f"{result.name:{_NAME - 2}}  "
-    first = f"{result.status.value:{_STATUS}}{name}{escaped(result.seen)}"
-    return [first, " " * (_STATUS + _NAME) + escaped(result.meaning)] if result.meaning else [first]
-
-
-def skipLines(results: Sequence[Result]) -> list[str]:
-    """Returns the lines of skipped checks, one for all checks that have the same reason."""
-    names: dict[str, list[str]] = {}
-    for each in results:
-        if isQuiet(each):
-            names.setdefault(each.seen, []).append(each.name)
-    return [
-        line for seen, each in names.items() for line in lines(Result(", ".join(each), Status.SKIP, seen))
-    ]
-
-
-def isQuiet(result: Result) -> bool:
-    """Says whether a result is of a check that was not run."""
-    return result.status is Status.SKIP and not result.meaning
+def findingLines(finding: Finding) -> list[str]:
+    """Returns the lines of a finding: the cause and what was seen, its meaning, and its evidence."""
+    severity = "skip" if finding.excuse else finding.severity.value
+    match = finding.match
+    first = f"{severity:{_SEVERITY}}{finding.title}: {match.seen} ({match.confidence.value})"
+    more = [finding.excuse or finding.meaning, *match.evidence]
+    return [escaped(first), *(" " * _SEVERITY + escaped(each) for each in more if each)]
 
 
 class Examination:
-    """Reports an examination: in lines while it goes on, and as data at its end.
+    """Reports an examination: the observations in lines while it goes on, then the judgement.
 
     :param say: called with each line.
-    :ivar results: so far.
+    :ivar verdict: at the end.
     """
 
     def __init__(self, context: Context, cost: Cost, seed: int, say: Callable[[str], None]) -> None:
@@ -51,50 +36,55 @@ class Examination:
         self._cost = cost
         self._seed = seed
         self._say = say
-        self._start = context.reactor.seconds()
         self._seconds = 0.0
-        self.results: list[Result] = []
+        self.verdict = Verdict((), {})
         most = f"{binarySize(cost.bytes)}, {cost.connections} connections, {cost.seconds:.0f} s"
         say(f"{context.target}; at most {most}")
 
-    def found(self, result: Result) -> None:
-        """Reports a result; those of skipped checks are reported at the end."""
-        self.results.append(result)
-        if not isQuiet(result):
-            for line in lines(result):
-                self._say(line)
+    def ran(self, name: str) -> None:
+        """Reports the observations of a check that has run."""
+        evidence = self._context.evidence
+        seen = str(evidence.observations[name])
+        unfinished = evidence.unfinished.get(name)
+        parts = filter(None, [seen, f"({unfinished})" if unfinished else ""])
+        self._say(f"{name:{_NAME}}{escaped(' '.join(parts))}".rstrip())
 
-    def end(self, how: str = "") -> None:
-        """Reports skipped checks and the counts.
+    def end(self, verdict: Verdict, how: str = "") -> None:
+        """Reports the findings, the checks that were skipped, and the verdict.
 
-        :param how: text before the counts.
+        :param how: text before the verdict.
         """
-        self._seconds = self._context.reactor.seconds() - self._start
-        counts = Counter(each.status for each in self.results)
-        said = [f"{counts[status]} {status.value.lower()}" for status in _ORDER if counts[status]]
-        counted = f"{how}{', '.join(said) or 'nothing done'} in {self._seconds:.0f} s"
-        for line in [*skipLines(self.results), counted]:
+        self._seconds, self.verdict = self._context.now, verdict
+        for line in [*self._skipped(), *(line for each in verdict.findings for line in findingLines(each))]:
             self._say(line)
+        count = sum(1 for each in self._context.evidence.connections if each.isMade)
+        made = f"{count} connections, " if count else ""
+        self._say(f"VERDICT  {how}{escaped(str(verdict))} [{made}{self._seconds:.0f} s]")
 
     def data(self) -> dict[str, object]:
         """Returns the examination for JSON."""
-        settings = self._context.settings
+        evidence = self._context.evidence
+        settings = evidence.settings
         return {
             "version": __version__,
-            "target": str(self._context.target),
+            "target": str(evidence.target),
             "settings": {"quick": settings.isQuick, "thorough": settings.isThorough, "idle": settings.idle},
             "seed": self._seed,
             "cost": asdict(self._cost),
-            "results": [_dataOf(each) for each in self.results],
+            "verdict": str(self.verdict),
+            "findings": [each.data() for each in self.verdict.findings],
+            "unfinished": evidence.unfinished,
+            "skipped": evidence.skipped,
+            "checks": {
+                name: {"seen": str(seen), **seen.data()} for name, seen in evidence.observations.items()
+            },
+            "connections": [each.data() for each in evidence.connections],
             "seconds": round(self._seconds, 3),
         }
 
-
-def _dataOf(result: Result) -> dict[str, object]:
-    return {
-        "name": result.name,
-        "status": result.status.name.lower(),
-        "seen": result.seen,
-        "meaning": result.meaning,
-        "details": dict(result.details),
-    }
+    def _skipped(self) -> list[str]:
+        """Returns a line for each reason, with all checks that were skipped for it."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self._context.evidence.skipped.items():
+            names.setdefault(reason, []).append(name)
+        return [f"skipped: {', '.join(each)} ({reason})" for reason, each in names.items()]

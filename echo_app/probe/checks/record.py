@@ -1,0 +1,147 @@
+"""Record of one connection of an examination: its bytes, times and ends, and what the kernel says of it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from echo_app.probe.net.errors import ErrorKind, Reason
+from echo_app.probe.results.difference import StreamDifference
+from echo_app.tcpfields import tcpInfoReader
+
+# Fields of TCP_INFO, in the kernel's order.
+_FIELDS = (
+    *("retransmits", "backoff", "snd_mss", "unacked", "total_retrans", "bytes_acked", "bytes_received"),
+    *("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out", "rcv_ooopack"),
+)
+_read = tcpInfoReader(*_FIELDS)
+
+# The kernel's value of ``min_rtt`` before there is a sample.
+_NO_SAMPLE = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class TCPSample:
+    """The kernel's counts of a TCP connection at one moment (``TCP_INFO``, linux/tcp.h).
+
+    :param retransmits: retransmissions in a row of the oldest segment that is not acknowledged.
+    :param backoff: how often the retransmission time-out was doubled.
+    :param sendMSS: payload bytes of the largest segment that is sent.
+    :param unacked: segments that are sent, and not acknowledged.
+    :param allRetransmits: segments that were sent again, SYNs too.
+    :param bytesAcked: payload bytes that the far end has acknowledged, and one for each of SYN and FIN.
+    :param segmentsIn: segments that came, acknowledgements too.
+    :param dataSegmentsIn: segments with payload that came.
+    :param notSent: payload bytes that wait in this kernel to be sent for the first time.
+    :param minRTT: seconds of the shortest round trip that the kernel has measured; None without one.
+    :param outOfOrder: segments that came out of order.
+    """
+
+    retransmits: int
+    backoff: int
+    sendMSS: int
+    unacked: int
+    allRetransmits: int
+    bytesAcked: int
+    bytesReceived: int
+    segmentsOut: int
+    segmentsIn: int
+    notSent: int
+    minRTT: float | None
+    dataSegmentsIn: int
+    dataSegmentsOut: int
+    outOfOrder: int
+
+
+def sampleOf(sock: socket.socket) -> TCPSample | None:
+    """Asks the kernel; returns None for a socket that is not TCP, or is closed, and before Linux 5.4."""
+    if sock.fileno() < 0 or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    try:
+        values = list(_read(sock))
+    except struct.error:
+        # The structure is shorter.
+        return None
+    shortest = _FIELDS.index("min_rtt")
+    values[shortest] = None if values[shortest] == _NO_SAMPLE else values[shortest] / 1e6
+    return TCPSample(*values)
+
+
+@dataclass(slots=True)
+class ConnectionRecord:
+    """What happened on one connection. All moments are seconds since the examination's begin.
+
+    :ivar number: of the connection, in the order in which they were begun.
+    :ivar check: the name of the check that made it.
+    :ivar began: when connecting began.
+    :ivar connected: seconds until the connection was there; None if it is not.
+    :ivar shaken: seconds until the TLS handshake was done as well; None without one.
+    :ivar failure: why it was not made; None if it was, or was given up.
+    :ivar local: the host and port of this end; empty for a UNIX socket.
+    :ivar sent: payload bytes that were given to be sent.
+    :ivar came: bytes that came back and were as sent.
+    :ivar firstAnswer: seconds from the first write to the first byte that came; None without one.
+    :ivar difference: the first difference between the bytes sent and those that came.
+    :ivar foreign: the bytes from the difference on, some of them.
+    :ivar end: how the peer ended; None if it has not, as far as was read.
+    :ivar ended: when that was seen.
+    :ivar isHalfClosed: we had ended our side before: an end was due.
+    :ivar silence: seconds of the last wait in which no byte came that was due; 0 without one.
+    :ivar lastCame: when the last byte came.
+    :ivar closed: when we closed it.
+    :ivar made: the kernel's counts when the connection was made.
+    :ivar silent: the kernel's counts at the end of the silence.
+    :ivar last: the kernel's counts when it was closed.
+    """
+
+    number: int
+    check: str
+    began: float
+    connected: float | None = None
+    shaken: float | None = None
+    failure: Reason | None = None
+    local: tuple[str, int] | None = None
+    sent: int = 0
+    came: int = 0
+    firstAnswer: float | None = None
+    difference: StreamDifference | None = None
+    foreign: bytes = b""
+    end: Reason | None = None
+    ended: float | None = None
+    isHalfClosed: bool = False
+    silence: float = 0
+    lastCame: float | None = None
+    closed: float | None = None
+    made: TCPSample | None = None
+    silent: TCPSample | None = None
+    last: TCPSample | None = None
+
+    @property
+    def isMade(self) -> bool:
+        """Says whether the connection was there, with TLS where TLS was asked for."""
+        return self.connected is not None and self.failure is None
+
+    @property
+    def age(self) -> float | None:
+        """Returns the seconds from the connection's begin to the peer's end; None while it has not ended."""
+        return None if self.ended is None else self.ended - self.began
+
+    @property
+    def isCut(self) -> bool:
+        """Says whether the peer ended the connection before we did, or reset it."""
+        return self.end is not None and (not self.isHalfClosed or self.end.kind is ErrorKind.RESET)
+
+    @property
+    def isShort(self) -> bool:
+        """Says whether bytes are missing that were waited for."""
+        return self.isMade and self.came < self.sent and (self.end is not None or self.silence > 0)
+
+    def data(self) -> dict[str, Any]:
+        """Returns the record for JSON, without what is not known."""
+        values = asdict(self)
+        values["foreign"] = self.foreign[:64].hex()
+        for name in ("failure", "end", "difference"):
+            values[name] = str(getattr(self, name) or "")
+        return {name: value for name, value in values.items() if value not in (None, "", 0, False)}

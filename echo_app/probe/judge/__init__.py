@@ -1,0 +1,1 @@
+"""The judge of an examination: rules that name causes from the evidence, without I/O."""

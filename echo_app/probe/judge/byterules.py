@@ -1,0 +1,201 @@
+"""Rules about bytes: those that come back are those that were sent on this connection, in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.labels import labelsIn
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck, numbers
+from echo_app.probe.results.severity import Severity
+from echo_app.text import quoted
+
+# How many foreign blocks of a connection are named.
+_SHOWN = 3
+
+
+def ownersOf(evidence: Evidence, record: ConnectionRecord) -> list[str]:
+    """Returns whose the foreign bytes of a connection are, as far as their labels tell."""
+    owners: dict[str, None] = {}
+    for label in labelsIn(record.foreign):
+        if label.examination != evidence.examination:
+            owners["another examination"] = None
+        elif label.connection != record.number and label.connection < len(evidence.connections):
+            owner = evidence.connections[label.connection]
+            owners[f"connection {owner.number} ({owner.check}), from its byte {label.offset:,}"] = None
+    return list(owners)[:_SHOWN]
+
+
+def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    owners = {each.number: ownersOf(evidence, each) for each in rest if each.difference is not None}
+    mixed = [each for each in rest if owners.get(each.number)]
+    if not mixed:
+        return None
+    first = mixed[0]
+    assert first.difference is not None
+    return Match(
+        f"{_share(mixed, evidence)}; first at byte {first.difference.offset:,}",
+        Confidence.CERTAIN,
+        [
+            byCheck(mixed),
+            *(
+                f"connection {each.number} got bytes of {'; '.join(owners[each.number])}"
+                for each in mixed[:_SHOWN]
+            ),
+        ],
+        numbers(mixed),
+        len(mixed),
+        _tries(evidence),
+    )
+
+
+def _findNoEcho(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    asked = [each for each in rest if each.isMade and each.sent]
+    if not asked or any(each.came for each in evidence.connections):
+        return None
+    others = [each for each in asked if each.difference is not None]
+    if others:
+        difference = others[0].difference
+        assert difference is not None
+        seen = f"other bytes come: {quoted(difference.found)}"
+    else:
+        ends = Counter(str(each.end or f"silence for {each.silence:.3g} s") for each in asked)
+        end, count = ends.most_common(1)[0]
+        seen = f"nothing comes back on {len(asked)} connections; {end} on {count}"
+    return Match(seen, explains=numbers(asked), hits=len(asked), tries=len(asked))
+
+
+def _difference(kind: str) -> Find:
+    """Returns the function that finds connections whose first difference is of one kind."""
+
+    def find(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+        found = [each for each in rest if each.difference is not None and each.difference.kind == kind]
+        if not found:
+            return None
+        first = found[0].difference
+        assert first is not None
+        shown = f": {quoted(first.found)}" if kind in ("foreign", "inserted") else ""
+        return Match(
+            f"{_share(found, evidence)}; first at byte {first.offset:,}{shown}",
+            Confidence.CERTAIN,
+            [byCheck(found), *(f"connection {each.number}: {each.difference}" for each in found[:_SHOWN])],
+            numbers(found),
+            len(found),
+            _tries(evidence),
+        )
+
+    return find
+
+
+def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    found = [each for each in rest if each.isShort and each.came and each.check != "late-reader"]
+    if not found:
+        return None
+    first = found[0]
+    then = first.end or f"nothing for {first.silence:.3g} s"
+    return Match(
+        f"{_share(found, evidence)}; {first.came:,} of {first.sent:,} B came back, then {then}",
+        Confidence.CERTAIN,
+        [byCheck(found)],
+        numbers(found),
+        len(found),
+        _tries(evidence),
+    )
+
+
+def _tries(evidence: Evidence) -> int:
+    """Returns the number of connections that sent something."""
+    return sum(1 for each in evidence.connections if each.isMade and each.sent)
+
+
+def _share(found: Sequence[ConnectionRecord], evidence: Evidence) -> str:
+    tries = _tries(evidence)
+    return f"{len(found)} of {tries} connection{'s' if tries != 1 else ''}"
+
+
+def _rule(
+    cause: str, title: str, meaning: str, observation: str, errs: str, find: Callable[..., Match | None]
+) -> Rule:
+    return Rule(cause, Severity.FAIL, title, meaning, observation, errs, find)
+
+
+_KIND_ERRS = (
+    "The kind of a difference of less than four bytes may be another one; that there is one is certain."
+)
+
+MIXED = _rule(
+    "connections-mixed",
+    "connections are mixed up",
+    "A client gets answers that are for another one.",
+    "Bytes that came carry the label of another connection of this examination, or of another one.",
+    "Never: a label names its connection.",
+    _findMixed,
+)
+NO_ECHO = _rule(
+    "no-echo",
+    "nothing there sends back what it gets",
+    "This is no echo, or it answers nobody now.",
+    "No byte that was sent came back on any connection.",
+    "A service that answers line by line, or adds to each line, is no echo to this rule.",
+    _findNoEcho,
+)
+DIFFERENCES = (
+    _rule(
+        "bytes-changed",
+        "bytes are changed",
+        "Something on the way changes data, and TCP's checksum does not see it.",
+        "Bytes differ from those sent, and the ones after them are in their place again.",
+        _KIND_ERRS + " An echo can't tell on which way they were changed.",
+        _difference("changed"),
+    ),
+    _rule(
+        "bytes-lost",
+        "bytes are lost in the midst of a stream",
+        "Something on the way loses data without ending the connection.",
+        "The stream goes on with bytes that were sent later.",
+        _KIND_ERRS,
+        _difference("lost"),
+    ),
+    _rule(
+        "bytes-duplicated",
+        "bytes come twice",
+        "Something on the way sends data twice.",
+        "Bytes that had come already come again.",
+        _KIND_ERRS,
+        _difference("duplicated"),
+    ),
+    _rule(
+        "bytes-moved",
+        "bytes come in another order",
+        "Something on the way changes the order of data.",
+        "Bytes come later than ones that were sent after them.",
+        _KIND_ERRS,
+        _difference("moved"),
+    ),
+    _rule(
+        "bytes-inserted",
+        "bytes come that were never sent",
+        "Something on the way adds data of its own.",
+        "Bytes without a label come between those sent, or after them.",
+        _KIND_ERRS,
+        _difference("inserted"),
+    ),
+    _rule(
+        "bytes-foreign",
+        "other bytes come from some point on",
+        "Something replaces everything from there on.",
+        "No byte from there on was sent, and none has a label.",
+        "A change of nearly every byte looks the same.",
+        _difference("foreign"),
+    ),
+)
+SHORT = _rule(
+    "answers-short",
+    "part of what is sent does not come back",
+    "Part of what is sent never arrives, or its answer does not.",
+    "A part of the sent bytes came back, and then an end, or nothing more for the time-out.",
+    "A path that pauses for longer than the time-out looks the same.",
+    _findShort,
+)

@@ -1,0 +1,218 @@
+"""Rules about reaching the service: names, addresses, and connections that are not made."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Sequence
+
+from echo_app.probe.checks.burst import Bursts, Series
+from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.reach import Addresses
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.net.errors import ErrorKind, Reason
+from echo_app.probe.results.severity import Severity
+from echo_app.probe.results.statistics import interval, milliseconds
+
+# A host without a family's route says one of these, without asking anybody: it is no finding about the path.
+_LOCAL = (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
+
+_MEANINGS = {
+    ErrorKind.REFUSED: "No server listens there, or a firewall refuses it.",
+    ErrorKind.UNRESOLVED: "No client that uses this name gets anywhere.",
+    ErrorKind.CONNECT_TIMED_OUT: (
+        "Packets are dropped on the way, or the host is down, or it does not accept."
+    ),
+    ErrorKind.CERTIFICATE: "Clients that check certificates do not connect.",
+    ErrorKind.CERTIFICATE_REFUSED: "The service wants another client certificate.",
+    ErrorKind.NO_TLS: "What answers there does not speak TLS.",
+}
+
+
+def _findUnresolved(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("resolve")
+    if isinstance(seen, Addresses) and seen.host and not seen.tried:
+        return Match(f"{seen.host}: {ErrorKind.UNRESOLVED}")
+    return None
+
+
+def _findUnreachable(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    failures = [each for each in rest if each.failure]
+    if not failures or any(each.isMade for each in rest if each.check != "resolve"):
+        return None
+    if all(each.check == "resolve" for each in rest) and any(each.isMade for each in rest):
+        return None
+    reasons = Counter(str(each.failure) for each in failures)
+    first = failures[-1].failure
+    assert first is not None
+    seen = ", ".join(f"{count} of {len(rest)} {reason}" for reason, count in reasons.most_common())
+    return Match(
+        seen,
+        explains=numbers(failures),
+        hits=len(failures),
+        tries=len(rest),
+        meaning=_MEANINGS.get(first.kind, ""),
+    )
+
+
+def _findAddress(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("resolve")
+    if not isinstance(seen, Addresses):
+        return None
+    failures = {address: reason for address, reason in seen.tried.items() if reason}
+    findings = {address for address, reason in failures.items() if not _isExcused(address, reason)}
+    # The attempts are explained also where they are excused.
+    explained = numbers(each for each in rest if each.check == "resolve" and each.failure)
+    if not findings:
+        return Match("", explains=explained) if explained else None
+    said = "; ".join(f"{address}: {reason}" for address, reason in failures.items())
+    return Match(
+        f"{len(findings)} of {len(seen.tried)} addresses: {said}",
+        explains=explained,
+        hits=len(findings),
+        tries=len(seen.tried),
+    )
+
+
+def _isExcused(address: str, reason: Reason) -> bool:
+    """Says whether an address that does not work tells nothing: localhost has two, and servers take one."""
+    isRefused = reason.kind is ErrorKind.REFUSED
+    return reason.kind in _LOCAL or (isRefused and ipaddress.ip_address(address).is_loopback)
+
+
+def _findTurnedAway(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("burst")
+    if not isinstance(seen, Bursts):
+        return None
+    _, calm = interval(len(seen.calm.failures), len(seen.calm.attempts))
+    for each in seen.series:
+        failed, tried = len(each.failures), len(each.attempts)
+        if each.alwaysFails and interval(failed, tried)[0] > calm:
+            failures = [record for record in rest if record.check == "burst" and _isUnserved(record)]
+            return Match(
+                f"{failed} of {tried} connections {each.manner} fail: {each.failures[0]}",
+                Confidence.LIKELY,
+                explains=numbers(failures),
+                hits=failed,
+                tries=tried,
+            )
+    return None
+
+
+def _findSlowed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("burst")
+    if not isinstance(seen, Bursts):
+        return None
+    _, calm = interval(seen.calm.retransmitted, len(seen.calm.attempts))
+    for each in seen.series:
+        if each.isBad and interval(each.retransmitted, len(each.attempts))[0] > calm:
+            return _slowed(each, seen.what)
+    return None
+
+
+def _slowed(series: Series, what: str) -> Match:
+    again, tried = series.retransmitted, len(series.attempts)
+    slowest = milliseconds(max(attempt.seconds for attempt in series.attempts))
+    seen = f"{again} of {tried} {what} {series.manner} retransmitted, up to {slowest}"
+    return Match(seen, Confidence.LIKELY, hits=again, tries=tried)
+
+
+def _findUnmade(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    failures = [each for each in rest if each.failure]
+    if not failures:
+        return None
+    return Match(
+        f"{len(failures)} of {len(evidence.connections)}: {failures[0].failure}",
+        Confidence.CERTAIN,
+        [byCheck(failures)],
+        numbers(failures),
+        len(failures),
+        len(evidence.connections),
+    )
+
+
+def _findUnserved(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    silent = [each for each in rest if _isUnserved(each) and not each.failure]
+    if not silent:
+        return None
+    example = silent[0].end or f"nothing for {silent[0].silence:.3g} s"
+    return Match(
+        f"{len(silent)} of {len(evidence.connections)}: {example}",
+        evidence=[byCheck(silent)],
+        explains=numbers(silent),
+        hits=len(silent),
+        tries=len(evidence.connections),
+    )
+
+
+def _isUnserved(record: ConnectionRecord) -> bool:
+    """Says whether a connection was made, and no byte came of those that were due, or it was not made."""
+    return bool(record.failure) or (record.isShort and not record.came and record.difference is None)
+
+
+UNRESOLVED = Rule(
+    "unresolved",
+    Severity.FAIL,
+    "the name does not resolve",
+    _MEANINGS[ErrorKind.UNRESOLVED],
+    "The resolver of this machine gives no address in ten seconds.",
+    "Another machine's resolver may know the name.",
+    _findUnresolved,
+)
+UNREACHABLE = Rule(
+    "unreachable",
+    Severity.FAIL,
+    "no connection is made",
+    "No client connects.",
+    "Every attempt to connect failed: refused, timed out (four SYNs), unreachable, or in the TLS handshake.",
+    "A service that is down for a moment looks the same.",
+    _findUnreachable,
+)
+ADDRESS = Rule(
+    "address-fails",
+    Severity.WARN,
+    "an address of the name does not work",
+    "Clients that try this address first wait, or fail.",
+    "An address of the name is tried three times, while another one works. A refused loopback address is "
+    "excused, and a family without a route from this machine.",
+    "Addresses may change from query to query.",
+    _findAddress,
+)
+TURNED_AWAY = Rule(
+    "burst-turned-away",
+    Severity.WARN,
+    "clients that connect together are turned away",
+    "Of clients that connect together, some are turned away.",
+    "Connections of a burst fail in three rounds, more often than connections one by one.",
+    "A slow machine can lose connections of its own, such as by a full table of a NAT in front of it.",
+    _findTurnedAway,
+)
+SLOWED = Rule(
+    "burst-slowed",
+    Severity.WARN,
+    "clients that connect together wait",
+    "Clients that connect together may wait a second or more: SYNs are sent again.",
+    "SYNs of a burst are sent again in three rounds (tcpi_total_retrans), more often than chance and "
+    "connections one by one explain.",
+    "Over TLS the segments of the handshake are counted with the SYNs.",
+    _findSlowed,
+)
+UNMADE = Rule(
+    "connections-fail",
+    Severity.WARN,
+    "some connections are not made",
+    "Some connections fail or wait.",
+    "Attempts to connect that failed, while others were made.",
+    "One failure may be an accident of this machine.",
+    _findUnmade,
+)
+UNSERVED = Rule(
+    "connections-unserved",
+    Severity.FAIL,
+    "some connections are made, and not served",
+    "Some clients connect, and get no answer.",
+    "No byte came back on a connection that was made, while other connections were served.",
+    "A service that starts, or stops, at that moment looks the same.",
+    _findUnserved,
+)
