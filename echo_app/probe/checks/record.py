@@ -7,7 +7,7 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from echo_app.probe.net.errors import ErrorKind, Reason
+from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.results.difference import StreamDifference
 from echo_app.tcpfields import tcpInfoReader
 
@@ -137,6 +137,16 @@ class ConnectionRecord:
     def isShort(self) -> bool:
         """Says whether bytes are missing that were waited for."""
         return self.isMade and self.came < self.sent and (self.end is not None or self.silence > 0)
+
+    @property
+    def isServed(self) -> bool:
+        """Says whether a byte came back, as sent."""
+        return self.came > 0
+
+    @property
+    def endOrSilence(self) -> Reason | None:
+        """Returns the peer's end, or the time-out of the last wait; None where there was neither."""
+        return self.end or (timedOut(self.silence) if self.silence else None)
 
     def data(self) -> dict[str, Any]:
         """Returns the record for JSON, without what is not known."""
