@@ -90,6 +90,8 @@ class ConnectionRecord:
     :ivar isHalfClosed: we had ended our side before: an end was due.
     :ivar silence: seconds of the last wait in which no byte came that was due; 0 without one.
     :ivar lastCame: when the last byte came.
+    :ivar longestWait: seconds of the longest wait for bytes that were due, after others had come.
+    :ivar waitedAt: the offset of the byte that this wait was for.
     :ivar closed: when we closed it.
     :ivar made: the kernel's counts when the connection was made.
     :ivar silent: the kernel's counts at the end of the silence.
@@ -113,6 +115,8 @@ class ConnectionRecord:
     isHalfClosed: bool = False
     silence: float = 0
     lastCame: float | None = None
+    longestWait: float = 0
+    waitedAt: int = 0
     closed: float | None = None
     made: TCPSample | None = None
     silent: TCPSample | None = None

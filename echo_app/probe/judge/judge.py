@@ -24,7 +24,9 @@ RULES: tuple[Rule, ...] = (
     *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.IDLE, endrules.CUT),
-    *(timerules.DELAYED, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
+    *(timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
+    *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
+    *(timerules.SLOW_SERVICE, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
 )
 
