@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
 from echo_app.probe.checks.evidence import Observation
-from echo_app.probe.checks.labels import BLOCK
+from echo_app.probe.checks.labels import MESSAGE
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import NetworkError, Reason
 from echo_app.probe.net.waits import pause, together
@@ -178,7 +178,7 @@ class Burst(Check[Bursts]):
     def cost(self, context: Context) -> Cost:
         """Returns the cost of all rounds: most are made only after a fault."""
         count = ROUNDS * 2 * _count(context) + CALM_COUNT
-        return Cost(count * BLOCK, count, 2 * _count(context) * 0.1)
+        return Cost(count * MESSAGE, count, 2 * _count(context) * 0.1)
 
     async def run(self, context: Context, seen: Bursts) -> None:
         """Makes both series, and after a fault one of calm connections."""
@@ -233,6 +233,6 @@ async def _attempt(context: Context, stack: AsyncExitStack) -> ConnectionRecord:
     except NetworkError:
         return record
     stack.push_async_callback(link.close)
-    link.send(BLOCK)
+    link.send(MESSAGE)
     await link.receiveRest()
     return record

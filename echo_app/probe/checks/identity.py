@@ -59,9 +59,7 @@ class Sizes(Observation):
         return bool(self.records) and not any(each.came for each in self.records)
 
     def __str__(self) -> str:
-        parts = [
-            f"connection {n}: {shortfall(each)}" for n, each in enumerate(self.records, 1) if isWrong(each)
-        ]
+        parts = [shortfall(each) for each in self.records if isWrong(each)]
         if self.done:
             count = "1 size" if len(self.done) == 1 else f"{len(self.done)} sizes"
             largest, rate = binarySize(self.done[-1]), binarySize(int(self.rate))

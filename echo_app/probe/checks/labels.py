@@ -17,6 +17,9 @@ from random import Random
 # Bytes of a block, and of the label in it.
 BLOCK, LABEL = 32, 16
 
+# Bytes of the smallest message whose owner can be told: two blocks.
+MESSAGE = 2 * BLOCK
+
 # Marks the labels of all examinations, of other processes too.
 _MAGIC = b"echo"
 

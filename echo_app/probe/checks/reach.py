@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import Observation
-from echo_app.probe.checks.labels import BLOCK
+from echo_app.probe.checks.labels import MESSAGE
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, SILENCE
@@ -224,7 +224,7 @@ class Connect(Check[Connects]):
     def cost(self, context: Context) -> Cost:
         """Returns the cost: two round trips for each connection, over TLS four."""
         count = CONNECTIONS + len(self._pauses)
-        return Cost(count * BLOCK, count, CONNECTIONS * 0.2)
+        return Cost(count * MESSAGE, count, CONNECTIONS * 0.2)
 
     async def run(self, context: Context, seen: Connects) -> None:
         """Makes the connections, up to ENOUGH time-outs; and more after pauses, if none is answered.
@@ -247,7 +247,7 @@ class Connect(Check[Connects]):
         record = context.newRecord()
         with suppress(NetworkError):
             link = await context.connect(record=record)
-            link.send(BLOCK)
+            link.send(MESSAGE)
             await link.receiveRest(timeout)
             await link.close()
         return record
