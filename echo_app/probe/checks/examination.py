@@ -19,6 +19,7 @@ from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.latereader import LateReader
 from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.reach import Addresses, Connect, Resolve
+from echo_app.probe.checks.segments import SegmentSizes
 from echo_app.probe.checks.smallwrites import SmallWrites
 from echo_app.probe.checks.times import TimesCheck
 from echo_app.probe.checks.udp import UDP
@@ -30,7 +31,7 @@ from echo_app.targets import Target
 # first.
 CHECKS: tuple[Check[Any], ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
-    *(Identity(), HalfClose(), LateReader(), SmallWrites()),
+    *(Identity(), SegmentSizes(), HalfClose(), LateReader(), SmallWrites()),
     *(TimesCheck(), Burst(), Idle(), UDP()),
 )
 
