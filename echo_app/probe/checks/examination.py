@@ -17,6 +17,7 @@ from echo_app.probe.checks.handshake import TLS
 from echo_app.probe.checks.identity import Identity
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.latereader import LateReader
+from echo_app.probe.checks.lifetimes import Lifetimes
 from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.reach import Addresses, Connect, Resolve
 from echo_app.probe.checks.segments import SegmentSizes
@@ -32,7 +33,7 @@ from echo_app.targets import Target
 CHECKS: tuple[Check[Any], ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
     *(Identity(), SegmentSizes(), HalfClose(), LateReader(), SmallWrites()),
-    *(TimesCheck(), Burst(), Idle(), UDP()),
+    *(TimesCheck(), Burst(), Lifetimes(), Idle(), UDP()),
 )
 
 # A check is ended after EXCESS times the seconds of its cost, and GRACE seconds more.

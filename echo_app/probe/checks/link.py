@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from echo_app.probe.checks.labels import LabelledBytes
-from echo_app.probe.checks.record import ConnectionRecord, sampleOf
+from echo_app.probe.checks.record import ENDED_STATES, ConnectionRecord, sampleOf
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.wire import CHUNK
 from echo_app.probe.results.difference import firstDifference
@@ -69,6 +69,19 @@ class Link:
         return self.record.end is not None or self.record.difference is not None
 
     @property
+    def hasEnded(self) -> bool:
+        """Whether the kernel knows that the peer has ended or reset a TCP connection, read or not."""
+        if self.stream.isCut:
+            return True
+        sample = sampleOf(self.stream.sock)
+        return sample is not None and sample.state in ENDED_STATES
+
+    def noteEnd(self) -> None:
+        """Records the moment of an end that the kernel knows, before it is read."""
+        if self.hasEnded:
+            self.record.ended = self._now()
+
+    @property
     def outstanding(self) -> int:
         """Bytes that were sent and have not come back."""
         return self.record.sent - self.record.came
@@ -109,7 +122,7 @@ class Link:
                 record.longestWait, record.waitedAt = waited, record.came
             return await self._compare(data)
         if self.stream.end is not None:
-            record.end, record.ended = self.stream.end, self._now()
+            record.end, record.ended = self.stream.end, record.ended or self._now()
         elif self.outstanding or record.isHalfClosed:
             record.silence = self._now() - began
             record.silent = sampleOf(self.stream.sock)
