@@ -129,7 +129,7 @@ def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     cut = [
         each
         for each in rest
-        if each.isCut and not each.isShort and each.check not in ("half-close", "idle", "peer")
+        if each.isCut and not each.isShort and each.check not in _ENDING
     ]
     if not cut:
         return None
@@ -145,6 +145,9 @@ def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
 
 
 _STRAY_MEANING = "Connections end now and then."
+
+# Checks whose connections may end.
+_ENDING = ("resolve", "half-close", "idle", "peer", "tls")
 
 HALF_CLOSE = Rule(
     "half-close-broken",
