@@ -28,14 +28,18 @@ class FaultSet:
     :param plan: the faults.
     :param clock: tells the time.
     :param hasPreamble: a connection's preamble may choose its faults.
+    :param hasMessages: the protocols of connections send messages.
     """
 
-    def __init__(self, plan: FaultPlan, clock: IReactorTime, hasPreamble: bool) -> None:
+    def __init__(
+        self, plan: FaultPlan, clock: IReactorTime, hasPreamble: bool, hasMessages: bool = False
+    ) -> None:
         self._datagrams = DatagramFaults(plan, clock)
         self._plan = plan
         self._clock = clock
         self._budget = Budget(clock)
         self._hasPreamble = hasPreamble
+        self._hasMessages = hasMessages
         self._suspension: ListenerSuspension | None = None
 
     def layer(self, build: Build) -> Build:
@@ -43,13 +47,15 @@ class FaultSet:
         faulty = partial(self._faulty, build)
         if not self._hasPreamble:
             return faulty()
-        return lambda _address, connection: PreambleGate(faulty, connection, self._clock)
+        return lambda _address, connection: PreambleGate(faulty, connection, self._clock, self._hasMessages)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
         """Returns a ``Build`` with these faults; None is those of the plan."""
         plan = self._plan
         chosen = (lambda: plan.faults) if faults is None else (lambda: faults)
-        return Faulty(build, self._budget, chosen, plan.seed, plan.cap, lambda: plan.since)
+        return Faulty(
+            build, self._budget, chosen, plan.seed, plan.cap, lambda: plan.since, self._hasMessages
+        )
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns a function that makes the protocols of UDP ports: faults, in front of those of `make`."""
@@ -78,10 +84,10 @@ class FaultSet:
         :raise BadSpec: on too many faults.
         """
         self._plan.set(faults, since)
-        self._start()
+        self._start(isNumberedAnew=True)
 
-    def _start(self) -> None:
-        self._datagrams.begin()
+    def _start(self, isNumberedAnew: bool = False) -> None:
+        self._datagrams.begin(isNumberedAnew)
         if self._suspension is not None:
             self._suspension.begin(self._plan.faults)
         # Last, so that all faults apply when the log names them.

@@ -6,7 +6,7 @@ A fault file has one spec a line. Empty lines, and the text after a ``#``, are i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from secrets import randbits
 
 from twisted.logger import Logger
@@ -36,6 +36,7 @@ class FaultPlan:
     :param cap: bytes that faults hold for one connection before reading from its peer stops.
     :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many faults.
     :ivar faults: the faults that apply now.
+    :ivar lacks: returns what the service lacks for a fault to have an effect, or an empty text.
     :ivar since: the number of the last connection before these faults; ``connections`` counts from it.
     """
 
@@ -52,6 +53,7 @@ class FaultPlan:
         # A daemon changes its directory before it reads the file again.
         self._path = None if path is None else os.path.abspath(path)
         self._lasting = tuple(faults)
+        self.lacks: Callable[[Fault], str] = lambda _fault: ""
         self.faults = self._read()
         self.since = 0
 
@@ -60,7 +62,11 @@ class FaultPlan:
         if self._path is None:
             return False
         try:
-            self.faults = self._read()
+            faults = self._read()
+            for fault in faults:
+                if reason := self.lacks(fault):
+                    raise BadSpec(f"'{fault}': {reason}")
+            self.faults = faults
             self.since = 0
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))

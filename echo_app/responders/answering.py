@@ -12,7 +12,7 @@ The rules of an :class:`AnsweringProtocol`:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from echo_app.addresses import internetAddress, isLoopbackHost
 from echo_app.connections.record import Ending, noteEnd
+from echo_app.interfaces import IMessageTransport
 from echo_app.responders.answers import Answer, Answers
 from echo_app.responders.framing import INCOMPLETE, Requests
 from echo_app.stream.protocol import EchoProtocol
@@ -61,9 +62,12 @@ class AnsweringProtocol(EchoProtocol):
         self._isWorking = False
         self._isClosing = False
         self._call: IDelayedCall | None = None
+        self._sendAll = self._sendJoined
 
     def registerProducer(self) -> None:
         """Registers with the transport, for back-pressure."""
+        if IMessageTransport.providedBy(self.transport):
+            self._sendAll = self._sendEach
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -145,12 +149,22 @@ class AnsweringProtocol(EchoProtocol):
         isLast = False
         while self._owed and self._owed[0].isDone and not isLast:
             answer = self._owed.popleft()
-            values.append(answer.value)
             isLast = answer.isLast
-        if data := b"".join(values):
-            self.transport.write(data)
+            if answer.value or not isLast:
+                values.append(answer.value)
+        self._sendAll(values)
         if isLast:
             self._close()
+
+    def _sendJoined(self, values: Sequence[bytes]) -> None:
+        if data := b"".join(values):
+            self.transport.write(data)
+
+    def _sendEach(self, values: Sequence[bytes]) -> None:
+        """Sends answers one by one, because the transport has faults of messages."""
+        transport: Any = self.transport
+        for value in values:
+            transport.writeMessage(value)
 
     def _settle(self) -> None:
         """Pauses or resumes reading, or ends the connection after its last answer."""

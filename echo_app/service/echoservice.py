@@ -88,8 +88,8 @@ class EchoService(Service):
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
     :param emptyEntries: give a line to connections without a byte that their peer ended, too.
-    :raise ValueError: on a wrong responder, a portal that checks no passwords, or a portal with datagrams,
-        which have no login.
+    :raise ValueError: on a wrong responder, a fault of messages where nothing has messages, a portal that
+        checks no passwords, or a portal with datagrams, which have no login.
     """
 
     def __init__(
@@ -136,7 +136,11 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble) if hasFaults else None
+        plan = faults or FaultPlan()
+        hasMessages = self._responder.hasMessages
+        self._faults = FaultSet(plan, clock, faultPreamble, hasMessages) if hasFaults else None
+        plan.lacks = self._lacksMessages
+        self._checkMessages(plan.faults)
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
             self._connections.makeRoom = self._logins.makeRoom
@@ -184,8 +188,8 @@ class EchoService(Service):
         faults = tuple(faults)
         for fault in faults:
             if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
-                kind = "stream" if fault.isForStreams else "UDP"
-                raise ValueError(f"fault '{fault}': there is no {kind} listener that it applies to")
+                raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
+        self._checkMessages(faults)
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
 
@@ -263,6 +267,15 @@ class EchoService(Service):
             logins=self._logins,
             faults=self._faults,
         )
+
+    def _checkMessages(self, faults: Iterable[Fault]) -> None:
+        """Refuses faults of messages where nothing has messages."""
+        for fault in faults:
+            if reason := self._lacksMessages(fault):
+                raise ValueError(f"fault '{fault}': {reason}")
+
+    def _lacksMessages(self, fault: Fault) -> str:
+        return fault.lacksMessages(self._responder.hasMessages, bool(self._datagramEndpoints))
 
     def _announce(self) -> None:
         self._writeReadyFile()
