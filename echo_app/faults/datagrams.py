@@ -4,8 +4,8 @@ The service receives, admits and answers a datagram as without faults. The answe
 the order of their stages. The UDP rules must admit a second copy of an answer like a second datagram, so a
 peer gets no more answers from a service with faults.
 
-Answers are numbered over all ports of the service, from 1. ``after``, ``for`` and ``every`` count from the time
-when the faults were read.
+Answers are numbered over all ports of the service, from 1. ``after``, ``for`` and ``every`` count from the
+time when the faults were read.
 
 The rules of :class:`DatagramFaults`: each answer in `_held` has a delayed call, and `_bytes` is the sum of
 their sizes. Both are bounded, and an answer beyond the bounds is dropped and counted. `_behind` has the

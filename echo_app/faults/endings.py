@@ -53,7 +53,7 @@ class Reset(EndingFault):
     takes = (*ENDING, "afterIdle", *CHOOSING)
 
     def begin(self, layer: FaultLayer) -> None:
-        """Resets the connection at once, or when the bytes of its ``after``, or messages, are acknowledged."""
+        """Resets the connection at once, or when the bytes or messages before it are acknowledged."""
         if self.afterBytes or self.messageKey:
             super().begin(layer)
         else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from echo_app.connections.record import Ending, noteEnd
@@ -140,11 +140,14 @@ class Fault:
         """Says whether the fault takes a value after its name."""
         return any(not key for key, _ in cls.formatsOf().values())
 
-    @property
+    @cached_property
     def messageKey(self) -> str:
-        """Returns the key, or the name, by which the fault applies to messages; empty if it applies to bytes."""
-        keys = (each for each in CHOOSING if getattr(self, each) is not None)
-        return next(keys, "" if isinstance(self, ShapingFault) or not isinstance(self, MessageFault) else self.name)
+        """Returns the key, or the name, by which the fault needs messages; empty if it applies to bytes."""
+        for each in CHOOSING:
+            if getattr(self, each) is not None:
+                return each
+        isOnlyOfMessages = isinstance(self, MessageFault) and not isinstance(self, ShapingFault)
+        return self.name if isOnlyOfMessages else ""
 
     @property
     def isForDatagrams(self) -> bool:
@@ -178,8 +181,8 @@ class Fault:
         yield "after", isBoth, "'after' is bytes or seconds, not both"
         for key in CHOOSING:
             if getattr(self, key) is not None:
-                yield key, self.direction == "in", f"'{key}' is of answers, which have the direction 'out'"
-                yield key, self.afterIdle is not None, f"'{key}' is not for 'after-idle', when no answer is sent"
+                yield key, self.direction == "in", f"'{key}' is of answers, whose direction is 'out'"
+                yield key, self.afterIdle is not None, f"'{key}' or 'after-idle', not both"
         if self.afterIdle is not None:
             isAfter = self.afterBytes is not None or self.afterSeconds is not None
             yield "after-idle", isAfter, "'after' or 'after-idle', not both"

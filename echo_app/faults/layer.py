@@ -146,7 +146,9 @@ class FaultLayer(Layer):
         record = recordOf(transport)
         if record is not None:
             record.faults = list(map(str, self.faults))
-        atOnce = [each for each in self._endings if not (each.afterSeconds or each.afterBytes or each.afterIdle)]
+        atOnce = [
+            each for each in self._endings if not (each.afterSeconds or each.afterBytes or each.afterIdle)
+        ]
         if atOnce:
             # Bytes that the protocol writes when it is connected come after the fault, and do not pass.
             self._out.seal()

@@ -1,4 +1,4 @@
-"""The layer of a connection with faults of messages; the protocol above tells the layer where a message ends."""
+"""The layer of a connection with faults of messages: the protocol above says where each message ends."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ class MessageFaultLayer(FaultLayer):
 
     def _choices(self, kind: type[AnyFault]) -> list[Choice[AnyFault]]:
         now = self.clock.seconds()
-        choices = [Choice(each, now, draws) for each, draws in self._ofMessages if isinstance(each, kind)]
-        return sorted(choices, key=lambda choice: choice.fault.stage)
+        faults = [(each, draws) for each, draws in self._ofMessages if isinstance(each, kind)]
+        faults.sort(key=lambda pair: pair[0].stage)
+        return [Choice(each, now, draws) for each, draws in faults]
 
     def _note(self, kind: str) -> None:
         if self._record is not None:

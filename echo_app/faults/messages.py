@@ -1,8 +1,8 @@
 """Messages on their way through the faults: answers over UDP, and framed answers of a stream's responder.
 
-Messages are numbered, from 1. A fault chooses among them by the keys ``each``, ``share`` and ``messages``; with
-several of these keys, it applies to the messages that all of them choose. The draws for a message depend on
-the seed, the fault and the message's number, never on time or on the boundaries of reads.
+Messages are numbered, from 1. A fault chooses among them by the keys ``each``, ``share`` and ``messages``.
+With several of these keys, it applies to the messages that all of them choose. The draws for a message depend
+on the seed, the fault and the message's number, never on time or on the boundaries of reads.
 """
 
 from __future__ import annotations

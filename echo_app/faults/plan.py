@@ -36,7 +36,6 @@ class FaultPlan:
     :param cap: bytes that faults hold for one connection before reading from its peer stops.
     :raise BadSpec: when the file can't be read, has a line that is no fault, or there are too many faults.
     :ivar faults: the faults that apply now.
-    :ivar lacks: returns what the service lacks for a fault to have an effect, or an empty text.
     :ivar since: the number of the last connection before these faults; ``connections`` counts from it.
     """
 
@@ -53,19 +52,19 @@ class FaultPlan:
         # A daemon changes its directory before it reads the file again.
         self._path = None if path is None else os.path.abspath(path)
         self._lasting = tuple(faults)
-        self.lacks: Callable[[Fault], str] = lambda _fault: ""
         self.faults = self._read()
         self.since = 0
 
-    def reload(self) -> bool:
-        """Reads the fault file again; returns whether that succeeded. An unusable file is logged."""
+    def reload(self, check: Callable[[Iterable[Fault]], object] = tuple) -> bool:
+        """Reads the fault file again; returns whether that succeeded. An unusable file is logged.
+
+        :param check: raises ``BadSpec`` when faults can't be used.
+        """
         if self._path is None:
             return False
         try:
             faults = self._read()
-            for fault in faults:
-                if reason := self.lacks(fault):
-                    raise BadSpec(f"'{fault}': {reason}")
+            check(faults)
             self.faults = faults
             self.since = 0
         except BadSpec as error:

@@ -136,11 +136,8 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        plan = faults or FaultPlan()
-        hasMessages = self._responder.hasMessages
-        self._faults = FaultSet(plan, clock, faultPreamble, hasMessages) if hasFaults else None
-        plan.lacks = self._lacksMessages
-        self._checkMessages(plan.faults)
+        kinds = self._responder.hasMessages, bool(datagramEndpoints)
+        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
             self._connections.makeRoom = self._logins.makeRoom
@@ -189,7 +186,6 @@ class EchoService(Service):
         for fault in faults:
             if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
                 raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
-        self._checkMessages(faults)
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
 
@@ -267,15 +263,6 @@ class EchoService(Service):
             logins=self._logins,
             faults=self._faults,
         )
-
-    def _checkMessages(self, faults: Iterable[Fault]) -> None:
-        """Refuses faults of messages where nothing has messages."""
-        for fault in faults:
-            if reason := self._lacksMessages(fault):
-                raise ValueError(f"fault '{fault}': {reason}")
-
-    def _lacksMessages(self, fault: Fault) -> str:
-        return fault.lacksMessages(self._responder.hasMessages, bool(self._datagramEndpoints))
 
     def _announce(self) -> None:
         self._writeReadyFile()

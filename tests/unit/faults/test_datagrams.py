@@ -10,7 +10,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults import datagrams as datagramfaults
-from echo_app.faults.datagrams import REORDER_WAIT, DatagramFaults, FaultyDatagrams
+from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
+from echo_app.faults.messages import REORDER_WAIT
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.udp.port import DatagramEndpoint

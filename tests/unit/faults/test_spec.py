@@ -92,7 +92,7 @@ class FaultTests(SynchronousTestCase):
         self.parsed("close,messages=3-5", name="close", messages=(3, 5))
         self.parsed("reset,messages=3-", name="reset", messages=(3, None))
         self.parsed("blackhole,after-idle=60s", name="blackhole", afterIdle=60)
-        self.parsed("unsolicited=200ms,messages=3", name="unsolicited", amount=0.2, messages=(3, 3))
+        self.parsed("unsolicited=0.2s,messages=3", name="unsolicited", amount=0.2, messages=(3, 3))
         self.parsed("truncate=100B,probability=5%", name="truncate", amount=100, probability=0.05)
 
     def test_anyOrder(self) -> None:
