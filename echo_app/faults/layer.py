@@ -396,9 +396,13 @@ class FaultLayer(Layer):
 
     def _adjustProducer(self, producer: Any) -> None:
         isProducing = not self._out.isPaused and self._out.load < self._cap
-        # After the output's end, a producer that writes until it is paused would write for ever. A layer that
-        # is its own producer goes on reading.
-        isProducing = isProducing and (producer is self or self._out.intake is Intake.OPEN)
+        # After the output's end, a producer that writes until it is paused would write for ever. A producer
+        # that only answers input, and a layer that is its own producer, go on reading.
+        isProducing = isProducing and (
+            self._out.intake is Intake.OPEN
+            or producer is self
+            or getattr(producer, "onlyAnswers", False) is True
+        )
         if not self._isStreaming:
             if isProducing and not self._isPulled:
                 self._isPulled = True

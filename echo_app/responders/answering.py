@@ -48,7 +48,11 @@ class AnsweringProtocol(EchoProtocol):
     """Answers the requests of a stream with a responder.
 
     :param answers: calls the responder.
+
+    :cvar onlyAnswers: a pause stops reading; the protocol writes nothing of its own.
     """
+
+    onlyAnswers = True
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers

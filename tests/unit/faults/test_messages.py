@@ -367,6 +367,16 @@ class AnswerTests(SynchronousTestCase):
         connection.run(1)
         self.assertEqual((connection.wire.written, ends(connection)[-1]), (b"b\nc", "close"))
 
+    def test_halfCloseFault(self) -> None:
+        """After a half-close by a fault requests are read on, and the connection ends with the peer's side."""
+        for spec in ("half-close,messages=1", "half-close,after=2B"):
+            connection = self.answered(b"a\nb\nc\n", [], spec)
+            connection.receive(b"d\n" * 100)
+            self.assertEqual((connection.wire.written, ends(connection)), (b"a\n", ["end"]))
+            self.assertNotIn("pause", connection.wire.done)
+            connection.below.readConnectionLost()
+            self.assertEqual(ends(connection), ["end", "close"])
+
     def test_noFault(self) -> None:
         """Without such a fault answers are written as before: all that are ready, at once."""
         connection = self.answered(b"a\nb\nc\n", [])
