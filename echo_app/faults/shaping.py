@@ -227,8 +227,15 @@ class Corrupt(ShapingFault, MessageFault):
         )
 
     def change(self, message: Message, number: int, draws: Callable[..., Draws]) -> None:
-        """Corrupts a message."""
-        message.data = Corruption(self.amount, draws(number)).apply(message.data, 0, lambda _: True)
+        """Corrupts a message; one that a key chose has at least one wrong byte."""
+        data = Corruption(self.amount, draws(number)).apply(message.data, 0, lambda _: True)
+        if data and data == message.data and self.messageKey and self.amount:
+            changed = bytearray(data)
+            place = int(draws("place").at(number) * len(data))
+            # Never 0, which would not change the byte.
+            changed[place] ^= 1 + int(draws("mask").at(number) * 255)
+            data = bytes(changed)
+        message.data = data
 
 
 class Stall(ShapingFault):

@@ -152,6 +152,15 @@ class EffectTests(SynchronousTestCase):
         self.assertEqual((first, third), (b"aaaa", b"cccc"))
         self.assertNotIn(ord("b"), second)
 
+    def test_corruptAtLeastOne(self) -> None:
+        """A chosen message has a wrong byte, however small the probability for each byte is."""
+        connection = FaultyConnection("corrupt=1e-9,each=2").send(*[bytes(9)] * 100)
+        written = connection.wire.written
+        wrong = [9 - written[at : at + 9].count(0) for at in range(0, 900, 9)]
+        self.assertEqual(wrong, [0, 1] * 50)
+        self.assertGreater(len({written[at : at + 9] for at in range(0, 900, 9)}), 40)
+        self.assertEqual(FaultyConnection("corrupt=0,each=1").send(b"a", b"").wire.written, b"a")
+
     def test_truncate(self) -> None:
         """The chosen message is cut, and the stream goes on."""
         self.assertEqual(
@@ -368,7 +377,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((connection.wire.written, ends(connection)[-1]), (b"b\nc", "close"))
 
     def test_halfCloseFault(self) -> None:
-        """After a half-close by a fault requests are read on, and the connection ends with the peer's side."""
+        """After a half-close by a fault requests are read, and the peer's end ends the connection."""
         for spec in ("half-close,messages=1", "half-close,after=2B"):
             connection = self.answered(b"a\nb\nc\n", [], spec)
             connection.receive(b"d\n" * 100)
