@@ -207,8 +207,7 @@ class MessageFlow(Flow):
     def _pour(self, message: _StreamMessage) -> None:
         """Feeds the copies of a message to the flow, now or later."""
         if message.data:
-            for _ in range(message.copies):
-                super().feed(message.data, message.delay)
+            super().feed(message.data * message.copies, message.delay)
             for seconds in message.lateCopies if message.copies else ():
                 self._copyLater(message, message.delay + seconds)
 

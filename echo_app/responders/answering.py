@@ -12,7 +12,7 @@ The rules of an :class:`AnsweringProtocol`:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +66,11 @@ class AnsweringProtocol(EchoProtocol):
         self._isWorking = False
         self._isClosing = False
         self._call: IDelayedCall | None = None
-        self._sendAll = self._sendJoined
 
     def registerProducer(self) -> None:
         """Registers with the transport, for back-pressure."""
         if IMessageTransport.providedBy(self.transport):
-            self._sendAll = self._sendEach
+            self._send = self._sendMessages  # type: ignore[method-assign]
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -153,22 +152,22 @@ class AnsweringProtocol(EchoProtocol):
         isLast = False
         while self._owed and self._owed[0].isDone and not isLast:
             answer = self._owed.popleft()
+            values.append(answer.value)
             isLast = answer.isLast
-            if answer.value or not isLast:
-                values.append(answer.value)
-        self._sendAll(values)
+        if data := b"".join(values):
+            self.transport.write(data)
         if isLast:
             self._close()
 
-    def _sendJoined(self, values: Sequence[bytes]) -> None:
-        if data := b"".join(values):
-            self.transport.write(data)
-
-    def _sendEach(self, values: Sequence[bytes]) -> None:
-        """Sends answers one by one, because the transport has faults of messages."""
+    def _sendMessages(self) -> None:
+        """Sends these answers one by one, for faults of messages, which may fill the transport at any of them."""
         transport: Any = self.transport
-        for value in values:
-            transport.writeMessage(value)
+        while self._owed and self._owed[0].isDone and not self._isFull:
+            answer = self._owed.popleft()
+            if answer.value or not answer.isLast:
+                transport.writeMessage(answer.value)
+            if answer.isLast:
+                self._close()
 
     def _settle(self) -> None:
         """Pauses or resumes reading, or ends the connection after its last answer."""

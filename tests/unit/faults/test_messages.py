@@ -386,6 +386,16 @@ class AnswerTests(SynchronousTestCase):
             connection.below.readConnectionLost()
             self.assertEqual(ends(connection), ["end", "close"])
 
+    def test_bounded(self) -> None:
+        """Answers wait while the faults hold as much as they may, and all of them come in the end."""
+        specs = "latency=1s,each=1", "duplicate=1,each=1"
+        connection = self.answered((b"x" * 999 + b"\n") * 30 + b"last", [], *specs, cap=10_000)
+        connection.below.readConnectionLost()
+        self.assertLess(connection.below.held, 12_100)
+        connection.run(10)
+        self.assertEqual(connection.wire.written, (b"x" * 999 + b"\n") * 60 + b"lastlast")
+        self.assertEqual(ends(connection), ["close"])
+
     def test_noFault(self) -> None:
         """Without such a fault answers are written as before: all that are ready, at once."""
         connection = self.answered(b"a\nb\nc\n", [])
