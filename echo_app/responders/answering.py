@@ -160,7 +160,7 @@ class AnsweringProtocol(EchoProtocol):
             self._close()
 
     def _sendMessages(self) -> None:
-        """Sends these answers one by one, for faults of messages, which may fill the transport at any of them."""
+        """Sends these answers one by one, for faults of messages; each may fill the transport."""
         transport: Any = self.transport
         while self._owed and self._owed[0].isDone and not self._isFull:
             answer = self._owed.popleft()
