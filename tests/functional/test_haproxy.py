@@ -85,9 +85,7 @@ class HAProxyTestCase(ServiceTestCase):
         self.front = [each.getsockname()[:2] for each in listening]
         binds = "\n".join(f"    bind fd@{each.fileno()} {self.bind}" for each in listening)
         config = replaced(recipe(), "    bind :7", binds)
-        config = replaced(
-            config, "127.0.0.1:8080 send-proxy-v2", f"{backend} {self.version} {self.server}"
-        )
+        config = replaced(config, "127.0.0.1:8080 send-proxy-v2", f"{backend} {self.version} {self.server}")
         config = replaced(config, "inter 2s", CHECKS).replace("300s", self.patience)
         # Over TLS it would try again to connect where it is refused, three times, a second apart.
         config = replaced(config, "mode tcp", "mode tcp\n    option log-health-checks\n    retries 0")
