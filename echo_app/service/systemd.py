@@ -12,13 +12,37 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import fail
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.interfaces import IProtocolFactory
 
 # SD_LISTEN_FDS_START of sd-daemon.h.
 FIRST_DESCRIPTOR = 3
 
 # The name of a descriptor without one (sd_listen_fds_with_names(3)).
 _UNNAMED = "unknown"
+
+
+class PassedSocketEndpoint(AdoptedStreamServerEndpoint):
+    """The endpoint of a passed socket, which listens once.
+
+    Twisted's ``listen`` closes the descriptor, whose number another file may have next. So a second endpoint of
+    the socket, by its name and by its index, would listen on that file.
+
+    :param descriptor: is noted with the socket's inode.
+    """
+
+    def __init__(self, reactor: Any, descriptor: int, family: int) -> None:
+        super().__init__(reactor, descriptor, family)
+        self._inode = os.fstat(descriptor).st_ino
+
+    def listen(self, factory: IProtocolFactory) -> Any:
+        """Listens; fails with ``ValueError`` when another endpoint has taken the socket."""
+        try:
+            isThere = os.fstat(self.fileno).st_ino == self._inode
+        except OSError:
+            isThere = False
+        return super().listen(factory) if isThere else fail(ValueError("another option has taken the socket"))
 
 
 def passedSockets() -> list[tuple[str, int]]:
@@ -39,7 +63,7 @@ def passedSockets() -> list[tuple[str, int]]:
     return [(names[index], FIRST_DESCRIPTOR + index) for index in range(int(count))]
 
 
-def systemdEndpoint(reactor: Any, description: str) -> AdoptedStreamServerEndpoint | None:
+def systemdEndpoint(reactor: Any, description: str) -> PassedSocketEndpoint | None:
     """Returns the endpoint of a ``systemd:`` description; None where only Twisted finds its descriptor.
 
     :param description: ``systemd:NAME``, ``systemd:INDEX``, or Twisted's form, such as
@@ -51,7 +75,7 @@ def systemdEndpoint(reactor: Any, description: str) -> AdoptedStreamServerEndpoi
     where = _argumentsOf(description)
     if list(where) == ["place"]:
         descriptor = _descriptorOf(where["place"], passed)
-        return AdoptedStreamServerEndpoint(reactor, descriptor, _familyOf(descriptor))
+        return PassedSocketEndpoint(reactor, descriptor, _familyOf(descriptor))
     family = getattr(socket, f"AF_{where.pop('domain', '')}", None)
     index, name = where.pop("index", None), where.pop("name", None)
     found = [
@@ -62,7 +86,7 @@ def systemdEndpoint(reactor: Any, description: str) -> AdoptedStreamServerEndpoi
     # Twisted says what is wrong with any other description.
     if family is None or where or (index is None) == (name is None) or not found:
         return None
-    return AdoptedStreamServerEndpoint(reactor, found[-1], family)
+    return PassedSocketEndpoint(reactor, found[-1], family)
 
 
 def isLocal(description: str) -> bool:

@@ -222,6 +222,13 @@ class PassedTests(SocketTestCase):
             self.assertIn(reason, str(raised.exception))
             self.assertNotIn("Traceback", str(raised.exception))
 
+    def test_twice(self) -> None:
+        """A socket that two options ask for is one line."""
+        with self.assertRaises(EchoProcessError) as raised:
+            self.passed([""], "web", "--listen", "systemd:web", "--tls", "systemd:0")
+        self.assertIn("another option has taken the socket", str(raised.exception))
+        self.assertNotIn("Traceback", str(raised.exception))
+
     def test_login(self) -> None:
         """A login in the clear is for a passed UNIX socket, and not for one that others may read."""
         folder: Path = self.makeFolder()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import suppress
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.service import systemd
 from echo_app.service.systemd import isLocal, systemdEndpoint
+
+
+def closeIfOpen(descriptor: int) -> None:
+    """Closes a descriptor that a test may have closed."""
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 class SystemdTests(SynchronousTestCase):
@@ -21,7 +31,11 @@ class SystemdTests(SynchronousTestCase):
         self.sockets.append(socket.socket(type=socket.SOCK_DGRAM))
         for each in self.sockets:
             self.addCleanup(each.close)
-        self.passed = [(name, self.sockets[n].fileno()) for n, name in enumerate(("local", "web", "udp"))]
+        # Copies, which a test may close.
+        copies = [os.dup(each.fileno()) for each in self.sockets]
+        for copy in copies:
+            self.addCleanup(closeIfOpen, copy)
+        self.passed = list(zip(("local", "web", "udp"), copies, strict=True))
         self.patch(systemd, "passedSockets", lambda: self.passed)
 
     def found(self, description: str) -> tuple[int, int] | None:
@@ -55,6 +69,16 @@ class SystemdTests(SynchronousTestCase):
         self.passed += [("web", deaf.fileno())]
         self.assertRaises(ValueError, self.found, "systemd:3")
         self.assertIn("2 sockets", str(self.assertRaises(ValueError, self.found, "systemd:web")))
+
+    def test_taken(self) -> None:
+        """A second endpoint of a socket fails, also if its descriptor is another file's by then."""
+        first, second = (systemdEndpoint(MemoryReactor(), f"systemd:{place}") for place in ("web", "1"))
+        assert first is not None
+        assert second is not None
+        self.successResultOf(first.listen(Factory()))
+        self.failureResultOf(second.listen(Factory()), ValueError)
+        os.dup2(self.sockets[0].fileno(), second.fileno)
+        self.failureResultOf(second.listen(Factory()), ValueError)
 
     def test_local(self) -> None:
         """Only a UNIX socket is local."""
