@@ -26,8 +26,8 @@ _UNNAMED = "unknown"
 class PassedSocketEndpoint(AdoptedStreamServerEndpoint):
     """The endpoint of a passed socket, which listens once.
 
-    Twisted's ``listen`` closes the descriptor, whose number another file may have next. So a second endpoint of
-    the socket, by its name and by its index, would listen on that file.
+    Twisted's ``listen`` closes the descriptor, whose number another file may have next. So a second endpoint
+    of the socket, by its name and by its index, would listen on that file.
 
     :param descriptor: is noted with the socket's inode.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from contextlib import suppress
 
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.protocol import Factory
@@ -17,7 +17,7 @@ from echo_app.service.systemd import isLocal, systemdEndpoint
 
 def closeIfOpen(descriptor: int) -> None:
     """Closes a descriptor that a test may have closed."""
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         os.close(descriptor)
 
 
