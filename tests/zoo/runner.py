@@ -105,7 +105,7 @@ def report(result: dict[str, Any]) -> list[str]:
     """Returns the lines of a result: the planted fault, and below it what came out."""
     lines = [f"{result['name']:{_NAME}} {result['cause']}: {result['planted']}"]
     if "problem" in result:
-        lines.append(f"PROBLEM after {result['seconds']} s: {result['problem']}")
+        lines.append(f"PROBLEM after {result['seconds']} s: {result['problem'].splitlines()[-1]}")
     if "measured" in result:
         lines.append(f"measured in {result['seconds']} s: {result['measured']}")
     if "examination" in result:
