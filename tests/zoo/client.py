@@ -134,7 +134,7 @@ class Line:
         return seconds
 
     def exchange(self, data: bytes, timeout: float = 3.0) -> list[tuple[float, bytes]]:
-        """Sends bytes and the end, and reads meanwhile; returns the pieces that came, with their times in seconds.
+        """Sends bytes and the end, and reads meanwhile; returns the pieces that came, each with its second.
 
         :param timeout: seconds of silence after which it stops.
         :ivar sentAfter: the seconds after which the last byte was sent, set on this object.

@@ -1,10 +1,10 @@
-"""Commands of the zoo, and their exit status: 0, 1 when a fault is not as planted, 2 for a wrong command line."""
+"""Commands of the zoo, and their exit status: 0, 1 when a path failed, 2 for a wrong command line."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _list(paths: Sequence[Path]) -> None:
     for path in paths:
-        print(f"{path.name:20} {path.transport:8} {path.cause:24} {path.planted}")
+        options = f" ({' '.join(path.options)})" if path.options else ""
+        print(f"{path.name:22} {path.transport:8} {path.cause:28} {path.planted}{options}")
 
 
 def _serve(path: Path, isForPrograms: bool) -> int:
@@ -84,14 +85,8 @@ def _serve(path: Path, isForPrograms: bool) -> int:
             print(" ".join((*place.within, "echo-probe check", place.target, *place.options, *path.options)))
             print("until Ctrl-C", flush=True)
             while True:
-                os.read(0, 1) or _forever()
+                signal.pause()
     return GOOD
-
-
-def _forever() -> None:
-    import signal
-
-    signal.pause()
 
 
 def _measure() -> int:

@@ -49,6 +49,7 @@ class DatagramRelay(Relay):
     :ivar front: the socket of the relay's address.
     :ivar other: a socket with another port.
     :ivar chance: the source of random numbers, with a fixed seed.
+    :ivar shared: values that the flows of a fault share.
     :ivar began: the loop's time of the first datagram.
     """
 
@@ -58,6 +59,7 @@ class DatagramRelay(Relay):
         self.chance = self._chance
         self.loop = self._loop
         self.began: float | None = None
+        self.shared: dict[str, Any] = {}
         self._make = make
         self._flows: dict[Address, Flow] = {}
 
@@ -156,12 +158,12 @@ class Policed(Flow):
 
     def there(self, data: bytes) -> None:
         now = self.relay.loop.time()
-        tokens, filled = getattr(self.relay, "bucket", (self.burst, now))
+        tokens, filled = self.relay.shared.get("bucket", (self.burst, now))
         tokens = min(self.burst, tokens + (now - filled) * self.rate)
         if tokens >= 1:
             tokens -= 1
             super().there(data)
-        self.relay.bucket = (tokens, now)  # type: ignore[attr-defined]
+        self.relay.shared["bucket"] = (tokens, now)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -182,7 +184,7 @@ class Forgotten(Flow):
 
 @dataclass(kw_only=True, eq=False)
 class Dark(Flow):
-    """Passes nothing for some seconds, at moments of the relay's clock, as :class:`tests.zoo.pace.Stalled`."""
+    """Passes nothing for some seconds; the fields are those of :class:`tests.zoo.pace.Stalled`."""
 
     first: float
     every: float
@@ -195,7 +197,7 @@ class Dark(Flow):
 
 
 def datagrams(make: Callable[..., Flow] = Flow, **fields: Any) -> Opening:
-    """Returns the opening of a path through a relay of datagrams, without the service's own limit of answers."""
+    """Returns the opening of a path through a relay of datagrams; the service has no limit of answers."""
 
     @contextmanager
     def opening() -> Iterator[Place]:

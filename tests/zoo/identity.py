@@ -69,9 +69,23 @@ def sevenBits(data: bytes) -> bytes:
 class Mixed(Connection):
     """Sends the answers of two connections that are open together to the wrong client of the two."""
 
+    isSending: bool = True
+
     async def back(self, data: bytes) -> None:
-        partners = [each for each in self.relay.open if each.number == self.number ^ 1]
-        await self.loop.sock_sendall(partners[0].client if partners else self.client, data)
+        sock = self.client
+        for each in self.relay.open:
+            if (
+                isinstance(each, Mixed)
+                and each.number == self.number ^ 1
+                and each.isSending
+                and self.isSending
+            ):
+                sock = each.client
+        await self.loop.sock_sendall(sock, data)
+
+    async def thereEnded(self) -> None:
+        self.isSending = False
+        await super().thereEnded()
 
 
 # Bytes of an earlier connection that the relay keeps.
@@ -83,13 +97,13 @@ STALE_AT = 20_000
 
 @dataclass(kw_only=True, eq=False)
 class Stale(Edited):
-    """Inserts the bytes with which an earlier connection's answer began, as from a buffer that is used again."""
+    """Inserts the first bytes of an earlier connection's answer, as from a buffer that is used again."""
 
     edit: Edit = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kept, self._first = getattr(self.relay, "stale", b""), b""
+        kept, self._first = self.relay.shared.get("stale", b""), b""
         self.edit = Edit(STALE_AT, 0, lambda _: kept)
 
     async def back(self, data: bytes) -> None:
@@ -98,7 +112,7 @@ class Stale(Edited):
         await super().back(data)
 
     async def backEnded(self) -> None:
-        setattr(self.relay, "stale", self._first)  # noqa: B010
+        self.relay.shared["stale"] = self._first
         await super().backEnded()
 
 
@@ -107,7 +121,7 @@ class Cut(Connection):
     """Drops the answer behind a number of bytes.
 
     :param size: the bytes that pass.
-    :param ending: ``fin`` and ``reset`` end the connection there; ``end`` swallows the rest until the service's end.
+    :param ending: ``fin`` and ``reset`` end the connection there; ``end`` swallows the rest.
     """
 
     size: int
@@ -139,7 +153,7 @@ class Cut(Connection):
             await self.willReset()
             return
         self.client.shutdown(socket.SHUT_WR)
-        # As a server's close: bytes that still come are answered by a reset, but not before the client has read.
+        # As a server's close: the kernel answers later bytes by a reset. The client may read before that.
         await asyncio.sleep(1.0)
 
 

@@ -116,7 +116,7 @@ class Admitted(Cut):
     how: str = "reset"
 
     async def admit(self) -> bool:
-        served: list[float] = self.relay.__dict__.setdefault("served", [])
+        served: list[float] = self.relay.shared.setdefault("served", [])
         now = self.loop.time()
         started = sum(now - each < 1.0 for each in served)
         others = sum(getattr(each, "isServed", False) for each in self.relay.open)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Collection
 
 from tests.zoo.client import Line, expect, pattern, whole
 from tests.zoo.identity import STALE, STALE_AT
-from tests.zoo.path import Place
-
-Measure = Callable[[Place], str]
+from tests.zoo.path import Measure, Place
 
 # Bytes of an exchange that reaches behind all edits.
 SIZE = 100_000
@@ -37,7 +35,9 @@ def becomes(
         for number in range(connections):
             answer, ended = whole(place, data)
             wanted = change(data) if number in wrong else data
-            seen = f"connection {number}: {len(answer)} B, first difference at {first(answer, wanted)}, {ended}"
+            seen = (
+                f"connection {number}: {len(answer)} B, first difference at {first(answer, wanted)}, {ended}"
+            )
             expect(answer == wanted and ended == "fin", seen)
         return f"{len(wrong)} of {connections} changed, from offset {first(data, change(data))}"
 

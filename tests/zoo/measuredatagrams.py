@@ -6,12 +6,10 @@ import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from itertools import pairwise
 
 from tests.zoo.client import addressOf, expect, pattern
-from tests.zoo.path import Place
-
-Measure = Callable[[Place], str]
+from tests.zoo.path import Measure, Place
 
 # Seconds in which an answer comes on a path of loopback, also on a busy machine.
 _ANSWERS = 1.0
@@ -147,7 +145,7 @@ def reordered(place: Place) -> str:
     """Measures that some answers come behind later ones."""
     with Source(place) as source:
         order = [int.from_bytes(data[:_NUMBER]) for data in source.series(400, 0.003)]
-    late = sum(later < earlier for earlier, later in zip(order, order[1:], strict=False))
+    late = sum(later < earlier for earlier, later in pairwise(order))
     expect(sorted(order) == list(range(400)) and late >= 10, f"{len(order)} came, {late} late")
     return f"{late} of 400 behind later ones"
 

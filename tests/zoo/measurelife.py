@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from tests.zoo.client import Line, expect, pattern
-from tests.zoo.path import Place
-
-Measure = Callable[[Place], str]
+from tests.zoo.path import Measure, Place
 
 
 def lifetime(age: float) -> Measure:

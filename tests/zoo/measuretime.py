@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from itertools import pairwise
 
 from tests.zoo.client import Line, expect, pattern
-from tests.zoo.path import Place
-
-Measure = Callable[[Place], str]
+from tests.zoo.path import Measure, Place
 
 # Seconds of a round trip without a fault, also on a busy machine.
 QUICK = 0.1
@@ -131,7 +130,7 @@ def paused(after: int, lasts: float) -> Measure:
         with Line(place) as line:
             pieces = line.exchange(data, lasts + 3)
         expect(b"".join(piece for _, piece in pieces) == data, "other bytes")
-        gaps = [later[0] - earlier[0] for earlier, later in zip(pieces, pieces[1:], strict=False)]
+        gaps = [later[0] - earlier[0] for earlier, later in pairwise(pieces)]
         longest = gaps.index(max(gaps))
         before = sum(len(piece) for _, piece in pieces[: longest + 1])
         expect(max(gaps) > 0.9 * lasts and abs(before - after) <= 1 << 16, f"{max(gaps):.1f} s at {before}")
@@ -171,6 +170,6 @@ def policed(burst: int, rate: float) -> Measure:
         expect(total == len(data), f"{total} B came")
         rest = pieces[-1][0] - burstTime
         expect(burstTime < 1.0 and 2.0 < rest < 5.0, f"burst in {burstTime:.2f} s, rest in {rest:.2f} s")
-        return f"the first {burst >> 10} KiB in {burstTime:.2f} s, the other {3 * rate / 1024:.0f} KiB in {rest:.2f} s"
+        return f"{burst >> 10} KiB in {burstTime:.2f} s, then {3 * rate / 1024:.0f} KiB in {rest:.2f} s"
 
     return measure

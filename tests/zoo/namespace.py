@@ -38,7 +38,7 @@ def enter(descriptor: int) -> None:
 
 
 def becomeRoot() -> tuple[str, ...]:
-    """Gets the right to make namespaces; returns options of nsenter, for a process that has not the same right.
+    """Gets the right to make namespaces; returns the options with which nsenter gets it, too.
 
     :raise OSError: where users may not make namespaces of their own.
     """

@@ -75,7 +75,7 @@ class FirstSlow(Connection):
     """Delays the first bytes of a connection.
 
     :param wait: seconds of the delay.
-    :param asleep: seconds without traffic on the whole path after which a connection has the delay; 0 is always.
+    :param asleep: seconds without traffic on the path, from which on a connection has the delay; 0 is always.
     """
 
     wait: float
@@ -83,11 +83,11 @@ class FirstSlow(Connection):
     _isFirst: bool = True
 
     async def there(self, data: bytes) -> None:
-        now, used = self.loop.time(), getattr(self.relay, "used", 0.0)
+        now, used = self.loop.time(), self.relay.shared.get("used", 0.0)
         if self._isFirst and now - used >= self.asleep:
             await asyncio.sleep(self.wait)
         self._isFirst = False
-        self.relay.used = self.loop.time()  # type: ignore[attr-defined]
+        self.relay.shared["used"] = self.loop.time()
         await super().there(data)
 
 

@@ -68,7 +68,13 @@ def resetFor(packet: bytes) -> bytes:
     assert segment is not None
     start = (packet[0] & 15) * 4
     end = (segment.sequence + segment.size + bool(segment.flags & (SYN | FIN))) & 0xFFFFFFFF
-    return _reset(packet[16:20], packet[12:16], packet[start + 2 : start + 4] + packet[start : start + 2], segment.acknowledged, end)
+    return _reset(
+        packet[16:20],
+        packet[12:16],
+        packet[start + 2 : start + 4] + packet[start : start + 2],
+        segment.acknowledged,
+        end,
+    )
 
 
 def resetAlong(packet: bytes) -> bytes:
@@ -76,7 +82,9 @@ def resetAlong(packet: bytes) -> bytes:
     segment = Segment.of(packet)
     assert segment is not None
     start = (packet[0] & 15) * 4
-    return _reset(packet[12:16], packet[16:20], packet[start : start + 4], segment.sequence, segment.acknowledged)
+    return _reset(
+        packet[12:16], packet[16:20], packet[start : start + 4], segment.sequence, segment.acknowledged
+    )
 
 
 def _reset(source: bytes, destination: bytes, ports: bytes, sequence: int, acknowledged: int) -> bytes:
@@ -92,7 +100,7 @@ def _reset(source: bytes, destination: bytes, ports: bytes, sequence: int, ackno
 
 def checksum(data: bytes) -> int:
     """Returns the checksum of the Internet (RFC 1071) of an even number of bytes."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

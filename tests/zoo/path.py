@@ -9,6 +9,9 @@ from dataclasses import dataclass
 # The cause of a path without a fault.
 NONE = "none"
 
+# Options with which the probe watches idle connections for some time.
+WATCH = ("--idle", "20s")
+
 
 class NotAsPlanted(AssertionError):
     """A measurement that does not show the fault of its path."""
@@ -20,13 +23,16 @@ class Place:
 
     :param target: the probe's target.
     :param options: options that the probe needs, such as ``--ca``.
-    :param within: the start of a command line that runs a command on the client's side of the path, such as in
-        a network namespace.
+    :param within: the start of a command line that runs a command on the client's side of the path.
     """
 
     target: str
     options: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
+
+
+# Measures the fault of a place; raises NotAsPlanted when it is not there.
+Measure = Callable[[Place], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Path:
     planted: str
     cause: str
     open: Callable[[], AbstractContextManager[Place]]
-    measure: Callable[[Place], str]
+    measure: Measure
     options: tuple[str, ...] = ()
 
     @property

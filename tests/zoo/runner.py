@@ -123,7 +123,7 @@ def findings(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def causes(data: Any) -> list[str] | None:
-    """Returns the identifiers that the probe names as ``cause`` or ``causes``; None if it names no such key."""
+    """Returns the identifiers in the keys ``cause`` and ``causes``; None if there is no such key."""
     found: list[str] | None = None
     parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in parts:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -51,7 +52,8 @@ def relayed(*makers: Callable[..., Connection], options: tuple[str, ...] = (), *
     def opening() -> Iterator[Place]:
         with ExitStack() as stack:
             address: Address = stack.enter_context(EchoProcess(*options)).address()
-            for make in (*makers[:-1], partial(makers[-1], **fields)):
+            chain: list[Callable[..., Connection]] = [*makers[:-1], partial(makers[-1], **fields)]
+            for make in chain:
                 relay = StreamRelay(address, make).start()
                 stack.callback(relay.stop)
                 address = relay.address
@@ -98,7 +100,7 @@ def busyCore() -> Iterator[Place]:
 def program(command: Callable[[Address, int, Path], list[str]]) -> Iterator[Place]:
     """Opens a path through a program that relays.
 
-    :param command: returns its command line, for the service's address, its own port, and a folder for its files.
+    :param command: returns its command line, for the service's address, its own port, and a folder.
     """
     with EchoProcess() as service, tempfile.TemporaryDirectory() as folder:
         with socket.socket() as sock:
@@ -131,8 +133,6 @@ def haproxy(service: Address, port: int, folder: Path) -> list[str]:
 
 def _awaitPort(port: int, running: subprocess.Popen[bytes]) -> None:
     # A connection to the port would be one of the path: the kernel's table says whether it listens.
-    import time
-
     deadline = time.monotonic() + _LISTENS
     while running.poll() is None and time.monotonic() < deadline:
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]

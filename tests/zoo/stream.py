@@ -1,6 +1,6 @@
 """A relay of TCP connections that is exact; a fault overrides hooks of its connections.
 
-The relay runs on a thread with an event loop of its own. Each connection has one coroutine for each direction, so
+The relay runs on a thread with an event loop of its own. A connection has a coroutine for each direction, so
 a hook may wait: the direction then waits too, and the kernel's buffers push back.
 """
 
@@ -14,6 +14,7 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from tests.support.crooked import Address, Relay
 
@@ -134,6 +135,7 @@ class StreamRelay(Relay):
     :ivar target: the address of the service.
     :ivar open: the open connections, in the order of their numbers.
     :ivar chance: the source of random numbers, with a fixed seed.
+    :ivar shared: values that the connections of a fault share.
     :ivar began: the loop's time of the first connection; the schedule of a fault counts from it.
     """
 
@@ -141,6 +143,7 @@ class StreamRelay(Relay):
         super().__init__(target)
         self.target = target
         self.open: list[Connection] = []
+        self.shared: dict[str, Any] = {}
         self.chance = self._chance
         self.began: float | None = None
         self._make = make
