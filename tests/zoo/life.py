@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.zoo.identity import Cut
@@ -92,7 +93,6 @@ class Unread(Connection):
         try:
             await asyncio.wait_for(can.wait(), self.after)
         except TimeoutError:
-            self.resetNow()
             raise ConnectionAbortedError from None
         finally:
             self.loop.remove_writer(self.client)
@@ -165,7 +165,12 @@ class Answering(Connection):
 class Greedy(Connection):
     """Reads all that comes, without back-pressure, and keeps it until it can be passed on."""
 
-    async def carry(self, source, passOn, ended) -> None:  # type: ignore[no-untyped-def]
+    async def carry(
+        self,
+        source: socket.socket,
+        passOn: Callable[[bytes], Awaitable[None]],
+        ended: Callable[[], Awaitable[None]],
+    ) -> None:
         kept: asyncio.Queue[bytes] = asyncio.Queue()
 
         async def read() -> None:

@@ -45,7 +45,8 @@ def becomeRoot() -> tuple[str, ...]:
     if os.geteuid() == 0:
         return ()
     user, group = os.geteuid(), os.getegid()
-    unshare(_CLONE_NEWUSER)
+    # A network namespace to come home to: the one of before is not of this user.
+    unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     for name, line in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         Path("/proc/self", name).write_text(line)
     return (f"--user=/proc/{os.getpid()}/ns/user", "--preserve-credentials")

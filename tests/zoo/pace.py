@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.zoo.stream import Connection
@@ -203,7 +204,7 @@ class Limited(Connection):
         else:
             await self._paced(data, super().back)
 
-    async def _paced(self, data: bytes, passOn) -> None:  # type: ignore[no-untyped-def]
+    async def _paced(self, data: bytes, passOn: Callable[[bytes], Awaitable[None]]) -> None:
         piece = max(1, int(self.rate / 100))
         for start in range(0, len(data), piece):
             part = data[start : start + piece]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.support.crooked import Edit, dropped, duplicated, flipped, swapped
 from tests.zoo import measurebytes as m
 from tests.zoo.identity import Cut, Edited, Ending, Mixed, Stale, Translated, crlf, sevenBits
@@ -10,7 +12,6 @@ from tests.zoo.path import Path
 from tests.zoo.services import relayed
 
 tcp = "tcp"
-HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def edited(name: str, planted: str, cause: str, edit: Edit) -> Path:

@@ -12,7 +12,6 @@ from tests.zoo.services import busyCore, direct, haproxy, program, relayed, soca
 from tests.zoo.stream import Connection
 
 tcp = "tcp"
-HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 GOOD = [

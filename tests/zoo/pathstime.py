@@ -8,7 +8,6 @@ from tests.zoo.path import WATCH, Path
 from tests.zoo.services import direct, relayed
 
 tcp = "tcp"
-HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 TIMES = [

@@ -11,7 +11,7 @@ import fcntl
 import socket
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,6 @@ class Connection:
     :param client: the socket of the client.
     :param number: 0 for the relay's first connection.
     :ivar service: the socket to the service, after :meth:`admit`.
-    :ivar isOver: the connection has ended.
     """
 
     relay: StreamRelay
@@ -48,18 +47,19 @@ class Connection:
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.isOver = False
 
     async def run(self) -> None:
         """Relays until both directions have ended, or :meth:`life` returns; then closes."""
         if not await self.admit():
             return
         self.service = await self.dial()
-        carrying = {
-            asyncio.ensure_future(self.carry(self.client, self.there, self.thereEnded)),
-            asyncio.ensure_future(self.carry(self.service, self.back, self.backEnded)),
-        }
-        life = asyncio.ensure_future(self.life())
+        works = (
+            self.carry(self.client, self.there, self.thereEnded),
+            self.carry(self.service, self.back, self.backEnded),
+            self.life(),
+        )
+        tasks = [asyncio.ensure_future(work) for work in works]
+        carrying, life = set(tasks[:2]), tasks[2]
         try:
             # A task that fails ends the connection; one that carries ends one direction.
             while carrying and not life.done():
@@ -67,23 +67,28 @@ class Connection:
                 carrying -= done
                 for each in done:
                     each.result()
+        except ConnectionError:
+            # A reset is passed on.
+            self.resetNow()
+            self.service.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            raise
         finally:
             # Before the sockets are closed: their numbers are used again.
-            for task in (*carrying, life):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*carrying, life, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.service.close()
 
     async def carry(
         self,
         source: socket.socket,
-        passOn: Callable[[bytes], object],
-        ended: Callable[[], object],
+        passOn: Callable[[bytes], Awaitable[None]],
+        ended: Callable[[], Awaitable[None]],
     ) -> None:
         """Passes on the bytes and the end of one direction."""
         while data := await self.loop.sock_recv(source, PIECE):
-            await passOn(data)  # type: ignore[misc]
-        await ended()  # type: ignore[misc]
+            await passOn(data)
+        await ended()
 
     async def admit(self) -> bool:
         """Decides whether to serve the client; the socket of a client that is not served is closed."""
@@ -180,6 +185,5 @@ class StreamRelay(Relay):
         # The peer is gone; or stop() cancels this task.
         with suppress(OSError, asyncio.CancelledError):
             await connection.run()
-        connection.isOver = True
         self.open.remove(connection)
         connection.client.close()
