@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from fnmatch import fnmatch
+from typing import Any
 
 from tests.zoo.path import NotAsPlanted, Path, Place
 from tests.zoo.paths import PATHS
@@ -104,11 +105,12 @@ def _each(options: argparse.Namespace, ofProbe: Sequence[str]) -> int:
     """Runs or verifies the chosen paths, several at a time."""
     isRun = options.command == "run"
 
-    def work(path: Path) -> dict[str, object]:
+    def work(path: Path) -> dict[str, Any]:
         return examine(path, ofProbe, options.limit) if isRun else verify(path, options.limit)
 
-    results = []
-    with ThreadPoolExecutor(options.jobs) as pool:
+    results: list[dict[str, Any]] = []
+    # Ctrl-C reaches the paths, too; what was found before is still told.
+    with suppress(KeyboardInterrupt), ThreadPoolExecutor(options.jobs) as pool:
         for result in pool.map(work, chosen(options.names)):
             results.append(result)
             if not options.json:
