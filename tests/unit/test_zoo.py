@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.crooked import Address, Relay, dropped
+from tests.zoo import commands
 from tests.zoo.client import Line, pattern, whole
 from tests.zoo.commands import main
 from tests.zoo.datagram import DatagramRelay, Faulty, Flow
@@ -319,9 +321,35 @@ class CommandTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """A name of no path is an error in one line."""
+        self.assertIn("byte-fliped", self.wrong("verify", "byte-fliped"))
+
+    def test_serveOne(self) -> None:
+        """A pattern of several paths can't be served, which is an error in one line."""
+        self.assertIn("one path", self.wrong("serve", "udp-*"))
+
+    def test_notPositive(self) -> None:
+        """A number of jobs or seconds that is not above 0 is an error that names it."""
+        for option in ("--jobs", "--limit"):
+            self.assertIn("'0': not a whole number above 0", self.wrong("run", option, "0").splitlines()[-1])
+
+    def test_missingProgram(self) -> None:
+        """A path whose program or right is missing is an error in one line."""
+
+        def opening() -> Any:
+            raise FileNotFoundError(2, "No such file or directory", "haproxy")
+
+        path = PATHS["good-haproxy"]
+        self.patch(commands, "PATHS", {path.name: replace(path, open=opening)})
+        self.assertIn("haproxy", self.wrong("serve", path.name))
+
+    def wrong(self, *arguments: str) -> str:
+        """Runs a wrong command line; returns what it prints on standard error."""
         errors = StringIO()
-        with redirect_stderr(errors), self.assertRaises(SystemExit) as caught:
-            main(["verify", "byte-fliped"])
-        self.assertEqual(caught.exception.code, 2)
-        self.assertEqual(errors.getvalue().count("\n"), 1)
-        self.assertIn("byte-fliped", errors.getvalue())
+        with redirect_stderr(errors):
+            try:
+                status: object = main(arguments)
+            except SystemExit as ended:
+                status = ended.code
+        self.assertEqual(status, 2)
+        self.assertNotIn("Traceback", errors.getvalue())
+        return errors.getvalue()

@@ -33,14 +33,20 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("names", nargs="*", help=each)
-        command.add_argument("--jobs", type=int, default=2, help="paths at the same time [%(default)s]")
-        command.add_argument("--limit", type=float, default=300.0, help="seconds for each path [%(default)s]")
+        command.add_argument("--jobs", type=_positive, default=2, help="paths at a time [%(default)s]")
+        command.add_argument("--limit", type=_positive, default=300, help="seconds of a path [%(default)s]")
         command.add_argument("--json", action="store_true", help="print all as JSON, at the end")
     serving = commands.add_parser("serve", help="open a path until Ctrl-C")
     serving.add_argument("name")
     serving.add_argument("--json", action="store_true", help="for programs: until the end of the input")
     commands.add_parser("measure", help="for verify: measure the open path that the input describes")
     return made
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}: not a whole number above 0")
+    return int(text)
 
 
 def chosen(names: Sequence[str]) -> list[Path]:
@@ -63,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "measure":
         return _measure()
     if options.command == "serve":
-        return _serve(chosen([options.name])[0], options.json)
+        return _serve(options.name, options.json)
     if options.command == "list":
         _list(chosen(options.names))
         return GOOD
@@ -76,18 +82,34 @@ def _list(paths: Sequence[Path]) -> None:
         print(f"{path.name:22} {path.transport:8} {path.cause:28} {path.planted}{options}")
 
 
-def _serve(path: Path, isForPrograms: bool) -> int:
-    with suppress(KeyboardInterrupt), path.open() as place:
-        if isForPrograms:
-            print(json.dumps(asdict(place)), flush=True)
-            sys.stdin.read()
-        else:
-            print(f"{path.name}: {path.planted}")
-            print(" ".join((*place.within, "echo-probe check", place.target, *place.options, *path.options)))
-            print("until Ctrl-C", flush=True)
-            while True:
-                signal.pause()
+def _serve(name: str, isForPrograms: bool) -> int:
+    """Opens a path, until the end of the input or Ctrl-C."""
+    path, *others = chosen([name])
+    if others:
+        print(f"zoo: {name!r}: serve opens one path", file=sys.stderr)
+        return WRONG
+    try:
+        with path.open() as place:
+            _wait(path, place, isForPrograms)
+    except KeyboardInterrupt:
+        return GOOD
+    except OSError as error:
+        # A program, a device or a right is missing.
+        print(f"zoo: {name}: {error}", file=sys.stderr)
+        return WRONG
     return GOOD
+
+
+def _wait(path: Path, place: Place, isForPrograms: bool) -> None:
+    if isForPrograms:
+        print(json.dumps(asdict(place)), flush=True)
+        sys.stdin.read()
+        return
+    print(f"{path.name}: {path.planted}")
+    print(" ".join((*place.within, "echo-probe check", place.target, *place.options, *path.options)))
+    print("until Ctrl-C", flush=True)
+    while True:
+        signal.pause()
 
 
 def _measure() -> int:

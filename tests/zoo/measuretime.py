@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from itertools import pairwise
+from statistics import median
 
 from tests.zoo.client import Line, expect, pattern
 from tests.zoo.path import Measure, Place
 
-# Seconds of a round trip without a fault, also on a busy machine.
+# Seconds of most round trips without a fault, also on a busy machine.
 QUICK = 0.1
 
 
@@ -32,7 +33,7 @@ def flushed(place: Place) -> str:
     with Line(place) as line:
         small = [line.trip(100) for _ in range(5)]
         large = [line.trip(4096) for _ in range(5)]
-    expect(min(small) > 0.19 and max(large) < QUICK, f"100 B {ms(small)}, 4 KiB {ms(large)}")
+    expect(min(small) > 0.19 and median(large) < QUICK, f"100 B {ms(small)}, 4 KiB {ms(large)}")
     return f"100 B in {ms(small)}, 4 KiB in {ms(large)}"
 
 
@@ -45,7 +46,7 @@ def firstSlow(wait: float) -> Measure:
             with Line(place) as line:
                 first.append(line.trip())
                 later += [line.trip() for _ in range(3)]
-        expect(min(first) >= wait and max(later) < QUICK, f"first {ms(first)}, later {ms(later)}")
+        expect(min(first) >= wait and median(later) < QUICK, f"first {ms(first)}, later {ms(later)}")
         return f"first {ms(first)}, later {ms(later)}"
 
     return measure
