@@ -105,9 +105,7 @@ class Link:
         if data:
             return await self._compare(data)
         record = self.record
-        if self.stream.end is not None:
-            record.end, record.ended = self.stream.end, self._now()
-        elif self.outstanding or record.isHalfClosed:
+        if not self._hasEnded() and (self.outstanding or record.isHalfClosed):
             record.silence = self._now() - began
             record.silent = sampleOf(self.stream.sock)
         return 0
@@ -163,7 +161,14 @@ class Link:
         self._came(count)
         self.record.difference = replace(found, offset=self.record.came)
         self.record.foreign = data[count:][:_KEPT]
+        self._hasEnded()
         return 0
+
+    def _hasEnded(self) -> bool:
+        """Records the peer's end; returns whether it has come."""
+        if self.stream.end is not None and self.record.end is None:
+            self.record.end, self.record.ended = self.stream.end, self._now()
+        return self.record.end is not None
 
     def _sending(self, data: bytes) -> None:
         if data:

@@ -207,8 +207,10 @@ class Connect(Check[Connects]):
             assert record.connected is not None
             seen.times.append(record.connected if record.shaken is None else record.shaken)
             link.send(BLOCK)
-            if not await link.receiveRest(timeout):
-                timeout = _BRIEFLY
+            try:
+                if not await link.receiveRest(timeout):
+                    timeout = _BRIEFLY
+            finally:
+                await link.close()
             if record.firstAnswer is not None:
                 seen.answers.append(record.firstAnswer)
-            await link.close()

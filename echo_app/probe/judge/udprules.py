@@ -51,7 +51,13 @@ def _findDiffering(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 def _findStrange(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = _seen(evidence)
     strange = sum(each.strange for each in seen.everything) if seen else 0
-    return Match(f"{strange} answers to nothing that was asked", hits=strange) if strange else None
+    if seen is None or not strange:
+        return None
+    # Of all that came: there may be more of them than were sent.
+    answered = sum(len(each.sent) - each.lost for each in seen.everything)
+    return Match(
+        f"{strange} answers to nothing that was asked", hits=strange, tries=strange + answered
+    )
 
 
 def _findDeadPorts(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
