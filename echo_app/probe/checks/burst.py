@@ -7,13 +7,14 @@ so that a slow machine is not taken for a lossy path.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
 from echo_app.probe.checks.evidence import Observation
-from echo_app.probe.checks.labels import BLOCK
+from echo_app.probe.checks.labels import MESSAGE
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.net.errors import NetworkError, Reason, timedOut
+from echo_app.probe.net.errors import NetworkError, Reason
 from echo_app.probe.net.waits import pause, together
 from echo_app.probe.results.statistics import interval, milliseconds
 
@@ -23,30 +24,14 @@ COUNT, QUICK_COUNT = 100, 30
 # Bursts in a row that must go wrong for a finding, and the share of connections that may go wrong at random.
 ROUNDS, TOLERATED = 3, 0.01
 
-# Failures after which connecting one by one is given up: each may take a whole time-out.
+# Failures in succession after which connecting is given up: each may take a whole time-out.
 ENOUGH = 5
 
 # For comparison then: connections that come one by one, and the seconds between two.
 CALM_COUNT, CALM_INTERVAL = 300, 0.02
 
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Result of one connection.
-
-    :param seconds: until it was there; over TLS with its handshake.
-    :param isRetransmitted: something was sent again until then; over TCP, a SYN.
-    :param failure: why it did not come, or was not answered; None if all was well.
-    """
-
-    seconds: float
-    isRetransmitted: bool = False
-    failure: Reason | None = None
-
-    @property
-    def isSilent(self) -> bool:
-        """Says whether it took a whole time-out."""
-        return self.failure is not None and self.failure.kind.isTimeOut
+# Seconds between two rounds: a limit on the rate of connections may forget the round before.
+_BETWEEN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,88 +39,122 @@ class Series:
     """Rounds of connections that were made in the same manner.
 
     :param manner: how, such as ``at once``.
-    :param rounds: until one was good, or all that are done were bad.
+    :param rounds: the records of the connections, until one round was good, or all that are done were bad.
     """
 
     manner: str
-    rounds: Sequence[Sequence[Attempt]]
+    rounds: list[Sequence[ConnectionRecord]] = field(default_factory=list)
 
     @property
-    def attempts(self) -> list[Attempt]:
-        """The attempts of all rounds."""
-        return [attempt for attempts in self.rounds for attempt in attempts]
+    def records(self) -> list[ConnectionRecord]:
+        """The records of all rounds."""
+        return [record for records in self.rounds for record in records]
 
     @property
     def failures(self) -> list[Reason]:
-        """The reasons of those that failed."""
-        return [attempt.failure for attempt in self.attempts if attempt.failure]
+        """The reasons for which connections were not made, or not answered."""
+        return [reason for reason in map(failureOf, self.records) if reason]
 
     @property
     def retransmitted(self) -> int:
-        """The number of attempts with retransmissions."""
-        return sum(attempt.isRetransmitted for attempt in self.attempts)
+        """The number of connections that had sent a segment again when they were made; over TCP, a SYN."""
+        return sum(map(isRetransmitted, self.records))
 
     @property
     def isBad(self) -> bool:
         """Says whether every round went wrong. There is one round only where it took a time-out."""
-        isDone = len(self.rounds) == ROUNDS or any(attempt.isSilent for attempt in self.attempts)
+        isDone = len(self.rounds) == ROUNDS or any(map(isSilent, self.records))
         return isDone and all(isSuspicious(each) for each in self.rounds)
 
     @property
     def alwaysFails(self) -> bool:
         """Says whether connections failed in every round."""
-        return self.isBad and all(any(each.failure for each in attempts) for attempts in self.rounds)
+        return self.isBad and all(any(map(failureOf, records)) for records in self.rounds)
+
+    @property
+    def served(self) -> list[int]:
+        """The number of connections that were answered, by round."""
+        return [sum(not failureOf(record) for record in records) for records in self.rounds]
 
     def describe(self, what: str) -> str:
         """Returns the last round in a few words.
 
         :param what: the name of the segments whose retransmissions are counted.
         """
-        attempts = self.rounds[-1]
-        slowest = milliseconds(max(attempt.seconds for attempt in attempts))
-        again = sum(attempt.isRetransmitted for attempt in attempts)
-        failed = [attempt.failure for attempt in attempts if attempt.failure]
-        seen = f"{len(attempts)} {self.manner} in {slowest} at most"
-        if again:
+        records = self.rounds[-1]
+        slowest = milliseconds(max(map(secondsOf, records)))
+        seen = f"{len(records)} {self.manner} in {slowest} at most"
+        if again := sum(map(isRetransmitted, records)):
             seen += f", {again} {what} retransmitted"
-        return f"{seen}, {len(failed)} fail: {failed[0]}" if failed else seen
+        failures = [reason for reason in map(failureOf, records) if reason]
+        return f"{seen}, {len(failures)} fail: {failures[0]}" if failures else seen
 
     def data(self) -> dict[str, object]:
         """Returns the counts."""
         return {
-            "connections": len(self.attempts),
+            "connections": len(self.records),
+            "served": self.served,
             "retransmitted": self.retransmitted,
             "failed": len(self.failures),
-            "slowest": max((attempt.seconds for attempt in self.attempts), default=0),
+            "slowest": max(map(secondsOf, self.records), default=0),
         }
 
 
-def isSuspicious(attempts: Sequence[Attempt]) -> bool:
+def failureOf(record: ConnectionRecord) -> Reason | None:
+    """Returns why a connection was not made, or not answered. Other bytes are an answer, too."""
+    if record.failure is not None or not record.isShort or record.difference is not None:
+        return record.failure
+    return record.endOrSilence
+
+
+def isSilent(record: ConnectionRecord) -> bool:
+    """Says whether a connection took a whole time-out."""
+    reason = failureOf(record)
+    return reason is not None and reason.kind.isTimeOut
+
+
+def isRetransmitted(record: ConnectionRecord) -> bool:
+    """Says whether a segment had been sent again when the connection was made."""
+    return bool(record.made and record.made.allRetransmits)
+
+
+def secondsOf(record: ConnectionRecord) -> float:
+    """Returns the seconds until a connection was there, over TLS with its handshake; 0 if it is not."""
+    return record.shaken or record.connected or 0.0
+
+
+def isSuspicious(records: Sequence[ConnectionRecord]) -> bool:
     """Says whether something went wrong more often than at random; a failure is never random."""
-    again = sum(attempt.isRetransmitted for attempt in attempts)
-    failed = any(attempt.failure for attempt in attempts)
-    return failed or interval(again, len(attempts))[0] > TOLERATED
+    again = sum(map(isRetransmitted, records))
+    return any(map(failureOf, records)) or interval(again, len(records))[0] > TOLERATED
 
 
 @dataclass(slots=True)
 class Bursts(Observation):
     """Series of connections.
 
-    :ivar series: those that are bursts.
-    :ivar calm: connections that were made one by one; without rounds where no series was bad.
+    :ivar atOnce: all of a round were open together.
+    :ivar inSuccession: each was closed before the next.
+    :ivar calm: connections that were made one by one, with pauses; empty where no series was bad.
     :ivar what: the name of the segments whose retransmissions are counted.
     """
 
-    series: list[Series] = field(default_factory=list)
-    calm: Series = field(default_factory=lambda: Series("one by one", []))
+    atOnce: Series = field(default_factory=lambda: Series("at once"))
+    inSuccession: Series = field(default_factory=lambda: Series("in succession"))
+    calm: Series = field(default_factory=lambda: Series("one by one"))
     what: str = "SYNs"
 
+    @property
+    def series(self) -> list[Series]:
+        """Those that have begun."""
+        return [each for each in (self.atOnce, self.inSuccession, self.calm) if each.rounds]
+
     def __str__(self) -> str:
-        return ", ".join(each.describe(self.what) for each in (*self.series, self.calm) if each.rounds)
+        return ", ".join(each.describe(self.what) for each in self.series)
 
     def data(self) -> Mapping[str, object]:
         """Returns the counts of each series."""
-        return {each.manner: each.data() for each in (*self.series, self.calm)}
+        return {each.manner: each.data() for each in self.series}
 
 
 class Burst(Check[Bursts]):
@@ -157,17 +176,17 @@ class Burst(Check[Bursts]):
         return lackOfDescriptors(_count(context))
 
     def cost(self, context: Context) -> Cost:
-        """Returns the cost of one round of each series; more are made only after a fault."""
-        count = 2 * _count(context)
-        return Cost(count * BLOCK, count, count * 0.1)
+        """Returns the cost of all rounds: most are made only after a fault."""
+        count = ROUNDS * 2 * _count(context) + CALM_COUNT
+        return Cost(count * MESSAGE, count, 2 * _count(context) * 0.1)
 
     async def run(self, context: Context, seen: Bursts) -> None:
         """Makes both series, and after a fault one of calm connections."""
         seen.what = "SYNs" if context.target.kind == "tcp" else "segments"
-        seen.series.append(Series("at once", await _rounds(context, _atOnce)))
-        seen.series.append(Series("in succession", await _rounds(context, _inSuccession)))
+        await _rounds(context, _atOnce, seen.atOnce)
+        await _rounds(context, _inSuccession, seen.inSuccession)
         if any(each.isBad for each in seen.series):
-            seen.calm = Series("one by one", [await _inSuccession(context, CALM_COUNT, self._calmly)])
+            seen.calm.rounds.append(await _inSuccession(context, CALM_COUNT, self._calmly))
 
 
 def _count(context: Context) -> int:
@@ -175,51 +194,45 @@ def _count(context: Context) -> int:
 
 
 async def _rounds(
-    context: Context, connect: Callable[[Context, int], Awaitable[list[Attempt]]]
-) -> list[list[Attempt]]:
+    context: Context,
+    connect: Callable[[Context, int], Awaitable[list[ConnectionRecord]]],
+    series: Series,
+) -> None:
     """Connects, until one round is good or all are bad."""
-    rounds: list[list[Attempt]] = []
-    while len(rounds) < ROUNDS:
-        rounds.append(await connect(context, _count(context)))
-        if not isSuspicious(rounds[-1]) or any(attempt.isSilent for attempt in rounds[-1]):
+    while len(series.rounds) < ROUNDS:
+        if series.rounds:
+            await pause(context.reactor, _BETWEEN)
+        series.rounds.append(await connect(context, _count(context)))
+        if not isSuspicious(series.rounds[-1]) or any(map(isSilent, series.rounds[-1])):
             break
-    return rounds
 
 
-async def _atOnce(context: Context, count: int) -> list[Attempt]:
-    return await together(_attempt(context) for _ in range(count))
+async def _atOnce(context: Context, count: int) -> list[ConnectionRecord]:
+    """Connects together; keeps all connections open until the last one is answered, or has failed."""
+    async with AsyncExitStack() as stack:
+        return await together(_attempt(context, stack) for _ in range(count))
 
 
-async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[Attempt]:
+async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[ConnectionRecord]:
     """Connects one by one, until ENOUGH attempts have failed, or one has taken a time-out."""
-    attempts: list[Attempt] = []
-    while len(attempts) < count and sum(bool(attempt.failure) for attempt in attempts) < ENOUGH:
-        attempts.append(await _attempt(context))
-        if attempts[-1].isSilent:
+    records: list[ConnectionRecord] = []
+    while len(records) < count and sum(bool(failureOf(each)) for each in records) < ENOUGH:
+        async with AsyncExitStack() as stack:
+            records.append(await _attempt(context, stack))
+        if isSilent(records[-1]):
             break
         await pause(context.reactor, seconds)
-    return attempts
+    return records
 
 
-async def _attempt(context: Context) -> Attempt:
-    """Connects, and waits for the echo of a block of its own."""
-    start = context.reactor.seconds()
+async def _attempt(context: Context, stack: AsyncExitStack) -> ConnectionRecord:
+    """Connects, and waits for the echo of a block of its own; the connection is closed with the stack."""
+    record = context.newRecord()
     try:
-        link = await context.connect()
-    except NetworkError as error:
-        return Attempt(context.reactor.seconds() - start, False, error.reason)
-    record = link.record
-    seconds = context.reactor.seconds() - start
-    link.send(BLOCK)
-    try:
-        await link.receiveRest()
-    finally:
-        await link.close()
-    return Attempt(seconds, bool(record.made and record.made.allRetransmits), _failureOf(record))
-
-
-def _failureOf(record: ConnectionRecord) -> Reason | None:
-    """Returns why a connection was not answered; other bytes are an answer, too, which the judge looks at."""
-    if record.difference is not None or not record.isShort:
-        return None
-    return record.end or timedOut(record.silence)
+        link = await context.connect(record=record)
+    except NetworkError:
+        return record
+    stack.push_async_callback(link.close)
+    link.send(MESSAGE)
+    await link.receiveRest()
+    return record

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
 from echo_app.probe.checks.link import Link
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
 from echo_app.targets import Target
@@ -66,14 +67,24 @@ class Context:
         """Seconds since the examination's begin."""
         return float(self.reactor.seconds()) - self.start
 
-    async def connect(self, target: Target | None = None, timeout: float = CONNECT_TIMEOUT) -> Link:
+    def newRecord(self) -> ConnectionRecord:
+        """Returns the record of a connection that begins now."""
+        return self.evidence.newRecord(self.check, self.now)
+
+    async def connect(
+        self,
+        target: Target | None = None,
+        timeout: float = CONNECT_TIMEOUT,
+        record: ConnectionRecord | None = None,
+    ) -> Link:
         """Connects, and records the attempt. The check must close the link.
 
         :param target: another one than the context's.
+        :param record: of the connection; None is a new one.
         :param timeout: seconds for the connection, and as many for a TLS handshake.
         :raise NetworkError: when there is no connection.
         """
-        record = self.evidence.newRecord(self.check, self.now)
+        record = record or self.newRecord()
         target = target or self.target
         try:
             stream = await connect(self.reactor, target, timeout)
@@ -93,13 +104,6 @@ class Context:
             random=self.random,
             start=self.start,
         )
-
-    async def tryToConnect(self, target: Target | None = None) -> Link | None:
-        """Connects as :meth:`connect`; returns None where there is no connection, and the record says why."""
-        try:
-            return await self.connect(target)
-        except NetworkError:
-            return None
 
 
 class Check(Protocol[Seen]):

@@ -20,6 +20,7 @@ from echo_app.probe.checks.latereader import LateReader
 from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.reach import Addresses, Connect, Resolve
 from echo_app.probe.checks.smallwrites import SmallWrites
+from echo_app.probe.checks.times import TimesCheck
 from echo_app.probe.checks.udp import UDP
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.waits import NothingCame, within
@@ -30,7 +31,7 @@ from echo_app.targets import Target
 CHECKS: tuple[Check[Any], ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
     *(Identity(), HalfClose(), LateReader(), SmallWrites()),
-    *(Burst(), Idle(), UDP()),
+    *(TimesCheck(), Burst(), Idle(), UDP()),
 )
 
 # A check is ended after EXCESS times the seconds of its cost, and GRACE seconds more.

@@ -11,6 +11,7 @@ from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import timedOut
 from echo_app.probe.net.stream import SILENCE
+from echo_app.probe.net.waits import pause
 from echo_app.text import binarySize, quoted
 
 # Powers of two, and the edges of segments (of 536, 1448 and 1460 bytes), pages, buffers and TLS records.
@@ -24,8 +25,8 @@ QUICK, ALONE = 1 << 20, 1 << 16
 # Seconds after which no larger size begins; the one that has begun may take as many.
 BUDGET = 15.0
 
-# Connections at the most: another one is made where nothing came back.
-CONNECTIONS = 2
+# Seconds before each connection: another one is made where nothing came back.
+PAUSES = (0.0, 0.0, 2.0)
 
 # Seconds in which surplus bytes must come: a longer wait would cost more than it finds.
 _AFTER = 0.2
@@ -55,12 +56,10 @@ class Sizes(Observation):
     @property
     def isFinal(self) -> bool:
         """Says whether nothing came back on any connection."""
-        return len(self.records) == CONNECTIONS and not any(each.came for each in self.records)
+        return bool(self.records) and not any(each.came for each in self.records)
 
     def __str__(self) -> str:
-        parts = [
-            f"connection {n}: {shortfall(each)}" for n, each in enumerate(self.records, 1) if isWrong(each)
-        ]
+        parts = [shortfall(each) for each in self.records if isWrong(each)]
         if self.done:
             count = "1 size" if len(self.done) == 1 else f"{len(self.done)} sizes"
             largest, rate = binarySize(self.done[-1]), binarySize(int(self.rate))
@@ -87,11 +86,14 @@ class Identity(Check[Sizes]):
     def cost(self, context: Context) -> Cost:
         """Returns the cost of all sizes; the small ones are sent twice."""
         sizes = sizesFor(context)
-        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), CONNECTIONS, 2 * BUDGET)
+        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), len(PAUSES), 2 * BUDGET)
 
     async def run(self, context: Context, seen: Sizes) -> None:
         """Sends all sizes, up to the first fault; once more where nothing came back."""
-        while len(seen.records) < CONNECTIONS and not any(each.came for each in seen.records):
+        for seconds in PAUSES:
+            if any(each.came for each in seen.records):
+                break
+            await pause(context.reactor, seconds)
             async with await context.connect() as link:
                 seen.records.append(link.record)
                 await self._exchangeAll(context, link, seen)

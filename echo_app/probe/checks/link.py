@@ -102,9 +102,12 @@ class Link:
             return 0
         began = self._now()
         data = await self.stream.read(timeout, size)
-        if data:
-            return await self._compare(data)
         record = self.record
+        if data:
+            waited = self._now() - began
+            if record.came and waited > record.longestWait:
+                record.longestWait, record.waitedAt = waited, record.came
+            return await self._compare(data)
         if not self._hasEnded() and (self.outstanding or record.isHalfClosed):
             record.silence = self._now() - began
             record.silent = sampleOf(self.stream.sock)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,21 +15,25 @@ from zope.interface import implementer
 
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import Observation
-from echo_app.probe.checks.labels import BLOCK
+from echo_app.probe.checks.labels import MESSAGE
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, SILENCE
-from echo_app.probe.net.waits import NothingCame, within
+from echo_app.probe.net.waits import NothingCame, pause, within
 from echo_app.probe.results.statistics import spread
 from echo_app.targets import isLiteral
 
-# How many connections are timed, and after how many failures there is no more trying.
+# How many connections are timed, and after how many time-outs there is no more trying.
 CONNECTIONS, ENOUGH = 20, 3
+
+# Seconds before each further attempt: limits on rates and restarts are over after some seconds.
+PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 # How often an address is tried that does not work.
 TRIES = 3
 
 # Seconds to wait for an answer where there was none before.
-_BRIEFLY = 0.5
+_BRIEFLY = 1.0
 
 
 @implementer(IResolutionReceiver)
@@ -154,63 +160,96 @@ def _families(addresses: list[str]) -> str:
 class Connects(Observation):
     """Connections that were made one after the other.
 
-    :ivar times: seconds until each was there.
-    :ivar reasons: why the others were not made.
-    :ivar answers: seconds from the first byte that each sent to its first answer.
+    :ivar records: of the connections.
+    :ivar later: of those that were tried after pauses, as none had been answered before.
     """
 
-    times: list[float] = field(default_factory=list)
-    reasons: list[Reason] = field(default_factory=list)
-    answers: list[float] = field(default_factory=list)
+    records: list[ConnectionRecord] = field(default_factory=list)
+    later: list[ConnectionRecord] = field(default_factory=list)
+
+    @property
+    def times(self) -> list[float]:
+        """Seconds until each was there, over TLS with its handshake."""
+        return [each.shaken or each.connected or 0.0 for each in self.records if each.isMade]
+
+    @property
+    def answers(self) -> list[float]:
+        """Seconds from the first byte that each sent to its first answer."""
+        return [each.firstAnswer for each in self.records if each.firstAnswer is not None]
 
     @property
     def isFinal(self) -> bool:
         """Says whether no connection was made."""
-        return bool(self.reasons) and not self.times
+        return bool(self.records) and not any(each.isMade for each in (*self.records, *self.later))
 
     def __str__(self) -> str:
-        made = [spread(self.times)] if self.times else []
+        parts = [spread(self.times)] if self.times else []
         if self.answers:
-            made.append(f"first answer {spread(self.answers)}")
-        if self.reasons:
-            tried = len(self.times) + len(self.reasons)
-            made.append(f"{len(self.reasons)} of {tried} not made: {self.reasons[0]}")
-        return "; ".join(made)
+            parts.append(f"first answer {spread(self.answers)}")
+        failures = Counter(
+            str(each.failure or each.endOrSilence) for each in self.records if not each.isServed
+        )
+        tried = len(self.records)
+        parts += [
+            f"{count} of {tried} {reason}" for reason, count in failures.most_common() if reason != "None"
+        ]
+        if self.later:
+            served = sum(each.isServed for each in self.later)
+            parts.append(f"after pauses {served} of {len(self.later)} answered")
+        return "; ".join(parts)
 
     def data(self) -> Mapping[str, object]:
-        """Returns the times, in seconds, and the reasons."""
-        return {"seconds": self.times, "answers": self.answers, "reasons": list(map(str, self.reasons))}
+        """Returns the times, in seconds, and the counts."""
+        return {
+            "seconds": self.times,
+            "answers": self.answers,
+            "served": sum(each.isServed for each in self.records),
+            "tried": len(self.records),
+            "later": [each.isServed for each in self.later],
+        }
 
 
 class Connect(Check[Connects]):
-    """Makes connections one after the other, and sends a little on each."""
+    """Makes connections one after the other, and sends a little on each.
+
+    :param pauses: seconds before each further attempt, where no connection was answered.
+    """
 
     name = "connect"
     begin = Connects
 
+    def __init__(self, pauses: Sequence[float] = PAUSES) -> None:
+        self._pauses = pauses
+
     def cost(self, context: Context) -> Cost:
         """Returns the cost: two round trips for each connection, over TLS four."""
-        return Cost(CONNECTIONS * BLOCK, CONNECTIONS, CONNECTIONS * 0.2)
+        count = CONNECTIONS + len(self._pauses)
+        return Cost(count * MESSAGE, count, CONNECTIONS * 0.2)
 
     async def run(self, context: Context, seen: Connects) -> None:
-        """Makes the connections, up to ENOUGH failures. After the first silence no answer is waited for."""
-        timeout = SILENCE
-        for _ in range(CONNECTIONS):
+        """Makes the connections, up to ENOUGH time-outs; and more after pauses, if none is answered.
+
+        A service that is full, or just starting, refuses in the same way as one that is no echo.
+        """
+        silent = 0
+        while len(seen.records) < CONNECTIONS and silent < ENOUGH:
+            record = await self._attempt(context, _BRIEFLY if silent else SILENCE)
+            seen.records.append(record)
+            reason = record.failure or record.endOrSilence
+            silent += reason is not None and reason.kind.isTimeOut
+        for seconds in self._pauses:
+            if any(each.isServed for each in (*seen.records, *seen.later)):
+                break
+            await pause(context.reactor, seconds)
+            seen.later.append(await self._attempt(context, _BRIEFLY))
+
+    async def _attempt(self, context: Context, timeout: float) -> ConnectionRecord:
+        record = context.newRecord()
+        with suppress(NetworkError):
+            link = await context.connect(record=record)
+            link.send(MESSAGE)
             try:
-                link = await context.connect()
-            except NetworkError as error:
-                seen.reasons.append(error.reason)
-                if len(seen.reasons) == ENOUGH:
-                    break
-                continue
-            record = link.record
-            assert record.connected is not None
-            seen.times.append(record.connected if record.shaken is None else record.shaken)
-            link.send(BLOCK)
-            try:
-                if not await link.receiveRest(timeout):
-                    timeout = _BRIEFLY
+                await link.receiveRest(timeout)
             finally:
                 await link.close()
-            if record.firstAnswer is not None:
-                seen.answers.append(record.firstAnswer)
+        return record

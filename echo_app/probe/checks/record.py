@@ -7,7 +7,7 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from echo_app.probe.net.errors import ErrorKind, Reason
+from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.results.difference import StreamDifference
 from echo_app.tcpfields import tcpInfoReader
 
@@ -90,6 +90,8 @@ class ConnectionRecord:
     :ivar isHalfClosed: we had ended our side before: an end was due.
     :ivar silence: seconds of the last wait in which no byte came that was due; 0 without one.
     :ivar lastCame: when the last byte came.
+    :ivar longestWait: seconds of the longest wait for bytes that were due, after others had come.
+    :ivar waitedAt: the offset of the byte that this wait was for.
     :ivar closed: when we closed it.
     :ivar made: the kernel's counts when the connection was made.
     :ivar silent: the kernel's counts at the end of the silence.
@@ -113,6 +115,8 @@ class ConnectionRecord:
     isHalfClosed: bool = False
     silence: float = 0
     lastCame: float | None = None
+    longestWait: float = 0
+    waitedAt: int = 0
     closed: float | None = None
     made: TCPSample | None = None
     silent: TCPSample | None = None
@@ -137,6 +141,16 @@ class ConnectionRecord:
     def isShort(self) -> bool:
         """Says whether bytes are missing that were waited for."""
         return self.isMade and self.came < self.sent and (self.end is not None or self.silence > 0)
+
+    @property
+    def isServed(self) -> bool:
+        """Says whether a byte came back, as sent."""
+        return self.came > 0
+
+    @property
+    def endOrSilence(self) -> Reason | None:
+        """Returns the peer's end, or the time-out of the last wait; None where there was neither."""
+        return self.end or (timedOut(self.silence) if self.silence else None)
 
     def data(self) -> dict[str, Any]:
         """Returns the record for JSON, without what is not known or did not happen."""

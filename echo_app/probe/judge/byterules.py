@@ -6,47 +6,57 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.checks.labels import labelsIn
+from echo_app.probe.checks.labels import BLOCK, labelsIn
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck, numbers
 from echo_app.probe.results.severity import Severity
 from echo_app.text import quoted
 
-# How many foreign blocks of a connection are named.
+# How many connections are named.
 _SHOWN = 3
 
 
-def ownersOf(evidence: Evidence, record: ConnectionRecord) -> list[str]:
-    """Returns whose the foreign bytes of a connection are, as far as their labels tell."""
-    owners: dict[str, None] = {}
-    for label in labelsIn(record.foreign):
+def ownerOf(evidence: Evidence, record: ConnectionRecord) -> str:
+    """Returns whose the foreign bytes of a connection are; empty where their labels do not tell.
+
+    Two blocks in a row must have the same owner: one flipped bit can make the label of another connection.
+    """
+    for label, following in pairwise(labelsIn(record.foreign)):
+        if replace(label, offset=label.offset + BLOCK) != following:
+            continue
         if label.examination != evidence.examination:
-            owners["another examination"] = None
-        elif label.connection != record.number and label.connection < len(evidence.connections):
+            return "another examination"
+        if label.connection != record.number and label.connection < len(evidence.connections):
             owner = evidence.connections[label.connection]
-            owners[f"connection {owner.number} ({owner.check}), from its byte {label.offset:,}"] = None
-    return list(owners)[:_SHOWN]
+            return f"connection {owner.number} ({owner.check}), from its byte {label.offset:,}"
+    return ""
+
+
+def kindOf(record: ConnectionRecord) -> str:
+    """Returns the kind of a connection's first difference; empty if there is none."""
+    return record.difference.kind if record.difference else ""
 
 
 def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    owners = {each.number: ownersOf(evidence, each) for each in rest if each.difference is not None}
-    mixed = [each for each in rest if owners.get(each.number)]
+    differing = [each for each in rest if each.difference is not None]
+    owners = {each.number: ownerOf(evidence, each) for each in differing}
+    mixed = [each for each in differing if owners[each.number]]
     if not mixed:
         return None
-    first = mixed[0]
-    assert first.difference is not None
+    # A piece of a block has no label that can be read.
+    pieces = [each for each in differing if each not in mixed and kindOf(each) == "foreign"]
+    first = mixed[0].difference
+    assert first is not None
+    lines = [byCheck(mixed)]
+    lines += [f"connection {each.number} got bytes of {owners[each.number]}" for each in mixed[:_SHOWN]]
+    if pieces:
+        lines.append(f"{len(pieces)} more got foreign bytes that are too few to tell whose they are")
     return Match(
-        f"{_share(mixed, evidence)}; first at byte {first.difference.offset:,}",
+        f"{_share([*mixed, *pieces], evidence)}; first at byte {first.offset:,}",
         Confidence.CERTAIN,
-        [
-            byCheck(mixed),
-            *(
-                f"connection {each.number} got bytes of {'; '.join(owners[each.number])}"
-                for each in mixed[:_SHOWN]
-            ),
-        ],
-        numbers(mixed),
-        len(mixed),
+        lines,
+        numbers([*mixed, *pieces]),
+        len(mixed) + len(pieces),
         _tries(evidence),
     )
 
@@ -71,7 +81,7 @@ def _difference(kind: str) -> Find:
     """Returns the function that finds connections whose first difference is of one kind."""
 
     def find(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-        found = [each for each in rest if each.difference is not None and each.difference.kind == kind]
+        found = [each for each in rest if kindOf(each) == kind]
         if not found:
             return None
         first = found[0].difference

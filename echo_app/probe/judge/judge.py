@@ -17,19 +17,16 @@ from echo_app.probe.results.statistics import interval
 # In the order of what hurts an application most. A rule sees the connections that no rule before it explains.
 RULES: tuple[Rule, ...] = (
     *(reachrules.UNRESOLVED, reachrules.UNREACHABLE),
-    *(byterules.MIXED, byterules.NO_ECHO, udprules.SILENT),
+    *(byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
     *byterules.DIFFERENCES,
     *(udprules.DIFFERING, udprules.STRANGE),
-    *(
-        endrules.LATE_READER,
-        endrules.HALF_CLOSE,
-        reachrules.TURNED_AWAY,
-        reachrules.UNSERVED,
-        byterules.SHORT,
-    ),
+    *(endrules.LATE_READER, endrules.HALF_CLOSE),
+    *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.IDLE, endrules.CUT),
-    *(timerules.DELAYED, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
+    *(timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
+    *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
+    *(timerules.SLOW_SERVICE, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
 )
 

@@ -6,9 +6,9 @@ import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 
-from echo_app.probe.checks.burst import Bursts, Series
+from echo_app.probe.checks.burst import Bursts, Series, failureOf, secondsOf
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.checks.reach import Addresses
+from echo_app.probe.checks.reach import Addresses, Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.net.errors import ErrorKind, Reason
@@ -17,6 +17,9 @@ from echo_app.probe.results.statistics import interval, milliseconds
 
 # A host without a family's route says one of these, without asking anybody: it is no finding about the path.
 _LOCAL = (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
+
+# Connections in a row that are not served for a finding.
+_IN_A_ROW = 3
 
 _MEANINGS = {
     ErrorKind.REFUSED: "No server listens there, or a firewall refuses it.",
@@ -84,39 +87,84 @@ def _isExcused(address: str, reason: Reason) -> bool:
     return reason.kind in _LOCAL or (isRefused and ipaddress.ip_address(address).is_loopback)
 
 
-def _findTurnedAway(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = evidence.observations.get("burst")
-    if not isinstance(seen, Bursts):
+def _findRefusedAtFirst(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("connect")
+    if not isinstance(seen, Connects) or not seen.records:
         return None
-    _, calm = interval(len(seen.calm.failures), len(seen.calm.attempts))
-    for each in seen.series:
-        failed, tried = len(each.failures), len(each.attempts)
-        if each.alwaysFails and interval(failed, tried)[0] > calm:
-            failures = [record for record in rest if record.check == "burst" and _isUnserved(record)]
-            return Match(
-                f"{failed} of {tried} connections {each.manner} fail: {each.failures[0]}",
-                Confidence.LIKELY,
-                explains=numbers(failures),
-                hits=failed,
-                tries=tried,
-            )
-    return None
+    tries = [*seen.records, *seen.later]
+    first = next((n for n, each in enumerate(tries) if each.isServed), None)
+    unserved = tries[:first] if first else []
+    if len(unserved) < _IN_A_ROW or any(each.difference for each in unserved):
+        return None
+    reasons = Counter(str(each.failure or each.endOrSilence) for each in unserved)
+    reason, _ = reasons.most_common(1)[0]
+    waited = tries[len(unserved)].began - unserved[0].began
+    before = [each for each in rest if each.number <= unserved[-1].number and not each.isServed]
+    return Match(
+        f"the first {len(unserved)} connections: {reason}; served after {waited:.3g} s",
+        Confidence.LIKELY,
+        explains=numbers(before),
+        hits=len(unserved),
+        tries=len(tries),
+    )
+
+
+def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("burst")
+    if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.failures:
+        return None
+    least, most = min(seen.atOnce.served), max(seen.atOnce.served)
+    tried = len(seen.atOnce.rounds[-1])
+    many = f"{most}" if least == most else f"{least} to {most}"
+    # Without a second round that agrees, the number may be chance.
+    isSteady = len(seen.atOnce.rounds) > 1 and most - least <= 1
+    failures = [record for record in seen.atOnce.records if failureOf(record)]
+    return Match(
+        f"{many} of {tried} are served; the others: {failureOf(failures[0])}",
+        Confidence.LIKELY if isSteady else Confidence.POSSIBLE,
+        explains=numbers(failures),
+        hits=len(failures),
+        tries=len(seen.atOnce.records),
+        title=f"only {many} connections at a time are served" if isSteady else "",
+    )
+
+
+def _findAcceptRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("burst")
+    if not isinstance(seen, Bursts) or not seen.inSuccession.alwaysFails:
+        return None
+    _, calm = interval(len(seen.calm.failures), len(seen.calm.records))
+    failed, tried = len(seen.inSuccession.failures), len(seen.inSuccession.records)
+    if interval(failed, tried)[0] <= calm:
+        return None
+    records = seen.inSuccession.rounds[-1]
+    served = [record for record in records if not failureOf(record)]
+    seconds = records[-1].began - records[0].began
+    failures = [record for record in (*seen.atOnce.records, *seen.inSuccession.records) if failureOf(record)]
+    return Match(
+        f"after {len(served)} in {seconds:.2g} s: {seen.inSuccession.failures[0]}",
+        Confidence.LIKELY,
+        [f"one by one, with pauses: {len(seen.calm.failures)} of {len(seen.calm.records)} fail"],
+        numbers(failures),
+        failed,
+        tried,
+    )
 
 
 def _findSlowed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
     if not isinstance(seen, Bursts):
         return None
-    _, calm = interval(seen.calm.retransmitted, len(seen.calm.attempts))
-    for each in seen.series:
-        if each.isBad and interval(each.retransmitted, len(each.attempts))[0] > calm:
+    _, calm = interval(seen.calm.retransmitted, len(seen.calm.records))
+    for each in (seen.atOnce, seen.inSuccession):
+        if each.isBad and interval(each.retransmitted, len(each.records))[0] > calm:
             return _slowed(each, seen.what)
     return None
 
 
 def _slowed(series: Series, what: str) -> Match:
-    again, tried = series.retransmitted, len(series.attempts)
-    slowest = milliseconds(max(attempt.seconds for attempt in series.attempts))
+    again, tried = series.retransmitted, len(series.records)
+    slowest = milliseconds(max(map(secondsOf, series.records)))
     seen = f"{again} of {tried} {what} {series.manner} retransmitted, up to {slowest}"
     return Match(seen, Confidence.LIKELY, hits=again, tries=tried)
 
@@ -182,14 +230,35 @@ ADDRESS = Rule(
     "Addresses may change from query to query.",
     _findAddress,
 )
-TURNED_AWAY = Rule(
-    "burst-turned-away",
+REFUSED_AT_FIRST = Rule(
+    "refused-at-first",
+    Severity.FAIL,
+    "connections are refused at first, and served later",
+    "A client that does not try again takes a service that is starting, or full, for one that is down.",
+    "The first connections, three or more in a row, were refused or ended without an answer; a later one, "
+    "after pauses of up to four seconds, was served.",
+    "A service that was started at that moment looks the same as one that was full.",
+    _findRefusedAtFirst,
+)
+CAP = Rule(
+    "connection-cap",
     Severity.WARN,
-    "clients that connect together are turned away",
-    "Of clients that connect together, some are turned away.",
-    "Connections of a burst fail in three rounds, more often than connections one by one.",
+    "only some connections at a time are served",
+    "More clients than that are turned away together.",
+    "Of connections that are open together the same number is served in each round, and all are served that "
+    "come one after the other.",
+    "Other clients' connections count, too: the cap may be larger.",
+    _findCap,
+)
+ACCEPT_RATE = Rule(
+    "accept-rate",
+    Severity.WARN,
+    "connections in quick succession are turned away",
+    "Clients that connect in quick succession are turned away.",
+    "Connections without a pause, each closed before the next, fail in three rounds, more often than "
+    "connections with pauses.",
     "A slow machine can lose connections of its own, such as by a full table of a NAT in front of it.",
-    _findTurnedAway,
+    _findAcceptRate,
 )
 SLOWED = Rule(
     "burst-slowed",

@@ -1,15 +1,44 @@
-"""Rules about time."""
+"""Rules about time.
+
+A rule here fires only for what repeats on a fresh connection, and is above the lateness of this process that
+was measured meanwhile: a busy machine is late, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
 from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.halfclose import HalfCloses
+from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
-from echo_app.probe.judge.finding import Confidence, Match, Rule
+from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
+
+# Seconds, and the factor, by which a time must be longer than another one. Timers of systems tick up to ten
+# milliseconds apart, and delayed acknowledgements take 40.
+MORE, FACTOR = 0.02, 2.0
+
+# Outliers: seconds, and how many times the median.
+OUTLIER, TIMES_MEDIAN = 0.1, 10.0
+
+# Seconds of a pause between bytes that were due, in the midst of a transfer, and of a late end.
+PAUSE, LATE_END = 0.5, 0.3
+
+
+def _times(evidence: Evidence) -> list[Timed]:
+    seen = evidence.observations.get("times")
+    return [each for each in seen.connections if each.small is not None] if isinstance(seen, Times) else []
+
+
+def _isLonger(long: float, short: float, late: float) -> bool:
+    """Says whether a time is longer than another one, and not by this process's lateness."""
+    return long - short - late >= MORE and long >= FACTOR * short
 
 
 def _findDelayed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -31,9 +60,174 @@ def _findDelayed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
     )
 
 
-DELAYED = Rule(
+def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds messages of one byte, or of little more than a segment, that take longer than larger ones."""
+    for size, name in ((SMALL, "1 B"), (SEGMENT, "1,449 B")):
+        measured = [each for each in _times(evidence) if each.trips[size] and each.trips[LARGE]]
+        slow = [
+            each
+            for each in measured
+            if _isLonger(min(each.trips[size]), median(each.trips[LARGE]), each.late)
+        ]
+        if len(slow) >= max(2, len(measured) / 2):
+            small, large = (
+                medianOf([trip for each in slow for trip in each.trips[n]]) for n in (size, LARGE)
+            )
+            assert small is not None
+            assert large is not None
+            return Match(
+                f"{name} takes {milliseconds(small)}, 64 KiB {milliseconds(large)}, "
+                f"on {len(slow)} of {len(measured)} connections",
+                Confidence.LIKELY,
+                hits=len(slow),
+                tries=len(measured),
+            )
+    return None
+
+
+def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    measured = [each for each in _times(evidence) if each.first is not None]
+    slow = [each for each in measured if _isLonger(each.first or 0, max(each.trips[SMALL]), each.late)]
+    if len(slow) < max(2, len(measured) / 2):
+        return None
+    first = medianOf([each.first for each in slow])
+    later = medianOf([each.small for each in slow])
+    assert first is not None
+    assert later is not None
+    times = f"{milliseconds(first)}, later ones {milliseconds(later)}"
+    return Match(
+        f"{times}, on {len(slow)} of {len(measured)} connections",
+        Confidence.LIKELY,
+        hits=len(slow),
+        tries=len(measured),
+    )
+
+
+def _findColdStart(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds a first connection that waits, where the next ones do not. It can't be repeated."""
+    seen = evidence.observations.get("connect")
+    if not isinstance(seen, Connects) or len(seen.answers) < 5:
+        return None
+    first, others = seen.answers[0], seen.answers[1:]
+    record = next(each for each in seen.records if each.firstAnswer is not None)
+    late = evidence.latenessIn(record.began, record.closed or record.began + first)
+    # Ten times as long as all others: one connection is no more than a hint.
+    if first - late < OUTLIER or first < TIMES_MEDIAN * max(others):
+        return None
+    next_ = f"{milliseconds(median(others))} on the next {len(others)}"
+    return Match(f"{milliseconds(first)} on the first connection, {next_}", Confidence.POSSIBLE)
+
+
+def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    measured = _times(evidence)
+    least = {each.record.number: min(each.trips[SMALL]) for each in measured}
+    if not least:
+        return None
+    fast = min(least.values())
+    slow = [each for each in measured if _isLonger(least[each.record.number], fast, each.late)]
+    if len(slow) < 2 or len(slow) > len(measured) * 2 / 3:
+        return None
+    others = [least[each.record.number] for each in measured if each not in slow]
+    # Two kinds of connections, with nothing between them.
+    if min(least[each.record.number] for each in slow) < FACTOR * max(others):
+        return None
+    times = sorted(least[each.record.number] for each in slow)
+    return Match(
+        f"{len(slow)} of {len(measured)} take {milliseconds(times[0])} and more, the others "
+        f"{milliseconds(max(others))} at most",
+        Confidence.LIKELY,
+        [f"in order: {' '.join('slow' if each in slow else 'fast' for each in measured)}"],
+        hits=len(slow),
+        tries=len(measured),
+    )
+
+
+def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    measured = [each for each in _times(evidence) if each.minRTT is not None]
+    slow = [each for each in measured if _isLonger(min(each.trips[SMALL]), each.minRTT or 0, each.late)]
+    if len(slow) < 2 or len(slow) < len(measured) / 2:
+        return None
+    answer = min(min(each.trips[SMALL]) for each in slow)
+    least = min(each.minRTT or 0 for each in slow)
+    return Match(
+        f"an answer takes {milliseconds(answer)} at least, the kernel's round trip {milliseconds(least)}",
+        Confidence.LIKELY,
+        hits=len(slow),
+        tries=len(measured),
+    )
+
+
+def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("times")
+    if not isinstance(seen, Times):
+        return None
+    trips = [(each.record.began, trip, each.late) for each in seen.connections for trip in each.trips[SMALL]]
+    trips += [(at, trip, evidence.latenessIn(at, at + trip)) for at, trip in seen.pings]
+    if not trips:
+        return None
+    middle = median(trip for _, trip, _ in trips)
+    outliers = [(at, trip) for at, trip, late in trips if trip - late >= max(OUTLIER, TIMES_MEDIAN * middle)]
+    # Some at once are one stall. One alone is an accident, unless it is long.
+    moments = sorted({round(at) for at, _ in outliers})
+    longest = max((trip for _, trip in outliers), default=0.0)
+    if len(moments) < 2 and longest < 1.0:
+        return None
+    apart = [after - before for before, after in pairwise(moments)]
+    every = f", {min(apart):g} s apart at the least" if apart else ""
+    return Match(
+        f"{len(outliers)} of {len(trips)} round trips, up to {milliseconds(longest)}; the median is "
+        f"{milliseconds(middle)}{every}",
+        Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
+        hits=len(outliers),
+        tries=len(trips),
+    )
+
+
+def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds waits in the midst of a transfer: bytes had come, and more were due."""
+    paused = [each for each in evidence.connections if each.longestWait - _lateness(evidence, each) >= PAUSE]
+    paused = [each for each in paused if each.check in ("identity", "half-close", "late-reader")]
+    if len(paused) < 2:
+        return None
+    longest = max(paused, key=lambda each: each.longestWait)
+    return Match(
+        f"{len(paused)} connections, up to {longest.longestWait:.3g} s at byte {longest.waitedAt:,}",
+        Confidence.LIKELY,
+        [byCheck(paused)],
+        hits=len(paused),
+        tries=len(evidence.connections),
+    )
+
+
+def _lateness(evidence: Evidence, record: ConnectionRecord) -> float:
+    return evidence.latenessIn(record.began, record.closed or record.lastCame or record.began)
+
+
+def _findLateEnd(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("half-close")
+    records = seen.records if isinstance(seen, HalfCloses) else []
+    waits = [
+        each.ended - each.lastCame - _lateness(evidence, each)
+        for each in records
+        if each.ended is not None and each.lastCame is not None and each.came == each.sent
+    ]
+    late = [wait for wait in waits if wait >= LATE_END]
+    if len(late) < 2 or len(late) < len(waits) / 2:
+        return None
+    return Match(
+        f"{len(late)} of {len(waits)} ends come {milliseconds(median(late))} after the last byte",
+        Confidence.LIKELY,
+        hits=len(late),
+        tries=len(waits),
+    )
+
+
+def _rule(cause: str, title: str, meaning: str, observation: str, errs: str, find: Find) -> Rule:
+    return Rule(cause, Severity.WARN, title, meaning, observation, errs, find)
+
+
+DELAYED = _rule(
     "nagle-delays",
-    Severity.WARN,
     "small answers wait for acknowledgements",
     "The far end sends without TCP_NODELAY (RFC 896): write a message in one piece, or set it there.",
     "Rounds of two writes take 35 ms longer where this kernel delays its acknowledgements (RFC 1122, "
@@ -41,4 +235,74 @@ DELAYED = Rule(
     "If both writes arrive together, as on loopback, the far end does not wait. One answer in ten, or fewer, "
     "may pass.",
     _findDelayed,
+)
+SMALL_SLOW = _rule(
+    "small-slower-than-large",
+    "small messages take longer than large ones",
+    "Something on the way waits for more before it passes a small message on (a buffer with a timer, Nagle).",
+    "The shortest round trip of 1 B, or of 1,449 B, is twice as long as the median of 64 KiB, and 20 ms "
+    "longer, on at least two connections and half of them.",
+    "Not seen where the buffer that waits is larger than 64 KiB.",
+    _findSmallSlow,
+)
+FIRST_SLOW = _rule(
+    "first-answer-slow",
+    "the first answer of a connection is late",
+    "Each new connection waits: a backend that is connected late, a look-up, a scan.",
+    "The first answer takes twice as long as the slowest later one, and 20 ms longer, on at least two "
+    "connections and half of them.",
+    "An echo can't tell what the far end waits for.",
+    _findFirstSlow,
+)
+COLD_START = _rule(
+    "cold-start",
+    "the first connection is answered late",
+    "The service, or something on the way, was not ready: the first client after a pause waits.",
+    "The first connection's answer takes ten times as long as the slowest one of the next connections, and "
+    "100 ms.",
+    "It happens once, and can't be repeated: another cause at that moment looks the same.",
+    _findColdStart,
+)
+SIBLINGS = _rule(
+    "connections-unequal",
+    "some connections are slower than others",
+    "Connections go different ways, or to different backends: some clients are always slow.",
+    "On some connections, two and at most two thirds, every small round trip is twice as long as those of "
+    "the others, and 20 ms longer.",
+    "Backends that are equally slow are not told apart.",
+    _findSiblings,
+)
+SLOW_SERVICE = _rule(
+    "answers-slow",
+    "answers take longer than the network's round trip",
+    "The service, or what stands behind the first TCP proxy, takes this time.",
+    "The shortest round trip of 1 B is twice as long as the kernel's shortest (tcpi_min_rtt), and 20 ms "
+    "longer, on at least half of the connections.",
+    "The kernel's round trip ends at the first TCP proxy: the network behind it is in the answer's time.",
+    _findSlowService,
+)
+OUTLIERS = _rule(
+    "round-trip-outliers",
+    "some round trips take far longer than the others",
+    "Something on the way stops for a while: time-outs of clients must allow for it.",
+    "Round trips of 1 B that take more than ten times the median, and more than 100 ms, at two moments; or "
+    "one of more than a second. --thorough looks for a minute.",
+    "A stall between two looks is not seen.",
+    _findOutliers,
+)
+PAUSES = _rule(
+    "transfer-pauses",
+    "transfers pause",
+    "Bytes that are due stop for a while in the midst of a transfer.",
+    "On two connections, bytes that were due did not come for half a second, after others had come.",
+    "A segment that is lost several times makes such a pause, too; a limit on the rate as well.",
+    _findPauses,
+)
+LATE_ENDS = _rule(
+    "end-late",
+    "the end of a stream comes late",
+    "Clients that read to the end wait.",
+    "In at least half of the half-closes, the end comes 300 ms after the last byte.",
+    "A far end that waits before it closes looks the same as a path that does.",
+    _findLateEnd,
 )

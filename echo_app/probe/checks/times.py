@@ -1,0 +1,180 @@
+"""Check ``times``: round trips of several sizes, on several connections, and the time from FIN to the end.
+
+A table of all of them tells what waits: the first answer of a connection, small messages, single
+connections, the end. The kernel's own shortest round trip (``tcpi_min_rtt``) is that of the network as far as
+the first TCP proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.link import Link
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.waits import pause
+from echo_app.probe.results.statistics import milliseconds
+from echo_app.text import binarySize
+
+# Bytes of the messages: the least, one more than a segment of Ethernet with timestamps, and a buffer.
+SMALL, SEGMENT, LARGE = 1, 1449, 1 << 16
+SIZES = (SMALL, SEGMENT, LARGE)
+
+# Connections, one after the other, and rounds of all sizes on each: enough of them that one of three backends
+# is met three times.
+CONNECTIONS, ROUNDS = 9, 4
+
+# Seconds after which no connection begins where three have been made.
+BUDGET = 10.0
+
+# Seconds and interval of the pings of a thorough examination, which look for stalls.
+LONG, LONG_INTERVAL = 60.0, 0.05
+
+
+@dataclass(slots=True)
+class Timed:
+    """The times of one connection, in seconds.
+
+    :ivar first: the first answer, to a message of one byte.
+    :ivar trips: round trips, by size; the first answer is not among them.
+    :ivar end: from our FIN to the peer's end; None if it did not come.
+    :ivar late: by which this process was late at the most, meanwhile.
+    """
+
+    record: ConnectionRecord
+    first: float | None = None
+    trips: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
+    end: float | None = None
+    late: float = 0.0
+
+    @property
+    def small(self) -> float | None:
+        """The median round trip of the small messages; None without any."""
+        return median(self.trips[SMALL]) if self.trips[SMALL] else None
+
+    @property
+    def minRTT(self) -> float | None:
+        """The kernel's shortest round trip."""
+        return self.record.last.minRTT if self.record.last else None
+
+
+@dataclass(slots=True)
+class Times(Observation):
+    """The times of all connections.
+
+    :ivar pings: moments and seconds of the round trips of a thorough examination.
+    """
+
+    connections: list[Timed] = field(default_factory=list)
+    pings: list[tuple[float, float]] = field(default_factory=list)
+
+    def trips(self, size: int) -> list[float]:
+        """Returns the round trips of a size on all connections."""
+        return [trip for each in self.connections for trip in each.trips[size]]
+
+    def __str__(self) -> str:
+        columns: list[tuple[str, Sequence[float | None]]] = [
+            ("SYN", [each.record.connected for each in self.connections]),
+            ("kernel's least", [each.minRTT for each in self.connections]),
+            ("first answer", [each.first for each in self.connections]),
+            *((binarySize(size), self.trips(size)) for size in SIZES),
+            ("FIN to end", [each.end for each in self.connections]),
+        ]
+        shown = [
+            f"{name} {milliseconds(value)}" for name, value in ((n, medianOf(v)) for n, v in columns) if value
+        ]
+        if self.pings:
+            shown.append(
+                f"{len(self.pings)} pings, max {milliseconds(max(seconds for _, seconds in self.pings))}"
+            )
+        return "medians: " + ", ".join(shown) if shown else "no answer"
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the times of each connection, in seconds."""
+        return {
+            "connections": [
+                {
+                    "connect": each.record.connected,
+                    "least": each.minRTT,
+                    "first": each.first,
+                    "trips": {str(size): trips for size, trips in each.trips.items()},
+                    "end": each.end,
+                    "late": each.late,
+                }
+                for each in self.connections
+            ],
+            "pings": [list(each) for each in self.pings],
+        }
+
+
+def medianOf(values: Sequence[float | None]) -> float | None:
+    """Returns the median of the values that are there; None without any."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+class TimesCheck(Check[Times]):
+    """Makes connections one after the other, and measures round trips of three sizes on each."""
+
+    name = "times"
+    begin = Times
+
+    def cost(self, context: Context) -> Cost:
+        """Returns the cost: nine rounds of each size on nine connections, and of the pings."""
+        size = CONNECTIONS * (1 + ROUNDS * sum(SIZES))
+        if context.settings.isThorough:
+            count = LONG / LONG_INTERVAL
+            return Cost(size + int(count), CONNECTIONS + 1, BUDGET + LONG)
+        return Cost(size, CONNECTIONS, BUDGET)
+
+    async def run(self, context: Context, seen: Times) -> None:
+        """Measures; a thorough examination then pings for a minute."""
+        deadline = context.now + BUDGET
+        for count in range(CONNECTIONS):
+            if count >= 3 and context.now >= deadline:
+                break
+            async with await context.connect() as link:
+                timed = Timed(link.record)
+                seen.connections.append(timed)
+                began = context.now
+                await self._measure(context, link, timed)
+                timed.late = context.evidence.latenessIn(began, context.now)
+        if context.settings.isThorough:
+            await self._ping(context, seen)
+
+    async def _measure(self, context: Context, link: Link, timed: Timed) -> None:
+        timed.first = await roundTrip(context, link, SMALL)
+        for _ in range(ROUNDS):
+            for size in SIZES:
+                seconds = await roundTrip(context, link, size)
+                if seconds is None:
+                    return
+                timed.trips[size].append(seconds)
+        start = context.now
+        link.halfClose()
+        await link.receiveEnd()
+        if link.record.ended is not None:
+            timed.end = link.record.ended - start
+
+    async def _ping(self, context: Context, seen: Times) -> None:
+        """Sends a byte each LONG_INTERVAL on one connection, and notes the round trips."""
+        async with await context.connect() as link:
+            deadline = context.now + LONG
+            while context.now < deadline:
+                at = context.now
+                seconds = await roundTrip(context, link, SMALL)
+                if seconds is None:
+                    break
+                seen.pings.append((at, seconds))
+                await pause(context.reactor, LONG_INTERVAL)
+
+
+async def roundTrip(context: Context, link: Link, size: int) -> float | None:
+    """Sends a message and waits for its echo; returns the seconds, or None if it does not come whole."""
+    link.prepare(size)
+    start = context.now
+    link.send(size)
+    return context.now - start if await link.receiveRest() else None
