@@ -11,6 +11,7 @@ from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import NetworkError
+from echo_app.probe.net.segments import connectWithSegments
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
 from echo_app.targets import Target
 
@@ -76,18 +77,23 @@ class Context:
         target: Target | None = None,
         timeout: float = CONNECT_TIMEOUT,
         record: ConnectionRecord | None = None,
+        segment: int = 0,
     ) -> Link:
         """Connects, and records the attempt. The check must close the link.
 
         :param target: another one than the context's.
         :param record: of the connection; None is a new one.
+        :param segment: payload bytes of the largest TCP segment; 0 is the kernel's.
         :param timeout: seconds for the connection, and as many for a TLS handshake.
         :raise NetworkError: when there is no connection.
         """
         record = record or self.newRecord()
         target = target or self.target
         try:
-            stream = await connect(self.reactor, target, timeout)
+            if segment:
+                stream = await connectWithSegments(self.reactor, target.host, target.port, segment, timeout)
+            else:
+                stream = await connect(self.reactor, target, timeout)
         except NetworkError as error:
             record.failure = error.reason
             raise

@@ -17,8 +17,10 @@ from echo_app.probe.checks.handshake import TLS
 from echo_app.probe.checks.identity import Identity
 from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.latereader import LateReader
+from echo_app.probe.checks.lifetimes import Lifetimes
 from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.reach import Addresses, Connect, Resolve
+from echo_app.probe.checks.segments import SegmentSizes
 from echo_app.probe.checks.smallwrites import SmallWrites
 from echo_app.probe.checks.times import TimesCheck
 from echo_app.probe.checks.udp import UDP
@@ -30,8 +32,8 @@ from echo_app.targets import Target
 # first.
 CHECKS: tuple[Check[Any], ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
-    *(Identity(), HalfClose(), LateReader(), SmallWrites()),
-    *(TimesCheck(), Burst(), Idle(), UDP()),
+    *(Identity(), SegmentSizes(), HalfClose(), LateReader(), SmallWrites()),
+    *(TimesCheck(), Burst(), Lifetimes(), Idle(), UDP()),
 )
 
 # A check is ended after EXCESS times the seconds of its cost, and GRACE seconds more.

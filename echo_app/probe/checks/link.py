@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from echo_app.probe.checks.labels import LabelledBytes
-from echo_app.probe.checks.record import ConnectionRecord, sampleOf
+from echo_app.probe.checks.record import ENDED_STATES, ConnectionRecord, sampleOf
 from echo_app.probe.net.stream import SILENCE, Stream
 from echo_app.probe.net.wire import CHUNK
 from echo_app.probe.results.difference import firstDifference
@@ -69,6 +69,19 @@ class Link:
         return self.record.end is not None or self.record.difference is not None
 
     @property
+    def hasEnded(self) -> bool:
+        """Whether the kernel knows that the peer has ended or reset a TCP connection, read or not."""
+        if self.stream.isCut:
+            return True
+        sample = sampleOf(self.stream.sock)
+        return sample is not None and sample.state in ENDED_STATES
+
+    def noteEnd(self) -> None:
+        """Records the moment of an end that the kernel knows, before it is read."""
+        if self.hasEnded:
+            self.record.ended = self._now()
+
+    @property
     def outstanding(self) -> int:
         """Bytes that were sent and have not come back."""
         return self.record.sent - self.record.came
@@ -108,7 +121,7 @@ class Link:
             if record.came and waited > record.longestWait:
                 record.longestWait, record.waitedAt = waited, record.came
             return await self._compare(data)
-        if not self._hasEnded() and (self.outstanding or record.isHalfClosed):
+        if not self._isEndRead() and (self.outstanding or record.isHalfClosed):
             record.silence = self._now() - began
             record.silent = sampleOf(self.stream.sock)
         return 0
@@ -164,14 +177,15 @@ class Link:
         self._came(count)
         self.record.difference = replace(found, offset=self.record.came)
         self.record.foreign = data[count:][:_KEPT]
-        self._hasEnded()
+        self._isEndRead()
         return 0
 
-    def _hasEnded(self) -> bool:
-        """Records the peer's end; returns whether it has come."""
-        if self.stream.end is not None and self.record.end is None:
-            self.record.end, self.record.ended = self.stream.end, self._now()
-        return self.record.end is not None
+    def _isEndRead(self) -> bool:
+        """Records the peer's end, if it has been read; returns whether it has."""
+        record = self.record
+        if self.stream.end is not None and record.end is None:
+            record.end, record.ended = self.stream.end, record.ended or self._now()
+        return record.end is not None
 
     def _sending(self, data: bytes) -> None:
         if data:

@@ -13,10 +13,22 @@ from echo_app.tcpfields import tcpInfoReader
 
 # Fields of TCP_INFO, in the kernel's order.
 _FIELDS = (
-    *("retransmits", "backoff", "snd_mss", "unacked", "total_retrans", "bytes_acked", "bytes_received"),
+    *(
+        "state",
+        "retransmits",
+        "backoff",
+        "snd_mss",
+        "unacked",
+        "total_retrans",
+        "bytes_acked",
+        "bytes_received",
+    ),
     *("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out", "rcv_ooopack"),
 )
 _read = tcpInfoReader(*_FIELDS)
+
+# States of a connection whose peer has reset it, or sent FIN: CLOSE and CLOSE_WAIT (net/tcp_states.h).
+ENDED_STATES = (7, 8)
 
 # The kernel's value of ``min_rtt`` before there is a sample.
 _NO_SAMPLE = 0xFFFFFFFF
@@ -26,6 +38,7 @@ _NO_SAMPLE = 0xFFFFFFFF
 class TCPSample:
     """The kernel's counts of a TCP connection at one moment (``TCP_INFO``, linux/tcp.h).
 
+    :param state: of the connection (net/tcp_states.h); 1 is ESTABLISHED.
     :param retransmits: retransmissions in a row of the oldest segment that is not acknowledged.
     :param backoff: how often the retransmission time-out was doubled.
     :param sendMSS: payload bytes of the largest segment that is sent.
@@ -39,6 +52,7 @@ class TCPSample:
     :param outOfOrder: segments that came out of order.
     """
 
+    state: int
     retransmits: int
     backoff: int
     sendMSS: int

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.labels import BLOCK, labelsIn
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.silencerules import silenceOf
 from echo_app.probe.results.severity import Severity
 from echo_app.text import quoted
 
@@ -74,7 +77,8 @@ def _findNoEcho(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
         ends = Counter(str(each.end or f"silence for {each.silence:.3g} s") for each in asked)
         end, count = ends.most_common(1)[0]
         seen = f"nothing comes back on {len(asked)} connections; {end} on {count}"
-    return Match(seen, explains=numbers(asked), hits=len(asked), tries=len(asked))
+    lines = [said for said in dict.fromkeys(map(silenceOf, asked)) if said]
+    return Match(seen, evidence=lines, explains=numbers(asked), hits=len(asked), tries=len(asked))
 
 
 def _difference(kind: str) -> Find:
@@ -111,7 +115,7 @@ def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     return Match(
         f"{_share(found, evidence)}; {first.came:,} of {first.sent:,} B came back, then {then}",
         Confidence.CERTAIN,
-        [byCheck(found)],
+        [*filter(None, [byCheck(found), silenceOf(first)])],
         numbers(found),
         len(found),
         _tries(evidence),

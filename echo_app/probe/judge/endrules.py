@@ -88,6 +88,8 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     if not isinstance(seen, Ladders) or any(rung.fate in UNFIT for rung in seen.first):
         return None
     idle = numbers(each for each in rest if each.check == "idle")
+    if not idle:
+        return None
     found, again = bracket(seen.first), bracket(seen.second)
     if found is None:
         return _strayOf(seen.first, idle)

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.judge import byterules, endrules, reachrules, timerules, tlsrules, udprules
+from echo_app.probe.judge import (
+    byterules,
+    endrules,
+    liferules,
+    reachrules,
+    silencerules,
+    timerules,
+    tlsrules,
+    udprules,
+)
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval
@@ -20,11 +29,13 @@ RULES: tuple[Rule, ...] = (
     *(byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
     *byterules.DIFFERENCES,
     *(udprules.DIFFERING, udprules.STRANGE),
+    *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.EVENT),
+    *(liferules.TOTAL, liferules.LIFETIME, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
     *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
-    *(reachrules.ADDRESS, reachrules.UNMADE, endrules.IDLE, endrules.CUT),
-    *(timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
+    *(reachrules.ADDRESS, reachrules.UNMADE, liferules.SILENT_ENDS, endrules.IDLE, endrules.CUT),
+    *(silencerules.LOSS, timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
     *(timerules.SLOW_SERVICE, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),

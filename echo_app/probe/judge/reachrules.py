@@ -11,6 +11,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.silencerules import silenceOf
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval, milliseconds
@@ -190,7 +191,7 @@ def _findUnserved(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     example = silent[0].end or f"nothing for {silent[0].silence:.3g} s"
     return Match(
         f"{len(silent)} of {len(evidence.connections)}: {example}",
-        evidence=[byCheck(silent)],
+        evidence=[*filter(None, [byCheck(silent), silenceOf(silent[0])])],
         explains=numbers(silent),
         hits=len(silent),
         tries=len(evidence.connections),

@@ -1,0 +1,96 @@
+"""Check ``segments``: do large segments get through? Connections with smaller and smaller ones tell.
+
+Where a link drops packets that are too large, and the message that says so (ICMP, RFC 1191) is dropped too,
+small messages pass and large ones hang: a black hole (RFC 2923, 2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import Observation
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.errors import NetworkError
+from echo_app.probe.net.segments import doesKernelProbe
+from echo_app.probe.net.waits import together
+
+# Payload bytes of the largest segments: the least of IPv4 (RFC 9293, 3.7.1), that of IPv6 (1,280 B),
+# two that fit into tunnels, and that of Ethernet.
+SIZES = (536, 1220, 1320, 1400, 1460)
+
+# Bytes sent on each connection: several segments of each size.
+AMOUNT = 1 << 15
+
+# The largest segment on loopback and jumbo frames is larger: nothing on such a path is an Ethernet link.
+ETHERNET = 1460
+
+# Seconds without a byte: retransmissions of a lossy path are over by then.
+TIMEOUT = 8.0
+
+
+@dataclass(slots=True)
+class Segments(Observation):
+    """What came back on connections with segments of different sizes.
+
+    :ivar bySize: the records, by the largest payload in bytes, as it was asked for.
+    :ivar largest: the largest segment of a connection without a cap, as the kernel says; 0 if it does not.
+    :ivar isProbed: this kernel looks for smaller segments by itself, so that a black hole may not be seen.
+    """
+
+    bySize: dict[int, ConnectionRecord] = field(default_factory=dict)
+    largest: int = 0
+    isProbed: bool = False
+
+    def __str__(self) -> str:
+        if self.largest > ETHERNET:
+            return f"segments of {self.largest:,} B: no path of Ethernet"
+        whole = [str(size) for size, record in self.bySize.items() if isWhole(record)]
+        short = [str(size) for size, record in self.bySize.items() if not isWhole(record)]
+        parts = [f"{' '.join(whole)} B pass"] if whole else []
+        parts += [f"{' '.join(short)} B do not"] if short else []
+        return ", ".join(parts) + (" (this kernel probes for smaller ones)" if self.isProbed else "")
+
+    def data(self) -> Mapping[str, object]:
+        """Returns the bytes that came back, by size, and the kernel's largest segment."""
+        came = {str(size): record.came for size, record in self.bySize.items()}
+        return {"largest": self.largest, "came": came, "probed": self.isProbed}
+
+
+def isWhole(record: ConnectionRecord) -> bool:
+    """Says whether all that was sent on a connection came back."""
+    return record.sent > 0 and record.came == record.sent
+
+
+class SegmentSizes(Check[Segments]):
+    """Makes a connection for each size of segments, all together, and sends some segments on each."""
+
+    name = "segments"
+    begin = Segments
+
+    def reasonToSkip(self, context: Context) -> str:
+        """Skips other targets than TCP at an address: TLS has its own records on the same segments."""
+        return "" if context.target.kind == "tcp" and context.target.isLiteral else "not over TCP"
+
+    def cost(self, context: Context) -> Cost:
+        """Returns the cost of one connection for each size."""
+        return Cost(len(SIZES) * AMOUNT, len(SIZES) + 1, 2)
+
+    async def run(self, context: Context, seen: Segments) -> None:
+        """Asks the kernel for the largest segment; on paths of Ethernet, tries each size."""
+        seen.isProbed = doesKernelProbe()
+        async with await context.connect() as link:
+            seen.largest = link.record.made.sendMSS if link.record.made else 0
+        if seen.largest <= ETHERNET:
+            await together(self._try(context, seen, size) for size in SIZES if size <= seen.largest)
+
+    async def _try(self, context: Context, seen: Segments, size: int) -> None:
+        record = seen.bySize[size] = context.newRecord()
+        try:
+            link = await context.connect(record=record, segment=size)
+        except NetworkError:
+            return
+        async with link:
+            link.send(AMOUNT)
+            await link.receiveRest(TIMEOUT)

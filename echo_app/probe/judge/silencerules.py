@@ -1,0 +1,135 @@
+"""Rules about silence: bytes that do not come, told apart by what this kernel knows of the far end.
+
+Bytes may be not acknowledged, or acknowledged and not answered. The kernel's counts tell the two apart, but
+only as far as the next TCP end: a proxy that acknowledges looks like the service, and so does a way back that
+loses everything after the acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.record import ConnectionRecord, TCPSample
+from echo_app.probe.checks.segments import Segments, isWhole
+from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.results.severity import Severity
+from echo_app.probe.results.statistics import interval
+
+# The share of segments of our own that are sent again, from which on a path is called lossy.
+LOSSY = 0.005
+
+# Segments at the least, for a share.
+_ENOUGH = 200
+
+
+def isUnacknowledged(sample: TCPSample | None) -> bool:
+    """Says whether segments of ours wait for an acknowledgement, and were sent again."""
+    return sample is not None and sample.unacked > 0 and (sample.retransmits > 0 or sample.backoff > 0)
+
+
+def silenceOf(record: ConnectionRecord) -> str:
+    """Returns what the kernel says of a silence, in a few words; empty where it says nothing."""
+    sample = record.silent
+    if sample is None:
+        return ""
+    if isUnacknowledged(sample):
+        times = f"sent {sample.retransmits} more times"
+        return f"{sample.unacked} segments are not acknowledged, the oldest {times}"
+    if sample.notSent:
+        return f"the far end takes no more: {sample.notSent:,} B wait here"
+    if not sample.unacked:
+        return "everything is acknowledged, and not answered"
+    return ""
+
+
+def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("segments")
+    if not isinstance(seen, Segments) or not seen.bySize:
+        return None
+    passing = [size for size, record in seen.bySize.items() if isWhole(record)]
+    hanging = [size for size, record in seen.bySize.items() if record.silence and not isWhole(record)]
+    if not passing or not hanging or max(passing) > min(hanging):
+        return None
+    stuck = [each for each in rest if each.silence and each.sent >= min(hanging)]
+    isOurs = any(isUnacknowledged(seen.bySize[size].silent) for size in hanging)
+    way = (
+        "our large segments are not acknowledged"
+        if isOurs
+        else "all is acknowledged: those of the far end get lost"
+    )
+    return Match(
+        f"segments of {max(passing)} B pass, of {min(hanging)} B hang",
+        Confidence.LIKELY,
+        [way, byCheck(stuck)],
+        numbers(stuck),
+        len(hanging),
+        len(seen.bySize),
+    )
+
+
+def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    stuck = [each for each in rest if each.silence and isUnacknowledged(each.silent)]
+    if not stuck:
+        return None
+    return Match(
+        f"{len(stuck)} of {len(evidence.connections)} connections; {silenceOf(stuck[0])}",
+        Confidence.CERTAIN,
+        [byCheck(stuck)],
+        numbers(stuck),
+        len(stuck),
+        len(evidence.connections),
+    )
+
+
+def _findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    samples = [each.last for each in evidence.connections if each.last is not None]
+    again = sum(each.allRetransmits for each in samples)
+    sent = sum(each.segmentsOut for each in samples)
+    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY:
+        return None
+    connections = sum(1 for each in samples if each.allRetransmits)
+    back = sum(each.outOfOrder for each in samples)
+    lines = [f"on {connections} of {len(samples)} connections"]
+    if back:
+        lines.append(f"{back} segments came out of order: some are lost, or reordered, on the way back, too")
+    return Match(
+        f"{again} of {sent} segments ({again / sent:.1%}) were sent again",
+        Confidence.LIKELY if connections > 1 else Confidence.POSSIBLE,
+        lines,
+        hits=again,
+        tries=sent,
+    )
+
+
+BLACK_HOLE = Rule(
+    "mtu-black-hole",
+    Severity.FAIL,
+    "large segments get lost without a word",
+    "Small messages pass and large ones hang: an MTU black hole. Lower the MTU here, or let ICMP pass.",
+    "Connections with small segments (TCP_MAXSEG, which caps those of the far end as well) bring everything "
+    "back, and ones with larger segments hang.",
+    "Where this kernel looks for a smaller segment by itself (tcp_mtu_probing), large segments hang only for "
+    "a while. Not looked for over TLS, and where segments are larger than 1,460 B.",
+    _findBlackHole,
+)
+UNACKNOWLEDGED = Rule(
+    "not-acknowledged",
+    Severity.FAIL,
+    "bytes are not acknowledged any more",
+    "Packets of the connection are dropped: clients hang until a time-out.",
+    "While no byte came that was due, segments of ours were not acknowledged, and sent again (tcpi_unacked, "
+    "tcpi_retransmits).",
+    "Acknowledgements that get lost on the way back look the same.",
+    _findUnacknowledged,
+)
+LOSS = Rule(
+    "segments-lost",
+    Severity.WARN,
+    "TCP segments are lost on the way out",
+    "Transfers are slow, and some messages late by a retransmission time-out.",
+    "The share of all segments that this kernel sent again (tcpi_total_retrans) is above 0.5 %, with 95 % "
+    "confidence. The way back is only hinted at, by segments that came out of order.",
+    "A retransmission may be spurious, such as after a sudden delay. Only our own sending is counted.",
+    _findLoss,
+)
