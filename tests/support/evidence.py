@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
-from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.checks.record import ConnectionRecord, TCPSample
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.judge.judge import RULES, Verdict, judge
 from echo_app.probe.net.errors import ErrorKind, Reason
@@ -41,6 +42,12 @@ def connection(evidence: Evidence, check: str = "identity", **values: Any) -> Co
     for name, value in values.items():
         setattr(record, name, value)
     return record
+
+
+def sampled(**values: int) -> TCPSample:
+    """Returns the kernel's counts, which are 0 but for these."""
+    names = (each.name for each in fields(TCPSample))
+    return TCPSample(**dict.fromkeys(names, 0) | values)  # type: ignore[arg-type]
 
 
 def whole(evidence: Evidence, check: str = "identity", count: int = 1, size: int = 100) -> None:

@@ -30,7 +30,7 @@ class MixedTests(JudgeTestCase):
 
     def test_owner(self) -> None:
         """Bytes of another connection are attributed to it, with its check and their offset there."""
-        evidence = self.evidence(bytesOf(2)[37:])
+        evidence = self.evidence(bytesOf(2, 128)[37:])
         found = self.one(evidence, "connections-mixed", Severity.FAIL, "1 of 3 connections; first at byte 5")
         self.assertIs(found.match.confidence, Confidence.CERTAIN)
         self.assertEqual(
@@ -44,9 +44,19 @@ class MixedTests(JudgeTestCase):
         evidence = evidenceOf()
         for number in (0, 1):
             difference = StreamDifference("foreign", 0, 0, b"?")
-            connection(evidence, "burst", sent=32, difference=difference, foreign=bytesOf(1 - number, 32))
+            connection(evidence, "burst", sent=64, difference=difference, foreign=bytesOf(1 - number, 64))
         found = self.one(evidence, "connections-mixed", Severity.FAIL, "2 of 2 connections")
         self.assertIn("connection 0 got bytes of connection 1 (burst)", found.match.evidence[1])
+
+    def test_piece(self) -> None:
+        """One block is not enough to name an owner; beside connections that have one it is of the same cause."""
+        block = bytesOf(2, 32)
+        self.one(self.evidence(block), "bytes-changed", Severity.FAIL)
+        evidence = self.evidence(bytesOf(2))
+        piece = StreamDifference("foreign", 5, 0, block[:8])
+        connection(evidence, "burst", sent=64, came=5, difference=piece, foreign=block[:8])
+        found = self.one(evidence, "connections-mixed", Severity.FAIL, "2 of 4 connections")
+        self.assertIn("1 more got foreign bytes", found.match.evidence[-1])
 
     def test_otherExamination(self) -> None:
         """Bytes of another examination are named as such."""

@@ -18,10 +18,14 @@ from tests.support.evidence import (
     JudgeTestCase,
     connection,
     evidenceOf,
+    sampled,
     whole,
 )
 
 MIB = 1 << 20
+
+# A segment of ours that nothing acknowledges.
+STUCK = sampled(unacked=1, retransmits=5, backoff=5)
 
 
 class HalfCloseTests(JudgeTestCase):
@@ -148,7 +152,7 @@ class IdleTests(JudgeTestCase):
         for rung in (*first, *(second or [])):
             ending = {
                 Fate.ALIVE: {"came": 32, "sent": 32},
-                Fate.SILENT: {"came": 16, "sent": 32, "silence": 10.0},
+                Fate.SILENT: {"came": 16, "sent": 32, "silence": 10.0, "silent": STUCK},
                 Fate.FORGOTTEN: {"came": 16, "sent": 32, "end": RESET},
                 Fate.ENDED: {"came": 16, "sent": 16, "end": FIN},
             }

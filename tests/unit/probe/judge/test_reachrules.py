@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from echo_app.probe.checks.burst import CALM_COUNT, COUNT, ROUNDS, Attempt, Bursts, Series
+from echo_app.probe.checks.burst import CALM_COUNT, COUNT, ROUNDS, Bursts
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.checks.reach import Addresses
+from echo_app.probe.checks.reach import Addresses, Connects
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import REFUSED, RESET, JudgeTestCase, connection, evidenceOf, whole
+from tests.support.evidence import REFUSED, RESET, JudgeTestCase, connection, evidenceOf, sampled, whole
 
 CONNECT_TIMED_OUT = timedOut(10).whileConnecting
-
-
-def attempts(count: int, retransmitted: int = 0, failed: int = 0) -> list[Attempt]:
-    """Returns that many, of which the first ones were retransmitted, and the last ones failed."""
-    return [
-        Attempt(
-            1.002 if n < retransmitted else 0.002, n < retransmitted, RESET if n >= count - failed else None
-        )
-        for n in range(count)
-    ]
 
 
 class ResolveTests(JudgeTestCase):
@@ -125,71 +114,134 @@ class UnservedTests(JudgeTestCase):
             self.one(evidence, "connections-unserved", Severity.FAIL, seen)
 
 
-class BurstTests(JudgeTestCase):
-    def bursts(
-        self,
-        rounds: Sequence[Sequence[Attempt]],
-        manner: str = "at once",
-        calm: tuple[int, int] | None = None,
-    ) -> Evidence:
-        """Returns evidence of these rounds and their connections.
-
-        :param calm: retransmitted, and failed connections that were made one by one.
-        """
-        evidence = evidenceOf(burst=(seen := Bursts([Series(manner, rounds)])))
-        if calm is not None:
-            seen.calm = Series("one by one", [attempts(CALM_COUNT, *calm)])
-        for attempt in (*seen.series[0].attempts, *seen.calm.attempts):
-            if attempt.failure:
-                connection(evidence, "burst", sent=32, end=attempt.failure)
-            else:
-                whole(evidence, "burst")
+class RefusedAtFirstTests(JudgeTestCase):
+    def connects(self, served: str, later: str = "") -> Evidence:
+        """Returns evidence of connections one second apart, of which those with a 1 were served."""
+        evidence = evidenceOf(connect=(seen := Connects()))
+        for n, each in enumerate(served + later):
+            values = {"sent": 64, "came": 64} if each == "1" else {"sent": 64, "end": RESET}
+            record = connection(evidence, "connect", **values)
+            record.began = float(n)
+            (seen.records if n < len(served) else seen.later).append(record)
         return evidence
+
+    def test_later(self) -> None:
+        """A service that serves only after a while is told from one that is no echo."""
+        evidence = self.connects("000", "01")
+        self.one(
+            evidence,
+            "refused-at-first",
+            Severity.FAIL,
+            "the first 4 connections: reset; served after 4 s",
+        )
+
+    def test_few(self) -> None:
+        """Two connections that are not served are just that."""
+        self.one(self.connects("0011"), "connections-unserved", Severity.FAIL, "2 of 4: reset")
+
+    def test_never(self) -> None:
+        """A service that never serves is no echo."""
+        self.one(self.connects("000", "000"), "no-echo", Severity.FAIL)
+
+
+class BurstTests(JudgeTestCase):
+    def setUp(self) -> None:
+        self.evidence = evidenceOf(burst=Bursts())
+        self.seen = self.evidence.observations["burst"]
+        assert isinstance(self.seen, Bursts)
+
+    def round_(self, count: int = COUNT, again: int = 0, failed: int = 0) -> list[ConnectionRecord]:
+        """Returns so many connections, of which the first sent a SYN again, and the last were reset."""
+        return [
+            connection(
+                self.evidence,
+                "burst",
+                connected=1.002 if n < again else 0.002,
+                made=sampled(allRetransmits=int(n < again)),
+                sent=64,
+                **({"end": RESET} if n >= count - failed else {"came": 64}),
+            )
+            for n in range(count)
+        ]
+
+    def bursts(
+        self, *rounds: tuple[int, int], calm: tuple[int, int] | None = None, others: tuple[int, int] = (0, 0)
+    ) -> Evidence:
+        """Returns evidence of rounds at once.
+
+        :param rounds: retransmitted, and failed connections of each.
+        :param calm: the same of connections that were made one by one.
+        :param others: the same of those that were made in succession.
+        """
+        assert isinstance(self.seen, Bursts)
+        self.seen.atOnce.rounds += [self.round_(COUNT, *each) for each in rounds]
+        self.seen.inSuccession.rounds += [self.round_(COUNT, *others)] * (ROUNDS if any(others) else 1)
+        if calm is not None:
+            self.seen.calm.rounds.append(self.round_(CALM_COUNT, *calm))
+        return self.evidence
 
     def test_good(self) -> None:
         """A round without a fault ends the matter."""
-        evidence = self.bursts([attempts(COUNT)])
-        self.none(evidence)
-        self.assertEqual(str(evidence.observations["burst"]), "100 at once in 2.00 ms at most")
+        self.none(self.bursts((0, 0)))
+        self.assertEqual(
+            str(self.seen), "100 at once in 2.00 ms at most, 100 in succession in 2.00 ms at most"
+        )
 
     def test_once(self) -> None:
         """SYNs that are not lost again are no finding; the last round is reported."""
-        evidence = self.bursts([attempts(COUNT, 50), attempts(COUNT, 1)])
-        self.none(evidence)
-        self.assertIn("1 SYNs retransmitted", str(evidence.observations["burst"]))
+        self.none(self.bursts((50, 0), (1, 0)))
+        self.assertIn("1 SYNs retransmitted", str(self.seen))
 
     def test_retransmits(self) -> None:
         """SYNs that are lost in every burst, and not otherwise, are a finding."""
-        evidence = self.bursts([attempts(COUNT, 8)] * ROUNDS, calm=(0, 0))
         found = self.one(
-            evidence, "burst-slowed", Severity.WARN, "24 of 300 SYNs at once retransmitted, up to 1002 ms"
+            self.bursts(*[(8, 0)] * ROUNDS, calm=(0, 0)),
+            "burst-slowed",
+            Severity.WARN,
+            "24 of 300 SYNs at once retransmitted, up to 1002 ms",
         )
         self.assertEqual((found.match.hits, found.match.tries), (24, 300))
 
     def test_lossy(self) -> None:
         """SYNs that are lost as often without a burst are not the burst's doing."""
-        self.none(self.bursts([attempts(COUNT, 3)] * ROUNDS, calm=(6, 0)))
+        self.none(self.bursts(*[(3, 0)] * ROUNDS, calm=(6, 0)))
 
-    def test_turnedAway(self) -> None:
-        """Failures in every burst, and not otherwise, are one finding with their reason."""
-        evidence = self.bursts([attempts(COUNT, failed=20)] * ROUNDS, "in succession", (0, 0))
-        self.one(
-            evidence, "burst-turned-away", Severity.WARN, "60 of 300 connections in succession fail: reset"
+    def test_cap(self) -> None:
+        """The same number that is served of each round at once, and of all in succession, is a cap."""
+        found = self.one(
+            self.bursts(*[(0, 80)] * ROUNDS, calm=(0, 0)),
+            "connection-cap",
+            Severity.WARN,
+            "20 of 100 are served; the others: reset",
         )
+        self.assertEqual(found.title, "only 20 connections at a time are served")
+        self.assertIs(found.match.confidence, Confidence.LIKELY)
+
+    def test_unsteadyCap(self) -> None:
+        """Numbers that differ from round to round may have another cause."""
+        found = self.one(
+            self.bursts((0, 80), (0, 60), (0, 40), calm=(0, 0)),
+            "connection-cap",
+            Severity.WARN,
+            "20 to 60 of 100 are served",
+        )
+        self.assertIs(found.match.confidence, Confidence.POSSIBLE)
+
+    def test_acceptRate(self) -> None:
+        """Connections in succession that fail, and not those with pauses, are a limit on their rate."""
+        found = self.one(
+            self.bursts((0, 0), others=(0, 20), calm=(0, 0)),
+            "accept-rate",
+            Severity.WARN,
+            "after 80 in 0 s: reset",
+        )
+        self.assertEqual(list(found.match.evidence), ["one by one, with pauses: 0 of 300 fail"])
 
     def test_always(self) -> None:
-        """Failures that need no burst, or are too few to be its doing, are another finding."""
-        for failed, calm in ((2, 6), (1, 0)):
-            evidence = self.bursts([attempts(COUNT, failed=failed)] * ROUNDS, calm=(0, calm))
-            self.one(
-                evidence,
-                "connections-unserved",
-                Severity.FAIL,
-                f"{3 * failed + calm} of {ROUNDS * COUNT + CALM_COUNT}: reset",
-            )
-
-    def test_failedOnce(self) -> None:
-        """A failure in one round is told from the SYNs that were lost in all rounds."""
-        rounds = [attempts(COUNT, 8), attempts(COUNT, 8, 1), attempts(COUNT, 8)]
-        found = {each.rule.cause for each in self.findings(self.bursts(rounds, calm=(0, 0)))}
-        self.assertEqual(found, {"burst-slowed", "connections-unserved"})
+        """Failures that need no burst are another finding."""
+        self.one(
+            self.bursts((0, 0), others=(0, 2), calm=(0, 6)),
+            "connections-unserved",
+            Severity.FAIL,
+            f"8 of {2 * COUNT + CALM_COUNT}: reset",
+        )
