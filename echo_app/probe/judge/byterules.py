@@ -104,10 +104,7 @@ def _difference(kind: str) -> Find:
 
 
 def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    # Rules of their own judge late readers and idle connections.
-    found = [
-        each for each in rest if each.isShort and each.came and each.check not in ("late-reader", "idle")
-    ]
+    found = [each for each in rest if each.isShort and each.came and each.check != "late-reader"]
     if not found:
         return None
     first = found[0]

@@ -139,7 +139,7 @@ def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     cut = [
         each
         for each in rest
-        if each.isCut and not each.isShort and each.check not in _ENDED_BY_CHECK
+        if each.isCut and not each.isShort and each.check not in _ENDING
     ]
     if not cut:
         return None
@@ -154,10 +154,10 @@ def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     )
 
 
-# Checks whose connections end in the course of it: rules of their own judge these ends.
-_ENDED_BY_CHECK = ("half-close", "idle", "peer", "tls")
-
 _STRAY_MEANING = "Connections end now and then."
+
+# Checks whose connections may end: other rules judge these ends.
+_ENDING = ("resolve", "half-close", "idle", "peer", "tls")
 
 HALF_CLOSE = Rule(
     "half-close-broken",

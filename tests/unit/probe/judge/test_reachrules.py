@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from echo_app.probe.checks.burst import CALM_COUNT, COUNT, ROUNDS, Bursts
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
@@ -147,8 +149,7 @@ class RefusedAtFirstTests(JudgeTestCase):
 class BurstTests(JudgeTestCase):
     def setUp(self) -> None:
         self.evidence = evidenceOf(burst=Bursts())
-        self.seen = self.evidence.observations["burst"]
-        assert isinstance(self.seen, Bursts)
+        self.seen: Any = self.evidence.observations["burst"]
 
     def round_(self, count: int = COUNT, again: int = 0, failed: int = 0) -> list[ConnectionRecord]:
         """Returns so many connections, of which the first sent a SYN again, and the last were reset."""
@@ -173,9 +174,9 @@ class BurstTests(JudgeTestCase):
         :param calm: the same of connections that were made one by one.
         :param others: the same of those that were made in succession.
         """
-        assert isinstance(self.seen, Bursts)
-        self.seen.atOnce.rounds += [self.round_(COUNT, *each) for each in rounds]
-        self.seen.inSuccession.rounds += [self.round_(COUNT, *others)] * (ROUNDS if any(others) else 1)
+        self.seen.atOnce.rounds.extend(self.round_(COUNT, *each) for each in rounds)
+        count = ROUNDS if any(others) else 1
+        self.seen.inSuccession.rounds.extend(self.round_(COUNT, *others) for _ in range(count))
         if calm is not None:
             self.seen.calm.rounds.append(self.round_(CALM_COUNT, *calm))
         return self.evidence
@@ -243,5 +244,5 @@ class BurstTests(JudgeTestCase):
             self.bursts((0, 0), others=(0, 2), calm=(0, 6)),
             "connections-unserved",
             Severity.FAIL,
-            f"8 of {2 * COUNT + CALM_COUNT}: reset",
+            f"12 of {(1 + ROUNDS) * COUNT + CALM_COUNT}: reset",
         )
