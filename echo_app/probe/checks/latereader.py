@@ -1,9 +1,14 @@
-"""Check ``late-reader``: a client that sends much and reads late gets everything."""
+"""Check ``late-reader``: a client that sends much and reads late gets everything; and how fast each way is.
+
+While nothing is read, only the way out carries data: the kernel's count of acknowledged bytes gives its rate.
+When the reader begins, what comes beyond the bytes that lay in this kernel gives the rate of the way back.
+Both are those as far as the first TCP proxy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fcntl import ioctl
 from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
@@ -12,19 +17,27 @@ from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import CheckSettings, Observation
 from echo_app.probe.checks.identity import isWrong, shortfall
 from echo_app.probe.checks.link import Link
-from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.checks.record import ConnectionRecord, sampleOf
+from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause
 from echo_app.text import binarySize
 
-# Bytes: a path that stores more than this has no bound that an application could meet.
-LIMIT = 64 << 20
+# Bytes: a path that stores more than this has no bound that an application could meet. Three relays in a row
+# have eight kernels' buffers of up to ten MiB each.
+LIMIT = 128 << 20
 
 # Bytes of one write: as few as one wait is worth.
 PIECE = 1 << 18
 
-# Seconds in which the kernel takes no byte: then there is back-pressure. The second one is of a quick
-# examination.
+# Seconds in which the kernel takes no byte and the far end acknowledges none: then there is back-pressure.
+# The second one is of a quick examination.
 STALL, QUICK_STALL = 2.0, 0.5
+
+# Round trips without an acknowledged byte before that is concluded.
+ROUND_TRIPS = 3
+
+# Seconds between two looks at the kernel's counts.
+_LOOK = 0.1
 
 # Seconds that the reader is late after that: longer than time-outs of a few seconds, which cut it off; and,
 # of a thorough examination, longer than the minute that is the default of many proxies.
@@ -43,6 +56,8 @@ class Filling(Observation):
     :ivar receiving: bytes of these that are back in our kernel, unread.
     :ivar isPushedBack: our kernel took no more bytes.
     :ivar record: of the connection; None before it is made.
+    :ivar out: moments, and the bytes that were acknowledged by then, while nothing was read.
+    :ivar back: moments, and the bytes that had been read by then.
     """
 
     swallowed: int = 0
@@ -50,6 +65,8 @@ class Filling(Observation):
     receiving: int = 0
     isPushedBack: bool = False
     record: ConnectionRecord | None = None
+    out: list[tuple[float, int]] = field(default_factory=list)
+    back: list[tuple[float, int]] = field(default_factory=list)
 
     def __str__(self) -> str:
         if self.record is None:
@@ -64,12 +81,14 @@ class Filling(Observation):
         return f"{seen}; {shortfall(self.record) if isWrong(self.record) else 'whole'}"
 
     def data(self) -> Mapping[str, object]:
-        """Returns the counts, in bytes."""
+        """Returns the counts, in bytes, and the curves, in seconds and bytes."""
         return {
             "swallowed": self.swallowed,
             "sending": self.sending,
             "receiving": self.receiving,
             "pushed back": self.isPushedBack,
+            "out": [list(each) for each in self.out],
+            "back": [list(each) for each in self.back],
         }
 
 
@@ -91,22 +110,58 @@ class LateReader(Check[Filling]):
             await self._fill(context, link, stall, seen)
             if not link.stream.isCut:
                 await pause(context.reactor, lateness(context.settings))
-            await link.receiveRest()
+            await self._drain(context, link, seen)
 
     async def _fill(self, context: Context, link: Link, stall: float, seen: Filling) -> None:
-        """Writes until the kernel has taken no byte for `stall` seconds; the rest stays in the buffer."""
-        deadline = context.reactor.seconds() + FILLING
-        isTaking = True
-        while isTaking and link.record.sent < LIMIT and context.reactor.seconds() < deadline:
-            link.send(PIECE)
-            isTaking = await link.drain(stall)
+        """Writes until neither this kernel nor the far end has taken a byte for `stall` seconds."""
+        deadline = context.now + FILLING
+        progressed, taken = context.now, (0, 0)
+        while link.record.sent < LIMIT and context.now < deadline and not link.stream.isCut:
+            if not link.stream.unsent:
+                link.send(PIECE)
+            await link.drain(_LOOK)
+            sample = sampleOf(link.stream.sock)
+            acked = sample.bytesAcked if sample else 0
+            seen.swallowed = link.record.sent - link.stream.unsent
+            if (seen.swallowed, acked) != taken:
+                progressed, taken = context.now, (seen.swallowed, acked)
+                seen.out.append((context.now, acked))
+            rtt = (sample.minRTT if sample else None) or 0.0
+            if context.now - progressed >= max(stall, ROUND_TRIPS * rtt):
+                seen.isPushedBack = True
+                break
         # Bytes in the kernel's queues to the peer and from it.
         queues = (ioctl(link.stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
         seen.sending, seen.receiving = (unpack("=i", size)[0] for size in queues)
-        seen.swallowed = link.record.sent - link.stream.unsent
-        seen.isPushedBack = not isTaking
+
+    async def _drain(self, context: Context, link: Link, seen: Filling) -> None:
+        """Reads everything, and notes the curve."""
+        seen.back.append((context.now, 0))
+        while link.outstanding and await link.read(SILENCE):
+            if context.now - seen.back[-1][0] >= _LOOK or not link.outstanding:
+                seen.back.append((context.now, link.record.came))
 
 
 def lateness(settings: CheckSettings) -> float:
     """Returns the seconds by which the reader is late."""
     return QUICK_LATE if settings.isQuick else THOROUGH_LATE if settings.isThorough else LATE
+
+
+def slopeOf(curve: Sequence[tuple[float, int]], begin: float = 0.0, end: float = 1.0) -> float | None:
+    """Returns the bytes a second in a part of a curve; None where that part is too short to tell.
+
+    :param curve: moments, in seconds, and bytes by then.
+    :param begin: of the part, as a share of the curve's time.
+    """
+    if len(curve) < _POINTS:
+        return None
+    first, last = curve[0][0], curve[-1][0]
+    low, high = first + begin * (last - first), first + end * (last - first)
+    part = [point for point in curve if low <= point[0] <= high]
+    if len(part) < 2 or part[-1][0] - part[0][0] < _SECONDS:
+        return None
+    return (part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0])
+
+
+# Points of a curve, and seconds of a part of it, at the least, for a rate.
+_POINTS, _SECONDS = 5, 0.5

@@ -176,7 +176,7 @@ class Link:
         count = found.offset - len(past)
         self._came(count)
         self.record.difference = replace(found, offset=self.record.came)
-        self.record.foreign = data[count:][:_KEPT]
+        self.record.foreign, self.record.due = data[count:][:_KEPT], bytes(self._due[:_KEPT])
         self._isEndRead()
         return 0
 

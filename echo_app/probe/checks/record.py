@@ -99,6 +99,7 @@ class ConnectionRecord:
     :ivar firstAnswer: seconds from the first write to the first byte that came; None without one.
     :ivar difference: the first difference between the bytes sent and those that came.
     :ivar foreign: the bytes from the difference on, some of them.
+    :ivar due: the bytes that were due there, some of them.
     :ivar end: how the peer ended; None if it has not, as far as was read.
     :ivar ended: when that was seen.
     :ivar isHalfClosed: we had ended our side before: an end was due.
@@ -124,6 +125,7 @@ class ConnectionRecord:
     firstAnswer: float | None = None
     difference: StreamDifference | None = None
     foreign: bytes = b""
+    due: bytes = b""
     end: Reason | None = None
     ended: float | None = None
     isHalfClosed: bool = False
@@ -169,7 +171,7 @@ class ConnectionRecord:
     def data(self) -> dict[str, Any]:
         """Returns the record for JSON, without what is not known or did not happen."""
         values = asdict(self)
-        values["foreign"] = self.foreign[:64].hex()
+        values["foreign"], values["due"] = self.foreign[:64].hex(), self.due[:64].hex()
         for name in ("failure", "end", "difference"):
             values[name] = str(getattr(self, name) or "")
         return {

@@ -119,6 +119,47 @@ def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     )
 
 
+def _withoutHighBit(data: bytes) -> bytes:
+    return bytes(byte & 0x7F for byte in data)
+
+
+# What text services do to bytes, by name.
+_TRANSLATIONS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
+    ("CR LF for LF", lambda data: data.replace(b"\n", b"\r\n")),
+    ("LF for CR LF", lambda data: data.replace(b"\r\n", b"\n")),
+    ("LF for CR", lambda data: data.replace(b"\r", b"\n")),
+    ("the highest bit cleared", _withoutHighBit),
+    ("capitals for small letters", bytes.upper),
+    ("small letters for capitals", bytes.lower),
+)
+
+# Bytes that must agree with a translation: two bytes agree by chance once in 65,536 times.
+_AGREEING = 2
+
+
+def _findTranslated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds a translation that explains the differences of two connections, and of half of them."""
+    differing = [each for each in rest if each.difference is not None]
+    for name, translate in _TRANSLATIONS:
+        found = [each for each in differing if _isTranslated(each, translate)]
+        if len(found) >= max(2, len(differing) / 2):
+            return Match(
+                f"{name}; {_share(found, evidence)}",
+                Confidence.CERTAIN,
+                [byCheck(found)],
+                numbers(differing),
+                len(found),
+                _tries(evidence),
+            )
+    return None
+
+
+def _isTranslated(record: ConnectionRecord, translate: Callable[[bytes], bytes]) -> bool:
+    """Says whether the bytes that came are the translation of those that were due."""
+    came, due = record.foreign[:BLOCK], translate(record.due[: 2 * BLOCK])
+    return len(came) >= _AGREEING and due.startswith(came[: len(due)])
+
+
 def _tries(evidence: Evidence) -> int:
     """Returns the number of connections that sent something."""
     return sum(1 for each in evidence.connections if each.isMade and each.sent)
@@ -154,6 +195,15 @@ NO_ECHO = _rule(
     "No byte that was sent came back on any connection.",
     "A service that answers line by line, or adds to each line, is no echo to this rule.",
     _findNoEcho,
+)
+TRANSLATED = _rule(
+    "bytes-translated",
+    "bytes are translated",
+    "Something on the way takes the stream for text.",
+    "The bytes that came are those that were due after one translation: of line ends, of the highest bit, or "
+    "of letters.",
+    "Other translations are found as bytes that are changed or inserted.",
+    _findTranslated,
 )
 DIFFERENCES = (
     _rule(

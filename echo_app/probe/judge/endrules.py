@@ -136,11 +136,7 @@ def _strayOf(rungs: Sequence[Rung], idle: frozenset[int]) -> Match | None:
 
 
 def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    cut = [
-        each
-        for each in rest
-        if each.isCut and not each.isShort and each.check not in _ENDING
-    ]
+    cut = [each for each in rest if each.isCut and not each.isShort and each.check not in _ENDING]
     if not cut:
         return None
     first = cut[0]

@@ -20,7 +20,7 @@ SHARE, SLACK = 0.1, 1.0
 MOMENT, APART = 1.0, 1.5
 
 # Bytes by which ends after the same number of bytes may differ: buffers, and what is under way.
-BYTES, BYTES_SHARE = 1 << 16, 0.1
+BYTES, BYTES_SHARE = 1 << 12, 0.1
 
 
 def _lives(evidence: Evidence, kind: Kind) -> list[Life]:
@@ -119,8 +119,9 @@ def _livedBeyond(record: ConnectionRecord, age: float) -> bool:
 
 
 def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds connections that end after the same number of bytes, at different ages."""
-    cut = [each for each in _cut(rest) if each.came > BYTES]
+    """Finds connections that end, or go silent, after the same number of bytes."""
+    ended = [each for each in rest if each.isShort or (each.isCut and each.came)]
+    cut = [each for each in ended if each.came > BYTES]
     group = _largest(cut, lambda each: float(each.came), lambda came: max(BYTES, came * BYTES_SHARE))
     if len(group) < 2:
         return None
@@ -128,9 +129,9 @@ def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     if any(each.came > total * (1 + BYTES_SHARE) + BYTES for each in evidence.connections):
         return None
     return Match(
-        f"{len(group)} connections after {binarySize(int(total))}: {group[0].end}",
+        f"{len(group)} connections after {binarySize(int(total))}: {group[0].endOrSilence}",
         Confidence.LIKELY,
-        [byCheck(group), f"at ages of {min(map(_ageOf, group)):.3g} to {max(map(_ageOf, group)):.3g} s"],
+        [byCheck(group)],
         numbers(group),
         len(group),
         len(evidence.connections),

@@ -19,6 +19,9 @@ from echo_app.probe.results.statistics import interval
 # The share of segments of our own that are sent again, from which on a path is called lossy.
 LOSSY = 0.005
 
+# Checks that read all the time: where a receiver's buffer is full, segments are sent again without any loss.
+_READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
+
 # Segments at the least, for a share.
 _ENOUGH = 200
 
@@ -83,7 +86,7 @@ def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
 
 
 def _findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    samples = [each.last for each in evidence.connections if each.last is not None]
+    samples = [each.last for each in evidence.connections if each.last is not None and each.check in _READ]
     again = sum(each.allRetransmits for each in samples)
     sent = sum(each.segmentsOut for each in samples)
     if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY:
