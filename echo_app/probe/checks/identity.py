@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from echo_app.probe.checks.check import Check, Context, Cost
@@ -28,6 +28,9 @@ BUDGET = 15.0
 # Seconds before each connection: another one is made where nothing came back.
 PAUSES = (0.0, 0.0, 2.0)
 
+# Seconds without a byte that was due: a pause in the midst of a transfer, which is tried again.
+PAUSED = 0.5
+
 # Seconds in which surplus bytes must come: a longer wait would cost more than it finds.
 _AFTER = 0.2
 
@@ -44,14 +47,21 @@ class Sizes(Observation):
 
     :ivar done: bytes, in rising order.
     :ivar left: the number of larger sizes that would have taken too long.
-    :ivar rate: bytes a second of the last one, there and back.
+    :ivar batches: of the sizes that came back on the last connection: bytes that were sent before, bytes, and
+        seconds until all of them were back.
     :ivar records: of the connections.
     """
 
     done: list[int] = field(default_factory=list)
     left: int = 0
-    rate: float = 0.0
+    batches: list[tuple[int, int, float]] = field(default_factory=list)
     records: list[ConnectionRecord] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second of the last size, there and back; 0 without one."""
+        _, size, seconds = self.batches[-1] if self.batches else (0, 0, _TICK)
+        return size / max(seconds, _TICK)
 
     @property
     def isFinal(self) -> bool:
@@ -74,6 +84,7 @@ class Sizes(Observation):
             "left": self.left,
             "bytes": sum(each.came for each in self.records),
             "rate": self.rate,
+            "batches": [list(each) for each in self.batches],
         }
 
 
@@ -86,16 +97,18 @@ class Identity(Check[Sizes]):
     def cost(self, context: Context) -> Cost:
         """Returns the cost of all sizes; the small ones are sent twice."""
         sizes = sizesFor(context)
-        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), len(PAUSES), 2 * BUDGET)
+        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), len(PAUSES), 3 * BUDGET)
 
     async def run(self, context: Context, seen: Sizes) -> None:
-        """Sends all sizes, up to the first fault; once more where nothing came back."""
+        """Sends all sizes, up to the first fault; on another connection again where that may be an "
+        "accident."""
         for seconds in PAUSES:
-            if any(each.came for each in seen.records):
+            if seen.records and not _isWorthRepeating(seen.records):
                 break
             await pause(context.reactor, seconds)
             async with await context.connect() as link:
                 seen.records.append(link.record)
+                seen.batches.clear()
                 await self._exchangeAll(context, link, seen)
 
     async def _exchangeAll(self, context: Context, link: Link, seen: Sizes) -> None:
@@ -112,15 +125,23 @@ class Identity(Check[Sizes]):
             if clock.seconds() >= deadline:
                 break
             link.prepare(sum(batch))
-            start = clock.seconds()
+            before, start = link.record.sent, clock.seconds()
             for size in batch:
                 link.send(size)
             if not await link.receiveRest():
                 return
-            seen.rate = sum(batch) / max(clock.seconds() - start, _TICK)
+            seen.batches.append((before, sum(batch), clock.seconds() - start))
             seen.done = sizes[: sizes.index(batch[-1]) + 1]
         seen.left = len(sizes) - len(seen.done)
         await link.read(_AFTER)
+
+
+def _isWorthRepeating(records: Sequence[ConnectionRecord]) -> bool:
+    """Says whether nothing has come back yet; or the first connection ended, or paused, in the midst."""
+    if not any(each.came for each in records):
+        return True
+    first = records[0]
+    return len(records) == 1 and first.difference is None and (first.isShort or first.longestWait >= PAUSED)
 
 
 def sizesFor(context: Context) -> list[int]:

@@ -14,8 +14,8 @@ from struct import unpack
 from termios import FIONREAD, TIOCOUTQ
 
 from echo_app.probe.checks.check import Check, Context, Cost
-from echo_app.probe.checks.evidence import CheckSettings, Observation
-from echo_app.probe.checks.identity import isWrong, shortfall
+from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
+from echo_app.probe.checks.identity import Sizes, isWrong, shortfall
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord, sampleOf
 from echo_app.probe.net.stream import SILENCE
@@ -43,8 +43,8 @@ _LOOK = 0.1
 # of a thorough examination, longer than the minute that is the default of many proxies.
 LATE, QUICK_LATE, THOROUGH_LATE = 6.0, 0.5, 65.0
 
-# Seconds in which the path is filled: a slower path is read before it is full.
-FILLING = 20.0
+# Seconds in which the path is filled, and read: a slower path is read before it is full.
+FILLING, _READING = 20.0, 30.0
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class Filling(Observation):
     :ivar swallowed: bytes that our kernel took.
     :ivar sending: bytes of these that our kernel has not sent, or that are not acknowledged.
     :ivar receiving: bytes of these that are back in our kernel, unread.
+    :ivar unread: bytes that lay in our kernel when the reader began.
     :ivar isPushedBack: our kernel took no more bytes.
     :ivar record: of the connection; None before it is made.
     :ivar out: moments, and the bytes that were acknowledged by then, while nothing was read.
@@ -63,6 +64,7 @@ class Filling(Observation):
     swallowed: int = 0
     sending: int = 0
     receiving: int = 0
+    unread: int = 0
     isPushedBack: bool = False
     record: ConnectionRecord | None = None
     out: list[tuple[float, int]] = field(default_factory=list)
@@ -115,8 +117,9 @@ class LateReader(Check[Filling]):
     async def _fill(self, context: Context, link: Link, stall: float, seen: Filling) -> None:
         """Writes until neither this kernel nor the far end has taken a byte for `stall` seconds."""
         deadline = context.now + FILLING
+        limit = fillLimit(context.evidence, LIMIT)
         progressed, taken = context.now, (0, 0)
-        while link.record.sent < LIMIT and context.now < deadline and not link.stream.isCut:
+        while link.record.sent < limit and context.now < deadline and not link.stream.isCut:
             if not link.stream.unsent:
                 link.send(PIECE)
             await link.drain(_LOOK)
@@ -130,16 +133,32 @@ class LateReader(Check[Filling]):
             if context.now - progressed >= max(stall, ROUND_TRIPS * rtt):
                 seen.isPushedBack = True
                 break
-        # Bytes in the kernel's queues to the peer and from it.
-        queues = (ioctl(link.stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
-        seen.sending, seen.receiving = (unpack("=i", size)[0] for size in queues)
+        seen.sending, seen.receiving = queuesOf(link)
 
     async def _drain(self, context: Context, link: Link, seen: Filling) -> None:
         """Reads everything, and notes the curve."""
+        _, seen.unread = queuesOf(link)
         seen.back.append((context.now, 0))
         while link.outstanding and await link.read(SILENCE):
             if context.now - seen.back[-1][0] >= _LOOK or not link.outstanding:
                 seen.back.append((context.now, link.record.came))
+
+
+def fillLimit(evidence: Evidence, most: int) -> int:
+    """Returns the bytes to fill a path with: as many as come back in half a minute at the rate of "
+    "``identity``."""
+    seen = evidence.observations.get("identity")
+    rate = seen.rate if isinstance(seen, Sizes) else 0.0
+    return min(most, max(PIECE, int(rate * _READING))) if rate else most
+
+
+def queuesOf(link: Link) -> tuple[int, int]:
+    """Returns the bytes in this kernel's queues to the peer and from it; over TLS, encrypted ones."""
+    if link.stream.sock.fileno() < 0:
+        return 0, 0
+    queues = (ioctl(link.stream.sock, which, bytes(4)) for which in (TIOCOUTQ, FIONREAD))
+    sending, receiving = (unpack("=i", size)[0] for size in queues)
+    return sending, receiving
 
 
 def lateness(settings: CheckSettings) -> float:

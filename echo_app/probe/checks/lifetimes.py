@@ -14,6 +14,7 @@ from enum import Enum
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import CheckSettings, Observation
 from echo_app.probe.checks.labels import MESSAGE
+from echo_app.probe.checks.latereader import fillLimit
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord, TCPSample, sampleOf
 from echo_app.probe.net.errors import NetworkError
@@ -181,7 +182,8 @@ class Lifetimes(Check[Lives]):
 
     async def _beUnread(self, context: Context, link: Link, life: Life, until: float) -> None:
         """Sends until the path is full, and reads everything at the end. A reset is seen before."""
-        while link.record.sent < MOST and not life.isPushedBack and not link.stream.isCut:
+        most = fillLimit(context.evidence, MOST)
+        while link.record.sent < most and not life.isPushedBack and not link.stream.isCut:
             link.send(PIECE)
             life.isPushedBack = not await link.drain(STALL) and not link.stream.isCut
         while context.now < until and not link.hasEnded:

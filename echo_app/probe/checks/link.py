@@ -119,7 +119,7 @@ class Link:
         if data:
             waited = self._now() - began
             if record.came and waited > record.longestWait:
-                record.longestWait, record.waitedAt = waited, record.came
+                record.longestWait, record.waitedAt, record.waitedSince = waited, record.came, began
             return await self._compare(data)
         if not self._isEndRead() and (self.outstanding or record.isHalfClosed):
             record.silence = self._now() - began

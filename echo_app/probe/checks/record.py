@@ -107,6 +107,7 @@ class ConnectionRecord:
     :ivar lastCame: when the last byte came.
     :ivar longestWait: seconds of the longest wait for bytes that were due, after others had come.
     :ivar waitedAt: the offset of the byte that this wait was for.
+    :ivar waitedSince: when this wait began.
     :ivar closed: when we closed it.
     :ivar made: the kernel's counts when the connection was made.
     :ivar silent: the kernel's counts at the end of the silence.
@@ -133,6 +134,7 @@ class ConnectionRecord:
     lastCame: float | None = None
     longestWait: float = 0
     waitedAt: int = 0
+    waitedSince: float = 0
     closed: float | None = None
     made: TCPSample | None = None
     silent: TCPSample | None = None

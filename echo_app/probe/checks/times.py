@@ -40,20 +40,20 @@ class Timed:
 
     :ivar first: the first answer, to a message of one byte.
     :ivar trips: round trips, by size; the first answer is not among them.
+    :ivar net: the same, less the time by which this process was late meanwhile.
     :ivar end: from our FIN to the peer's end; None if it did not come.
-    :ivar late: by which this process was late at the most, meanwhile.
     """
 
     record: ConnectionRecord
     first: float | None = None
     trips: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
+    net: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
     end: float | None = None
-    late: float = 0.0
 
     @property
     def small(self) -> float | None:
-        """The median round trip of the small messages; None without any."""
-        return median(self.trips[SMALL]) if self.trips[SMALL] else None
+        """The median round trip of the small messages, less lateness; None without any."""
+        return median(self.net[SMALL]) if self.net[SMALL] else None
 
     @property
     def minRTT(self) -> float | None:
@@ -102,7 +102,6 @@ class Times(Observation):
                     "first": each.first,
                     "trips": {str(size): trips for size, trips in each.trips.items()},
                     "end": each.end,
-                    "late": each.late,
                 }
                 for each in self.connections
             ],
@@ -139,9 +138,7 @@ class TimesCheck(Check[Times]):
             async with await context.connect() as link:
                 timed = Timed(link.record)
                 seen.connections.append(timed)
-                began = context.now
                 await self._measure(context, link, timed)
-                timed.late = context.evidence.latenessIn(began, context.now)
         if context.settings.isThorough:
             await self._ping(context, seen)
 
@@ -149,10 +146,13 @@ class TimesCheck(Check[Times]):
         timed.first = await roundTrip(context, link, SMALL)
         for _ in range(ROUNDS):
             for size in SIZES:
+                start = context.now
                 seconds = await roundTrip(context, link, size)
                 if seconds is None:
                     return
                 timed.trips[size].append(seconds)
+                late = context.evidence.latenessIn(start, context.now)
+                timed.net[size].append(max(0.0, seconds - late))
         start = context.now
         link.halfClose()
         await link.receiveEnd()

@@ -52,7 +52,7 @@ def _findHalfClose(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
         f"{len(wrong)} of {len(tries)}: {described(example)}",
         Confidence.CERTAIN if len(wrong) > 1 else Confidence.LIKELY,
         counts,
-        numbers(wrong),
+        numbers(each for each in rest if each.isHalfClosed and outcomeOf(each) not in (WHOLE, "other bytes")),
         len(wrong),
         len(tries),
         title=f"a half-close gives {outcome}" if outcome != "reset" else "a half-close gives a reset",

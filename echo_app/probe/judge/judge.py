@@ -27,8 +27,7 @@ from echo_app.probe.results.statistics import interval
 # In the order of what hurts an application most. A rule sees the connections that no rule before it explains.
 RULES: tuple[Rule, ...] = (
     *(reachrules.UNRESOLVED, reachrules.UNREACHABLE),
-    *(byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
-    byterules.TRANSLATED,
+    *(byterules.TRANSLATED, byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
     *byterules.DIFFERENCES,
     *(udprules.DIFFERING, udprules.STRANGE),
     *(liferules.EVENT, liferules.TOTAL, liferules.LIFETIME),
@@ -41,7 +40,7 @@ RULES: tuple[Rule, ...] = (
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
     *(silencerules.LOSS, timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
-    *(raterules.POLICER, raterules.LIMITED_OUT, raterules.LIMITED_BACK),
+    *(timerules.JITTER, raterules.POLICER, raterules.LIMITED),
     *(timerules.SLOW_SERVICE, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
 )

@@ -7,16 +7,16 @@ was measured meanwhile: a busy machine is late, too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from statistics import median
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import HalfCloses
+from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
-from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -36,9 +36,9 @@ def _times(evidence: Evidence) -> list[Timed]:
     return [each for each in seen.connections if each.small is not None] if isinstance(seen, Times) else []
 
 
-def _isLonger(long: float, short: float, late: float) -> bool:
-    """Says whether a time is longer than another one, and not by this process's lateness."""
-    return long - short - late >= MORE and long >= FACTOR * short
+def _isLonger(long: float, short: float) -> bool:
+    """Says whether a time is longer than another one by more than chance, timers and caches explain."""
+    return long - short >= MORE and long >= FACTOR * short
 
 
 def _findDelayed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -63,12 +63,8 @@ def _findDelayed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
 def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds messages of one byte, or of little more than a segment, that take longer than larger ones."""
     for size, name in ((SMALL, "1 B"), (SEGMENT, "1,449 B")):
-        measured = [each for each in _times(evidence) if each.trips[size] and each.trips[LARGE]]
-        slow = [
-            each
-            for each in measured
-            if _isLonger(min(each.trips[size]), median(each.trips[LARGE]), each.late)
-        ]
+        measured = [each for each in _times(evidence) if each.net[size] and each.net[LARGE]]
+        slow = [each for each in measured if _isLonger(min(each.net[size]), median(each.net[LARGE]))]
         if len(slow) >= max(2, len(measured) / 2):
             small, large = (
                 medianOf([trip for each in slow for trip in each.trips[n]]) for n in (size, LARGE)
@@ -87,7 +83,7 @@ def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in _times(evidence) if each.first is not None]
-    slow = [each for each in measured if _isLonger(each.first or 0, max(each.trips[SMALL]), each.late)]
+    slow = [each for each in measured if _isLonger(each.first or 0, max(each.trips[SMALL]))]
     if len(slow) < max(2, len(measured) / 2):
         return None
     first = medianOf([each.first for each in slow])
@@ -120,11 +116,11 @@ def _findColdStart(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = _times(evidence)
-    least = {each.record.number: min(each.trips[SMALL]) for each in measured}
+    least = {each.record.number: min(each.net[SMALL]) for each in measured}
     if not least:
         return None
     fast = min(least.values())
-    slow = [each for each in measured if _isLonger(least[each.record.number], fast, each.late)]
+    slow = [each for each in measured if _isLonger(least[each.record.number], fast)]
     if len(slow) < 2 or len(slow) > len(measured) * 2 / 3:
         return None
     others = [least[each.record.number] for each in measured if each not in slow]
@@ -144,10 +140,10 @@ def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
 
 def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in _times(evidence) if each.minRTT is not None]
-    slow = [each for each in measured if _isLonger(min(each.trips[SMALL]), each.minRTT or 0, each.late)]
+    slow = [each for each in measured if _isLonger(min(each.net[SMALL]), each.minRTT or 0)]
     if len(slow) < 2 or len(slow) < len(measured) / 2:
         return None
-    answer = min(min(each.trips[SMALL]) for each in slow)
+    answer = min(min(each.net[SMALL]) for each in slow)
     least = min(each.minRTT or 0 for each in slow)
     return Match(
         f"an answer takes {milliseconds(answer)} at least, the kernel's round trip {milliseconds(least)}",
@@ -158,45 +154,74 @@ def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
 
 
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds waits that are far longer than usual, in all checks: what stops everything stops them, too."""
     seen = evidence.observations.get("times")
-    if not isinstance(seen, Times):
+    if not isinstance(seen, Times) or not seen.trips(SMALL):
         return None
-    trips = [(each.record.began, trip, each.late) for each in seen.connections for trip in each.trips[SMALL]]
-    trips += [(at, trip, evidence.latenessIn(at, at + trip)) for at, trip in seen.pings]
-    if not trips:
-        return None
-    middle = median(trip for _, trip, _ in trips)
-    outliers = [(at, trip) for at, trip, late in trips if trip - late >= max(OUTLIER, TIMES_MEDIAN * middle)]
+    middle = median(seen.trips(SMALL))
+    waits = [(each.waitedSince, each.longestWait) for each in evidence.connections if each.check not in _SLOW]
+    waits += [(each.record.began, max(each.net[SMALL])) for each in seen.connections if each.net[SMALL]]
+    waits += seen.pings
+    least = max(OUTLIER, TIMES_MEDIAN * middle)
+    outliers = [(at, wait) for at, wait in waits if wait - evidence.latenessIn(at, at + wait) >= least]
     # Some at once are one stall. One alone is an accident, unless it is long.
     moments = sorted({round(at) for at, _ in outliers})
-    longest = max((trip for _, trip in outliers), default=0.0)
+    longest = max((wait for _, wait in outliers), default=0.0)
     if len(moments) < 2 and longest < 1.0:
         return None
-    apart = [after - before for before, after in pairwise(moments)]
-    every = f", {min(apart):g} s apart at the least" if apart else ""
     return Match(
-        f"{len(outliers)} of {len(trips)} round trips, up to {milliseconds(longest)}; the median is "
-        f"{milliseconds(middle)}{every}",
+        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(middle)}",
         Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
+        [f"{', '.join(f'{at} s' for at in moments[:8])} after the examination began"],
         hits=len(outliers),
-        tries=len(trips),
+        tries=len(waits),
+    )
+
+
+# Checks whose transfers fill the path, so that waits say nothing.
+_SLOW = ("late-reader", "lifetimes", "half-close")
+
+
+def _findJitter(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    measured = [each for each in _times(evidence) if len(each.net[SMALL]) >= _FEW]
+    varying = [each for each in measured if _isLonger(max(each.net[SMALL]), min(each.net[SMALL]))]
+    trips = sorted(trip for each in measured for trip in each.net[SMALL])
+    if len(varying) < max(3, len(measured) * 2 / 3):
+        return None
+    low, high = trips[len(trips) // 10], trips[-1 - len(trips) // 10]
+    if not _isLonger(high, low):
+        return None
+    return Match(
+        f"80 % of {len(trips)} lie between {milliseconds(low)} and {milliseconds(high)}",
+        Confidence.LIKELY,
+        hits=len(varying),
+        tries=len(measured),
     )
 
 
 def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds waits in the midst of a transfer: bytes had come, and more were due."""
-    paused = [each for each in evidence.connections if each.longestWait - _lateness(evidence, each) >= PAUSE]
-    paused = [each for each in paused if each.check in ("identity", "half-close", "late-reader")]
+    """Finds waits at the same byte of two transfers: bytes had come, and more were due."""
+    seen = evidence.observations.get("identity")
+    records = seen.records if isinstance(seen, Sizes) else []
+    paused = [each for each in records if each.longestWait - _lateness(evidence, each) >= PAUSE]
     if len(paused) < 2:
         return None
-    longest = max(paused, key=lambda each: each.longestWait)
+    first, second = paused[:2]
+    isSame = abs(first.waitedAt - second.waitedAt) <= _NEAR
     return Match(
-        f"{len(paused)} connections, up to {longest.longestWait:.3g} s at byte {longest.waitedAt:,}",
-        Confidence.LIKELY,
-        [byCheck(paused)],
+        f"{first.longestWait:.3g} s at byte {first.waitedAt:,}, and again {second.longestWait:.3g} s at byte "
+        f"{second.waitedAt:,}",
+        Confidence.LIKELY if isSame else Confidence.POSSIBLE,
         hits=len(paused),
-        tries=len(evidence.connections),
+        tries=len(records),
     )
+
+
+# Bytes by which the places of two pauses may differ: what is under way.
+_NEAR = 1 << 17
+
+# Round trips of a connection at the least, for their variation.
+_FEW = 3
 
 
 def _lateness(evidence: Evidence, record: ConnectionRecord) -> float:
@@ -285,16 +310,26 @@ OUTLIERS = _rule(
     "round-trip-outliers",
     "some round trips take far longer than the others",
     "Something on the way stops for a while: time-outs of clients must allow for it.",
-    "Round trips of 1 B that take more than ten times the median, and more than 100 ms, at two moments; or "
-    "one of more than a second. --thorough looks for a minute.",
+    "Waits for bytes that were due, in any check that does not fill the path, that take ten times the median "
+    "round trip of 1 B, and 100 ms, at two moments; or one of more than a second. --thorough looks for a "
+    "minute.",
     "A stall between two looks is not seen.",
     _findOutliers,
+)
+JITTER = _rule(
+    "jitter",
+    "round trips vary",
+    "Time-outs and playback buffers of clients must allow for the longest.",
+    "On two thirds of the connections the longest round trip of 1 B is twice as long as the shortest, and "
+    "20 ms longer, and so are the longest tenth of all beside the shortest.",
+    "A busy service varies, too.",
+    _findJitter,
 )
 PAUSES = _rule(
     "transfer-pauses",
     "transfers pause",
     "Bytes that are due stop for a while in the midst of a transfer.",
-    "On two connections, bytes that were due did not come for half a second, after others had come.",
+    "Of the transfers of identity, which is repeated then, two paused for half a second.",
     "A segment that is lost several times makes such a pause, too; a limit on the rate as well.",
     _findPauses,
 )
