@@ -27,7 +27,7 @@ PACE = 5.0
 # The same for datagrams, on a path within this machine.
 DATAGRAM_PACE = 8.0
 
-# Faults; what the checks see, as a pattern of each; and the causes that the judge names.
+# Faults; what the checks see, as a pattern of each; and the causes of the failures that the judge names.
 Case = tuple[Sequence[str], Mapping[str, str], set[str]]
 
 PASS, WARN, FAIL = None, Severity.WARN, Severity.FAIL
@@ -45,22 +45,22 @@ ENDING: tuple[Case, ...] = (
     (
         ["reset,after=1000B"],
         {
-            "identity": "^1000 of 1286 B came back, then reset$",
+            "identity": "^1000 of 1286 B came back, then reset",
             "half-close": "^20 of 20 reset$",
             "late-reader": "; 1000 of .* B came back, then reset$",
             "small-writes": "^1000 of 1024 B came back, then reset",
             "burst": "^30 at once in [^,]*, 30 in succession in [^,]*$",
         },
-        {"byte-limit", "half-close-broken", "late-reader-cut"},
+        {"answers-short", "half-close-broken", "late-reader-cut"},
     ),
     (
         ["close,after=1000B"],
         {
-            "identity": "^1000 of 1286 B came back, then FIN$",
+            "identity": "^1000 of 1286 B came back, then FIN",
             "half-close": "^20 of 20 truncation$",
             "small-writes": "^1000 of 1024 B came back, then FIN",
         },
-        {"byte-limit", "half-close-broken"},
+        {"answers-short", "half-close-broken"},
     ),
     (
         ["half-close,after=100kB"],
@@ -70,7 +70,7 @@ ENDING: tuple[Case, ...] = (
             "late-reader": "; 100000 of .* B came back, then FIN$",
             "small-writes": ".",
         },
-        {"byte-limit", "half-close-broken"},
+        {"byte-limit"},
     ),
     (["refuse"], {"resolve": "; 127.0.0.1: refused$", "identity": ""}, {"unreachable"}),
     (["reset,probability=20%"], {"burst": r"\d+ fail: reset"}, {"connections-unserved"}),
@@ -79,12 +79,20 @@ ENDING: tuple[Case, ...] = (
 
 # Faults that are silent, and waited for.
 SILENT: tuple[Case, ...] = (
-    (["blackhole"], {"identity": "^nothing of 260 B .* timed out after 10 s", "burst": ""}, {"no-echo"}),
-    (["stall,direction=in"], {"identity": "^nothing of 260 B .* timed out after 10 s"}, {"no-echo"}),
+    (
+        ["blackhole"],
+        {"identity": "^nothing of 260 B came back, then timed out after 10 s", "burst": ""},
+        {"no-echo"},
+    ),
+    (
+        ["stall,direction=in"],
+        {"identity": "^nothing of 260 B came back, then timed out after 10 s"},
+        {"no-echo"},
+    ),
     (
         ["blackhole,after=1000B"],
         {
-            "identity": "^1000 of 1286 B came back, then timed out after 10 s$",
+            "identity": "^1000 of 1286 B came back, then timed out after 10 s",
             "half-close": "^2 of 2 silence$",
             "late-reader": "; 1000 of .* B came back, then timed out after 10 s$",
             "small-writes": "^1000 of 1024 B came back, then timed out after 10 s",
@@ -98,7 +106,7 @@ SILENT: tuple[Case, ...] = (
             "half-close": r"2 of \d+ silence",
             "late-reader": "; 100000 of .* B came back, then timed out after 10 s$",
         },
-        {"answers-short", "half-close-broken", "late-reader-cut"},
+        {"byte-limit"},
     ),
     (
         ["stall,connections=1"],
@@ -117,12 +125,12 @@ ENCRYPTED: tuple[Case, ...] = (
     (
         ["close,after=1000B"],
         {
-            "identity": "^1000 of 1286 B came back, then close_notify$",
+            "identity": "^1000 of 1286 B came back, then close_notify",
             "half-close": "^20 of 20 truncation$",
         },
-        {"answers-short", "half-close-broken"},
+        {"answers-short"},
     ),
-    (["reset,after=1000B"], {"identity": "^1000 of 1286 B came back, then reset$"}, {"answers-short"}),
+    (["reset,after=1000B"], {"identity": "^1000 of 1286 B came back, then reset"}, {"answers-short"}),
     (
         ["corrupt=1%,after=600B"],
         {"small-writes": r"^\d bytes? flipped at offset \d+"},
@@ -154,9 +162,7 @@ class FaultyTestCase(ServiceTestCase):
         options = [part for each in faults for part in ("--fault", each)]
         return self.serve(*(listeners or ("--port", "0")), "--fault-seed", "5", *options)
 
-    async def check(
-        self, cases: Sequence[Case], reactor: Any = None, kind: str = "tcp"
-    ) -> list[Examined]:
+    async def check(self, cases: Sequence[Case], reactor: Any = None, kind: str = "tcp") -> list[Examined]:
         """Examines a service for each of the cases, all at the same time; returns what was found."""
         listener = "--tls" if kind == "tls" else "--port"
         servers = [self.start(faults, listener, "0") for faults, *_ in cases]
@@ -178,13 +184,17 @@ class FaultyTestCase(ServiceTestCase):
         return found
 
     def _isAs(self, done: Examined, patterns: Mapping[str, str], causes: set[str]) -> bool:
-        """Says whether each check saw what its pattern says, nothing where it is empty; and the causes."""
+        """Says whether each check saw what its pattern says, nothing where it is empty; and the failures.
+
+        Warnings about time and loss are also about a busy machine.
+        """
         seen = done.evidence.observations
         areSeen = (
             re.search(pattern, str(seen[name])) if pattern else name not in seen
             for name, pattern in patterns.items()
         )
-        return all(areSeen) and done.causes.keys() == causes
+        failures = {cause for cause, severity in done.causes.items() if severity is FAIL}
+        return all(areSeen) and failures == causes
 
 
 class StreamTests(FaultyTestCase):

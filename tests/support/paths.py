@@ -204,6 +204,4 @@ class PathContext:
         record.connected = 0.0
         stream: Any = self.streams[-1]
         examination = self.evidence.examination
-        return Link(
-            self.reactor, stream, record, examination=examination, random=self.random, start=0.0
-        )
+        return Link(self.reactor, stream, record, examination=examination, random=self.random, start=0.0)

@@ -176,6 +176,4 @@ class ConnectionRecord:
         values["foreign"], values["due"] = self.foreign[:64].hex(), self.due[:64].hex()
         for name in ("failure", "end", "difference"):
             values[name] = str(getattr(self, name) or "")
-        return {
-            name: value for name, value in values.items() if value or name in ("number", "sent", "came")
-        }
+        return {name: value for name, value in values.items() if value or name in ("number", "sent", "came")}

@@ -50,7 +50,6 @@ class LabelTests(SynchronousTestCase):
         places = {data[at : at + 16] for at in range(len(data) - 15)}
         self.assertEqual(len(places), len(data) - 15)
 
-
     def test_far(self) -> None:
         """An offset may be beyond what a check sends."""
         far = labelled(connection=(1 << 32) - 1)

@@ -117,7 +117,10 @@ class RecordTests(SynchronousTestCase):
             },
         )
         more = self.record(
-            end=Reason(ErrorKind.OTHER, "odd"), difference=FLIPPED, foreign=b"\x1b[2J" * 99, last=sampled(state=1)
+            end=Reason(ErrorKind.OTHER, "odd"),
+            difference=FLIPPED,
+            foreign=b"\x1b[2J" * 99,
+            last=sampled(state=1),
         ).data()
         self.assertEqual((more["end"], more["difference"]), ("odd", "1 byte flipped at offset 5"))
         self.assertEqual((more["foreign"][:8], len(more["foreign"])), ("1b5b324a", 128))

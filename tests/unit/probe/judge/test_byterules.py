@@ -60,9 +60,7 @@ class MixedTests(JudgeTestCase):
 
     def test_otherExamination(self) -> None:
         """Bytes of another examination are named as such."""
-        found = self.one(
-            self.evidence(bytesOf(0, examination=b"else")), "connections-mixed", Severity.FAIL
-        )
+        found = self.one(self.evidence(bytesOf(0, examination=b"else")), "connections-mixed", Severity.FAIL)
         self.assertEqual(found.match.evidence[1], "connection 1 got bytes of another examination")
 
     def test_own(self) -> None:

@@ -69,7 +69,8 @@ class HalfCloseTests(JudgeTestCase):
         found = self.one(evidence, "half-close-broken", Severity.FAIL, "3 of 4: 0 of 1024 B back, then FIN")
         self.assertIs(found.match.confidence, Confidence.CERTAIN)
         self.assertEqual(
-            sorted(found.match.evidence), ["1 of 4: truncation", f"1 of 4: {WHOLE}", "2 of 4: immediate close"]
+            sorted(found.match.evidence),
+            ["1 of 4: truncation", f"1 of 4: {WHOLE}", "2 of 4: immediate close"],
         )
 
     def test_tls(self) -> None:
@@ -108,7 +109,7 @@ class LateReaderTests(JudgeTestCase):
     def test_noBound(self) -> None:
         """A server that takes everything is a warning; a merely slow one is not."""
         endless = self.one(
-            self.evidence(LIMIT, False), "no-push-back", Severity.WARN, "none within 64 MiB"
+            self.evidence(LIMIT, False), "no-push-back", Severity.WARN, f"none within {LIMIT >> 20} MiB"
         )
         self.assertIs(endless.match.confidence, Confidence.LIKELY)
         slow = self.evidence(MIB, False)
@@ -141,9 +142,7 @@ class LateReaderTests(JudgeTestCase):
 class IdleTests(JudgeTestCase):
     """Ladders of idle connections; tests/unit/probe/checks/test_idle.py makes them on paths."""
 
-    def ladders(
-        self, first: list[Rung], second: list[Rung] | None = None, unfinished: str = ""
-    ) -> Evidence:
+    def ladders(self, first: list[Rung], second: list[Rung] | None = None, unfinished: str = "") -> Evidence:
         """Returns evidence of these, with the records of connections that were lost."""
         evidence = evidenceOf(idle=Ladders(first, second or []))
         whole(evidence)
@@ -169,9 +168,7 @@ class IdleTests(JudgeTestCase):
             evidence = self.ladders(
                 [Rung(5, Fate.ALIVE, 5), Rung(10, fate, 10)], [Rung(9, Fate.ALIVE, 9), Rung(10, fate, 10)]
             )
-            found = self.one(
-                evidence, "idle-time-out", Severity.WARN, f"alive at 9 s, {fate.value} at 10 s"
-            )
+            found = self.one(evidence, "idle-time-out", Severity.WARN, f"alive at 9 s, {fate.value} at 10 s")
             self.assertIn("every 9 s", found.meaning)
             self.assertIs(found.match.confidence, Confidence.LIKELY)
 
@@ -223,9 +220,7 @@ class CutTests(JudgeTestCase):
         evidence = evidenceOf()
         whole(evidence)
         connection(evidence, sent=100, came=100, end=RESET, ended=2.5)
-        found = self.one(
-            evidence, "connections-end", Severity.WARN, "1 of 2: reset after 2.5 s, 100 B"
-        )
+        found = self.one(evidence, "connections-end", Severity.WARN, "1 of 2: reset after 2.5 s, 100 B")
         self.assertIs(found.match.confidence, Confidence.POSSIBLE)
 
     def test_asked(self) -> None:

@@ -16,9 +16,7 @@ from tests.support.evidence import REFUSED, causes, connection, evidenceOf, whol
 FAIL, WARN = Severity.FAIL, Severity.WARN
 
 
-def rule(
-    cause: str, severity: Severity = FAIL, match: Match | None = Match("seen")
-) -> Rule:
+def rule(cause: str, severity: Severity = FAIL, match: Match | None = Match("seen")) -> Rule:
     """Returns a rule that finds this."""
     return Rule(cause, severity, f"{cause} title", f"{cause} meaning", "looks", "errs", lambda *given: match)
 
@@ -123,9 +121,7 @@ class VerdictTests(SynchronousTestCase):
 
     def test_unfinished(self) -> None:
         """What was not examined is said, with and without a finding."""
-        self.assertEqual(
-            str(judged(unfinished="idle")), "nothing wrong was found; not examined: idle"
-        )
+        self.assertEqual(str(judged(unfinished="idle")), "nothing wrong was found; not examined: idle")
         self.assertEqual(str(judged(rule("a"), unfinished="idle")), "a title (seen); not examined: idle")
 
     def test_data(self) -> None:

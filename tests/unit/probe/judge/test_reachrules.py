@@ -82,7 +82,9 @@ class UnreachableTests(JudgeTestCase):
             Reason(ErrorKind.CERTIFICATE, "expired"),
             Reason(ErrorKind.TLS, "wrong version number"),
         ):
-            evidence = evidenceOf("tls://lb.example:7", resolve=Addresses("lb.example", {"203.0.113.9": None}))
+            evidence = evidenceOf(
+                "tls://lb.example:7", resolve=Addresses("lb.example", {"203.0.113.9": None})
+            )
             # Its TCP connection is not one over TLS.
             connection(evidence, "resolve")
             for _ in range(3):
@@ -109,7 +111,10 @@ class UnreachableTests(JudgeTestCase):
 class UnservedTests(JudgeTestCase):
     def test_unserved(self) -> None:
         """A connection that is made, and on which nothing comes back, beside served ones, is a failure."""
-        for values, seen in (({"end": RESET}, "1 of 3: reset"), ({"silence": 10.0}, "1 of 3: nothing for 10 s")):
+        for values, seen in (
+            ({"end": RESET}, "1 of 3: reset"),
+            ({"silence": 10.0}, "1 of 3: nothing for 10 s"),
+        ):
             evidence = evidenceOf()
             whole(evidence, count=2)
             connection(evidence, sent=260, **values)

@@ -60,10 +60,18 @@ class DatagramTests(JudgeTestCase):
         )
         self.assertNotEqual((cut.title, cut.meaning), (altered.title, altered.meaning))
 
+    def test_changedNumber(self) -> None:
+        """Beside changed answers, one without its number is of the same cause."""
+        evidence = self.seen(exchange(10, strange=1, altered=2))
+        found = self.one(evidence, "datagrams-changed", Severity.FAIL, "2 answers")
+        self.assertIn("1 more answer nothing", found.match.evidence[0])
+
     def test_strange(self) -> None:
         """Datagrams that answer nothing are a failure, and have a rate, though they may be many."""
         evidence = self.seen(exchange(10, lost=10, strange=640))
-        found = self.one(evidence, "datagrams-foreign", Severity.FAIL, "640 answers to nothing that was asked")
+        found = self.one(
+            evidence, "datagrams-foreign", Severity.FAIL, "640 answers to nothing that was asked"
+        )
         self.assertEqual((found.match.hits, found.match.tries), (640, 640))
         verdict = judge(evidence)
         self.assertTrue(againstBaseline(verdict, verdict).findings[0].excuse)
@@ -71,9 +79,7 @@ class DatagramTests(JudgeTestCase):
     def test_ports(self) -> None:
         """Source ports that lose everything are named."""
         evidence = self.seen(exchange(1000), ports=Ports((4711, 4719), 2, 620))
-        self.one(
-            evidence, "datagrams-by-port", Severity.FAIL, f"2 of {PORTS} source ports: 4711, 4719"
-        )
+        self.one(evidence, "datagrams-by-port", Severity.FAIL, f"2 of {PORTS} source ports: 4711, 4719")
 
     def test_lossy(self) -> None:
         """Loss is a finding when each of the rounds has it, with its interval."""

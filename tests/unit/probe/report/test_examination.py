@@ -18,7 +18,9 @@ from tests.support.probing import Noted, context
 
 def finding(severity: Severity = Severity.FAIL, excuse: str = "", **match: object) -> Finding:
     """Returns a finding."""
-    rule = Rule("half-close-broken", severity, "a half-close breaks", "Clients lose answers.", "", "", lambda *_: None)
+    rule = Rule(
+        "half-close-broken", severity, "a half-close breaks", "Clients lose answers.", "", "", lambda *_: None
+    )
     return Finding(rule, Match(**{"seen": "14 of 20"} | match), excuse)  # type: ignore[arg-type]
 
 
@@ -77,7 +79,9 @@ class ExaminationTests(SynchronousTestCase):
         self.see("half-close", "14 of 20 reset")
         connection(self.evidence, sent=7, came=7)
         connection(self.evidence, failure=FIN)
-        self.evidence.skipped.update({"tls": "not asked for", "burst": "not over TCP", "udp": "not asked for"})
+        self.evidence.skipped.update(
+            {"tls": "not asked for", "burst": "not over TCP", "udp": "not asked for"}
+        )
         self.end(finding(), finding(Severity.WARN))
         self.assertEqual(
             self.said,
@@ -128,14 +132,14 @@ class ExaminationTests(SynchronousTestCase):
         self.evidence.unfinished["idle"] = "interrupted"
         self.end(finding())
         data = json.loads(json.dumps(self.examination.data()))
-        self.assertEqual(
-            [data[key] for key in ("target", "seed", "seconds")], ["tcp lb.example:7", 7, 402.0]
-        )
+        self.assertEqual([data[key] for key in ("target", "seed", "seconds")], ["tcp lb.example:7", 7, 402.0])
         self.assertEqual(data["settings"], {"quick": True, "thorough": False, "idle": 0})
         self.assertEqual(data["cost"], {"bytes": 64 << 20, "connections": 120, "seconds": 410})
         self.assertEqual(data["verdict"], "a half-close breaks (14 of 20); not examined: idle")
         self.assertEqual([each["cause"] for each in data["findings"]], ["half-close-broken"])
         self.assertEqual(data["checks"], {"resolve": {"seen": "A 192.0.2.1"}})
-        self.assertEqual((data["skipped"], data["unfinished"]), ({"tls": "not asked for"}, {"idle": "interrupted"}))
+        self.assertEqual(
+            (data["skipped"], data["unfinished"]), ({"tls": "not asked for"}, {"idle": "interrupted"})
+        )
         (made,) = data["connections"]
         self.assertEqual((made["number"], made["end"], made["foreign"]), (0, "FIN", "00ff"))
