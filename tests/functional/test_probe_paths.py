@@ -28,6 +28,7 @@ from echo_app.probe.net.datagrams import Source, ask
 from echo_app.probe.net.waits import pause, together
 from echo_app.targets import ClientTLS, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
+from tests.support import probing
 from tests.support.certificates import Authority
 from tests.support.crooked import (
     Address,
@@ -43,7 +44,6 @@ from tests.support.crooked import (
     injected,
     swapped,
 )
-from tests.support import probing
 from tests.support.probing import Examined, context
 from tests.support.service import PATIENCE, ServiceTestCase, receiveAll
 

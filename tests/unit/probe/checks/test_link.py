@@ -283,7 +283,7 @@ class DifferenceTests(LinkTestCase):
         self.assertEqual(self.record.end, FIN)
 
     def test_more(self) -> None:
-        """Bytes that come soon after a difference decide its kind; those that come later are not waited for."""
+        """Bytes that come soon after a difference decide its kind."""
         self.link.send(200)
         written = self.stream.written
         self.stream.coming.extend([written[:99] + b"\0", written[100:]])

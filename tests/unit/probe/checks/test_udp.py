@@ -92,7 +92,7 @@ class ThresholdTests(SynchronousTestCase):
 
 class PathTests(SynchronousTestCase):
     def check(self, done: Examined, cause: str, *parts: str) -> None:
-        """Checks the one cause that was found, or that none was, and parts of its line, or of what was seen."""
+        """Checks the one cause that was found, or that none was, and parts of what was seen."""
         self.assertEqual(list(done.causes), [cause] if cause else [], str(done))
         said = done.finding(cause).match.seen if cause else done.seen("udp")
         for part in parts:

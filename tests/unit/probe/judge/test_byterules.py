@@ -49,7 +49,7 @@ class MixedTests(JudgeTestCase):
         self.assertIn("connection 0 got bytes of connection 1 (burst)", found.match.evidence[1])
 
     def test_piece(self) -> None:
-        """One block is not enough to name an owner; beside connections that have one it is of the same cause."""
+        """One block does not name an owner; beside connections that have one it is of their cause."""
         block = bytesOf(2, 32)
         self.one(self.evidence(block), "bytes-changed", Severity.FAIL)
         evidence = self.evidence(bytesOf(2))

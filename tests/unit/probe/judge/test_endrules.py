@@ -182,7 +182,7 @@ class IdleTests(JudgeTestCase):
         self.assertIn("find the connection closed", found.meaning)
 
     def test_once(self) -> None:
-        """An end that the second ladder does not see, or at another age, is another cause, and not certain."""
+        """An end that the second ladder sees at another age, or not at all, is possibly another cause."""
         first = [Rung(5, Fate.ALIVE, 5), Rung(90, Fate.ENDED, 70)]
         for second in (
             [Rung(63, Fate.ALIVE, 63), Rung(78, Fate.ALIVE, 78)],
