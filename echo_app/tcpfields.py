@@ -33,6 +33,7 @@ _FIELDS = {
     "delivery_rate": (160, "Q"),
     "bytes_sent": (200, "Q"),
     "bytes_retrans": (208, "Q"),
+    "dsack_dups": (216, "I"),
     "rcv_ooopack": (224, "I"),
 }
 

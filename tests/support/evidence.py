@@ -26,7 +26,7 @@ OURS = b"\x01\x02\x03\x04"
 
 
 def evidenceOf(target: str = "lb.example:7", **observations: Observation) -> Evidence:
-    """Returns the evidence of an examination whose checks have seen this, by name; ``_`` stands for a hyphen."""
+    """Returns the evidence of checks that have seen this, by name; ``_`` stands for a hyphen."""
     evidence = Evidence(parseTarget(target), CheckSettings(), OURS)
     evidence.observations.update(
         (name.replace("_", "-").strip("-"), seen) for name, seen in observations.items()

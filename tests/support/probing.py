@@ -51,7 +51,7 @@ class Hurried:
 def context(
     text: str, reactor: Any = None, tls: ClientTLS = ClientTLS(), settings: CheckSettings = QUICK
 ) -> Context:
-    """Returns the context of an examination, with a fixed seed, by default with the settings of ``--quick``."""
+    """Returns the context of an examination, with a fixed seed, by default a quick one."""
     if reactor is None:
         from twisted.internet import reactor
     return contextOf(reactor, parseTarget(text, tls), settings, Random(1))

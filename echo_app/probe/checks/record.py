@@ -23,7 +23,8 @@ _FIELDS = (
         "bytes_acked",
         "bytes_received",
     ),
-    *("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out", "rcv_ooopack"),
+    *("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out"),
+    *("dsack_dups", "rcv_ooopack"),
 )
 _read = tcpInfoReader(*_FIELDS)
 
@@ -49,6 +50,7 @@ class TCPSample:
     :param dataSegmentsIn: segments with payload that came.
     :param notSent: payload bytes that wait in this kernel to be sent for the first time.
     :param minRTT: seconds of the shortest round trip that the kernel has measured; None without one.
+    :param needless: segments that were sent again although the first copy had arrived (DSACK, RFC 2883).
     :param outOfOrder: segments that came out of order.
     """
 
@@ -66,6 +68,7 @@ class TCPSample:
     minRTT: float | None
     dataSegmentsIn: int
     dataSegmentsOut: int
+    needless: int
     outOfOrder: int
 
 

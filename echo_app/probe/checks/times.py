@@ -40,7 +40,8 @@ class Timed:
 
     :ivar first: the first answer, to a message of one byte.
     :ivar trips: round trips, by size; the first answer is not among them.
-    :ivar net: the same, less the time by which this process was late meanwhile.
+    :ivar net: the same, less the time by which this process was late meanwhile; without those of which that
+        was more than half.
     :ivar end: from our FIN to the peer's end; None if it did not come.
     """
 
@@ -152,7 +153,8 @@ class TimesCheck(Check[Times]):
                     return
                 timed.trips[size].append(seconds)
                 late = context.evidence.latenessIn(start, context.now)
-                timed.net[size].append(max(0.0, seconds - late))
+                if late < seconds / 2:
+                    timed.net[size].append(seconds - late)
         start = context.now
         link.halfClose()
         await link.receiveEnd()

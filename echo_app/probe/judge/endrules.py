@@ -87,8 +87,8 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     seen = evidence.observations.get("idle")
     if not isinstance(seen, Ladders) or any(rung.fate in UNFIT for rung in seen.first):
         return None
-    idle = numbers(each for each in rest if each.check == "idle")
-    if not idle:
+    idle = numbers(each for each in rest if each.check == "idle" or (each.check in _SILENT and each.isCut))
+    if not any(each.check == "idle" for each in rest):
         return None
     found, again = bracket(seen.first), bracket(seen.second)
     if found is None:
@@ -152,7 +152,10 @@ def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
 
 _STRAY_MEANING = "Connections end now and then."
 
-# Checks whose connections may end: other rules judge these ends.
+# Other checks whose connections are silent for seconds.
+_SILENT = ("lifetimes", "late-reader")
+
+# Checks whose connections may end.
 _ENDING = ("resolve", "half-close", "idle", "peer", "tls")
 
 HALF_CLOSE = Rule(

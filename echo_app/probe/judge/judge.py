@@ -30,10 +30,8 @@ RULES: tuple[Rule, ...] = (
     *(byterules.TRANSLATED, byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
     *byterules.DIFFERENCES,
     *(udprules.DIFFERING, udprules.STRANGE),
-    *(liferules.EVENT, liferules.TOTAL, liferules.LIFETIME),
-    # A connection that was dropped for being idle does not acknowledge, and its answer is short.
-    *(liferules.SILENT_ENDS, endrules.IDLE),
-    *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.UNREAD_ENDS),
+    *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.EVENT),
+    *(liferules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
     *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),

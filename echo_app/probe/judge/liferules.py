@@ -60,30 +60,39 @@ def _endOf(record: ConnectionRecord) -> float:
     return record.ended or 0.0
 
 
+def _isOver(record: ConnectionRecord) -> bool:
+    """Says whether the peer ended a connection, or went silent, before everything was done."""
+    return record.isShort or (record.ended is not None and not record.isHalfClosed)
+
+
+def _livedAt(record: ConnectionRecord, at: float) -> bool:
+    """Says whether a connection was seen alive after a moment. What is read late says nothing of when it "
+    "came."""
+    if not record.isMade or record.check in _READ_LATE:
+        return False
+    until = record.closed if record.ended is None and not record.silence else record.lastCame
+    return until is not None and until > at
+
+
 def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections of different ages that end at one moment, and none that lives on."""
     group = _largest(_cut(rest), _endOf, lambda at: MOMENT)
     if len(group) < 2 or _spread(group, lambda each: each.began) < APART:
         return None
     at = median(map(_endOf, group))
-    alive = [each for each in evidence.connections if _wasOpen(each, at) and each not in group]
-    if alive:
+    before = [each for each in evidence.connections if each.began + APART < at and each not in group]
+    if any(_livedAt(each, at + MOMENT) for each in before):
         return None
     ages = sorted(map(_ageOf, group))
     return Match(
         f"{len(group)} connections within {MOMENT:g} s, at ages of {ages[0]:.3g} to {ages[-1]:.3g} s",
         Confidence.LIKELY if len(group) > 2 else Confidence.POSSIBLE,
         [byCheck(group), f"{at:.3g} s after the examination began"],
-        numbers(group),
+        # Other connections ended, too: the event may repeat.
+        numbers(each for each in rest if _isOver(each) and each.came),
         len(group),
         len(evidence.connections),
     )
-
-
-def _wasOpen(record: ConnectionRecord, at: float) -> bool:
-    """Says whether a connection was open before and after a moment."""
-    until = record.closed if record.closed is not None else record.ended
-    return record.isMade and record.began + APART < at and until is not None and until > at + MOMENT
 
 
 def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -95,75 +104,83 @@ def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if not any(each in busy or each.check in _ACTIVE for each in group):
         return None
     age = median(map(_ageOf, group))
-    older = [each for each in evidence.connections if each.isMade and _livedBeyond(each, age)]
-    if older:
+    most = age * (1 + SHARE) + SLACK
+    if any(_livedAt(each, each.began + most) for each in evidence.connections):
         return None
     isSure = sum(each in busy for each in group) > 1
     return Match(
         f"{len(group)} connections at an age of {age:.3g} s, whatever they did",
         Confidence.LIKELY if isSure else Confidence.POSSIBLE,
         [byCheck(group)],
-        numbers(group),
+        # What was older when it was looked at had ended at that age, too.
+        numbers(each for each in rest if _isOver(each) and _ageOf(each) >= age - SLACK),
         len(group),
         len(evidence.connections),
     )
 
 
-# Checks whose connections are busy as long as they are open.
+# Checks whose connections are busy as long as they are open; and those that read late.
 _ACTIVE = ("identity", "small-writes")
-
-
-def _livedBeyond(record: ConnectionRecord, age: float) -> bool:
-    until = record.closed if record.closed is not None else record.ended
-    return until is not None and until - record.began > age * (1 + SHARE) + SLACK
+_READ_LATE = ("late-reader", "lifetimes")
 
 
 def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds connections that end, or go silent, after the same number of bytes."""
-    ended = [each for each in rest if each.isShort or (each.isCut and each.came)]
-    cut = [each for each in ended if each.came > BYTES]
-    group = _largest(cut, lambda each: float(each.came), lambda came: max(BYTES, came * BYTES_SHARE))
-    if len(group) < 2:
+    """Finds connections that end, or go silent, after the same number of bytes; none gets beyond it."""
+    most = max((each.came for each in evidence.connections), default=0)
+    least = most - max(BYTES, most * BYTES_SHARE)
+    group = [each for each in rest if _isOver(each) or (each.isShort and each.isHalfClosed)]
+    group = [each for each in group if each.came >= least]
+    if len(group) < 2 or most <= BYTES:
         return None
-    total = median(each.came for each in group)
-    if any(each.came > total * (1 + BYTES_SHARE) + BYTES for each in evidence.connections):
+    if any(each.came >= least and each not in group for each in evidence.connections):
         return None
     return Match(
-        f"{len(group)} connections after {binarySize(int(total))}: {group[0].endOrSilence}",
+        f"{len(group)} connections after {binarySize(int(median(each.came for each in group)))}: "
+        f"{group[0].endOrSilence}",
         Confidence.LIKELY,
         [byCheck(group)],
-        numbers(group),
+        # A reset destroys what had come before it.
+        numbers(each for each in rest if each.isShort and each.sent > most),
         len(group),
         len(evidence.connections),
     )
 
 
-def _onlyOf(kind: Kind) -> Callable[[Evidence, Sequence[ConnectionRecord]], Match | None]:
-    """Returns the function that finds connections of one kind that are lost, while the busy ones live."""
+def _findSilentCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds silent connections that are lost. Unread ones are silent, too, as long as nothing is read."""
+    return _lost(evidence, rest, Kind.SILENT, ("late-reader", "lifetimes", "idle"))
 
-    def find(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-        left = numbers(rest)
-        lives = _lives(evidence, kind)
-        lost = [each for each in lives if each.isLost and each.record.number in left]
-        busy = _lives(evidence, Kind.BUSY)
-        if not lost or not busy or any(each.isLost for each in busy):
-            return None
-        ages = [each.record.age for each in lost if each.record.age is not None]
-        isSame = len(ages) > 1 and max(ages) - min(ages) <= min(ages) * SHARE + SLACK
-        at = f" at {median(ages):.3g} s" if ages else ""
-        how = lost[0].record.endOrSilence
-        isKept = any(each.keepalives for each in lives)
-        lines = ["the far end sends keepalives, so that only bytes count"] if isKept else []
-        return Match(
-            f"{len(lost)} of {len(lives)} {kind.value} connections{at}: {how}; {len(busy)} busy ones live",
-            Confidence.LIKELY if isSame or len(lost) > 1 else Confidence.POSSIBLE,
-            lines,
-            [each.record.number for each in lost],
-            len(lost),
-            len(lives),
-        )
 
-    return find
+def _findUnreadCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    return _lost(evidence, rest, Kind.UNREAD, ("late-reader", "lifetimes"))
+
+
+def _lost(
+    evidence: Evidence, rest: Sequence[ConnectionRecord], kind: Kind, alike: Sequence[str]
+) -> Match | None:
+    """Finds connections of one kind that are lost, while the busy ones live.
+
+    :param alike: checks whose connections end for the same cause.
+    """
+    left = numbers(rest)
+    lives = _lives(evidence, kind)
+    lost = [each for each in lives if each.isLost and each.record.number in left]
+    busy = _lives(evidence, Kind.BUSY)
+    if not lost or not busy or any(each.isLost for each in busy):
+        return None
+    ages = [each.record.age for each in lost if each.record.age is not None]
+    isSame = len(ages) > 1 and max(ages) - min(ages) <= min(ages) * SHARE + SLACK
+    at = f" at {median(ages):.3g} s" if ages else ""
+    isKept = any(each.keepalives for each in lives)
+    return Match(
+        f"{len(lost)} of {len(lives)} {kind.value} connections{at}: {lost[0].record.endOrSilence}; "
+        f"{len(busy)} busy ones live",
+        Confidence.LIKELY if isSame or len(lost) > 1 else Confidence.POSSIBLE,
+        ["the far end sends keepalives, so that only bytes count"] if isKept else [],
+        numbers(each for each in rest if each.check in alike and _isOver(each)),
+        len(lost),
+        len(lives),
+    )
 
 
 EVENT = Rule(
@@ -200,7 +217,7 @@ SILENT_ENDS = Rule(
     "Clients that pause for longer find the connection closed: they must say something or reconnect.",
     "Silent connections are lost while busy ones live on.",
     "With one connection of a kind it may be another cause.",
-    _onlyOf(Kind.SILENT),
+    _findSilentCut,
 )
 UNREAD_ENDS = Rule(
     "unread-cut",
@@ -209,5 +226,5 @@ UNREAD_ENDS = Rule(
     "A peer that pauses before it reads loses data.",
     "Connections whose bytes lie unread are lost while busy ones live on.",
     "With one connection of a kind it may be another cause.",
-    _onlyOf(Kind.UNREAD),
+    _findUnreadCut,
 )

@@ -22,6 +22,9 @@ STEADY = 0.35
 # cause.
 READ_FACTOR = 1.5
 
+# Bytes: every limiter lets some packets pass at once.
+LEAST_BURST = 1 << 18
+
 # Seconds that a transfer must have taken for a rate of its own: less is a matter of this machine.
 LONG = 1.0
 
@@ -61,6 +64,8 @@ def _findPolicer(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
     if not fast:
         return None
     burst = max(fast)
+    if burst < LEAST_BURST:
+        return None
     return Match(f"after about {binarySize(burst)} to {_text(later)}", Confidence.LIKELY)
 
 

@@ -22,6 +22,10 @@ LOSSY = 0.005
 # Checks that read all the time: where a receiver's buffer is full, segments are sent again without any loss.
 _READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
 
+# Checks whose connections are silent for seconds. What is dropped for that does not acknowledge: rules about
+# idle connections judge them.
+_SILENT = ("idle", "lifetimes")
+
 # Segments at the least, for a share.
 _ENOUGH = 200
 
@@ -72,7 +76,9 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    stuck = [each for each in rest if each.silence and isUnacknowledged(each.silent)]
+    stuck = [
+        each for each in rest if each.silence and isUnacknowledged(each.silent) and each.check not in _SILENT
+    ]
     if not stuck:
         return None
     return Match(
@@ -87,11 +93,11 @@ def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
 
 def _findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     samples = [each.last for each in evidence.connections if each.last is not None and each.check in _READ]
-    again = sum(each.allRetransmits for each in samples)
+    again = sum(max(0, each.allRetransmits - each.needless) for each in samples)
     sent = sum(each.segmentsOut for each in samples)
     if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY:
         return None
-    connections = sum(1 for each in samples if each.allRetransmits)
+    connections = sum(1 for each in samples if each.allRetransmits > each.needless)
     back = sum(each.outOfOrder for each in samples)
     lines = [f"on {connections} of {len(samples)} connections"]
     if back:
@@ -133,6 +139,7 @@ LOSS = Rule(
     "Transfers are slow, and some messages late by a retransmission time-out.",
     "The share of all segments that this kernel sent again (tcpi_total_retrans) is above 0.5 %, with 95 % "
     "confidence. The way back is only hinted at, by segments that came out of order.",
-    "A retransmission may be spurious, such as after a sudden delay. Only our own sending is counted.",
+    "A retransmission may be needless, such as after a sudden delay; those that the far end reports as such "
+    "(DSACK) do not count. Only our own sending is counted.",
     _findLoss,
 )

@@ -87,7 +87,7 @@ class ExamineTests(SynchronousTestCase):
         self.assertEqual(self.reported, ["a", "b"])
 
     def test_tooSlow(self) -> None:
-        """A check is cancelled after a multiple of its time; what it has seen is kept, and the next one runs."""
+        """A check is cancelled after a multiple of its time; what it has seen is kept."""
         never: Deferred[None] = Deferred()
         done = self.examine(FakeCheck("a", lambda context: never), self.good("b"))
         self.clock.pump([(EXCESS + GRACE) / STEPS] * STEPS)
@@ -124,7 +124,7 @@ class ExamineTests(SynchronousTestCase):
 
 class AllTests(SynchronousTestCase):
     def test_names(self) -> None:
-        """Checks have different names of letters and hyphens, and begin with an observation that can be shown."""
+        """Checks have different names, and begin with an observation that can be shown."""
         names = [each.name for each in CHECKS]
         self.assertEqual(len(set(names)), len(names))
         for check in CHECKS:

@@ -13,15 +13,15 @@ from echo_app.probe.judge.finding import Rule
 from echo_app.probe.judge.judge import RULES
 
 _HEAD = """\
-.. Made from RULES in echo_app/probe/judge by python -m tests.unit.probe.judge.reference; a test compares them.
+.. Made from RULES in echo_app/probe/judge by python -m tests.unit.probe.judge.reference; a test compares.
 
 Findings of the probe
 =====================
 
-The causes that ``echo-probe check`` can name, in the order in which they are judged. A connection that one cause
-explains is no evidence for a later one. The first two columns are ``cause`` and ``severity`` in ``--json``. A
-finding may have another title or severity than its rule, such as that of a half-close over TLS. `probe.rst
-<probe.rst>`_ describes the checks, which observe."""
+The causes that ``echo-probe check`` can name, in the order in which they are judged. A connection that one
+cause explains is no evidence for a later one. The first two columns are ``cause`` and ``severity`` in
+``--json``. A finding may have another title or severity than its rule, such as that of a half-close over TLS.
+`probe.rst <probe.rst>`_ describes the checks, which observe."""
 
 # Columns of a cause, its severity, its meaning and evidence, and its errors: 117 with the gaps.
 _WIDTHS = (29, 4, 50, 31)
