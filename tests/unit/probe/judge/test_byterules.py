@@ -137,6 +137,33 @@ class DifferenceTests(JudgeTestCase):
         self.assertEqual((changed.match.hits, changed.match.tries), (3, 5))
 
 
+class TranslatedTests(JudgeTestCase):
+    def evidence(self, *records: tuple[bytes, bytes]) -> Evidence:
+        """Returns evidence of connections on which the first bytes were due, and the second ones came."""
+        evidence = evidenceOf()
+        whole(evidence)
+        for due, foreign in records:
+            difference = StreamDifference("inserted", 100, 0, foreign)
+            connection(
+                evidence, sent=100 + len(due), came=100, difference=difference, due=due, foreign=foreign
+            )
+        return evidence
+
+    def test_lineEnds(self) -> None:
+        """Line ends that are translated on two connections are named as such."""
+        evidence = self.evidence(*[(b"\nabc" * 20, b"\r\nabc" * 20)] * 2)
+        self.one(evidence, "bytes-translated", Severity.FAIL, "CR LF for LF; 2 of 3 connections")
+
+    def test_once(self) -> None:
+        """One connection is not enough."""
+        evidence = self.evidence((b"\nabc" * 20, b"\r\nabc" * 20))
+        self.one(evidence, "bytes-inserted", Severity.FAIL)
+
+    def test_surplus(self) -> None:
+        """Bytes that come after everything that was due are no translation of nothing."""
+        self.one(self.evidence(*[(b"", b"bye\r\n")] * 2), "bytes-inserted", Severity.FAIL)
+
+
 class ShortTests(JudgeTestCase):
     def test_end(self) -> None:
         """A partial echo is reported with its length and its end."""

@@ -92,7 +92,9 @@ class HalfCloseTests(JudgeTestCase):
 class LateReaderTests(JudgeTestCase):
     def evidence(self, swallowed: int = 6 * MIB, isPushedBack: bool = True, **values: object) -> Evidence:
         """Returns evidence of a late reader, after good connections."""
-        evidence = evidenceOf(late_reader=(seen := Filling(swallowed, 2 * MIB, MIB, isPushedBack)))
+        evidence = evidenceOf(
+            late_reader=(seen := Filling(swallowed, 2 * MIB, MIB, isPushedBack=isPushedBack))
+        )
         whole(evidence)
         seen.record = connection(evidence, "late-reader", **{"sent": swallowed, "came": swallowed} | values)
         return evidence
