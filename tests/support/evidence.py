@@ -47,7 +47,7 @@ def connection(evidence: Evidence, check: str = "identity", **values: Any) -> Co
 def sampled(**values: int) -> TCPSample:
     """Returns the kernel's counts, which are 0 but for these."""
     names = (each.name for each in fields(TCPSample))
-    return TCPSample(**dict.fromkeys(names, 0) | values)  # type: ignore[arg-type]
+    return TCPSample(**dict.fromkeys(names, 0) | values)
 
 
 def whole(evidence: Evidence, check: str = "identity", count: int = 1, size: int = 100) -> None:

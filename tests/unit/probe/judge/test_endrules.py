@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import LARGE, SMALL, WHOLE, HalfCloses, outcomeOf
 from echo_app.probe.checks.idle import Fate, Ladders, Rung
@@ -151,7 +153,7 @@ class IdleTests(JudgeTestCase):
         if unfinished:
             evidence.unfinished["idle"] = unfinished
         for rung in (*first, *(second or [])):
-            ending = {
+            ending: dict[Fate, dict[str, Any]] = {
                 Fate.ALIVE: {"came": 32, "sent": 32},
                 Fate.SILENT: {"came": 16, "sent": 32, "silence": 10.0, "silent": STUCK},
                 Fate.FORGOTTEN: {"came": 16, "sent": 32, "end": RESET},
