@@ -76,7 +76,7 @@ def _livedAt(record: ConnectionRecord, at: float) -> bool:
 
 def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections of different ages that end at one moment, and none that lives on."""
-    # A late reader sees an end when it reads. Ends after the same bytes, others missing, are due to their number.
+    # A late reader sees an end when it reads. Ends after the same number of bytes are due to that.
     seen = [each for each in _cut(rest) if each.check != "late-reader"]
     group = _largest(seen, _endOf, lambda at: MOMENT)
     if all(each.isShort for each in group) and len({each.came for each in group}) == 1:
