@@ -22,6 +22,10 @@ LOSSY = 0.005
 # Checks that read all the time: where a receiver's buffer is full, segments are sent again without any loss.
 _READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
 
+# Checks whose connections are silent for seconds. What is dropped for that does not acknowledge: rules about
+# idle connections judge them.
+_SILENT = ("idle", "lifetimes")
+
 # Segments at the least, for a share.
 _ENOUGH = 200
 
@@ -72,7 +76,9 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    stuck = [each for each in rest if each.silence and isUnacknowledged(each.silent)]
+    stuck = [
+        each for each in rest if each.silence and isUnacknowledged(each.silent) and each.check not in _SILENT
+    ]
     if not stuck:
         return None
     return Match(

@@ -39,8 +39,11 @@ def _findDiffering(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     went, came = differing[0]
     how = f"{went} B came back " + (f"as {came} B" if went != came else "altered")
     isCut = all(came < went for went, came in differing)
+    strange = sum(each.strange for each in seen.everything)
+    lines = [f"{strange} more answer nothing that was asked: their numbers may be changed"] if strange else []
     return Match(
         f"{len(differing)} answers: {how}",
+        evidence=lines,
         hits=len(differing),
         tries=total(seen.everything)[1],
         title="datagrams lose their end" if isCut else "",
@@ -51,7 +54,11 @@ def _findDiffering(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 def _findStrange(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = _seen(evidence)
     strange = sum(each.strange for each in seen.everything) if seen else 0
-    return Match(f"{strange} answers to nothing that was asked", hits=strange) if strange else None
+    if seen is None or not strange or any(each.differing for each in seen.everything):
+        return None
+    # Of all that came: there may be more of them than were sent.
+    answered = sum(len(each.sent) - each.lost for each in seen.everything)
+    return Match(f"{strange} answers to nothing that was asked", hits=strange, tries=strange + answered)
 
 
 def _findDeadPorts(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:

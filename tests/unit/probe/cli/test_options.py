@@ -10,7 +10,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import __version__
-from echo_app.probe.checks.check import CheckSettings
+from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.cli.command import NOT_STARTED, main
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.ping import Pings

@@ -7,9 +7,9 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Status
 from echo_app.probe.cli.ping import PingStatistics
 from echo_app.probe.net.errors import ErrorKind
+from echo_app.probe.results.severity import Severity
 from echo_app.targets import parseTarget
 
 STREAM, DATAGRAMS = parseTarget("127.0.0.1:7"), parseTarget("udp://127.0.0.1:7")
@@ -65,13 +65,13 @@ class PingStatisticsTests(SynchronousTestCase):
         """On a stream any missing byte is a failure; over UDP only a total loss or corruption is."""
         some = array("d", [0.001])
         for statistics, stream, datagrams in (
-            (PingStatistics(1, times=some), Status.PASS, Status.PASS),
-            (PingStatistics(2, missed(TIMED_OUT), times=some), Status.FAIL, Status.WARN),
-            (PingStatistics(1, missed(TIMED_OUT)), Status.FAIL, Status.FAIL),
-            (PingStatistics(), Status.FAIL, Status.FAIL),
-            (PingStatistics(3), Status.FAIL, Status.FAIL),
-            (PingStatistics(2, corrupt=1, times=some), Status.FAIL, Status.FAIL),
-            (PingStatistics(2, reordered=1, times=some), Status.WARN, Status.WARN),
-            (PingStatistics(2, duplicated=1, times=some), Status.WARN, Status.WARN),
+            (PingStatistics(1, times=some), None, None),
+            (PingStatistics(2, missed(TIMED_OUT), times=some), Severity.FAIL, Severity.WARN),
+            (PingStatistics(1, missed(TIMED_OUT)), Severity.FAIL, Severity.FAIL),
+            (PingStatistics(), Severity.FAIL, Severity.FAIL),
+            (PingStatistics(3), Severity.FAIL, Severity.FAIL),
+            (PingStatistics(2, corrupt=1, times=some), Severity.FAIL, Severity.FAIL),
+            (PingStatistics(2, reordered=1, times=some), Severity.WARN, Severity.WARN),
+            (PingStatistics(2, duplicated=1, times=some), Severity.WARN, Severity.WARN),
         ):
             self.assertEqual((statistics.status(True), statistics.status(False)), (stream, datagrams))
