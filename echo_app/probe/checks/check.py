@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass
 from random import Random
+from ssl import SSLSession
 from typing import Any, Protocol, TypeVar
 
 from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
@@ -12,7 +13,7 @@ from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.segments import connectWithSegments
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
+from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect, resume
 from echo_app.targets import Target
 
 # Descriptors that this process needs for other purposes.
@@ -78,12 +79,14 @@ class Context:
         timeout: float = CONNECT_TIMEOUT,
         record: ConnectionRecord | None = None,
         segment: int = 0,
+        session: SSLSession | None = None,
     ) -> Link:
         """Connects, and records the attempt. The check must close the link.
 
         :param target: another one than the context's.
         :param record: of the connection; None is a new one.
         :param segment: payload bytes of the largest TCP segment; 0 is the kernel's.
+        :param session: of an earlier TLS connection, which is offered to the server.
         :param timeout: seconds for the connection, and as many for a TLS handshake.
         :raise NetworkError: when there is no connection.
         """
@@ -92,6 +95,8 @@ class Context:
         try:
             if segment:
                 stream = await connectWithSegments(self.reactor, target.host, target.port, segment, timeout)
+            elif session is not None:
+                stream = await resume(self.reactor, target, session, timeout)
             else:
                 stream = await connect(self.reactor, target, timeout)
         except NetworkError as error:
@@ -118,9 +123,12 @@ class Check(Protocol[Seen]):
     A check observes, and draws no conclusion: the judge does.
 
     :ivar name: one word, such as ``half-close``.
+    :ivar explains: the names of the checks after which it runs even if they leave the others nothing to look
+        at: it looks for the reason.
     """
 
     name: str
+    explains: tuple[str, ...] = ()
 
     def reasonToSkip(self, context: Context) -> str:
         """Returns the reason for which the check does not apply to the context; empty if it does."""

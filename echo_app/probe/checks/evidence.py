@@ -43,11 +43,13 @@ class CheckSettings:
     :param isQuick: a few seconds, and a few MiB at the most.
     :param isThorough: longer waits, and more tries.
     :param idle: seconds up to which idle connections are watched; 0 is no idle check.
+    :param maxTime: seconds after which what is not examined is left; 0 is no limit.
     """
 
     isQuick: bool = False
     isThorough: bool = False
     idle: float = 0
+    maxTime: float = 0
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Evidence:
     :ivar skipped: reasons, by the name of the check that does not apply.
     :ivar unfinished: reasons, by the name of the check that was ended, or not begun, before it had seen all.
     :ivar lateness: moments at which this process was late, with the seconds.
+    :ivar further: evidence of the other addresses of the target's name, by address.
+    :ivar baseline: of the direct route; None where there is none.
     """
 
     target: Target
@@ -70,6 +74,8 @@ class Evidence:
     skipped: dict[str, str] = field(default_factory=dict)
     unfinished: dict[str, str] = field(default_factory=dict)
     lateness: list[tuple[float, float]] = field(default_factory=list)
+    further: dict[str, Evidence] = field(default_factory=dict)
+    baseline: Evidence | None = None
 
     def newRecord(self, check: str, now: float) -> ConnectionRecord:
         """Adds the record of a connection that begins."""

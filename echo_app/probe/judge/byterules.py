@@ -98,6 +98,7 @@ def _difference(kind: str) -> Find:
             numbers(found),
             len(found),
             _tries(evidence),
+            manner=shown if first.found.isascii() and first.found.decode().isprintable() else "",
         )
 
     return find
@@ -150,6 +151,7 @@ def _findTranslated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
                 numbers(differing),
                 len(found),
                 _tries(evidence),
+                manner=name,
             )
     return None
 

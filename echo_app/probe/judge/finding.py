@@ -34,6 +34,8 @@ class Match:
     :param title: in place of the rule's.
     :param meaning: in place of the rule's.
     :param severity: in place of the rule's.
+    :param manner: how the cause shows, such as the kind of a translation: the direct route has the same fault
+        only if it has the same manner. Empty where the cause says all.
     """
 
     seen: str
@@ -45,6 +47,7 @@ class Match:
     title: str = ""
     meaning: str = ""
     severity: Severity | None = None
+    manner: str = ""
 
 
 # Finds a cause in the evidence, and in the connections that no earlier rule has explained.
@@ -76,11 +79,15 @@ class Finding:
     """A cause, with its evidence.
 
     :param excuse: why it is no finding about the path, such as that the direct route has it too, or empty.
+    :param addresses: those of the name's addresses that have it; empty where only one was examined for it.
+    :param examined: the number of addresses that were examined for it.
     """
 
     rule: Rule
     match: Match
     excuse: str = ""
+    addresses: tuple[str, ...] = ()
+    examined: int = 1
 
     @property
     def severity(self) -> Severity:
@@ -91,6 +98,11 @@ class Finding:
     def title(self) -> str:
         """The cause, in a few words."""
         return self.match.title or self.rule.title
+
+    @property
+    def where(self) -> str:
+        """The share of the addresses that have it, and a colon; empty where only one was examined for it."""
+        return f"{len(self.addresses)} of {self.examined} addresses: " if self.addresses else ""
 
     @property
     def meaning(self) -> str:
@@ -110,6 +122,8 @@ class Finding:
             "hits": self.match.hits,
             "tries": self.match.tries,
             "excuse": self.excuse,
+            "addresses": list(self.addresses),
+            "examined": self.examined,
         }
 
 

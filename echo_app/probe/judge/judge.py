@@ -5,13 +5,17 @@ It does no I/O, and sees everything: a check that was ended by its limit, and a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.judge import (
+    baselinerules,
     byterules,
+    certificaterules,
     endrules,
+    foreignrules,
     liferules,
     raterules,
     reachrules,
@@ -22,11 +26,16 @@ from echo_app.probe.judge import (
 )
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.results.severity import Severity
-from echo_app.probe.results.statistics import interval
 
 # In the order of what hurts an application most. A rule sees the connections that no rule before it explains.
 RULES: tuple[Rule, ...] = (
+    baselinerules.UNEXAMINED,
+    *(tlsrules.PLAIN, certificaterules.EXPIRED, certificaterules.NOT_YET_VALID, certificaterules.NAME),
+    *(certificaterules.INCOMPLETE, certificaterules.UNTRUSTED, certificaterules.INTERCEPTED),
+    *(tlsrules.CLIENT_CERTIFICATE_REQUIRED, tlsrules.CLIENT_CERTIFICATE_REFUSED, tlsrules.ALPN_REFUSED),
+    *(tlsrules.CHANGED, tlsrules.HANDSHAKE),
     *(reachrules.UNRESOLVED, reachrules.UNREACHABLE),
+    *(foreignrules.SPEAKS_TLS, foreignrules.HEADER_WANTED, foreignrules.HEADER_ECHOED, foreignrules.OTHER),
     *(byterules.TRANSLATED, byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
     *byterules.DIFFERENCES,
     *(udprules.DIFFERING, udprules.STRANGE),
@@ -34,13 +43,14 @@ RULES: tuple[Rule, ...] = (
     *(liferules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
     *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
-    *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
+    *(udprules.DEAD_PORTS, tlsrules.RESUMPTION_REFUSED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
     *(silencerules.LOSS, timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
     *(timerules.JITTER, raterules.POLICER, raterules.LIMITED),
-    *(timerules.SLOW_SERVICE, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
-    *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
+    *(timerules.SLOW_SERVICE, tlsrules.SLOW_HANDSHAKE, reachrules.SLOWED, endrules.NO_PUSH_BACK),
+    *(udprules.LOSSY, tlsrules.AMBIGUOUS_END, certificaterules.ENDS_SOON),
+    *(tlsrules.ALPN_IGNORED, tlsrules.NOT_RESUMED),
 )
 
 
@@ -50,10 +60,12 @@ class Verdict:
 
     :param findings: failures first, each kind in the order of the rules.
     :param unfinished: reasons, by the name of the check that has not seen everything.
+    :param asked: the names of the checks whose observations each rule has looked at, by cause.
     """
 
     findings: Sequence[Finding]
-    unfinished: dict[str, str]
+    unfinished: Mapping[str, str]
+    asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def isFailed(self) -> bool:
@@ -68,7 +80,8 @@ class Verdict:
     def __str__(self) -> str:
         """Returns the verdict in one line."""
         counted = [each for each in self.findings if not each.excuse]
-        parts = [f"{counted[0].title} ({counted[0].match.seen})"] if counted else ["nothing wrong was found"]
+        first = next((f"{each.where}{each.title} ({each.match.seen})" for each in counted), "")
+        parts = [first or "nothing wrong was found"]
         if more := len(counted) - 1:
             parts.append(f"and {more} more finding{'s' if more > 1 else ''}" if more > 0 else "")
         if self.unfinished:
@@ -79,37 +92,39 @@ class Verdict:
         return any(each.severity is severity and not each.excuse for each in self.findings)
 
 
+class _Observations(dict[str, Any]):
+    """Observations, which note the names that are asked for.
+
+    :ivar asked: the names, whether or not there is an observation.
+    """
+
+    def __init__(self, observations: Mapping[str, Any]) -> None:
+        super().__init__(observations)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns an observation."""
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def worstFirst(findings: Iterable[Finding]) -> list[Finding]:
+    """Returns findings with the failures first, and otherwise in their order."""
+    return sorted(findings, key=lambda finding: finding.severity is Severity.WARN)
+
+
 def judge(evidence: Evidence, rules: Sequence[Rule] = RULES) -> Verdict:
-    """Applies the rules in their order."""
+    """Applies the rules in their order, to the evidence of one address."""
     findings: list[Finding] = []
     explained: set[int] = set()
+    asked: dict[str, frozenset[str]] = {}
     for rule in rules:
         rest = [each for each in evidence.connections if each.number not in explained]
-        match = rule.find(evidence, rest)
+        observations = _Observations(evidence.observations)
+        match = rule.find(replace(evidence, observations=observations), rest)
+        asked[rule.cause] = frozenset(observations.asked)
         if match is not None:
             explained.update(match.explains)
             if match.seen:
                 findings.append(Finding(rule, match))
-    findings.sort(key=lambda finding: finding.severity is Severity.WARN)
-    return Verdict(findings, evidence.unfinished)
-
-
-def againstBaseline(verdict: Verdict, direct: Verdict) -> Verdict:
-    """Excuses the findings that the direct route has too: of the same cause, and at a similar rate."""
-    known = {each.rule.cause: each for each in direct.findings}
-    return replace(
-        verdict, findings=[_excused(each, known.get(each.rule.cause)) for each in verdict.findings]
-    )
-
-
-def _excused(finding: Finding, direct: Finding | None) -> Finding:
-    if direct is None or not _areSimilar(finding, direct):
-        return finding
-    return replace(finding, excuse=f"not this path's doing; directly: {direct.match.seen}")
-
-
-def _areSimilar(finding: Finding, direct: Finding) -> bool:
-    """Says whether the rates of two findings can be the same: their 95 % intervals overlap."""
-    low, high = interval(finding.match.hits, finding.match.tries)
-    least, most = interval(direct.match.hits, direct.match.tries)
-    return low <= most and least <= high
+    return Verdict(worstFirst(findings), evidence.unfinished, asked)

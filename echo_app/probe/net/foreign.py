@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+# Names that rules compare.
+ALERT, HEADER = "a TLS alert", "a PROXY header"
+
 _KNOWN = (
     (re.compile(rb"HTTP/\d|\s*<(!doctype )?html", re.IGNORECASE), "HTTP"),
     (re.compile(rb"SSH-\d"), "SSH"),
     # An alert of TLS: its type, and the major version of all records (RFC 8446, 5.1).
-    (re.compile(rb"\x15\x03"), "a TLS alert"),
-    (re.compile(rb"PROXY |\r\n\r\n\0\r\nQUIT\n"), "a PROXY header"),
+    (re.compile(rb"\x15\x03"), ALERT),
+    (re.compile(rb"PROXY |\r\n\r\n\0\r\nQUIT\n"), HEADER),
 )
 
 # The first bytes of a TLS record (RFC 8446, 5.1), and of a record with a ClientHello.

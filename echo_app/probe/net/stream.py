@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -140,11 +141,19 @@ class TLSStream(Stream):
     """A TLS connection: tells ``close_notify`` from a bare FIN, and ends its two sides separately.
 
     :param serverName: the name that the certificate must have.
+    :param session: of an earlier connection with the same context, which is offered to the server.
     """
 
-    def __init__(self, clock: Any, wire: Wire, context: ssl.SSLContext, serverName: str | None) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        wire: Wire,
+        context: ssl.SSLContext,
+        serverName: str | None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         super().__init__(clock, wire)
-        self._client = TLSClient(context, serverName)
+        self._client = TLSClient(context, serverName, session)
         self._isLast = False
         self.tls = self._client.tls
 
@@ -238,8 +247,26 @@ async def connect(reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT
     return stream
 
 
-async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSStream:
-    tls = TLSStream(reactor, wire, contextOf(target.tls), target.serverName)
+async def resume(
+    reactor: Any, target: Target, session: ssl.SSLSession, timeout: float = CONNECT_TIMEOUT
+) -> Stream:
+    """Connects over TLS, and offers a session of an earlier connection to the same target.
+
+    :param timeout: seconds for the connection, and as many for the handshake.
+    :raise NetworkError: when there is no connection.
+    """
+    stream = await connect(reactor, replace(target, kind="tcp"), timeout)
+    try:
+        return await _encrypted(reactor, stream._wire, target, timeout, session)
+    except BaseException:
+        await stream.abort()
+        raise
+
+
+async def _encrypted(
+    reactor: Any, wire: Wire, target: Target, timeout: float, session: ssl.SSLSession | None = None
+) -> TLSStream:
+    tls = TLSStream(reactor, wire, contextOf(target.tls), target.serverName, session)
     try:
         await within(reactor, timeout, Deferred.fromCoroutine(tls.shake()))
     except NothingCame as error:

@@ -45,13 +45,18 @@ class TLSClient:
     """TLS of one connection. A new client has the first bytes of its handshake ready to send.
 
     :param serverName: the name that the certificate must have.
+    :param session: of an earlier connection with the same context, which is offered to the server.
     :ivar tls: Python's object of the connection: certificate, version, cipher and protocol.
     :ivar reason: why the client ended or failed; None before.
     """
 
-    def __init__(self, context: ssl.SSLContext, serverName: str | None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, serverName: str | None, session: ssl.SSLSession | None = None
+    ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=serverName)
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=serverName, session=session
+        )
         self.state = _HANDSHAKING
         self.reason: Reason | None = None
         self._below: Reason | None = None
