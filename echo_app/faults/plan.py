@@ -6,7 +6,7 @@ A fault file has one spec a line. Empty lines, and the text after a ``#``, are i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from secrets import randbits
 
 from twisted.logger import Logger
@@ -55,12 +55,17 @@ class FaultPlan:
         self.faults = self._read()
         self.since = 0
 
-    def reload(self) -> bool:
-        """Reads the fault file again; returns whether that succeeded. An unusable file is logged."""
+    def reload(self, check: Callable[[Iterable[Fault]], object] = lambda _faults: None) -> bool:
+        """Reads the fault file again; returns whether that succeeded. An unusable file is logged.
+
+        :param check: raises ``BadSpec`` when faults can't be used.
+        """
         if self._path is None:
             return False
         try:
-            self.faults = self._read()
+            faults = self._read()
+            check(faults)
+            self.faults = faults
             self.since = 0
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))
