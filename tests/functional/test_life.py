@@ -215,8 +215,19 @@ class ReadyFileTests(LifeTestCase):
         os.mkfifo(self.ready)
         ended = self.run_("twistd -n", "--port", "0", "--ready-file", "ready")
         self.assertEqual(ended.returncode, 1)
-        self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*/ready': It is no ordinary file\n\Z")
+        self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*/ready': It is no ready file: .*\n\Z")
         self.assertTrue(stat.S_ISFIFO(self.ready.stat().st_mode))
+
+    def test_wrongPath(self) -> None:
+        """A start whose ``--ready-file`` names another file, such as that of ``--auth``, leaves the file."""
+        users = self.folder / "users"
+        users.write_text("alice:secret\n")
+        options = ("--port", "0", "--auth", "file:users", "--ready-file", "users")
+        for command in COMMANDS:
+            ended = self.run_(command, *options)
+            self.assertEqual(ended.returncode, 1)
+            self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*': It is no ready file: .*\n\Z")
+            self.assertEqual(users.read_text(), "alice:secret\n")
 
 
 class ProcessOneTests(LifeTestCase):
