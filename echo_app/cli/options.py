@@ -16,6 +16,7 @@ from echo_app.cli.early import lostStream
 from echo_app.cli.faultoptions import FaultOptions
 from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
 from echo_app.cli.pidfile import pidFileProblem
+from echo_app.cli.rehearsal import startProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
@@ -126,10 +127,11 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         """
         if self.parent is None:
             return
-        if _isDaemon(self.parent):
-            if stream := lostStream():
-                raise UsageError(f"{stream} is closed, and its descriptor in use: redirect it to /dev/null")
-        elif problem := pidFileProblem(self.parent):
+        isDaemon = _isDaemon(self.parent)
+        if isDaemon and (stream := lostStream()):
+            raise UsageError(f"{stream} is closed, and its descriptor in use: redirect it to /dev/null")
+        problem = None if isDaemon else pidFileProblem(self.parent)
+        if problem := problem or startProblem(self.parent, isDaemon):
             raise UsageError(problem)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
