@@ -49,7 +49,7 @@ class RehearsalTests(ServiceTestCase):
             "-n --pidfile= --chroot=none": "--chroot 'none': No such file",
             f"--pidfile= --chroot={empty}": f"/dev/null in --chroot '{empty}': No such file",
             f"-n --pidfile=/none/pid --chroot={empty}": f"pid file '/none/pid' in --chroot '{empty}'",
-            f"-n --pidfile= --chroot={empty} --uid=nobody": f"--uid [0-9]+ in --chroot '{empty}': .*not found",
+            f"-n --pidfile= --chroot={empty} --uid=nobody": f"--uid [0-9]+ in --chroot '{empty}': ",
         }
         for typed, reason in cases.items():
             ended = warm.run(self.command(typed), str(self.folder), PATIENCE)
