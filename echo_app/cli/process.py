@@ -142,8 +142,8 @@ def reloadOnHangup(reactor: Any, service: EchoService, hasFiles: bool) -> None:
     """Makes SIGHUP reload the service's files, or stop the service if its terminal has closed.
 
     A stop is the one of SIGINT. A process that was started without a terminal, by ``nohup`` or by ``setsid``
-    has no terminal that could close. Signals that come before a reload begins, also during the start, cause one
-    reload.
+    has no terminal that could close. Signals that come before a reload begins, also during the start, cause
+    one reload.
 
     :param hasFiles: whether the service has any such file; without one, a line in the log says so.
     """

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from echo_app.clock import monotonicClock
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT
 from echo_app.connections.registry import ReasonCounter
+from echo_app.filewatch import Stamps
 from echo_app.text import escaped
 from echo_app.tls.certificates import (
     DEFAULT_GROUP,
@@ -33,7 +34,6 @@ from echo_app.tls.credentials import (
 )
 from echo_app.tls.revocation import Revocation, readRevocation
 from echo_app.tls.validity import Deadline, chainWarnings, deadlinesOf
-from echo_app.tls.watch import Stamps
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
