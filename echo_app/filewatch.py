@@ -47,7 +47,7 @@ class Stamps:
         if None in self._now():
             self.note()
 
-    def watch(self, reload: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, reload: Callable[[], object]) -> Callable[[], None]:
         """Returns a function to call every few seconds, which calls `reload` once after each change."""
         self.begin()
 

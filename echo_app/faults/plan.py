@@ -62,7 +62,7 @@ class FaultPlan:
         """True if there is a fault file."""
         return self._path is not None
 
-    def watch(self, reload: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, reload: Callable[[], object]) -> Callable[[], None]:
         """Returns a function to call every few seconds, which calls `reload` after each change."""
         return self._stamps.watch(reload)
 

@@ -338,8 +338,8 @@ class FileTests(LoginTestCase):
         server = self.serve("--port", "0", *options)
         (folder / "..tmp").symlink_to("new")
         (folder / "..tmp").rename(folder / "..data")
-        for line in ("users read again", "faults: latency=1ms"):
-            self.assertTrue(waitUntil(lambda line=line: line in server.log(), 4 * INTERVAL))
+        lines = ("users read again", "faults: latency=1ms")
+        self.assertTrue(waitUntil(lambda: all(line in server.log() for line in lines), 4 * INTERVAL))
         self.assertEqual(self.said(server, b"login bob x\nhello"), b"ok\nhello")
         self.assertEqual(self.said(server, RIGHT), DENIED)
 

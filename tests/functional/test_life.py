@@ -269,6 +269,7 @@ class ProcessOneTests(LifeTestCase):
         command = (*unshare, sys.executable, "-c", BLOCKING, *COMMANDS["twistd -n"], "--port", "0")
         for number in (signal.SIGTERM, signal.SIGINT):
             process = programs.start(self, *command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
             self.assertEqual(process.stdout.readline(), "blocked\n")
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
             os.kill(int(children), number)
@@ -283,6 +284,7 @@ class EarlySignalTests(LifeTestCase):
         process = programs.start(
             self, *command, "--ready-file", "ready", cwd=self.folder, stdout=subprocess.PIPE, text=True
         )
+        assert process.stdout is not None
         self.assertEqual(process.stdout.readline(), "blocked\n")
         return process
 
@@ -298,6 +300,7 @@ class EarlySignalTests(LifeTestCase):
         """SIGHUP during the start reloads when the service runs, and does not end it."""
         process = self.start()
         process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         self.assertTrue(any("no file to read again" in line for line in lines))
         self.assertServes(self.address())

@@ -90,7 +90,8 @@ class DescriptionTests(SynchronousTestCase):
     def test_systemd(self) -> None:
         """A descriptor that systemd did not pass."""
         for which in ("index=7", "name=frob"):
-            self.assertIn("no such descriptor in LISTEN_FDS", self.refusal(f"systemd:domain=INET:{which}"))
+            reason = f"no such descriptor in LISTEN_FDS: {which.partition('=')[2]}"
+            self.assertEqual(self.refusal(f"systemd:domain=INET:{which}"), reason)
 
     def test_missingKey(self) -> None:
         """A key that is missing, or is a folder, is named, also the one that Twisted takes by default."""
