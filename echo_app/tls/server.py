@@ -147,7 +147,7 @@ class ServerTLS:
         for warning in filter(None, (each.warning(now) for each in self._deadlines)):
             if warning not in self._warned:
                 self._warned.add(warning)
-                log.warn("{warning}", warning=escaped(warning))
+                log.warn("{caution}", caution=escaped(warning))
 
     def _load(self) -> dict[int, ssl.SSLContext]:
         """Reads the files, and logs what an operator should know of them.
@@ -177,7 +177,7 @@ class ServerTLS:
         made = self._contextsOf(identity, authorities, revocation)
         self._deadlines, self._warned = deadlines, set()
         for warning in warnings:
-            log.warn("{warning}", warning=escaped(warning))
+            log.warn("{caution}", caution=escaped(warning))
         self._warnOfDates()
         return made
 

@@ -77,7 +77,7 @@ class FaultPlanTests(SynchronousTestCase):
             self.addCleanup(globalLogPublisher.removeObserver, observer)
             FaultPlan([parseFault(text)]).announce()
             globalLogPublisher.removeObserver(observer)
-            self.assertEqual([each["fault"] for each in events if "warning" in each], [text] * isWarned)
+            self.assertEqual([each["fault"] for each in events if "caution" in each], [text] * isWarned)
 
     def test_reload(self) -> None:
         """The file's faults come after the lasting ones, and change when it is read again."""
