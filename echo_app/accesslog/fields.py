@@ -55,6 +55,11 @@ class Entry:
     faults: list[str] | None = _declare(  # noqa: RUF009 - the default is a dataclasses.field
         "the faults that were chosen for the connection, a list of texts"
     )
+    message_faults: dict[str, int] | None = _declare(  # noqa: RUF009 - as above
+        "of streams: answers of the responder that a fault took effect on, an object with a number for each "
+        'kind, such as ``{"corrupt":3}``',
+        unit="answers",
+    )
     bytes_in: int | None = _declare(
         "stream bytes from the peer, read by the service or not, without PROXY header, login line and "
         "preamble; with ``--tls``, decrypted",

@@ -66,12 +66,17 @@ class FaultPlan:
         """Returns a function to call every few seconds, which calls `reload` after each change."""
         return self._stamps.watch(reload)
 
-    def reload(self) -> bool:
-        """Reads the fault file again; returns whether that succeeded. An unusable file is logged."""
+    def reload(self, check: Callable[[Iterable[Fault]], object] = lambda _faults: None) -> bool:
+        """Reads the fault file again; returns whether that succeeded. An unusable file is logged.
+
+        :param check: raises ``BadSpec`` when faults can't be used.
+        """
         if self._path is None:
             return False
         try:
-            self.faults = self._read()
+            faults = self._read()
+            check(faults)
+            self.faults = faults
             self.since = 0
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))

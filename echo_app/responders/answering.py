@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from echo_app.addresses import internetAddress, isLoopbackHost
 from echo_app.connections.record import Ending, noteEnd
+from echo_app.interfaces import IMessageTransport
 from echo_app.responders.answers import Answer, Answers
 from echo_app.responders.framing import INCOMPLETE, Requests
 from echo_app.stream.protocol import EchoProtocol
@@ -47,7 +48,11 @@ class AnsweringProtocol(EchoProtocol):
     """Answers the requests of a stream with a responder.
 
     :param answers: calls the responder.
+
+    :cvar onlyAnswers: a pause stops reading; the protocol writes nothing of its own.
     """
+
+    onlyAnswers = True
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -64,6 +69,8 @@ class AnsweringProtocol(EchoProtocol):
 
     def registerProducer(self) -> None:
         """Registers with the transport, for back-pressure."""
+        if IMessageTransport.providedBy(self.transport):
+            self._send = self._sendMessages  # type: ignore[method-assign]
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -151,6 +158,16 @@ class AnsweringProtocol(EchoProtocol):
             self.transport.write(data)
         if isLast:
             self._close()
+
+    def _sendMessages(self) -> None:
+        """Sends these answers one by one, for faults of messages; each may fill the transport."""
+        transport: Any = self.transport
+        while self._owed and self._owed[0].isDone and not self._isFull:
+            answer = self._owed.popleft()
+            if answer.value or not answer.isLast:
+                transport.writeMessage(answer.value)
+            if answer.isLast:
+                self._close()
 
     def _settle(self) -> None:
         """Pauses or resumes reading, or ends the connection after its last answer."""

@@ -88,8 +88,8 @@ class EchoService(Service):
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
     :param emptyEntries: give a line to connections without a byte that their peer ended, too.
-    :raise ValueError: on a wrong responder, a portal that checks no passwords, or a portal with datagrams,
-        which have no login.
+    :raise ValueError: on a wrong responder, a fault of messages where nothing has messages, a portal that
+        checks no passwords, or a portal with datagrams, which have no login.
     """
 
     def __init__(
@@ -136,7 +136,8 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble) if hasFaults else None
+        kinds = self._responder.hasMessages, bool(datagramEndpoints)
+        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
             self._connections.makeRoom = self._logins.makeRoom
@@ -184,8 +185,7 @@ class EchoService(Service):
         faults = tuple(faults)
         for fault in faults:
             if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
-                kind = "stream" if fault.isForStreams else "UDP"
-                raise ValueError(f"fault '{fault}': there is no {kind} listener that it applies to")
+                raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
 

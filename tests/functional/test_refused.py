@@ -67,7 +67,7 @@ WRONG_VALUES = {
     "--fault latncy=5ms": "at 1, 'latncy' is no fault; there are latency,",
     "--fault stall,every=5s": "at 7: 'every' needs 'for'",
     "--fault close,connections=2-1": "at 19, '2-1' is not the number of a connection",
-    "--fault loss=1%": "there is no --udp",
+    "--fault loss=1%": "loss needs messages: --responder with a framing, or --udp",
     "--fault-seed 1": "there is no --fault",
     "--fault-seed -1 --fault stall": "'-1'",
     "--fault-buffer 0 --fault stall": "'0': not a whole number of bytes",

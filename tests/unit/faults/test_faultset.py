@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
@@ -16,6 +17,7 @@ from echo_app.faults.spec import parseFault
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.layer import protocolOf
+from echo_app.udp.port import DatagramEndpoint
 from tests.support.fakes import Transport
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
@@ -88,6 +90,24 @@ class FaultSetTests(SynchronousTestCase):
         self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MAX_FAULTS + 1))
         self.assertEqual(len(self.connect(b"hello").value()), 5)
         self.assertRaises(ValueError, EchoService(self.clock).setFaults, [])
+
+    def test_messages(self) -> None:
+        """Faults of messages need a responder with a framing, or datagrams, also at a change and a reload."""
+        plan = FaultPlan([parseFault("loss=1,each=2")])
+        error = self.assertRaises(ValueError, self.start, faults=plan)
+        self.assertEqual(
+            str(error), "fault 'loss=1,each=2': each needs messages: --responder with a framing, or --udp"
+        )
+        reactor: Any = MemoryReactorClock()
+        datagrams = DatagramEndpoint(reactor, 0, "")
+        EchoService(self.clock, faults=plan, datagramEndpoints=[datagrams])
+        service = self.serve("corrupt=1")
+        self.assertRaises(BadSpec, service.setFaults, [parseFault("close,messages=2")])
+        self.path.write_text("close,messages=2")
+        service.reload()
+        self.assertEqual(len(self.connect(b"hello").value()), 5)
+        self.start(faults=plan, responder="lines")
+        self.assertEqual(self.connect(b"a\nb\nc\n").value(), b"a\nc\n")
 
     def test_setRefuse(self) -> None:
         """Times of listeners begin anew."""

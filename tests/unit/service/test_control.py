@@ -81,7 +81,10 @@ class ControlTests(SynchronousTestCase):
         """With a wrong fault none is set, and the answer has the reason."""
         for faults, reason in (
             (["stall", "nonsense"], "fault 'nonsense': at 1, 'nonsense' is no fault"),
-            (["stall", "loss=1%"], "fault 'loss=1%': there is no UDP listener that it applies to"),
+            (
+                ["stall", "loss=1%"],
+                "fault 'loss=1%': loss needs messages: --responder with a framing, or --udp",
+            ),
             (["stall"] * 33, "33 faults, where 32 is the most"),
         ):
             answer = self.ask("setFaults", faults=faults)
