@@ -17,6 +17,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.transport import acceptor
+from echo_app.transport.acceptor import TURN
 from echo_app.transport.direct import direct
 
 # struct linger: closing resets.
@@ -91,6 +93,8 @@ class AcceptorTests(SynchronousTestCase):
     """A port on loopback that takes the direct path."""
 
     def setUp(self) -> None:
+        # A busy machine ends no batch.
+        self.patch(acceptor, "monotonic", lambda: 0.0)
         self.reactor = TurnedReactor()
         self.factory = ServingFactory()
         self.port: Any = self.listen("127.0.0.1")
@@ -284,6 +288,43 @@ class InheritedTests(AcceptorTests):
 
     def prepare(self, port: tcp.Port) -> None:
         """Leaves it as it is."""
+
+
+class SlowTests(AcceptorTests):
+    """The tests of the port under a clock that the test moves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = 0.0
+        self.patch(acceptor, "monotonic", lambda: self.now)
+
+    def test_turn(self) -> None:
+        """A flood of connections is accepted in batches that leave other connections their turn."""
+
+        def slowly(number: int) -> Any:
+            self.now += TURN / 3
+            return Answering()
+
+        self.factory.onBuild = slowly
+        peers = self.connect(7)
+        for accepted in (3, 6, 7):
+            self.port.doRead()
+            self.assertEqual(len(self.factory.addresses), accepted)
+        self.assertServed(*peers)
+
+    def test_one(self) -> None:
+        """A connection that takes longer than a turn is accepted."""
+
+        def slowly(number: int) -> Any:
+            self.now += 2 * TURN
+            return Answering()
+
+        self.factory.onBuild = slowly
+        peers = self.connect(2)
+        for accepted in (1, 2):
+            self.port.doRead()
+            self.assertEqual(len(self.factory.addresses), accepted)
+        self.assertServed(*peers)
 
 
 class DirectPortTests(SynchronousTestCase):
