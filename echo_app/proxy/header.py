@@ -44,7 +44,7 @@ _CHECKSUM = 0x03
 # Vectors of one header: proxies send up to twenty. A block has room for 21,000 empty ones, which take 7 ms.
 MAX_VECTORS = 256
 
-# Bytes of the longest header with a checksum, which takes 0.5 ms: the checksum of 64 KiB takes 4 ms. A chain of
+# Bytes of the longest header with a checksum, which takes 0.5 ms; that of 64 KiB takes 4 ms. A chain of
 # certificates fits in.
 LONGEST_CHECKED = 8192
 

@@ -31,8 +31,8 @@ from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.closing import linger
 from echo_app.udp.protocol import UNSENDABLE, DatagramRules, EchoDatagramProtocol
 
-# Answers that one connection may be owed: enough for a client that pipelines, a thirtieth of the service's. As
-# many requests are answered at once, some 0.2 ms with small ones; more of them wait in the work queue.
+# Answers that one connection may be owed: enough for a client that pipelines, a thirtieth of the service's.
+# As many requests are answered at once, some 0.2 ms with small ones; more of them wait in the work queue.
 MAX_OWED = 32
 
 # Answers that may be under way for one UDP port: a quarter of the service's.

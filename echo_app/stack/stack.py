@@ -57,6 +57,8 @@ class Stack:
     :param faults: the faults of connections, and the preamble that chooses them; None is no faults.
     :param layers: layers of your own, below the protocol and above the others; the last one is the lowest.
         Each takes the ``Build`` of the layers above it, and returns one that includes its own.
+
+    :ivar workQueue: the queue of the connections' handshakes, at which the acceptor looks; None without TLS.
     """
 
     noisy = False
@@ -74,6 +76,7 @@ class Stack:
     ) -> None:
         self._factory = factory
         self.connections = connections or ConnectionRegistry(Limits())
+        self.workQueue = None if tls is None else tls.handshakes
         self._proxy = proxy
         self._watched = WATCHED if proxy is None else 0
         # From the protocol down: a received byte meets the layer first that is added last.

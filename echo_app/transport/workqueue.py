@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Seconds after which no further work begins in one turn of the reactor: as long as a turn of the poller.
 SLICE = 0.002
 
+# Seconds in which at most a slice of work is done without waiting.
+PERIOD = 0.004
+
 
 class WorkQueue:
     """Calls functions in the order in which they came, a slice of them in each turn of the reactor.
@@ -30,9 +33,23 @@ class WorkQueue:
         self._clock = clock
         self._waiting: OrderedDict[Callable[[], object], None] = OrderedDict()
         self._call: IDelayedCall | None = None
+        self._periodEnd = self._spent = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Calls a function now, or in a later turn if others wait or have used up this period's slice."""
+        now = self._clock.seconds()
+        if now >= self._periodEnd:
+            self._periodEnd, self._spent = now + PERIOD, 0.0
+        if self._waiting or self._spent >= SLICE:
+            self.add(work)
+        else:
+            try:
+                work()
+            finally:
+                self._spent += self._clock.seconds() - now
 
     def add(self, work: Callable[[], object]) -> None:
         """Calls a function in a later turn; a function that waits already keeps its place."""

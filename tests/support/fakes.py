@@ -33,7 +33,7 @@ def withoutSignals(case: SynchronousTestCase) -> list[str]:
 
 
 class TurnClock(Clock):
-    """A clock with the turns of a reactor: a call that is made in a turn comes in the next one at the earliest."""
+    """A clock with the turns of a reactor: a call that is made in a turn comes in the next one."""
 
     def turn(self) -> None:
         """Makes the calls that are due now."""

@@ -260,7 +260,7 @@ class PauseTests(AnsweringTestCase):
         self.assertEqual(transport.producerState, "producing")
 
     def test_manyFloods(self) -> None:
-        """Floods of many connections share a slice of each turn, and another connection is answered at once."""
+        """Floods of many connections share a slice of each turn; another connection is answered at once."""
         clock = TurnClock()
 
         def slowly(request: bytes) -> bytes:
@@ -278,6 +278,9 @@ class PauseTests(AnsweringTestCase):
             self.assertEqual(transport.value(), b"ping\n" * (answered + 1))
             clock.turn()
         self.assertEqual({len(flood.value()) for _, flood in floods}, {MAX_OWED * 2})
+        for _ in floods:
+            # A connection learns then that no request is left.
+            clock.turn()
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_lostBetween(self) -> None:

@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.transport import acceptor
-from echo_app.transport.acceptor import TURN
+from echo_app.transport.acceptor import MAX_WAITING, TURN
 from echo_app.transport.direct import direct
+from echo_app.transport.workqueue import WorkQueue
 
 # struct linger: closing resets.
 RESETTING = b"\1\0\0\0\0\0\0\0"
@@ -325,6 +326,43 @@ class SlowTests(AcceptorTests):
             self.port.doRead()
             self.assertEqual(len(self.factory.addresses), accepted)
         self.assertServed(*peers)
+
+
+class BusyTests(AcceptorTests):
+    """The tests of the port whose factory has a work queue."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = WorkQueue(self.reactor)
+        self.factory.workQueue = self.queue  # type: ignore[attr-defined]
+
+    def fill(self) -> None:
+        for _ in range(MAX_WAITING):
+            self.queue.add(lambda: None)
+
+    def test_full(self) -> None:
+        """With a full queue the port accepts no more, until the work that waits is done."""
+        peers = self.connect(1)
+        self.fill()
+        self.reactor.turn()
+        peers += self.connect(1)
+        self.reactor.turn()
+        self.assertEqual(len(self.factory.addresses), 1)
+        self.reactor.advance(0)
+        self.reactor.turn()
+        self.assertEqual(len(self.factory.addresses), 2)
+        self.assertServed(*peers)
+
+    def test_stoppedMeanwhile(self) -> None:
+        """A port that is closed, or shut down for a while, does not read again."""
+        for stop in (self.port.stopListening, lambda: self.port.socket.shutdown(socket.SHUT_RD)):
+            self.fill()
+            self.port.doRead()
+            stop()
+            before = self.reactor.getReaders()
+            self.reactor.advance(0)
+            self.assertEqual([each for each in self.reactor.getReaders() if each not in before], [])
+            self.port = self.listen("127.0.0.1")
 
 
 class DirectPortTests(SynchronousTestCase):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.transport.workqueue import SLICE, WorkQueue
+from echo_app.transport.workqueue import PERIOD, SLICE, WorkQueue
 from tests.support.fakes import TurnClock
 
 
@@ -49,6 +49,34 @@ class WorkQueueTests(SynchronousTestCase):
             self.queue.add(self.work(str(number), SLICE / 2))
         self.assertEqual(self.turn(), ["0", "1"])
         self.assertEqual(self.turn(), ["2", "3"])
+
+    def test_do(self) -> None:
+        """Work is done at once, up to a slice in each period; the rest is done in turns, in its order."""
+        for number in range(6):
+            self.queue.do(self.work(str(number), SLICE / 2))
+        self.assertEqual(self.done, ["0", "1"])
+        self.clock.rightNow += PERIOD
+        self.queue.do(self.work("6"))
+        self.assertEqual(self.done, ["0", "1"])
+        self.assertEqual(self.turn(), ["2", "3"])
+        self.assertEqual(self.turn(), ["4", "5"])
+        self.assertEqual(self.turn(), ["6"])
+        self.clock.rightNow += PERIOD
+        self.done.clear()
+        self.queue.do(self.work("7"))
+        self.assertEqual(self.done, ["7"])
+
+    def test_doRaises(self) -> None:
+        """The time of work that raises counts."""
+
+        def fail() -> None:
+            self.clock.rightNow += SLICE
+            raise ArithmeticError
+
+        self.assertRaises(ArithmeticError, self.queue.do, fail)
+        self.queue.do(self.work("next"))
+        self.assertEqual(self.done, [])
+        self.assertEqual(self.turn(), ["next"])
 
     def test_addsItself(self) -> None:
         """Work that adds itself again has its next turn behind the others, and in another slice."""
