@@ -172,11 +172,6 @@ class Run:
     busy: float = 0.0
 
     @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return self.answered / self.seconds if self.seconds else 0.0
-
-    @property
     def isProbeLate(self) -> bool:
         """Says whether the probe was the bottleneck, so that the latencies are partly its own.
 
@@ -207,14 +202,22 @@ class Run:
         before, after = median_high(latencies[:third]), median_low(latencies[-third:])
         return (after - before) / (self.seconds * 2 / 3)
 
-    def rateOf(self, settings: LoadSettings) -> float:
-        """Returns answers a second.
+    @property
+    def lateAnswers(self) -> int:
+        """The number of answers that came after the measured time, beyond those of the warm-up in it.
 
-        Where answers fell behind a schedule, they took longer than the run: those that came after it do not
-        count.
+        Answers to messages of the warm-up come in the measured time, and answers to its last messages come
+        after it. Where messages wait longer and longer, those after it are more. It is 0 where the intervals
+        of an older file do not have when answers came.
         """
-        slope = self.growth if settings.rate is not None else 0.0
-        return self.rate / (1 + slope) if slope > EXACT else self.rate
+        came = [sum(each.came) for each in self.intervals if each.came]
+        isKnown = came and len(came) == len(self.intervals)
+        return max(0, self.answered - sum(came)) if isKnown else 0
+
+    @property
+    def rate(self) -> float:
+        """Answers a second, without those that came after the measured time."""
+        return (self.answered - self.lateAnswers) / self.seconds if self.seconds else 0.0
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:

@@ -44,7 +44,7 @@ def outputs() -> dict[str, str]:
         "check": spread(samples),
         "ping": str(PingStatistics(3000, times=array("d", samples)).lines(TARGET)),
         "progress": figuresOf(running),
-        "repeat that has ended": figures(runs[0], results.settings),
+        "repeat that has ended": figures(runs[0]),
         "run": "\n".join(summary(makeResults(runs[0]))),
         "repeats": "\n".join(summary(results)),
         "figures": str([figure.name for figure in made]),
