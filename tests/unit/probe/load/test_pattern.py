@@ -65,7 +65,7 @@ class StreamTests(SynchronousTestCase):
         self.assertGreater(load.total("answered"), 900)
 
     def test_pipelined(self) -> None:
-        """A wrong byte is located among several messages under way, also in pieces; those before it are answered."""
+        """A wrong byte is located among several messages, also in pieces; those before it are answered."""
 
         def halves(data: bytes) -> list[bytes]:
             (wrong,) = flipped(250)(data)
@@ -88,7 +88,7 @@ class StreamTests(SynchronousTestCase):
         self.assertIn("byte 50: ", lines[1])
 
     def test_surplus(self) -> None:
-        """Bytes too many are an error, also if they equal the next message; the message before is answered."""
+        """Bytes too many are an error, also if they equal the next message; those before are answered."""
         for extra in (b"!", PATTERN[4 * SIZE : 4 * SIZE + 2]):
             load = loaded(Edits({3: lambda data, extra=extra: [data + extra]}))  # type: ignore[misc]
             self.assertEqual(load.errors(), {"surplus": 1})
