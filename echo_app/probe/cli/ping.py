@@ -32,7 +32,7 @@ NUMBER = 8
 # Seconds between two checks whether the last datagrams are answered.
 _LOOK = 0.05
 
-# Seconds of silence after which the peer's end of stream is not waited for, and bytes that are read before it.
+# Seconds of silence after which the peer's end is not waited for, and bytes that are read before it.
 _END, _SURPLUS = 1.0, 1 << 16
 
 # Seconds of the last read of a ping whose time is over: what came in a pause of this process is there.

@@ -66,6 +66,12 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             f"up to that much of {tail} {milliseconds(result)} is its own"
         )
         yield f"  {_advice(settings, busy)}"
+    yield from (
+        f"the probe stood still for up to {milliseconds(each.lateness.most)}: "
+        f"max {milliseconds(each.latency.most)} and the rate are partly its own"
+        for each in runs
+        if each.hasPaused and not each.isProbeLate
+    )
 
 
 def _unended(run: Run) -> Iterator[str]:

@@ -19,6 +19,9 @@ from echo_app.probe.results.validation import validationError
 # The share of its time that a worker may be busy: it needs a part of the rest to wake up.
 BUSY = 0.95
 
+# Seconds that the probe may be late once: a busy machine rarely holds up a process for longer.
+PAUSE = 0.25
+
 # Messages that a connection may have under way in an open loop: with a thousand a second, as many as a stall
 # of a second makes. Further messages that are due wait, and their time counts: the bound is on the queue on
 # the path, not on the schedule.
@@ -182,6 +185,15 @@ class Run:
             return True
         late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
         return late is not None and late > 0.001 and (result is None or late > result / 10)
+
+    @property
+    def hasPaused(self) -> bool:
+        """Says whether the probe stood still once, so that its longest latency is partly its own.
+
+        Ctrl-Z and a suspended machine do that, and the percentiles of many messages do not show it.
+        """
+        most = self.lateness.most
+        return most > PAUSE and most > self.latency.most / 10
 
     @property
     def isGood(self) -> bool:

@@ -149,6 +149,16 @@ class RemarkTests(SynchronousTestCase):
         self.assertEqual((self.remark(OPEN, stalls), stalls.growth), ([], 0.0))
         self.assertEqual(growing(0, 1, 2).growth, 0.0)
 
+    def test_pause(self) -> None:
+        """A pause of the probe, which no percentile shows, is reported."""
+        paused = run()
+        paused.latency.record(3.0)
+        paused.lateness.record(2.99)
+        (said,) = self.remark(LoadSettings(), paused)
+        self.assertTrue(said.startswith("the probe stood still for up to 2991 ms: max 3001 ms"), said)
+        paused.latency.record(60.0)
+        self.assertEqual(self.remark(LoadSettings(), paused), [])
+
     def test_late(self) -> None:
         """Answers after the measured time are not in the rate, and a remark has their number."""
         behind = growing(1.0, 2.0, 3.0, came=30)
