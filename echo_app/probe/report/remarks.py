@@ -49,6 +49,12 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
         yield from _unended(each)
     yield from _unanswered(runs, settings)
+    dropped = sum(run.dropped for run in runs)
+    if dropped:
+        yield (
+            f"{plural(dropped, 'answer')} found the probe's own receive queue full: "
+            "try a lower --max-inflight or --size, or more --processes"
+        )
     yield from _held(runs, settings)
     yield from (said for each in runs if (said := _missed(each, settings) or _late(each)))
     late = [each for each in runs if each.isProbeLate]

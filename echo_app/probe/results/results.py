@@ -39,7 +39,7 @@ EXACT, DEVIATIONS = 0.01, 3
 PARTS = 10
 
 # The fields of a run that are sums over its seconds: counts and histograms.
-COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
+COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved", "dropped")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
 # Runs that are read of a file: each takes a megabyte for its histograms.
@@ -137,6 +137,7 @@ class Run:
     :ivar outstanding: messages that were neither answered nor given up when the run was interrupted.
     :ivar unbegun: messages that were due and not sent when the run was interrupted.
     :ivar unserved: connections that failed, were made again, and never got an answer.
+    :ivar dropped: datagrams that came and found the probe's own receive queue full, also in the warm-up.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
         probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
@@ -163,6 +164,7 @@ class Run:
     outstanding: int = 0
     unbegun: int = 0
     unserved: int = 0
+    dropped: int = 0
     latency: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
     held: Histogram = field(default_factory=Histogram)

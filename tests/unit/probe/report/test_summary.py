@@ -159,6 +159,13 @@ class RemarkTests(SynchronousTestCase):
         paused.latency.record(60.0)
         self.assertEqual(self.remark(LoadSettings(), paused), [])
 
+    def test_dropped(self) -> None:
+        """Answers that the probe itself had no room for are told from those that the service lost."""
+        full = run()
+        full.dropped = 3
+        (said,) = self.remark(LoadSettings(), full)
+        self.assertTrue(said.startswith("3 answers found the probe's own receive queue full: "), said)
+
     def test_late(self) -> None:
         """Answers after the measured time are not in the rate, and a remark has their number."""
         behind = growing(1.0, 2.0, 3.0, came=30)
