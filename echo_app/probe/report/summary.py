@@ -124,6 +124,8 @@ def _errors(runs: Sequence[Run]) -> str:
     kinds: Counter[str] = Counter()
     for run in runs:
         kinds.update(run.errors)
+    if not kinds and any(run.differences for run in runs):
+        return "none in the measured time, but wrong bytes in the warm-up"
     if not kinds:
         return "none" if any(run.answered for run in runs) else "no answer"
     said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())

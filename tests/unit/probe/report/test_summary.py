@@ -159,6 +159,14 @@ class RemarkTests(SynchronousTestCase):
         paused.latency.record(60.0)
         self.assertEqual(self.remark(LoadSettings(), paused), [])
 
+    def test_wrongInWarmUp(self) -> None:
+        """Wrong bytes in the warm-up alone do not stand beside "errors none"."""
+        wrong = run()
+        wrong.differences = ["0x00 came"]
+        lines = said(LoadSettings(), wrong)
+        self.assertIn("  errors     none in the measured time, but wrong bytes in the warm-up", lines)
+        self.assertIn("  wrong      0x00 came", lines)
+
     def test_dropped(self) -> None:
         """Answers that the probe itself had no room for are told from those that the service lost."""
         full = run()
