@@ -73,7 +73,7 @@ class LoadSession:
             if run.isInterrupted:
                 raise CancelledError
             if len(turns) > 1:
-                self._complain(f"{name}: {figures(run, self.results.settings)}")
+                self._complain(f"{name}: {figures(run)}")
 
     async def _try(self, target: Target) -> None:
         """Connects once: an error of the last target is not one after the whole run of the first."""

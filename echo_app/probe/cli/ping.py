@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import Any
@@ -17,20 +15,25 @@ from twisted.python.failure import Failure
 
 from echo_app.probe.checks.check import Status
 from echo_app.probe.checks.reach import addressesOf
+from echo_app.probe.cli.pingstatistics import PingStatistics
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, hintOf, reasonOf, timedOut
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf, timedOut
 from echo_app.probe.net.foreign import protocolOf
 from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
-from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
+from echo_app.probe.results.statistics import milliseconds
 from echo_app.targets import Target
+from echo_app.text import plural
 
 # Bytes of a datagram's number. Pings on a stream need none, as a stream keeps their order.
 NUMBER = 8
 
 # Seconds between two checks whether the last datagrams are answered.
 _LOOK = 0.05
+
+# Seconds of silence after which the peer's end is not waited for, and bytes that are read before it.
+_END, _SURPLUS = 1.0, 1 << 16
 
 # Seconds of the last read of a ping whose time is over: what came in a pause of this process is there.
 _LAST = 0.001
@@ -50,64 +53,6 @@ class Pings:
     interval: float = 1.0
     size: int = 56
     wait: float = 10.0
-
-
-@dataclass(slots=True)
-class PingStatistics:
-    """Counts the pings to one target, and their round trips.
-
-    :ivar times: seconds of each round trip, in the order of the answers.
-    :ivar missed: pings without an answer, by the reason: timed out or lost, or that of a connection that was
-        not made, or ended.
-    """
-
-    sent: int = 0
-    missed: Counter[ErrorKind] = field(default_factory=Counter)
-    corrupt: int = 0
-    reordered: int = 0
-    duplicated: int = 0
-    times: array[float] = field(default_factory=lambda: array("d"))
-
-    @property
-    def underWay(self) -> int:
-        """The number of pings that have no end: those under way at Ctrl-C."""
-        return max(0, self.sent - len(self.times) - self.missed.total() - self.corrupt)
-
-    def status(self, isStream: bool) -> Status:
-        """Returns the status: without any answer it is a failure.
-
-        On UDP some loss is a warning, as are reordered answers and duplicates.
-        """
-        if self.corrupt or not self.times or (self.missed and isStream):
-            return Status.FAIL
-        return Status.WARN if self.missed or self.reordered or self.duplicated else Status.PASS
-
-    def lines(self, target: Target) -> list[str]:
-        """Returns the lines of a summary."""
-        missing = ErrorKind.TIMED_OUT if target.isStream else ErrorKind.LOST
-        missed = {missing: 0} | dict(self.missed)
-        counts = [f"{self.sent} sent", f"{len(self.times)} answered"]
-        counts += [f"{count} {kind or 'failed'}" for kind, count in missed.items()]
-        counts += [f"{self.corrupt} {ErrorKind.CORRUPT}", f"{self.reordered} reordered"]
-        counts += [f"{self.duplicated} {ErrorKind.DUPLICATE}"] if self.duplicated else []
-        counts += [f"{self.underWay} under way"] if self.underWay else []
-        said = [f"--- {target}", ", ".join(counts)]
-        if (
-            not self.times
-            and target.isStream
-            and (hint := hintOf(set(map(str, self.missed)), target.kind == "tls"))
-        ):
-            said.append(hint)
-        if self.times:
-            least, most = min(self.times), max(self.times)
-            average = sum(self.times) / len(self.times)
-            parts = [f"min {milliseconds(least)}", f"avg {milliseconds(average)}"]
-            parts += percentileTexts(percentiles(self.times))
-            parts.append(f"max {milliseconds(most)}")
-            moved = jitter(self.times)
-            parts += [] if moved is None else [f"jitter {milliseconds(moved)}"]
-            said.append(", ".join(parts))
-        return said
 
 
 class Ping:
@@ -167,6 +112,8 @@ class StreamPing(Ping):
         try:
             await self._send()
             await reading
+            if self._stream is not None:
+                await self._finish(self._stream)
         finally:
             reading.cancel()
             reading.addErrback(lambda failure: failure.trap(CancelledError))
@@ -209,6 +156,15 @@ class StreamPing(Ping):
                 self._missed(number, self._end)
             await stream.abort()
 
+    async def _finish(self, stream: Stream) -> None:
+        """Ends our side, and reads to the peer's end: no byte may come before it."""
+        stream.halfClose()
+        surplus = await stream.receiveAll(_END, _SURPLUS)
+        if surplus:
+            self.statistics.corrupt += 1
+            self._say(f"{self._target}: {plural(len(surplus), 'byte')} too many came after the last answer")
+        await stream.close()
+
     async def _receive(self, stream: Stream, size: int, deadline: float) -> bytes:
         """Returns that many bytes; fewer at the end of the stream, or at the deadline.
 
@@ -233,6 +189,7 @@ class DatagramPing(Ping, DatagramProtocol):
     async def run(self) -> None:
         """Sends all pings, and waits after the last one for those under way."""
         self._waiting: dict[int, tuple[bytes, float]] = {}
+        self._lost: dict[int, float] = {}
         self._last = 0
         addresses = await addressesOf(self._reactor, self._target.host)
         if not addresses:
@@ -266,7 +223,7 @@ class DatagramPing(Ping, DatagramProtocol):
         """Gives up pings that are not answered in time."""
         tooLate = self._reactor.seconds() - self._pings.wait
         for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
-            del self._waiting[number]
+            _, self._lost[number] = self._waiting.pop(number)
             self._missed(number, Reason(ErrorKind.LOST))
 
     def _open(self) -> None:
@@ -284,6 +241,12 @@ class DatagramPing(Ping, DatagramProtocol):
     def datagramReceived(self, data: bytes, address: Any) -> None:
         """Compares an answer with its ping."""
         number = int.from_bytes(data[:NUMBER], "big")
+        self._forget()
+        if number in self._lost:
+            spent = self._reactor.seconds() - self._lost.pop(number)
+            self.statistics.late += 1
+            self._say(f"{self._target}: number {number}: late, after {milliseconds(spent)}")
+            return
         if number not in self._waiting:
             isOld = 0 < number <= self.statistics.sent
             self.statistics.duplicated += isOld

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from echo_app.probe.load.channel import Channel
+from echo_app.probe.load.channel import Channel, Plain
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
@@ -155,6 +155,11 @@ class DatagramConnection(Connection):
         else:
             what = f"{len(data)} bytes came, {len(expected)} were sent"
         self._ledger.differ(f"message {number - self._first}, {what} ({self._name()})")
+
+    def _close(self) -> None:
+        if isinstance(self._channel, Plain):
+            self._ledger.second(self._clock()).dropped += self._channel.dropped
+        super()._close()
 
     def _end(self) -> None:
         self._close()

@@ -68,7 +68,7 @@ class Second:
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
         self.came = [0] * PARTS
-        self.carried = self.outstanding = self.unbegun = self.unserved = 0
+        self.carried = self.outstanding = self.unbegun = self.unserved = self.dropped = 0
         self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
 

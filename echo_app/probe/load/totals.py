@@ -34,7 +34,7 @@ class Totals:
     at a time.
 
     :ivar run: the sums so far.
-    :ivar rate: answers a second, in the last second that all workers have reported; None before the first.
+    :ivar rate: answers that came in the last second that all workers have reported; None before the first.
     """
 
     def __init__(self, run: Run, settings: LoadSettings) -> None:
@@ -43,7 +43,7 @@ class Totals:
         self._length = ceil(ceil(settings.duration) / INTERVALS)
         self._reported = [0] * settings.processes
         self._parts: dict[int, _Part] = {}
-        self._answered: Counter[int] = Counter()
+        self._came: Counter[int] = Counter()
         self.rate: float | None = None
 
     @property
@@ -65,9 +65,9 @@ class Totals:
             raise ValueError(f"second {number} after {self._reported[worker]}")
         self._reported[worker] += 1
         self._add(data)
-        self._answered[number] += data["answered"]
+        self._came[number] += sum(data.get("came", ()))
         if min(self._reported) > number:
-            self.rate = self._answered.pop(number) / min(1.0, self._duration - number)
+            self.rate = self._came.pop(number) / min(1.0, self._duration - number)
         self._addToPart(number // self._length, data)
 
     def _add(self, data: Mapping[str, Any]) -> None:

@@ -11,8 +11,8 @@ The parent writes to the worker's standard input, and the worker to its standard
   :meth:`Histogram.encode <echo_app.probe.results.histogram.Histogram.encode>` returns. Where no connection
   can be made, the worker says ``{"failed": REASON}`` instead, and ends.
 - The worker says a line for each second of the measured part: ``{"second": K, "due": N, "sent": N,
-  "answered": N, "bytes": N, "carried": N, "outstanding": N, "unbegun": N, "unserved": N, "came": [N],
-  "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES, "held": TIMES, "connects": TIMES,
+  "answered": N, "bytes": N, "carried": N, "outstanding": N, "unbegun": N, "unserved": N, "dropped": N,
+  "came": [N], "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES, "held": TIMES, "connects": TIMES,
   "differences": [LINE]}``. Seconds are numbered from 0, and a message belongs to the second in which it was
   due; ``came`` counts the answers that came in each tenth of the second. Lines come in order, each as soon
   as everything due in its second is answered or given up. TIMES that counted nothing are left out. Errors of

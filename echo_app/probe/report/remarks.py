@@ -49,8 +49,14 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
         yield from _unended(each)
     yield from _unanswered(runs, settings)
+    dropped = sum(run.dropped for run in runs)
+    if dropped:
+        yield (
+            f"{plural(dropped, 'answer')} found the probe's own receive queue full: "
+            "try a lower --max-inflight or --size, or more --processes"
+        )
     yield from _held(runs, settings)
-    yield from (missed for each in runs if (missed := _missed(each, settings)))
+    yield from (said for each in runs if (said := _missed(each, settings) or _late(each)))
     late = [each for each in runs if each.isProbeLate]
     if late:
         # The same figures as in the tables.
@@ -66,6 +72,12 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             f"up to that much of {tail} {milliseconds(result)} is its own"
         )
         yield f"  {_advice(settings, busy)}"
+    yield from (
+        f"the probe stood still for up to {milliseconds(each.lateness.most)}: "
+        f"max {milliseconds(each.latency.most)} and the rate are partly its own"
+        for each in runs
+        if each.hasPaused and not each.isProbeLate
+    )
 
 
 def _unended(run: Run) -> Iterator[str]:
@@ -116,6 +128,15 @@ def _missed(run: Run, settings: LoadSettings) -> str:
     if missing > max(EXACT, chance):
         return f"{who} was too slow: {missing:.1%} of the messages that were asked for were not sent"
     return ""
+
+
+def _late(run: Run) -> str:
+    """Returns a remark on answers that came after the measured time; empty if they are few."""
+    late = run.lateAnswers
+    # A random number of messages is under way at the end, and another one at the beginning.
+    if late <= max(EXACT * run.answered, DEVIATIONS * sqrt(run.answered)):
+        return ""
+    return f"{plural(late, 'answer')} came after the measured time: the rate is without them"
 
 
 def _advice(settings: LoadSettings, busy: float) -> str:

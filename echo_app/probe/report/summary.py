@@ -23,7 +23,7 @@ def summary(results: Results) -> Iterator[str]:
     for target in results.targets():
         runs = results.runsAt(target)
         yield target
-        yield from _single(runs[0], results.settings) if len(runs) == 1 else _repeated(runs, results.settings)
+        yield from _single(runs[0]) if len(runs) == 1 else _repeated(runs)
         if found := addresses(runs):
             yield _line("addresses", found)
         yield _line("errors", _errors(runs))
@@ -47,9 +47,9 @@ def describe(settings: LoadSettings) -> str:
     return f"{', '.join(parts)}; {settings.duration:g} s {before}"
 
 
-def figures(run: Run, settings: LoadSettings) -> str:
+def figures(run: Run) -> str:
     """Returns the main figures of a run in a line."""
-    parts = [_rate(run.rateOf(settings))]
+    parts = [_rate(run.rate)]
     parts += percentileTexts(run.latency.percentiles(shownIn(Output.LINE)))
     parts += [f"max {milliseconds(run.latency.most)}"] if run.answered else []
     return ", ".join([*parts, plural(sum(run.errors.values()), "error")])
@@ -70,11 +70,11 @@ def _row(name: str, cells: Sequence[str]) -> str:
     return _line(name, "".join(f"{cell:>{_FIGURE}}" for cell in cells))
 
 
-def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
+def _single(run: Run) -> Iterator[str]:
     late = f" of {run.due:,} that were due" if run.due != run.sent else ""
     more = f", and {run.carried:,} under way from the warm-up" if run.carried and not run.isGood else ""
     yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}{more}")
-    rate = run.rateOf(settings)
+    rate = run.rate
     throughput = binarySize(round(rate * run.bytes / run.answered)) if run.answered else "0 B"
     yield _line("answered", f"{run.answered:,}, {_rate(rate)}, {throughput}/s each way")
     stated = run.latency.percentiles()
@@ -91,12 +91,12 @@ def _rate(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
 
 
-def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+def _repeated(runs: Sequence[Run]) -> Iterator[str]:
     """Yields the table of the repeats: a row for each, the lowest and the highest."""
     stated = [run.latency.percentiles(shownIn(Output.REPEATS)) for run in runs]
     shared = [percent for percent in stated[0] if all(percent in each for each in stated)]
     rows = [
-        [run.rateOf(settings), *(each[percent] for percent in shared), run.latency.most]
+        [run.rate, *(each[percent] for percent in shared), run.latency.most]
         for run, each in zip(runs, stated, strict=True)
     ]
     yield _row("", ["answered", *map(nameOf, shared), "max", "errors"])
@@ -124,6 +124,8 @@ def _errors(runs: Sequence[Run]) -> str:
     kinds: Counter[str] = Counter()
     for run in runs:
         kinds.update(run.errors)
+    if not kinds and any(run.differences for run in runs):
+        return "none in the measured time, but wrong bytes in the warm-up"
     if not kinds:
         return "none" if any(run.answered for run in runs) else "no answer"
     said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())

@@ -59,7 +59,7 @@ def _latency(percent: float) -> Figure:
 
 # The figures of a repeat: as many as fit on a screen.
 MAIN_FIGURES = (
-    Figure("rate", Run.rateOf, perSecond, "higher"),
+    Figure("rate", lambda run, _: run.rate, perSecond, "higher"),
     *map(_latency, shownIn(Output.FIGURES)),
     Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
     Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),

@@ -19,6 +19,9 @@ from echo_app.probe.results.validation import validationError
 # The share of its time that a worker may be busy: it needs a part of the rest to wake up.
 BUSY = 0.95
 
+# Seconds that the probe may be late once: a busy machine rarely holds up a process for longer.
+PAUSE = 0.25
+
 # Messages that a connection may have under way in an open loop: with a thousand a second, as many as a stall
 # of a second makes. Further messages that are due wait, and their time counts: the bound is on the queue on
 # the path, not on the schedule.
@@ -36,7 +39,7 @@ EXACT, DEVIATIONS = 0.01, 3
 PARTS = 10
 
 # The fields of a run that are sums over its seconds: counts and histograms.
-COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
+COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved", "dropped")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
 # Runs that are read of a file: each takes a megabyte for its histograms.
@@ -134,6 +137,7 @@ class Run:
     :ivar outstanding: messages that were neither answered nor given up when the run was interrupted.
     :ivar unbegun: messages that were due and not sent when the run was interrupted.
     :ivar unserved: connections that failed, were made again, and never got an answer.
+    :ivar dropped: datagrams that came and found the probe's own receive queue full, also in the warm-up.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
         probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
@@ -160,6 +164,7 @@ class Run:
     outstanding: int = 0
     unbegun: int = 0
     unserved: int = 0
+    dropped: int = 0
     latency: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
     held: Histogram = field(default_factory=Histogram)
@@ -172,11 +177,6 @@ class Run:
     busy: float = 0.0
 
     @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return self.answered / self.seconds if self.seconds else 0.0
-
-    @property
     def isProbeLate(self) -> bool:
         """Says whether the probe was the bottleneck, so that the latencies are partly its own.
 
@@ -187,6 +187,15 @@ class Run:
             return True
         late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
         return late is not None and late > 0.001 and (result is None or late > result / 10)
+
+    @property
+    def hasPaused(self) -> bool:
+        """Says whether the probe stood still once, so that its longest latency is partly its own.
+
+        Ctrl-Z and a suspended machine do that, and the percentiles of many messages do not show it.
+        """
+        most = self.lateness.most
+        return most > PAUSE and most > self.latency.most / 10
 
     @property
     def isGood(self) -> bool:
@@ -207,14 +216,22 @@ class Run:
         before, after = median_high(latencies[:third]), median_low(latencies[-third:])
         return (after - before) / (self.seconds * 2 / 3)
 
-    def rateOf(self, settings: LoadSettings) -> float:
-        """Returns answers a second.
+    @property
+    def lateAnswers(self) -> int:
+        """The number of answers that came after the measured time, beyond those of the warm-up in it.
 
-        Where answers fell behind a schedule, they took longer than the run: those that came after it do not
-        count.
+        Answers to messages of the warm-up come in the measured time, and answers to its last messages come
+        after it. Where messages wait longer and longer, those after it are more. It is 0 where the intervals
+        of an older file do not have when answers came.
         """
-        slope = self.growth if settings.rate is not None else 0.0
-        return self.rate / (1 + slope) if slope > EXACT else self.rate
+        came = [sum(each.came) for each in self.intervals if each.came]
+        isKnown = came and len(came) == len(self.intervals)
+        return max(0, self.answered - sum(came)) if isKnown else 0
+
+    @property
+    def rate(self) -> float:
+        """Answers a second, without those that came after the measured time."""
+        return (self.answered - self.lateAnswers) / self.seconds if self.seconds else 0.0
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:

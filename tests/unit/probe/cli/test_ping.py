@@ -8,7 +8,7 @@ from collections import Counter
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.check import Status
-from echo_app.probe.cli.ping import PingStatistics
+from echo_app.probe.cli.pingstatistics import PingStatistics
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.targets import parseTarget
 
@@ -47,6 +47,13 @@ class PingStatisticsTests(SynchronousTestCase):
                 "2 sent, 1 answered, 1 lost, 0 corrupt, 0 reordered, 1 duplicate",
                 "min 1.00 ms, avg 1.00 ms, max 1.00 ms",
             ],
+        )
+
+    def test_late(self) -> None:
+        """A late answer is no duplicate, and its ping stays lost."""
+        statistics = PingStatistics(sent=1, missed=missed(ErrorKind.LOST), late=1)
+        self.assertEqual(
+            statistics.lines(DATAGRAMS)[1], "1 sent, 0 answered, 1 lost, 0 corrupt, 0 reordered, 1 late"
         )
 
     def test_kinds(self) -> None:

@@ -254,6 +254,29 @@ class ClosedLoopTests(SynchronousTestCase):
         self.assertApproximates(load.histogram("latency").percentile(99), QUICK, 1e-5)
         self.assertApproximates(load.histogram("latency").most, 1.0, 0.01)
 
+    def test_probeIsLate(self) -> None:
+        """A pause of the probe itself is its lateness, whether it waits for sockets or not."""
+
+        class PausedLoop(SimulatedLoop):
+            def _wait(self) -> list[tuple[int, int]]:
+                events = super()._wait()
+                if self.now > 1002.5 and not paused:
+                    paused.append(self.now)
+                    self.now += 0.5
+                return events or self._events()
+
+        def pause(moment: float) -> None:
+            loop.now += 0.5
+
+        for loop in (SimulatedLoop(), PausedLoop()):
+            paused: list[float] = []
+            load = SimulatedLoad(FakeServer(loop, lambda now: now + 0.01), settings(duration=3.0))
+            if type(loop) is SimulatedLoop:
+                loop.at(1002.5, pause)
+            load.run()
+            for name in ("latency", "lateness"):
+                self.assertApproximates(load.histogram(name).most, 0.5, 0.05, (name, loop))
+
     def test_warmup(self) -> None:
         """Messages before the measured part count nowhere."""
         server = FakeServer(SimulatedLoop(), stalling(1001.0, 1002.0))
