@@ -28,6 +28,7 @@ from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.output import Output, openStreams, writeLine
 from echo_app.probe.cli.ping import ping
+from echo_app.probe.cli.pingreport import JsonReport, TextReport, now
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
 from echo_app.probe.report.page import page
@@ -56,7 +57,13 @@ def complain(line: str) -> None:
 
 async def runPing(reactor: Any, options: PingOptions) -> int:
     """Pings; returns the exit status."""
-    return _status(options, await ping(reactor, options.targets, options.pings, Random(options["seed"]), say))
+    reportOf: Any = TextReport
+    if options["json"]:
+        reportOf = JsonReport
+    elif options["timestamps"]:
+        reportOf = partial(TextReport, clock=now)
+    random = Random(options["seed"])
+    return _status(options, await ping(reactor, options.targets, options.pings, random, say, reportOf))
 
 
 async def runCheck(reactor: Any, options: CheckOptions) -> int:
