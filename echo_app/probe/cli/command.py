@@ -34,6 +34,7 @@ from echo_app.probe.report.examination import Examination
 from echo_app.probe.report.page import page
 from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.report.summary import summary
+from echo_app.probe.results.conditions import Outcome, outcomesOf
 from echo_app.probe.results.results import Results
 from echo_app.targets import BadTarget, Target
 from echo_app.text import escaped
@@ -116,18 +117,26 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
         complain(_printable(str(error)))
         ended = NOT_STARTED
     results = session.results
-    if results.runs and not _publish(options, results):
+    failed = [each for each in outcomesOf(options.failures, results) if each.value is None or each.isMet]
+    if results.runs and not _publish(options, results, failed):
         return NOT_STARTED
     if ended != NOT_STARTED and any(not run.answered for run in results.runs):
         return FINDING
     isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
-    return ended or (FINDING if isWarned or not all(run.isGood for run in results.runs) else GOOD)
+    isTolerant = any(each.isOfErrors for each in options.failures)
+    isGood = all(run.isRight if isTolerant else run.isGood for run in results.runs)
+    return ended or (FINDING if isWarned or failed or not isGood else GOOD)
 
 
-def _publish(options: LoadOptions, results: Results) -> bool:
-    """Prints the results of a load, and writes its files; returns whether all could be written."""
+def _publish(options: LoadOptions, results: Results, failed: Sequence[Outcome]) -> bool:
+    """Prints the results of a load, and writes its files; returns whether all could be written.
+
+    :param failed: outcomes of the conditions under which the load has failed.
+    """
     path = options["json"]
-    for line in summary(results):
+    where = "{0.target}: {0}" if len(results.targets()) > 1 else "{0}"
+    failures = [escaped(f"failed: {where.format(each)}") for each in failed]
+    for line in [*summary(results), *failures]:
         (complain if path == "-" else say)(line)
     written = True
     if path == "-":

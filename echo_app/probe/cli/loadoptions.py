@@ -13,9 +13,10 @@ from twisted.python.usage import UsageError
 from echo_app.hints import didYouMean, nearest
 from echo_app.probe.checks.check import RESERVE
 from echo_app.probe.cli import arguments
-from echo_app.probe.cli.arguments import REPORT, TITLE, TargetOptions, positiveNumber, row, wholeNumber
+from echo_app.probe.cli.arguments import PROXY, REPORT, TITLE, TargetOptions, positiveNumber, row, wholeNumber
 from echo_app.probe.cli.ping import NUMBER
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.probe.results.conditions import Condition, conditionOf
 from echo_app.probe.results.results import INFLIGHT, LoadSettings
 from echo_app.quantities import BYTES, DAY, MESSAGES, SECONDS
 from echo_app.text import binarySize
@@ -25,6 +26,9 @@ LARGEST_MESSAGE = 1 << 24
 
 # The highest rate, in messages a second: this probe reaches it on no machine, so that more is a typing error.
 FASTEST = 10**7
+
+# Characters of a label: it stands in lines and headings.
+LONGEST_LABEL = 100
 
 ARRIVALS = ("poisson", "uniform")
 
@@ -73,6 +77,24 @@ def addressOf(text: str) -> str:
     return text
 
 
+def labelOf(text: str) -> str:
+    """Returns a label."""
+    if len(text) > LONGEST_LABEL:
+        raise ValueError(f"longer than {LONGEST_LABEL} characters")
+    return text
+
+
+def condition(option: str, text: str) -> Condition:
+    """Parses the condition of an option.
+
+    :raise UsageError: names the option and the value.
+    """
+    try:
+        return conditionOf(text)
+    except ValueError as error:
+        raise UsageError(f"--{option} {text!r}: {error}") from None
+
+
 def fileOf(text: str) -> str:
     """Returns the path of a file that can be written, or ``-``."""
     if text != "-":
@@ -84,6 +106,7 @@ class LoadOptions(TargetOptions):
     """The options of ``load``.
 
     :ivar settings: of all processes together.
+    :ivar failures: conditions under which the load has failed.
     :ivar typed: the arguments, as the user typed them.
     """
 
@@ -113,12 +136,22 @@ class LoadOptions(TargetOptions):
         row(
             "address", None, "all", "Of a name with several addresses: all in turn, or the first.", addressOf
         ),
+        *PROXY,
+        row("label", None, "", "Name of the result, such as that of a version.", labelOf),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         REPORT,
         TITLE,
     ]
     settings: LoadSettings
     typed: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: list[Condition] = []
+
+    def opt_fail_if(self, text: str) -> None:
+        """Condition of a failure, such as 'p99>50ms' or 'errors>0.1%'. Repeatable."""
+        self.failures.append(condition("fail-if", text))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Keeps the arguments, and parses them."""
@@ -147,6 +180,7 @@ class LoadOptions(TargetOptions):
             arrivals=(self["arrivals"] or ARRIVALS[0]) if rate else "",
             maxInflight=self["max-inflight"] or (INFLIGHT if rate else 1),
             perConnection=self["per-connection"],
+            proxy=self.proxyHeader(),
             **same,
         )
 

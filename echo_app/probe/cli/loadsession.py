@@ -19,6 +19,7 @@ from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.progress import LOOK, showOf
 from echo_app.probe.load.run import Running
 from echo_app.probe.load.workers import LoadFailed
+from echo_app.probe.net.connecting import ConnectionSettings
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.stream import connect
 from echo_app.probe.report.summary import figures
@@ -53,7 +54,9 @@ class LoadSession:
         # The same command with this seed sends the same messages at the same moments.
         seed = [] if options["seed"] else ["--seed", str(self._seed)]
         command = shlex.join(["echo-probe", "load", *options.typed, *seed])
-        self.results = Results(command, versions(), describeMachine(), options.settings)
+        self.results = Results(
+            command, versions(), describeMachine(), options.settings, label=options["label"]
+        )
 
     async def run(self) -> None:
         """Makes all runs; targets take turns (A B A B), so that noise of the machine meets all of them.
@@ -79,7 +82,9 @@ class LoadSession:
         """Connects once: an error of the last target is not one after the whole run of the first."""
         try:
             if target.isStream:
-                await (await connect(self._reactor, target, self.results.settings.wait)).close()
+                settings = self.results.settings
+                ours = ConnectionSettings(proxy=settings.proxy)
+                await (await connect(self._reactor, target, settings.wait, ours)).close()
         except NetworkError as error:
             raise LoadFailed(f"{target.text!r}: {error}") from error
 

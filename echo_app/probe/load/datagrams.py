@@ -120,7 +120,7 @@ class DatagramConnection(Connection):
             self._ledger.came(now, 1)
             self._pause, self._isServed = 0.0, True
             if not self._isOpenLoop:
-                second.lateness.record(now - self._loop.woken)
+                second.lateness.record(now - self._loop.since)
         self._settled(now)
 
     def _took(self, seconds: float) -> None:

@@ -51,6 +51,7 @@ class Loop:
 
     :ivar clock: returns a second of CLOCK_MONOTONIC.
     :ivar woken: the moment at which the sockets that are served now were found ready.
+    :ivar since: the moment from which on they may have been ready: they were not when the loop looked then.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -60,7 +61,7 @@ class Loop:
         self._calls: list[tuple[float, int, Call]] = []
         self._numbers = count()
         self._isStopped = False
-        self.woken = 0.0
+        self.woken = self.since = 0.0
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
         """Watches a descriptor: calls with its events, errors and hang-ups included."""
@@ -92,11 +93,16 @@ class Loop:
     def run(self) -> None:
         """Serves until :meth:`stop`."""
         ready, clock = self._ready, self.clock
+        looked = clock()
         while not self._isStopped:
             self._serveCalls(clock())
-            events = [] if self._isStopped else self._wait()
+            events = [] if self._isStopped else self._poll()
+            before, looked = looked, clock()
             if events:
-                self.woken = clock()
+                self.woken, self.since = looked, before
+            elif not self._isStopped:
+                events = self._wait()
+                self.woken = self.since = looked = clock()
             for fd, event in events:
                 # An earlier call of this turn may have closed this descriptor.
                 call = ready.get(fd)
@@ -113,6 +119,9 @@ class Loop:
                 heappop(calls)
             else:
                 heapreplace(calls, (again, number, call))
+
+    def _poll(self) -> list[tuple[int, int]]:
+        return self._epoll.poll(0, EVENTS)
 
     def _wait(self) -> list[tuple[int, int]]:
         left = self._calls[0][0] - self.clock() if self._calls else LONGEST_WAIT

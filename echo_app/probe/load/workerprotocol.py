@@ -106,7 +106,7 @@ def runWorker() -> None:
 def addressOf(target: str, tls: ClientTLS, settings: LoadSettings, index: int) -> Address | None:
     """Returns the address of a target; None, after a report, where there is none."""
     try:
-        return Address(parseTarget(target, tls), settings.address == "first", index)
+        return Address(parseTarget(target, tls), settings.address == "first", index, settings.proxy)
     except socket.gaierror as error:
         say({"failed": str(reasonOf(error))})
     except BadTarget as error:

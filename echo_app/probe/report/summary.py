@@ -10,7 +10,7 @@ from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.results.comparison import ENOUGH, Verdict, difference
 from echo_app.probe.results.figures import FIGURES, MAIN_FIGURES, Subject
 from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
-from echo_app.probe.results.statistics import Output, milliseconds, nameOf, percentileTexts, shownIn
+from echo_app.probe.results.statistics import TAIL, Output, milliseconds, nameOf, percentileTexts, shownIn
 from echo_app.text import binarySize, escaped, plural
 
 # Width of a line's name, and of each figure in a table, in characters.
@@ -18,7 +18,9 @@ _NAME, _FIGURE = 11, 10
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Yields the lines of a summary: the settings, and the results at each target."""
+    """Yields the lines of a summary: label, settings, and the results at each target."""
+    if results.label:
+        yield escaped(results.label)
     yield describe(results.settings)
     for target in results.targets():
         runs = results.runsAt(target)
@@ -43,6 +45,9 @@ def describe(settings: LoadSettings) -> str:
         parts.append(f"{plural(settings.perConnection, 'message')} on each")
     if settings.processes > 1:
         parts.append(f"{settings.processes} processes")
+    if settings.proxy is not None:
+        client = f" of {settings.proxy.source}" if settings.proxy.source else ""
+        parts.append(f"PROXY header {settings.proxy.version}{client}")
     before = f"after {settings.warmup:g} s of warm-up" if settings.warmup else "without a warm-up"
     return f"{', '.join(parts)}; {settings.duration:g} s {before}"
 
@@ -85,6 +90,9 @@ def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
         times = percentileTexts(run.connects.percentiles(shownIn(Output.LINE)))
         longest = f"max {milliseconds(run.connects.most)}"
         yield _line("connects", ", ".join([f"{len(run.connects):,}", *times, longest]))
+    if (lateness := run.lateness.percentile(TAIL)) is not None:
+        share = f", {run.busy:.0%} busy" if run.busy else ""
+        yield _line("probe", f"{nameOf(TAIL)} {milliseconds(lateness)} late{share}")
 
 
 def _rate(rate: float) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median_high, median_low
 from typing import Any
 
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.statistics import MEDIAN, TAIL
 from echo_app.probe.results.validation import validationError
@@ -62,6 +63,7 @@ class LoadSettings:
     :param wait: seconds after which a message without an answer has failed.
     :param processes: number of workers that share the connections.
     :param address: of a name with several addresses: connections take ``all`` in turn, or the ``first``.
+    :param proxy: PROXY header that each connection sends first; None is none.
     """
 
     sizes: tuple[tuple[int, float], ...] = ((1024, 1.0),)
@@ -75,11 +77,14 @@ class LoadSettings:
     wait: float = 10.0
     processes: int = 1
     address: str = "all"
+    proxy: ProxyHeader | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:
         """Reads settings from JSON."""
-        return cls(**{**data, "sizes": tuple((size, weight) for size, weight in data["sizes"])})
+        sizes = tuple((size, weight) for size, weight in data["sizes"])
+        proxy = ProxyHeader(**data["proxy"]) if data.get("proxy") else None
+        return cls(**{**data, "sizes": sizes, "proxy": proxy})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,8 @@ class Run:
     :ivar unserved: connections that failed, were made again, and never got an answer.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
-        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
+        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it, at the
+        most: from the last moment at which the answer was known not to be there.
     :ivar held: the waits of messages that were due and had to wait, as ``maxInflight`` were under way; the
         latency has these waits, too.
     :ivar connects: times to connect, TLS handshakes included.
@@ -189,9 +195,14 @@ class Run:
         return late is not None and late > 0.001 and (result is None or late > result / 10)
 
     @property
+    def isRight(self) -> bool:
+        """Says whether there were answers, and none had other bytes than were sent."""
+        return self.answered > 0 and not self.differences
+
+    @property
     def isGood(self) -> bool:
         """Says whether there were answers, and every message came back as it was sent."""
-        return self.answered > 0 and not self.errors and not self.differences
+        return self.isRight and not self.errors
 
     @property
     def growth(self) -> float:
@@ -238,6 +249,7 @@ class Results:
     :ivar versions: of the probe and its libraries, by name.
     :ivar machine: facts of the machine that ran the probe, by name.
     :ivar runs: in the order in which they were made: with several targets, the targets take turns.
+    :ivar label: a name that the user gave.
     """
 
     command: str
@@ -245,6 +257,7 @@ class Results:
     machine: dict[str, str]
     settings: LoadSettings
     runs: list[Run] = field(default_factory=list)
+    label: str = ""
 
     def targets(self) -> list[str]:
         """Returns the targets, in the order in which they were typed."""
@@ -281,7 +294,7 @@ class Results:
 
     def toJson(self) -> str:
         """Returns the results as JSON."""
-        data = {name: getattr(self, name) for name in ("command", "versions", "machine")}
+        data = {name: getattr(self, name) for name in ("label", "command", "versions", "machine")}
         runs = [run.data() for run in self.runs]
         return json.dumps(
             {"format": FORMAT, **data, "settings": asdict(self.settings), "runs": runs}, indent=1

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.cli.command import NOT_STARTED, main
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.options import Options
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.probe.results.results import LoadSettings
 
 
@@ -59,6 +60,17 @@ class GoodTests(SynchronousTestCase):
         ):
             self.assertEqual(load("a:1", "-d", text).settings.duration, seconds)
 
+    def test_conditions(self) -> None:
+        """``--fail-if`` may be there several times."""
+        options = load("a:1", "--fail-if", "p99>50ms", "--fail-if=errors>1%", "--label", "x")
+        self.assertEqual([each.text for each in options.failures], ["p99>50ms", "errors>1%"])
+        self.assertEqual((load("a:1").failures, options["label"]), ([], "x"))
+
+    def test_proxyHeader(self) -> None:
+        """A PROXY header is one of the settings."""
+        options = load("a:1", "--send-proxy", "v1", "--proxy-source", "192.0.2.1:5")
+        self.assertEqual(options.settings.proxy, ProxyHeader("v1", "192.0.2.1", 5))
+
 
 class WrongTests(SynchronousTestCase):
     def test_oneLine(self) -> None:
@@ -94,6 +106,11 @@ class WrongTests(SynchronousTestCase):
             ),
             (["a:1", "--processes", "2"], "--processes '2': more than there are connections (1)"),
             (["a:1", "--repeat", "0"], "--repeat '0'"),
+            (["a:1", "--fail-if", "p99>50"], "--fail-if 'p99>50': '50' is not a time"),
+            (["a:1", "--fail-if", "p"], "--fail-if 'p': not FIGURE>VALUE"),
+            (["a:1", "--fali-if", "p99>1s"], "did you mean --fail-if?"),
+            (["a:1", "--label", "x" * 101], "longer than 100 characters"),
+            (["udp://a:1", "--send-proxy", "v2"], "--send-proxy 'v2': 'udp://a:1' is no stream"),
             (["a:1", "--json", "/nosuch/x.json"], "--json '/nosuch/x.json': there is no such folder"),
             (["a:1", "--json", "/"], "--json '/': can't be written"),
             (["a:1", "--nosuch\x1b[2J"], r"--nosuch\x1b[2J"),
