@@ -92,9 +92,21 @@ class CommandTests(ServiceTestCase):
         self.assertRegex(output, r"(?m)^failed: p50>1us: p50 is [\d.]+ ms$")
         self.assertNotIn("1min", output)
         self.assertEqual(output.splitlines()[0], "version 2")
-        self.assertRegex(output, r"(?m)^  probe      p99 [\d.]+ ms late, \d+% busy$")
+        self.assertRegex(output, r"(?m)^  probe      (p99|at most) [\d.]+ ms late, \d+% busy$")
         status, output, _ = self.run_(target, *SHORT, "--fail-if", "p50>1min")
         self.assertEqual((status, output.count("failed")), (0, 0))
+
+    def test_count(self) -> None:
+        """A load of so many messages sends them, in several processes too, and no more."""
+        targets = self.targets(self.serve("--port", "0", "--udp", "0", "--udp-rate", "0"))
+        for more in ((), ("--rate", "1000")):
+            arguments = ("-n", "203", "-c", "3", "--processes", "2", "--json", "-", *more)
+            status, output, errors = self.run_(*targets, *arguments)
+            self.assertEqual(status, 0, errors)
+            runs = Results.fromJson(output).runs
+            self.assertEqual([(run.due, run.answered) for run in runs], [(203, 203)] * 2)
+            for run in runs:
+                self.assertLess(run.seconds, PATIENCE)
 
     def test_tolerantFailIf(self) -> None:
         """A condition says how many errors are a failure, in place of any; a wrong byte still is one."""

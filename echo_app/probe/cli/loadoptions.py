@@ -27,6 +27,12 @@ LARGEST_MESSAGE = 1 << 24
 # The highest rate, in messages a second: this probe reaches it on no machine, so that more is a typing error.
 FASTEST = 10**7
 
+# Messages of a count: the moments of an open loop are counted before it begins, in some ten seconds.
+MOST_MESSAGES = 10**7
+
+# Seconds of the longest run of a count, unless --duration says otherwise.
+COUNTING = 600.0
+
 # Characters of a label: it stands in lines and headings.
 LONGEST_LABEL = 100
 
@@ -75,6 +81,14 @@ def addressOf(text: str) -> str:
     if text not in ("all", "first"):
         raise ValueError("neither all nor first")
     return text
+
+
+def countOf(text: str) -> int:
+    """Returns a number of messages."""
+    count = wholeNumber(text)
+    if count > MOST_MESSAGES:
+        raise ValueError(f"more than {MOST_MESSAGES:,}")
+    return count
 
 
 def labelOf(text: str) -> str:
@@ -128,8 +142,15 @@ class LoadOptions(TargetOptions):
         row("arrivals", None, None, "With --rate: poisson or uniform. [default: poisson]", arrivalsOf),
         row("max-inflight", None, None, _UNDER_WAY, wholeNumber),
         row("per-connection", None, None, "Messages until a connection is made anew.", wholeNumber),
-        row("duration", "d", 10.0, "Time of the measurement: 10, 30s, 5min, 2h.", _PAUSE.parsePositive),
-        row("warmup", None, 1.0, "Time before that.", _PAUSE.parse),
+        row(
+            "duration",
+            "d",
+            None,
+            "Time of the measurement: 10, 30s, 5min, 2h. [default: 10; with --count up to 10min]",
+            _PAUSE.parsePositive,
+        ),
+        row("count", "n", None, "Messages in all, in place of a time.", countOf),
+        row("warmup", None, None, "Time before that. [default: 1; with --count 0]", _PAUSE.parse),
         row("wait", "W", 10.0, "Time until a message without an answer fails.", _WAIT.parsePositive),
         row("processes", None, 1, "Processes that share the connections.", wholeNumber),
         row("repeat", None, 1, "How often; several targets take turns.", wholeNumber),
@@ -171,15 +192,17 @@ class LoadOptions(TargetOptions):
             raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
         self._checkDatagrams()
         self._checkProcesses()
-        same = {
-            name: self[name] for name in ("connections", "duration", "warmup", "wait", "processes", "address")
-        }
+        usual = LoadSettings()
+        duration, warmup = (COUNTING, 0.0) if self["count"] else (usual.duration, usual.warmup)
+        same = {name: self[name] for name in ("connections", "wait", "processes", "address", "count")}
         self.settings = LoadSettings(
             sizes=self["size"],
             rate=rate,
             arrivals=(self["arrivals"] or ARRIVALS[0]) if rate else "",
             maxInflight=self["max-inflight"] or (INFLIGHT if rate else 1),
             perConnection=self["per-connection"],
+            duration=self["duration"] or duration,
+            warmup=warmup if self["warmup"] is None else self["warmup"],
             proxy=self.proxyHeader(),
             **same,
         )
@@ -195,6 +218,8 @@ class LoadOptions(TargetOptions):
         connections, processes = self["connections"], self["processes"]
         if processes > connections:
             raise UsageError(f"--processes '{processes}': more than there are connections ({connections})")
+        if self["count"] and self["count"] < processes:
+            raise UsageError(f"--processes '{processes}': more than there are messages ({self['count']})")
         _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit != resource.RLIM_INFINITY and ceil(connections / processes) + RESERVE > limit:
             raise UsageError(

@@ -114,6 +114,7 @@ class DatagramConnection(Connection):
         expected = datagramOf(number, size)
         if data != expected:
             self._differ(number, data, expected)
+            self._ledger.latest = now
             second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
@@ -182,6 +183,7 @@ class DatagramConnection(Connection):
         while messages and _sentAt(messages) <= old:
             number = next(iter(messages))
             messages.pop(number)[2].fail(Reason(ErrorKind.LOST))
+            self._ledger.latest = self._clock()
             self._hasFailed = True
             self._lost[number] = None
             if len(self._lost) > REMEMBERED:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, repeat
+from heapq import merge
+from itertools import count, dropwhile, islice, repeat
 from random import Random
 
 from echo_app.probe.results.results import LoadSettings
@@ -58,3 +59,17 @@ def sizesOf(settings: LoadSettings, number: int, index: int, seed: int) -> Itera
 def _drawn(random: Random, sizes: list[int], weights: list[float]) -> Iterator[int]:
     while True:
         yield from random.choices(sizes, weights, k=DRAWN)
+
+
+def endOf(settings: LoadSettings, index: int, seed: int) -> float:
+    """Returns the seconds of the measured part after which as many messages were due as its count says.
+
+    :param index: of the worker, of ``settings.processes``.
+    """
+    if not settings.count:
+        return 0.0
+    schedules = [scheduleOf(settings, 0.0, number, index, seed) for number in range(settings.connections)]
+    measured = dropwhile(lambda due: due < settings.warmup, merge(*schedules))
+    before, after = islice(measured, settings.count - 1, settings.count + 1)
+    # Between two messages: the schedules themselves begin at another moment, and are rounded otherwise.
+    return (before + after) / 2 - settings.warmup

@@ -42,6 +42,10 @@ class ProxyHeader:
     source: str = ""
     port: int = 0
 
+    def __str__(self) -> str:
+        port = f", port {self.port}" if self.port else ""
+        return f"{self.version} of {self.source}{port}" if self.source else self.version
+
     def encode(self, sock: socket.socket) -> bytes:
         """Returns the header of a connection.
 

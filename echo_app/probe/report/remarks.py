@@ -46,7 +46,10 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     """Yields the remarks on runs: each difference to the settings, and its cause."""
     for each in runs:
         if each.isInterrupted:
-            yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
+            most = "up to " if settings.count is not None else ""
+            yield f"interrupted after {each.seconds:.1f} s of {most}{settings.duration:g} s"
+        elif settings.count is not None and each.due < settings.count:
+            yield f"{each.due:,} of {plural(settings.count, 'message')} in {each.seconds:g} s (--duration)"
         yield from _unended(each)
     yield from _unanswered(runs, settings)
     yield from _held(runs, settings)

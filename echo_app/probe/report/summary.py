@@ -46,10 +46,12 @@ def describe(settings: LoadSettings) -> str:
     if settings.processes > 1:
         parts.append(f"{settings.processes} processes")
     if settings.proxy is not None:
-        client = f" of {settings.proxy.source}" if settings.proxy.source else ""
-        parts.append(f"PROXY header {settings.proxy.version}{client}")
+        parts.append(f"PROXY header {settings.proxy}")
     before = f"after {settings.warmup:g} s of warm-up" if settings.warmup else "without a warm-up"
-    return f"{', '.join(parts)}; {settings.duration:g} s {before}"
+    measured = f"{settings.duration:g} s"
+    if settings.count is not None:
+        measured = f"{plural(settings.count, 'message')} in {measured} at the most,"
+    return f"{', '.join(parts)}; {measured} {before}"
 
 
 def figures(run: Run, settings: LoadSettings) -> str:
@@ -90,9 +92,15 @@ def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
         times = percentileTexts(run.connects.percentiles(shownIn(Output.LINE)))
         longest = f"max {milliseconds(run.connects.most)}"
         yield _line("connects", ", ".join([f"{len(run.connects):,}", *times, longest]))
-    if (lateness := run.lateness.percentile(TAIL)) is not None:
+    if len(run.lateness):
+        tail = run.lateness.percentile(TAIL)
+        said = f"at most {milliseconds(run.lateness.most)}" if tail is None else _stated(TAIL, tail)
         share = f", {run.busy:.0%} busy" if run.busy else ""
-        yield _line("probe", f"{nameOf(TAIL)} {milliseconds(lateness)} late{share}")
+        yield _line("probe", f"{said} late{share}")
+
+
+def _stated(percent: float, seconds: float) -> str:
+    return "".join(percentileTexts({percent: seconds}))
 
 
 def _rate(rate: float) -> str:

@@ -63,6 +63,8 @@ class LoadSettings:
     :param wait: seconds after which a message without an answer has failed.
     :param processes: number of workers that share the connections.
     :param address: of a name with several addresses: connections take ``all`` in turn, or the ``first``.
+    :param count: messages of the measured part, in all, with ``duration`` as its longest time; None is any
+        number.
     :param proxy: PROXY header that each connection sends first; None is none.
     """
 
@@ -78,6 +80,7 @@ class LoadSettings:
     processes: int = 1
     address: str = "all"
     proxy: ProxyHeader | None = None
+    count: int | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:

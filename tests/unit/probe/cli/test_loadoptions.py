@@ -60,6 +60,13 @@ class GoodTests(SynchronousTestCase):
         ):
             self.assertEqual(load("a:1", "-d", text).settings.duration, seconds)
 
+    def test_count(self) -> None:
+        """A count takes the place of the time, which is then the longest, and has no warm-up by default."""
+        for more, duration, warmup in (([], 600, 0), (["-d", "5", "--warmup", "1"], 5, 1)):
+            found = load("a:1", "-n", "100", *more).settings
+            self.assertEqual((found.count, found.duration, found.warmup), (100, duration, warmup))
+        self.assertIsNone(load("a:1").settings.count)
+
     def test_conditions(self) -> None:
         """``--fail-if`` may be there several times."""
         options = load("a:1", "--fail-if", "p99>50ms", "--fail-if=errors>1%", "--label", "x")
@@ -109,6 +116,12 @@ class WrongTests(SynchronousTestCase):
             (["a:1", "--fail-if", "p99>50"], "--fail-if 'p99>50': '50' is not a time"),
             (["a:1", "--fail-if", "p"], "--fail-if 'p': not FIGURE>VALUE"),
             (["a:1", "--fali-if", "p99>1s"], "did you mean --fail-if?"),
+            (["a:1", "-n", "0"], "--count '0'"),
+            (["a:1", "-n", "10000001"], "--count '10000001': more than 10,000,000"),
+            (
+                ["a:1", "-n", "2", "-c", "3", "--processes", "3"],
+                "--processes '3': more than there are messages (2)",
+            ),
             (["a:1", "--label", "x" * 101], "longer than 100 characters"),
             (["udp://a:1", "--send-proxy", "v2"], "--send-proxy 'v2': 'udp://a:1' is no stream"),
             (["a:1", "--json", "/nosuch/x.json"], "--json '/nosuch/x.json': there is no such folder"),

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.results.comparison import FigureDifference, Verdict, difference, percent, unlike, verdict
 from echo_app.probe.results.figures import FIGURES, Subject, perSecond, subjects, summary
-from echo_app.probe.results.results import LoadSettings
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.text import escaped
 from tests.support.loads import STARTED, makeResults, makeRun, steady
 
