@@ -15,6 +15,7 @@ from echo_app.probe.report.summary import conclusion, describe
 from echo_app.probe.results.comparison import ENOUGH, comparison, difference, unlike
 from echo_app.probe.results.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.results.results import Results
+from echo_app.probe.results.steps import isOfSteps
 from echo_app.text import binarySize, escaped, plural
 
 # Bytes of a result, at the most: a run of 600 intervals has 100 KiB.
@@ -98,7 +99,10 @@ def _isOutput(descriptor: int) -> bool:
 
 def _read(text: str) -> Results:
     try:
-        results = Results.fromJson(_content(text).decode())
+        content = _content(text).decode()
+        if isOfSteps(content):
+            raise ValueError("each of its steps has a rate of its own; a result of one rate can be compared")
+        results = Results.fromJson(content)
     except OSError as error:
         raise UsageError(f"{text!r}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -33,6 +33,9 @@ MOST_MESSAGES = 10**7
 # Seconds of the longest run of a count, unless --duration says otherwise.
 COUNTING = 600.0
 
+# Steps of one command, at the most: a page has a picture for each.
+MOST_STEPS = 100
+
 # Characters of a label: it stands in lines and headings.
 LONGEST_LABEL = 100
 
@@ -67,6 +70,31 @@ def sizesOf(text: str) -> tuple[tuple[int, float], ...]:
         except ValueError:
             raise ValueError(f"the weight {weight!r} is no number, more than 0") from None
     return tuple(mix.items())
+
+
+def rampOf(text: str) -> tuple[float, float]:
+    """Parses the first and the last rate of a ramp."""
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise ValueError("not two rates with a colon between them, such as 100:5k")
+    return _rateOf(first), _rateOf(last)
+
+
+def stepsOf(text: str) -> tuple[float, ...]:
+    """Parses the rates of steps."""
+    rates = tuple(map(_rateOf, text.split(",")))
+    if len(rates) > MOST_STEPS:
+        raise ValueError(f"more than {MOST_STEPS} rates")
+    if len(set(rates)) < len(rates):
+        raise ValueError("a rate twice; --repeat repeats each")
+    return rates
+
+
+def _rateOf(text: str) -> float:
+    try:
+        return _RATE.parsePositive(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is {error}") from None
 
 
 def arrivalsOf(text: str) -> str:
@@ -119,7 +147,8 @@ def fileOf(text: str) -> str:
 class LoadOptions(TargetOptions):
     """The options of ``load``.
 
-    :ivar settings: of all processes together.
+    :ivar settings: of all processes together; with ``--steps``, of the first step.
+    :ivar steps: the settings of each step; one where there are no steps.
     :ivar failures: conditions under which the load has failed.
     :ivar typed: the arguments, as the user typed them.
     """
@@ -139,7 +168,9 @@ class LoadOptions(TargetOptions):
             "Messages a second, over all connections. [default: when answered]",
             _RATE.parsePositive,
         ),
-        row("arrivals", None, None, "With --rate: poisson or uniform. [default: poisson]", arrivalsOf),
+        row("ramp", None, None, "Rates at the beginning and at the end of a run, such as 100:5k.", rampOf),
+        row("steps", None, None, "Rates, one after the other, such as 100,500,2k.", stepsOf),
+        row("arrivals", None, None, "In an open loop: poisson or uniform. [default: poisson]", arrivalsOf),
         row("max-inflight", None, None, _UNDER_WAY, wholeNumber),
         row("per-connection", None, None, "Messages until a connection is made anew.", wholeNumber),
         row(
@@ -164,6 +195,7 @@ class LoadOptions(TargetOptions):
         TITLE,
     ]
     settings: LoadSettings
+    steps: list[LoadSettings]
     typed: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -187,25 +219,36 @@ class LoadOptions(TargetOptions):
         for target in self.targets:
             if target.kind == "endpoint":
                 raise UsageError(f"{target.text!r}: a load takes tcp://, tls://, udp:// and unix:// alone")
-        rate = self["rate"]
-        if self["arrivals"] and not rate:
-            raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
+        self._checkRates()
         self._checkDatagrams()
         self._checkProcesses()
         usual = LoadSettings()
         duration, warmup = (COUNTING, 0.0) if self["count"] else (usual.duration, usual.warmup)
         same = {name: self[name] for name in ("connections", "wait", "processes", "address", "count")}
+        rates = self["steps"] or (self["ramp"] or (self["rate"],))[:1]
+        isOpen = rates[0] is not None
         self.settings = LoadSettings(
             sizes=self["size"],
-            rate=rate,
-            arrivals=(self["arrivals"] or ARRIVALS[0]) if rate else "",
-            maxInflight=self["max-inflight"] or (INFLIGHT if rate else 1),
+            rate=rates[0],
+            rampTo=self["ramp"][1] if self["ramp"] else None,
+            arrivals=(self["arrivals"] or ARRIVALS[0]) if isOpen else "",
+            maxInflight=self["max-inflight"] or (INFLIGHT if isOpen else 1),
             perConnection=self["per-connection"],
             duration=self["duration"] or duration,
             warmup=warmup if self["warmup"] is None else self["warmup"],
             proxy=self.proxyHeader(),
             **same,
         )
+        self.steps = [replace(self.settings, rate=rate) for rate in rates]
+
+    def _checkRates(self) -> None:
+        given = [name for name in ("rate", "ramp", "steps") if self[name]]
+        if len(given) > 1:
+            raise UsageError(f"--{given[0]} and --{given[1]} exclude each other")
+        if self["ramp"] and self["count"]:
+            raise UsageError(f"--count '{self['count']}': --ramp needs a duration")
+        if self["arrivals"] and not given:
+            raise UsageError(f"--arrivals '{self['arrivals']}': there is no --rate that it applies to")
 
     def _checkDatagrams(self) -> None:
         if all(target.isStream for target in self.targets):

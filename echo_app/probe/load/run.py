@@ -39,12 +39,19 @@ def shares(settings: LoadSettings) -> list[LoadSettings]:
     """Returns the settings of each worker: an equal share of the connections, the rate, and the messages."""
     each, more = divmod(settings.connections, settings.processes)
     counts = [each + (index < more) for index in range(settings.processes)]
-    rates = [settings.rate and settings.rate * count / settings.connections for count in counts]
     messages = _parts(settings.count, counts)
-    return [
-        replace(settings, connections=n, rate=rate, count=count)
-        for n, rate, count in zip(counts, rates, messages, strict=True)
+    rates = [
+        {name: rate and rate * count / settings.connections for name, rate in _rates(settings).items()}
+        for count in counts
     ]
+    return [
+        replace(settings, connections=n, count=count, **share)  # type: ignore[arg-type]
+        for n, share, count in zip(counts, rates, messages, strict=True)
+    ]
+
+
+def _rates(settings: LoadSettings) -> dict[str, float | None]:
+    return {"rate": settings.rate, "rampTo": settings.rampTo}
 
 
 def _parts(count: int | None, weights: Sequence[int]) -> list[int | None]:

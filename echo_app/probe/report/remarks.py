@@ -108,7 +108,7 @@ def _missed(run: Run, settings: LoadSettings) -> str:
     """Returns a remark on a rate below the one that was asked for; empty if it was reached."""
     if settings.rate is None or run.isInterrupted:
         return ""
-    expected = settings.rate * run.seconds
+    expected = settings.meanRate * run.seconds
     if not expected:
         return ""
     chance = DEVIATIONS / sqrt(expected) if settings.arrivals == "poisson" else 1 / expected

@@ -37,7 +37,8 @@ def summary(results: Results) -> Iterator[str]:
 def describe(settings: LoadSettings) -> str:
     """Returns the settings in a line."""
     rate = settings.rate
-    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)} ({settings.arrivals})"]
+    ramp = "" if settings.rampTo is None else f" to {_rate(settings.rampTo)}"
+    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)}{ramp} ({settings.arrivals})"]
     parts += [plural(settings.connections, "connection"), _sizes(settings)]
     if settings.maxInflight != (1 if rate is None else INFLIGHT):
         parts.append(f"up to {settings.maxInflight:,} under way on each")

@@ -55,6 +55,7 @@ class LoadSettings:
     :param connections: at one time, over all processes; for UDP, source ports.
     :param rate: messages a second over all connections, an open loop; None is a closed loop, in which each
         connection sends the next message when the last one is answered.
+    :param rampTo: the rate at the end of the measured part, which changes evenly; None is ``rate``.
     :param arrivals: ``poisson`` or ``uniform``; empty in a closed loop.
     :param maxInflight: messages that a connection may have under way.
     :param perConnection: messages after which a connection is ended, and another one made; None is never.
@@ -81,6 +82,13 @@ class LoadSettings:
     address: str = "all"
     proxy: ProxyHeader | None = None
     count: int | None = None
+    rampTo: float | None = None
+
+    @property
+    def meanRate(self) -> float:
+        """Messages a second that are due in the measured part, on average; 0 in a closed loop."""
+        rate = self.rate or 0.0
+        return rate if self.rampTo is None else (rate + self.rampTo) / 2
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:

@@ -60,6 +60,19 @@ class GoodTests(SynchronousTestCase):
         ):
             self.assertEqual(load("a:1", "-d", text).settings.duration, seconds)
 
+    def test_ramp(self) -> None:
+        """A ramp is an open loop with two rates."""
+        found = load("a:1", "--ramp", "100:5k").settings
+        self.assertEqual((found.rate, found.rampTo, found.arrivals), (100.0, 5000.0, "poisson"))
+        self.assertEqual((found.maxInflight, found.meanRate), (1000, 2550.0))
+
+    def test_steps(self) -> None:
+        """Each step is an open loop of its own, and otherwise the same."""
+        options = load("a:1", "--steps", "100,0.5,2k", "--arrivals", "uniform", "-c", "3")
+        self.assertEqual([each.rate for each in options.steps], [100.0, 0.5, 2000.0])
+        self.assertEqual({(each.connections, each.arrivals) for each in options.steps}, {(3, "uniform")})
+        self.assertEqual(load("a:1").steps, [LoadSettings()])
+
     def test_count(self) -> None:
         """A count takes the place of the time, which is then the longest, and has no warm-up by default."""
         for more, duration, warmup in (([], 600, 0), (["-d", "5", "--warmup", "1"], 5, 1)):
@@ -116,6 +129,15 @@ class WrongTests(SynchronousTestCase):
             (["a:1", "--fail-if", "p99>50"], "--fail-if 'p99>50': '50' is not a time"),
             (["a:1", "--fail-if", "p"], "--fail-if 'p': not FIGURE>VALUE"),
             (["a:1", "--fali-if", "p99>1s"], "did you mean --fail-if?"),
+            (["a:1", "--ramp", "5"], "--ramp '5': not two rates with a colon"),
+            (["a:1", "--ramp", "0:5"], "--ramp '0:5': '0' is not a number a second"),
+            (["a:1", "--ramp", "1:x"], "--ramp '1:x': 'x' is not a number a second"),
+            (["a:1", "--ramp", "1:5", "--rate", "5"], "--rate and --ramp exclude each other"),
+            (["a:1", "--ramp", "1:5", "-n", "5"], "--count '5': --ramp needs a duration"),
+            (["a:1", "--steps", "1,,2"], "--steps '1,,2': '' is not a number a second"),
+            (["a:1", "--steps", "1,1.0"], "a rate twice"),
+            (["a:1", "--steps", ",".join(map(str, range(1, 102)))], "more than 100 rates"),
+            (["a:1", "--steps", "1", "--ramp", "1:5"], "--ramp and --steps exclude each other"),
             (["a:1", "-n", "0"], "--count '0'"),
             (["a:1", "-n", "10000001"], "--count '10000001': more than 10,000,000"),
             (

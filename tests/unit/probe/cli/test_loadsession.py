@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from unittest.mock import Mock
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.cli import command, loadsession
 from echo_app.probe.cli.command import FINDING, GOOD, INTERRUPTED, NOT_STARTED, runLoad
+from echo_app.probe.cli.compare import CompareOptions
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.load.run import Running
@@ -49,7 +52,7 @@ class SessionTestCase(SynchronousTestCase):
             test.measured.append((running.target.text, seed))
             return test.measure(running.target.text, seed)
 
-        async def connect(reactor: object, target: Target, timeout: float) -> Mock:
+        async def connect(reactor: object, target: Target, timeout: float, settings: object) -> Mock:
             return Mock(close=lambda: succeed(None))
 
         self.patch(Running, "measure", measure)
@@ -79,12 +82,47 @@ class OrderTests(SessionTestCase):
     def test_command(self) -> None:
         """The command line is kept, and repeats the same messages."""
         session = LoadSession(Clock(), self.options("a:1", "--json", "a b"), self.errors.append)
-        words = shlex.split(session.results.command)
+        words = shlex.split(session.command)
         self.assertEqual(words[:-1], ["echo-probe", "load", "a:1", "--json", "a b", "--seed"])
         self.successResultOf(Deferred.fromCoroutine(session.run()))
         self.assertEqual(self.measured, [("a:1", int(words[-1]))])
         session = LoadSession(Clock(), self.options("a:1", "--seed=7"), self.errors.append)
-        self.assertEqual(session.results.command, "echo-probe load a:1 --seed=7")
+        self.assertEqual(session.command, "echo-probe load a:1 --seed=7")
+
+
+class StepTests(SessionTestCase):
+    def test_sections(self) -> None:
+        """Each rate has a section, in the text and in the files, and conditions are those of each."""
+        path, report = self.mktemp(), self.mktemp()
+        files = ("--json", path, "--report", report)
+        self.assertEqual(self.status("a:1", "--steps", "10,20", "--fail-if", "max>0s", *files), FINDING)
+        self.assertEqual(len(self.measured), 2)
+        for rate in (10, 20):
+            self.assertIn(
+                f"open loop of {rate}/s (poisson), 1 connection, 1 KiB; 10 s after", str(self.output)
+            )
+        self.assertEqual(
+            self.output[-2:], [f"failed: {rate}.00/s: max>0s: max is 1.00 ms" for rate in (10, 20)]
+        )
+        data = json.loads(Path(path).read_text())
+        self.assertEqual(data["format"], "echo-probe load steps 1")
+        steps = [Results.fromJson(json.dumps(each)) for each in data["steps"]]
+        self.assertEqual([each.settings.rate for each in steps], [10.0, 20.0])
+        self.assertIn("20.00/s", Path(report).read_text())
+        error = self.assertRaises(UsageError, CompareOptions().parseOptions, [path])
+        self.assertIn("each of its steps has a rate of its own", str(error))
+
+    def test_interrupted(self) -> None:
+        """An interruption ends the steps, and those before are reported."""
+
+        def measure(target: str, seed: int) -> Run:
+            run = good(target, seed)
+            run.isInterrupted = len(self.measured) == 2
+            return run
+
+        self.measure = measure
+        self.assertEqual(self.status("a:1", "--steps", "10,20,30"), INTERRUPTED)
+        self.assertEqual(str(self.output).count("open loop of"), 2)
 
 
 class StatusTests(SessionTestCase):
