@@ -22,6 +22,7 @@ from echo_app.probe.checks.check import Context, Result, Status
 from echo_app.probe.checks.examination import againstBaseline, costOf, examine
 from echo_app.probe.cli.arguments import TargetOptions
 from echo_app.probe.cli.compare import CompareOptions, runCompare
+from echo_app.probe.cli.findmax import MaximumSearch, SearchReport
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
 from echo_app.probe.cli.loadreport import LoadReport
 from echo_app.probe.cli.loadsession import LoadSession
@@ -101,20 +102,23 @@ async def runLoad(reactor: Any, options: LoadOptions) -> int:
     if not all([emptied(name, options[name], complain) for name in ("json", "report")]):
         return NOT_STARTED
     session = LoadSession(reactor, options, complain)
+    search = MaximumSearch(session, options) if options.held else None
     ended = GOOD
     try:
-        await session.run()
+        await (session if search is None else search).run()
     except CancelledError:
         ended = INTERRUPTED
-        if not session.steps:
+        if not (session if search is None else search).steps:
             complain("interrupted before anything was measured")
     except LoadFailed as error:
         complain(printable(str(error)))
         ended = NOT_STARTED
     report = LoadReport(options, session.steps)
-    if session.steps and not report.publish(say, complain):
+    if search is not None:
+        report = SearchReport(options, search, ended == GOOD)
+    if report.runs and not report.publish(say, complain):
         return NOT_STARTED
-    if ended != NOT_STARTED and any(not run.answered for run in report.runs):
+    if ended != NOT_STARTED and report.runs and report.isSilent:
         return FINDING
     return ended or (FINDING if report.isFinding else GOOD)
 

@@ -26,7 +26,7 @@ class LoadReport:
     def __init__(self, options: LoadOptions, steps: Sequence[Results]) -> None:
         self._options = options
         self._steps = steps
-        self._hasSteps = len(options.steps) > 1
+        self._hasSteps = options.hasSteps
         self._failed = [(each, outcome) for each in steps for outcome in self._failures(each)]
 
     def _failures(self, results: Results) -> Iterator[Outcome]:
@@ -38,6 +38,11 @@ class LoadReport:
     def runs(self) -> list[Run]:
         """The runs of all steps."""
         return [run for each in self._steps for run in each.runs]
+
+    @property
+    def isSilent(self) -> bool:
+        """Says whether nothing was answered in a run."""
+        return any(not run.answered for run in self.runs)
 
     @property
     def isFinding(self) -> bool:

@@ -80,7 +80,7 @@ class LoadSession:
         turns = [(repeat, target) for repeat in range(self._options["repeat"]) for target in self._targets]
         for number, (repeat, target) in enumerate(turns, 1):
             name = f"{target}, {number} of {len(turns)}" if len(turns) > 1 else str(target)
-            if settings.rate is not None and len(self._options.steps) > 1:
+            if settings.rate is not None and self._options.hasSteps:
                 name += f", {perSecond(settings.rate)}"
             # In a repeat, all targets have the same random numbers.
             run = await self._measure(target, settings, name, self._seed + repeat)
@@ -89,7 +89,7 @@ class LoadSession:
                 self.steps.append(results)
             if run.isInterrupted:
                 raise CancelledError
-            if len(turns) * len(self._options.steps) > 1:
+            if len(turns) > 1 or self._options.hasSteps:
                 self._complain(f"{name}: {figures(run, settings)}")
         return results
 

@@ -85,6 +85,22 @@ class Condition:
         """Says whether the condition says how many messages may fail."""
         return self.name in _FAILURES
 
+    @property
+    def shareAbove(self) -> float:
+        """The share of the messages above the figure, if it is a percentile of messages; otherwise 0."""
+        match = _PERCENTILE.fullmatch(self.name)
+        return 0.0 if match is None or match[1] == "connect-" else 1 - float(match[2]) / 100
+
+    def ownShare(self, run: Run) -> float:
+        """Returns how late the probe was where the latency is the figure, in seconds, at the most; or 0."""
+        if self.name == "max":
+            return run.lateness.most
+        match = _PERCENTILE.fullmatch(self.name)
+        if match is None or match[1]:
+            return 0.0
+        late = run.lateness.percentile(float(match[2]))
+        return run.lateness.most if late is None else late
+
     def value(self, runs: Sequence[Run], settings: LoadSettings) -> float | None:
         """Returns the figure of some repeats; None where not each of them can state it.
 
@@ -116,6 +132,11 @@ class Condition:
         if value is None:
             return f"{self.name} can't be stated: it takes {ABOVE} longer times in each repeat"
         return f"{self.name} is {self._format(value)}"
+
+    def cell(self, runs: Sequence[Run], settings: LoadSettings) -> str:
+        """Returns the figure of some repeats for a table; ``-`` where it can't be stated."""
+        value = self.value(runs, settings)
+        return "-" if value is None else self._format(value)
 
     def _format(self, value: float) -> str:
         if self.isShare or self.name == "busy":

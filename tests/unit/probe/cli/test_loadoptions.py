@@ -73,6 +73,13 @@ class GoodTests(SynchronousTestCase):
         self.assertEqual({(each.connections, each.arrivals) for each in options.steps}, {(3, "uniform")})
         self.assertEqual(load("a:1").steps, [LoadSettings()])
 
+    def test_findMax(self) -> None:
+        """A search begins at ``--rate``, or where a percentile can be stated."""
+        options = load("a:1", "--find-max", "p99<20ms", "--find-max", "errors<1%", "-d", "1")
+        self.assertEqual([each.text for each in options.held], ["p99<20ms", "errors<1%"])
+        self.assertEqual((options.settings.rate, options.settings.arrivals), (1250.0, "poisson"))
+        self.assertEqual(load("a:1", "--find-max", "p50<1s", "-r", "7").settings.rate, 7.0)
+
     def test_count(self) -> None:
         """A count takes the place of the time, which is then the longest, and has no warm-up by default."""
         for more, duration, warmup in (([], 600, 0), (["-d", "5", "--warmup", "1"], 5, 1)):
@@ -138,6 +145,11 @@ class WrongTests(SynchronousTestCase):
             (["a:1", "--steps", "1,1.0"], "a rate twice"),
             (["a:1", "--steps", ",".join(map(str, range(1, 102)))], "more than 100 rates"),
             (["a:1", "--steps", "1", "--ramp", "1:5"], "--ramp and --steps exclude each other"),
+            (["a:1", "--find-max", "p99>2ms"], "did you mean p99<2ms?"),
+            (["a:1", "--find-max", "p99<2"], "--find-max 'p99<2': '2' is not a time"),
+            (["a:1", "b:1", "--find-max", "p99<2ms"], "'b:1': --find-max takes one target"),
+            (["a:1", "--steps", "1,2", "--find-max", "p99<2ms"], "--find-max and --steps exclude each other"),
+            (["a:1", "--fail-if", "max>1s", "--find-max", "p99<2ms"], "--find-max and --fail-if exclude"),
             (["a:1", "-n", "0"], "--count '0'"),
             (["a:1", "-n", "10000001"], "--count '10000001': more than 10,000,000"),
             (

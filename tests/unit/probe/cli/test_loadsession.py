@@ -23,6 +23,7 @@ from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.load.run import Running
 from echo_app.probe.load.workers import LoadFailed
+from echo_app.probe.results.figures import perSecond
 from echo_app.probe.results.results import Results, Run
 from echo_app.targets import Target
 
@@ -123,6 +124,68 @@ class StepTests(SessionTestCase):
         self.measure = measure
         self.assertEqual(self.status("a:1", "--steps", "10,20,30"), INTERRUPTED)
         self.assertEqual(str(self.output).count("open loop of"), 2)
+
+
+class SearchTests(SessionTestCase):
+    """``--find-max`` on a service that is slow from some rate on."""
+
+    def search(self, slow: float, *more: str, busy: float = 0.0) -> int:
+        """Searches; returns the status.
+
+        :param slow: the rate from which on p50 is 100 ms and not 1 ms.
+        :param busy: share of the time in which the probe is busy from then on.
+        """
+        rates: list[float] = []
+
+        async def measure(running: Running, seed: int) -> Run:
+            rate = running.settings.rate or 0.0
+            rates.append(rate)
+            count = round(10 * rate)
+            run = Run(running.target.text, "", 10.0, count, count, count, 1024 * count)
+            run.latency.record(0.001 if rate < slow else 0.1, count)
+            run.busy = busy if rate >= slow else 0.0
+            return run
+
+        self.patch(Running, "measure", measure)
+        self.rates = rates
+        return self.status("a:1", "--find-max", "p50<20ms", "--rate", "100", *more)
+
+    def test_found(self) -> None:
+        """Every step is shown, and then the rate that was found and the next one, which failed twice."""
+        path = self.mktemp()
+        self.assertEqual(self.search(500, "--json", path, "--label", "new"), GOOD)
+        self.assertEqual(self.output[:2], ["find-max p50<20ms", "new"])
+        self.assertEqual(self.output[4].split(), ["rate", "answered", "p50", "errors"])
+        self.assertEqual(self.output[5].split(), ["100.0/s", "100.0/s", "1.00", "ms", "0", "holds"])
+        self.assertEqual(self.rates[:5], [100, 200, 400, 800, 800])
+        self.assertEqual(len(self.output), len(self.rates) + 6)
+        data = json.loads(Path(path).read_text())
+        found = data["findMax"]["found"]
+        after = min(rate for rate in self.rates if rate > found)
+        self.assertTrue(475 <= found < 500 <= after, self.rates)
+        self.assertEqual(self.rates.count(after), 2)
+        self.assertEqual(
+            self.output[-1],
+            f"found: {perSecond(found)} holds; the next step, {perSecond(after)}, fails: p50 is 100 ms",
+        )
+        self.assertEqual(len(data["steps"]), len(data["findMax"]["verdicts"]))
+
+    def test_probe(self) -> None:
+        """Where the probe is the limit, the service has not failed."""
+        self.assertEqual(self.search(500, busy=1.0), GOOD)
+        self.assertIn(", is not examined: the probe was the limit (p50 is 100 ms), so the", self.output[-1])
+        self.assertNotIn("fails", str(self.output))
+
+    def test_none(self) -> None:
+        """Without a rate that holds, status is 1, and the last step says why."""
+        self.assertEqual(self.search(0), FINDING)
+        self.assertIn("no rate was found; the last step, ", self.output[-1])
+
+    def test_fewAnswers(self) -> None:
+        """A figure that can't be stated ends the search."""
+        self.assertEqual(self.search(500, "--find-max", "p99.9<20ms"), FINDING)
+        self.assertIn("is not stated: p99.9 can't be stated", self.output[-1])
+        self.assertIn("a longer --duration", self.output[-1])
 
 
 class StatusTests(SessionTestCase):
