@@ -113,6 +113,8 @@ def row(option: str, short: str | None, default: object, doc: str, parse: Callab
 
 REPORT = row("report", None, None, "File for a page with tables and pictures, in HTML.", writablePath)
 
+JUNIT = row("junit", None, None, "File for the findings as JUnit XML, a test case each.", writablePath)
+
 TITLE = row("title", None, "", "Title of that page.", str)
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,7 +22,7 @@ from echo_app.clock import makeMonotonic
 from echo_app.probe.checks.check import Context, Result, Status
 from echo_app.probe.checks.examination import againstBaseline, costOf, examine
 from echo_app.probe.cli.arguments import TargetOptions
-from echo_app.probe.cli.compare import CompareOptions, runCompare
+from echo_app.probe.cli.compare import CompareOptions, runCompare, toJson
 from echo_app.probe.cli.findmax import MaximumSearch, SearchReport
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
 from echo_app.probe.cli.loadreport import LoadReport
@@ -32,6 +33,7 @@ from echo_app.probe.cli.ping import ping
 from echo_app.probe.cli.pingreport import JsonReport, TextReport, now
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
+from echo_app.probe.report.junit import comparisonCases, junit
 from echo_app.probe.report.page import page
 from echo_app.targets import BadTarget, Target
 
@@ -99,24 +101,24 @@ async def _examine(
 async def runLoad(reactor: Any, options: LoadOptions) -> int:
     """Measures, and reports the runs so far after an interruption or a failure; returns the exit status."""
     raiseDescriptorLimit()
-    if not all([emptied(name, options[name], complain) for name in ("json", "report")]):
+    if not all([emptied(name, options[name], complain) for name in ("json", "report", "junit")]):
         return NOT_STARTED
     session = LoadSession(reactor, options, complain)
     search = MaximumSearch(session, options) if options.held else None
-    ended = GOOD
+    ended, why = GOOD, ""
     try:
         await (session if search is None else search).run()
     except CancelledError:
-        ended = INTERRUPTED
+        ended, why = INTERRUPTED, "interrupted"
         if not (session if search is None else search).steps:
             complain("interrupted before anything was measured")
     except LoadFailed as error:
         complain(printable(str(error)))
-        ended = NOT_STARTED
-    report = LoadReport(options, session.steps)
+        ended, why = NOT_STARTED, str(error)
+    report = LoadReport(options, session.steps, why)
     if search is not None:
-        report = SearchReport(options, search, ended == GOOD)
-    if report.runs and not report.publish(say, complain):
+        report = SearchReport(options, search, why)
+    if not report.publish(say, complain):
         return NOT_STARTED
     if ended != NOT_STARTED and report.runs and report.isSilent:
         return FINDING
@@ -198,17 +200,28 @@ def _notStarted(reason: str) -> SystemExit:
 
 def _compared(options: CompareOptions) -> int:
     """Compares results; returns the exit status."""
-    report, results, names = options["report"], options.results, options.texts
-    isWritten = report is None or written(
-        "report",
-        report,
-        lambda: report.write_text(page(results, names, options["title"]), encoding="utf-8"),
-        complain,
+    results, names = options.results, options.texts
+    files: dict[str, Callable[[], str]] = {
+        "report": lambda: page(results, names, options["title"]),
+        "junit": lambda: junit("compare", list(comparisonCases(options.subjects))),
+        "json": lambda: toJson(options.subjects) + "\n",
+    }
+    isWritten = all(
+        [
+            _fileWritten(name, options[name], make)
+            for name, make in files.items()
+            if options[name] not in (None, "-")
+        ]
     )
-    isWorse = runCompare(options, say)
+    isWorse = runCompare(options, say, complain)
     if not isWritten:
         return NOT_STARTED
     return _judged(FINDING if isWorse and options["fail-if-worse"] else GOOD)
+
+
+def _fileWritten(option: str, path: str | Path, make: Callable[[], str]) -> bool:
+    """Writes the text of an option's file; returns whether it is written."""
+    return written(option, path, lambda: Path(path).write_text(make(), encoding="utf-8"), complain)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.loadreport import LoadReport
 from echo_app.probe.cli.loadsession import LoadSession
+from echo_app.probe.report.junit import Case
 from echo_app.probe.report.summary import describe
 from echo_app.probe.results.conditions import Condition
 from echo_app.probe.results.figures import perSecond, whole
@@ -74,13 +75,12 @@ class MaximumSearch:
 class SearchReport(LoadReport):
     """Reports a search: each step with its figures, and the conclusion.
 
-    :param isComplete: the search was not interrupted.
+    :param ended: why the search has ended early; empty where it was complete.
     """
 
-    def __init__(self, options: LoadOptions, search: MaximumSearch, isComplete: bool) -> None:
-        super().__init__(options, [each.results for each in search.steps])
+    def __init__(self, options: LoadOptions, search: MaximumSearch, ended: str = "") -> None:
+        super().__init__(options, [each.results for each in search.steps], ended)
         self._search = search
-        self._isComplete = isComplete
 
     @property
     def isSilent(self) -> bool:
@@ -106,9 +106,17 @@ class SearchReport(LoadReport):
             yield _row(each, conditions)
         yield self._conclusion()
 
+    def cases(self) -> Iterator[Case]:
+        """Yields the test cases of ``--junit``."""
+        yield Case("complete", error=self._ended)
+        if self._search.steps:
+            conditions = ", ".join(each.text for each in self._options.held)
+            failure = self._conclusion() if self.isFinding else ""
+            yield Case(f"{self._options.targets[0].text}: a rate with {conditions}", failure)
+
     def _conclusion(self) -> str:
         found, after = self._search.found, self._search.next
-        before = "" if self._isComplete else "interrupted; "
+        before = "the search was cut short; " if self._ended else ""
         if after is None:
             assert found is not None
             return f"{before}found: {perSecond(found.rate)} holds, and no higher rate was tried"
@@ -130,7 +138,7 @@ class SearchReport(LoadReport):
         more = {
             "conditions": [each.text for each in self._options.held],
             "found": found and found.rate,
-            "isComplete": self._isComplete,
+            "isComplete": not self._ended,
             "verdicts": verdicts,
         }
         return stepsToJson(self._steps, {"findMax": more})

@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 from echo_app.hints import didYouMean
 from echo_app.probe.checks.check import RESERVE
 from echo_app.probe.cli import arguments
-from echo_app.probe.cli.arguments import PROXY, REPORT, TITLE, TargetOptions, row, wholeNumber
+from echo_app.probe.cli.arguments import JUNIT, PROXY, REPORT, TITLE, TargetOptions, row, wholeNumber
 from echo_app.probe.cli.loadvalues import (
     ARRIVALS,
     PAUSE,
@@ -99,6 +99,7 @@ class LoadOptions(TargetOptions):
         *PROXY,
         row("label", None, "", "Name of the result, such as that of a version.", labelOf),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
+        JUNIT,
         REPORT,
         TITLE,
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from math import sqrt
 from statistics import median
 
@@ -12,6 +13,9 @@ from echo_app.probe.results.figures import Subject
 from echo_app.probe.results.results import DEVIATIONS, EXACT, LoadSettings, Run
 from echo_app.probe.results.statistics import TAIL, milliseconds, nameOf
 from echo_app.text import escaped, plural
+
+# Repeats of one subject in a row that are still in turns, as in A B B A; and those of an order that is shown.
+IN_A_ROW, SHOWN = 2, 20
 
 # The share of its time below which a probe is late because of other programs, not of its own work.
 IDLE = 0.5
@@ -22,7 +26,8 @@ def remarks(subjects: Sequence[Subject]) -> list[str]:
     said = [f"{each.key}: {line}" for each in subjects for line in _ofSubject(each)]
     sources = {each.source: each for each in subjects}
     first, *others = sources.values()
-    return said + [line for each in others for line in _otherMachine(first, each)]
+    said += [line for each in others for line in _otherMachine(first, each)]
+    return said + [line for each in subjects[1:] if (line := _notInTurns(subjects[0], each))]
 
 
 def _ofSubject(subject: Subject) -> Iterator[str]:
@@ -32,6 +37,29 @@ def _ofSubject(subject: Subject) -> Iterator[str]:
         yield f"{plural(interrupted, 'interrupted repeat')} left out of the figures"
     if any(run.differences for run in subject.runs):
         yield "bytes came back that were not sent"
+
+
+def _notInTurns(first: Subject, other: Subject) -> str:
+    """Returns a remark where one of two subjects was measured several times in a row; otherwise empty.
+
+    Repeats that began in the same second were in turns, as far as their times tell.
+    """
+    if min(len(first.runs), len(other.runs)) < 2:
+        return ""
+    begun = [
+        (run.started, number, each.key)
+        for each in (first, other)
+        for number, run in enumerate(each.runs)
+        if run.started
+    ]
+    keys = [key for _, _, key in sorted(begun)]
+    if max((sum(1 for _ in same) for _, same in groupby(keys)), default=0) <= IN_A_ROW:
+        return ""
+    order = f" ({' '.join(keys)})" if len(keys) <= SHOWN else ""
+    return (
+        f"{first.key} and {other.key} were not measured in turns{order}: a machine that changed meanwhile "
+        "makes a difference, too; echo-probe load A B --repeat takes turns"
+    )
 
 
 def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from xml.etree import ElementTree
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
@@ -248,6 +249,63 @@ class StatusTests(SessionTestCase):
         self.assertEqual(self.run_(measure), NOT_STARTED)
         self.assertEqual(self.errors[-1], r"echo-probe: 'b:1': no\x1b[2J")
         self.assertIn("a:1", self.output)
+
+
+class JunitTests(SessionTestCase):
+    def cases(self, *arguments: str) -> dict[str, list[str]]:
+        """Returns the outcomes of each case, by name."""
+        path = self.mktemp()
+        self.status("a:1", "--junit", path, *arguments)
+        suite = ElementTree.parse(path).getroot()[0]
+        self.assertEqual(suite.attrib["name"], "echo-probe load")
+        return {
+            each.attrib["name"]: [f"{one.tag}: {one.attrib['message']}" for one in each] for each in suite
+        }
+
+    def test_conditions(self) -> None:
+        """Each condition at each target is a test case, and so are the answers."""
+        self.assertEqual(
+            self.cases("b:1", "--fail-if", "max>1us", "--fail-if", "max>1s"),
+            {
+                "complete": [],
+                "a:1: answered without errors": [],
+                "b:1: answered without errors": [],
+                "a:1: not max>1us": ["failure: max>1us: max is 1.00 ms"],
+                "a:1: not max>1s": [],
+                "b:1: not max>1us": ["failure: max>1us: max is 1.00 ms"],
+                "b:1: not max>1s": [],
+            },
+        )
+
+    def test_errors(self) -> None:
+        """Errors are a failure, unless a condition says how many there may be."""
+
+        def bad(target: str, seed: int) -> Run:
+            run = good(target, seed)
+            run.errors = {"reset\x07": 2}
+            return run
+
+        self.measure = bad
+        self.assertEqual(self.cases()["a:1: answered without errors"], ["failure: 2 reset\\x07"])
+        tolerant = self.cases("--fail-if", "errors>5")
+        self.assertEqual(tolerant["a:1: answered with the bytes that were sent"], [])
+        self.assertEqual(tolerant["a:1: not errors>5"], [])
+
+    def test_failed(self) -> None:
+        """Without a result there is a file, too, with the reason."""
+
+        def measure(target: str, seed: int) -> Run:
+            raise LoadFailed("no <connection>")
+
+        self.measure = measure
+        self.assertEqual(self.cases(), {"complete": ["error: 'a:1': no <connection>"]})
+
+    def test_steps(self) -> None:
+        """The cases of steps name their rates, and those of a search the condition."""
+        cases = self.cases("--steps", "10,20", "--strict")
+        self.assertIn("a:1, 20.00/s: answered without errors", cases)
+        self.assertIn("without a remark", cases)
+        self.assertIn("a:1: a rate with max<2ms", self.cases("--find-max", "max<2ms"))
 
 
 class JsonTests(SessionTestCase):
