@@ -37,7 +37,7 @@ from echo_app.probe.results.results import INFLIGHT, LoadSettings
 # Seconds of the longest run of a count, unless --duration says otherwise.
 COUNTING = 600.0
 
-_UNDER_WAY = f"Messages that a connection has under way. [default: 1; with --rate {INFLIGHT}]"
+_UNDER_WAY = f"Messages that a connection has under way. [default: 1; in an open loop {INFLIGHT}]"
 
 
 def condition(option: str, text: str) -> Condition:
@@ -97,7 +97,7 @@ class LoadOptions(TargetOptions):
             "address", None, "all", "Of a name with several addresses: all in turn, or the first.", addressOf
         ),
         *PROXY,
-        row("label", None, "", "Name of the result, such as that of a version.", labelOf),
+        row("label", None, None, "Name of the result, such as that of a version.", labelOf),
         row("json", None, None, "File for the whole result as JSON; - is standard output.", fileOf),
         JUNIT,
         REPORT,

@@ -75,7 +75,7 @@ class LoadSession:
         :raise LoadFailed: as :meth:`run`.
         :raise CancelledError: as :meth:`run`.
         """
-        label = self._options["label"]
+        label = self._options["label"] or ""
         results = Results(self.command, versions(), describeMachine(), settings, label=label)
         turns = [(repeat, target) for repeat in range(self._options["repeat"]) for target in self._targets]
         for number, (repeat, target) in enumerate(turns, 1):
