@@ -14,7 +14,15 @@ from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
 from echo_app.cli.early import lostStream
 from echo_app.cli.faultoptions import FaultOptions
-from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
+from echo_app.cli.listenerkinds import (
+    BOUND,
+    KINDS,
+    PROXIED,
+    isAsked,
+    isBoundAsked,
+    isProxiedAsked,
+    listed,
+)
 from echo_app.cli.pidfile import pidFileProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
@@ -98,10 +106,10 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self._checkCommand()
         if not isAsked(KINDS, self):
             self["port"] = [self.defaultPort]
-        if self["interface"] and not isAsked(BOUND, self):
+        if self["interface"] and not isBoundAsked(self):
             raise UsageError(f"--interface {self['interface'][0]!r}: there is no {listed(BOUND)} to bind")
-        if self["proxy-protocol"] and not isAsked(PROXIED, self):
-            raise UsageError(f"--proxy-protocol: there is no {listed(PROXIED)} that it applies to")
+        if self["proxy-protocol"] and not isProxiedAsked(self):
+            raise UsageError(f"--proxy-protocol: there is no {PROXIED} that it applies to")
         if self["proxy-protocol"] and (ports := self["udp"]):
             raise UsageError(f"--proxy-protocol: not for --udp {ports[0]}, whose datagrams have no header")
         if self["trust-proxy"] and not self["proxy-protocol"]:

@@ -37,7 +37,6 @@ from zope.interface import implementer
 
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
-from echo_app.proxy.header import UNEXPECTED, isHeader
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
@@ -145,10 +144,7 @@ class TLSConnection(Layer):
         try:
             plain = session.receive(data)
         except BrokenSession as error:
-            if session.isShaking and isHeader(data):
-                self._fail("proxy-header", error, UNEXPECTED)
-            else:
-                self._fail(str(error), error)
+            self._fail(str(error), error)
             return
         if session.outgoing.pending:
             self.transport.write(session.outgoing.read())
@@ -161,6 +157,14 @@ class TLSConnection(Layer):
                 self.protocol.dataReceived(plain)
         if session.isPeerEnded:
             self._endPeer()
+
+    def fail(self, reason: str, detail: str) -> None:
+        """Ends the connection, whose data is no TLS for a reason that the layer below knows.
+
+        :param reason: the name of the count.
+        :param detail: more about it, for the log.
+        """
+        self._fail(reason, BrokenSession(reason), detail)
 
     def readConnectionLost(self) -> None:
         """Takes a FIN of the peer without ``close_notify`` for a half-close, and counts it."""

@@ -15,6 +15,7 @@ from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.spec import parseFault
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.layer import protocolOf
 from tests.support.fakes import Transport
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
@@ -55,12 +56,12 @@ class FaultSetTests(SynchronousTestCase):
     def test_none(self) -> None:
         """Without a plan the protocol of a connection is the plain one."""
         self.start()
-        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
 
     def test_some(self) -> None:
         """A connection that no fault applies to has the plain protocol, and another one a layer before it."""
         self.serve("corrupt=1,connections=2")
-        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
         transport = self.connect(b"hello")
         self.assertIsInstance(transport.protocol, FaultLayer)
         self.assertEqual(len(transport.value()), 5)
@@ -75,10 +76,10 @@ class FaultSetTests(SynchronousTestCase):
             transport.protocol.dataReceived(b"hello")
             self.assertEqual(transport.value() == b"hello", transport.protocol.__class__ is EchoProtocol)
         self.assertIsInstance(first.protocol, FaultLayer)
-        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
         self.path.write_text("corrupt=1,connections=5")
         service.reload()
-        self.assertIsInstance(self.connect().protocol, FaultLayer)
+        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
 
     def test_setTooMany(self) -> None:
         """Too many are refused, and so are any where the service was made without; nothing has changed."""
@@ -98,7 +99,7 @@ class FaultSetTests(SynchronousTestCase):
         """A preamble replaces the plan's faults, and the connection keeps its number."""
         self.serve("corrupt=1,connections=2", faultPreamble=True)
         first, second, third = (self.connect(line) for line in (b"!fault corrupt=1\n", b"", b"!fault\n"))
-        self.assertIsInstance(second.protocol, PreambleGate)
+        self.assertIsInstance(protocolOf(second), PreambleGate)
         for transport in (first, second, third):
             transport.protocol.dataReceived(b"hello")
         self.assertNotEqual(first.value(), b"hello")

@@ -16,6 +16,7 @@ from echo_app.faults.spec import parseFault
 from echo_app.interfaces import Build
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.layer import protocolOf
 from tests.support.fakes import opened
 from tests.support.properties import given
 
@@ -34,7 +35,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.echo: type[Protocol] = EchoProtocol
         stack = Stack(Factory.forProtocol(lambda: self.echo()), self.counts, layers=[self.layer])
         self.transport = opened(stack)
-        self.gate = self.transport.protocol
+        self.gate = protocolOf(self.transport)
 
     def layer(self, build: Build) -> Build:
         """Puts the gate below the layers that `build` makes, and notes the chosen faults."""
