@@ -114,13 +114,14 @@ class DatagramConnection(Connection):
         expected = datagramOf(number, size)
         if data != expected:
             self._differ(number, data, expected)
+            self._ledger.latest = now
             second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
             self._ledger.came(now, 1)
             self._pause, self._isServed = 0.0, True
             if not self._isOpenLoop:
-                second.lateness.record(now - self._loop.woken)
+                second.lateness.record(now - self._loop.since)
         self._settled(now)
 
     def _took(self, seconds: float) -> None:
@@ -187,6 +188,7 @@ class DatagramConnection(Connection):
         while messages and _sentAt(messages) <= old:
             number = next(iter(messages))
             messages.pop(number)[2].fail(Reason(ErrorKind.LOST))
+            self._ledger.latest = self._clock()
             self._hasFailed = True
             self._lost[number] = None
             if len(self._lost) > REMEMBERED:

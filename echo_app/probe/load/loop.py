@@ -57,6 +57,7 @@ class Loop:
     :ivar clock: returns a second of CLOCK_MONOTONIC.
     :ivar woken: the moment at which the sockets that are served now were found ready; after a pause of this
         process, the moment of the first late call.
+    :ivar since: the moment from which on they may have been ready: they were not when the loop looked then.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -66,7 +67,7 @@ class Loop:
         self._calls: list[tuple[float, int, Call]] = []
         self._numbers = count()
         self._isStopped = False
-        self.woken = 0.0
+        self.woken = self.since = 0.0
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
         """Watches a descriptor: calls with its events, errors and hang-ups included."""
@@ -98,14 +99,20 @@ class Loop:
     def run(self) -> None:
         """Serves until :meth:`stop`."""
         ready, clock = self._ready, self.clock
+        looked = clock()
         while not self._isStopped:
             now = clock()
             paused = self._pausedSince(now)
             self._serveCalls(now)
-            events = [] if self._isStopped else self._wait()
+            events = [] if self._isStopped else self._poll()
+            before, looked = looked, clock()
             if events:
-                now = clock()
-                self.woken = min(now, paused, self._pausedSince(now))
+                self.woken = min(looked, paused, self._pausedSince(looked))
+                self.since = min(before, self.woken)
+            elif not self._isStopped:
+                events = self._wait()
+                looked = clock()
+                self.woken = self.since = min(looked, self._pausedSince(looked))
             for fd, event in events:
                 # An earlier call of this turn may have closed this descriptor.
                 call = ready.get(fd)
@@ -130,6 +137,9 @@ class Loop:
                 heappop(calls)
             else:
                 heapreplace(calls, (again, number, call))
+
+    def _poll(self) -> list[tuple[int, int]]:
+        return self._epoll.poll(0, EVENTS)
 
     def _wait(self) -> list[tuple[int, int]]:
         left = self._next() - self.clock()

@@ -104,7 +104,7 @@ class StreamConnection(Connection):
             second.answer(now - due, size)
             self._answered += 1
             if not self._isOpenLoop:
-                second.lateness.record(now - self._loop.woken)
+                second.lateness.record(now - self._loop.since)
         if self._answered > before:
             self._ledger.came(now, self._answered - before)
             self._pause, self._isServed = 0.0, True

@@ -176,7 +176,8 @@ def _sources(results: Sequence[Results], names: Sequence[str]) -> list[Tag]:
     for index, each in enumerate(results):
         if len(results) > 1:
             parts.append(element("h3", escaped(names[index]) if names else f"result {index + 1}"))
-        facts: dict[str, str | Tag] = {
+        facts: dict[str, str | Tag] = {"Label": escaped(each.label)} if each.label else {}
+        facts |= {
             "Command": _command(each.command),
             "Asked for": escaped(describe(each.settings)),
             "Given up": f"after {each.settings.wait:g} s",

@@ -10,7 +10,7 @@ from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.results.comparison import ENOUGH, Verdict, difference
 from echo_app.probe.results.figures import FIGURES, MAIN_FIGURES, Subject
 from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
-from echo_app.probe.results.statistics import Output, milliseconds, nameOf, percentileTexts, shownIn
+from echo_app.probe.results.statistics import TAIL, Output, milliseconds, nameOf, percentileTexts, shownIn
 from echo_app.text import binarySize, escaped, plural
 
 # Width of a line's name, and of each figure in a table, in characters.
@@ -18,7 +18,9 @@ _NAME, _FIGURE = 11, 10
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Yields the lines of a summary: the settings, and the results at each target."""
+    """Yields the lines of a summary: label, settings, and the results at each target."""
+    if results.label:
+        yield escaped(results.label)
     yield describe(results.settings)
     for target in results.targets():
         runs = results.runsAt(target)
@@ -35,7 +37,8 @@ def summary(results: Results) -> Iterator[str]:
 def describe(settings: LoadSettings) -> str:
     """Returns the settings in a line."""
     rate = settings.rate
-    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)} ({settings.arrivals})"]
+    ramp = "" if settings.rampTo is None else f" to {_rate(settings.rampTo)}"
+    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)}{ramp} ({settings.arrivals})"]
     parts += [plural(settings.connections, "connection"), _sizes(settings)]
     if settings.maxInflight != (1 if rate is None else INFLIGHT):
         parts.append(f"up to {settings.maxInflight:,} under way on each")
@@ -43,8 +46,13 @@ def describe(settings: LoadSettings) -> str:
         parts.append(f"{plural(settings.perConnection, 'message')} on each")
     if settings.processes > 1:
         parts.append(f"{settings.processes} processes")
+    if settings.proxy is not None:
+        parts.append(f"PROXY header {settings.proxy}")
     before = f"after {settings.warmup:g} s of warm-up" if settings.warmup else "without a warm-up"
-    return f"{', '.join(parts)}; {settings.duration:g} s {before}"
+    measured = f"{settings.duration:g} s"
+    if settings.count is not None:
+        measured = f"{plural(settings.count, 'message')} in {measured} at the most,"
+    return f"{', '.join(parts)}; {measured} {before}"
 
 
 def figures(run: Run) -> str:
@@ -85,6 +93,15 @@ def _single(run: Run) -> Iterator[str]:
         times = percentileTexts(run.connects.percentiles(shownIn(Output.LINE)))
         longest = f"max {milliseconds(run.connects.most)}"
         yield _line("connects", ", ".join([f"{len(run.connects):,}", *times, longest]))
+    if len(run.lateness):
+        tail = run.lateness.percentile(TAIL)
+        said = f"at most {milliseconds(run.lateness.most)}" if tail is None else _stated(TAIL, tail)
+        share = f", {run.busy:.0%} busy" if run.busy else ""
+        yield _line("probe", f"{said} late{share}")
+
+
+def _stated(percent: float, seconds: float) -> str:
+    return "".join(percentileTexts({percent: seconds}))
 
 
 def _rate(rate: float) -> str:

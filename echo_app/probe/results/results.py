@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median_high, median_low
 from typing import Any
 
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.statistics import MEDIAN, TAIL
 from echo_app.probe.results.validation import validationError
@@ -57,6 +58,7 @@ class LoadSettings:
     :param connections: at one time, over all processes; for UDP, source ports.
     :param rate: messages a second over all connections, an open loop; None is a closed loop, in which each
         connection sends the next message when the last one is answered.
+    :param rampTo: the rate at the end of the measured part, which changes evenly; None is ``rate``.
     :param arrivals: ``poisson`` or ``uniform``; empty in a closed loop.
     :param maxInflight: messages that a connection may have under way.
     :param perConnection: messages after which a connection is ended, and another one made; None is never.
@@ -65,6 +67,9 @@ class LoadSettings:
     :param wait: seconds after which a message without an answer has failed.
     :param processes: number of workers that share the connections.
     :param address: of a name with several addresses: connections take ``all`` in turn, or the ``first``.
+    :param count: messages of the measured part, in all, with ``duration`` as its longest time; None is any
+        number.
+    :param proxy: PROXY header that each connection sends first; None is none.
     """
 
     sizes: tuple[tuple[int, float], ...] = ((1024, 1.0),)
@@ -78,11 +83,30 @@ class LoadSettings:
     wait: float = 10.0
     processes: int = 1
     address: str = "all"
+    proxy: ProxyHeader | None = None
+    count: int | None = None
+    rampTo: float | None = None
+
+    @property
+    def meanRate(self) -> float:
+        """Messages a second that are due in the measured part, on average; 0 in a closed loop."""
+        rate = self.rate or 0.0
+        return rate if self.rampTo is None else (rate + self.rampTo) / 2
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:
         """Reads settings from JSON."""
-        return cls(**{**data, "sizes": tuple((size, weight) for size, weight in data["sizes"])})
+        sizes = tuple((size, weight) for size, weight in data["sizes"])
+        proxy = ProxyHeader(**data["proxy"]) if data.get("proxy") else None
+        return cls(**{**data, "sizes": sizes, "proxy": proxy})
+
+
+def isOwn(late: float, latency: float | None) -> bool:
+    """Says whether a latency is partly the probe's own: that was late by a millisecond and a tenth of it.
+
+    :param latency: seconds; None where it is unknown.
+    """
+    return late > 0.001 and (latency is None or late > latency / 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +164,8 @@ class Run:
     :ivar dropped: datagrams that came and found the probe's own receive queue full, also in the warm-up.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
-        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
+        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it, at the
+        most: from the last moment at which the answer was known not to be there.
     :ivar held: the waits of messages that were due and had to wait, as ``maxInflight`` were under way; the
         latency has these waits, too.
     :ivar connects: times to connect, TLS handshakes included.
@@ -186,7 +211,12 @@ class Run:
         if self.busy > BUSY:
             return True
         late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
-        return late is not None and late > 0.001 and (result is None or late > result / 10)
+        return late is not None and isOwn(late, result)
+
+    @property
+    def isRight(self) -> bool:
+        """Says whether there were answers, and none had other bytes than were sent."""
+        return self.answered > 0 and not self.differences
 
     @property
     def hasPaused(self) -> bool:
@@ -200,7 +230,7 @@ class Run:
     @property
     def isGood(self) -> bool:
         """Says whether there were answers, and every message came back as it was sent."""
-        return self.answered > 0 and not self.errors and not self.differences
+        return self.isRight and not self.errors
 
     @property
     def growth(self) -> float:
@@ -255,6 +285,7 @@ class Results:
     :ivar versions: of the probe and its libraries, by name.
     :ivar machine: facts of the machine that ran the probe, by name.
     :ivar runs: in the order in which they were made: with several targets, the targets take turns.
+    :ivar label: a name that the user gave.
     """
 
     command: str
@@ -262,6 +293,7 @@ class Results:
     machine: dict[str, str]
     settings: LoadSettings
     runs: list[Run] = field(default_factory=list)
+    label: str = ""
 
     def targets(self) -> list[str]:
         """Returns the targets, in the order in which they were typed."""
@@ -298,7 +330,7 @@ class Results:
 
     def toJson(self) -> str:
         """Returns the results as JSON."""
-        data = {name: getattr(self, name) for name in ("command", "versions", "machine")}
+        data = {name: getattr(self, name) for name in ("label", "command", "versions", "machine")}
         runs = [run.data() for run in self.runs]
         return json.dumps(
             {"format": FORMAT, **data, "settings": asdict(self.settings), "runs": runs}, indent=1

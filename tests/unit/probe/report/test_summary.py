@@ -64,6 +64,7 @@ class SingleTests(SynchronousTestCase):
                 "  latency           p50       p75       p90       p99       max",
                 "                2.00 ms   2.00 ms   2.00 ms   2.00 ms   2.00 ms",
                 "  connects   1, max 0.500 ms",
+                "  probe      p99 0.0000630 ms late",
                 "  errors     none",
             ],
         )

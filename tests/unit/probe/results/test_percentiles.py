@@ -8,7 +8,7 @@ from runpy import run_path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.cli.pingstatistics import PingStatistics
+from echo_app.probe.cli.pingreport import PingStatistics
 from echo_app.probe.cli.progress import figuresOf
 from echo_app.probe.load.run import Running
 from echo_app.probe.report.overtime import latencyLegend, latencyOverTime
