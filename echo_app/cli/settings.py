@@ -164,7 +164,7 @@ _GROUPS = {
         Setting(
             "auth",
             "Require a login before each stream, checked by file:PATH, memory:USER:PASSWORD, or a kind that "
-            "--help-auth lists.",
+            "--help-auth lists. A file is read again when it changes, and at SIGHUP.",
             value="CHECKER",
             parser=checkerOf,
             isRepeatable=True,
@@ -211,7 +211,7 @@ _GROUPS = {
             "fault-file",
             "File with a fault a line.",
             value="FILE",
-            hangup="Read again at SIGHUP, for connections to come.",
+            hangup="Read again when it changes, and at SIGHUP, for connections to come.",
         ),
         Setting(
             "fault-preamble",

@@ -79,6 +79,10 @@ class FaultSet:
             self._suspension.end()
             self._suspension = None
 
+    def watch(self) -> list[Callable[[], None]]:
+        """Returns functions to call every few seconds, which read a changed fault file again."""
+        return [self._plan.watch(self.reload)] if self._plan.hasFile else []
+
     def reload(self) -> None:
         """Reads the fault file again, for new connections, datagrams and listeners."""
         if self._plan.reload(self._check):

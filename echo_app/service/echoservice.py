@@ -32,6 +32,7 @@ from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import TimeoutSweep
 from echo_app.faults.faultset import FaultSet
 from echo_app.faults.plan import FaultPlan
+from echo_app.filewatch import Watch
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
@@ -40,7 +41,6 @@ from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
-from echo_app.tls.watch import Watch
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
@@ -234,7 +234,7 @@ class EchoService(Service):
         self._listenNow(self._announce)
         super().startService()
         self._sweep.start()
-        self._watch.start([each.watch() for each in self._tls])
+        self._watch.start(self._looks())
 
     def stopService(self) -> Deferred[None]:
         """Accepts what the kernel has queued, stops listening, and drains the connections.
@@ -263,6 +263,15 @@ class EchoService(Service):
             logins=self._logins,
             faults=self._faults,
         )
+
+    def _looks(self) -> list[Callable[[], None]]:
+        """Returns the functions that read changed files again."""
+        looks = [each.watch() for each in self._tls]
+        if self._logins is not None:
+            looks += self._logins.watch()
+        if self._faults is not None:
+            looks += self._faults.watch()
+        return looks
 
     def _announce(self) -> None:
         self._writeReadyFile()

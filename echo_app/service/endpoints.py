@@ -108,7 +108,9 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
         reason = unusableFile(*_filesOf(description)) if kind == "ssl" else "a .pem file is not usable"
         raise BadDescription(reason) from error
     except LookupError as error:
-        raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
+        # Twisted's error names no descriptor.
+        wanted = _argument(description, 1, "index") or _argument(description, 2, "name") or error
+        raise BadDescription(f"no such descriptor in LISTEN_FDS: {wanted}") from error
     except Exception as error:
         raise BadDescription(_reasonOf(error, kind)) from error
     return endpoint

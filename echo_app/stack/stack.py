@@ -56,6 +56,8 @@ class Stack:
     :param faults: the faults of connections, and the preamble that chooses them; None is no faults.
     :param layers: layers of your own, below the protocol and above the others; the last one is the lowest.
         Each takes the ``Build`` of the layers above it, and returns one that includes its own.
+
+    :ivar workQueue: the queue of the connections' handshakes, at which the acceptor looks; None without TLS.
     """
 
     noisy = False
@@ -73,6 +75,7 @@ class Stack:
     ) -> None:
         self._factory = factory
         self.connections = connections or ConnectionRegistry(Limits())
+        self.workQueue = None if tls is None else tls.handshakes
         self._proxy = proxy
         self._tls = tls
         # Of the connections to come, how many are watched for a header of the PROXY protocol.

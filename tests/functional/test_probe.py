@@ -15,9 +15,11 @@ from random import Random
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTCP, IReactorUDP
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.protocols.wire import Chargen, Discard
+from twisted.python.failure import Failure
 
 from echo_app.probe.checks import halfclose, latereader
 from echo_app.probe.checks.smallwrites import BODY, HEAD
@@ -349,6 +351,29 @@ class PingTests(ListeningTestCase):
         self.assertIn("number 4: lost", lines)
         self.assertIn("4 sent, 2 answered, 1 lost, 1 corrupt, 0 reordered, 1 duplicate", lines)
 
+    async def test_lateDatagrams(self) -> None:
+        """An answer after the time-out is late, and no duplicate."""
+        from twisted.internet import reactor
+
+        class Slow(DatagramProtocol):
+            first = b""
+
+            def datagramReceived(self, data: bytes, address: Any) -> None:
+                assert self.transport is not None
+                self.first = self.first or data
+                for each in (self.first, data) if data != self.first else ():
+                    self.transport.write(each, address)
+
+        port: Any = cast(IReactorUDP, reactor).listenUDP(0, Slow(), "127.0.0.1", 8192)
+        self.addCleanup(port.stopListening)
+        target = parseTarget(f"udp://127.0.0.1:{port.getHost().port}")
+        said: list[str] = []
+        await ping(reactor, [target], Pings(2, interval=0.3, size=16, wait=0.2), Random(1), said.append)
+        lines = [line.removeprefix(f"{target}: ") for line in said]
+        self.assertEqual(lines[0], "number 1: lost")
+        self.assertTrue(any(line.startswith("number 1: late, after ") for line in lines), lines)
+        self.assertNotIn("duplicate", lines[-1])
+
     async def _ping(self, protocol: type[Protocol], count: int, pace: float = 10.0) -> list[str]:
         """Returns what is said of some pings; the time-out is a second, divided by `pace`."""
         said: list[str] = []
@@ -388,6 +413,28 @@ class PingTests(ListeningTestCase):
         lines = await self._ping(Wrong, 1)
         self.assertEqual(lines[0], "number 1: 1 byte flipped at offset 0")
         self.assertEqual(lines[2], "1 sent, 0 answered, 0 timed out, 1 corrupt, 0 reordered")
+
+    async def test_surplus(self) -> None:
+        """Bytes after the last answer are a wrong answer, too."""
+
+        class Twice(TextbookEcho):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data + data)
+
+        lines = await self._ping(Twice, 1, pace=1.0)
+        self.assertEqual(lines[1], "16 bytes too many came after the last answer")
+        self.assertEqual(lines[3], "1 sent, 1 answered, 0 timed out, 1 corrupt, 0 reordered")
+
+    async def test_end(self) -> None:
+        """After the last answer the probe ends its stream, and does not reset it."""
+        ends: list[Failure] = []
+
+        class Ended(TextbookEcho):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                ends.append(reason)
+
+        await self._ping(Ended, 2)
+        self.assertEqual([type(end.value) for end in ends], [ConnectionDone])
 
     async def test_silent(self) -> None:
         """An answer that does not come is timed out."""

@@ -114,6 +114,32 @@ class PingTests(CommandTestCase):
             self.assertRegex(output, re.compile(sums, re.M))
         self.assertEqual(status, 0)
 
+    def test_source(self) -> None:
+        """Pings come from the address that was asked for, and ``--json`` has an object for each."""
+        server = self.serve("--port", "0", "--udp", "0", "--allow", "127.0.0.7")
+        targets = [self.target(server, scheme) for scheme in ("tcp", "udp")]
+        arguments = ("-c", "1", "--tos", "0xb8", "--json")
+        status, output = self.run_("ping", *targets, *arguments, "--source", "127.0.0.7")
+        objects = [json.loads(line) for line in output.splitlines()]
+        self.assertEqual([each["number"] for each in objects[:2]], [1, 1])
+        self.assertEqual([each["summary"]["answered"] for each in objects[2:]], [1, 1])
+        self.assertEqual(status, 0)
+        status, _ = self.run_("ping", *targets, *arguments, "--source", "127.0.0.8", "-W", "1")
+        self.assertEqual(status, 1)
+
+    def test_proxyHeader(self) -> None:
+        """A service that expects a PROXY header gets one, in front of TLS too, and believes it."""
+        options = ("--proxy-protocol", "--trust-proxy", "127.0.0.1", "--allow", "192.0.2.7")
+        server = self.serve("--port", "0", "--tls", "0", *options)
+        targets = [self.target(server, scheme) for scheme in ("tcp", "tls")]
+        for version in ("v1", "v2"):
+            for source, expected in (("192.0.2.7", 0), ("[2001:db8::7]:50", 1)):
+                status, output = self.run_(
+                    *("ping", *targets, "--insecure", "-c", "1"),
+                    *("--send-proxy", version, "--proxy-source", source),
+                )
+                self.assertEqual(status, expected, output)
+
     def test_interrupted(self) -> None:
         """Ctrl-C prints the sums, and is a success if all pings were answered."""
         target = self.target(self.serve())

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.proxy.header import LONGEST_HEADER, Header, crc32c, parseHeader
-from echo_app.proxy.vectors import BadHeader
+from echo_app.proxy.header import LONGEST_CHECKED, LONGEST_HEADER, Header, crc32c, parseHeader
+from echo_app.proxy.vectors import MAX_VECTORS, BadHeader
 from tests.support.properties import example, given
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -284,6 +284,24 @@ class BlockTests(SynchronousTestCase):
         data = block(0x11, IPV4_BLOCK + vector(3, bytes(4)) * 2)
         first = block(0x11, IPV4_BLOCK + vector(3, struct.pack("!I", crc32c(data))) + vector(3, bytes(4)))
         self.assertIn("more than one", str(self.assertRaises(BadHeader, parseHeader, first)))
+
+    def test_manyVectors(self) -> None:
+        """A header with so many vectors that they hold up other connections is refused."""
+        data = block(0x11, IPV4_BLOCK + vector(4, b"") * MAX_VECTORS)
+        self.assertEqual(parseHeader(data).size, len(data))  # type: ignore[union-attr]
+        self.assertRefused(block(0x11, IPV4_BLOCK + vector(4, b"") * (MAX_VECTORS + 1)))
+
+    def test_longChecked(self) -> None:
+        """A checksum is checked up to a length, above which it holds up other connections."""
+        for size, isRefused in ((LONGEST_CHECKED, False), (LONGEST_CHECKED + 1, True)):
+            padding = vector(4, bytes(size - len(block(0x11, IPV4_BLOCK)) - 3 - 7))
+            checksum = crc32c(block(0x11, IPV4_BLOCK + vector(3, bytes(4)) + padding))
+            data = block(0x11, IPV4_BLOCK + vector(3, struct.pack("!I", checksum)) + padding)
+            self.assertEqual(len(data), size)
+            if isRefused:
+                self.assertRefused(data)
+            else:
+                self.assertEqual(parseHeader(data).size, size)  # type: ignore[union-attr]
 
     def test_crc32c(self) -> None:
         """The check value of CRC-32C, and the vectors of RFC 3720, B.4."""

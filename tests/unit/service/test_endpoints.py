@@ -90,7 +90,8 @@ class DescriptionTests(SynchronousTestCase):
     def test_systemd(self) -> None:
         """A descriptor that systemd did not pass."""
         for which in ("index=7", "name=frob"):
-            self.assertIn("no such descriptor in LISTEN_FDS", self.refusal(f"systemd:domain=INET:{which}"))
+            reason = f"no such descriptor in LISTEN_FDS: {which.partition('=')[2]}"
+            self.assertEqual(self.refusal(f"systemd:domain=INET:{which}"), reason)
         for place in ("0", "web"):
             self.assertIn("no such descriptor in LISTEN_FDS", self.refusal(f"systemd:{place}"))
         self.assertIn("such as systemd:0 or systemd:NAME", self.refusal("systemd"))

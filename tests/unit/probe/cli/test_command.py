@@ -216,4 +216,4 @@ class CommandTests(SynchronousTestCase):
         status = Deferred.fromCoroutine(runPing(reactor, options.subOptions))
         reactor.pump([0.05] * 250)
         self.assertEqual(self.successResultOf(status), FINDING)
-        self.assertIn("1 sent, 0 answered, 1 lost, 0 corrupt, 0 reordered", self.said)
+        self.assertIn("1 sent, 0 answered, 0 lost, 1 failed, 0 corrupt, 0 reordered", self.said)
