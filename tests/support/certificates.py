@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 # A change of a common name to Latin-1, in a T61String. OpenSSL reads it. The package cryptography wants UTF-8
 # there, and rejects it.
@@ -64,6 +64,8 @@ class Authority:
         self._key = ellipticKey()
         subject = _name(name)
         signer = self if issuer is None else issuer
+        # What is signed below a root has the address of its issuer's certificate, as that of public authorities.
+        self._address = None if issuer is None else f"http://{name}.example/{name}.crt"
         usage = dict.fromkeys(
             (
                 *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
@@ -126,15 +128,19 @@ class Authority:
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         addresses = [x509.IPAddress(ip_address(host)) for host in ("127.0.0.1", "::1")]
-        certificate = (
+        builder = (
             _builder(
                 _name(name) if subject is None else subject, self._certificate.subject, key, since, until
             )
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(issuer, critical=False)
-            .sign(self._key, hashes.SHA256())
         )
+        if self._address is not None:
+            there = x509.UniformResourceIdentifier(self._address)
+            access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, there)
+            builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         return (
             self._write(f"{name}.pem", certificate.public_bytes(Encoding.PEM)),
             self._write(f"{name}-key.pem", pem(key)),

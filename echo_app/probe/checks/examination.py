@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from echo_app.probe.checks.bill import Bill
 from echo_app.probe.checks.burst import Burst
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import CheckSettings, Evidence, LatenessMeter
@@ -19,6 +20,7 @@ from echo_app.probe.checks.idle import Idle
 from echo_app.probe.checks.latereader import LateReader
 from echo_app.probe.checks.lifetimes import Lifetimes
 from echo_app.probe.checks.peer import Peer
+from echo_app.probe.checks.protocol import Protocol
 from echo_app.probe.checks.reach import Addresses, Connect, Resolve
 from echo_app.probe.checks.segments import SegmentSizes
 from echo_app.probe.checks.smallwrites import SmallWrites
@@ -32,12 +34,18 @@ from echo_app.targets import Target
 # first.
 CHECKS: tuple[Check[Any], ...] = (
     *(Resolve(), Connect(), TLS(), Peer()),
-    *(Identity(), SegmentSizes(), HalfClose(), LateReader(), SmallWrites()),
+    *(Identity(), Protocol(), SegmentSizes(), HalfClose(), LateReader(), SmallWrites()),
     *(TimesCheck(), Burst(), Lifetimes(), Idle(), UDP()),
 )
 
 # A check is ended after EXCESS times the seconds of its cost, and GRACE seconds more.
 EXCESS, GRACE = 5.0, 30.0
+
+# The reason for which a check is not begun, where there is a limit on the time of all.
+NO_TIME = "no time left"
+
+# The share of the time that is left which a check may take while others wait, unless its cost is higher.
+_SHARE = 0.5
 
 
 def contextOf(reactor: Any, target: Target, settings: CheckSettings, random: Random) -> Context:
@@ -47,19 +55,30 @@ def contextOf(reactor: Any, target: Target, settings: CheckSettings, random: Ran
 
 
 def costOf(context: Context, checks: Sequence[Check[Any]]) -> Cost:
-    """Returns the maximum cost of the checks."""
+    """Returns the maximum cost of the checks that apply, within the limit on the time of all."""
     asked = (check.cost(context) for check in checks if not check.reasonToSkip(context))
-    return sum(asked, start=Cost())
+    cost = sum(asked, start=Cost())
+    most = context.settings.maxTime
+    return replace(cost, seconds=min(cost.seconds, most)) if most else cost
 
 
-async def examine(context: Context, checks: Sequence[Check[Any]], report: Callable[[str], None]) -> None:
+async def examine(
+    context: Context,
+    checks: Sequence[Check[Any]],
+    report: Callable[[str], None],
+    bill: Bill | None = None,
+    began: Callable[[str, float], object] = lambda name, seconds: None,
+) -> None:
     """Runs the checks; what they see is in the context's evidence.
 
     All checks use the address that ``resolve`` found, so that all examine one path.
 
     :param report: called with the name of each check that has run, as soon as it has.
+    :param bill: is told what is to come; None is one that tells no one.
+    :param began: called with the name of each check that begins, and the seconds after which it is ended.
     """
     evidence, waiting = context.evidence, list(checks)
+    bill = bill or Bill(context, costOf(context, checks))
     meter = LatenessMeter(context.reactor, evidence, context.start)
     meter.start()
     try:
@@ -68,16 +87,18 @@ async def examine(context: Context, checks: Sequence[Check[Any]], report: Callab
             if reason := check.reasonToSkip(context):
                 evidence.skipped[check.name] = reason
                 continue
-            await _run(check, replace(context, check=check.name))
+            limit = _limitOf(check, context, bool(waiting))
+            if limit <= 0:
+                evidence.unfinished[check.name] = NO_TIME
+                continue
+            began(check.name, limit)
+            await _run(check, replace(context, check=check.name), limit, waiting, bill)
             report(check.name)
             seen = evidence.observations[check.name]
             if isinstance(seen, Addresses) and seen.address:
                 context = replace(context, target=context.target.at(seen.address))
             if seen.isFinal:
-                evidence.skipped.update(
-                    (each.name, f"nothing to look at after {check.name}") for each in waiting
-                )
-                break
+                waiting = _afterFinal(check, waiting, evidence)
     except CancelledError:
         evidence.unfinished.update((each.name, "interrupted") for each in (check, *waiting))
         raise
@@ -85,13 +106,46 @@ async def examine(context: Context, checks: Sequence[Check[Any]], report: Callab
         meter.stop()
 
 
-async def _run(check: Check[Any], context: Context) -> None:
-    evidence = context.evidence
+def _afterFinal(check: Check[Any], waiting: Sequence[Check[Any]], evidence: Evidence) -> list[Check[Any]]:
+    """Returns the checks that explain a final observation; the others are skipped."""
+    explaining = [each for each in waiting if check.name in each.explains]
+    reason = f"nothing to look at after {check.name}"
+    evidence.skipped.update((each.name, reason) for each in waiting if each not in explaining)
+    return explaining
+
+
+def _limitOf(check: Check[Any], context: Context, isWaited: bool) -> float:
+    """Returns the seconds after which a check is ended.
+
+    :param isWaited: other checks wait: half of the time that is left is theirs.
+    """
+    cost = check.cost(context).seconds
+    limit = cost * EXCESS + GRACE
+    if not context.settings.maxTime:
+        return limit
+    left = context.settings.maxTime - context.now
+    return min(limit, left, max(cost, left * _SHARE)) if isWaited else min(limit, left)
+
+
+async def _run(
+    check: Check[Any], context: Context, limit: float, waiting: Sequence[Check[Any]], bill: Bill
+) -> None:
+    evidence, clock = context.evidence, context.reactor
     seen = evidence.observations[check.name] = check.begin()
-    limit = check.cost(context).seconds * EXCESS + GRACE
+    cost, ahead = check.cost(context), costOf(context, waiting)
+    bill.expect(cost + ahead, check.name)
+
+    def isLate() -> None:
+        bill.expect(replace(ahead, seconds=ahead.seconds + limit - cost.seconds), check.name)
+
+    late = clock.callLater(cost.seconds, isLate) if cost.seconds < limit else None
     try:
-        await within(context.reactor, limit, Deferred.fromCoroutine(check.run(context, seen)))
+        await within(clock, limit, Deferred.fromCoroutine(check.run(context, seen)))
     except NetworkError as error:
         evidence.unfinished[check.name] = f"no connection: {error}"
     except NothingCame:
-        evidence.unfinished[check.name] = f"not done in {limit:g} s"
+        evidence.unfinished[check.name] = f"not done in {limit:.3g} s"
+    finally:
+        if late is not None and late.active():
+            late.cancel()
+        bill.expect(ahead, check.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.checks.labels import MESSAGE
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import ErrorKind, NetworkError
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.targets import ClientTLS
 
 # Seconds for each attempt: a service that closes, or speaks, does so at once.
@@ -76,7 +77,7 @@ async def _shakes(context: Context, seen: Protocols) -> bool:
         return False
     target = replace(context.target, kind="tls", tls=ClientTLS(isInsecure=True))
     try:
-        async with await context.connect(target, _BRIEFLY) as link:
+        async with await context.connect(target, _BRIEFLY, _unseen(context)) as link:
             tls = link.stream.tls
             seen.details[TLS] = str(tls and tls.version())
         return True
@@ -86,9 +87,9 @@ async def _shakes(context: Context, seen: Protocols) -> bool:
 
 
 async def _answers(context: Context, seen: Protocols) -> bool:
-    """Says whether the service answers after a PROXY header of version 1 (haproxy's proxy-protocol.txt, 2.1)."""
+    """Says whether the service answers after a PROXY header, of version 1 (proxy-protocol.txt, 2.1)."""
     try:
-        async with await context.connect(timeout=_BRIEFLY) as link:
+        async with await context.connect(None, _BRIEFLY, _unseen(context)) as link:
             link.stream.write(_header(link.stream.sock))
             link.send(MESSAGE)
             return await link.receiveRest(_BRIEFLY)
@@ -96,9 +97,13 @@ async def _answers(context: Context, seen: Protocols) -> bool:
         return False
 
 
+def _unseen(context: Context) -> ConnectionRecord:
+    """Returns the record of a connection that is no evidence of the target, as another protocol is tried."""
+    return ConnectionRecord(len(context.evidence.connections), context.check, context.now)
+
+
 def _header(sock: socket.socket) -> bytes:
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return b"PROXY UNKNOWN\r\n"
-    (host, port, *_), (peer, peerPort, *_) = sock.getsockname(), sock.getpeername()
-    family = f"TCP{ipaddress.ip_address(host.partition('%')[0]).version}"
-    return f"PROXY {family} {host} {peer} {port} {peerPort}\r\n".encode()
+    """Returns a header with the addresses of the connection itself; without any for a UNIX socket."""
+    isIP = sock.family in (socket.AF_INET, socket.AF_INET6)
+    source = sock.getsockname()[0].partition("%")[0] if isIP else ""
+    return ProxyHeader("v1", source).encode(sock)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
@@ -19,8 +17,9 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from echo_app.clock import makeMonotonic
-from echo_app.probe.checks.examination import contextOf, costOf, examine
 from echo_app.probe.cli.arguments import TargetOptions
+from echo_app.probe.cli.check import CheckSession
+from echo_app.probe.cli.checkprogress import CheckProgress
 from echo_app.probe.cli.compare import CompareOptions, runCompare, toJson
 from echo_app.probe.cli.findmax import MaximumSearch, SearchReport
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
@@ -30,13 +29,11 @@ from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.output import Output, emptied, openStreams, printable, writeLine, written
 from echo_app.probe.cli.ping import ping
 from echo_app.probe.cli.pingreport import JsonReport, TextReport, now
-from echo_app.probe.judge.judge import Verdict, againstBaseline, judge
 from echo_app.probe.load.workers import LoadFailed
-from echo_app.probe.report.examination import Examination
 from echo_app.probe.report.junit import comparisonCases, junit
 from echo_app.probe.report.page import page
 from echo_app.probe.results.severity import Severity
-from echo_app.targets import BadTarget, Target
+from echo_app.targets import BadTarget
 
 # A shell reports 130 for a command that SIGINT ended.
 GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
@@ -68,33 +65,9 @@ async def runPing(reactor: Any, options: PingOptions) -> int:
 
 async def runCheck(reactor: Any, options: CheckOptions) -> int:
     """Examines the direct route, if there is one, and the target; returns the exit status."""
-    seed = options["seed"] or secrets.randbelow(1 << 32) + 1
-    target, *baselines = options.targets
-    direct = [await _examine(reactor, options, baseline, seed) for baseline in baselines]
-    examination = await _examine(reactor, options, target, seed, *(each.verdict for each in direct))
-    if options["json"]:
-        route = {"baseline": direct[0].data()} if direct else {}
-        say(json.dumps(examination.data() | route, indent=2))
-    verdict = examination.verdict
-    isGood = not verdict.isFailed and not (options["strict"] and verdict.isWarned)
-    return GOOD if isGood else FINDING
-
-
-async def _examine(
-    reactor: Any, options: CheckOptions, target: Target, seed: int, direct: Verdict | None = None
-) -> Examination:
-    """Examines a target, and judges it against the direct route's verdict."""
-    context = contextOf(reactor, target, options.settings, Random(seed))
-    tell = (lambda line: None) if options["json"] else say
-    examination = Examination(context, costOf(context, options.checks), seed, tell)
-    try:
-        await examine(context, options.checks, examination.ran)
-    except CancelledError:
-        examination.end(judge(context.evidence), "interrupted: ")
-        raise
-    verdict = judge(context.evidence)
-    examination.end(verdict if direct is None else againstBaseline(verdict, direct))
-    return examination
+    progress = CheckProgress(reactor, sys.stderr)
+    isGood, isWritten = await CheckSession(reactor, options, say, complain, progress).run()
+    return (GOOD if isGood else FINDING) if isWritten else NOT_STARTED
 
 
 async def runLoad(reactor: Any, options: LoadOptions) -> int:

@@ -11,9 +11,10 @@ from twisted.python.usage import UsageError
 from echo_app.hints import didYouMean, nearest, optionHint
 from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
-from echo_app.probe.cli.arguments import PROXY, ProbeOptions, TargetOptions, row, wholeNumber
+from echo_app.probe.cli.arguments import JUNIT, PROXY, ProbeOptions, TargetOptions, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions
 from echo_app.probe.cli.loadoptions import LoadOptions
+from echo_app.probe.cli.loadvalues import addressOf
 from echo_app.probe.cli.ping import NUMBER, Pings
 from echo_app.probe.net.connecting import ConnectionSettings, familyOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
@@ -21,6 +22,9 @@ from echo_app.quantities import BYTES, SECONDS
 from echo_app.targets import isLiteral
 
 _COMMANDS = ("ping", "check", "load", "compare")
+
+# Seconds of a quick examination, without --idle: at a path without faults it takes some.
+QUICK_TIME = 60.0
 
 # Bytes of the largest ping over a stream.
 LARGEST_PING = 1 << 20
@@ -125,9 +129,20 @@ class CheckOptions(TargetOptions):
         ["json", None, "Print the whole as JSON, at the end."],
     ]
     optParameters = [
+        row(
+            "max-time",
+            None,
+            None,
+            "Time after which nothing more is examined. [default: 60 s with --quick, plus --idle]",
+            SECONDS.parsePositive,
+        ),
+        row(
+            "address", None, "all", "Of a name with several addresses: all in turn, or the first.", addressOf
+        ),
         row("only", None, None, "The checks to run, such as identity,half-close.", checkNames),
         row("idle", None, 0, "Time up to which idle connections are watched.", SECONDS.parsePositive),
         row("baseline", None, None, "Target of the direct route: its failures are not the path's.", str),
+        JUNIT,
     ]
 
     def postOptions(self) -> None:
@@ -146,7 +161,8 @@ class CheckOptions(TargetOptions):
                 raise UsageError(f"--only '{','.join(self['only'])}': {name} needs {needed}")
         if self["quick"] and self["thorough"]:
             raise UsageError("--quick and --thorough exclude each other")
-        self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"])
+        most = self["max-time"] or (QUICK_TIME + self["idle"] if self["quick"] else 0)
+        self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"], most)
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
 
 

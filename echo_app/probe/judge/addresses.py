@@ -1,4 +1,4 @@
-"""Findings at several addresses of a name: which addresses have a cause, of those that were examined for it."""
+"""Findings at several addresses of a name: which of the addresses that were examined have a cause."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def overAddresses(evidence: Evidence, verdict: Verdict) -> Verdict:
     order = [rule.cause for rule in RULES]
     merged.sort(key=lambda finding: order.index(finding.rule.cause))
     unfinished = {**verdict.unfinished}
-    for address, each in evidence.further.items():
-        unfinished |= {f"{name} at {address}": reason for name, reason in each.unfinished.items()}
+    for address, there in evidence.further.items():
+        unfinished |= {f"{name} at {address}": reason for name, reason in there.unfinished.items()}
     return replace(verdict, findings=worstFirst(merged), unfinished=unfinished)
 
 

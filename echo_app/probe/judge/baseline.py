@@ -19,7 +19,7 @@ def judgeAll(evidence: Evidence) -> Verdict:
 
 
 def againstBaseline(verdict: Verdict, direct: Verdict) -> Verdict:
-    """Excuses the findings that the direct route has too: of the same cause, in the same manner and as often."""
+    """Excuses the findings that the direct route has too: the same cause, in the same manner, as often."""
     known = {each.rule.cause: each for each in direct.findings}
     return replace(
         verdict, findings=[_excused(each, known.get(each.rule.cause)) for each in verdict.findings]
@@ -35,8 +35,8 @@ def _excused(finding: Finding, direct: Finding | None) -> Finding:
 def _areSimilar(finding: Finding, direct: Finding) -> bool:
     """Says whether two findings of a cause can be the same fault.
 
-    They have the same manner and title, such as the same outcome of half-closes, and the 95 % intervals of their
-    rates overlap.
+    They have the same manner and title, such as the same outcome of half-closes, and the 95 % intervals of
+    their rates overlap.
     """
     if (finding.match.manner, finding.title) != (direct.match.manner, direct.title):
         return False

@@ -1,8 +1,8 @@
 """Rules about certificates of servers: those that clients do not accept, and those that they soon will not.
 
-A connection that is refused says why in OpenSSL's words (X509_verify_cert_error_string(3)), and one cause is
-told for each reason. Connections of ``--insecure`` are made whatever the certificate is; the judge looks at its
-dates and names then.
+A connection that is refused says why in OpenSSL's words (X509_verify_cert_error_string(3)), and each reason is
+a cause. Connections of ``--insecure`` are made whatever the certificate is; the rules look at its dates and names
+then.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def _findIntercepted(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
 
 
 def _rule(cause: str, title: str, meaning: str, observation: str, errs: str) -> Rule:
-    return Rule(cause, Severity.FAIL, title, meaning, observation, errs, _certificate(cause))
+    return Rule(cause, Severity.FAIL, title, meaning, observation, errs, _certificate(cause), ("tls",))
 
 
 _MEANING = "Clients that check certificates do not connect."
@@ -248,8 +248,8 @@ INCOMPLETE = _rule(
     "chain-incomplete",
     "a certificate between the server's and a root is not sent",
     "Clients that do not have it from elsewhere do not connect; browsers often have it.",
-    "The issuer's certificate is neither sent nor known here. Others are sent, or the server's has the address "
-    "of its issuer's (caIssuers).",
+    "The issuer's certificate is neither sent nor known here. Others are sent, or the server's has the "
+    "address of its issuer's (caIssuers).",
     "The issuer may be a root that is not trusted here.",
 )
 UNTRUSTED = _rule(
@@ -257,8 +257,8 @@ UNTRUSTED = _rule(
     "the certificate is not trusted",
     _MEANING,
     "The certificate has signed itself, or its chain ends in an authority that is not known here.",
-    "A private authority, a proxy that intercepts TLS, and a chain of which only the first certificate is sent "
-    "look alike.",
+    "A private authority, a proxy that intercepts TLS, and a chain of which only the first certificate is "
+    "sent look alike.",
 )
 ENDS_SOON = Rule(
     "certificate-ends-soon",
@@ -268,6 +268,7 @@ ENDS_SOON = Rule(
     "The last day of a certificate of the chain is within 14 days: automatic renewal begins 30 days before.",
     _CLOCK,
     _findEndsSoon,
+    ("tls",),
 )
 INTERCEPTED = Rule(
     "intercepted",
@@ -277,4 +278,5 @@ INTERCEPTED = Rule(
     "With --baseline: the issuers of both certificates differ.",
     "The direct route may lead to another server, with a certificate of its own.",
     _findIntercepted,
+    ("tls",),
 )

@@ -63,6 +63,7 @@ class Rule:
     :param meaning: one sentence about the effect on an application.
     :param observation: what the rule looks at, for the documentation.
     :param errs: when it is wrong, for the documentation.
+    :param kinds: of the targets that it is about; empty is all.
     """
 
     cause: str
@@ -72,6 +73,7 @@ class Rule:
     observation: str
     errs: str
     find: Find
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from echo_app.probe.judge import (
     liferules,
     raterules,
     reachrules,
+    shakerules,
     silencerules,
     timerules,
     tlsrules,
@@ -30,10 +31,10 @@ from echo_app.probe.results.severity import Severity
 # In the order of what hurts an application most. A rule sees the connections that no rule before it explains.
 RULES: tuple[Rule, ...] = (
     baselinerules.UNEXAMINED,
-    *(tlsrules.PLAIN, certificaterules.EXPIRED, certificaterules.NOT_YET_VALID, certificaterules.NAME),
+    *(shakerules.PLAIN, certificaterules.EXPIRED, certificaterules.NOT_YET_VALID, certificaterules.NAME),
     *(certificaterules.INCOMPLETE, certificaterules.UNTRUSTED, certificaterules.INTERCEPTED),
-    *(tlsrules.CLIENT_CERTIFICATE_REQUIRED, tlsrules.CLIENT_CERTIFICATE_REFUSED, tlsrules.ALPN_REFUSED),
-    *(tlsrules.CHANGED, tlsrules.HANDSHAKE),
+    *(shakerules.CLIENT_CERTIFICATE_REQUIRED, shakerules.CLIENT_CERTIFICATE_REFUSED, shakerules.ALPN_REFUSED),
+    *(shakerules.CHANGED, shakerules.HANDSHAKE),
     *(reachrules.UNRESOLVED, reachrules.UNREACHABLE),
     *(foreignrules.SPEAKS_TLS, foreignrules.HEADER_WANTED, foreignrules.HEADER_ECHOED, foreignrules.OTHER),
     *(byterules.TRANSLATED, byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),

@@ -89,6 +89,7 @@ SILENT = Rule(
     "No datagram of any source port was answered.",
     "Nobody listens, or a filter drops: UDP does not tell, unless an ICMP message comes.",
     _findSilent,
+    ("udp",),
 )
 DIFFERING = Rule(
     "datagrams-changed",
@@ -98,6 +99,7 @@ DIFFERING = Rule(
     "An answer differs from its datagram, in bytes or in length.",
     "Never for bytes; which way changed them can't be told.",
     _findDiffering,
+    ("udp",),
 )
 STRANGE = Rule(
     "datagrams-foreign",
@@ -107,6 +109,7 @@ STRANGE = Rule(
     "A datagram came that begins with no number that was sent.",
     "A change of the first eight bytes looks the same.",
     _findStrange,
+    ("udp",),
 )
 DEAD_PORTS = Rule(
     "datagrams-by-port",
@@ -116,6 +119,7 @@ DEAD_PORTS = Rule(
     "Source ports that lost every datagram in two rounds, while the others lost hardly any.",
     "A NAT that has run out of ports looks the same.",
     _findDeadPorts,
+    ("udp",),
 )
 LOSSY = Rule(
     "datagrams-lost",
@@ -125,4 +129,5 @@ LOSSY = Rule(
     "More than 1 % of the datagrams of three rounds are lost, with 95 % confidence in each.",
     "An echo can't tell on which way they are lost.",
     _findLossy,
+    ("udp",),
 )

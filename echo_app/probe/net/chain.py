@@ -89,4 +89,3 @@ def _chainOf(client: SSL.Connection) -> tuple[x509.Certificate, ...]:
         return tuple(each.to_cryptography() for each in client.get_peer_cert_chain() or ())
     except (ValueError, SSL.Error):
         return ()
-
