@@ -64,7 +64,7 @@ class Authority:
         self._key = ellipticKey()
         subject = _name(name)
         signer = self if issuer is None else issuer
-        # What is signed below a root has the address of its issuer's certificate, as that of public authorities.
+        # What is signed below a root has the address of its issuer's certificate, as from public authorities.
         self._address = None if issuer is None else f"http://{name}.example/{name}.crt"
         usage = dict.fromkeys(
             (

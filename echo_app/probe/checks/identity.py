@@ -97,7 +97,8 @@ class Identity(Check[Sizes]):
     def cost(self, context: Context) -> Cost:
         """Returns the cost of all sizes; the small ones are sent twice."""
         sizes = sizesFor(context)
-        return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), len(PAUSES), 3 * BUDGET)
+        size = len(PAUSES) * (256 + len(_LINES)) + sum(sizes) + sum(each for each in sizes if each <= ALONE)
+        return Cost(size, len(PAUSES), 3 * BUDGET)
 
     async def run(self, context: Context, seen: Sizes) -> None:
         """Sends all sizes, up to the first fault; on another connection again where that may be an "

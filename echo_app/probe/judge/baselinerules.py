@@ -34,7 +34,8 @@ def _unserved(direct: Evidence) -> str:
         failures = [each.failure for each in direct.connections if each.failure]
         return str(failures[-1]) if failures else "no connection is made"
     asked = [each for each in made if each.sent]
-    return "nothing comes back" if asked and not any(each.came for each in asked) else ""
+    isAnswered = any(each.came or each.difference for each in asked)
+    return "nothing comes back" if asked and not isAnswered else ""
 
 
 UNEXAMINED = Rule(

@@ -28,9 +28,6 @@ _MEANINGS = {
     ErrorKind.CONNECT_TIMED_OUT: (
         "Packets are dropped on the way, or the host is down, or it does not accept."
     ),
-    ErrorKind.CERTIFICATE: "Clients that check certificates do not connect.",
-    ErrorKind.CERTIFICATE_REFUSED: "The service wants another client certificate.",
-    ErrorKind.NO_TLS: "What answers there does not speak TLS.",
 }
 
 

@@ -189,7 +189,7 @@ class CommandTests(SynchronousTestCase):
     def test_baseline(self) -> None:
         """A failure on the direct route too is no finding, and both are reported."""
         self.assertEqual(self.check("--baseline", "127.0.0.2:7", act=self.bad), GOOD)
-        targets = [line for line in self.said if "at most" in line]
+        targets = [line for line in self.said if "; at most" in line]
         self.assertEqual([each.partition(";")[0] for each in targets], ["tcp 127.0.0.2:7", "tcp 127.0.0.1:7"])
         verdicts = [line for line in self.said if line.startswith("VERDICT")]
         self.assertIn("bytes are changed", verdicts[0])

@@ -71,12 +71,28 @@ class GoodTests(SynchronousTestCase):
     def test_check(self) -> None:
         """The chosen checks run in their usual order."""
         options = self.check("a:1", "--quick", "--only", "half-close,identity", "--baseline", "b:1")
-        self.assertEqual(options.settings, CheckSettings(isQuick=True))
+        self.assertEqual(options.settings, CheckSettings(isQuick=True, maxTime=60.0))
         self.assertEqual([check.name for check in options.checks], ["identity", "half-close"])
         self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "tcp b:1"])
         self.assertEqual(
             self.check("a:1", "--thorough", "--idle", "60").settings, CheckSettings(False, True, 60.0)
         )
+
+    def test_maxTime(self) -> None:
+        """The limit on the time of all checks is the given one, or that of a quick examination, or none."""
+        for arguments, seconds in (
+            ((), 0),
+            (("--max-time", "5min"), 300),
+            (("--quick",), 60),
+            (("--quick", "--idle", "2min"), 180),
+            (("--quick", "--max-time", "5"), 5),
+        ):
+            self.assertEqual(self.check("a:1", *arguments).settings.maxTime, seconds)
+
+    def test_address(self) -> None:
+        """All addresses of a name are examined, or the first."""
+        for arguments, which in (((), "all"), (("--address", "first"), "first")):
+            self.assertEqual(self.check("a:1", *arguments)["address"], which)
 
     def test_tls(self) -> None:
         """The settings of TLS are part of the targets."""

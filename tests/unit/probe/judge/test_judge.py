@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule
-from echo_app.probe.judge.judge import RULES, Verdict, againstBaseline, judge
+from echo_app.probe.judge.judge import RULES, Verdict, judge
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import REFUSED, causes, connection, evidenceOf, whole
 
@@ -141,41 +141,7 @@ class VerdictTests(SynchronousTestCase):
                 "hits": 2,
                 "tries": 9,
                 "excuse": "",
+                "addresses": [],
+                "examined": 1,
             },
         )
-
-
-class BaselineTests(SynchronousTestCase):
-    def against(self, path: Rule, direct: Rule) -> Verdict:
-        return againstBaseline(judged(path), judged(direct))
-
-    def test_same(self) -> None:
-        """A cause of the direct route too is excused, with what was seen there, and no longer counts."""
-        verdict = self.against(rule("a"), rule("a", match=Match("seen there")))
-        self.assertEqual(verdict.findings[0].excuse, "not this path's doing; directly: seen there")
-        self.assertEqual((str(verdict), verdict.isFailed), ("nothing wrong was found", False))
-
-    def test_other(self) -> None:
-        """Another cause on the direct route excuses nothing."""
-        verdict = self.against(rule("a"), rule("b"))
-        self.assertEqual((causes(verdict), verdict.isFailed), (["a"], True))
-
-    def test_rate(self) -> None:
-        """A similar rate is excused, and a higher one is not."""
-        for hits, isExcused in ((3, True), (6, True), (40, False)):
-            verdict = self.against(
-                rule("a", match=Match("seen", hits=hits, tries=100)),
-                rule("a", match=Match("seen", hits=3, tries=100)),
-            )
-            self.assertEqual(not causes(verdict), isExcused, hits)
-
-    def test_partly(self) -> None:
-        """What is left beside an excused finding is the verdict."""
-        path = judged(rule("a"), rule("b", WARN))
-        verdict = againstBaseline(path, judged(rule("a")))
-        self.assertEqual((str(verdict), verdict.isFailed, verdict.isWarned), ("b title (seen)", False, True))
-
-    def test_unfinished(self) -> None:
-        """A check of the path that is unfinished is not excused."""
-        verdict = againstBaseline(judged(unfinished="idle"), judged(unfinished="idle"))
-        self.assertTrue(verdict.isFailed)

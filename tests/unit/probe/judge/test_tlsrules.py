@@ -1,89 +1,108 @@
-"""Rules about TLS."""
+"""Rules about TLS that works."""
 
 from __future__ import annotations
 
-import ssl
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-from cryptography import x509
-
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.handshake import ENDS, Agreement, Handshakes
-from echo_app.probe.judge.tlsrules import SOON
-from echo_app.probe.net.errors import Reason
+from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.results.severity import Severity
-from tests.support.certificates import Authority
-from tests.support.evidence import CLOSE_NOTIFY, RESET, TRUNCATED, JudgeTestCase, evidenceOf
+from echo_app.targets import ClientTLS, parseTarget
+from tests.support.evidence import CLOSE_NOTIFY, RESET, TRUNCATED, JudgeTestCase, connection, evidenceOf
 
-GOOD = (CLOSE_NOTIFY,) * ENDS
-DAY = timedelta(days=1)
-
-
-class CertificateTestCase(JudgeTestCase):
-    def setUp(self) -> None:
-        path, _ = Authority(Path(self.mktemp())).issue("server")
-        certificate = ssl.PEM_cert_to_DER_cert(Path(path).read_text())
-        self.agreement = Agreement("TLSv1.3", "TLS_AES_256_GCM_SHA384", None, certificate)
-        # The certificate is of yesterday, and ends in 80 days.
-        self.certificate = x509.load_der_x509_certificate(certificate)
-        self.now = datetime.now(UTC)
-
-    def evidence(
-        self, name: str = "localhost", ends: tuple[Reason | None, ...] = GOOD, later: int = 0
-    ) -> Evidence:
-        """Returns evidence of handshakes, some days later."""
-        now = self.now + later * DAY
-        return evidenceOf(
-            "tls://localhost:7", tls=Handshakes(name, self.agreement, self.certificate, list(ends), now)
-        )
+WARN = Severity.WARN
+REFUSED = Reason(ErrorKind.TLS, "tlsv1 alert internal error")
 
 
-class CertificateTests(CertificateTestCase):
-    def test_good(self) -> None:
-        """The negotiated values are reported, with the certificate's end and names."""
-        for name in ("localhost", "127.0.0.1", "::1"):
-            evidence = self.evidence(name)
-            self.none(evidence)
-            seen = evidence.observations["tls"]
-            until = f"{self.now + 80 * DAY:%Y-%m-%d}"
-            self.assertEqual(str(seen), f"TLSv1.3, TLS_AES_256_GCM_SHA384, certificate until {until}")
-            self.assertEqual(seen.data()["names"], ["localhost", "127.0.0.1", "::1"])
-
-    def test_dates(self) -> None:
-        """A certificate that has ended, has not begun, or ends soon, is a warning."""
-        for later, cause, words in (
-            (90, "certificate-distrusted", "expired"),
-            (-3, "certificate-distrusted", "not valid before"),
-            (80 - SOON.days + 1, "certificate-expires", "in 12 days"),
-        ):
-            self.one(self.evidence(later=later), cause, Severity.WARN, words)
-        self.none(self.evidence(later=80 - SOON.days - 2))
-
-    def test_names(self) -> None:
-        """A certificate for another name is reported."""
-        for name in ("echo.example", "192.0.2.1"):
-            words = "names 'localhost', '127.0.0.1', '::1', not " + name
-            self.one(self.evidence(name), "certificate-distrusted", Severity.WARN, words)
-
-    def test_unreadable(self) -> None:
-        """A certificate that can't be parsed is reported."""
-        evidence = evidenceOf("tls://localhost:7", tls=Handshakes("localhost", self.agreement))
-        self.one(evidence, "certificate-distrusted", Severity.WARN, "no certificate that can be read")
-
-    def test_noHandshake(self) -> None:
-        """Without a handshake there is nothing to say about a certificate."""
-        self.none(evidenceOf("tls://localhost:7", tls=Handshakes("localhost")))
+def seen(**values: object) -> Evidence:
+    """Returns evidence of what the check ``tls`` has seen."""
+    return evidenceOf("tls://localhost:7", tls=Handshakes("localhost", **values))  # type: ignore[arg-type]
 
 
-class EndTests(CertificateTestCase):
+class EndTests(JudgeTestCase):
     def test_truncation(self) -> None:
         """One end without close_notify is a warning; a reset, or no end, only if no other end was seen."""
         for ends, words in (
-            ((CLOSE_NOTIFY, TRUNCATED, CLOSE_NOTIFY), "1 of 3: FIN without close_notify"),
-            ((RESET,) * ENDS, "3 of 3: reset"),
-            ((None,) * ENDS, "3 of 3: no end"),
+            ([CLOSE_NOTIFY, TRUNCATED, CLOSE_NOTIFY], "1 of 3: FIN without close_notify"),
+            ([RESET] * ENDS, "3 of 3: reset"),
+            ([None] * ENDS, "3 of 3: no end"),
         ):
-            self.one(self.evidence(ends=ends), "no-close-notify", Severity.WARN, words)
-        self.none(self.evidence(ends=(RESET, None, CLOSE_NOTIFY)))
-        self.none(self.evidence(ends=()))
+            self.one(seen(ends=ends), "no-close-notify", WARN, words)
+        self.none(seen(ends=[RESET, None, CLOSE_NOTIFY]))
+        self.none(seen(ends=[]))
+
+
+class ProtocolTests(JudgeTestCase):
+    def evidence(self, offered: tuple[str, ...], chosen: str | None) -> Evidence:
+        """Returns evidence of a handshake with protocols; its certificate is looked at elsewhere."""
+        evidence = evidenceOf("tls://localhost:7")
+        evidence.target = parseTarget("tls://localhost:7", ClientTLS(protocols=offered))
+        agreement = Agreement("TLSv1.3", "cipher", chosen, b"")
+        evidence.observations["tls"] = Handshakes("localhost", agreement)
+        return evidence
+
+    def test_ignored(self) -> None:
+        """A protocol that is offered and not chosen is a warning."""
+        found = {each.rule.cause: each for each in self.findings(self.evidence(("h2", "echo"), None))}
+        self.assertEqual(found["alpn-ignored"].match.seen, "'h2', 'echo' offered, none chosen")
+        self.assertIs(found["alpn-ignored"].severity, WARN)
+
+    def test_chosen(self) -> None:
+        """A chosen protocol is none, and neither is one that was not offered."""
+        for offered, chosen in ((("h2", "echo"), "echo"), ((), None)):
+            causes = [each.rule.cause for each in self.findings(self.evidence(offered, chosen))]
+            self.assertNotIn("alpn-ignored", causes)
+
+    def test_shown(self) -> None:
+        """The protocol is part of what is seen, and a peer's bytes are escaped."""
+        said = str(self.evidence(("h2",), "h2\x1b").observations["tls"])
+        self.assertIn("'h2\\x1b'", said)
+
+
+class ResumptionTests(JudgeTestCase):
+    def test_none(self) -> None:
+        """A ticket that is not taken is a warning; some that are not say that backends differ."""
+        never = self.one(
+            seen(isTicketed=True, resumed=[False] * 3),
+            "no-resumption",
+            WARN,
+            "3 of 3 connections with a ticket",
+        )
+        some = self.one(seen(isTicketed=True, resumed=[True, False, True]), "no-resumption", WARN, "1 of 3")
+        self.assertNotEqual(never.meaning, some.meaning)
+
+    def test_good(self) -> None:
+        """Resumed sessions, and a server without tickets, are no finding."""
+        self.none(seen(isTicketed=True, resumed=[True] * 3))
+        self.none(seen())
+
+    def test_refused(self) -> None:
+        """Connections that are refused because of their ticket are a failure, and explained."""
+        evidence = seen(isTicketed=True, refusals=[REFUSED] * 3)
+        connection(evidence, "tls", shaken=0.01, sent=9, came=9)
+        for _ in range(3):
+            connection(evidence, "tls", failure=REFUSED)
+        self.one(
+            evidence, "resumption-refused", Severity.FAIL, f"3 of 3 connections with a ticket: {REFUSED}"
+        )
+
+
+class SlowTests(JudgeTestCase):
+    def evidence(self, connecting: float, *handshakes: float) -> Evidence:
+        """Returns evidence of handshakes that took so many seconds."""
+        evidence = seen()
+        for each in handshakes:
+            made = connecting + each
+            connection(evidence, "connect", connected=connecting, shaken=made, sent=64, came=64)
+        return evidence
+
+    def test_slow(self) -> None:
+        """Handshakes that all take 100 ms, and several round trips, are a warning."""
+        found = self.one(self.evidence(0.01, 0.3, 0.25, 0.4), "handshake-slow", WARN, "250 ms or more in 3")
+        self.assertIn("10.0 ms to connect", found.match.seen)
+
+    def test_good(self) -> None:
+        """A single slow one is none, nor are some milliseconds, nor a far service."""
+        self.none(self.evidence(0.01, 0.3, 0.02, 0.4))
+        self.none(self.evidence(0.0001, 0.05, 0.05, 0.05))
+        self.none(self.evidence(0.2, 0.4, 0.4, 0.4))
+        self.none(self.evidence(0.01, 0.3))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.udp import PORTS, ROUNDS, Datagrams, Ports
+from echo_app.probe.judge.baseline import againstBaseline
 from echo_app.probe.judge.finding import Confidence
-from echo_app.probe.judge.judge import againstBaseline, judge
+from echo_app.probe.judge.judge import judge
 from echo_app.probe.net.datagrams import Exchange
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import REFUSED, JudgeTestCase, evidenceOf

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.check import Cost
+from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.judge.finding import Confidence, Finding, Match, Rule
 from echo_app.probe.judge.judge import Verdict
 from echo_app.probe.report.examination import Examination, findingLines
 from echo_app.probe.results.severity import Severity
+from echo_app.targets import parseTarget
 from tests.support.evidence import FIN, connection
 from tests.support.probing import Noted, context
 
@@ -124,6 +127,29 @@ class ExaminationTests(SynchronousTestCase):
         self.assertEqual(self.said[1], r"peer          a\x1b[2J\nVERDICT  nothing wrong was found")
         self.assertEqual(self.said[-1], r"VERDICT  a half-close breaks (\x1b[2J\n) [402 s]")
 
+    def test_revised(self) -> None:
+        """A higher cost is said when a check needs it."""
+        self.examination.revised(Cost(65 << 20, 120, 700), "idle")
+        self.assertEqual(self.said[-1], "idle needs more: now at most 65 MiB, 120 connections, 700 s")
+
+    def test_furtherAddress(self) -> None:
+        """Observations at a further address have it in their line, and its connections count."""
+        there = Evidence(parseTarget("192.0.2.2:7"), self.evidence.settings, b"abcd")
+        there.observations["identity"] = Noted("37 sizes")
+        connection(there, sent=7, came=7)
+        self.evidence.further["192.0.2.2"] = there
+        self.examination.ran("identity", there)
+        self.end(replace(finding(), addresses=("192.0.2.2",), examined=3))
+        self.assertIn("identity      at 192.0.2.2: 37 sizes", self.said)
+        self.assertIn("FAIL  1 of 3 addresses: a half-close breaks: 14 of 20 (certain)", self.said)
+        verdict = "VERDICT  1 of 3 addresses: a half-close breaks (14 of 20) [1 connections, 402 s]"
+        self.assertEqual(self.said[-1], verdict)
+        data = json.loads(json.dumps(self.examination.data()))
+        self.assertEqual(data["addresses"]["192.0.2.2"]["checks"], {"identity": {"seen": "37 sizes"}})
+        self.assertEqual(
+            (data["findings"][0]["addresses"], data["findings"][0]["examined"]), (["192.0.2.2"], 3)
+        )
+
     def test_data(self) -> None:
         """JSON has the settings, the verdict, the findings, the observations and the connections."""
         self.see("resolve", "A 192.0.2.1")
@@ -133,7 +159,7 @@ class ExaminationTests(SynchronousTestCase):
         self.end(finding())
         data = json.loads(json.dumps(self.examination.data()))
         self.assertEqual([data[key] for key in ("target", "seed", "seconds")], ["tcp lb.example:7", 7, 402.0])
-        self.assertEqual(data["settings"], {"quick": True, "thorough": False, "idle": 0})
+        self.assertEqual(data["settings"], {"quick": True, "thorough": False, "idle": 0, "maxTime": 0})
         self.assertEqual(data["cost"], {"bytes": 64 << 20, "connections": 120, "seconds": 410})
         self.assertEqual(data["verdict"], "a half-close breaks (14 of 20); not examined: idle")
         self.assertEqual([each["cause"] for each in data["findings"]], ["half-close-broken"])

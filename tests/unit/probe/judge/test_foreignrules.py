@@ -1,0 +1,69 @@
+"""Rules about services that speak another protocol."""
+
+from __future__ import annotations
+
+from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.protocol import PROXY, TLS, Protocols
+from echo_app.probe.results.difference import StreamDifference
+from echo_app.probe.results.severity import Severity
+from tests.support.evidence import FIN, JudgeTestCase, connection, evidenceOf
+
+FAIL = Severity.FAIL
+
+
+def answered(data: bytes, offset: int = 0, kind: str = "foreign") -> Evidence:
+    """Returns evidence of three connections on which these bytes came."""
+    evidence = evidenceOf()
+    for _ in range(3):
+        difference = StreamDifference(kind, offset, 0, data[:40])
+        connection(evidence, sent=100, came=offset, difference=difference, foreign=data, end=FIN)
+    return evidence
+
+
+def silent(**tried: bool) -> Evidence:
+    """Returns evidence of three connections that end without a byte, and of the check ``protocol``."""
+    evidence = evidenceOf(protocol=Protocols(tried, {TLS: "TLSv1.3"} if tried.get(TLS) else {}))
+    for _ in range(3):
+        connection(evidence, sent=100, end=FIN)
+    return evidence
+
+
+class ForeignTests(JudgeTestCase):
+    def test_other(self) -> None:
+        """The protocol of the first bytes is named; a peer's bytes are escaped."""
+        found = self.one(
+            answered(b"HTTP/1.1 400 Bad\r\n\x1b"), "other-service", FAIL, "HTTP came first on 3 of 3"
+        )
+        self.assertIn(r"Bad\r\n\x1b", found.match.seen)
+        self.one(answered(b"SSH-2.0-OpenSSH"), "other-service", FAIL, "SSH came first")
+
+    def test_unknown(self) -> None:
+        """Bytes that are not known are no echo."""
+        self.one(answered(b"\x00\x01\x02\x03"), "no-echo", FAIL)
+
+    def test_later(self) -> None:
+        """The text of a protocol in the midst of a stream is no other service."""
+        self.one(answered(b"HTTP/1.1 400 Bad", 50, "inserted"), "bytes-inserted", FAIL)
+
+    def test_header(self) -> None:
+        """A PROXY header that comes back first was sent by a proxy, and taken for data."""
+        evidence = answered(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nabc", kind="inserted")
+        self.one(evidence, "proxy-header-echoed", FAIL, "a PROXY header came first")
+
+    def test_alert(self) -> None:
+        """An alert to our plain bytes comes from TLS."""
+        found = self.one(answered(b"\x15\x03\x01\x00\x02\x02\x46"), "service-speaks-tls", FAIL)
+        self.assertIn("a TLS alert came on 3 connections", found.match.evidence)
+
+    def test_handshake(self) -> None:
+        """A service that ends plain connections, and shakes hands, speaks TLS."""
+        found = self.one(silent(TLS=True), "service-speaks-tls", FAIL, "not answered on 3 connections; FIN")
+        self.assertIn("a handshake succeeds: TLSv1.3", found.match.evidence)
+
+    def test_headerWanted(self) -> None:
+        """A service that answers after a PROXY header alone expects one."""
+        self.one(silent(**{TLS: False, PROXY: True}), "proxy-header-expected", FAIL, "on 3 connections")
+
+    def test_neither(self) -> None:
+        """A service that answers neither is no echo."""
+        self.one(silent(**{TLS: False, PROXY: False}), "no-echo", FAIL)
