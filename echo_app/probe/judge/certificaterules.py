@@ -1,8 +1,8 @@
 """Rules about certificates of servers: those that clients do not accept, and those that they soon will not.
 
 A connection that is refused says why in OpenSSL's words (X509_verify_cert_error_string(3)), and each reason
-is a cause. Connections of ``--insecure`` are made whatever the certificate is; the rules look at its dates and
-names then.
+is a cause. Connections of ``--insecure`` are made whatever the certificate is. The rules look at its dates
+and names then.
 """
 
 from __future__ import annotations
