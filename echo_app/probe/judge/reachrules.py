@@ -112,7 +112,7 @@ def _findRefusedAtFirst(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
 
 def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
-    if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.failures:
+    if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.isBad:
         return None
     least, most = min(seen.atOnce.served), max(seen.atOnce.served)
     tried = len(seen.atOnce.rounds[-1])
@@ -120,10 +120,12 @@ def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     # Without a second round that agrees, the number may be chance.
     isSteady = len(seen.atOnce.rounds) > 1 and most - least <= 1
     failures = [record for record in seen.atOnce.records if failureOf(record)]
+    # A connection just after them may still be one too many.
+    after = [record for record in seen.inSuccession.records if failureOf(record)]
     return Match(
         f"{many} of {tried} are served; the others: {failureOf(failures[0])}",
         Confidence.LIKELY if isSteady else Confidence.POSSIBLE,
-        explains=numbers(failures),
+        explains=numbers([*failures, *after]),
         hits=len(failures),
         tries=len(seen.atOnce.records),
         title=f"only {many} connections at a time are served" if isSteady else "",
@@ -131,6 +133,27 @@ def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
 
 
 def _findAcceptRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections that are refused after some in quick succession, and served again after a pause."""
+    seen = evidence.observations.get("connect")
+    served = seen.servedFirst if isinstance(seen, Connects) else 0
+    if not isinstance(seen, Connects) or not served:
+        return _findBurstRate(evidence, rest)
+    refused = [each for each in seen.records if not each.isServed]
+    later = [each for each in evidence.connections if each.number > refused[-1].number and each.isServed]
+    if not later:
+        return None
+    seconds = seen.records[served].began - seen.records[0].began
+    failures = [each for each in rest if each.check in ("connect", "burst") and not each.isServed]
+    return Match(
+        f"after {served} in {seconds:.2g} s: {refused[0].failure or refused[0].end}; later ones are served",
+        Confidence.LIKELY,
+        explains=numbers(failures),
+        hits=len(refused),
+        tries=len(seen.records),
+    )
+
+
+def _findBurstRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
     if not isinstance(seen, Bursts) or not seen.inSuccession.alwaysFails:
         return None
@@ -286,7 +309,7 @@ ACCEPT_RATE = Rule(
 SYN_LOSS = Rule(
     "syns-lost",
     Severity.WARN,
-    "SYNs are lost",
+    "connecting waits for lost SYNs",
     "Connecting takes a second longer, or three: the SYN is sent again (RFC 6298, 2).",
     "Connections that were made one by one had sent their SYN again (tcpi_total_retrans), more than 1 % of "
     "them with 95 % confidence.",
