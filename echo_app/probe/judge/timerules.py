@@ -16,7 +16,7 @@ from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
-from echo_app.probe.judge.finding import Confidence, Find, Match, Rule
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, numbers
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -159,23 +159,34 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if not isinstance(seen, Times) or not seen.trips(SMALL):
         return None
     middle = median(seen.trips(SMALL))
-    waits = [(each.waitedSince, each.longestWait) for each in evidence.connections if each.check not in _SLOW]
+    waits = [(each.waitedSince, each.longestWait) for each in rest if each.check not in _SLOW]
     waits += [(each.record.began, max(each.net[SMALL])) for each in seen.connections if each.net[SMALL]]
     waits += seen.pings
     least = max(OUTLIER, TIMES_MEDIAN * middle)
     outliers = [(at, wait) for at, wait in waits if wait - evidence.latenessIn(at, at + wait) >= least]
     # Some at once are one stall. One alone is an accident, unless it is long.
-    moments = sorted({round(at) for at, _ in outliers})
+    moments = _moments(outliers)
     longest = max((wait for _, wait in outliers), default=0.0)
     if len(moments) < 2 and longest < 1.0:
         return None
     return Match(
         f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(middle)}",
         Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
-        [f"{', '.join(f'{at} s' for at in moments[:8])} after the examination began"],
+        [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"],
         hits=len(outliers),
         tries=len(waits),
     )
+
+
+def _moments(waits: Sequence[tuple[float, float]]) -> list[float]:
+    """Returns the moments at which waits began that are not one stall: those of one overlap."""
+    moments: list[float] = []
+    end = 0.0
+    for at, wait in sorted(waits):
+        if not moments or at > end:
+            moments.append(at)
+        end = max(end, at + wait)
+    return moments
 
 
 # Checks whose transfers fill the path, so that waits say nothing.
@@ -212,6 +223,7 @@ def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
         f"{first.longestWait:.3g} s at byte {first.waitedAt:,}, and again {second.longestWait:.3g} s at byte "
         f"{second.waitedAt:,}",
         Confidence.LIKELY if isSame else Confidence.POSSIBLE,
+        explains=numbers(paused),
         hits=len(paused),
         tries=len(records),
     )
@@ -311,8 +323,8 @@ OUTLIERS = _rule(
     "some round trips take far longer than the others",
     "Something on the way stops for a while: time-outs of clients must allow for it.",
     "Waits for bytes that were due, in any check that does not fill the path, that take ten times the median "
-    "round trip of 1 B, and 100 ms, at two moments; or one of more than a second. --thorough looks for a "
-    "minute.",
+    "round trip of 1 B, and 100 ms, at two moments; or one of more than a second. Waits that overlap are at "
+    "one moment. --thorough looks for a minute.",
     "A stall between two looks is not seen.",
     _findOutliers,
 )
