@@ -175,11 +175,8 @@ class GoodPath:
                 ended=over,
                 last=sampled(segmentsOut=400, **counts),
             )
-            timed = Timed(
-                record, self.rtt, {size: list(trips) for size, trips in sizes.items()}, end=self.rtt
-            )
-            timed.net = {size: list(trips) for size, trips in sizes.items()}
-            seen.connections.append(timed)
+            trips, net = ({size: list(times) for size, times in sizes.items()} for _ in range(2))
+            seen.connections.append(Timed(record, self.rtt, trips, net, self.rtt))
         return seen
 
     def _burst(self) -> Bursts:

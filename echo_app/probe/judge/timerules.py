@@ -12,6 +12,7 @@ from statistics import median
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.identity import Sizes
+from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
@@ -156,13 +157,16 @@ def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds waits that are far longer than usual, in all checks: what stops everything stops them, too."""
     seen = evidence.observations.get("times")
-    if not isinstance(seen, Times) or not seen.trips(SMALL):
+    usual = [each.small for each in _times(evidence) if each.small is not None]
+    if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
-    middle = median(seen.trips(SMALL))
-    waits = [(each.waitedSince, each.longestWait) for each in rest if each.check not in _SLOW]
-    waits += [(each.record.began, max(each.net[SMALL])) for each in seen.connections if each.net[SMALL]]
+    # Some connections may be slower than others: that has a rule of its own.
+    least = max(OUTLIER, TIMES_MEDIAN * max(usual))
+    filling = _filling(evidence)
+    waits = [
+        (each.waitedSince, each.longestWait) for each in evidence.connections if each.number not in filling
+    ]
     waits += seen.pings
-    least = max(OUTLIER, TIMES_MEDIAN * middle)
     outliers = [(at, wait) for at, wait in waits if wait - evidence.latenessIn(at, at + wait) >= least]
     # Some at once are one stall. One alone is an accident, unless it is long.
     moments = _moments(outliers)
@@ -170,7 +174,7 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if len(moments) < 2 and longest < 1.0:
         return None
     return Match(
-        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(middle)}",
+        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(median(usual))}",
         Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
         [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"],
         hits=len(outliers),
@@ -189,8 +193,12 @@ def _moments(waits: Sequence[tuple[float, float]]) -> list[float]:
     return moments
 
 
-# Checks whose transfers fill the path, so that waits say nothing.
-_SLOW = ("late-reader", "lifetimes", "half-close")
+def _filling(evidence: Evidence) -> frozenset[int]:
+    """Returns the numbers of the connections that fill the path, so that their waits say nothing."""
+    seen = evidence.observations.get("lifetimes")
+    lives = seen.lives if isinstance(seen, Lives) else []
+    unread = [each.record for each in lives if each.kind is Kind.UNREAD]
+    return numbers([*evidence.of("late-reader"), *unread])
 
 
 def _findJitter(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -214,7 +222,7 @@ def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
     """Finds waits at the same byte of two transfers: bytes had come, and more were due."""
     seen = evidence.observations.get("identity")
     records = seen.records if isinstance(seen, Sizes) else []
-    paused = [each for each in records if each.longestWait - _lateness(evidence, each) >= PAUSE]
+    paused = [each for each in records if each.longestWait - _lateIn(evidence, each) >= PAUSE]
     if len(paused) < 2:
         return None
     first, second = paused[:2]
@@ -223,7 +231,6 @@ def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
         f"{first.longestWait:.3g} s at byte {first.waitedAt:,}, and again {second.longestWait:.3g} s at byte "
         f"{second.waitedAt:,}",
         Confidence.LIKELY if isSame else Confidence.POSSIBLE,
-        explains=numbers(paused),
         hits=len(paused),
         tries=len(records),
     )
@@ -234,6 +241,11 @@ _NEAR = 1 << 17
 
 # Round trips of a connection at the least, for their variation.
 _FEW = 3
+
+
+def _lateIn(evidence: Evidence, record: ConnectionRecord) -> float:
+    """Returns by how much this process was late in the longest wait of a connection."""
+    return evidence.latenessIn(record.waitedSince, record.waitedSince + record.longestWait)
 
 
 def _lateness(evidence: Evidence, record: ConnectionRecord) -> float:
