@@ -141,10 +141,10 @@ def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
 
 def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in _times(evidence) if each.minRTT is not None]
-    slow = [each for each in measured if _isLonger(min(each.net[SMALL]), each.minRTT or 0)]
+    slow = [each for each in measured if _isLonger(_leastOf(each), each.minRTT or 0)]
     if len(slow) < 2 or len(slow) < len(measured) / 2:
         return None
-    answer = min(min(each.net[SMALL]) for each in slow)
+    answer = min(map(_leastOf, slow))
     least = min(each.minRTT or 0 for each in slow)
     return Match(
         f"an answer takes {milliseconds(answer)} at least, the kernel's round trip {milliseconds(least)}",
@@ -152,6 +152,11 @@ def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
         hits=len(slow),
         tries=len(measured),
     )
+
+
+def _leastOf(timed: Timed) -> float:
+    """Returns the shortest round trip of any size: small messages may wait for a reason of their own."""
+    return min(trip for trips in timed.net.values() for trip in trips)
 
 
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -325,8 +330,8 @@ SLOW_SERVICE = _rule(
     "answers-slow",
     "answers take longer than the network's round trip",
     "The service, or what stands behind the first TCP proxy, takes this time.",
-    "The shortest round trip of 1 B is twice as long as the kernel's shortest (tcpi_min_rtt), and 20 ms "
-    "longer, on at least half of the connections.",
+    "The shortest round trip is twice as long as the kernel's shortest (tcpi_min_rtt), and 20 ms longer, on "
+    "at least half of the connections.",
     "The kernel's round trip ends at the first TCP proxy: the network behind it is in the answer's time.",
     _findSlowService,
 )
