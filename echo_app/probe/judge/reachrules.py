@@ -97,6 +97,9 @@ def _findRefusedAtFirst(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     unserved = tries[:first] if first else []
     if len(unserved) < _IN_A_ROW or any(each.difference for each in unserved):
         return None
+    if not all(each.isServed for each in tries[len(unserved) :]):
+        # Connections that fail now and then may do so three times in a row.
+        return None
     reasons = Counter(str(each.failure or each.endOrSilence) for each in unserved)
     reason, _ = reasons.most_common(1)[0]
     waited = tries[len(unserved)].began - unserved[0].began
@@ -281,8 +284,8 @@ REFUSED_AT_FIRST = Rule(
     Severity.FAIL,
     "connections are refused at first, and served later",
     "A client that does not try again takes a service that is starting, or full, for one that is down.",
-    "The first connections, three or more in a row, were refused or ended without an answer; a later one, "
-    "after pauses of up to four seconds, was served.",
+    "The first connections, three or more in a row, were refused or ended without an answer; all later ones, "
+    "after pauses of up to four seconds, were served.",
     "A service that was started at that moment looks the same as one that was full.",
     _findRefusedAtFirst,
 )
