@@ -18,6 +18,7 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, numbers
+from echo_app.probe.judge.reachrules import findSYNLoss
 from echo_app.probe.judge.silencerules import findLoss
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -167,7 +168,7 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
     # A segment that is lost is late by a retransmission time-out.
-    isLossy = findLoss(evidence, rest) is not None
+    isLossy = findLoss(evidence, rest) is not None or findSYNLoss(evidence, rest) is not None
     # Some connections may be slower than others: that has a rule of its own.
     least = max(OUTLIER, TIMES_MEDIAN * max(usual))
     filling = _filling(evidence)
