@@ -55,7 +55,8 @@ def _contextAt(address: str, context: Context) -> Context:
     """Returns the context of a quick examination of one address; labels tell it from the others."""
     settings = replace(context.settings, isQuick=True, isThorough=False)
     target = context.target.at(address)
-    return replace(context, target=target, evidence=Evidence(target, settings, context.random.randbytes(4)))
+    evidence = Evidence(target, settings, context.random.randbytes(4), spacing=context.evidence.spacing)
+    return replace(context, target=target, evidence=evidence)
 
 
 def furtherAddresses(evidence: Evidence) -> list[str]:
