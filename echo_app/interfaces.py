@@ -35,6 +35,13 @@ class ITLSTransport(IStreamTransport, ISSLTransport):
         """Returns the ``ssl.SSLObject`` of the connection; None before the peer's first record."""
 
 
+class IMessageTransport(Interface):
+    """A transport that must know where each message of the stream ends, because it has faults of messages."""
+
+    def writeMessage(data: bytes) -> None:
+        """Sends one message, in the order of all writes; it may be changed, doubled, lost or late."""
+
+
 class IEchoUser(Interface):
     """The user of a connection after a login: the avatar that a portal is asked for."""
 

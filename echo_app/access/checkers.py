@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
+from echo_app.filewatch import Stamps
 from echo_app.hints import didYouMean, nearest
 from echo_app.interfaces import IEchoUser
 from echo_app.text import escaped
@@ -82,7 +83,12 @@ class PasswordFile(PasswordChecker):
     def __init__(self, path: str) -> None:
         # A daemon changes its directory before it reads the file again.
         self._path = os.path.abspath(path)
+        self._stamps = Stamps([self._path])
         super().__init__(self._read())
+
+    def watch(self) -> Callable[[], None]:
+        """Returns a function to call every few seconds, which reads a changed file again."""
+        return self._stamps.watch(self.reload)
 
     def reload(self) -> None:
         """Reads the file again, for later logins. After an error the users stay as they were."""
@@ -98,6 +104,7 @@ class PasswordFile(PasswordChecker):
             log.info("{path} read again", path=escaped(self._path))
 
     def _read(self) -> list[tuple[bytes, bytes]]:
+        self._stamps.note()
         with open(self._path, "rb") as file:
             lines = [line.rstrip().split(b":") for line in file if not line.startswith(b"#")]
         users = [(fields[0], fields[1]) for fields in lines if len(fields) > 1]
@@ -122,11 +129,10 @@ class FirstOf:
         """Returns the identifier from the first checker that accepts; fails as the last one asked fails."""
         return self._ask(0, credentials)
 
-    def reload(self) -> None:
-        """Reads the password files again."""
-        for checker in self._checkers:
-            if isinstance(checker, PasswordFile):
-                checker.reload()
+    @property
+    def passwordFiles(self) -> list[PasswordFile]:
+        """The checkers that are password files."""
+        return [each for each in self._checkers if isinstance(each, PasswordFile)]
 
     def _ask(self, index: int, credentials: IUsernamePassword) -> Deferred[AvatarId]:
         asked = maybeDeferred(self._checkers[index].requestAvatarId, credentials)

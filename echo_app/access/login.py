@@ -106,9 +106,21 @@ class Logins:
 
     def reload(self) -> None:
         """Makes our own checkers read their files again."""
+        for file in self._passwordFiles():
+            file.reload()
+
+    def watch(self) -> list[Callable[[], None]]:
+        """Returns functions to call every few seconds, which read changed password files again."""
+        return [file.watch() for file in self._passwordFiles()]
+
+    def _passwordFiles(self) -> list[PasswordFile]:
+        found: list[PasswordFile] = []
         for checker in getattr(self.portal, "checkers", {}).values():
-            if isinstance(checker, (FirstOf, PasswordFile)):
-                checker.reload()
+            if isinstance(checker, FirstOf):
+                found += checker.passwordFiles
+            elif isinstance(checker, PasswordFile):
+                found.append(checker)
+        return found
 
 
 class LoginGate(Gate):

@@ -55,6 +55,11 @@ class Entry:
     faults: list[str] | None = _declare(  # noqa: RUF009 - the default is a dataclasses.field
         "the faults that were chosen for the connection, a list of texts"
     )
+    message_faults: dict[str, int] | None = _declare(  # noqa: RUF009 - as above
+        "of streams: answers of the responder that a fault took effect on, an object with a number for each "
+        'kind, such as ``{"corrupt":3}``',
+        unit="answers",
+    )
     bytes_in: int | None = _declare(
         "stream bytes from the peer, read by the service or not, without PROXY header, login line and "
         "preamble; with ``--tls``, decrypted",
@@ -93,6 +98,41 @@ class Entry:
     )
     tls_subject: str | None = _declare(
         "the subject of the client's certificate (RFC 4514)", source="TLSFacts.subject"
+    )
+    proxy_authority: str | None = _declare(
+        "behind a PROXY header of version 2: the host name that the client asked for, such as the server "
+        "name of TLS",
+        source="ProxyFacts.authority",
+    )
+    proxy_alpn: str | None = _declare(
+        "in that header: the application protocol of the client's connection", source="ProxyFacts.alpn"
+    )
+    proxy_unique_id: str | None = _declare(
+        "in that header: the proxy's id of the connection", source="ProxyFacts.uniqueId"
+    )
+    proxy_tls_flags: list[str] | None = _declare(  # noqa: RUF009 - as above
+        "in that header: a list of ``tls``, the client came over TLS, ``cert-connection``, it showed a "
+        "certificate on this connection, and ``cert-session``, it did so in this TLS session",
+        source="ProxyFacts.tlsFlags",
+    )
+    proxy_tls_verify: int | None = _declare(
+        "in that header: 0 if the client's certificate was verified, otherwise the proxy's error",
+        source="ProxyFacts.tlsVerify",
+    )
+    proxy_tls_version: str | None = _declare(
+        "in that header: the version of the client's TLS", source="ProxyFacts.tlsVersion"
+    )
+    proxy_tls_cipher: str | None = _declare(
+        "in that header: the name of the client's cipher", source="ProxyFacts.tlsCipher"
+    )
+    proxy_tls_cn: str | None = _declare(
+        "in that header: the common name of the client's certificate", source="ProxyFacts.tlsCommonName"
+    )
+    proxy_netns: str | None = _declare(
+        "in that header: the name of the network namespace", source="ProxyFacts.netns"
+    )
+    proxy_vpc_endpoint: str | None = _declare(
+        "in that header: the id of the VPC endpoint (Amazon Web Services)", source="ProxyFacts.vpcEndpoint"
     )
     rtt_us: int | None = _declare(
         "the kernel's smoothed round-trip time at the end (``tcpi_rtt``)", unit="µs", source="TCPInfo.rtt"

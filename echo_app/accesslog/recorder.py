@@ -75,6 +75,7 @@ class Recorder:
             "ended": record.ended and record.ended.value,
             "detail": record.detail or None,
             "faults": list(record.faults) or None,
+            "message_faults": record.messageFaults and dict(record.messageFaults),
             **values,
         }
         self._accessLog.write(lineOf(entry))

@@ -23,6 +23,7 @@ from echo_app.accesslog.fields import readerOf
 from echo_app.accesslog.recorder import Recorder, Values
 from echo_app.addresses import describe, transportName
 from echo_app.connections.record import ConnectionRecord, Ending, recordOf
+from echo_app.proxy.vectors import ProxyFacts, proxyFactsOf
 from echo_app.tls.facts import TLSFacts, tlsFactsOf
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf
@@ -37,7 +38,7 @@ log = Logger()
 # Errors of a read and of a write after a reset by the peer.
 _RESETS = (errno.ECONNRESET, errno.EPIPE)
 
-_tcpValues, _tlsFactsValues = readerOf(TCPInfo), readerOf(TLSFacts)
+_tcpValues, _tlsFactsValues, _proxyFactsValues = map(readerOf, (TCPInfo, TLSFacts, ProxyFacts))
 
 
 class _Recorded(CarryingTransport):
@@ -85,6 +86,7 @@ class _Recorded(CarryingTransport):
             "peer": describe(self.getPeer()),
             "proxy": proxyOf(self),
             **_tlsValues(self.protocol),
+            **_proxyValues(self),
         }
         error = None
         if isUNIX(sock):
@@ -153,6 +155,7 @@ class UnknownTransports:
                     "peer": describe(transport.getPeer()),
                     **_connectionValues(connection),
                     **_tlsValues(transport),
+                    **_proxyValues(transport),
                 },
             )
 
@@ -165,6 +168,11 @@ def _connectionValues(connection: Connection | None) -> Values:
 def _tlsValues(transport: object) -> Values:
     facts = tlsFactsOf(transport)
     return {} if facts is None else _tlsFactsValues(facts)
+
+
+def _proxyValues(transport: object) -> Values:
+    facts = proxyFactsOf(transport)
+    return {} if facts is None else _proxyFactsValues(facts)
 
 
 def _end(record: ConnectionRecord, reason: Failure, error: int | None) -> None:

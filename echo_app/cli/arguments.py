@@ -13,6 +13,7 @@ from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.addresses import ipAddressOf, isGroup
 from echo_app.hints import didYouMean
 from echo_app.quantities import WHOLE_SECONDS
+from echo_app.service.endpoints import isSocket
 from echo_app.transport.sockets import Keepalive
 
 _PORTS = re.compile("([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -25,6 +26,16 @@ def portNumbers(text: str) -> Sequence[int]:
     if last > 65535 or last < first or (first == 0 and last > 0):
         raise ValueError("a port is a number from 0 to 65535, or a range such as 9000-9010")
     return range(first, last + 1)
+
+
+def portsOrSocket(text: str) -> Sequence[int | str]:
+    """Returns the ports of a text, or the text alone if it is the description of a UNIX or systemd socket."""
+    if isSocket(text):
+        return [text]
+    try:
+        return portNumbers(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a socket such as unix:/run/echo or systemd:0") from None
 
 
 def interfaceAddress(text: str) -> str:

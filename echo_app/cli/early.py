@@ -13,10 +13,20 @@ from itertools import pairwise
 from types import FrameType
 from typing import TextIO
 
+# The signals that a service handles.
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+# The SIGHUPs of the start.
+_hangups: list[int] = []
+
 
 def prepare() -> None:
     """Prepares the signals and the standard streams of the process."""
     _endOnSignals()
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _holdHangup)
+    # A parent may have blocked them, also so that none gets lost before there are handlers.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     _fillStandardDescriptors()
     # An ASCII terminal would lose each line of the log that has another character.
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
@@ -38,6 +48,17 @@ def endAtOnce(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)
+
+
+def tookHangup() -> bool:
+    """Returns whether SIGHUP came during the start, once."""
+    took = bool(_hangups)
+    _hangups.clear()
+    return took
+
+
+def _holdHangup(number: int, frame: FrameType | None) -> None:
+    _hangups.append(number)
 
 
 def _endOnSignals() -> None:

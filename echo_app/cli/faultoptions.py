@@ -10,6 +10,7 @@ from echo_app.cli.listenerkinds import DATAGRAMS, STREAMS, isAsked, listed
 from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.layer import CAP
 from echo_app.faults.plan import FaultPlan
+from echo_app.responders.named import hasFraming
 
 
 class FaultOptions(Options):
@@ -33,10 +34,11 @@ class FaultOptions(Options):
         :raise UsageError: names the fault.
         """
         for fault in faults:
-            kinds = (STREAMS if fault.isForStreams else ()) + (DATAGRAMS if fault.isForDatagrams else ())
+            kinds = STREAMS + (DATAGRAMS if fault.isForDatagrams else ())
             if not isAsked(kinds, self):
-                what = listed(kinds or DATAGRAMS)
-                raise UsageError(f"--fault '{fault}': there is no {what} that it applies to")
+                raise UsageError(f"--fault '{fault}': there is no {listed(kinds)} that it applies to")
+            if reason := self._lacksMessages(fault):
+                raise UsageError(f"--fault '{fault}': {reason}")
 
     def faultPlan(self) -> FaultPlan | None:
         """Returns the plan of all faults; None without fault options.
@@ -47,9 +49,16 @@ class FaultOptions(Options):
             return None
         faults, path, cap = self["fault"], self["fault-file"], self["fault-buffer"] or CAP
         try:
-            return FaultPlan(faults, seed=self["fault-seed"], path=path, cap=cap)
+            plan = FaultPlan(faults, seed=self["fault-seed"], path=path, cap=cap)
         except BadSpec as error:
             raise UsageError(f"--fault{'' if path is None else f'-file {path!r}'}: {error}") from None
+        for fault in plan.faults:
+            if reason := self._lacksMessages(fault):
+                raise UsageError(f"--fault-file {path!r}: '{fault}': {reason}")
+        return plan
+
+    def _lacksMessages(self, fault: Fault) -> str:
+        return fault.lacksMessages(hasFraming(self["responder"]), isAsked(DATAGRAMS, self))
 
     def _hasFaults(self) -> bool:
         return bool(self["fault"] or self["fault-file"] or self["fault-preamble"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from twisted.python.usage import CompleteFiles, CompleteList, Completer, Completions, UsageError
 from twisted.python.usage import Options as BaseOptions
@@ -14,8 +16,17 @@ from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
 from echo_app.cli.early import lostStream
 from echo_app.cli.faultoptions import FaultOptions
-from echo_app.cli.listenerkinds import BOUND, KINDS, PROXIED, isAsked, listed
+from echo_app.cli.listenerkinds import (
+    BOUND,
+    KINDS,
+    PROXIED,
+    isAsked,
+    isBoundAsked,
+    isProxiedAsked,
+    listed,
+)
 from echo_app.cli.pidfile import pidFileProblem
+from echo_app.cli.rehearsal import startProblem
 from echo_app.cli.setting import Setting, helpText
 from echo_app.cli.settings import DEFAULT_INTERFACE, DEFAULT_PORT, GROUPS, SETTINGS
 from echo_app.cli.tlsoptions import ServerTLSOptions
@@ -98,10 +109,10 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self._checkCommand()
         if not isAsked(KINDS, self):
             self["port"] = [self.defaultPort]
-        if self["interface"] and not isAsked(BOUND, self):
+        if self["interface"] and not isBoundAsked(self):
             raise UsageError(f"--interface {self['interface'][0]!r}: there is no {listed(BOUND)} to bind")
-        if self["proxy-protocol"] and not isAsked(PROXIED, self):
-            raise UsageError(f"--proxy-protocol: there is no {listed(PROXIED)} that it applies to")
+        if self["proxy-protocol"] and not isProxiedAsked(self):
+            raise UsageError(f"--proxy-protocol: there is no {PROXIED} that it applies to")
         if self["proxy-protocol"] and (ports := self["udp"]):
             raise UsageError(f"--proxy-protocol: not for --udp {ports[0]}, whose datagrams have no header")
         if self["trust-proxy"] and not self["proxy-protocol"]:
@@ -110,6 +121,11 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
             raise UsageError("--access-log '-': a daemon has no standard output; twistd -n has")
         if self["no-empty-entries"] and not self["access-log"]:
             raise UsageError("--no-empty-entries: there is no --access-log that it applies to")
+        self._checkReadyFile()
+        for each in self["listen"]:
+            # The first of two would close the descriptor, whose number another listener then takes.
+            if each.startswith("systemd:") and self["listen"].count(each) > 1:
+                raise UsageError(f"--listen {each!r}: it is named twice")
         self["interface"] = self["interface"] or [DEFAULT_INTERFACE]
         self.checkTLS()
         self.checkLogins()
@@ -119,6 +135,22 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         """Returns whether any option names a file that SIGHUP has the service read or open again."""
         return any(self[each.name] for each in SETTINGS.values() if each.hangup) or self.hasPasswordFile()
 
+    def _checkReadyFile(self) -> None:
+        """Refuses a ready file that another option writes too: each would replace the other's lines.
+
+        :raise UsageError: names both options.
+        """
+        path = self["ready-file"]
+        command: Mapping[str, object] = self.parent or {}
+        written: dict[str, Any] = {
+            "--access-log": self["access-log"],
+            "twistd --pidfile": command.get("pidfile"),
+            "twistd --logfile": command.get("logfile"),
+        }
+        for option, other in written.items():
+            if path and other and os.path.realpath(other) == os.path.realpath(path):
+                raise UsageError(f"--ready-file {path!r}: {option} names the same file")
+
     def _checkCommand(self) -> None:
         """Refuses what would end ``twistd`` with a traceback, or break its daemon.
 
@@ -126,10 +158,11 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         """
         if self.parent is None:
             return
-        if _isDaemon(self.parent):
-            if stream := lostStream():
-                raise UsageError(f"{stream} is closed, and its descriptor in use: redirect it to /dev/null")
-        elif problem := pidFileProblem(self.parent):
+        isDaemon = _isDaemon(self.parent)
+        if isDaemon and (stream := lostStream()):
+            raise UsageError(f"{stream} is closed, and its descriptor in use: redirect it to /dev/null")
+        problem = None if isDaemon else pidFileProblem(self.parent)
+        if problem := problem or startProblem(self.parent, isDaemon):
             raise UsageError(problem)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import Logger
 
-from echo_app.cli.early import endAtOnce
+from echo_app.cli.early import endAtOnce, tookHangup
 from echo_app.connections.registry import RESERVED_DESCRIPTORS
 from echo_app.service.echoservice import EchoService
 
@@ -142,7 +142,8 @@ def reloadOnHangup(reactor: Any, service: EchoService, hasFiles: bool) -> None:
     """Makes SIGHUP reload the service's files, or stop the service if its terminal has closed.
 
     A stop is the one of SIGINT. A process that was started without a terminal, by ``nohup`` or by ``setsid``
-    has no terminal that could close. Signals that come before a reload begins cause one reload.
+    has no terminal that could close. Signals that come before a reload begins, also during the start, cause
+    one reload.
 
     :param hasFiles: whether the service has any such file; without one, a line in the log says so.
     """
@@ -172,6 +173,8 @@ def reloadOnHangup(reactor: Any, service: EchoService, hasFiles: bool) -> None:
             reactor.sigInt(signal.SIGINT)
 
     signal.signal(signal.SIGHUP, handle)
+    if tookHangup():
+        handle(signal.SIGHUP, None)
 
 
 def hasTerminal() -> bool:

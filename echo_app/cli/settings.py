@@ -19,6 +19,7 @@ from echo_app.cli.arguments import (
     logPath,
     noneForZero,
     portNumbers,
+    portsOrSocket,
     wholeNumber,
 )
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
@@ -66,7 +67,8 @@ _GROUPS = {
         ),
         Setting(
             "listen",
-            "Twisted server endpoint description, such as tcp6:8080 or unix:/run/echo.",
+            "Twisted server endpoint description, such as tcp6:8080 or unix:/run/echo; also systemd:NAME and "
+            "systemd:INDEX.",
             short="l",
             value="ENDPOINT",
             isRepeatable=True,
@@ -74,8 +76,7 @@ _GROUPS = {
         _ports("udp", "UDP port, or a range.", short="u"),
         Setting(
             "proxy-protocol",
-            f"Each connection to {listed(PROXIED, 'and')} begins with a header of the PROXY protocol, "
-            "version 1 or 2.",
+            f"Each connection to {PROXIED} begins with a header of the PROXY protocol, version 1 or 2.",
         ),
         _networks(
             "trust-proxy", "Network or address whose peers may send a PROXY header.", defaultText="loopback"
@@ -94,7 +95,13 @@ _GROUPS = {
         ),
     ),
     "TLS": (
-        _ports("tls", "TCP port for TLS, or a range."),
+        _ports(
+            "tls",
+            "TCP port for TLS, a range, or a socket: unix:/run/echo, or one that systemd passes, "
+            "systemd:NAME or systemd:INDEX.",
+            value="PLACE",
+            parser=portsOrSocket,
+        ),
         Setting(
             "certificate",
             "PEM file with the certificate chain of --tls.",
@@ -157,7 +164,7 @@ _GROUPS = {
         Setting(
             "auth",
             "Require a login before each stream, checked by file:PATH, memory:USER:PASSWORD, or a kind that "
-            "--help-auth lists.",
+            "--help-auth lists. A file is read again when it changes, and at SIGHUP.",
             value="CHECKER",
             parser=checkerOf,
             isRepeatable=True,
@@ -204,7 +211,7 @@ _GROUPS = {
             "fault-file",
             "File with a fault a line.",
             value="FILE",
-            hangup="Read again at SIGHUP, for connections to come.",
+            hangup="Read again when it changes, and at SIGHUP, for connections to come.",
         ),
         Setting(
             "fault-preamble",

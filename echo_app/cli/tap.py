@@ -10,7 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from echo_app.cli.listenerkinds import BOUND, DATAGRAMS, PROXIED, STREAMS
+from echo_app.cli.listenerkinds import BOUND, DATAGRAMS, STREAMS
 from echo_app.cli.options import Options
 from echo_app.cli.process import (
     abortOnSecondSignal,
@@ -89,16 +89,16 @@ def _reasonFor(failures: list[Failure]) -> str:
 
 def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) -> EchoService:
     tls = options.serverTLS(reactor) if options["tls"] else None
-    isProxied = options["proxy-protocol"]
-    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if isProxied else None
+    hasHeaders = options["proxy-protocol"]
+    proxy = ProxyHeaders(reactor, options["trust-proxy"] or LOOPBACK) if hasHeaders else None
     return EchoService(
         reactor,
         [
-            Listener(endpoint, tls if kind.isTLS else None, proxy if kind in PROXIED else None)
+            Listener(endpoint, tls if kind.isTLS else None, proxy if isProxied else None)
             for kind in STREAMS
-            for endpoint in kind.endpoints(options, reactor)
+            for endpoint, isProxied in kind.endpoints(options, reactor)
         ],
-        [endpoint for kind in DATAGRAMS for endpoint in kind.endpoints(options, reactor)],
+        [endpoint for kind in DATAGRAMS for endpoint, _ in kind.endpoints(options, reactor)],
         limits=Limits(**_filled(options, LIMITS)),
         descriptorLimit=descriptorLimit,
         access=options.access(),

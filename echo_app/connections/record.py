@@ -7,6 +7,7 @@ with :func:`recordOf`, from its own transport, and note a fact for the log.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -58,6 +59,7 @@ class ConnectionRecord:
     :param start: when it began, in seconds since the epoch.
     :param began: the same on a monotonic clock.
     :param faults: the texts of the faults that were chosen for it; set as a whole.
+    :param messageFaults: the number of messages that a fault took effect on, by the fault's name.
     :param ended: why it ended; set by :meth:`end`.
     :param detail: more about the ending, such as the name of a limit.
     :param prefix: bytes that gates took off the stream's beginning: a header, a login line, a preamble.
@@ -69,6 +71,7 @@ class ConnectionRecord:
     start: float
     began: float
     faults: Sequence[str] = ()
+    messageFaults: Counter[str] | None = None
     ended: Ending | None = None
     detail: str = ""
     prefix: int = 0

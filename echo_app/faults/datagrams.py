@@ -4,8 +4,8 @@ The service receives, admits and answers a datagram as without faults. The answe
 the order of their stages. The UDP rules must admit a second copy of an answer like a second datagram, so a
 peer gets no more answers from a service with faults.
 
-Answers are numbered over all ports of the service, from 1. The draws for an answer depend on the seed, the
-fault and this number. ``after``, ``for`` and ``every`` count from the time when the faults were read.
+Answers are numbered over all ports of the service, from 1. ``after``, ``for`` and ``every`` count from the
+time when the faults were read.
 
 The rules of :class:`DatagramFaults`: each answer in `_held` has a delayed call, and `_bytes` is the sum of
 their sizes. Both are bounded, and an answer beyond the bounds is dropped and counted. `_behind` has the
@@ -21,8 +21,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from echo_app.faults.draws import Draws
-from echo_app.faults.fault import DatagramFault
-from echo_app.faults.window import Window
+from echo_app.faults.fault import MessageFault
+from echo_app.faults.messages import REORDER_WAIT, Choice, Message
 from echo_app.udp.protocol import UNSENDABLE, EchoDatagramProtocol
 
 if TYPE_CHECKING:
@@ -36,39 +36,24 @@ if TYPE_CHECKING:
 MAX_HELD = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
 
-# Seconds that an answer waits for the next one to go first. A client that sends only after each answer would
-# otherwise wait for ever.
-REORDER_WAIT = 0.5
 
-
-@dataclass(slots=True, eq=False)
-class DatagramAnswer:
+@dataclass(slots=True, eq=False, kw_only=True)
+class DatagramAnswer(Message):
     """An answer on its way through the faults.
 
     :param port: the port to which the answer was written.
     :param addr: the address of the answer's receiver.
     :param send: sends a datagram to this address, from the destination of the request.
-    :param datagram: the answer's bytes, as changed by the faults so far.
-    :ivar copies: the number of copies to send; 0 once the answer is lost.
     """
 
     port: FaultyDatagrams
     addr: tuple[str, int]
     send: Callable[[bytes], object]
-    datagram: bytes
-    copies: int = 1
-    delay: float = 0
-    isReordered: bool = False
 
     @property
     def place(self) -> object:
         """Returns port and address: the next answer with the same place may overtake this one."""
         return self.port, self.addr
-
-    @property
-    def shape(self) -> object:
-        """Returns the values that faults change, to find whether a fault took effect."""
-        return self.datagram, self.copies, self.delay
 
     def note(self, kind: str) -> None:
         """Counts a fault that took effect in the access log, if there is one."""
@@ -90,29 +75,9 @@ class DatagramAnswer:
         self.port.rules.answered += self.copies - 1
         for _ in range(self.copies):
             try:
-                self.send(self.datagram)
+                self.send(self.data)
             except UNSENDABLE:
                 self.lose("unsendable")
-
-
-class _Active:
-    """A fault that applies now, with its window and its draws."""
-
-    def __init__(self, fault: DatagramFault, began: float, seed: int, occurrence: int) -> None:
-        self.name = fault.name
-        self._window = Window(fault, began)
-        self._draws = partial(Draws, seed, "datagram", str(fault), occurrence)
-        self._chance = self._draws("applies")
-        self._probability = fault.probability
-        self._fault = fault
-
-    def apply(self, answer: DatagramAnswer, number: int, now: float) -> None:
-        """Applies the fault to the answer with a number, if the fault is on and its draw says so."""
-        if self._window.isOn(0, now) and self._chance.at(number) < self._probability:
-            before = answer.shape
-            self._fault.changeAnswer(answer, number, self._draws)
-            if answer.shape != before:
-                answer.note(self.name)
 
 
 class DatagramFaults:
@@ -126,31 +91,39 @@ class DatagramFaults:
         self._plan = plan
         self._clock = clock
         self._number = 0
-        self._active: list[_Active] = []
+        self._choices: list[Choice[MessageFault]] = []
         self._held: dict[DatagramAnswer, IDelayedCall] = {}
         self._bytes = 0
         self._behind: dict[object, DatagramAnswer] = {}
         self.begin()
 
-    def begin(self) -> None:
-        """Takes over the plan's present faults; their time begins now."""
+    def begin(self, isNumberedAnew: bool = False) -> None:
+        """Takes over the plan's present faults; their time begins now.
+
+        :param isNumberedAnew: the next answer has the number 1.
+        """
+        if isNumberedAnew:
+            self._number = 0
         faults = self._plan.faults
-        applying = [each for each in faults if isinstance(each, DatagramFault) and each.isForDatagrams]
+        applying = [each for each in faults if isinstance(each, MessageFault) and each.isForDatagrams]
         seen: Counter[Fault] = Counter()
         now = self._clock.seconds()
-        self._active = []
+        self._choices = []
         for fault in sorted(applying, key=lambda each: each.stage):
-            self._active.append(_Active(fault, now, self._plan.seed, seen[fault]))
+            draws = partial(Draws, self._plan.seed, "datagram", str(fault), seen[fault])
+            self._choices.append(Choice(fault, now, draws, fault.probability))
             seen[fault] += 1
 
     def take(self, answer: DatagramAnswer) -> None:
         """Sends an answer now or later, or drops it; it was counted as answered."""
         self._number += 1
         now = self._clock.seconds()
-        for active in self._active:
-            active.apply(answer, self._number, now)
+        for choice in self._choices:
+            choice.apply(answer, self._number, 0, now)
             if not answer.copies:
                 return
+        for seconds in answer.lateCopies:
+            self._copy(answer, answer.delay + seconds)
         if answer.delay > 0:
             self._hold(answer, answer.delay, self._arrive)
         else:
@@ -175,8 +148,16 @@ class DatagramFaults:
             self._release(first)
             first.deliver()
 
+    def _copy(self, answer: DatagramAnswer, seconds: float) -> None:
+        """Sends a copy after so many seconds, if the rules admit it."""
+        if answer.port.rules.admits(*answer.addr):
+            answer.port.rules.answered += 1
+            copy = DatagramAnswer(data=answer.data, port=answer.port, addr=answer.addr, send=answer.send)
+            if self._hold(copy, seconds, DatagramAnswer.deliver):
+                answer.note("unsolicited")
+
     def _hold(self, answer: DatagramAnswer, seconds: float, then: Callable[[DatagramAnswer], None]) -> bool:
-        size = len(answer.datagram)
+        size = len(answer.data)
         if len(self._held) >= MAX_HELD or self._bytes + size > MAX_HELD_BYTES:
             answer.lose("fault-held")
             return False
@@ -190,7 +171,7 @@ class DatagramFaults:
 
     def _release(self, answer: DatagramAnswer) -> None:
         call = self._held.pop(answer)
-        self._bytes -= len(answer.datagram)
+        self._bytes -= len(answer.data)
         if call.active():
             call.cancel()
         if self._behind.get(answer.place) is answer:
@@ -248,7 +229,7 @@ class FaultyDatagrams(EchoDatagramProtocol):
         self._take(send, addr, datagram)
 
     def _take(self, send: Callable[[bytes], object], addr: tuple[str, int], datagram: bytes) -> None:
-        self._faults.take(DatagramAnswer(self, addr, send, datagram))
+        self._faults.take(DatagramAnswer(data=datagram, port=self, addr=addr, send=send))
 
 
 def _forget(_addr: tuple[str, int], _kind: str) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from echo_app.connections.record import Ending, noteEnd
-from echo_app.faults.fault import EndingFault, Stage
+from echo_app.faults.fault import CHOOSING, ENDING, EndingFault, Stage
 from echo_app.transport.closing import Discard
 from echo_app.transport.sockets import Progress, descriptorOf, progressOf
 
@@ -38,6 +38,7 @@ class Close(EndingFault):
 
     name = "close"
     stage = Stage.CLOSE
+    takes = (*ENDING, "afterIdle", *CHOOSING)
 
     def outputPassed(self, layer: FaultLayer) -> None:
         """Ends our side, and closes after a linger: a close with unread input would be a reset."""
@@ -49,10 +50,11 @@ class Reset(EndingFault):
 
     name = "reset"
     stage = Stage.RESET
+    takes = (*ENDING, "afterIdle", *CHOOSING)
 
     def begin(self, layer: FaultLayer) -> None:
-        """Resets the connection at once, or when the bytes of its ``after`` are acknowledged."""
-        if self.afterBytes:
+        """Resets the connection at once, or when the bytes or messages before it are acknowledged."""
+        if self.afterBytes or self.messageKey:
             super().begin(layer)
         else:
             noteEnd(layer.transport, Ending.FAULT, str(self))
@@ -69,7 +71,7 @@ class Blackhole(EndingFault):
     name = "blackhole"
     stage = Stage.BLACKHOLE
     directions = ("in",)
-    takes = ("probability", "connections", "afterBytes", "afterSeconds")
+    takes = ("probability", "connections", "afterBytes", "afterSeconds", "afterIdle", *CHOOSING)
 
     def begin(self, layer: FaultLayer) -> None:
         """Discards input and output, also answers of TLS; limits and a drain end the connection."""

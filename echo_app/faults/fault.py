@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from enum import IntEnum
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from echo_app.connections.record import Ending, noteEnd
-from echo_app.faults.formats import CONNECTIONS, DIRECTION, Format
+from echo_app.faults.formats import CONNECTIONS, COUNT, DIRECTION, MESSAGES, Format
 from echo_app.quantities import PROBABILITY, SIZE, SPAN, TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from echo_app.faults.datagrams import DatagramAnswer
     from echo_app.faults.draws import Draws
     from echo_app.faults.layer import FaultLayer
+    from echo_app.faults.messages import Message
     from echo_app.faults.shaping import Shaper
 
 
@@ -42,22 +42,23 @@ class BadSpec(ValueError):
 
 
 class Stage(IntEnum):
-    """The stages of faults, in the order in which bytes and datagrams pass them."""
+    """The stages of faults, in the order in which bytes and messages pass them."""
 
     LOSE = 1
     CHANGE = 2
     TRUNCATE = 3
     DUPLICATE = 4
-    DELAY = 5
-    REORDER = 6
-    STALL = 7
-    RATE = 8
-    SEGMENT = 9
-    HALF_CLOSE = 10
-    CLOSE = 11
-    RESET = 12
-    BLACKHOLE = 13
-    LISTEN = 14
+    REPEAT = 5
+    DELAY = 6
+    REORDER = 7
+    STALL = 8
+    RATE = 9
+    SEGMENT = 10
+    HALF_CLOSE = 11
+    CLOSE = 12
+    RESET = 13
+    BLACKHOLE = 14
+    LISTEN = 15
 
 
 def value(how: Format) -> Any:
@@ -74,6 +75,10 @@ def key(name: str, how: Format, default: Any = None) -> Any:
 TIMED = ("afterSeconds", "duration", "period")
 ENDING = ("direction", "probability", "connections", "afterBytes", "afterSeconds")
 LASTING = (*ENDING, "duration", "period")
+CHOOSING = ("each", "share", "messages")
+
+# The end of an error about a fault of messages in a service whose streams have none.
+NEEDS_MESSAGES = "needs messages: --responder with a framing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +87,14 @@ class Fault:
 
     :param direction: ``in`` is from the peer, ``out`` to the peer; None is the default of the class.
     :param probability: the probability for a connection, or for a datagram.
+    :param each: the fault applies to each message whose number is a multiple of this one.
+    :param share: the share of the messages that have the fault.
+    :param messages: the first and the last number of the messages that have the fault, as of connections.
     :param connections: the first and the last number of the connections that have the fault, from 1; a last
         number of None is without an end. None is all connections.
     :param afterBytes: bytes of the stream until the fault begins.
     :param afterSeconds: seconds until the fault begins.
+    :param afterIdle: seconds without a byte in either direction until the fault begins.
     :param duration: seconds that the fault lasts; None is to the end. The key is ``for``.
     :param period: seconds from one beginning to the next; None is once. The key is ``every``.
     :raise BadSpec: when a value is wrong, contradicts another one, or is of a key that the class lacks.
@@ -102,8 +111,12 @@ class Fault:
     direction: str | None = key("direction", DIRECTION)
     probability: float = key("probability", PROBABILITY, 1)
     connections: tuple[int, int | None] | None = key("connections", CONNECTIONS)
+    each: int | None = key("each", COUNT)
+    share: float | None = key("share", PROBABILITY)
+    messages: tuple[int, int | None] | None = key("messages", MESSAGES)
     afterBytes: int | None = key("after", SIZE)
     afterSeconds: float | None = key("after", TIME)
+    afterIdle: float | None = key("after-idle", SPAN)
     duration: float | None = key("for", SPAN)
     period: float | None = key("every", SPAN)
 
@@ -127,16 +140,20 @@ class Fault:
         """Says whether the fault takes a value after its name."""
         return any(not key for key, _ in cls.formatsOf().values())
 
-    @property
-    def isForStreams(self) -> bool:
-        """Returns whether the fault applies to connections or to their listeners."""
-        return isinstance(self, StreamFault) or not isinstance(self, DatagramFault)
+    @cached_property
+    def messageKey(self) -> str:
+        """Returns the key, or the name, by which the fault needs messages; empty if it applies to bytes."""
+        for each in CHOOSING:
+            if getattr(self, each) is not None:
+                return each
+        isOnlyOfMessages = isinstance(self, MessageFault) and not isinstance(self, ShapingFault)
+        return self.name if isOnlyOfMessages else ""
 
     @property
     def isForDatagrams(self) -> bool:
         """Returns whether the fault applies to datagrams, which have no direction, connection or offset."""
         ofStreams = (self.direction, self.connections, self.afterBytes)
-        return isinstance(self, DatagramFault) and ofStreams == (None, None, None)
+        return isinstance(self, MessageFault) and ofStreams == (None, None, None)
 
     @property
     def warning(self) -> str:
@@ -145,12 +162,30 @@ class Fault:
 
     def hasListener(self, streams: bool, datagrams: bool) -> bool:
         """Says whether the fault applies to a listener, where there are those for streams, or datagrams."""
-        return (streams and self.isForStreams) or (datagrams and self.isForDatagrams)
+        return streams or (datagrams and self.isForDatagrams)
+
+    def lacksMessages(self, framed: bool, datagrams: bool) -> str:
+        """Returns the reason why the fault has no effect: a service without messages; empty if it has one.
+
+        :param framed: the streams have messages: the responder has a framing.
+        :param datagrams: the service has listeners for datagrams.
+        """
+        if not self.messageKey or framed or (datagrams and self.isForDatagrams):
+            return ""
+        others = ", or --udp" if self.isForDatagrams else ""
+        return f"{self.messageKey} {NEEDS_MESSAGES}{others}"
 
     def contradictions(self) -> Iterator[tuple[str, bool, str]]:
         """Yields a key, whether its value contradicts another value, and the rule."""
         isBoth = self.afterBytes is not None and self.afterSeconds is not None
         yield "after", isBoth, "'after' is bytes or seconds, not both"
+        for key in CHOOSING:
+            if getattr(self, key) is not None:
+                yield key, self.direction == "in", f"'{key}' is of answers, whose direction is 'out'"
+                yield key, self.afterIdle is not None, f"'{key}' or 'after-idle', not both"
+        if self.afterIdle is not None:
+            isAfter = self.afterBytes is not None or self.afterSeconds is not None
+            yield "after-idle", isAfter, "'after' or 'after-idle', not both"
         if self.period is not None:
             yield "every", self.duration is None, "'every' needs 'for' beside it"
             yield "for", (self.duration or 0) > self.period, "'for' is at most 'every'"
@@ -196,10 +231,7 @@ class StreamFault(Fault):
 
     def appliesTo(self, number: int) -> bool:
         """Says whether the fault applies to the connection with a number."""
-        if self.connections is None:
-            return True
-        first, last = self.connections
-        return first <= number and (last is None or number <= last)
+        return isWithin(number, self.connections)
 
     def appliesIn(self, direction: str) -> bool:
         """Says whether the fault applies in a direction."""
@@ -216,9 +248,12 @@ class ShapingFault(StreamFault):
 
 
 class EndingFault(StreamFault):
-    """A fault that ends a connection, or a part of it, when its ``after`` has come."""
+    """A fault that ends a connection, or a part of it, when its ``after`` has come.
 
-    takes: ClassVar[tuple[str, ...]] = ENDING
+    With keys that choose messages, it begins when the first chosen message has passed.
+    """
+
+    takes: ClassVar[tuple[str, ...]] = (*ENDING, *CHOOSING)
 
     def begin(self, layer: FaultLayer) -> None:
         """Ends input and output. Held output passes first if the direction is ``in``."""
@@ -230,14 +265,22 @@ class EndingFault(StreamFault):
         """Called when all held output has passed."""
 
 
-class DatagramFault(Fault):
-    """A fault of datagrams."""
+class MessageFault(StreamFault):
+    """A fault of messages: the answers over UDP, and the framed answers of a stream's responder."""
 
-    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
-        """Applies the fault to an answer.
+    def change(self, message: Message, number: int, draws: Callable[..., Draws]) -> None:
+        """Applies the fault to a message.
 
-        :param answer: the answer.
-        :param number: the number of the answer.
-        :param draws: returns the draws of this fault for a purpose, or for one answer.
+        :param message: the message.
+        :param number: the number of the message.
+        :param draws: returns the draws of this fault for a purpose, or for one message.
         """
         raise NotImplementedError
+
+
+def isWithin(number: int, span: tuple[int, int | None] | None) -> bool:
+    """Says whether a number is in a range; a last number of None is no end, and a range of None is all."""
+    if span is None:
+        return True
+    first, last = span
+    return first <= number and (last is None or number <= last)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from echo_app.faults.budget import Budget
 from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
+from echo_app.faults.fault import BadSpec
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.refuse import ListenerSuspension
@@ -28,28 +29,40 @@ class FaultSet:
     :param plan: the faults.
     :param clock: tells the time.
     :param hasPreamble: a connection's preamble may choose its faults.
+    :param hasMessages: the protocols of connections send messages.
+    :param hasDatagrams: there are datagrams.
+    :raise BadSpec: on a fault of messages where nothing has messages.
     """
 
-    def __init__(self, plan: FaultPlan, clock: IReactorTime, hasPreamble: bool) -> None:
+    def __init__(
+        self,
+        plan: FaultPlan,
+        clock: IReactorTime,
+        hasPreamble: bool,
+        hasMessages: bool = False,
+        hasDatagrams: bool = True,
+    ) -> None:
         self._datagrams = DatagramFaults(plan, clock)
         self._plan = plan
         self._clock = clock
         self._budget = Budget(clock)
         self._hasPreamble = hasPreamble
+        self._hasMessages, self._hasDatagrams = hasMessages, hasDatagrams
         self._suspension: ListenerSuspension | None = None
+        self._check(plan.faults)
 
     def layer(self, build: Build) -> Build:
         """Puts the faults, and the gate of their preamble, below the layers that `build` makes."""
         faulty = partial(self._faulty, build)
         if not self._hasPreamble:
             return faulty()
-        return lambda _address, connection: PreambleGate(faulty, connection, self._clock)
+        return lambda _address, connection: PreambleGate(faulty, connection, self._clock, self._hasMessages)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
         """Returns a ``Build`` with these faults; None is those of the plan."""
         plan = self._plan
         chosen = (lambda: plan.faults) if faults is None else (lambda: faults)
-        return Faulty(build, self._budget, chosen, plan.seed, plan.cap, lambda: plan.since)
+        return Faulty(build, self._budget, chosen, plan.seed, plan.cap, lambda: plan.since, self._hasMessages)
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns a function that makes the protocols of UDP ports: faults, in front of those of `make`."""
@@ -66,22 +79,33 @@ class FaultSet:
             self._suspension.end()
             self._suspension = None
 
+    def watch(self) -> list[Callable[[], None]]:
+        """Returns functions to call every few seconds, which read a changed fault file again."""
+        return [self._plan.watch(self.reload)] if self._plan.hasFile else []
+
     def reload(self) -> None:
         """Reads the fault file again, for new connections, datagrams and listeners."""
-        if self._plan.reload():
+        if self._plan.reload(self._check):
             self._start()
 
     def set(self, faults: Iterable[Fault], since: int) -> None:
         """Replaces all faults, for new connections, datagrams and listeners.
 
         :param since: the number of the last connection before them.
-        :raise BadSpec: on too many faults.
+        :raise BadSpec: on too many faults, or one of messages where nothing has messages.
         """
+        faults = tuple(faults)
+        self._check(faults)
         self._plan.set(faults, since)
-        self._start()
+        self._start(isNumberedAnew=True)
 
-    def _start(self) -> None:
-        self._datagrams.begin()
+    def _check(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            if reason := fault.lacksMessages(self._hasMessages, self._hasDatagrams):
+                raise BadSpec(f"fault '{fault}': {reason}")
+
+    def _start(self, isNumberedAnew: bool = False) -> None:
+        self._datagrams.begin(isNumberedAnew)
         if self._suspension is not None:
             self._suspension.begin(self._plan.faults)
         # Last, so that all faults apply when the log names them.

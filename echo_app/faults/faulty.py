@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import Fault, StreamFault
 from echo_app.faults.layer import CAP, Chosen, FaultLayer
+from echo_app.faults.messagelayer import MessageFaultLayer
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -31,10 +32,11 @@ class Faulty:
 
     :param build: makes the plain protocols.
     :param clock: tells the time.
-    :param faults: returns the present faults, for a new connection; those of datagrams, and ``refuse``, are
-        left out.
+    :param faults: returns the present faults, for a new connection; ``refuse`` is left out.
     :param seed: equal seeds draw equal random numbers.
     :param cap: bytes that are held for one connection until reading from its peer stops.
+    :param hasMessages: the protocols send messages by ``IMessageTransport``; otherwise faults of messages are
+        left out.
     :param since: returns the number of the last connection before the faults: they count from there.
     """
 
@@ -44,6 +46,7 @@ class Faulty:
     seed: int
     cap: int = CAP
     since: Callable[[], int] = lambda: 0
+    hasMessages: bool = False
 
     def __call__(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
         """Returns the protocol of a connection from this address."""
@@ -51,13 +54,19 @@ class Faulty:
         if protocol is None:
             return None
         chosen = list(self._choose(connection.number - self.since(), self.faults()))
-        return FaultLayer(protocol, self.clock, chosen, self.cap) if chosen else protocol
+        if not chosen:
+            return protocol
+        isOfMessages = any(fault.messageKey for fault, _ in chosen)
+        layer = MessageFaultLayer if isOfMessages else FaultLayer
+        return layer(protocol, self.clock, chosen, self.cap)
 
     def _choose(self, number: int, faults: Sequence[Fault]) -> Iterator[Chosen]:
         # Equal faults draw different numbers: two equal flips would undo each other.
         seen: Counter[Fault] = Counter()
         for fault in faults:
             seen[fault] += 1
+            if fault.messageKey and not self.hasMessages:
+                continue
             if isinstance(fault, StreamFault) and fault.appliesTo(number):
                 draws = partial(Draws, self.seed, _text(fault), seen[fault], number)
                 if fault.probability >= 1 or draws("whether").at(0) < fault.probability:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_PIECE = 128 * 1024
 
 # Bytes of memory that a note of an arrival takes: a peer that sends single bytes fills the memory with notes.
-_NOTE = 100
+NOTE = 100
 
 # Seconds by which rounding may change a time.
 _ROUNDING = 1e-9
@@ -115,10 +115,13 @@ class Flow:
     @property
     def load(self) -> int:
         """Returns the bytes of memory that the flow takes."""
-        return len(self._bytes) + _NOTE * len(self._arrivals)
+        return len(self._bytes) + NOTE * len(self._arrivals)
 
-    def feed(self, data: bytes) -> None:
-        """Takes bytes, and passes those whose time has come."""
+    def feed(self, data: bytes, delay: float = 0) -> None:
+        """Takes bytes, and passes those whose time has come.
+
+        :param delay: seconds by which these bytes are late, besides the faults of the flow.
+        """
         if self.intake is not Intake.OPEN:
             return
         now = self._clock.seconds()
@@ -129,7 +132,7 @@ class Flow:
         self._bytes += data
         end = self._fed + len(data)
         while self._fed < end:
-            self._arrive(end, now)
+            self._arrive(end, now, delay)
         self._pass()
 
     def end(self) -> None:
@@ -171,13 +174,13 @@ class Flow:
     def stopProducing(self) -> None:
         """Does nothing: the layer also learns of the end of the transport below."""
 
-    def _arrive(self, end: int, now: float) -> None:
+    def _arrive(self, end: int, now: float, delay: float) -> None:
         """Notes the earliest time for the next bytes that came in, up to an edge."""
         while self._delayEdges and self._delayEdges[0] <= self._fed:
             self._delayEdges.popleft()
         if self._delayEdges:
             end = min(end, self._delayEdges[0])
-        due = now + self._delay(now)
+        due = now + self._delay(now) + delay
         self._fed = end
         if due > now or self._arrivals:
             self._arrivals.append((due, end))
@@ -258,5 +261,9 @@ class Flow:
         self._passed += size
         self._deliver(piece)
         if self._edges and self._passed == self._edges[0]:
-            self._reached(self._edges.popleft())
+            self._edgePassed(self._edges.popleft())
         return None
+
+    def _edgePassed(self, offset: int) -> None:
+        """Tells the layer that all bytes before an edge have passed."""
+        self._reached(offset)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from echo_app.hints import nearest
 from echo_app.quantities import Quantity
 
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
 
 
@@ -46,6 +47,26 @@ class _Range:
 
 
 @dataclass(frozen=True, slots=True)
+class _Count:
+    """A whole number, from 1 on."""
+
+    description: str
+
+    def parse(self, text: str) -> int:
+        if not _COUNT.fullmatch(text):
+            raise ValueError(text)
+        return int(text)
+
+    def write(self, value: int) -> str:
+        text = str(value)
+        self.parse(text)
+        return text
+
+    def likely(self, text: str) -> list[str]:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
 class _Choice:
     """One of a few words."""
 
@@ -66,9 +87,11 @@ class _Choice:
 # A format of values. ``description`` has examples, for errors. ``parse`` returns the value of a text, and
 # ``write`` the shortest text of a value. Both raise ``ValueError`` when their argument is wrong. ``likely``
 # returns correct texts that are like a wrong one.
-Format = Quantity | _Range | _Choice
+Format = Quantity | _Range | _Count | _Choice
 
 
 PIECES = _Range("a number of bytes, or a range, from 1 on, such as 5 or 1-7")
 CONNECTIONS = _Range("the number of a connection, or a range, from 1 on, such as 3, 1-2 or 4-", isOpen=True)
+COUNT = _Count("a whole number from 1 on, such as 3")
+MESSAGES = _Range("the number of a message, or a range, from 1 on, such as 3, 3-5 or 3-", isOpen=True)
 DIRECTION = _Choice("'in' (from the peer) or 'out' (to the peer)", ("in", "out"))

@@ -6,7 +6,7 @@ A fault file has one spec a line. Empty lines, and the text after a ``#``, are i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from secrets import randbits
 
 from twisted.logger import Logger
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from echo_app.faults.fault import BadSpec, Fault
 from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
+from echo_app.filewatch import Stamps
 
 log = Logger()
 
@@ -50,17 +51,32 @@ class FaultPlan:
         self.cap = cap
         self.seed = randbits(_SEED_BITS) if seed is None else seed
         # A daemon changes its directory before it reads the file again.
-        self._path = None if path is None else os.path.abspath(path)
+        self._path = None if path is None else _absolute(path)
+        self._stamps = Stamps(() if self._path is None else (self._path,))
         self._lasting = tuple(faults)
         self.faults = self._read()
         self.since = 0
 
-    def reload(self) -> bool:
-        """Reads the fault file again; returns whether that succeeded. An unusable file is logged."""
+    @property
+    def hasFile(self) -> bool:
+        """True if there is a fault file."""
+        return self._path is not None
+
+    def watch(self, reload: Callable[[], object]) -> Callable[[], None]:
+        """Returns a function to call every few seconds, which calls `reload` after each change."""
+        return self._stamps.watch(reload)
+
+    def reload(self, check: Callable[[Iterable[Fault]], object] = lambda _faults: None) -> bool:
+        """Reads the fault file again; returns whether that succeeded. An unusable file is logged.
+
+        :param check: raises ``BadSpec`` when faults can't be used.
+        """
         if self._path is None:
             return False
         try:
-            self.faults = self._read()
+            faults = self._read()
+            check(faults)
+            self.faults = faults
             self.since = 0
         except BadSpec as error:
             log.error("fault file not read again: {reason}; the faults stay as they were", reason=str(error))
@@ -82,10 +98,19 @@ class FaultPlan:
         log.info("faults: {faults} (seed {seed})", faults=faults, seed=self.seed)
         for fault in self.faults:
             if fault.warning:
-                log.warn("fault {fault}: {warning}", fault=str(fault), warning=fault.warning)
+                # Not as "warning", which trial takes for one of the module warnings, and fails on.
+                log.warn("fault {fault}: {caution}", fault=str(fault), caution=fault.warning)
 
     def _read(self) -> tuple[Fault, ...]:
+        self._stamps.note()
         return _checked(self._lasting + (() if self._path is None else _readFaults(self._path)))
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        raise BadSpec("the current directory was removed") from None
 
 
 def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:

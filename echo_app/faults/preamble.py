@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
-from echo_app.faults.fault import BadSpec, Fault, Stage, StreamFault
+from echo_app.faults.fault import NEEDS_MESSAGES, BadSpec, Fault, Stage, StreamFault
 from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ MAX_FAULTS = 8
 # Those of them that change bytes: 16 ms for the 64 KiB that a responder may write at once.
 MAX_CHANGES = 2
 
-# Seconds of the shortest period of a window: a timer for each takes some 20 microseconds.
+# Seconds of the shortest period of a window, or silence: a timer for each takes some 20 microseconds.
 MIN_PERIOD = 0.01
 
 _NAME = b"!fault"
@@ -54,9 +54,12 @@ class PreambleGate(Gate):
     # Covers a retransmission, whose first time-out is a second (RFC 6298, 2.1).
     prefixTimeout = 3.0
 
-    def __init__(self, faulty: FaultyBuild, connection: Connection, clock: IReactorTime) -> None:
+    def __init__(
+        self, faulty: FaultyBuild, connection: Connection, clock: IReactorTime, hasMessages: bool = False
+    ) -> None:
         super().__init__(faulty(None), connection, clock)
         self._faulty = faulty
+        self._hasMessages = hasMessages
 
     def prefixReceived(self) -> None:
         """Hands over when the beginning is known to be a preamble or data."""
@@ -96,7 +99,8 @@ class PreambleGate(Gate):
     def _choose(self, end: int) -> None:
         line = self.received[len(_NAME) : end].decode("ascii", "backslashreplace")
         try:
-            faults = parsePreamble([spec for spec in line.removesuffix("\r").split(" ") if spec])
+            specs = [spec for spec in line.removesuffix("\r").split(" ") if spec]
+            faults = parsePreamble(specs, self._hasMessages)
         except BadSpec as error:
             self._refuse(str(error))
             return
@@ -110,9 +114,10 @@ class PreambleGate(Gate):
         self.dismiss(f"!fault error: {why}\n".encode())
 
 
-def parsePreamble(specs: Sequence[str]) -> tuple[Fault, ...]:
+def parsePreamble(specs: Sequence[str], hasMessages: bool = False) -> tuple[Fault, ...]:
     """Returns the faults that a peer chose for its connection.
 
+    :param hasMessages: the protocol of the connection sends messages.
     :raise BadSpec: on a wrong spec, or one that is not for a connection; the text has its number.
     """
     if len(specs) > MAX_FAULTS:
@@ -120,7 +125,7 @@ def parsePreamble(specs: Sequence[str]) -> tuple[Fault, ...]:
     faults: list[StreamFault] = []
     for number, spec in enumerate(specs, 1):
         try:
-            faults.append(_own(parseFault(spec)))
+            faults.append(_own(parseFault(spec), hasMessages))
             if sum(each.stage is Stage.CHANGE for each in faults) > MAX_CHANGES:
                 raise BadSpec(f"more than {MAX_CHANGES} faults that change bytes cost too much")
         except BadSpec as error:
@@ -128,12 +133,15 @@ def parsePreamble(specs: Sequence[str]) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-def _own(fault: Fault) -> StreamFault:
+def _own(fault: Fault, hasMessages: bool) -> StreamFault:
     """Returns a fault, if a preamble may choose it."""
     if not isinstance(fault, StreamFault):
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
     if fault.connections is not None:
         raise BadSpec("'connections' is not for a connection to choose")
-    if fault.period is not None and fault.period < MIN_PERIOD:
-        raise BadSpec(f"'every' of less than {1000 * MIN_PERIOD:g} ms costs too much")
+    if fault.messageKey and not hasMessages:
+        raise BadSpec(f"{fault.messageKey} {NEEDS_MESSAGES}")
+    for key, seconds in (("every", fault.period), ("after-idle", fault.afterIdle)):
+        if seconds is not None and seconds < MIN_PERIOD:
+            raise BadSpec(f"'{key}' of less than {1000 * MIN_PERIOD:g} ms costs too much")
     return fault

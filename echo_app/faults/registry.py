@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from echo_app.faults.datagramonly import Duplicate, Loss, Reorder, Truncate
 from echo_app.faults.endings import Blackhole, Close, HalfClose, Reset
 from echo_app.faults.fault import Fault
+from echo_app.faults.messageonly import Duplicate, Loss, Reorder, Truncate, Unsolicited
 from echo_app.faults.refuse import Refuse
 from echo_app.faults.shaping import Bandwidth, Chop, Corrupt, Latency, Stall
 
@@ -23,6 +23,7 @@ _CLASSES: tuple[type[Fault], ...] = (
     Duplicate,
     Reorder,
     Truncate,
+    Unsolicited,
 )
 
 FAULTS = {each.name: each for each in _CLASSES}

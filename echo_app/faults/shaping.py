@@ -11,13 +11,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from echo_app.faults.draws import Corruption, Draws
-from echo_app.faults.fault import DatagramFault, ShapingFault, Stage, key, value
+from echo_app.faults.fault import CHOOSING, LASTING, MessageFault, ShapingFault, Stage, key, value
 from echo_app.faults.formats import PIECES
 from echo_app.faults.window import Window
 from echo_app.quantities import PROBABILITY, RATE, TIME
 
 if TYPE_CHECKING:
-    from echo_app.faults.datagrams import DatagramAnswer
+    from echo_app.faults.messages import Message
 
 # Seconds until another turn of the reactor. Pieces of ``chop`` without a gap must be in different turns: a
 # transport may join the writes of one turn.
@@ -79,7 +79,7 @@ class _Delay(Shaper):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latency(ShapingFault, DatagramFault):
+class Latency(ShapingFault, MessageFault):
     """Delays bytes and datagrams by the given time.
 
     :param amount: the delay in seconds.
@@ -88,6 +88,7 @@ class Latency(ShapingFault, DatagramFault):
 
     name = "latency"
     stage = Stage.DELAY
+    takes = (*LASTING, *CHOOSING)
     shaper = _Delay
 
     amount: float = value(TIME)
@@ -98,12 +99,12 @@ class Latency(ShapingFault, DatagramFault):
         yield "jitter", self.jitter > self.amount, "'jitter' is at most the latency"
         yield from super().contradictions()
 
-    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
-        """Delays an answer."""
-        answer.delay += self.delayAt(number, draws("jitter"))
+    def change(self, message: Message, number: int, draws: Callable[..., Draws]) -> None:
+        """Delays a message."""
+        message.delay += self.delayAt(number, draws("jitter"))
 
     def delayAt(self, position: int, draws: Draws) -> float:
-        """Returns the delay with the jitter of a byte's offset or a datagram's number."""
+        """Returns the delay with the jitter of a byte's offset or a message's number."""
         return self.amount + (self.jitter and self.jitter * (2 * draws.at(position) - 1))
 
 
@@ -203,7 +204,7 @@ class _Replacement(Shaper):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corrupt(ShapingFault, DatagramFault):
+class Corrupt(ShapingFault, MessageFault):
     """Replaces each byte by another one, with the given probability.
 
     :param amount: the probability for each byte.
@@ -211,6 +212,7 @@ class Corrupt(ShapingFault, DatagramFault):
 
     name = "corrupt"
     stage = Stage.CHANGE
+    takes = (*LASTING, *CHOOSING)
     shaper = _Replacement
 
     amount: float = value(PROBABILITY)
@@ -224,9 +226,16 @@ class Corrupt(ShapingFault, DatagramFault):
             "its value is the probability for each byte, 'probability' the one for a connection or a datagram"
         )
 
-    def changeAnswer(self, answer: DatagramAnswer, number: int, draws: Callable[..., Draws]) -> None:
-        """Corrupts an answer."""
-        answer.datagram = Corruption(self.amount, draws(number)).apply(answer.datagram, 0, lambda _: True)
+    def change(self, message: Message, number: int, draws: Callable[..., Draws]) -> None:
+        """Corrupts a message; one that a key chose has at least one wrong byte."""
+        data = Corruption(self.amount, draws(number)).apply(message.data, 0, lambda _: True)
+        if data and data == message.data and self.messageKey and self.amount:
+            changed = bytearray(data)
+            place = int(draws("place").at(number) * len(data))
+            # Never 0, which would not change the byte.
+            changed[place] ^= 1 + int(draws("mask").at(number) * 255)
+            data = bytes(changed)
+        message.data = data
 
 
 class Stall(ShapingFault):

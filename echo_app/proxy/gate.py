@@ -11,7 +11,8 @@ from echo_app.addresses import Network, describe, ipAddressOf, isPermitted, netw
 from echo_app.clock import monotonicClock
 from echo_app.connections.gate import Gate
 from echo_app.connections.record import Ending
-from echo_app.proxy.header import BadHeader, Header, parseHeader
+from echo_app.proxy.header import Header, parseHeader
+from echo_app.proxy.vectors import BadHeader, proxyFactsOf
 from echo_app.transport.sockets import reset
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class ProxyHeaders:
 
     The layers above see the client: ``getPeer()`` and ``getHost()`` return the header's addresses, from
     ``connectionMade`` on. For a health check of the proxy, or a client that the proxy can't name, they
-    return the connection's own.
+    return the connection's own. :func:`~echo_app.proxy.vectors.proxyFactsOf` returns what else the header
+    says.
 
     :param clock: tells the time.
     :param trusted: networks whose peers may send a header; UNIX peers always may. Other peers are reset.
@@ -119,3 +121,6 @@ def _present(transport: Any, header: Header) -> None:
     if source is not None:
         transport.getPeer = lambda: source
         transport.getHost = lambda: destination
+        # A second header, behind the first, names another client.
+        if header.facts is not None or proxyFactsOf(transport) is not None:
+            transport.proxyFacts = header.facts

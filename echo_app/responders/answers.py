@@ -23,6 +23,7 @@ from echo_app.addresses import describe
 from echo_app.connections.registry import ReasonCounter
 from echo_app.responders.framing import BadRequest, Framing, lines
 from echo_app.text import escaped
+from echo_app.transport.workqueue import WorkQueue
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -70,6 +71,7 @@ class Answers:
     :param most: answers that may be under way at one time.
     :raise ValueError: when `responder` is no responder.
 
+    :ivar queue: does the work of connections with many requests.
     :ivar unanswered: counts requests without an answer, by reason.
     """
 
@@ -82,6 +84,7 @@ class Answers:
     ) -> None:
         self.framing = framingOf(responder)
         self.clock = clock
+        self.queue = WorkQueue(clock)
         self.unanswered = ReasonCounter("requests without an answer", clock.seconds)
         self._responder: Callable[[Any], Any] = responder
         self._timeout = timeout

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from zope.interface import implementer
 
 from echo_app.addresses import describe, hostPort, isLoopbackHost, transportName
+from echo_app.proxy.vectors import ProxyFacts, proxyFactsOf
 from echo_app.responders.answering import GuardedDatagramProtocol
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.tls.facts import TLSFacts, tlsFactsOf, tlsTransportOf
@@ -119,11 +120,17 @@ def peerLine(transport: Any) -> bytes:
     """Returns a connection's facts in a line of JSON; ``docs/responders.rst`` lists the keys."""
     peer = transport.getPeer()
     host, facts = describe(transport.getHost()), tlsFactsOf(transport)
-    return _line(transportName(peer), describe(peer), host, proxyOf(transport), facts)
+    header = proxyFactsOf(transport)
+    return _line(transportName(peer), describe(peer), host, proxyOf(transport), facts, header)
 
 
 def _line(
-    transport: str, peer: str, host: str, proxy: str | None = None, tls: TLSFacts | None = None
+    transport: str,
+    peer: str,
+    host: str,
+    proxy: str | None = None,
+    tls: TLSFacts | None = None,
+    header: ProxyFacts | None = None,
 ) -> bytes:
     facts: dict[str, object] = {"transport": transport, "peer": peer, "host": host, "proxy": proxy}
     facts["tls"] = tls and {
@@ -132,5 +139,25 @@ def _line(
         "alpn": tls.protocol,
         "client": tls.subject,
     }
+    if header is not None:
+        facts["header"] = _headerFacts(header)
     # json.dumps escapes a text that a peer has chosen, such as a UNIX socket's name, to printable ASCII.
     return json.dumps(facts).encode() + b"\n"
+
+
+def _headerFacts(header: ProxyFacts) -> dict[str, object]:
+    tls = {
+        "flags": header.tlsFlags,
+        "verify": header.tlsVerify,
+        "version": header.tlsVersion,
+        "cipher": header.tlsCipher,
+        "client": header.tlsCommonName,
+    }
+    return {
+        "authority": header.authority,
+        "alpn": header.alpn,
+        "unique_id": header.uniqueId,
+        "tls": None if header.tlsFlags is None else tls,
+        "netns": header.netns,
+        "vpc_endpoint": header.vpcEndpoint,
+    }

@@ -40,11 +40,13 @@ class Responder:
     :param stream: makes the protocol of a connection.
     :param datagrams: makes the protocol of a UDP port.
     :param unanswered: counts requests without an answer, by reason.
+    :param hasMessages: the stream is of framed answers, so that faults can choose among them.
     """
 
     stream: Callable[[], EchoProtocol]
     datagrams: Callable[[DatagramRules], EchoDatagramProtocol]
     unanswered: Counter[str] = field(default_factory=Counter)
+    hasMessages: bool = False
 
 
 def _same(request: bytes) -> bytes:
@@ -107,6 +109,11 @@ def _moduleHint(path: str, name: str) -> str:
     return "" if module.startswith(".") else didYouMean([f"{module}:{name}"])
 
 
+def hasFraming(responder: object) -> bool:
+    """Says whether a responder, as of :func:`makeResponder`, answers a stream by framed messages."""
+    return not isinstance(responder, str) or responder not in _OWN
+
+
 def makeResponder(
     responder: str | IResponder | Callable[[Any], Any], clock: IReactorTime, timeout: float | None
 ) -> Responder:
@@ -128,4 +135,5 @@ def makeResponder(
         partial(AnsweringProtocol, answers),
         partial(AnsweringDatagramProtocol, answers),
         answers.unanswered.byReason,
+        hasMessages=True,
     )

@@ -32,6 +32,7 @@ from echo_app.connections.registry import ConnectionRegistry
 from echo_app.connections.timeouts import TimeoutSweep
 from echo_app.faults.faultset import FaultSet
 from echo_app.faults.plan import FaultPlan
+from echo_app.filewatch import Watch
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
@@ -40,7 +41,6 @@ from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
-from echo_app.tls.watch import Watch
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
@@ -88,8 +88,8 @@ class EchoService(Service):
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
     :param emptyEntries: give a line to connections without a byte that their peer ended, too.
-    :raise ValueError: on a wrong responder, a portal that checks no passwords, or a portal with datagrams,
-        which have no login.
+    :raise ValueError: on a wrong responder, a fault of messages where nothing has messages, a portal that
+        checks no passwords, or a portal with datagrams, which have no login.
     """
 
     def __init__(
@@ -136,7 +136,8 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble) if hasFaults else None
+        kinds = self._responder.hasMessages, bool(datagramEndpoints)
+        self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
             self._connections.makeRoom = self._logins.makeRoom
@@ -184,8 +185,7 @@ class EchoService(Service):
         faults = tuple(faults)
         for fault in faults:
             if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
-                kind = "stream" if fault.isForStreams else "UDP"
-                raise ValueError(f"fault '{fault}': there is no {kind} listener that it applies to")
+                raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
 
@@ -234,7 +234,7 @@ class EchoService(Service):
         self._listenNow(self._announce)
         super().startService()
         self._sweep.start()
-        self._watch.start([each.watch() for each in self._tls])
+        self._watch.start(self._looks())
 
     def stopService(self) -> Deferred[None]:
         """Accepts what the kernel has queued, stops listening, and drains the connections.
@@ -263,6 +263,15 @@ class EchoService(Service):
             logins=self._logins,
             faults=self._faults,
         )
+
+    def _looks(self) -> list[Callable[[], None]]:
+        """Returns the functions that read changed files again."""
+        looks = [each.watch() for each in self._tls]
+        if self._logins is not None:
+            looks += self._logins.watch()
+        if self._faults is not None:
+            looks += self._faults.watch()
+        return looks
 
     def _announce(self) -> None:
         self._writeReadyFile()

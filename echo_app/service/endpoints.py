@@ -15,12 +15,11 @@ import re
 import socket
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -29,9 +28,13 @@ from zope.interface import implementer
 
 from echo_app.addresses import isLoopbackHost
 from echo_app.hints import didYouMean, nearest
+from echo_app.service.systemd import isLocal, systemdEndpoint
 from echo_app.text import escaped, reasonOf
 
 log = Logger()
+
+# Connections that the kernel may queue until they are accepted.
+BACKLOG = 1024
 
 # Bytes of the path of a UNIX socket: sun_path without its null byte (unix(7)).
 LONGEST_PATH = 107
@@ -39,8 +42,8 @@ LONGEST_PATH = 107
 # Python's error for a parser of a description that lacks an argument.
 _MISSING = re.compile(r"missing \d+ required positional arguments?: (.*)")
 
-# SD_LISTEN_FDS_START of sd-daemon.h.
-_FIRST_DESCRIPTOR = 3
+# Sockets for which there is no --port: --proxy-protocol applies to them under --listen, and --tls opens them.
+SOCKETS = ("unix:", "systemd:")
 
 # A description of each kind.
 _EXAMPLES = {
@@ -49,7 +52,7 @@ _EXAMPLES = {
     "unix": "unix:/run/echo.sock",
     "ssl": "ssl:8443:privateKey=key.pem:certKey=cert.pem",
     "tls": "tls:/etc/certificates:tcp:8443",
-    "systemd": "systemd:domain=INET:index=0",
+    "systemd": "systemd:0 or systemd:NAME",
     "haproxy": "haproxy:tcp:8080",
 }
 
@@ -92,9 +95,11 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     if kind == "stdio":
         raise BadDescription("standard input is not a listener")
     try:
-        endpoint = _unnamed(reactor, description) if kind == "systemd" else None
+        careful = _CarefulReactor(reactor)
+        isPassed = description.startswith("systemd:")
+        endpoint = systemdEndpoint(careful, description) if isPassed else None
         if endpoint is None:
-            endpoint = serverFromString(_CarefulReactor(reactor), description)
+            endpoint = serverFromString(careful, description)
         if kind == "tls":
             checkDirectory(_argument(description, 0, "path"))
     except BadDescription:
@@ -102,31 +107,13 @@ def endpointFromDescription(reactor: Any, description: str) -> IStreamServerEndp
     except (crypto.Error, SSL.Error) as error:
         reason = unusableFile(*_filesOf(description)) if kind == "ssl" else "a .pem file is not usable"
         raise BadDescription(reason) from error
-    except (IndexError, KeyError) as error:
-        raise BadDescription(f"no such descriptor in LISTEN_FDS: {error}") from error
+    except LookupError as error:
+        # Twisted's error names no descriptor.
+        wanted = _argument(description, 1, "index") or _argument(description, 2, "name") or error
+        raise BadDescription(f"no such descriptor in LISTEN_FDS: {wanted}") from error
     except Exception as error:
         raise BadDescription(_reasonOf(error, kind)) from error
     return endpoint
-
-
-def _unnamed(reactor: Any, description: str) -> IStreamServerEndpoint | None:
-    """Returns the endpoint of a ``systemd:`` description; None where Twisted finds its descriptor.
-
-    Twisted passes over LISTEN_FDS without LISTEN_FDNAMES, which sd_listen_fds(3) does not require, and has
-    removed it from ``os.environ`` when it was imported.
-    """
-    try:
-        lines = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
-    except OSError:
-        return None
-    given = dict(line.split("=", 1) for line in lines if "=" in line)
-    index = _argument(description, 1, "index")
-    if given.get("LISTEN_FDNAMES") or given.get("LISTEN_PID") != str(os.getpid()) or not index.isdecimal():
-        return None
-    if int(index) >= int(given.get("LISTEN_FDS", 0)):
-        raise IndexError(index)
-    family = getattr(socket, f"AF_{_argument(description, 0, 'domain')}")
-    return AdoptedStreamServerEndpoint(reactor, _FIRST_DESCRIPTOR + int(index), family)
 
 
 def _reasonOf(error: Exception, kind: str) -> str:
@@ -146,10 +133,17 @@ def isPrivate(description: str) -> bool:
     They are safe over Twisted's TLS, over a UNIX socket, and on a loopback address. Other kinds of listener
     count as unsafe.
     """
+    if description.startswith("systemd:"):
+        return isLocal(description)
     kind = description.removeprefix("haproxy:").partition(":")[0]
     if kind in ("tcp", "tcp6"):
         return isLoopbackHost(_argument(description, 1 if kind == "tcp" else 2, "interface"))
     return kind in ("ssl", "tls", "unix")
+
+
+def isSocket(description: str) -> bool:
+    """Says whether a description is of a socket that ``--proxy-protocol`` and ``--tls`` take."""
+    return description.startswith(SOCKETS)
 
 
 def _argument(description: str, position: int, name: str, default: str = "") -> str:
@@ -170,7 +164,10 @@ def _filesOf(description: str) -> tuple[str, str]:
 
 
 class _CarefulReactor:
-    """Wraps the user's reactor: UNIX sockets have no lock file, and TLS contexts are checked at once."""
+    """Wraps the user's reactor: UNIX sockets have no lock file, and TLS contexts are checked at once.
+
+    The file of an adopted UNIX socket belongs to the service manager, and stays as it is.
+    """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -204,6 +201,14 @@ class _CarefulReactor:
         port.startListening()
         return port
 
+    def adoptStreamPort(self, descriptor: int, family: int, factory: IProtocolFactory) -> Any:
+        """Listens on a copy of a passed socket."""
+        if family != socket.AF_UNIX:
+            return self._reactor.adoptStreamPort(descriptor, family, factory)
+        port = _AdoptedUNIXPort(descriptor, factory, self._reactor)
+        port.startListening()
+        return port
+
 
 class _UNIXPort(unix.Port):
     """A UNIX port that removes its own socket file, and not the file of another service at that path."""
@@ -234,6 +239,18 @@ class _UNIXPort(unix.Port):
             )
         # Not the method of unix.Port, which removes any file.
         tcp.Port.connectionLost(self, reason)
+
+
+class _AdoptedUNIXPort(_UNIXPort):
+    """A UNIX port on a copy of a passed socket, whose file it does not change.
+
+    Twisted's own port changes the mode of the file, and removes the file at its end, unless the name that it
+    is made with is abstract. ``getHost`` asks the socket.
+    """
+
+    def __init__(self, descriptor: int, factory: IProtocolFactory, reactor: Any) -> None:
+        super().__init__(b"\0passed", factory, BACKLOG, 0, reactor)
+        self._preexistingSocket = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def _checkLength(path: str) -> None:

@@ -29,6 +29,7 @@ from echo_app.accesslog.datagrams import RecordedDatagrams
 from echo_app.accesslog.recorder import Recorder
 from echo_app.accesslog.transports import recordedTransport
 from echo_app.addresses import InternetAddress, describe, isWildcardHost, transportName
+from echo_app.service.endpoints import BACKLOG
 from echo_app.transport.direct import setTransport
 from echo_app.transport.sockets import Keepalive, isTCP, setConnectionOptions
 from echo_app.udp.port import DatagramEndpoint, DatagramPort
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from echo_app.tls.server import ServerTLS
 
 log = Logger()
-
-# Connections that the kernel may queue until they are accepted.
-BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Ready file, which lists the listeners and exists while the service listens.
 
 It belongs to one living service, which holds a lock on it (flock(2)) until its end, also an end by SIGKILL.
-A file without a lock was left behind, and the next start removes it. The folder stays open, so that the
-file's path keeps its meaning in a daemon and after ``chroot``.
+A ready file without a lock was left behind, and the next start removes it. The start fails at any other file,
+which stays: a wrong path may name a certificate. The folder stays open, so that the file's path keeps its
+meaning in a daemon and after ``chroot``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Sequence
@@ -29,6 +31,9 @@ log = Logger()
 
 # Bytes of the trial file: a page, the smallest that any file takes on a disk.
 _TRIAL = b"\n" * 4096
+
+# The first line of a ready file. A file that could not be removed is empty.
+_FIRST_LINE = re.compile(rb"(tcp|tls|udp|unix) [^\n]+\n|\Z")
 
 
 class ReadyFile:
@@ -144,26 +149,26 @@ def _removeStale(name: str, folder: int | None = None) -> None:
     """Removes a ready file that was left behind.
 
     :param folder: the descriptor of the folder that a relative name belongs to.
-    :raise OSError: when it can't be removed, is no ordinary file, or has a living service's lock.
+    :raise OSError: when it can't be removed, is no ready file, or has a living service's lock.
     """
     try:
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise FileExistsError(errno.EEXIST, "It is no ordinary file")
-        if stat.S_ISREG(mode) and _isLocked(name, folder):
-            raise FileExistsError(errno.EEXIST, "It belongs to a running service")
-        os.unlink(name, dir_fd=folder)
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise _foreign()
+        file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return
-
-
-def _isLocked(name: str, folder: int | None) -> bool:
-    file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         # A shared lock, so that others who look at the same time are no service.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if not _FIRST_LINE.match(os.read(file, len(_TRIAL))):
+            raise _foreign()
     except BlockingIOError:
-        return True
+        raise FileExistsError(errno.EEXIST, "It belongs to a running service") from None
     finally:
         os.close(file)
-    return False
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _foreign() -> OSError:
+    return FileExistsError(errno.EEXIST, "It is no ready file: remove it, or name another file")

@@ -27,8 +27,7 @@ from echo_app.connections.record import Ending
 from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import ConnectionRegistry
 from echo_app.proxy.header import UNEXPECTED, isHeader
-from echo_app.stream.protocol import EchoProtocol
-from echo_app.transport.layer import replace
+from echo_app.transport.layer import FirstRead, replace
 
 if TYPE_CHECKING:
     from echo_app.access.login import Logins
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Connections of a listener whose first bytes are checked for a header of the PROXY protocol. A proxy sends
-# one on each connection or on none, so these are enough, and the others cost nothing.
+# Connections of a listener without TLS whose first data are checked for a header of the PROXY protocol. A
+# proxy sends one on each connection or on none, so these are enough, and the others cost nothing.
 WATCHED = 256
 
 
@@ -57,6 +56,8 @@ class Stack:
     :param faults: the faults of connections, and the preamble that chooses them; None is no faults.
     :param layers: layers of your own, below the protocol and above the others; the last one is the lowest.
         Each takes the ``Build`` of the layers above it, and returns one that includes its own.
+
+    :ivar workQueue: the queue of the connections' handshakes, at which the acceptor looks; None without TLS.
     """
 
     noisy = False
@@ -74,7 +75,10 @@ class Stack:
     ) -> None:
         self._factory = factory
         self.connections = connections or ConnectionRegistry(Limits())
+        self.workQueue = None if tls is None else tls.handshakes
         self._proxy = proxy
+        self._tls = tls
+        # Of the connections to come, how many are watched for a header of the PROXY protocol.
         self._watched = WATCHED if proxy is None else 0
         # From the protocol down: a received byte meets the layer first that is added last.
         build: Build = self._buildProtocol
@@ -99,30 +103,33 @@ class Stack:
             admitted = self.connections.admit(addr)
         else:
             admitted = self._proxy.expect(addr, self.connections)
-        return admitted if isinstance(admitted, Refusal) else Arrival(admitted, addr, self._build)
+        return admitted if isinstance(admitted, Refusal) else Arrival(admitted, addr, self._buildLayers)
 
     def _buildProtocol(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
         protocol = self._factory.buildProtocol(address)  # type: ignore[arg-type]
         if protocol is not None:
             connection.serve()
-            if self._watched and isinstance(protocol, EchoProtocol):
-                self._watched -= 1
-                self._watch(protocol)
         return protocol
 
-    def _watch(self, protocol: EchoProtocol) -> None:
-        """Logs the first header of the PROXY protocol on a listener that expects none."""
-        receive = protocol.dataReceived
+    def _buildLayers(self, address: IAddress | None, connection: Connection) -> IProtocol | None:
+        """Builds all layers, below which the first data are watched for a header of the PROXY protocol."""
+        lowest = self._build(address, connection)
+        if not self._watched or not IHalfCloseableProtocol.providedBy(lowest):
+            return lowest
+        if self._tls is None:
+            self._watched -= 1
+        return FirstRead(lowest, self._watch)
 
-        def receiveFirst(data: bytes) -> None:
-            del protocol.dataReceived
-            if self._watched and isHeader(data):
-                self._watched = 0
-                peer = describe(protocol.transport.getPeer())
-                log.warn("{peer} sent {header}", peer=peer, header=UNEXPECTED)
-            receive(data)
-
-        protocol.dataReceived = receiveFirst  # type: ignore[method-assign]
+    def _watch(self, data: bytes, lowest: Any) -> None:
+        """Logs the first header that no option expects; TLS counts each one as the reason of its failure."""
+        if not self._watched or not isHeader(data):
+            return
+        if self._tls is not None:
+            lowest.fail("proxy-header", UNEXPECTED)
+        else:
+            self._watched = 0
+            peer = describe(lowest.transport.getPeer())
+            log.warn("{peer} sent {header}", peer=peer, header=UNEXPECTED)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)

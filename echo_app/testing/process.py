@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -30,6 +31,9 @@ from echo_app.testing.controlconnection import CHILD, ControlConnection, Control
 # Seconds that a start or a stop may take: less than half a second on a quiet machine, many on a busy one. The
 # end of the process is noticed at once.
 TIMEOUT = 60.0
+
+# An address with a port; every other one is a UNIX socket's path.
+_HOST_PORT = re.compile(r"([0-9.]+|\[.*\]):[0-9]+")
 
 # Seconds between two looks for the ready file.
 _LOOK = 0.005
@@ -55,7 +59,7 @@ class Listener(NamedTuple):
     def fromLine(cls, line: str, folder: Path) -> Listener:
         """Returns the listener of a line of the ready file of a service that runs in a folder."""
         transport, _, where = line.partition(" ")
-        if transport == "unix":
+        if not _HOST_PORT.fullmatch(where):
             return cls(transport, str(folder / where), 0)
         host, _, port = where.rpartition(":")
         return cls(transport, host.strip("[]"), int(port))

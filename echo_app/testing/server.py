@@ -158,13 +158,15 @@ class EchoServer(EchoProcess):
         """
         __tracebackhide__ = True
         deadline = now() + timeout
-        while len(found := self.records()) < count:
+        while True:
+            # Before the records: a service writes its last ones just before its end.
             hasEnded = self._process is None or self._process.poll() is not None
+            if len(found := self.records()) >= count:
+                return found
             if hasEnded or now() > deadline:
                 when = "until the service did" if hasEnded else f"within {timeout:g} s"
                 raise TimeoutError(f"{len(found)} of {count} connections have ended {when}")
             time.sleep(_LOOK)
-        return found
 
     def end(self) -> None:
         """Stops the service without a drain: open connections are reset.

@@ -3,7 +3,8 @@
 :class:`TLSConnection` stands between a transport and a protocol, and is a whole transport to that
 protocol. Its phases; each leads to later ones only:
 
-- ``HANDSHAKE``: written data waits until the handshake is complete.
+- ``HANDSHAKE``: written data waits until the handshake is complete. Input may wait, too: the handshakes of
+  all connections of a server share a work queue, so that many of them do not hold up open connections.
 - ``OPEN``: data goes both ways, until our end.
 - ``ENDED``: our ``close_notify`` is sent; the peer may go on.
 - ``DONE``: no more data is passed on; the connection below has not ended yet.
@@ -37,7 +38,6 @@ from zope.interface import implementer
 
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
-from echo_app.proxy.header import UNEXPECTED, isHeader
 from echo_app.tls.session import BrokenSession, CountingSession, Session
 from echo_app.tls.waiting import Waiting
 from echo_app.transport.closing import linger
@@ -78,6 +78,8 @@ class TLSConnection(Layer):
 
     __slots__ = (
         "_below",
+        "_delayed",
+        "_isDelayed",
         "_isEndOwed",
         "_isEnding",
         "_isPaced",
@@ -104,9 +106,12 @@ class TLSConnection(Layer):
         self._below: IStreamTransport | Waiting = self._waiting
         # Plain text that waits for the protocol above to resume.
         self._unread = b""
+        # Input of the handshake that waits for its turn.
+        self._delayed = b""
         self._producer: Any = None
         self._phase = _HANDSHAKE
         self._isPaused = False
+        self._isDelayed = False
         self._isEnding = False
         # A large read has taken long, as with small records, and the next ones are smaller.
         self._isPaced = False
@@ -128,6 +133,26 @@ class TLSConnection(Layer):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypts the complete records, and passes their plain text on in one piece."""
+        if self._phase is not _HANDSHAKE:
+            self._take(data)
+        elif self._delayed:
+            self._delayed += data
+        else:
+            self._delayed = data
+            self._server.handshakes.do(self._shake)
+            if self._delayed:
+                self.transport.pauseProducing()
+                self._isDelayed = True
+
+    def _shake(self) -> None:
+        """Takes the input of the handshake, when it is its turn."""
+        data, self._delayed = self._delayed, b""
+        if self._isDelayed:
+            self._isDelayed = False
+            self.transport.resumeProducing()
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if len(data) <= SMALLEST and not self._isPaced:
             self._receive(data)
             return
@@ -145,10 +170,7 @@ class TLSConnection(Layer):
         try:
             plain = session.receive(data)
         except BrokenSession as error:
-            if session.isShaking and isHeader(data):
-                self._fail("proxy-header", error, UNEXPECTED)
-            else:
-                self._fail(str(error), error)
+            self._fail(str(error), error)
             return
         if session.outgoing.pending:
             self.transport.write(session.outgoing.read())
@@ -162,8 +184,19 @@ class TLSConnection(Layer):
         if session.isPeerEnded:
             self._endPeer()
 
+    def fail(self, reason: str, detail: str) -> None:
+        """Ends the connection, whose data is no TLS for a reason that the layer below knows.
+
+        :param reason: the name of the count.
+        :param detail: more about it, for the log.
+        """
+        self._fail(reason, BrokenSession(reason), detail)
+
     def readConnectionLost(self) -> None:
         """Takes a FIN of the peer without ``close_notify`` for a half-close, and counts it."""
+        if self._delayed:
+            self._server.handshakes.remove(self._shake)
+            self._shake()
         self._notePeerEnded()
         if self._session.isShaking:
             # A peer that only looks for an open port is no failure.
@@ -336,6 +369,9 @@ class TLSConnection(Layer):
         self._stopTimer()
         self._phase = _DONE
         self._unread = b""
+        if self._delayed:
+            self._server.handshakes.remove(self._shake)
+            self._delayed = b""
         producer, self._producer = self._producer, None
         if producer is not None:
             self._below.unregisterProducer()

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from echo_app.clock import monotonicClock
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT
 from echo_app.connections.registry import ReasonCounter
+from echo_app.filewatch import Stamps
 from echo_app.text import escaped
 from echo_app.tls.certificates import (
     DEFAULT_GROUP,
@@ -33,7 +34,7 @@ from echo_app.tls.credentials import (
 )
 from echo_app.tls.revocation import Revocation, readRevocation
 from echo_app.tls.validity import Deadline, chainWarnings, deadlinesOf
-from echo_app.tls.watch import Stamps
+from echo_app.transport.workqueue import WorkQueue
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
@@ -58,6 +59,7 @@ class ServerTLS:
     :param handshakeTimeout: seconds from a connection's beginning until its handshake must be complete.
     :raise BadCredentials: when a file can't be used.
 
+    :ivar handshakes: does the work of handshakes, about a millisecond each.
     :ivar failures: connections that ended because of their handshake or a broken record, by reason.
     :ivar truncated: connections whose peers ended their side by FIN without ``close_notify``.
     """
@@ -81,6 +83,7 @@ class ServerTLS:
             raise ValueError(f"handshakeTimeout must be more than 0: {handshakeTimeout!r}")
         self.clock = monotonicClock(reactor)
         self.handshakeTimeout = handshakeTimeout
+        self.handshakes = WorkQueue(self.clock)
         self.failures = ReasonCounter("failed TLS connections")
         self.truncated = 0
         self._certificate, self._key, self._clientCA, self._clientCRL = certificate, key, clientCA, clientCRL
@@ -147,7 +150,7 @@ class ServerTLS:
         for warning in filter(None, (each.warning(now) for each in self._deadlines)):
             if warning not in self._warned:
                 self._warned.add(warning)
-                log.warn("{warning}", warning=escaped(warning))
+                log.warn("{caution}", caution=escaped(warning))
 
     def _load(self) -> dict[int, ssl.SSLContext]:
         """Reads the files, and logs what an operator should know of them.
@@ -177,7 +180,7 @@ class ServerTLS:
         made = self._contextsOf(identity, authorities, revocation)
         self._deadlines, self._warned = deadlines, set()
         for warning in warnings:
-            log.warn("{warning}", warning=escaped(warning))
+            log.warn("{caution}", caution=escaped(warning))
         self._warnOfDates()
         return made
 

@@ -10,7 +10,7 @@ puts the direct path below the connections of a listening port, which behave as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import ENOBUFS
+from errno import ECONNRESET, ENOBUFS
 from functools import partial
 from typing import Any
 
@@ -161,7 +161,8 @@ class DirectServer(_DirectTransport):
             self.error = self.error or error.errno or 0
             return CONNECTION_LOST
         if not data:
-            return CONNECTION_DONE
+            # A send took the error of a reset: a read finds an end of the stream then, which is none.
+            return CONNECTION_LOST if self.error == ECONNRESET else CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
 

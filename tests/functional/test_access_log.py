@@ -181,6 +181,16 @@ class StreamTests(AccessLogTestCase):
             self.assertLine(found, bytes_in=len(SMALL), bytes_out=len(SMALL), bytes_unread=0)
             self.assertIn(found["bytes_unacknowledged"], (0, len(SMALL)))
 
+    def test_resetWithData(self) -> None:
+        """A reset right behind the data, which the service finds when it answers, is no end of the stream."""
+        server = self.recording("--port", "0")
+        for _ in range(10):
+            peer = self.connect(server.address())
+            peer.sendall(SMALL)
+            reset(peer)
+        for found in self.lines(server):
+            self.assertEqual((found["ended"], found["bytes_in"]), ("reset", len(SMALL)), found)
+
     def test_owed(self) -> None:
         """Of a peer that never reads, the unread bytes are told from the unsent ones."""
         server = self.recording("--port", "0", "--listen", "unix:echo.sock")

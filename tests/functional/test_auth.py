@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.access.checkers import EchoUser
 from echo_app.connections.limits import Limits
+from echo_app.filewatch import INTERVAL
 from echo_app.interfaces import IEchoUser
 from echo_app.service.echoservice import EchoService
 from echo_app.testing import EchoProcess
@@ -323,6 +324,25 @@ class SlowTests(TestCase):
 
 
 class FileTests(LoginTestCase):
+    def test_watch(self) -> None:
+        """Passwords and faults are read again when symbolic links are swapped, as Kubernetes does."""
+        folder = self.makeFolder()
+        for name, user, fault in (("old", "alice:open sesame", "stall"), ("new", "bob:x", "latency=1ms")):
+            (folder / name).mkdir()
+            (folder / name / "users").write_text(f"{user}\n")
+            (folder / name / "faults").write_text(f"{fault}\n")
+        (folder / "..data").symlink_to("old")
+        for name in ("users", "faults"):
+            (folder / name).symlink_to(f"..data/{name}")
+        options = ("--auth", f"file:{folder}/users", "--fault-file", f"{folder}/faults")
+        server = self.serve("--port", "0", *options)
+        (folder / "..tmp").symlink_to("new")
+        (folder / "..tmp").rename(folder / "..data")
+        lines = ("users read again", "faults: latency=1ms")
+        self.assertTrue(waitUntil(lambda: all(line in server.log() for line in lines), 4 * INTERVAL))
+        self.assertEqual(self.said(server, b"login bob x\nhello"), b"ok\nhello")
+        self.assertEqual(self.said(server, RIGHT), DENIED)
+
     def test_reload(self) -> None:
         """At SIGHUP the passwords are read again, for later logins; users who have logged in stay."""
         users = Path(self.mktemp()).absolute()

@@ -65,7 +65,7 @@ LIES = {
 
 # The same of the load in Python.
 _DIFFERENT = r"message \d+, byte \d+: 0x\w\w came, 0x\w\w was sent \(byte \d+ of connection \d, .*\)"
-_SURPLUS = r"(0x78 came after the last byte|1 bytes too many came after byte \d+) .*"
+_SURPLUS = r"1 bytes too many came after byte \d+ .*"
 _UNKNOWN = r"\d\d bytes came that answer no datagram of connection \d, .*"
 
 SILENCES = ((STREAM, "hold"), (DATAGRAM, "drop"), (ACCEPT, "hold"))

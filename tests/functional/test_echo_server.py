@@ -187,6 +187,20 @@ class FaultsTests(EchoServerTestCase):
             asker.send(b"hello")
             self.assertEqual(asker.recv(100), b"hello")
 
+    def test_messages(self) -> None:
+        """Faults choose among answers and datagrams, whose numbers count from the change."""
+        server = self.startEchoServer("--port", "0", "--udp", "0", "--responder", "lines")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(PATIENCE)
+            asker.connect(server.address("udp"))
+            for _ in range(2):
+                server.setFaults("loss=1,messages=2")
+                with socket.create_connection(server.address(), PATIENCE) as peer:
+                    self.assertEqual(exchanged(peer, b"a\nb\nc\n"), b"a\nc\n")
+                for datagram in (b"a", b"b", b"c"):
+                    asker.send(datagram)
+                self.assertEqual([asker.recv(100), asker.recv(100)], [b"a", b"c"])
+
     def test_refuse(self) -> None:
         """Listeners have the new faults at once."""
         server = self.startEchoServer()
@@ -200,7 +214,10 @@ class FaultsTests(EchoServerTestCase):
         server = self.startEchoServer(faults=["reset"])
         for specs, reason in (
             (["latency=50mx"], "fault 'latency=50mx': at 9, '50mx' is not a time"),
-            (["latency=1ms", "loss=1%"], "fault 'loss=1%': there is no UDP listener that it applies to"),
+            (
+                ["latency=1ms", "loss=1%"],
+                "fault 'loss=1%': loss needs messages: --responder with a framing, or --udp",
+            ),
             (["latency=1ms"] * 33, "33 faults, where 32 is the most"),
         ):
             error = self.assertRaises(ValueError, server.setFaults, *specs)

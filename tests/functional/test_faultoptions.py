@@ -126,6 +126,66 @@ class OptionTests(FaultTestCase):
         self.assertEqual(self.echo(server, b"hello"), b"hello")
 
 
+class MessageTests(FaultTestCase):
+    def lines(self, server: EchoProcess, size: int) -> list[bytes]:
+        """Sends a thousand lines in pieces of a size; returns those that come back."""
+        data = b"".join(b"%06d\n" % number for number in range(1000))
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        echo = self.echo(server, *pieces)
+        return [echo[start : start + 7] for start in range(0, len(echo), 7)]
+
+    def test_sameSeed(self) -> None:
+        """With the same seed the same answers are wrong, however the requests arrive, and no others."""
+        runs = []
+        for seed, size in (("7", 7000), ("7", 50), ("8", 7000)):
+            options = ("--responder", "lines", "--fault", "corrupt=1,share=1%", "--fault-seed", seed)
+            runs.append(self.lines(self.serve("--port", "0", *options), size))
+        wrong = [sum(line != b"%06d\n" % number for number, line in enumerate(run)) for run in runs]
+        self.assertTrue(1 <= wrong[0] <= 25, wrong)
+        self.assertEqual(runs[0], runs[1])
+        self.assertNotEqual(runs[0], runs[2])
+
+    def test_datagrams(self) -> None:
+        """Every third datagram is lost."""
+        client = self.datagrams(self.serve("--udp", "0", "--fault", "loss=1,each=3"))
+        for number in range(1, 10):
+            client.send(b"%d" % number)
+        self.assertEqual([client.recv(9) for _ in range(6)], [b"1", b"2", b"4", b"5", b"7", b"8"])
+
+    def test_cutAndClosed(self) -> None:
+        """A client reads the answers before the end, and a part of the last one, and then the end."""
+        server = self.serve("--port", "0", "--responder", "lines", "--fault-preamble")
+        data = b"one\ntwo\nthree\n"
+        cut = b"!fault truncate=1B,messages=2 close,messages=2\n"
+        self.assertEqual(self.echo(server, cut + data), b"one\nt")
+        peer = self.connect(server.address())
+        peer.sendall(b"!fault reset,messages=2\n" + data)
+        received = b""
+        with self.assertRaises(ConnectionResetError):
+            while True:
+                received += peer.recv(100) or self.fail("no reset")
+        self.assertEqual(received, b"one\ntwo\n")
+
+    def test_preambleWithout(self) -> None:
+        """A preamble can't choose messages where there are none."""
+        server = self.serve("--port", "0", "--udp", "0", "--fault-preamble")
+        self.assertEqual(
+            self.echo(server, b"!fault corrupt=1,share=1%\nhello"),
+            b"!fault error: spec 1: share needs messages: --responder with a framing\n",
+        )
+
+    def test_silence(self) -> None:
+        """A connection that was silent for long enough is forgotten, over TCP and TLS."""
+        server = self.serve("--port", "0", "--tls", "0", "--fault", "reset,after-idle=200ms")
+        plain, encrypted = self.connect(server.address()), self.connect(server.address("tls"))
+        self.assertEchoes(plain, b"hello")
+        peer = TLSPeer(encrypted).shake()
+        peer.send(b"hello")
+        self.assertEqual(peer.receive(5), b"hello")
+        for sock in (plain, encrypted):
+            self.assertRaises(ConnectionResetError, receiveAll, sock)
+
+
 class FaultFileTests(FaultTestCase):
     def setUp(self) -> None:
         self.path = Path(self.mktemp()).absolute()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import textwrap
+from pathlib import Path
 
 from echo_app.testing import EchoProcess
 from tests import ROOT
 from tests.support import programs
+from tests.support.certificates import Authority
 from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import (
     PATIENCE,
@@ -57,30 +61,31 @@ class HAProxyTestCase(ServiceTestCase):
     A subclass puts other options into `listener`, and what HAProxy needs for it into `server`.
 
     :cvar patience: HAProxy's time-outs, as it reads them.
+    :cvar bind: what follows the socket in a ``bind`` line of HAProxy.
     """
 
-    listener: tuple[str, ...] = ("--port", "0")
+    listener: tuple[str, ...] = ("--port", "0", "--interface", BACKEND)
     server = ""
     version = "send-proxy-v2"
     patience = "300s"
+    bind = ""
 
     def setUp(self) -> None:
         needs("haproxy")
 
     def start(self, *options: str) -> EchoProcess:
         """Starts both; HAProxy listens on 127.0.0.1 and ::1."""
-        echo = self.serve(*self.listener, "--interface", BACKEND, "--proxy-protocol", *options)
-        host, port = echo.listeners[0].host, echo.listeners[0].port
+        echo = self.serve(*self.listener, "--proxy-protocol", *options)
+        _, host, port = echo.listeners[0]
+        backend = f"{host}:{port}" if port else f"unix@{host}"
         listening = [
             socket.create_server(("127.0.0.1", 0)),
             socket.create_server(("::1", 0), family=socket.AF_INET6),
         ]
         self.front = [each.getsockname()[:2] for each in listening]
-        binds = "\n".join(f"    bind fd@{each.fileno()}" for each in listening)
+        binds = "\n".join(f"    bind fd@{each.fileno()} {self.bind}" for each in listening)
         config = replaced(recipe(), "    bind :7", binds)
-        config = replaced(
-            config, "127.0.0.1:8080 send-proxy-v2", f"{host}:{port} {self.version} {self.server}"
-        )
+        config = replaced(config, "127.0.0.1:8080 send-proxy-v2", f"{backend} {self.version} {self.server}")
         config = replaced(config, "inter 2s", CHECKS).replace("300s", self.patience)
         # Over TLS it would try again to connect where it is refused, three times, a second apart.
         config = replaced(config, "mode tcp", "mode tcp\n    option log-health-checks\n    retries 0")
@@ -237,10 +242,10 @@ class LineTests(StreamTests):
 class VectorTests(HAProxyTestCase):
     """With everything that HAProxy can add to version 2 of the header."""
 
-    version = "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn"
+    version = "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn,ssl-cipher"
 
     def test_vectors(self) -> None:
-        """HAProxy's own checksum is right, and its other vectors are skipped."""
+        """HAProxy's own checksum is right, and its other vectors change no byte."""
         echo = self.start("--log-connections")
         for source in ("127.0.0.2", "::1"):
             peer = self.connectFrom(source)
@@ -249,11 +254,58 @@ class VectorTests(HAProxyTestCase):
             self.assertEqual(exchanged(peer, b"hello"), b"hello")
         self.assertEqual(stopCounts(echo)["refused"], 0)
 
+    def test_facts(self) -> None:
+        """The responder and the access log have what HAProxy says of a TLS client with a certificate."""
+        folder = self.makeFolder()
+        authority = Authority(folder)
+        pem = folder / "front"
+        pem.write_bytes(b"".join(Path(each).read_bytes() for each in authority.issue("localhost")))
+        self.bind = f"ssl crt {pem} ca-file {authority.path} verify optional alpn echo/1"
+        self.bind += "\n    unique-id-format id-%ci"
+        echo = self.start("--responder", "peer", "--access-log", str(folder / "access"))
+        context = ssl.create_default_context(cafile=authority.path)
+        context.load_cert_chain(*authority.issue("alice"))
+        context.set_alpn_protocols(["echo/1"])
+        with context.wrap_socket(self.connectFrom("127.0.0.2"), server_hostname="localhost") as peer:
+            told = peer.makefile("rb").readline()
+            self.assertEchoes(peer, b"?")
+            cipher, version = peer.cipher(), peer.version()
+        assert cipher is not None
+        flags = ["tls", "cert-connection", "cert-session"]
+        tls = {"flags": flags, "verify": 0, "version": version, "cipher": cipher[0], "client": "alice"}
+        expected = {
+            "authority": "localhost",
+            "alpn": "echo/1",
+            "unique_id": "id-127.0.0.2",
+            "tls": tls,
+            "netns": None,
+            "vpc_endpoint": None,
+        }
+        self.assertEqual(json.loads(told)["header"], expected)
+        echo.stop()
+        lines = map(json.loads, (folder / "access").read_text().splitlines())
+        # Health checks name no client.
+        [entry] = [each for each in lines if "proxy" in each]
+        found = {name: value for name, value in entry.items() if name.startswith("proxy_")}
+        self.assertEqual(
+            found,
+            {
+                "proxy_authority": "localhost",
+                "proxy_alpn": "echo/1",
+                "proxy_unique_id": "id-127.0.0.2",
+                "proxy_tls_flags": flags,
+                "proxy_tls_verify": 0,
+                "proxy_tls_version": version,
+                "proxy_tls_cipher": cipher[0],
+                "proxy_tls_cn": "alice",
+            },
+        )
+
 
 class TLSStreamTests(StreamTests):
     """With TLS between HAProxy and the service, which begins behind the header."""
 
-    listener = ("--tls", "0")
+    listener = ("--tls", "0", "--interface", BACKEND)
     server = "ssl verify none"
 
 
@@ -261,3 +313,33 @@ class TLSLineTests(TLSStreamTests):
     """HAProxy over TLS, with version 1 of the header."""
 
     version = "send-proxy"
+
+
+class UNIXTests(HAProxyTestCase):
+    """HAProxy in front of a UNIX socket."""
+
+    option = "--listen"
+
+    def start(self, *options: str) -> EchoProcess:
+        """Starts both."""
+        self.listener = (self.option, f"unix:{self.makeFolder()}/echo")
+        return super().start(*options)
+
+    def test_halfClose(self) -> None:
+        """Data and the end at once come back whole, for each client, and the caps count clients."""
+        echo = self.start("--max-connections-per-peer", "1", "--log-connections")
+        data = os.urandom(50_000)
+        for source in ("127.0.0.2", "::1"):
+            peer = self.connectFrom(source)
+            name = f"{source}:{peer.getsockname()[1]}"
+            sendAndEnd(peer, data)
+            self.assertTrue(receiveAll(peer) == data)
+            self.assertIn(name, echo.log().replace("[::1]", "::1"))
+        self.assertEqual(stopCounts(echo)["refused"], 0)
+
+
+class TLSUNIXTests(UNIXTests):
+    """With TLS between HAProxy and the UNIX socket."""
+
+    option = "--tls"
+    server = "ssl verify none"

@@ -42,6 +42,15 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+# Blocks the signals that a service handles, says so, and starts a program.
+BLOCKING = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+print("blocked", flush=True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def isLocked(path: Path) -> bool:
     """Returns whether a living service has a ready file, as ``flock --shared --nonblock`` does."""
     with open(path) as file:
@@ -215,8 +224,19 @@ class ReadyFileTests(LifeTestCase):
         os.mkfifo(self.ready)
         ended = self.run_("twistd -n", "--port", "0", "--ready-file", "ready")
         self.assertEqual(ended.returncode, 1)
-        self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*/ready': It is no ordinary file\n\Z")
+        self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*/ready': It is no ready file: .*\n\Z")
         self.assertTrue(stat.S_ISFIFO(self.ready.stat().st_mode))
+
+    def test_wrongPath(self) -> None:
+        """A start whose ``--ready-file`` names another file, such as that of ``--auth``, leaves the file."""
+        users = self.folder / "users"
+        users.write_text("alice:secret\n")
+        options = ("--port", "0", "--auth", "file:users", "--ready-file", "users")
+        for command in COMMANDS:
+            ended = self.run_(command, *options)
+            self.assertEqual(ended.returncode, 1)
+            self.assertRegex(ended.stderr, r"\Aecho: --ready-file '.*': It is no ready file: .*\n\Z")
+            self.assertEqual(users.read_text(), "alice:secret\n")
 
 
 class ProcessOneTests(LifeTestCase):
@@ -239,6 +259,51 @@ class ProcessOneTests(LifeTestCase):
                 os.kill(int(children), number)
                 self.assertEqual(process.wait(PATIENCE), 128 + number)
                 self.assertEqual(os.listdir(self.folder), [])
+
+    def test_blocked(self) -> None:
+        """Where its parent has blocked them, signals count from the first moment, before Python has begun."""
+        needs("unshare")
+        unshare = ("unshare", "--pid", "--fork", "--kill-child")
+        if programs.run(*unshare, "true").returncode:
+            raise unittest.SkipTest("this user can't make a PID namespace")
+        command = (*unshare, sys.executable, "-c", BLOCKING, *COMMANDS["twistd -n"], "--port", "0")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            process = programs.start(self, *command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), "blocked\n")
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            os.kill(int(children), number)
+            self.assertEqual(process.wait(PATIENCE), 128 + number)
+            self.assertEqual(os.listdir(self.folder), [])
+
+
+class EarlySignalTests(LifeTestCase):
+    def start(self) -> subprocess.Popen[str]:
+        """Starts a service whose parent has blocked its signals; returns it when that is done."""
+        command = (sys.executable, "-c", BLOCKING, *COMMANDS["twistd -n"], "--port", "0")
+        process = programs.start(
+            self, *command, "--ready-file", "ready", cwd=self.folder, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), "blocked\n")
+        return process
+
+    def test_unblocked(self) -> None:
+        """A service whose parent had blocked its signals stops by them."""
+        process = self.start()
+        self.assertTrue(waitUntil(self.ready.exists))
+        process.terminate()
+        self.assertEqual(process.wait(PATIENCE), -signal.SIGTERM)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_hangup(self) -> None:
+        """SIGHUP during the start reloads when the service runs, and does not end it."""
+        process = self.start()
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        self.assertTrue(any("no file to read again" in line for line in lines))
+        self.assertServes(self.address())
 
 
 class StreamTests(LifeTestCase):

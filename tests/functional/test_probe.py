@@ -15,21 +15,25 @@ from random import Random
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTCP, IReactorUDP
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.protocols.wire import Chargen, Discard
+from twisted.python.failure import Failure
 
 from echo_app.probe.checks import halfclose, latereader
-from echo_app.probe.checks.check import Result, Status
 from echo_app.probe.checks.smallwrites import BODY, HEAD
 from echo_app.probe.cli.ping import Pings, ping
+from echo_app.probe.judge import endrules
+from echo_app.probe.judge.finding import Finding
+from echo_app.probe.results.severity import Severity
 from echo_app.targets import ClientTLS, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
 from tests.support import programs
 from tests.support.certificates import Authority
 from tests.support.crooked import StreamRelay, StreamVices
 from tests.support.kernel import waitUntil
-from tests.support.probing import STREAM, Hurried, context, examined, statuses
+from tests.support.probing import STREAM, Examined, Hurried, context, examined
 from tests.support.service import PATIENCE, ServiceTestCase, needs
 
 
@@ -42,7 +46,15 @@ class TextbookEcho(Protocol):
         self.transport.write(data)
 
 
-class GoodTests(ServiceTestCase):
+class GoodTestCase(ServiceTestCase):
+    def good(self, done: Examined) -> None:
+        """Checks that nothing failed, and that everything was examined; a busy machine makes warnings."""
+        self.assertNotIn(Severity.FAIL, done.causes.values(), done)
+        self.assertFalse(done.verdict.isFailed, done)
+        self.assertRegex(done.seen("half-close"), r"^(\d+) of \1 whole, then the end$")
+
+
+class GoodTests(GoodTestCase):
     """Our service passes every check, over every transport."""
 
     async def test_everyStream(self) -> None:
@@ -65,19 +77,17 @@ class GoodTests(ServiceTestCase):
                 )
             ]
         )
-        for each, resolve in zip(results, ("PASS", "SKIP", "PASS", "SKIP"), strict=True):
-            expected = dict.fromkeys(STREAM, Status.PASS) | {"resolve": Status[resolve]}
-            self.assertEqual(statuses(each), expected, each)
+        for each in results:
+            self.good(each)
 
 
-class ProxyTests(HAProxyTestCase):
+class ProxyTests(HAProxyTestCase, GoodTestCase):
     """Our service behind HAProxy, which writes a PROXY header."""
 
     async def test_passes(self) -> None:
         """Our service passes every check behind a proxy."""
         self.start()
-        results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), *STREAM)
-        self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
+        self.good(await examined(context(f"127.0.0.1:{self.front[0][1]}"), *STREAM))
 
 
 STUNNEL = """\
@@ -92,7 +102,7 @@ key = {key}
 """
 
 
-class StunnelTests(ServiceTestCase):
+class StunnelTests(GoodTestCase):
     """Our service behind stunnel, which ends TLS for it."""
 
     async def test_passes(self) -> None:
@@ -110,8 +120,7 @@ class StunnelTests(ServiceTestCase):
         found = bound.search(log.read_text())
         assert found is not None
         given = context(f"tls://localhost:{found[1]}", tls=ClientTLS(str(folder / "authority.pem")))
-        results = await examined(given, *STREAM)
-        self.assertEqual(statuses(results), dict.fromkeys(STREAM, Status.PASS), results)
+        self.good(await examined(given, *STREAM))
 
 
 class ImpatientProxyTests(HAProxyTestCase):
@@ -124,9 +133,9 @@ class ImpatientProxyTests(HAProxyTestCase):
         self.start()
         # Longer than the kernels go on moving what they hold, a little at a time.
         self.patch(latereader, "QUICK_LATE", 8.0)
-        results = await examined(context(f"127.0.0.1:{self.front[0][1]}"), "late-reader")
-        self.assertEqual(results["late-reader"].status, Status.FAIL)
-        self.assertRegex(results["late-reader"].seen, r"came back to a late reader, then reset$")
+        done = await examined(context(f"127.0.0.1:{self.front[0][1]}"), "late-reader")
+        self.assertEqual(done.causes.get("late-reader-cut"), Severity.FAIL, done)
+        self.assertRegex(done.finding("late-reader-cut").match.seen, r"came back, then reset$")
 
 
 class ListeningTestCase(ServiceTestCase):
@@ -148,16 +157,15 @@ class TextbookTests(ListeningTestCase):
         """The textbook echo loses the answers of a half-closed peer, and takes all input of a late reader."""
         # However slow the machine is, the reader fills it, and tries as often as it means to.
         self.patch(latereader, "FILLING", PATIENCE)
+        for module in (latereader, endrules):
+            self.patch(module, "LIMIT", 48 << 20)
         self.patch(halfclose, "BUDGET", PATIENCE)
         port = self.listen(Factory.forProtocol(TextbookEcho))
-        results = await examined(context(f"127.0.0.1:{port}"), *STREAM)
-        self.assertEqual(
-            statuses(results),
-            dict.fromkeys(STREAM, Status.PASS) | {"half-close": Status.FAIL, "late-reader": Status.WARN},
-            results,
-        )
-        kinds = cast(dict[str, int], results["half-close"].details["kinds"])
-        self.assertGreaterEqual(kinds["immediate close"], 10)
+        done = await examined(context(f"127.0.0.1:{port}"), *STREAM)
+        failures = [cause for cause, severity in done.causes.items() if severity is Severity.FAIL]
+        self.assertEqual(failures, ["half-close-broken"], done)
+        self.assertEqual(done.causes.get("no-push-back"), Severity.WARN, done)
+        self.assertGreaterEqual(done.data("half-close")["outcomes"]["immediate close"], 10)
 
 
 class ProgramTests(ServiceTestCase):
@@ -185,21 +193,23 @@ class ProgramTests(ServiceTestCase):
     async def test_socatPipe(self) -> None:
         """``socat PIPE`` is a good echo."""
         target = self._start("socat", self.LISTEN, "PIPE")
-        results = await examined(context(target), *self.CHECKS)
-        self.assertEqual(statuses(results), dict.fromkeys(self.CHECKS, Status.PASS), results)
+        done = await examined(context(target), *self.CHECKS)
+        self.assertFalse(done.verdict.isFailed, done)
+        self.assertNotIn("nagle-delays", done.causes, done)
 
     async def test_socatCat(self) -> None:
         """``socat EXEC:cat`` is a good echo."""
         target = self._start("socat", self.LISTEN, "EXEC:cat")
-        results = await examined(context(target), *self.CHECKS)
-        self.assertEqual(statuses(results), dict.fromkeys(self.CHECKS, Status.PASS), results)
+        done = await examined(context(target), *self.CHECKS)
+        self.assertFalse(done.verdict.isFailed, done)
+        self.assertNotIn("nagle-delays", done.causes, done)
 
     async def test_ncatCat(self) -> None:
         """``ncat -e /bin/cat`` closes at a half-close, and loses the rest of its answer."""
         # A large echo hangs in its pipes now and then, so that nothing is asked of it but this.
         target = self._start("ncat", "-k", "-l", "HOST", "7007", "-e", "/bin/cat")
-        results = await examined(context(target, Hurried()), "half-close")
-        self.assertEqual(statuses(results), {"half-close": Status.FAIL}, results)
+        done = await examined(context(target, Hurried()), "half-close")
+        self.assertEqual(done.causes.get("half-close-broken"), Severity.FAIL, done)
 
 
 class DelayTests(ServiceTestCase):
@@ -224,39 +234,37 @@ class DelayTests(ServiceTestCase):
 
             thread = threading.Thread(target=serve, daemon=True)
             thread.start()
-            results = await examined(context(f"127.0.0.1:{listening.getsockname()[1]}"), "small-writes")
+            done = await examined(context(f"127.0.0.1:{listening.getsockname()[1]}"), "small-writes")
             thread.join(PATIENCE)
-        self.assertEqual(results["small-writes"].status, Status.WARN, results)
+        self.assertEqual(done.causes.get("nagle-delays"), Severity.WARN, done)
 
     async def test_slowPath(self) -> None:
         """A path that takes as long as a delayed acknowledgement is none that waits for one."""
         relay = StreamRelay(self.serve().address("tcp"), StreamVices(delay=(0.041, 0.0))).start()
         self.addCleanup(relay.stop)
-        results = await examined(context("{}:{}".format(*relay.address)), "small-writes")
-        self.assertEqual(statuses(results), {"small-writes": Status.PASS}, results)
-        delayed = cast(list[float], results["small-writes"].details["split"])
-        self.assertGreaterEqual(min(delayed), 0.04)
-        self.assertNotRegex(results["small-writes"].seen, r"\b40 ms")
+        done = await examined(context("{}:{}".format(*relay.address)), "small-writes")
+        self.assertNotIn("nagle-delays", done.causes, done)
+        self.assertGreaterEqual(min(done.data("small-writes")["split"]), 0.04)
 
 
 class NoEchoTests(ListeningTestCase):
     """A service that is no echo is one clear line, in bounded time, and no more checks."""
 
-    async def _only(self, port: int, name: str, hurried: bool = False) -> Result:
-        """Returns the one finding, which ends the examination."""
-        results = await examined(context(f"127.0.0.1:{port}", Hurried() if hurried else None), *STREAM)
+    async def _only(self, port: int, name: str, cause: str, hurried: bool = False) -> Finding:
+        """Returns the one finding; the check of this name ends the examination."""
+        done = await examined(context(f"127.0.0.1:{port}", Hurried() if hurried else None), *STREAM)
         after = STREAM[STREAM.index(name) + 1 :]
-        self.assertEqual({results[each].status for each in after}, {Status.SKIP})
-        self.assertEqual(results[name].status, Status.FAIL)
-        return results[name]
+        self.assertEqual(list(done.evidence.skipped), list(after), done)
+        self.assertEqual(done.causes, {cause: Severity.FAIL}, done)
+        return done.finding(cause)
 
     async def test_closedPort(self) -> None:
         """A port without a listener."""
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
-            result = await self._only(port, "resolve")
-        self.assertEqual(result.seen, "127.0.0.1: refused")
+            found = await self._only(port, "resolve", "unreachable")
+        self.assertEqual(found.match.seen, "3 of 3 refused")
 
     async def test_neverAccepts(self) -> None:
         """A listener whose queue is full: connections are never made."""
@@ -270,13 +278,14 @@ class NoEchoTests(ListeningTestCase):
                 filling.setblocking(False)
                 with contextlib.suppress(BlockingIOError):
                     filling.connect(address)
-            result = await self._only(address[1], "resolve", hurried=True)
-        self.assertEqual(result.seen, "127.0.0.1: connect timed out after 10 s")
+            found = await self._only(address[1], "resolve", "unreachable", hurried=True)
+        self.assertEqual(found.match.seen, "1 of 1 connect timed out after 10 s")
 
     async def test_neverAnswers(self) -> None:
         """A listener that takes everything and says nothing."""
-        result = await self._only(self.listen(Factory.forProtocol(Discard)), "identity", hurried=True)
-        self.assertEqual(result.seen, "nothing of 260 B came back, then timed out after 10 s")
+        port = self.listen(Factory.forProtocol(Discard))
+        found = await self._only(port, "identity", "no-echo", hurried=True)
+        self.assertIn("nothing comes back on ", found.match.seen)
 
     async def test_webServer(self) -> None:
         """A web server, whose answer is shown."""
@@ -288,29 +297,30 @@ class NoEchoTests(ListeningTestCase):
         with HTTPServer(("127.0.0.1", 0), Quiet) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
-            result = await self._only(server.server_port, "identity")
+            found = await self._only(server.server_port, "identity", "no-echo")
             server.shutdown()
             thread.join(PATIENCE)
-        self.assertTrue(result.seen.startswith("other bytes: "), result.seen)
-        self.assertIn("HTML", result.seen)
+        self.assertIn("other bytes come: ", found.match.seen)
+        self.assertIn("HTML", found.match.seen)
 
     async def test_chargen(self) -> None:
         """A character generator (RFC 864), which never ends."""
-        result = await self._only(self.listen(Factory.forProtocol(Chargen)), "identity")
-        self.assertTrue(result.seen.startswith("other bytes: "), result.seen)
+        found = await self._only(self.listen(Factory.forProtocol(Chargen)), "identity", "no-echo")
+        self.assertIn("other bytes come: ", found.match.seen)
 
     async def test_wrongCertificate(self) -> None:
         """A certificate that the system does not believe."""
         port = self.serve("--tls", "0").address("tls")[1]
-        results = await examined(context(f"tls://localhost:{port}"), *STREAM)
-        self.assertEqual(results["connect"].seen, "TLS: certificate: self-signed certificate")
-        self.assertEqual(results["identity"].status, Status.SKIP)
+        done = await examined(context(f"tls://localhost:{port}"), *STREAM)
+        self.assertEqual(done.causes, {"unreachable": Severity.FAIL}, done)
+        self.assertIn("TLS: certificate: self-signed certificate", done.finding("unreachable").match.seen)
+        self.assertIn("identity", done.evidence.skipped)
 
     async def test_notTLS(self) -> None:
         """A plain echo, which sends a handshake back."""
         port = self.serve().address("tcp")[1]
-        results = await examined(context(f"tls://localhost:{port}"), *STREAM)
-        self.assertEqual(results["connect"].seen, "no TLS: our own handshake came back")
+        done = await examined(context(f"tls://localhost:{port}"), *STREAM)
+        self.assertIn("no TLS: our own handshake came back", done.finding("unreachable").match.seen)
 
 
 class PingTests(ListeningTestCase):
@@ -335,11 +345,34 @@ class PingTests(ListeningTestCase):
         pings = Pings(4, interval=0.1, size=16, wait=5.0)
         statuses = await ping(Hurried(), [target], pings, Random(1), said.append)
         lines = [line.removeprefix(f"{target}: ") for line in said]
-        self.assertEqual(statuses, [Status.FAIL])
+        self.assertEqual(statuses, [Severity.FAIL])
         self.assertIn("number 2 again", lines)
         self.assertIn("number 3: 15 of 16 bytes", lines)
         self.assertIn("number 4: lost", lines)
         self.assertIn("4 sent, 2 answered, 1 lost, 1 corrupt, 0 reordered, 1 duplicate", lines)
+
+    async def test_lateDatagrams(self) -> None:
+        """An answer after the time-out is late, and no duplicate."""
+        from twisted.internet import reactor
+
+        class Slow(DatagramProtocol):
+            first = b""
+
+            def datagramReceived(self, data: bytes, address: Any) -> None:
+                assert self.transport is not None
+                self.first = self.first or data
+                for each in (self.first, data) if data != self.first else ():
+                    self.transport.write(each, address)
+
+        port: Any = cast(IReactorUDP, reactor).listenUDP(0, Slow(), "127.0.0.1", 8192)
+        self.addCleanup(port.stopListening)
+        target = parseTarget(f"udp://127.0.0.1:{port.getHost().port}")
+        said: list[str] = []
+        await ping(reactor, [target], Pings(2, interval=0.3, size=16, wait=0.2), Random(1), said.append)
+        lines = [line.removeprefix(f"{target}: ") for line in said]
+        self.assertEqual(lines[0], "number 1: lost")
+        self.assertTrue(any(line.startswith("number 1: late, after ") for line in lines), lines)
+        self.assertNotIn("duplicate", lines[-1])
 
     async def _ping(self, protocol: type[Protocol], count: int, pace: float = 10.0) -> list[str]:
         """Returns what is said of some pings; the time-out is a second, divided by `pace`."""
@@ -380,6 +413,28 @@ class PingTests(ListeningTestCase):
         lines = await self._ping(Wrong, 1)
         self.assertEqual(lines[0], "number 1: 1 byte flipped at offset 0")
         self.assertEqual(lines[2], "1 sent, 0 answered, 0 timed out, 1 corrupt, 0 reordered")
+
+    async def test_surplus(self) -> None:
+        """Bytes after the last answer are a wrong answer, too."""
+
+        class Twice(TextbookEcho):
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data + data)
+
+        lines = await self._ping(Twice, 1, pace=1.0)
+        self.assertEqual(lines[1], "16 bytes too many came after the last answer")
+        self.assertEqual(lines[3], "1 sent, 1 answered, 0 timed out, 1 corrupt, 0 reordered")
+
+    async def test_end(self) -> None:
+        """After the last answer the probe ends its stream, and does not reset it."""
+        ends: list[Failure] = []
+
+        class Ended(TextbookEcho):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                ends.append(reason)
+
+        await self._ping(Ended, 2)
+        self.assertEqual([type(end.value) for end in ends], [ConnectionDone])
 
     async def test_silent(self) -> None:
         """An answer that does not come is timed out."""

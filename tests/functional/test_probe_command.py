@@ -34,7 +34,7 @@ class CommandTestCase(ServiceTestCase):
 
 class CheckTests(CommandTestCase):
     def test_good(self) -> None:
-        """A check prints a line when it ends, between the costs and the counts, and status is 0."""
+        """A check prints a line when it ends, between the costs and the verdict, and status is 0."""
         target = self.target(self.serve())
         status, output = self.run_("check", target, "--quick", "--only", "identity,half-close")
         first, *lines, last = output.splitlines()
@@ -42,19 +42,20 @@ class CheckTests(CommandTestCase):
             first, rf"^{target.replace('://', ' ')}; at most [\d.]+ MiB, \d+ connections, \d+ s$"
         )
         identity, halfClose = lines
-        self.assertRegex(
-            identity, r"^pass  identity      37 sizes, 1 B to 1 MiB, the last at [\d.]+ [KMG]iB/s$"
-        )
-        self.assertEqual(halfClose, "pass  half-close    20 of 20 whole, then the end")
-        self.assertRegex(last, r"^2 pass in \d+ s$")
+        self.assertRegex(identity, r"^identity      37 sizes, 1 B to 1 MiB, the last at [\d.]+ [KMG]iB/s$")
+        self.assertEqual(halfClose, "half-close    20 of 20 whole, then the end")
+        self.assertRegex(last, r"^VERDICT  nothing wrong was found \[21 connections, \d+ s\]$")
         self.assertEqual(status, 0)
 
     def test_finding(self) -> None:
-        """A finding has status 1, and its meaning in words."""
+        """A finding has status 1, its meaning in words, and is the verdict."""
         status, output = self.run_("check", "127.0.0.1:1", "--quick")
         self.assertEqual(status, 1)
-        self.assertIn("FAIL  resolve       127.0.0.1: refused\n", output)
-        self.assertRegex(output, r"\n1 fail, \d+ skip in \d+ s\n$")
+        self.assertIn("resolve       127.0.0.1 is an address; 127.0.0.1: refused\n", output)
+        self.assertIn(
+            "FAIL  no connection is made: 3 of 3 refused (certain)\n      No server listens", output
+        )
+        self.assertRegex(output, r"\nVERDICT  no connection is made \(3 of 3 refused\) \[\d+ s\]\n$")
 
     def test_json(self) -> None:
         """``--json`` prints the same as data and nothing else, the direct route included."""
@@ -64,18 +65,30 @@ class CheckTests(CommandTestCase):
         data = json.loads(output)
         self.assertEqual((status, data["seed"]), (0, 7))
         for each in (data, data["baseline"]):
-            self.assertEqual([(r["name"], r["status"]) for r in each["results"]], [("identity", "pass")])
+            self.assertEqual((each["findings"], each["unfinished"]), ([], {}))
+            self.assertEqual(list(each["checks"]), ["identity"])
+            (made,) = each["connections"]
+            self.assertEqual((made["sent"], made["number"]), (made["came"], 0))
+
+    def test_jsonFinding(self) -> None:
+        """``--json`` has the cause of a finding, its severity and its confidence."""
+        status, output = self.run_("check", "127.0.0.1:1", "--quick", "--json")
+        (found,) = json.loads(output)["findings"]
+        self.assertEqual(
+            (status, *(found[key] for key in ("cause", "severity", "confidence"))),
+            (1, "unreachable", "fail", "certain"),
+        )
 
     def test_interrupted(self) -> None:
-        """Ctrl-C ends the command at once, with the counts of the checks that ran."""
+        """Ctrl-C ends the command at once, with a verdict of what was seen."""
         target = self.target(self.serve())
         process = programs.start(self, *PROBE, "check", target, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("pass"):
+            if line.startswith("connect"):
                 break
         process.send_signal(signal.SIGINT)
-        self.assertIn("interrupted: ", process.stdout.read())
+        self.assertIn("VERDICT  interrupted: nothing wrong was found; not examined: ", process.stdout.read())
         self.assertEqual(process.wait(PATIENCE), 130)
 
     def test_nobodyReads(self) -> None:
@@ -100,6 +113,32 @@ class PingTests(CommandTestCase):
             sums = rf"^--- {name}\n3 sent, 3 answered, 0 \w+( out)?, 0 corrupt, 0 reordered\nmin .*, jitter "
             self.assertRegex(output, re.compile(sums, re.M))
         self.assertEqual(status, 0)
+
+    def test_source(self) -> None:
+        """Pings come from the address that was asked for, and ``--json`` has an object for each."""
+        server = self.serve("--port", "0", "--udp", "0", "--allow", "127.0.0.7")
+        targets = [self.target(server, scheme) for scheme in ("tcp", "udp")]
+        arguments = ("-c", "1", "--tos", "0xb8", "--json")
+        status, output = self.run_("ping", *targets, *arguments, "--source", "127.0.0.7")
+        objects = [json.loads(line) for line in output.splitlines()]
+        self.assertEqual([each["number"] for each in objects[:2]], [1, 1])
+        self.assertEqual([each["summary"]["answered"] for each in objects[2:]], [1, 1])
+        self.assertEqual(status, 0)
+        status, _ = self.run_("ping", *targets, *arguments, "--source", "127.0.0.8", "-W", "1")
+        self.assertEqual(status, 1)
+
+    def test_proxyHeader(self) -> None:
+        """A service that expects a PROXY header gets one, in front of TLS too, and believes it."""
+        options = ("--proxy-protocol", "--trust-proxy", "127.0.0.1", "--allow", "192.0.2.7")
+        server = self.serve("--port", "0", "--tls", "0", *options)
+        targets = [self.target(server, scheme) for scheme in ("tcp", "tls")]
+        for version in ("v1", "v2"):
+            for source, expected in (("192.0.2.7", 0), ("[2001:db8::7]:50", 1)):
+                status, output = self.run_(
+                    *("ping", *targets, "--insecure", "-c", "1"),
+                    *("--send-proxy", version, "--proxy-source", source),
+                )
+                self.assertEqual(status, expected, output)
 
     def test_interrupted(self) -> None:
         """Ctrl-C prints the sums, and is a success if all pings were answered."""

@@ -83,6 +83,48 @@ class CommandTests(ServiceTestCase):
         self.assertEqual((status, output, errors), (2, "", "echo-probe: '127.0.0.1:1': refused\n"))
         self.assertEqual(path.read_text(), "")
 
+    def test_failIf(self) -> None:
+        """A condition that holds is status 1, and a line says which; the label is in the result."""
+        (target,) = self.targets(self.serve())
+        conditions = ("--fail-if", "p50>1us", "--fail-if", "p50>1min", "--label", "version 2")
+        status, output, _ = self.run_(target, *SHORT, *conditions)
+        self.assertEqual(status, 1)
+        self.assertRegex(output, r"(?m)^failed: p50>1us: p50 is [\d.]+ ms$")
+        self.assertNotIn("1min", output)
+        self.assertEqual(output.splitlines()[0], "version 2")
+        self.assertRegex(output, r"(?m)^  probe      (p99|at most) [\d.]+ ms late, \d+% busy$")
+        status, output, _ = self.run_(target, *SHORT, "--fail-if", "p50>1min")
+        self.assertEqual((status, output.count("failed")), (0, 0))
+
+    def test_count(self) -> None:
+        """A load of so many messages sends them, in several processes too, and no more."""
+        targets = self.targets(self.serve("--port", "0", "--udp", "0", "--udp-rate", "0"))
+        for more in ((), ("--rate", "1000")):
+            arguments = ("-n", "203", "-c", "3", "--processes", "2", "--json", "-", *more)
+            status, output, errors = self.run_(*targets, *arguments)
+            self.assertEqual(status, 0, errors)
+            runs = Results.fromJson(output).runs
+            self.assertEqual([(run.due, run.answered) for run in runs], [(203, 203)] * 2)
+            for run in runs:
+                self.assertLess(run.seconds, PATIENCE)
+
+    def test_tolerantFailIf(self) -> None:
+        """A condition says how many errors are a failure, in place of any; a wrong byte still is one."""
+        (target,) = self.targets(self.serve("--fault", "close,after=64KiB"))
+        for limit, expected in (("100%", 0), ("1", 1)):
+            status, output, _ = self.run_(target, *SHORT, "--fail-if", f"errors>{limit}")
+            self.assertEqual(status, expected, output)
+            self.assertRegex(output, r"(?m)^  errors     [\d,]+ (FIN|reset)")
+
+    def test_proxyHeader(self) -> None:
+        """Each connection of a load sends its header, in front of TLS too."""
+        trusted = ("--proxy-protocol", "--trust-proxy", "127.0.0.1", "--allow", "192.0.2.7")
+        targets = self.targets(self.serve("--port", "0", "--tls", "0", *trusted))
+        header = ("--send-proxy", "v2", "--proxy-source", "192.0.2.7", "--per-connection", "10")
+        status, output, errors = self.run_(*targets, "--insecure", *SHORT, *header)
+        self.assertEqual(status, 0, output + errors)
+        self.assertIn("PROXY header v2 of 192.0.2.7; 0.5 s", output)
+
     def test_closedLoop(self) -> None:
         """In a closed loop every transport is asked as often as it answers."""
         for run in self.everyTransport().runs:

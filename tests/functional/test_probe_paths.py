@@ -17,16 +17,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThread
 
-from echo_app.probe.checks.burst import Burst, retransmitsOf
-from echo_app.probe.checks.check import Check, CheckSettings, Context, Result, Status
+from echo_app.probe.checks.burst import Burst
+from echo_app.probe.checks.check import Check
+from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.handshake import ENDS, TLS
-from echo_app.probe.checks.idle import Idle
+from echo_app.probe.checks.idle import Idle, Ladders, bracket
 from echo_app.probe.checks.peer import Peer
 from echo_app.probe.checks.udp import PER_PORT, PORTS, QUICK_PORTS, SIZE, UDP, Ports
 from echo_app.probe.net.datagrams import Source, ask
 from echo_app.probe.net.waits import pause, together
 from echo_app.targets import ClientTLS, parseTarget
 from tests.functional.test_haproxy import HAProxyTestCase
+from tests.support import probing
 from tests.support.certificates import Authority
 from tests.support.crooked import (
     Address,
@@ -42,18 +44,16 @@ from tests.support.crooked import (
     injected,
     swapped,
 )
+from tests.support.probing import Examined, context
 from tests.support.service import PATIENCE, ServiceTestCase, receiveAll
 
 # The factor by which datagrams are sent faster than usual, on a path within this machine.
 PACE = 8.0
 
 
-async def examined(check: Check, target: str, **settings: Any) -> Result:
-    """Runs a check; returns what it found."""
-    from twisted.internet import reactor
-
-    tls = settings.pop("tls", ClientTLS())
-    return await check.run(Context(reactor, parseTarget(target, tls), CheckSettings(**settings)))
+async def examined(check: Check[Any], target: str, tls: ClientTLS = ClientTLS(), **settings: Any) -> Examined:
+    """Runs a check; returns what it saw, judged."""
+    return await probing.examined(context(target, tls=tls, settings=CheckSettings(**settings)), check)
 
 
 class RelayedTestCase(ServiceTestCase):
@@ -140,18 +140,17 @@ class DatagramTests(RelayedTestCase):
             examined(UDP(pace=PACE), "udp://{}:{}".format(*address), isQuick=True)
             for address in (honest, *relays, silent.getsockname(), refusing)
         )
-        self.assertIs(good.status, Status.PASS, good)
-        self.assertEqual(good.details["largest"], 65_507)
-        self.assertIs(small.status, Status.PASS, small)
-        self.assertEqual(small.details["largest"], 1472)
-        self.assertIs(lossy.status, Status.WARN, lossy)
-        self.assertIn("duplicate", lossy.seen)
-        self.assertIn("reordered", lossy.seen)
-        self.assertIs(cut.status, Status.FAIL, cut)
-        self.assertIn("as 512 B", cut.seen)
-        self.assertIs(dead.status, Status.FAIL, dead)
-        self.assertIn(f"all {QUICK_PORTS * PER_PORT} datagrams lost", dead.seen)
-        self.assertIn("refused", refused.seen)
+        self.assertEqual(good.causes, {}, good)
+        self.assertEqual(good.data("udp")["largest"], 65_507)
+        self.assertEqual(small.causes, {}, small)
+        self.assertEqual(small.data("udp")["largest"], 1472)
+        self.assertEqual(list(lossy.causes), ["datagrams-lost"], lossy)
+        self.assertIn("duplicate", lossy.seen("udp"))
+        self.assertIn("reordered", lossy.seen("udp"))
+        self.assertIn("as 512 B", cut.finding("datagrams-changed").match.seen)
+        silence = dead.finding("datagrams-unanswered").match.seen
+        self.assertEqual(silence, f"all {QUICK_PORTS * PER_PORT} datagrams lost")
+        self.assertIn("refused", refused.finding("datagrams-unanswered").match.seen)
 
     async def test_ports(self) -> None:
         """Source ports that lose everything are told from those that lose nothing."""
@@ -169,6 +168,15 @@ class DatagramTests(RelayedTestCase):
         self.assertEqual((len(found.silent), found.areBad), (8, True))
 
 
+def goneOf(done: Examined) -> float:
+    """Returns the age at which the last ladder of idle connections was gone."""
+    seen = done.evidence.observations["idle"]
+    assert isinstance(seen, Ladders)
+    found = bracket(seen.second) or bracket(seen.first)
+    assert found is not None, done
+    return found.gone
+
+
 class IdleTests(RelayedTestCase):
     """The check of idle connections, over paths with known faults."""
 
@@ -183,14 +191,12 @@ class IdleTests(RelayedTestCase):
             examined(check, "{}:{}".format(*address), idle=1.2)
             for address in (*addresses, server.address("tcp"))
         )
-        for result, words in zip(results[:-1], ("FIN", "reset", "when spoken to", "silently"), strict=True):
-            self.assertIs(result.status, Status.WARN, result)
-            self.assertIn(words, result.seen)
-            gone = result.details["gone"]
-            assert isinstance(gone, float)
+        for done, words in zip(results[:-1], ("FIN", "reset", "when spoken to", "silently"), strict=True):
+            self.assertEqual(list(done.causes), ["idle-time-out"], done)
+            self.assertIn(words, done.finding("idle-time-out").match.seen)
             # Late, when the machine pauses, but never early.
-            self.assertGreaterEqual(gone, 0.9 * after)
-        self.assertIs(results[-1].status, Status.PASS, results[-1])
+            self.assertGreaterEqual(goneOf(done), 0.9 * after)
+        self.assertEqual(results[-1].causes, {}, results[-1])
 
     def _relay(self, target: Address, after: float, ending: Ending) -> Address:
         return self.relay(StreamRelay(target, StreamVices(idle=after, ending=ending)))
@@ -207,10 +213,9 @@ class HAProxyTests(HAProxyTestCase):
         watching = deferToThread(self._watch)
         found = await examined(Idle(ages=(0.3,)), "{}:{}".format(*self.front[0]), idle=3)
         watched = await watching
-        self.assertIs(found.status, Status.WARN, found)
-        self.assertIn("FIN", found.seen)
-        gone = found.details["gone"]
-        assert isinstance(gone, float)
+        self.assertEqual(list(found.causes), ["idle-time-out"], found)
+        self.assertIn("FIN", found.finding("idle-time-out").match.seen)
+        gone = goneOf(found)
         # HAProxy is never early, and either sees it late when the machine pauses.
         self.assertTrue(0.9 <= gone <= watched + 1.0, (watched, found))
 
@@ -232,8 +237,8 @@ class StreamTests(ServiceTestCase):
         server = self.serve()
         target = "{}:{}".format(*server.address("tcp"))
         burst, peer = await together(examined(check, target) for check in (Burst(), Peer()))
-        self.assertIs(burst.status, Status.PASS, burst)
-        self.assertIs(peer.status, Status.SKIP, peer)
+        self.assertEqual(burst.causes, {}, burst)
+        self.assertEqual((peer.causes, peer.seen("peer")), ({}, "the service does not say"))
 
     async def test_retransmits(self) -> None:
         """A SYN that a full queue drops is seen to have been sent again."""
@@ -241,24 +246,25 @@ class StreamTests(ServiceTestCase):
 
         listening = socket.create_server(("127.0.0.1", 0), backlog=0)
         self.addCleanup(listening.close)
-        context = Context(reactor, parseTarget("{}:{}".format(*listening.getsockname())))
-        first = await context.connect()
-        second = Deferred.fromCoroutine(context.connect())
+        given = context("{}:{}".format(*listening.getsockname()))
+        first = await given.connect()
+        second = Deferred.fromCoroutine(given.connect())
         # The reactor has sent the SYN by then, as it does what is due in the order in which it is.
         await pause(cast(IReactorTime, reactor), 0.1)
         accepted, _ = listening.accept()
         accepted.close()
-        streams = [first, await second]
-        self.assertEqual([retransmitsOf(stream.sock) > 0 for stream in streams], [False, True])
-        for stream in streams:
-            await stream.abort()
+        links = [first, await second]
+        again = [link.record.made.allRetransmits for link in links if link.record.made]
+        self.assertEqual([count > 0 for count in again], [False, True])
+        for link in links:
+            await link.abort()
 
     async def test_refused(self) -> None:
         """A service that takes but a few at a time turns others away, and not those that come one by one."""
         server = self.serve("--port", "0", "--max-connections", "20")
-        result = await examined(Burst(calmly=0.001), "{}:{}".format(*server.address("tcp")), isQuick=True)
-        self.assertIs(result.status, Status.WARN, result)
-        self.assertIn("turned away", result.meaning)
+        done = await examined(Burst(calmly=0.001), "{}:{}".format(*server.address("tcp")), isQuick=True)
+        self.assertIn("connection-cap", done.causes, done)
+        self.assertIn("20 of 30 are served", done.finding("connection-cap").match.seen)
 
     async def test_tls(self) -> None:
         """A good certificate, a protocol that both speak, and an end that is told from a cut."""
@@ -266,9 +272,9 @@ class StreamTests(ServiceTestCase):
         certificate, key = authority.issue("server")
         server = self.serve("--tls", "0", "--certificate", certificate, "--key", key)
         options = ClientTLS(authority=authority.path)
-        result = await examined(TLS(), "tls://{}:{}".format(*server.address("tls")), tls=options)
-        self.assertIs(result.status, Status.PASS, result)
-        self.assertIn("TLSv1.3", result.seen)
+        done = await examined(TLS(), "tls://{}:{}".format(*server.address("tls")), tls=options)
+        self.assertEqual(done.causes, {}, done)
+        self.assertIn("TLSv1.3", done.seen("tls"))
 
     async def test_truncation(self) -> None:
         """A server that ends its connections without close_notify is named, beside its passed checks."""
@@ -282,26 +288,26 @@ class StreamTests(ServiceTestCase):
                     wrapped.sendall(data)
 
         target = "tls://{}:{}".format(*self._listen(echo, ENDS))
-        result = await examined(TLS(), target, tls=ClientTLS(authority=authority.path))
-        self.assertIs(result.status, Status.WARN, result)
-        self.assertIn("FIN without close_notify", result.seen)
+        done = await examined(TLS(), target, tls=ClientTLS(authority=authority.path))
+        self.assertEqual(list(done.causes), ["no-close-notify"], done)
+        self.assertIn("FIN without close_notify", done.finding("no-close-notify").match.seen)
 
     async def test_responder(self) -> None:
         """Our service with the responder ``peer`` reports the client's own address, and the check passes."""
         server = self.serve("--port", "0", "--tls", "0", "--responder", "peer")
         tcp, tls = ("{}:{}".format(*server.address(kind)) for kind in ("tcp", "tls"))
         for target in (tcp, f"tls://{tls}"):
-            result = await examined(Peer(), target, tls=ClientTLS(isInsecure=True))
-            self.assertIs(result.status, Status.PASS, result)
-            self.assertTrue(result.seen.endswith(", as we are"), result)
+            done = await examined(Peer(), target, tls=ClientTLS(isInsecure=True))
+            self.assertEqual(done.causes, {}, done)
+            self.assertTrue(done.seen("peer").endswith(", as we are"), done)
 
     async def test_peer(self) -> None:
         """The address that a service reports is compared with the client's own."""
         line = b'{"peer": "203.0.113.9:4711", "proxy": "203.0.113.1:80", "tls": null}\n'
-        result = await examined(Peer(), "{}:{}".format(*self._listen(lambda sock: sock.sendall(line), 1)))
-        self.assertIs(result.status, Status.PASS, result)
-        self.assertIn("seen as 203.0.113.9:4711, ours is 127.0.0.1:", result.seen)
-        self.assertIn("proxy at 203.0.113.1:80", result.seen)
+        done = await examined(Peer(), "{}:{}".format(*self._listen(lambda sock: sock.sendall(line), 1)))
+        self.assertEqual(done.causes, {}, done)
+        self.assertIn("seen as 203.0.113.9:4711, ours is 127.0.0.1:", done.seen("peer"))
+        self.assertIn("proxy at 203.0.113.1:80", done.seen("peer"))
 
     def _listen(self, serve: Callable[[socket.socket], None], count: int) -> Address:
         """Serves so many connections, one after the other, on a thread; returns where."""

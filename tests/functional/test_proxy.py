@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import signal
 import socket
@@ -62,6 +63,12 @@ def block(client: str = "192.0.2.1") -> bytes:
     family = 0x11 if address.version == 4 else 0x21
     content = address.packed * 2 + struct.pack("!HH", 4242, 8080) + b"\x04\0\x03abc"
     return SIGNATURE + struct.pack("!BBH", 0x21, family, len(content)) + content
+
+
+def blockWith(vectors: bytes) -> bytes:
+    """Returns a header of version 2 with these vectors."""
+    content = bytes([192, 0, 2, 1] * 2) + struct.pack("!HH", 4242, 8080) + vectors
+    return SIGNATURE + struct.pack("!BBH", 0x21, 0x11, len(content)) + content
 
 
 HEADERS = (line(), block(), line("2001:db8::1"), block("2001:db8::1"), b"PROXY UNKNOWN\r\n", LOCAL)
@@ -188,6 +195,21 @@ class TrustTests(ProxyTestCase):
         self.assertEqual(stopCounts(server)["refused"], 6)
         self.assertIn("6.6.6.6\\x1b[2J", server.log())
         self.assertEqual(server.log().count("bad-header"), 1, server.log())
+        self.assertNotIn("Traceback", server.log())
+
+    def test_badVectors(self) -> None:
+        """A malformed vector resets its own connection, and leaves the others alone."""
+        server = self.proxied("--responder", "peer")
+        other = self.connect(server.address())
+        other.sendall(blockWith(b"\x02\0\x06\x1b[2J\xff\n"))
+        told = other.makefile("rb").readline()
+        self.assertTrue(told[:-1].isascii() and told[:-1].decode().isprintable(), told)
+        self.assertEqual(json.loads(told)["header"]["authority"], "\x1b[2J\\xff\n")
+        for wrong in (b"\x20\0\x01\x01", b"\x05\0\x81" + bytes(129), b"\x01\0\x02h2" * 2, b"\x02\0\x09short"):
+            self.assertReset(server, blockWith(wrong) + b"hello")
+        self.assertEchoes(other, b"?")
+        self.closePeers()
+        self.assertEqual(stopCounts(server)["refused"], 4)
         self.assertNotIn("Traceback", server.log())
 
     def test_trusted(self) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from echo_app.filewatch import INTERVAL
 from echo_app.testing import EchoProcess, EchoProcessError
-from echo_app.tls.watch import INTERVAL
 from tests.support import programs
 from tests.support.certificates import Authority, Key, ellipticKey, rsaKey
 from tests.support.kernel import waitUntil

@@ -271,12 +271,13 @@ class OverFaults(Bench):
     :cvar faults: what they are.
     """
 
-    faults = ("latency=0ms",)
+    faults: tuple[str, ...] = ("latency=0ms",)
     mistakeEnds = ConnectionAborted
 
     def over(self, protocol: IProtocol) -> IProtocol:
         """Returns a layer of faults below the protocol."""
         faults = [parseFault(each) for each in self.faults]
-        layer = Faulty(lambda *_: protocol, self.clock, lambda: faults, seed=0)(None, numbered(1))
+        build = Faulty(lambda *_: protocol, self.clock, lambda: faults, seed=0, hasMessages=True)
+        layer = build(None, numbered(1))
         assert layer is not None
         return super().over(layer)

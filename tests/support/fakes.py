@@ -10,6 +10,7 @@ from typing import Any, cast
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -29,6 +30,19 @@ def withoutSignals(case: SynchronousTestCase) -> list[str]:
     for name in ("holdSignals", "abortOnSecondSignal", "reloadOnHangup", "makeMonotonic"):
         case.patch(tap, name, lambda *_, name=name: called.append(name))
     return called
+
+
+class TurnClock(Clock):
+    """A clock with the turns of a reactor: a call that is made in a turn comes in the next one."""
+
+    def turn(self) -> None:
+        """Makes the calls that are due now."""
+        due = [call for call in self.calls if call.getTime() <= self.seconds()]
+        for call in due:
+            if call in self.calls:
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
 
 
 class FakeConnection:

@@ -135,7 +135,9 @@ class FaultyConnection:
         transport: Any = self.wire
         self.above = Above(self.clock) if protocol is None else protocol
         faults = [parseFault(spec) for spec in specs]
-        build = Faulty(lambda _address, _connection: self.above, self.clock, lambda: faults, seed, cap)
+        build = Faulty(
+            lambda _address, _connection: self.above, self.clock, lambda: faults, seed, cap, hasMessages=True
+        )
         self.wire.protocol = build(None, numbered(number))
         self.below.makeConnection(transport)
 
@@ -153,6 +155,12 @@ class FaultyConnection:
         """Has the protocol write, and lets time pass; returns itself."""
         self.transport.write(data)
         self.run(seconds)
+        return self
+
+    def send(self, *messages: bytes) -> FaultyConnection:
+        """Has the protocol send messages; returns itself."""
+        for each in messages:
+            self.transport.writeMessage(each)
         return self
 
     def receive(self, *data: bytes) -> FaultyConnection:

@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import CheckSettings
+from echo_app.probe.checks.evidence import CheckSettings, Evidence
+from echo_app.probe.checks.link import Link
+from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.datagrams import Source
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.waits import pause
@@ -111,10 +113,18 @@ class StreamPath:
     late: float = 0.0
 
 
+class FakeSocket:
+    """A socket of which the kernel says nothing."""
+
+    def fileno(self) -> int:
+        return -1
+
+
 class FakeStream:
-    """A fake connection on a path, with the members of a stream that the checks use."""
+    """A fake connection on a path, with the members of a stream that links and checks use."""
 
     def __init__(self, clock: Clock, path: StreamPath) -> None:
+        self.sock = FakeSocket()
         self._clock = clock
         self._path = path
         self._moved = clock.seconds()
@@ -143,10 +153,10 @@ class FakeStream:
             self.end = self._path.end
         return b""
 
-    async def __aenter__(self) -> FakeStream:
-        return self
+    async def close(self) -> None:
+        self.isClosed = True
 
-    async def __aexit__(self, *error: object) -> None:
+    async def abort(self) -> None:
         self.isClosed = True
 
     async def receive(self, size: int, timeout: float) -> bytes:
@@ -170,14 +180,28 @@ class PathContext:
         clock: Clock,
         path: Callable[[int], StreamPath] | StreamPath,
         settings: CheckSettings = CheckSettings(),
+        check: str = "check",
     ) -> None:
         self.reactor = clock
         self.settings = settings
+        self.evidence = Evidence(TCP, settings, b"ours")
         self.random = Random(8862)
         self.streams: list[FakeStream] = []
+        self._check = check
         self._path = path
 
-    async def connect(self) -> FakeStream:
+    @property
+    def now(self) -> float:
+        return self.reactor.seconds()
+
+    def newRecord(self) -> ConnectionRecord:
+        return self.evidence.newRecord(self._check, self.now)
+
+    async def connect(self, target: Target = TCP, record: ConnectionRecord | None = None) -> Link:
         path = self._path if isinstance(self._path, StreamPath) else self._path(len(self.streams))
         self.streams.append(FakeStream(self.reactor, path))
-        return self.streams[-1]
+        record = record or self.newRecord()
+        record.connected = 0.0
+        stream: Any = self.streams[-1]
+        examination = self.evidence.examination
+        return Link(self.reactor, stream, record, examination=examination, random=self.random, start=0.0)

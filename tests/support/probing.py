@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Check, CheckSettings, Context, Cost, Result, Status
-from echo_app.probe.checks.examination import CHECKS, examine
+from echo_app.probe.checks.check import Check, Context, Cost
+from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
+from echo_app.probe.checks.examination import CHECKS, contextOf, examine
+from echo_app.probe.judge.finding import Finding
+from echo_app.probe.judge.judge import Verdict, judge
+from echo_app.probe.report.examination import findingLines
+from echo_app.probe.results.severity import Severity
 from echo_app.targets import ClientTLS, parseTarget
 
 # The checks of a stream that examine only bytes.
@@ -43,22 +48,37 @@ class Hurried:
         return getattr(self._reactor, name)
 
 
-def context(text: str, reactor: Any = None, tls: ClientTLS = ClientTLS()) -> Context:
-    """Returns the context of a check, with a fixed seed and the settings of ``--quick``."""
+def context(
+    text: str, reactor: Any = None, tls: ClientTLS = ClientTLS(), settings: CheckSettings = QUICK
+) -> Context:
+    """Returns the context of an examination, with a fixed seed, by default a quick one."""
     if reactor is None:
         from twisted.internet import reactor
-    return Context(reactor, parseTarget(text, tls), QUICK, Random(1))
+    return contextOf(reactor, parseTarget(text, tls), settings, Random(1))
 
 
-class FakeCheck(Check):
-    """A check with the result of a test.
+@dataclass(slots=True)
+class Noted(Observation):
+    """What a fake check has seen."""
 
-    :param act: what it does to come to its result.
+    text: str = ""
+    isFinal: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class FakeCheck(Check[Noted]):
+    """A check that does what a test says.
+
+    :param act: returns what it sees, or a Deferred that it waits for.
     :param reason: why it is skipped.
     """
 
+    begin = Noted
+
     def __init__(
-        self, name: str, act: Callable[[Context], Result | Deferred[Result]], reason: str = ""
+        self, name: str, act: Callable[[Context], str | Deferred[None]] = lambda context: "", reason: str = ""
     ) -> None:
         self.name = name
         self._act = act
@@ -70,38 +90,54 @@ class FakeCheck(Check):
     def cost(self, context: Context) -> Cost:
         return Cost(100, 2, 1)
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context, seen: Noted) -> None:
+        seen.text = "begun"
         result = self._act(context)
-        return await result if isinstance(result, Deferred) else result
+        if isinstance(result, Deferred):
+            await result
+        else:
+            seen.text = result
 
 
-class ResultTestCase(SynchronousTestCase):
-    """Tests of results of checks."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An examination that is done.
 
-    def check(self, result: Result, status: Status, *parts: str) -> None:
-        """Checks the status of a result, and parts of what was seen."""
-        self.assertIs(result.status, status, result.seen)
-        for part in parts:
-            self.assertIn(part, result.seen)
-
-
-async def examined(given: Context, *names: str) -> dict[str, Result]:
-    """Runs the checks of these names; returns their results by name."""
-    checks = [check for check in CHECKS if check.name in names]
-    assert len(checks) == len(names), names
-    results = await Deferred.fromCoroutine(examine(given, checks, lambda result: None))
-    return {each.name: each for each in results}
-
-
-def statusOf(result: Result) -> Status:
-    """Returns the status of a check.
-
-    The check of small writes may be skipped on a busy machine. That counts as a pass.
+    :param evidence: of its checks.
+    :param verdict: of the judge.
     """
-    isUnsteady = result.status is Status.SKIP and "too unsteady to tell" in result.seen
-    return Status.PASS if isUnsteady else result.status
+
+    evidence: Evidence
+    verdict: Verdict
+
+    @property
+    def causes(self) -> dict[str, Severity]:
+        """The severities of the findings, by cause."""
+        return {each.rule.cause: each.severity for each in self.verdict.findings}
+
+    def finding(self, cause: str) -> Finding:
+        """Returns the finding of a cause."""
+        (found,) = (each for each in self.verdict.findings if each.rule.cause == cause)
+        return found
+
+    def seen(self, check: str) -> str:
+        """Returns what a check has seen, in words."""
+        return str(self.evidence.observations[check])
+
+    def data(self, check: str) -> Mapping[str, Any]:
+        """Returns what a check has seen, as data."""
+        return self.evidence.observations[check].data()
+
+    def __str__(self) -> str:
+        """Returns the report, for a test that has failed."""
+        lines = [f"{name}: {seen}" for name, seen in self.evidence.observations.items()]
+        lines += [f"unfinished: {self.evidence.unfinished}", f"skipped: {self.evidence.skipped}"]
+        return "\n".join([*lines, *(line for each in self.verdict.findings for line in findingLines(each))])
 
 
-def statuses(results: dict[str, Result]) -> dict[str, Status]:
-    """Returns the statuses of checks."""
-    return {name: statusOf(each) for name, each in results.items()}
+async def examined(given: Context, *checks: str | Check[Any]) -> Examined:
+    """Runs checks, those given and those of these names; returns what they saw, judged."""
+    named = {each.name: each for each in CHECKS}
+    chosen = [named[each] if isinstance(each, str) else each for each in checks]
+    await Deferred.fromCoroutine(examine(given, chosen, lambda name: None))
+    return Examined(given.evidence, judge(given.evidence))

@@ -53,6 +53,9 @@ class SimulatedLoop(Loop):
         self._ready.pop(fd, None)
         self.channels.pop(fd, None)
 
+    def _poll(self) -> list[tuple[int, int]]:
+        return self._events()
+
     def _wait(self) -> list[tuple[int, int]]:
         events = self._events()
         if not events:

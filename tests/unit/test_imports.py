@@ -25,6 +25,7 @@ PACKAGES = (
     "addresses",
     "targets",
     "tcpfields",
+    "filewatch",
     "transport",
     "connections",
     "stream",

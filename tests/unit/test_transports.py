@@ -77,5 +77,11 @@ class FaultsInMemoryTests(OverFaults, MemoryBench, wholetransport.WholeTransport
     faults = ("latency=5ms",)
 
 
+class MessageFaultsInMemoryTests(OverFaults, MemoryBench, wholetransport.WholeTransportTests):
+    """A layer of faults of messages, to which all bytes are no messages, in memory."""
+
+    faults = ("reorder=1", "close,each=1")
+
+
 class FaultsOverTLSTests(OverFaults, OverTLS, MemoryBench, wholetransport.WholeTransportTests):
     """A layer of faults on TLS, as the service stacks them, in memory."""

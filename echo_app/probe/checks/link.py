@@ -121,10 +121,9 @@ class Link:
             if record.came and waited > record.longestWait:
                 record.longestWait, record.waitedAt, record.waitedSince = waited, record.came, began
             return await self._compare(data)
-        if self.stream.end is not None:
-            record.end, record.ended = self.stream.end, record.ended or self._now()
-        elif self.outstanding or record.isHalfClosed:
-            record.silence = self._now() - began
+        if not self._isEndRead() and (self.outstanding or record.isHalfClosed):
+            # Not the time that has passed: a busy machine is late.
+            record.silence = timeout
             record.silent = sampleOf(self.stream.sock)
         return 0
 
@@ -179,7 +178,15 @@ class Link:
         self._came(count)
         self.record.difference = replace(found, offset=self.record.came)
         self.record.foreign, self.record.due = data[count:][:_KEPT], bytes(self._due[:_KEPT])
+        self._isEndRead()
         return 0
+
+    def _isEndRead(self) -> bool:
+        """Records the peer's end, if it has been read; returns whether it has."""
+        record = self.record
+        if self.stream.end is not None and record.end is None:
+            record.end, record.ended = self.stream.end, record.ended or self._now()
+        return record.end is not None
 
     def _sending(self, data: bytes) -> None:
         if data:

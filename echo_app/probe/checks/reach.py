@@ -248,6 +248,8 @@ class Connect(Check[Connects]):
         with suppress(NetworkError):
             link = await context.connect(record=record)
             link.send(MESSAGE)
-            await link.receiveRest(timeout)
-            await link.close()
+            try:
+                await link.receiveRest(timeout)
+            finally:
+                await link.close()
         return record

@@ -174,9 +174,9 @@ class ConnectionRecord:
         return self.end or (timedOut(self.silence) if self.silence else None)
 
     def data(self) -> dict[str, Any]:
-        """Returns the record for JSON, without what is not known."""
+        """Returns the record for JSON, without what is not known or did not happen."""
         values = asdict(self)
         values["foreign"], values["due"] = self.foreign[:64].hex(), self.due[:64].hex()
         for name in ("failure", "end", "difference"):
             values[name] = str(getattr(self, name) or "")
-        return {name: value for name, value in values.items() if value not in (None, "", 0, False)}
+        return {name: value for name, value in values.items() if value or name in ("number", "sent", "came")}

@@ -19,9 +19,6 @@ from echo_app.targets import Target
 # The first bytes of a datagram are random; so many of them tell it from the others of its source.
 KEY = 8
 
-# The share of bytes that an answer has in common with its datagram, at least, if it is a changed one.
-_ALIKE = 0.5
-
 
 @dataclass(slots=True, eq=False)
 class Datagram:
@@ -129,14 +126,18 @@ class Source(DatagramSocket):
 
         :param address: where it came from, if not from the target.
         """
-        now = self._now()
+        now, owner = self._now(), None
         found = self._known.get(data[:KEY]) or self._byLabel(data)
+        if found is None:
+            owner = ownerOf(data)
+        if found is None and owner is None and not address:
+            found = self._oldest(data)
         if found is not None:
             self._answered(*found, data, address, now)
-        elif not address and (datagram := self._oldest(data)) is not None:
-            self._answered(*datagram, data, address, now)
-        else:
-            self._strayed(data, address)
+        elif owner is not None:
+            self.strays.append(Stray(self.number, len(data), owner[1], owner[0] == self._examination))
+        elif not address:
+            self.strays.append(Stray(self.number, len(data)))
 
     def _answered(self, datagram: Datagram, sent: bytes, data: bytes, address: str, now: float) -> None:
         datagram.elsewhere = datagram.elsewhere or address
@@ -152,34 +153,31 @@ class Source(DatagramSocket):
             datagram.overtaken = sum(each.came is not None for each in self.sent[datagram.index + 1 :])
 
     def _byLabel(self, data: bytes) -> tuple[Datagram, bytes] | None:
-        """Returns the datagram of a changed answer, by any of its labels that is unharmed."""
-        for label in labelsIn(data):
-            index = label.offset // BLOCK
-            isOwn = (label.examination, label.connection) == (self._examination, self.number)
-            if isOwn and index < len(self._blocks):
-                found = self._known[self._blocks[index]]
-                alike = sum(a == b for a, b in zip(data, found[1], strict=False))
-                if alike >= len(data) * _ALIKE:
-                    return found
-        return None
+        """Returns the datagram of a changed answer: of those that its labels name, the one most like it."""
+        indexes = (
+            label.offset // BLOCK
+            for label in labelsIn(data)
+            if (label.examination, label.connection) == (self._examination, self.number)
+        )
+        found = [self._known[self._blocks[index]] for index in indexes if index < len(self._blocks)]
+        return max(found, key=lambda each: _alike(each[1], data), default=None)
 
     def _oldest(self, data: bytes) -> tuple[Datagram, bytes] | None:
         """Returns the oldest lost datagram that an answer without a label may be, cut or changed."""
         isLine = "peer" in parsed(data)
-        lost = [each for each in self._known.values() if each[0].isLost]
-        if not isLine and any(True for _ in labelsIn(data)):
-            return None
+        lost = (each for each in self._known.values() if each[0].isLost)
         fits = (each for each in lost if isLine or each[1].startswith(data) or len(each[1]) == len(data))
         return next(fits, None)
 
-    def _strayed(self, data: bytes, address: str) -> None:
-        # Two labels must agree: a flipped bit changes one.
-        owners = [(each.examination, each.connection) for each in labelsIn(data)]
-        owner = next((each for each, more in pairwise(owners) if each == more), None)
-        if owner is not None:
-            self.strays.append(Stray(self.number, len(data), owner[1], owner[0] == self._examination))
-        elif not address:
-            self.strays.append(Stray(self.number, len(data)))
-
     def _now(self) -> float:
         return float(self._reactor.seconds()) - self._start
+
+
+def _alike(sent: bytes, came: bytes) -> int:
+    return sum(a == b for a, b in zip(sent, came, strict=False))
+
+
+def ownerOf(data: bytes) -> tuple[bytes, int] | None:
+    """Returns the examination and the source that two labels in a row name: a flipped bit changes one."""
+    owners = [(each.examination, each.connection) for each in labelsIn(data)]
+    return next((one for one, more in pairwise(owners) if one == more), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from getopt import GetoptError, gnu_getopt
 from importlib.util import find_spec
@@ -14,12 +15,16 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from echo_app import __version__
-from echo_app.hints import didYouMean, optionHint
+from echo_app.hints import didYouMean, nearest, optionHint
+from echo_app.probe.net.proxyheader import VERSIONS, ProxyHeader
 from echo_app.probe.net.tls import contextOf
-from echo_app.targets import BadTarget, ClientTLS, Target, isName, parseTarget
+from echo_app.targets import BadTarget, ClientTLS, Target, isLiteral, isName, parseTarget
 
 # Libraries of the extra ``probe``: names of the modules, and of the distributions that have them.
 _EXTRA = {"hdrh": "hdrhistogram", "rich": "rich"}
+
+# An address in brackets or an IPv4 address, and a port.
+_HOST_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::([0-9]{1,5}))?", re.ASCII)
 
 
 def checkExtra() -> None:
@@ -65,6 +70,25 @@ def protocolNames(text: str) -> tuple[str, ...]:
     return names
 
 
+def proxyVersion(text: str) -> str:
+    """Returns a version of the PROXY protocol."""
+    if text not in VERSIONS:
+        raise ValueError(f"neither {' nor '.join(VERSIONS)}{didYouMean(nearest(text, VERSIONS))}")
+    return text
+
+
+def proxySource(text: str) -> tuple[str, int]:
+    """Returns the address and the port of ``192.0.2.1``, ``192.0.2.1:5000`` or ``[2001:db8::1]:5000``.
+
+    A port that is not given is 0.
+    """
+    found = None if isLiteral(text) else _HOST_PORT.fullmatch(text)
+    host, port = (found[1] or found[2], int(found[3] or 0)) if found else (text, 0)
+    if not isLiteral(host) or "%" in host or port > 65535 or (found and found[3] and not port):
+        raise ValueError("neither an address nor ADDRESS:PORT, such as 192.0.2.1:5000 or [2001:db8::1]:5000")
+    return host, port
+
+
 def writablePath(text: str) -> Path:
     """Returns the path of a file, after a check of its folder and of the permission to write."""
     path = Path(text)
@@ -89,7 +113,21 @@ def row(option: str, short: str | None, default: object, doc: str, parse: Callab
 
 REPORT = row("report", None, None, "File for a page with tables and pictures, in HTML.", writablePath)
 
+JUNIT = row("junit", None, None, "File for the findings as JUnit XML, a test case each.", writablePath)
+
 TITLE = row("title", None, "", "Title of that page.", str)
+
+
+PROXY = (
+    row("send-proxy", None, None, "PROXY header to send first: v1 or v2.", proxyVersion),
+    row(
+        "proxy-source",
+        None,
+        None,
+        "With --send-proxy: client that the header names, ADDRESS or ADDRESS:PORT. [default: none]",
+        proxySource,
+    ),
+)
 
 
 class ProbeOptions(BaseOptions):
@@ -167,6 +205,21 @@ class TargetOptions(CommandOptions):
             for option in ("ca", "cert", "key", "sni", "alpn", "insecure"):
                 if self[option]:
                     raise UsageError(f"--{option}: there is no tls:// that it applies to")
+
+    def proxyHeader(self) -> ProxyHeader | None:
+        """Returns the PROXY header of :data:`PROXY`; None where none is asked for.
+
+        :raise UsageError: where it does not apply.
+        """
+        version, source = self["send-proxy"], self["proxy-source"]
+        if version is None:
+            if source is not None:
+                raise UsageError(f"--proxy-source '{source[0]}': there is no --send-proxy that it applies to")
+            return None
+        for target in self.targets:
+            if not target.isStream:
+                raise UsageError(f"--send-proxy '{version}': {target.text!r} is no stream")
+        return ProxyHeader(version, *(source or ()))
 
     def target(self, text: str) -> Target:
         """Parses a target.

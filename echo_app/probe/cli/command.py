@@ -21,22 +21,22 @@ from twisted.python.usage import UsageError
 from echo_app.clock import makeMonotonic
 from echo_app.probe.checks.examination import contextOf, costOf, examine
 from echo_app.probe.cli.arguments import TargetOptions
-from echo_app.probe.cli.compare import CompareOptions, runCompare
+from echo_app.probe.cli.compare import CompareOptions, runCompare, toJson
+from echo_app.probe.cli.findmax import MaximumSearch, SearchReport
 from echo_app.probe.cli.loadoptions import LoadOptions, raiseDescriptorLimit
+from echo_app.probe.cli.loadreport import LoadReport
 from echo_app.probe.cli.loadsession import LoadSession
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
-from echo_app.probe.cli.output import Output, openStreams, writeLine
+from echo_app.probe.cli.output import Output, emptied, openStreams, printable, writeLine, written
 from echo_app.probe.cli.ping import ping
+from echo_app.probe.cli.pingreport import JsonReport, TextReport, now
 from echo_app.probe.judge.judge import Verdict, againstBaseline, judge
 from echo_app.probe.load.workers import LoadFailed
 from echo_app.probe.report.examination import Examination
+from echo_app.probe.report.junit import comparisonCases, junit
 from echo_app.probe.report.page import page
-from echo_app.probe.report.remarks import remarksOfRuns
-from echo_app.probe.report.summary import summary
-from echo_app.probe.results.results import Results
 from echo_app.probe.results.severity import Severity
 from echo_app.targets import BadTarget, Target
-from echo_app.text import escaped
 
 # A shell reports 130 for a command that SIGINT ended.
 GOOD, FINDING, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
@@ -57,7 +57,13 @@ def complain(line: str) -> None:
 
 async def runPing(reactor: Any, options: PingOptions) -> int:
     """Pings; returns the exit status."""
-    return _status(options, await ping(reactor, options.targets, options.pings, Random(options["seed"]), say))
+    reportOf: Any = TextReport
+    if options["json"]:
+        reportOf = JsonReport
+    elif options["timestamps"]:
+        reportOf = partial(TextReport, clock=now)
+    random = Random(options["seed"])
+    return _status(options, await ping(reactor, options.targets, options.pings, random, say, reportOf))
 
 
 async def runCheck(reactor: Any, options: CheckOptions) -> int:
@@ -94,61 +100,28 @@ async def _examine(
 async def runLoad(reactor: Any, options: LoadOptions) -> int:
     """Measures, and reports the runs so far after an interruption or a failure; returns the exit status."""
     raiseDescriptorLimit()
-    if not all([_emptied(name, options[name]) for name in ("json", "report")]):
+    if not all([emptied(name, options[name], complain) for name in ("json", "report", "junit")]):
         return NOT_STARTED
     session = LoadSession(reactor, options, complain)
-    ended = GOOD
+    search = MaximumSearch(session, options) if options.held else None
+    ended, why = GOOD, ""
     try:
-        await session.run()
+        await (session if search is None else search).run()
     except CancelledError:
-        ended = INTERRUPTED
-        if not session.results.runs:
+        ended, why = INTERRUPTED, "interrupted"
+        if not (session if search is None else search).steps:
             complain("interrupted before anything was measured")
     except LoadFailed as error:
-        complain(_printable(str(error)))
-        ended = NOT_STARTED
-    results = session.results
-    if results.runs and not _publish(options, results):
+        complain(printable(str(error)))
+        ended, why = NOT_STARTED, str(error)
+    report = LoadReport(options, session.steps, why)
+    if search is not None:
+        report = SearchReport(options, search, why)
+    if not report.publish(say, complain):
         return NOT_STARTED
-    if ended != NOT_STARTED and any(not run.answered for run in results.runs):
+    if ended != NOT_STARTED and report.runs and report.isSilent:
         return FINDING
-    isWarned = any(remarksOfRuns(results.runs, results.settings)) and options["strict"]
-    return ended or (FINDING if isWarned or not all(run.isGood for run in results.runs) else GOOD)
-
-
-def _publish(options: LoadOptions, results: Results) -> bool:
-    """Prints the results of a load, and writes its files; returns whether all could be written."""
-    path = options["json"]
-    for line in summary(results):
-        (complain if path == "-" else say)(line)
-    written = True
-    if path == "-":
-        say(results.toJson())
-    elif path:
-        written = _written("json", path, lambda: Path(path).write_text(results.toJson() + "\n"))
-    if report := options["report"]:
-        written &= _written(
-            "report",
-            report,
-            lambda: report.write_text(page([results], title=options["title"]), encoding="utf-8"),
-        )
-    return written
-
-
-def _emptied(option: str, path: object) -> bool:
-    """Empties a file, so that an earlier result does not look like this one's; returns whether it could."""
-    isFile = path is not None and Path(str(path)).is_file() and not str(path).startswith(("/dev/", "/proc/"))
-    return not isFile or _written(option, path, lambda: Path(str(path)).write_bytes(b""))
-
-
-def _written(option: str, path: object, write: Callable[[], object]) -> bool:
-    """Writes a file, and reports an error; returns whether the file is written."""
-    try:
-        write()
-    except OSError as error:
-        complain(_printable(f"--{option} {str(path)!r}: {error.strerror}"))
-        return False
-    return True
+    return ended or (FINDING if report.isFinding else GOOD)
 
 
 def _status(options: TargetOptions, severities: Collection[Severity | None]) -> int:
@@ -214,31 +187,40 @@ def _judged(status: int) -> int:
     if isinstance(output.error, BrokenPipeError):
         # Its reader has ended, such as ``head``, and wants no more.
         return GOOD
-    complain(_printable(f"standard output: {output.error.strerror}"))
+    complain(printable(f"standard output: {output.error.strerror}"))
     return NOT_STARTED
 
 
 def _notStarted(reason: str) -> SystemExit:
     """Prints the reason; returns the exception that ends the process."""
-    complain(_printable(reason))
+    complain(printable(reason))
     return SystemExit(NOT_STARTED)
-
-
-def _printable(reason: str) -> str:
-    """Returns a reason as a line, escaped for a terminal."""
-    return f"echo-probe: {escaped(reason)}"
 
 
 def _compared(options: CompareOptions) -> int:
     """Compares results; returns the exit status."""
-    report, results, names = options["report"], options.results, options.texts
-    written = report is None or _written(
-        "report", report, lambda: report.write_text(page(results, names, options["title"]), encoding="utf-8")
+    results, names = options.results, options.texts
+    files: dict[str, Callable[[], str]] = {
+        "report": lambda: page(results, names, options["title"]),
+        "junit": lambda: junit("compare", list(comparisonCases(options.subjects))),
+        "json": lambda: toJson(options.subjects) + "\n",
+    }
+    isWritten = all(
+        [
+            _fileWritten(name, options[name], make)
+            for name, make in files.items()
+            if options[name] not in (None, "-")
+        ]
     )
-    isWorse = runCompare(options, say)
-    if not written:
+    isWorse = runCompare(options, say, complain)
+    if not isWritten:
         return NOT_STARTED
     return _judged(FINDING if isWorse and options["fail-if-worse"] else GOOD)
+
+
+def _fileWritten(option: str, path: str | Path, make: Callable[[], str]) -> bool:
+    """Writes the text of an option's file; returns whether it is written."""
+    return written(option, path, lambda: Path(path).write_text(make(), encoding="utf-8"), complain)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

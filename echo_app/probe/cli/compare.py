@@ -6,22 +6,42 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from twisted.python.usage import UsageError
 
-from echo_app.probe.cli.arguments import REPORT, TITLE, CommandOptions, checkExtra
+from echo_app.probe.cli.arguments import JUNIT, REPORT, TITLE, CommandOptions, checkExtra, row
+from echo_app.probe.cli.loadvalues import fileOf
 from echo_app.probe.report.remarks import remarks
 from echo_app.probe.report.summary import conclusion, describe
 from echo_app.probe.results.comparison import ENOUGH, comparison, difference, unlike
 from echo_app.probe.results.figures import FIGURES, Subject, subjects, summary
 from echo_app.probe.results.results import Results
+from echo_app.probe.results.steps import isOfSteps
 from echo_app.text import binarySize, escaped, plural
 
 # Bytes of a result, at the most: a run of 600 intervals has 100 KiB.
 LARGEST_FILE = 1 << 26
 
+# Bytes of a result within which its format stands.
+_HEAD = 100
+
 # Width of a figure's name, of a subject's key, and of a figure and its range, in characters.
 _NAME, _KEY, _FIGURE, _SPREAD = 16, 3, 12, 26
+
+
+def _output(text: str) -> str:
+    """Returns the path of a file that can be written, or ``-``; none that has a result of a load."""
+    path = fileOf(text)
+    if path != "-" and Path(path).is_file():
+        try:
+            with open(path, "rb") as file:
+                isResult = b'"echo-probe load' in file.read(_HEAD)
+        except OSError as error:
+            raise ValueError(error.strerror) from None
+        if isResult:
+            raise ValueError("it has the result of a load, which would be lost")
+    return path
 
 
 class CompareOptions(CommandOptions):
@@ -37,10 +57,14 @@ class CompareOptions(CommandOptions):
         "one file are compared with each other too. A difference within the spread between repeats is none."
     )
     optFlags = [
-        ["json", None, "Print the whole as JSON instead."],
         ["fail-if-worse", None, "Exit with 1 when a figure is worse than the first one's."],
     ]
-    optParameters = [REPORT, TITLE]
+    optParameters = [
+        row("json", None, None, "File for the comparison as JSON; - is standard output.", _output),
+        JUNIT,
+        REPORT,
+        TITLE,
+    ]
     results: list[Results]
     subjects: list[Subject]
 
@@ -98,7 +122,10 @@ def _isOutput(descriptor: int) -> bool:
 
 def _read(text: str) -> Results:
     try:
-        results = Results.fromJson(_content(text).decode())
+        content = _content(text).decode()
+        if isOfSteps(content):
+            raise ValueError("each of its steps has a rate of its own; a result of one rate can be compared")
+        results = Results.fromJson(content)
     except OSError as error:
         raise UsageError(f"{text!r}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -110,17 +137,23 @@ def _read(text: str) -> Results:
     return results
 
 
-def runCompare(options: CompareOptions, say: Callable[[str], None]) -> bool:
-    """Prints the comparison.
+def toJson(compared: Sequence[Subject]) -> str:
+    """Returns the comparison as JSON, with its remarks."""
+    return json.dumps(comparison(compared) | {"remarks": remarks(compared)}, indent=1)
+
+
+def runCompare(options: CompareOptions, say: Callable[[str], None], complain: Callable[[str], None]) -> bool:
+    """Prints the comparison; as text on standard error, where JSON is on standard output.
 
     :param say: called with each line.
+    :param complain: called with each line for standard error.
     :return: whether a figure is worse than the first one's.
     """
-    if options["json"]:
-        say(json.dumps(comparison(options.subjects), indent=1))
-    else:
-        for line in lines(options.subjects):
-            say(line)
+    isData = options["json"] == "-"
+    for line in lines(options.subjects):
+        (complain if isData else say)(line)
+    if isData:
+        say(toJson(options.subjects))
     first, *others = options.subjects
     found = (difference(figure, first, each) for figure in FIGURES for each in others)
     return any(each is not None and each.word == "worse" for each in found)

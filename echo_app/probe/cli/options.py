@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Sequence
 
 from twisted.python.usage import UsageError
@@ -10,12 +11,14 @@ from twisted.python.usage import UsageError
 from echo_app.hints import didYouMean, nearest, optionHint
 from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.examination import CHECKS
-from echo_app.probe.cli.arguments import ProbeOptions, TargetOptions, row, wholeNumber
+from echo_app.probe.cli.arguments import PROXY, ProbeOptions, TargetOptions, row, wholeNumber
 from echo_app.probe.cli.compare import CompareOptions
 from echo_app.probe.cli.loadoptions import LoadOptions
 from echo_app.probe.cli.ping import NUMBER, Pings
+from echo_app.probe.net.connecting import ConnectionSettings, familyOf
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.quantities import BYTES, SECONDS
+from echo_app.targets import isLiteral
 
 _COMMANDS = ("ping", "check", "load", "compare")
 
@@ -33,15 +36,47 @@ def checkNames(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def ownAddress(text: str) -> str:
+    """Returns an IP address of this machine."""
+    if not isLiteral(text):
+        raise ValueError("not an IPv4 or IPv6 address")
+    with socket.socket(familyOf(text), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((text, 0))
+        except OSError:
+            raise ValueError("not an address of this machine") from None
+    return text
+
+
+def typeOfService(text: str) -> int:
+    """Returns a byte, written as ``184`` or ``0xb8``."""
+    try:
+        value = int(text, 16 if text.startswith("0x") else 10)
+    except ValueError:
+        value = -1
+    if not (text.isascii() and text.isalnum() and 0 <= value <= 255):
+        raise ValueError("not a byte from 0 to 255, such as 184 or 0xb8")
+    return value
+
+
 class PingOptions(TargetOptions):
     """The options of ``ping``."""
 
     synopsis = "ping TARGET... [options]"
+    optFlags = [
+        ["ipv4", "4", "Of a name, use the IPv4 addresses alone."],
+        ["ipv6", "6", "Of a name, use the IPv6 addresses alone."],
+        ["timestamps", "D", "Print the time before each ping."],
+        ["json", None, "Print an object of JSON for each ping, and one for the summary."],
+    ]
     optParameters = [
         row("count", "c", None, "Number of pings. [default: until Ctrl-C]", wholeNumber),
         row("interval", "i", 1.0, "Time between two pings.", SECONDS.parsePositive),
         row("size", "s", 56, f"Bytes of each, at least {NUMBER}.", BYTES.parsePositive),
         row("wait", "W", 10.0, "Time until a ping without an answer fails.", SECONDS.parsePositive),
+        row("source", None, None, "Our own address, from which pings are sent.", ownAddress),
+        row("tos", None, None, "Type of service or traffic class, such as 184 or 0xb8.", typeOfService),
+        *PROXY,
     ]
 
     def postOptions(self) -> None:
@@ -51,7 +86,33 @@ class PingOptions(TargetOptions):
         largest = LARGEST_PING if isStream else LARGEST_DATAGRAM
         if not NUMBER <= size <= largest:
             raise UsageError(f"--size '{size}': not from {NUMBER} to {largest}")
-        self.pings = Pings(self["count"], self["interval"], size, self["wait"])
+        if self["timestamps"] and self["json"]:
+            raise UsageError("--timestamps: each object of --json has a time")
+        connecting = ConnectionSettings(self._family(), self["source"] or "", self["tos"], self.proxyHeader())
+        self.pings = Pings(self["count"], self["interval"], size, self["wait"], connecting)
+
+    def _family(self) -> int:
+        """Returns the family of the addresses that may be used; 0 is both."""
+        if self["ipv4"] and self["ipv6"]:
+            raise UsageError("--ipv4 and --ipv6 exclude each other")
+        source = self["source"]
+        families = {
+            "--ipv4": socket.AF_INET if self["ipv4"] else 0,
+            "--ipv6": socket.AF_INET6 if self["ipv6"] else 0,
+            f"--source {source!r}": familyOf(source) if source else 0,
+        }
+        given = {option: family for option, family in families.items() if family}
+        given |= {} if self["tos"] is None else {f"--tos '{self['tos']}'": 0}
+        for option, family in given.items():
+            for target in self.targets:
+                if not target.host:
+                    raise UsageError(f"{option}: {target.text!r} has no IP address")
+                if family and target.isLiteral and familyOf(target.host) != family:
+                    raise UsageError(f"{option}: {target.text!r} has an address of the other family")
+        found = set(given.values()) - {0}
+        if len(found) > 1:
+            raise UsageError(f"{' and '.join(given)} are of different families")
+        return found.pop() if found else 0
 
 
 class CheckOptions(TargetOptions):

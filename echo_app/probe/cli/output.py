@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 from echo_app.text import escaped
@@ -82,3 +83,24 @@ class Output:
         if error is not None and self.error is None:
             self.error = error
             self.failed()
+
+
+def printable(reason: str) -> str:
+    """Returns a reason as a line, escaped for a terminal."""
+    return f"echo-probe: {escaped(reason)}"
+
+
+def written(option: str, path: object, write: Callable[[], object], complain: Callable[[str], None]) -> bool:
+    """Writes the file of an option, and reports an error; returns whether the file is written."""
+    try:
+        write()
+    except OSError as error:
+        complain(printable(f"--{option} {str(path)!r}: {error.strerror}"))
+        return False
+    return True
+
+
+def emptied(option: str, path: object, complain: Callable[[str], None]) -> bool:
+    """Empties a file, so that an earlier result does not look like this one's; returns whether it could."""
+    isFile = path is not None and Path(str(path)).is_file() and not str(path).startswith(("/dev/", "/proc/"))
+    return not isFile or written(option, path, lambda: Path(str(path)).write_bytes(b""), complain)

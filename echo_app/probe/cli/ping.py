@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -11,26 +9,31 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue, maybeDeferred
-from twisted.internet.error import MessageLengthError
+from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
 from echo_app.probe.checks.reach import addressesOf
+from echo_app.probe.cli.pingreport import PingReport, TextReport
+from echo_app.probe.net.connecting import ConnectionSettings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
-from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, hintOf, reasonOf, timedOut
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf, timedOut
 from echo_app.probe.net.foreign import protocolOf
 from echo_app.probe.net.stream import Stream, connect
 from echo_app.probe.net.waits import pause
 from echo_app.probe.results.difference import firstDifference
 from echo_app.probe.results.severity import Severity
-from echo_app.probe.results.statistics import jitter, milliseconds, percentiles, percentileTexts
 from echo_app.targets import Target
+from echo_app.text import plural
 
 # Bytes of a datagram's number. Pings on a stream need none, as a stream keeps their order.
 NUMBER = 8
 
 # Seconds between two checks whether the last datagrams are answered.
 _LOOK = 0.05
+
+# Seconds of silence after which the peer's end is not waited for, and bytes that are read before it.
+_END, _SURPLUS = 1.0, 1 << 16
 
 # Seconds of the last read of a ping whose time is over: what came in a pause of this process is there.
 _LAST = 0.001
@@ -44,88 +47,32 @@ class Pings:
     :param interval: seconds between two.
     :param size: bytes of each.
     :param wait: seconds after which a ping without an answer has failed.
+    :param connecting: the settings of our end.
     """
 
     count: int | None = None
     interval: float = 1.0
     size: int = 56
     wait: float = 10.0
-
-
-@dataclass(slots=True)
-class PingStatistics:
-    """Counts the pings to one target, and their round trips.
-
-    :ivar times: seconds of each round trip, in the order of the answers.
-    :ivar missed: pings without an answer, by the reason: timed out or lost, or that of a connection that was
-        not made, or ended.
-    """
-
-    sent: int = 0
-    missed: Counter[ErrorKind] = field(default_factory=Counter)
-    corrupt: int = 0
-    reordered: int = 0
-    duplicated: int = 0
-    times: array[float] = field(default_factory=lambda: array("d"))
-
-    @property
-    def underWay(self) -> int:
-        """The number of pings that have no end: those under way at Ctrl-C."""
-        return max(0, self.sent - len(self.times) - self.missed.total() - self.corrupt)
-
-    def status(self, isStream: bool) -> Severity | None:
-        """Returns the status: without any answer it is a failure.
-
-        On UDP some loss is a warning, as are reordered answers and duplicates.
-        """
-        if self.corrupt or not self.times or (self.missed and isStream):
-            return Severity.FAIL
-        return Severity.WARN if self.missed or self.reordered or self.duplicated else None
-
-    def lines(self, target: Target) -> list[str]:
-        """Returns the lines of a summary."""
-        missing = ErrorKind.TIMED_OUT if target.isStream else ErrorKind.LOST
-        missed = {missing: 0} | dict(self.missed)
-        counts = [f"{self.sent} sent", f"{len(self.times)} answered"]
-        counts += [f"{count} {kind or 'failed'}" for kind, count in missed.items()]
-        counts += [f"{self.corrupt} {ErrorKind.CORRUPT}", f"{self.reordered} reordered"]
-        counts += [f"{self.duplicated} {ErrorKind.DUPLICATE}"] if self.duplicated else []
-        counts += [f"{self.underWay} under way"] if self.underWay else []
-        said = [f"--- {target}", ", ".join(counts)]
-        if (
-            not self.times
-            and target.isStream
-            and (hint := hintOf(set(map(str, self.missed)), target.kind == "tls"))
-        ):
-            said.append(hint)
-        if self.times:
-            least, most = min(self.times), max(self.times)
-            average = sum(self.times) / len(self.times)
-            parts = [f"min {milliseconds(least)}", f"avg {milliseconds(average)}"]
-            parts += percentileTexts(percentiles(self.times))
-            parts.append(f"max {milliseconds(most)}")
-            moved = jitter(self.times)
-            parts += [] if moved is None else [f"jitter {milliseconds(moved)}"]
-            said.append(", ".join(parts))
-        return said
+    connecting: ConnectionSettings = field(default_factory=ConnectionSettings)
 
 
 class Ping:
     """Pings one target.
 
     :param reactor: an ``IReactorTime``, ``IReactorFDSet`` and ``IReactorUDP``.
-    :param say: called with each line.
+    :param report: is told of each ping.
     """
 
     def __init__(
-        self, reactor: Any, target: Target, pings: Pings, random: Random, say: Callable[[str], None]
+        self, reactor: Any, target: Target, pings: Pings, random: Random, report: PingReport
     ) -> None:
         self._reactor = reactor
         self._target = target
         self._pings = pings
         self._random = random
-        self._say = say
-        self.statistics = PingStatistics()
+        self._report = report
+        self.statistics = report.statistics
 
     async def run(self) -> None:
         """Sends all pings, and waits for the answers; cancelling it closes the connection."""
@@ -145,13 +92,7 @@ class Ping:
             yield number
 
     def _answered(self, number: int, sentAt: float) -> None:
-        spent = self._reactor.seconds() - sentAt
-        self.statistics.times.append(spent)
-        self._say(f"{self._target}: {self._pings.size} bytes, number {number}, {milliseconds(spent)}")
-
-    def _missed(self, number: int, why: Reason, before: str = "") -> None:
-        self.statistics.missed[why.kind] += 1
-        self._say(f"{self._target}: number {number}: {before}{why}")
+        self._report.answered(number, self._pings.size, self._reactor.seconds() - sentAt)
 
 
 class StreamPing(Ping):
@@ -167,6 +108,8 @@ class StreamPing(Ping):
         try:
             await self._send()
             await reading
+            if self._stream is not None:
+                await self._finish(self._stream)
         finally:
             reading.cancel()
             reading.addErrback(lambda failure: failure.trap(CancelledError))
@@ -177,10 +120,10 @@ class StreamPing(Ping):
         async for number in self._numbers():
             try:
                 stream = self._stream = self._stream or await connect(
-                    self._reactor, self._target, self._pings.wait
+                    self._reactor, self._target, self._pings.wait, self._pings.connecting
                 )
             except NetworkError as error:
-                self._missed(number, error.reason, "no connection: ")
+                self._report.missed(number, error.reason, "no connection: ")
                 continue
             data = self._random.randbytes(self._pings.size)
             now = self._reactor.seconds()
@@ -192,7 +135,7 @@ class StreamPing(Ping):
         while (sent := await self._sent.get()) is not None:
             number, data, at, stream = sent
             if stream is not self._stream:
-                self._missed(number, self._end, "its connection was given up: ")
+                self._report.missed(number, self._end, "its connection was given up: ")
                 continue
             came = await self._receive(stream, len(data), at + self._pings.wait)
             if came == data:
@@ -201,13 +144,20 @@ class StreamPing(Ping):
             # From now on the next ping has another connection.
             self._stream, self._end = None, stream.end or timedOut(self._pings.wait)
             if found := firstDifference(data, came):
-                self.statistics.corrupt += 1
                 self._end = Reason(ErrorKind.OTHER, "a wrong answer came on it")
                 name = protocolOf(came)
-                self._say(f"{self._target}: number {number}: {f'{name} came' if name else found}")
+                self._report.corrupt(number, f"{name} came" if name else str(found))
             else:
-                self._missed(number, self._end)
+                self._report.missed(number, self._end)
             await stream.abort()
+
+    async def _finish(self, stream: Stream) -> None:
+        """Ends our side, and reads to the peer's end: no byte may come before it."""
+        stream.halfClose()
+        surplus = await stream.receiveAll(_END, _SURPLUS)
+        if surplus:
+            self._report.corrupt(None, f"{plural(len(surplus), 'byte')} too many came after the last answer")
+        await stream.close()
 
     async def _receive(self, stream: Stream, size: int, deadline: float) -> bytes:
         """Returns that many bytes; fewer at the end of the stream, or at the deadline.
@@ -233,10 +183,12 @@ class DatagramPing(Ping, DatagramProtocol):
     async def run(self) -> None:
         """Sends all pings, and waits after the last one for those under way."""
         self._waiting: dict[int, tuple[bytes, float]] = {}
+        self._lost: dict[int, float] = {}
         self._last = 0
-        addresses = await addressesOf(self._reactor, self._target.host)
+        connecting = self._pings.connecting
+        addresses = connecting.chosen(await addressesOf(self._reactor, self._target.host))
         if not addresses:
-            self._say(f"{self._target}: {ErrorKind.UNRESOLVED}")
+            self._report.unresolved(connecting.unresolved)
             return
         self._address = addresses[0]
         try:
@@ -256,8 +208,9 @@ class DatagramPing(Ping, DatagramProtocol):
                 if self.transport is None:
                     self._open()
                 self.transport.write(data)
-            except (OSError, MessageLengthError) as error:
-                self._say(f"{self._target}: number {number}: not sent: {reasonOf(error)}")
+            except (CannotListenError, OSError, MessageLengthError) as error:
+                if self._waiting.pop(number, None) is not None:
+                    self._report.missed(number, reasonOf(error), "not sent: ")
         deadline = self._reactor.seconds() + self._pings.wait
         while self._waiting and self._reactor.seconds() < deadline:
             await pause(self._reactor, min(_LOOK, self._pings.wait))
@@ -266,35 +219,46 @@ class DatagramPing(Ping, DatagramProtocol):
         """Gives up pings that are not answered in time."""
         tooLate = self._reactor.seconds() - self._pings.wait
         for number in [number for number, (_, at) in self._waiting.items() if at <= tooLate]:
-            del self._waiting[number]
-            self._missed(number, Reason(ErrorKind.LOST))
+            _, self._lost[number] = self._waiting.pop(number)
+            self._report.missed(number, Reason(ErrorKind.LOST))
 
     def _open(self) -> None:
-        """Opens a port; the reactor closes it when an ICMP message comes."""
-        self._reactor.listenUDP(0, self, "::" if ":" in self._address else "", LARGEST_DATAGRAM)
+        """Opens a port; most reactors close it when an ICMP message comes."""
+        connecting = self._pings.connecting
+        interface = connecting.source or ("::" if ":" in self._address else "")
+        self._reactor.listenUDP(0, self, interface, LARGEST_DATAGRAM)
+        connecting.mark(self.transport.getHandle())
         self.transport.connect(self._address, self._target.port)
 
     def stopProtocol(self) -> None:
-        """Counts refusals, when an ICMP message has closed the port (RFC 792: port unreachable)."""
+        """Counts refusals, when an ICMP message has closed the port."""
         if not self._isDone:
-            waiting, self._waiting = self._waiting, {}
-            for number in waiting:
-                self._missed(number, Reason(ErrorKind.REFUSED))
+            self.connectionRefused()
+
+    def connectionRefused(self) -> None:
+        """Counts refusals, when an ICMP message has come (RFC 792: port unreachable)."""
+        waiting, self._waiting = self._waiting, {}
+        for number in waiting:
+            self._report.missed(number, Reason(ErrorKind.REFUSED))
 
     def datagramReceived(self, data: bytes, address: Any) -> None:
         """Compares an answer with its ping."""
         number = int.from_bytes(data[:NUMBER], "big")
+        self._forget()
+        if number in self._lost:
+            spent = self._reactor.seconds() - self._lost.pop(number)
+            self._report.late(number, spent)
+            return
         if number not in self._waiting:
-            isOld = 0 < number <= self.statistics.sent
-            self.statistics.duplicated += isOld
-            self.statistics.corrupt += not isOld
-            self._say(f"{self._target}: " + (f"number {number} again" if isOld else "other bytes"))
+            if 0 < number <= self.statistics.sent:
+                self._report.again(number)
+            else:
+                self._report.corrupt(None, "other bytes")
             return
         sent, at = self._waiting.pop(number)
         if data != sent:
             found = firstDifference(sent, data)
-            self.statistics.corrupt += 1
-            self._say(f"{self._target}: number {number}: {found or f'{len(data)} of {len(sent)} bytes'}")
+            self._report.corrupt(number, str(found or f"{len(data)} of {len(sent)} bytes"))
             return
         self.statistics.reordered += number < self._last
         self._last = max(number, self._last)
@@ -302,21 +266,29 @@ class DatagramPing(Ping, DatagramProtocol):
 
 
 async def ping(
-    reactor: Any, targets: Sequence[Target], pings: Pings, random: Random, say: Callable[[str], None]
+    reactor: Any,
+    targets: Sequence[Target],
+    pings: Pings,
+    random: Random,
+    say: Callable[[str], None],
+    reportOf: Callable[[Target, Callable[[str], None]], PingReport] = TextReport,
 ) -> list[Severity | None]:
-    """Pings all targets at the same time, and prints the statistics, also when it is cancelled.
+    """Pings all targets at the same time, and reports the statistics, also when it is cancelled.
 
+    :param say: called with each line.
+    :param reportOf: returns the report of a target.
     :return: the status of each target.
     """
-    runs = [
-        (StreamPing if target.isStream else DatagramPing)(reactor, target, pings, random, say)
-        for target in targets
+    reports = [reportOf(target, say) for target in targets]
+    running = [
+        Deferred.fromCoroutine(
+            (StreamPing if target.isStream else DatagramPing)(reactor, target, pings, random, report).run()
+        )
+        for target, report in zip(targets, reports, strict=True)
     ]
-    running = [Deferred.fromCoroutine(each.run()) for each in runs]
     for _, result in await DeferredList(running, consumeErrors=True):
         if isinstance(result, Failure) and not result.check(CancelledError):
             result.raiseException()
-    for target, run in zip(targets, runs, strict=True):
-        for line in run.statistics.lines(target):
-            say(line)
-    return [run.statistics.status(target.isStream) for target, run in zip(targets, runs, strict=True)]
+    for report in reports:
+        report.end()
+    return [report.statistics.status(report.target.isStream) for report in reports]

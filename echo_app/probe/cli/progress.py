@@ -23,6 +23,8 @@ def phaseOf(run: Running) -> str:
         return "connecting"
     if elapsed < 0:
         return "warming up"
+    if run.settings.count is not None:
+        return f"{run.totals.run.answered:,} of {run.settings.count:,} answered"
     left = run.settings.duration - elapsed
     return f"{_clockTime(left)} left" if left > 0 else "waiting for the last answers"
 
@@ -89,7 +91,7 @@ class Bar:
             TextColumn("{task.fields[phase]}", markup=False),
             console=console,
         )
-        total = run.settings.warmup + run.settings.duration
+        total = run.settings.count or run.settings.warmup + run.settings.duration
         self._task = self._progress.add_task(name, total=total, phase="")
         self._figures = Text(no_wrap=True, overflow="ellipsis")
         # look() draws, not a thread of rich.
@@ -111,6 +113,8 @@ class Bar:
             self._seconds = int(elapsed)
             self._figures.plain = figuresOf(self._run)
         done = 0.0 if elapsed is None else max(0.0, elapsed + self._run.settings.warmup)
+        if self._run.settings.count is not None:
+            done = self._run.totals.run.answered
         self._progress.update(self._task, completed=done, phase=phaseOf(self._run))
         self._live.refresh()
 

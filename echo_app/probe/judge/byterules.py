@@ -157,7 +157,8 @@ def _findTranslated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
 def _isTranslated(record: ConnectionRecord, translate: Callable[[bytes], bytes]) -> bool:
     """Says whether the bytes that came are the translation of those that were due."""
     came, due = record.foreign[:BLOCK], translate(record.due[: 2 * BLOCK])
-    return len(came) >= _AGREEING and due.startswith(came[: len(due)])
+    # Nothing may have been due: the bytes that came are surplus then.
+    return min(len(came), len(due)) >= _AGREEING and due.startswith(came[: len(due)])
 
 
 def _tries(evidence: Evidence) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from echo_app.probe.checks.evidence import Evidence
@@ -43,9 +44,10 @@ def _findHalfClose(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     wrong = [each for each in tries if each.number in left and outcomeOf(each) != WHOLE]
     if not wrong:
         return None
-    outcome = next(name for name, _ in seen.outcomes.most_common() if name in _HALF_CLOSE_MEANINGS)
+    ((outcome, _),) = Counter(map(outcomeOf, wrong)).most_common(1)
     example = next(each for each in wrong if outcomeOf(each) == outcome)
-    counts = [f"{count} of {len(tries)}: {name}" for name, count in seen.outcomes.most_common()]
+    outcomes = Counter(map(outcomeOf, tries))
+    counts = [f"{count} of {len(tries)}: {name}" for name, count in outcomes.most_common()]
     return Match(
         f"{len(wrong)} of {len(tries)}: {described(example)}",
         Confidence.CERTAIN if len(wrong) > 1 else Confidence.LIKELY,
@@ -91,6 +93,14 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     found, again = bracket(seen.first), bracket(seen.second)
     if found is None:
         return _strayOf(seen.first, idle)
+    if not seen.second and "idle" in evidence.unfinished:
+        # Older connections may have been alive.
+        return Match(
+            f"{found.fate.value} at {found.gone:.3g} s, not confirmed",
+            Confidence.POSSIBLE,
+            explains=idle,
+            meaning=_IDLE_MEANINGS[found.fate].format(safe=found.alive),
+        )
     if again is None or (found.fate in TOLD and abs(again.gone - found.gone) > slack(found.gone)):
         return Match(
             f"{found.fate.value} at {found.gone:.3g} s once, and not the next time",

@@ -76,7 +76,11 @@ def _livedAt(record: ConnectionRecord, at: float) -> bool:
 
 def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections of different ages that end at one moment, and none that lives on."""
-    group = _largest(_cut(rest), _endOf, lambda at: MOMENT)
+    # A late reader sees an end when it reads. Ends after the same number of bytes are due to that.
+    seen = [each for each in _cut(rest) if each.check != "late-reader"]
+    group = _largest(seen, _endOf, lambda at: MOMENT)
+    if all(each.isShort for each in group) and len({each.came for each in group}) == 1:
+        return None
     if len(group) < 2 or _spread(group, lambda each: each.began) < APART:
         return None
     at = median(map(_endOf, group))

@@ -36,7 +36,8 @@ _MEANINGS = {
 
 def _findUnresolved(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("resolve")
-    if isinstance(seen, Addresses) and seen.host and not seen.tried:
+    isDone = "resolve" not in evidence.unfinished
+    if isinstance(seen, Addresses) and isDone and seen.host and not seen.tried:
         return Match(f"{seen.host}: {ErrorKind.UNRESOLVED}")
     return None
 
@@ -47,22 +48,24 @@ def _findUnreachable(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
         return None
     if all(each.check == "resolve" for each in rest) and any(each.isMade for each in rest):
         return None
+    # The connections of resolve are without TLS.
+    tries = sum(1 for each in rest if not each.isMade)
     reasons = Counter(str(each.failure) for each in failures)
     first = failures[-1].failure
     assert first is not None
-    seen = ", ".join(f"{count} of {len(rest)} {reason}" for reason, count in reasons.most_common())
+    seen = ", ".join(f"{count} of {tries} {reason}" for reason, count in reasons.most_common())
     return Match(
         seen,
         explains=numbers(failures),
         hits=len(failures),
-        tries=len(rest),
+        tries=tries,
         meaning=_MEANINGS.get(first.kind, ""),
     )
 
 
 def _findAddress(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("resolve")
-    if not isinstance(seen, Addresses):
+    if not isinstance(seen, Addresses) or seen.address is None:
         return None
     failures = {address: reason for address, reason in seen.tried.items() if reason}
     findings = {address for address, reason in failures.items() if not _isExcused(address, reason)}

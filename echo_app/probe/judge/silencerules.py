@@ -22,6 +22,10 @@ LOSSY = 0.005
 # Checks that read all the time: where a receiver's buffer is full, segments are sent again without any loss.
 _READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
 
+# Checks whose connections are silent for seconds. What is dropped for that does not acknowledge: rules about
+# idle connections judge them.
+_SILENT = ("idle", "lifetimes")
+
 # Segments at the least, for a share.
 _ENOUGH = 200
 
@@ -72,7 +76,9 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    stuck = [each for each in rest if each.silence and isUnacknowledged(each.silent)]
+    stuck = [
+        each for each in rest if each.silence and isUnacknowledged(each.silent) and each.check not in _SILENT
+    ]
     if not stuck:
         return None
     return Match(
@@ -85,13 +91,22 @@ def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     )
 
 
+def _lostOf(record: ConnectionRecord) -> int:
+    """Returns the segments that were lost, as far as known. A full queue of the service drops SYNs, too."""
+    made, last = record.made, record.last
+    if last is None:
+        return 0
+    return max(0, last.allRetransmits - last.needless - (made.allRetransmits if made else 0))
+
+
 def _findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    samples = [each.last for each in evidence.connections if each.last is not None and each.check in _READ]
-    again = sum(max(0, each.allRetransmits - each.needless) for each in samples)
+    records = [each for each in evidence.connections if each.check in _READ]
+    samples = [each.last for each in records if each.last is not None]
+    again = sum(map(_lostOf, records))
     sent = sum(each.segmentsOut for each in samples)
     if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY:
         return None
-    connections = sum(1 for each in samples if each.allRetransmits > each.needless)
+    connections = sum(1 for each in records if _lostOf(each))
     back = sum(each.outOfOrder for each in samples)
     lines = [f"on {connections} of {len(samples)} connections"]
     if back:

@@ -161,7 +161,7 @@ def _findBlackout(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
         Confidence.LIKELY,
         evidence=lines,
         hits=len(blackouts),
-        tries=max(1, len(seen.sent) // 100),
+        tries=len(seen.sent),
     )
 
 

@@ -37,8 +37,7 @@ def _findSilent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
         return None
     count = len(seen.sent)
     refused = f": {ErrorKind.REFUSED}" if seen.refusals else ""
-    confidence = Confidence.CERTAIN if seen.refusals else Confidence.LIKELY
-    return Match(f"all {count} datagrams lost{refused}", confidence, hits=count, tries=count)
+    return Match(f"all {count} datagrams lost{refused}", Confidence.LIKELY, hits=count, tries=count)
 
 
 def _findTruncated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -92,7 +91,10 @@ def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     if others := len(mixed) - len(ours):
         lines.append(f"{plural(others, 'answer')} for other examinations")
     return Match(
-        f"{len(mixed)} answers came to another source", evidence=lines, hits=len(mixed), tries=len(seen.sent)
+        f"{len(mixed)} answers came to another source",
+        evidence=lines,
+        hits=len(mixed),
+        tries=len(mixed) + len(seen.sent),
     )
 
 
@@ -106,7 +108,7 @@ def _findForeign(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
         f"{plural(len(foreign), 'answer')} to nothing that was asked",
         evidence=[f"{sizes[0]} to {sizes[-1]} B" if len(sizes) > 1 else f"{sizes[0]} B"],
         hits=len(foreign),
-        tries=len(seen.sent),
+        tries=len(foreign) + sum(not each.isLost for each in seen.sent),
     )
 
 

@@ -124,6 +124,7 @@ class Connection(ABC):
         self._close()
         self._hasFailed = True
         self._why = reason
+        self._ledger.latest = self._clock()
         if self._oldest(NEVER) == NEVER:
             self._ledger.second(self._clock()).errors[reason] += 1
         self._failAll(reason)
@@ -218,7 +219,7 @@ class Connection(ABC):
             if not self._isWaiting:
                 self._loop.at(self._due, self._fire)
         elif not self._isOpenLoop and self._due <= now < self._ledger.end:
-            while self._hasRoom():
+            while self._hasRoom() and self._generator.take(now):
                 self._left -= 1
                 self._ask(now, now)
             self._push()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from echo_app.probe.load.channel import Channel
+from echo_app.probe.load.channel import Channel, Plain
 from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.ledger import Second
 from echo_app.probe.load.loop import IN, OUT
@@ -114,13 +114,14 @@ class DatagramConnection(Connection):
         expected = datagramOf(number, size)
         if data != expected:
             self._differ(number, data, expected)
+            self._ledger.latest = now
             second.fail(Reason(ErrorKind.CORRUPT))
         else:
             second.answer(now - due, size)
             self._ledger.came(now, 1)
             self._pause, self._isServed = 0.0, True
             if not self._isOpenLoop:
-                second.lateness.record(now - self._loop.woken)
+                second.lateness.record(now - self._loop.since)
         self._settled(now)
 
     def _took(self, seconds: float) -> None:
@@ -156,6 +157,11 @@ class DatagramConnection(Connection):
             what = f"{len(data)} bytes came, {len(expected)} were sent"
         self._ledger.differ(f"message {number - self._first}, {what} ({self._name()})")
 
+    def _close(self) -> None:
+        if isinstance(self._channel, Plain):
+            self._ledger.second(self._clock()).dropped += self._channel.dropped
+        super()._close()
+
     def _end(self) -> None:
         self._close()
         self._openAgain(self._clock())
@@ -182,6 +188,7 @@ class DatagramConnection(Connection):
         while messages and _sentAt(messages) <= old:
             number = next(iter(messages))
             messages.pop(number)[2].fail(Reason(ErrorKind.LOST))
+            self._ledger.latest = self._clock()
             self._hasFailed = True
             self._lost[number] = None
             if len(self._lost) > REMEMBERED:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from echo_app.probe.load.channel import Channel, Encrypted, Plain
 from echo_app.probe.load.loop import IN, OUT, Loop
 from echo_app.probe.net.errors import ErrorKind, Reason, reasonOf, reasonOfNumber
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.probe.net.tls import contextOf
 from echo_app.targets import BadTarget, Target
 
@@ -23,15 +24,19 @@ class Address:
 
     :param isOne: connections take the first address alone, until :meth:`next`.
     :param turn: number of the address that the first connection takes.
+    :param proxy: PROXY header that each connection sends first.
     :ivar made: connections by address; empty where there is one address.
     :raise BadTarget: when it is nowhere that a load knows.
     :raise OSError: when its name does not resolve, or a file for its TLS can't be used.
     """
 
-    def __init__(self, target: Target, isOne: bool = False, turn: int = 0) -> None:
+    def __init__(
+        self, target: Target, isOne: bool = False, turn: int = 0, proxy: ProxyHeader | None = None
+    ) -> None:
         if target.kind == "endpoint":
             raise BadTarget("a load needs HOST:PORT, or tcp://, tls://, udp:// or unix://")
         self.target = target
+        self.proxy = proxy
         self.context = contextOf(target.tls) if target.kind == "tls" else None
         self._kind = socket.SOCK_STREAM if target.isStream else socket.SOCK_DGRAM
         self._found: list[tuple[int, object]] = [(socket.AF_UNIX, target.path)]
@@ -149,6 +154,13 @@ class Dial:
             self._sock.getpeername()
         except OSError:
             # Not yet: the event was that of another socket, which had the same descriptor.
+            return
+        try:
+            # An empty send buffer takes these bytes at once.
+            if self._address.proxy is not None:
+                self._sock.send(self._address.proxy.encode(self._sock))
+        except OSError as error:
+            self._fail(reasonOf(error))
             return
         if self._address.context is None:
             self._succeed(Plain(self._sock))

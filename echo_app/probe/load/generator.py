@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
 
-from echo_app.probe.load.connection import Connection
+from echo_app.probe.load.connection import NEVER, Connection
 from echo_app.probe.load.datagrams import DatagramConnection
 from echo_app.probe.load.dial import Address
 from echo_app.probe.load.ledger import Ledger, Second
 from echo_app.probe.load.loop import Loop
+from echo_app.probe.load.schedule import endOf
 from echo_app.probe.load.stream import StreamConnection
 from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.results import LoadSettings
@@ -21,6 +22,9 @@ TOGETHER = 100
 
 # Seconds between two steps of a report, and between two checks whether one is due.
 STEP, LOOK = 0.001, 0.02
+
+# Seconds of the shortest measured part: one without any time has no rate.
+SHORTEST = 1e-6
 
 # Seconds for messages under way after a stop, and for the ends of the streams at the end.
 GRACE = 1.0
@@ -54,6 +58,19 @@ class LoadGenerator:
         self._connecting: Second | None = Second()
         self._deadline = float("inf")
         self._lines: Iterator[float] = iter(())
+        settings = self.settings
+        self._duration = settings.duration
+        self._left: float = NEVER if settings.count is None else settings.count
+        if settings.count is not None and settings.rate is not None:
+            self._duration = min(self._duration, endOf(settings, self.index, self.seed))
+
+    def take(self, now: float) -> bool:
+        """Takes a message of the count; returns False if none is left. Those of a warm-up do not count."""
+        if now >= self.ledger.start:
+            if not self._left:
+                return False
+            self._left -= 1
+        return True
 
     def connect(self) -> None:
         """Opens all connections; reports when each is open or has failed."""
@@ -107,7 +124,7 @@ class LoadGenerator:
     def begin(self, moment: float) -> None:
         """Begins the warm-up at a moment of CLOCK_MONOTONIC."""
         start = moment + self.settings.warmup
-        self.ledger.begin(start, start + self.settings.duration)
+        self.ledger.begin(start, start + self._duration)
         self._lines = self._report()
         # A message that is due at that very moment is no longer one of the warm-up.
         self.loop.at(start, lambda moment: self.ledger.carry())
@@ -143,6 +160,7 @@ class LoadGenerator:
         while number < self.ledger.count:
             while not self._isOver(number):
                 yield LOOK
+                self._endByCount()
             if number == self.ledger.count - 1:
                 for connection in self._connections:
                     connection.countRest(self.ledger.second(self.ledger.end))
@@ -154,9 +172,16 @@ class LoadGenerator:
             data["differences"], self.ledger.differences = self.ledger.differences, []
             if number == self.ledger.count - 1 and self.address.made:
                 data["addresses"] = dict(self.address.made)
+            if number == self.ledger.count - 1 and self.settings.count is not None:
+                data["ended"] = self.ledger.end - self.ledger.start
             self.say(data)
             number += 1
         self._leave({"done": True})
+
+    def _endByCount(self) -> None:
+        """Ends the measured part with the last message of the count, in a closed loop."""
+        if not self._left and self.ledger.isSettled:
+            self.ledger.end = min(self.ledger.end, max(self.ledger.latest, self.ledger.start + SHORTEST))
 
     def _isOver(self, number: int) -> bool:
         """Says whether everything that was due in a second is answered or given up."""

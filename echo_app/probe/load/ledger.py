@@ -68,7 +68,7 @@ class Second:
     def __init__(self) -> None:
         self.due = self.sent = self.answered = self.bytes = self.pending = 0
         self.came = [0] * PARTS
-        self.carried = self.outstanding = self.unbegun = self.unserved = 0
+        self.carried = self.outstanding = self.unbegun = self.unserved = self.dropped = 0
         self.latency, self.lateness, self.held, self.connects = Times(), Times(), Times(), Times()
         self.errors: Counter[Reason] = Counter()
 
@@ -113,6 +113,7 @@ class Ledger:
 
     :ivar start: of the measured part, a second of CLOCK_MONOTONIC.
     :ivar end: of the measured part.
+    :ivar latest: the moment at which a message was last answered or failed.
     :ivar seconds: the open ones, by number.
     :ivar differences: lines about bytes that came back and were not sent; they wait to be reported.
     """
@@ -122,6 +123,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.start = self.end = float("inf")
+        self.latest = 0.0
         self.differences: list[str] = []
         self._differing = 0
         self._warmup = self._second = Second()
@@ -162,6 +164,7 @@ class Ledger:
 
     def came(self, now: float, count: int) -> None:
         """Counts answers that come at a moment of the measured part."""
+        self.latest = now
         if self.start <= now < self.end:
             part = int((now - self.start) * PARTS) % PARTS
             self.second(now).came[part] += count
@@ -171,6 +174,11 @@ class Ledger:
         self._differing += 1
         if self._differing <= DIFFERENCES:
             self.differences.append(line)
+
+    @property
+    def isSettled(self) -> bool:
+        """Says whether every message that was sent is answered or has failed."""
+        return not self._warmup.pending and not any(each.pending for each in self.seconds.values())
 
     def isPending(self, number: int) -> bool:
         """Says whether a message that was due in a second, or carried into it, has no end yet."""

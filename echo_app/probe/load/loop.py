@@ -32,6 +32,11 @@ NEAR, LEFT = 0.003, 0.001
 # Seconds of the longest wait, where no call is due before.
 LONGEST_WAIT = 1.0
 
+# Seconds by which a call is late only after a pause of this process, in which sockets may become ready.
+PAUSE = 0.05
+
+NEVER = float("inf")
+
 # Linux adds up to 50 us to a time-out of a process, so that it wakes up for several at once, unless this
 # file says otherwise (proc(5)).
 _SLACK = Path("/proc/self/timerslack_ns")
@@ -50,7 +55,9 @@ class Loop:
     """Calls functions when their sockets are ready, and at moments.
 
     :ivar clock: returns a second of CLOCK_MONOTONIC.
-    :ivar woken: the moment at which the sockets that are served now were found ready.
+    :ivar woken: the moment at which the sockets that are served now were found ready; after a pause of this
+        process, the moment of the first late call.
+    :ivar since: the moment from which on they may have been ready: they were not when the loop looked then.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -60,7 +67,7 @@ class Loop:
         self._calls: list[tuple[float, int, Call]] = []
         self._numbers = count()
         self._isStopped = False
-        self.woken = 0.0
+        self.woken = self.since = 0.0
 
     def watch(self, fd: int, events: int, call: Callable[[int], object]) -> None:
         """Watches a descriptor: calls with its events, errors and hang-ups included."""
@@ -92,16 +99,33 @@ class Loop:
     def run(self) -> None:
         """Serves until :meth:`stop`."""
         ready, clock = self._ready, self.clock
+        looked = clock()
         while not self._isStopped:
-            self._serveCalls(clock())
-            events = [] if self._isStopped else self._wait()
+            now = clock()
+            paused = self._pausedSince(now)
+            self._serveCalls(now)
+            events = [] if self._isStopped else self._poll()
+            before, looked = looked, clock()
             if events:
-                self.woken = clock()
+                self.woken = min(looked, paused, self._pausedSince(looked))
+                self.since = min(before, self.woken)
+            elif not self._isStopped:
+                events = self._wait()
+                looked = clock()
+                self.woken = self.since = min(looked, self._pausedSince(looked))
             for fd, event in events:
                 # An earlier call of this turn may have closed this descriptor.
                 call = ready.get(fd)
                 if call is not None:
                     call(event)
+
+    def _next(self) -> float:
+        return self._calls[0][0] if self._calls else NEVER
+
+    def _pausedSince(self, now: float) -> float:
+        """Returns since when this process did not run, as far as a late call shows it; NEVER if it ran."""
+        moment = self._next()
+        return moment if moment < now - PAUSE else NEVER
 
     def _serveCalls(self, now: float) -> None:
         calls = self._calls
@@ -114,8 +138,11 @@ class Loop:
             else:
                 heapreplace(calls, (again, number, call))
 
+    def _poll(self) -> list[tuple[int, int]]:
+        return self._epoll.poll(0, EVENTS)
+
     def _wait(self) -> list[tuple[int, int]]:
-        left = self._calls[0][0] - self.clock() if self._calls else LONGEST_WAIT
+        left = self._next() - self.clock()
         if left >= NEAR:
             return self._epoll.poll(min(left, LONGEST_WAIT) - LEFT, EVENTS)
         if left > 0:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -27,16 +28,38 @@ GRACE = 30.0
 # Seconds in which interrupted workers must report.
 FAREWELL = 10.0
 
+# Seconds between two looks at how busy the workers are, where the end of the run is not known.
+LOOK = 0.25
+
 # Connections that a worker makes in a second at the least, TLS handshakes included.
 SLOWEST = 50
 
 
 def shares(settings: LoadSettings) -> list[LoadSettings]:
-    """Returns the settings of each worker: an equal share of the connections, and of the rate."""
+    """Returns the settings of each worker: an equal share of the connections, the rate, and the messages."""
     each, more = divmod(settings.connections, settings.processes)
     counts = [each + (index < more) for index in range(settings.processes)]
-    rates = [settings.rate and settings.rate * count / settings.connections for count in counts]
-    return [replace(settings, connections=n, rate=rate) for n, rate in zip(counts, rates, strict=True)]
+    messages = _parts(settings.count, counts)
+    rates = [
+        {name: rate and rate * count / settings.connections for name, rate in _rates(settings).items()}
+        for count in counts
+    ]
+    return [
+        replace(settings, connections=n, count=count, **share)  # type: ignore[arg-type]
+        for n, share, count in zip(counts, rates, messages, strict=True)
+    ]
+
+
+def _rates(settings: LoadSettings) -> dict[str, float | None]:
+    return {"rate": settings.rate, "rampTo": settings.rampTo}
+
+
+def _parts(count: int | None, weights: Sequence[int]) -> list[int | None]:
+    """Returns the whole parts of a count, in proportion to weights; None has none."""
+    if count is None:
+        return [None] * len(weights)
+    ends = [count * each // sum(weights) for each in accumulate(weights, initial=0)]
+    return [end - start for start, end in pairwise(ends)]
 
 
 def tasks(target: Target, settings: LoadSettings, seed: int) -> list[Mapping[str, Any]]:
@@ -106,21 +129,29 @@ class Running:
     def _watch(self, pool: WorkerPool) -> None:
         """Begins to measure how busy the workers are, until the end of the measured part."""
         self._watched = self.clock(), pool.spent()
-        self._timer = self.reactor.callLater(self.settings.duration, self._seeBusy, pool)
+        self._seeLater(pool)
+
+    def _seeLater(self, pool: WorkerPool) -> None:
+        pause = self.settings.duration if self.settings.count is None else LOOK
+        self._timer = self.reactor.callLater(pause, self._seeBusy, pool)
 
     def _seeBusy(self, pool: WorkerPool) -> None:
         since, before = self._watched
         if not before:
             return
         shares = [after - each for each, after in zip(before, pool.spent(), strict=True)]
-        self.totals.run.busy = round(max(0.0, *shares) / (self.clock() - since), 3)
+        # A process that has ended has no count any more.
+        if self.settings.count is None or min(shares) >= 0:
+            self.totals.run.busy = round(max(0.0, *shares) / (self.clock() - since), 3)
+        if self.settings.count is not None:
+            self._seeLater(pool)
 
     async def _end(self, pool: WorkerPool) -> Run:
         settings = self.settings
         # The last message may wait to be sent, and then for its answer.
         timeout = LEAD + settings.warmup + settings.duration + 2 * settings.wait + GRACE
         await within(self.reactor, timeout, pool.wait(lambda worker: worker.isGone))
-        return self.totals.end(settings.duration)
+        return self.totals.end(settings.duration if settings.count is None else self.totals.ended)
 
     async def _interrupt(self, pool: WorkerPool) -> Run:
         elapsed = self.elapsed or 0.0

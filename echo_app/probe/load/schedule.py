@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, repeat
+from heapq import merge
+from itertools import count, dropwhile, islice, repeat
+from math import inf, sqrt
 from random import Random
 
 from echo_app.probe.results.results import LoadSettings
@@ -42,9 +44,36 @@ def scheduleOf(settings: LoadSettings, start: float, number: int, index: int, se
     """
     assert settings.rate is not None
     rate = settings.rate / settings.connections
-    if settings.arrivals == "uniform":
-        return uniform(start, (number + index / settings.processes) / settings.connections, rate)
-    return poisson(Random(f"arrivals {seed} {index} {number}"), start, rate)
+    phase = (number + index / settings.processes) / settings.connections
+    random = Random(f"arrivals {seed} {index} {number}")
+    if settings.rampTo is not None:
+        places = uniform(0.0, phase, 1.0) if settings.arrivals == "uniform" else poisson(random, 0.0, 1.0)
+        return ramp(places, start, settings)
+    return uniform(start, phase, rate) if settings.arrivals == "uniform" else poisson(random, start, rate)
+
+
+def ramp(places: Iterator[float], start: float, settings: LoadSettings) -> Iterator[float]:
+    """Yields times at a rate that changes evenly in the measured part, after a warm-up at the first rate.
+
+    A message at place x is due when x messages were to be expected: the integral of the rate, solved for the
+    time. So the places have a rate of 1.
+    """
+    assert settings.rate is not None
+    assert settings.rampTo is not None
+    rate = settings.rate / settings.connections
+    slope = (settings.rampTo / settings.connections - rate) / settings.duration
+    before = rate * settings.warmup
+    for place in places:
+        rest = place - before
+        square = rate * rate + 2 * slope * rest
+        if rest <= 0:
+            yield start + place / rate
+        elif square > 0:
+            # The form of the solution that loses no digits where the slope is small.
+            yield start + settings.warmup + 2 * rest / (rate + sqrt(square))
+        else:
+            # A rate that falls has become 0, after the measured part.
+            yield inf
 
 
 def sizesOf(settings: LoadSettings, number: int, index: int, seed: int) -> Iterator[int]:
@@ -58,3 +87,17 @@ def sizesOf(settings: LoadSettings, number: int, index: int, seed: int) -> Itera
 def _drawn(random: Random, sizes: list[int], weights: list[float]) -> Iterator[int]:
     while True:
         yield from random.choices(sizes, weights, k=DRAWN)
+
+
+def endOf(settings: LoadSettings, index: int, seed: int) -> float:
+    """Returns the seconds of the measured part after which as many messages were due as its count says.
+
+    :param index: of the worker, of ``settings.processes``.
+    """
+    if not settings.count:
+        return 0.0
+    schedules = [scheduleOf(settings, 0.0, number, index, seed) for number in range(settings.connections)]
+    measured = dropwhile(lambda due: due < settings.warmup, merge(*schedules))
+    before, after = islice(measured, settings.count - 1, settings.count + 1)
+    # Between two messages: the schedules themselves begin at another moment, and are rounded otherwise.
+    return (before + after) / 2 - settings.warmup

@@ -89,44 +89,47 @@ class StreamConnection(Connection):
             self._judge(data, start)
             return
         self._received = received
-        underWay = self._underWay
-        if underWay[0][1] <= received:
-            now, before = self._clock(), self._answered
-            while underWay and underWay[0][1] <= received:
-                due, _, _, second, size = underWay.popleft()
-                second.answer(now - due, size)
-                self._answered += 1
-                if not self._isOpenLoop:
-                    second.lateness.record(now - self._loop.woken)
+        if self._underWay[0][1] <= received:
+            now = self._clock()
+            self._answer(now)
+            self._goOn(now)
+            if not self._left and not self._underWay:
+                self._end()
+
+    def _answer(self, now: float) -> None:
+        """Counts the messages of which all bytes have come."""
+        underWay, before = self._underWay, self._answered
+        while underWay and underWay[0][1] <= self._received:
+            due, _, _, second, size = underWay.popleft()
+            second.answer(now - due, size)
+            self._answered += 1
+            if not self._isOpenLoop:
+                second.lateness.record(now - self._loop.since)
+        if self._answered > before:
             self._ledger.came(now, self._answered - before)
             self._pause, self._isServed = 0.0, True
-            self._goOn(now)
-            if not self._left and not underWay:
-                self._end()
 
     def _judge(self, data: bytes, start: int) -> None:
         """Judges bytes that differ from the expected ones, and the end of the stream."""
-        expected = PATTERN[start : start + len(data)]
         if not data:
             self._endCame()
-        elif data != expected:
-            index = agreeing(expected, data)
-            name = protocolOf(data) if self._received == 0 == index else ""
-            self._differ(data[index], expected[index], self._received + index, f"{name}: " if name else "")
+            return
+        sent = min(self._sent - self._received, len(data))
+        right = agreeing(PATTERN[start : start + sent], data)
+        name = protocolOf(data) if self._received == 0 == right else ""
+        self._received += right
+        self._answer(self._clock())
+        if right < sent:
+            self._differ(data[right], PATTERN[start + right], f"{name}: " if name else "")
         else:
-            surplus = self._received + len(data) - self._sent
+            surplus = len(data) - right
             self._ledger.differ(f"{surplus} bytes too many came after byte {self._sent} of {self._name()}")
             self.fail(Reason(ErrorKind.SURPLUS))
 
-    def _differ(self, got: int, right: int, position: int, name: str) -> None:
-        if position >= self._queued:
-            what = f"{got:#04x} came after the last byte"
-        else:
-            ahead = [end for _, end, _, _, _ in self._underWay if end <= position]
-            begin = ahead[-1] if ahead else self._underWay[0][1] - self._underWay[0][4]
-            message = self._answered + len(ahead)
-            what = f"message {message}, byte {position - begin}: {got:#04x} came, {right:#04x} was sent"
-        self._ledger.differ(f"{name}{what} (byte {position} of {self._name()})")
+    def _differ(self, got: int, right: int, name: str) -> None:
+        place = self._received - (self._underWay[0][1] - self._underWay[0][4])
+        what = f"message {self._answered}, byte {place}: {got:#04x} came, {right:#04x} was sent"
+        self._ledger.differ(f"{name}{what} (byte {self._received} of {self._name()})")
         self.fail(Reason(ErrorKind.CORRUPT))
 
     def _endCame(self) -> None:

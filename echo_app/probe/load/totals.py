@@ -34,7 +34,8 @@ class Totals:
     at a time.
 
     :ivar run: the sums so far.
-    :ivar rate: answers a second, in the last second that all workers have reported; None before the first.
+    :ivar ended: seconds from the beginning of the measured part to its end, where the end is that of a count.
+    :ivar rate: answers that came in the last second that all workers have reported; None before the first.
     """
 
     def __init__(self, run: Run, settings: LoadSettings) -> None:
@@ -43,8 +44,9 @@ class Totals:
         self._length = ceil(ceil(settings.duration) / INTERVALS)
         self._reported = [0] * settings.processes
         self._parts: dict[int, _Part] = {}
-        self._answered: Counter[int] = Counter()
+        self._came: Counter[int] = Counter()
         self.rate: float | None = None
+        self.ended = 0.0
 
     @property
     def errors(self) -> int:
@@ -65,9 +67,10 @@ class Totals:
             raise ValueError(f"second {number} after {self._reported[worker]}")
         self._reported[worker] += 1
         self._add(data)
-        self._answered[number] += data["answered"]
+        self.ended = max(self.ended, float(data.get("ended", 0.0)))
+        self._came[number] += sum(data.get("came", ()))
         if min(self._reported) > number:
-            self.rate = self._answered.pop(number) / min(1.0, self._duration - number)
+            self.rate = self._came.pop(number) / min(1.0, self._duration - number)
         self._addToPart(number // self._length, data)
 
     def _add(self, data: Mapping[str, Any]) -> None:
@@ -116,7 +119,8 @@ class Totals:
         :param seconds: measured time.
         """
         # Workers hear of an interruption a little later.
-        seconds = max(seconds, max(self._reported) - 1 + 0.001)
+        if not self.ended:
+            seconds = max(seconds, max(self._reported) - 1 + 0.001)
         self.run.seconds = self._duration = min(seconds, self._duration)
         for index in list(self._parts):
             self._close(index)

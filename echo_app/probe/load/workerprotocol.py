@@ -5,20 +5,20 @@ The parent writes to the worker's standard input, and the worker to its standard
 - The parent sends the task, a line ``{"target": TEXT, "tls": {...}, "settings": {...}, "seed": N,
   "index": I}``: the fields of :class:`~echo_app.targets.ClientTLS` and of
   :class:`~echo_app.probe.results.results.LoadSettings`, and the worker's index of ``settings.processes``.
-  Connections and rate are this worker's share. An equal seed repeats the schedule and the sizes.
+  Connections, rate and count are this worker's share. An equal seed repeats the schedule and the sizes.
 - The worker makes all its connections, says ``{"ready": {"connects": TIMES, "errors": {KIND: N}}}``, and
   waits for the line ``start T``. The warm-up begins at T, a second of CLOCK_MONOTONIC. TIMES are what
   :meth:`Histogram.encode <echo_app.probe.results.histogram.Histogram.encode>` returns. Where no connection
   can be made, the worker says ``{"failed": REASON}`` instead, and ends.
 - The worker says a line for each second of the measured part: ``{"second": K, "due": N, "sent": N,
-  "answered": N, "bytes": N, "carried": N, "outstanding": N, "unbegun": N, "unserved": N, "came": [N],
-  "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES, "held": TIMES, "connects": TIMES,
+  "answered": N, "bytes": N, "carried": N, "outstanding": N, "unbegun": N, "unserved": N, "dropped": N,
+  "came": [N], "errors": {KIND: N}, "latency": TIMES, "lateness": TIMES, "held": TIMES, "connects": TIMES,
   "differences": [LINE]}``. Seconds are numbered from 0, and a message belongs to the second in which it was
   due; ``came`` counts the answers that came in each tenth of the second. Lines come in order, each as soon
   as everything due in its second is answered or given up. TIMES that counted nothing are left out. Errors of
   connections are in the second in which they happened, and those of messages of the warm-up in the first.
   The last line has ``"addresses": {ADDRESS: N}``, the connections to each address, where the target's name
-  has several.
+  has several, and with ``settings.count`` also ``"ended": SECONDS``, the length of the measured part.
 - At last the worker says ``{"done": true}``, and ends with status 0.
 - A line ``stop``, or the end of standard input, ends the load early. Nothing more is sent. Messages under
   way may be answered for a second more; the others count neither as answers nor as errors. Then the worker
@@ -106,7 +106,7 @@ def runWorker() -> None:
 def addressOf(target: str, tls: ClientTLS, settings: LoadSettings, index: int) -> Address | None:
     """Returns the address of a target; None, after a report, where there is none."""
     try:
-        return Address(parseTarget(target, tls), settings.address == "first", index)
+        return Address(parseTarget(target, tls), settings.address == "first", index, settings.proxy)
     except socket.gaierror as error:
         say({"failed": str(reasonOf(error))})
     except BadTarget as error:

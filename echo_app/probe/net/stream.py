@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
+from echo_app.probe.net.connecting import ConnectionSettings
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf
 from echo_app.probe.net.tls import contextOf
 from echo_app.probe.net.tlsclient import TLSClient, TLSState
@@ -206,21 +207,28 @@ class TLSStream(Stream):
             self._client.lose(self._wire.end or _CLOSED)
 
 
-async def connect(reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT) -> Stream:
-    """Connects, and does the TLS handshake where there is one.
+async def connect(
+    reactor: Any,
+    target: Target,
+    timeout: float = CONNECT_TIMEOUT,
+    settings: ConnectionSettings = ConnectionSettings(),
+) -> Stream:
+    """Connects, sends the PROXY header if there is one, and does the TLS handshake where there is one.
 
     :param timeout: seconds for the connection, and as many for the handshake.
     :raise NetworkError: when there is no connection.
     """
     factory = Factory.forProtocol(lambda: WireProtocol(reactor))
     # The endpoint's own time-out is not the one that says so.
-    waiting = target.endpoint(reactor, 2 * timeout).connect(factory)
+    waiting = settings.endpoint(reactor, target, 2 * timeout).connect(factory)
     try:
         protocol: Any = await within(reactor, timeout, waiting)
     except (CancelledError, ConnectingCancelledError):
         raise CancelledError from None
     except Exception as error:
-        raise NetworkError(reasonOf(error).whileConnecting) from error
+        reason = reasonOf(error).whileConnecting
+        isUnresolved = reason.kind is ErrorKind.UNRESOLVED
+        raise NetworkError(settings.unresolved if isUnresolved else reason) from error
     if protocol.wire is None:
         await protocol.gone
         raise NetworkError(_NO_SOCKET)
@@ -230,12 +238,23 @@ async def connect(reactor: Any, target: Target, timeout: float = CONNECT_TIMEOUT
         await pause(reactor, 0)
         if protocol.gone.called:
             raise NetworkError(Reason(ErrorKind.RESET))
+        _introduce(stream, settings)
         if target.kind == "tls":
             stream = await _encrypted(reactor, protocol.wire, target, timeout)
     except BaseException:
         await stream.abort()
         raise
     return stream
+
+
+def _introduce(stream: Stream, settings: ConnectionSettings) -> None:
+    """Sends the PROXY header, if there is one: in front of TLS, too."""
+    if settings.proxy is None:
+        return
+    try:
+        stream.write(settings.proxy.encode(stream.sock))
+    except OSError as error:
+        raise NetworkError(reasonOf(error)) from error
 
 
 async def _encrypted(reactor: Any, wire: Wire, target: Target, timeout: float) -> TLSStream:

@@ -41,6 +41,7 @@ _ANSWERS = (
     "error has its own end."
 )
 _NO_ERRORS = "None: every message was answered, and every byte was the one that was sent."
+_WARMUP = "None in the measured time, but wrong bytes came in the warm-up."
 _UNENDED = "None of those that have an end; others were never answered, or never sent."
 
 
@@ -149,7 +150,8 @@ def _figure(picture: Picture, name: str, caption: Sequence[str | Tag] = ()) -> T
 def _errors(compared: Sequence[Subject]) -> list[Tag]:
     runs = [run for each in compared for run in each.runs]
     isWhole = all(run.isGood and not (run.outstanding or run.unbegun) for run in runs)
-    none = element("p", _NO_ERRORS if isWhole else _UNENDED)
+    isWrong = any(run.differences for run in runs)
+    none = element("p", _WARMUP if isWrong else _NO_ERRORS if isWhole else _UNENDED)
     parts = [element("h2", "Errors"), errorTable(compared) or none]
     items = [
         element("li", keyOf(index, each), element("code", escaped(line)))
@@ -174,7 +176,8 @@ def _sources(results: Sequence[Results], names: Sequence[str]) -> list[Tag]:
     for index, each in enumerate(results):
         if len(results) > 1:
             parts.append(element("h3", escaped(names[index]) if names else f"result {index + 1}"))
-        facts: dict[str, str | Tag] = {
+        facts: dict[str, str | Tag] = {"Label": escaped(each.label)} if each.label else {}
+        facts |= {
             "Command": _command(each.command),
             "Asked for": escaped(describe(each.settings)),
             "Given up": f"after {each.settings.wait:g} s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from math import sqrt
 from statistics import median
 
@@ -12,6 +13,9 @@ from echo_app.probe.results.figures import Subject
 from echo_app.probe.results.results import DEVIATIONS, EXACT, LoadSettings, Run
 from echo_app.probe.results.statistics import TAIL, milliseconds, nameOf
 from echo_app.text import escaped, plural
+
+# Repeats of one subject in a row that are still in turns, as in A B B A; and those of an order that is shown.
+IN_A_ROW, SHOWN = 2, 20
 
 # The share of its time below which a probe is late because of other programs, not of its own work.
 IDLE = 0.5
@@ -22,7 +26,8 @@ def remarks(subjects: Sequence[Subject]) -> list[str]:
     said = [f"{each.key}: {line}" for each in subjects for line in _ofSubject(each)]
     sources = {each.source: each for each in subjects}
     first, *others = sources.values()
-    return said + [line for each in others for line in _otherMachine(first, each)]
+    said += [line for each in others for line in _otherMachine(first, each)]
+    return said + [line for each in subjects[1:] if (line := _notInTurns(subjects[0], each))]
 
 
 def _ofSubject(subject: Subject) -> Iterator[str]:
@@ -32,6 +37,29 @@ def _ofSubject(subject: Subject) -> Iterator[str]:
         yield f"{plural(interrupted, 'interrupted repeat')} left out of the figures"
     if any(run.differences for run in subject.runs):
         yield "bytes came back that were not sent"
+
+
+def _notInTurns(first: Subject, other: Subject) -> str:
+    """Returns a remark where one of two subjects was measured several times in a row; otherwise empty.
+
+    Repeats that began in the same second were in turns, as far as their times tell.
+    """
+    if min(len(first.runs), len(other.runs)) < 2:
+        return ""
+    begun = [
+        (run.started, number, each.key)
+        for each in (first, other)
+        for number, run in enumerate(each.runs)
+        if run.started
+    ]
+    keys = [key for _, _, key in sorted(begun)]
+    if max((sum(1 for _ in same) for _, same in groupby(keys)), default=0) <= IN_A_ROW:
+        return ""
+    order = f" ({' '.join(keys)})" if len(keys) <= SHOWN else ""
+    return (
+        f"{first.key} and {other.key} were not measured in turns{order}: a machine that changed meanwhile "
+        "makes a difference, too; echo-probe load A B --repeat takes turns"
+    )
 
 
 def _otherMachine(first: Subject, other: Subject) -> Iterator[str]:
@@ -46,11 +74,20 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
     """Yields the remarks on runs: each difference to the settings, and its cause."""
     for each in runs:
         if each.isInterrupted:
-            yield f"interrupted after {each.seconds:.1f} s of {settings.duration:g} s"
+            most = "up to " if settings.count is not None else ""
+            yield f"interrupted after {each.seconds:.1f} s of {most}{settings.duration:g} s"
+        elif settings.count is not None and each.due < settings.count:
+            yield f"{each.due:,} of {plural(settings.count, 'message')} in {each.seconds:g} s (--duration)"
         yield from _unended(each)
     yield from _unanswered(runs, settings)
+    dropped = sum(run.dropped for run in runs)
+    if dropped:
+        yield (
+            f"{plural(dropped, 'answer')} found the probe's own receive queue full: "
+            "try a lower --max-inflight or --size, or more --processes"
+        )
     yield from _held(runs, settings)
-    yield from (missed for each in runs if (missed := _missed(each, settings)))
+    yield from (said for each in runs if (said := _missed(each, settings) or _late(each)))
     late = [each for each in runs if each.isProbeLate]
     if late:
         # The same figures as in the tables.
@@ -66,6 +103,12 @@ def remarksOfRuns(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
             f"up to that much of {tail} {milliseconds(result)} is its own"
         )
         yield f"  {_advice(settings, busy)}"
+    yield from (
+        f"the probe stood still for up to {milliseconds(each.lateness.most)}: "
+        f"max {milliseconds(each.latency.most)} and the rate are partly its own"
+        for each in runs
+        if each.hasPaused and not each.isProbeLate
+    )
 
 
 def _unended(run: Run) -> Iterator[str]:
@@ -105,7 +148,7 @@ def _missed(run: Run, settings: LoadSettings) -> str:
     """Returns a remark on a rate below the one that was asked for; empty if it was reached."""
     if settings.rate is None or run.isInterrupted:
         return ""
-    expected = settings.rate * run.seconds
+    expected = settings.meanRate * run.seconds
     if not expected:
         return ""
     chance = DEVIATIONS / sqrt(expected) if settings.arrivals == "poisson" else 1 / expected
@@ -116,6 +159,15 @@ def _missed(run: Run, settings: LoadSettings) -> str:
     if missing > max(EXACT, chance):
         return f"{who} was too slow: {missing:.1%} of the messages that were asked for were not sent"
     return ""
+
+
+def _late(run: Run) -> str:
+    """Returns a remark on answers that came after the measured time; empty if they are few."""
+    late = run.lateAnswers
+    # A random number of messages is under way at the end, and another one at the beginning.
+    if late <= max(EXACT * run.answered, DEVIATIONS * sqrt(run.answered)):
+        return ""
+    return f"{plural(late, 'answer')} came after the measured time: the rate is without them"
 
 
 def _advice(settings: LoadSettings, busy: float) -> str:

@@ -10,7 +10,7 @@ from echo_app.probe.report.remarks import remarksOfRuns
 from echo_app.probe.results.comparison import ENOUGH, Verdict, difference
 from echo_app.probe.results.figures import FIGURES, MAIN_FIGURES, Subject
 from echo_app.probe.results.results import INFLIGHT, LoadSettings, Results, Run
-from echo_app.probe.results.statistics import Output, milliseconds, nameOf, percentileTexts, shownIn
+from echo_app.probe.results.statistics import TAIL, Output, milliseconds, nameOf, percentileTexts, shownIn
 from echo_app.text import binarySize, escaped, plural
 
 # Width of a line's name, and of each figure in a table, in characters.
@@ -18,12 +18,14 @@ _NAME, _FIGURE = 11, 10
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Yields the lines of a summary: the settings, and the results at each target."""
+    """Yields the lines of a summary: label, settings, and the results at each target."""
+    if results.label:
+        yield escaped(results.label)
     yield describe(results.settings)
     for target in results.targets():
         runs = results.runsAt(target)
         yield target
-        yield from _single(runs[0], results.settings) if len(runs) == 1 else _repeated(runs, results.settings)
+        yield from _single(runs[0]) if len(runs) == 1 else _repeated(runs)
         if found := addresses(runs):
             yield _line("addresses", found)
         yield _line("errors", _errors(runs))
@@ -35,7 +37,8 @@ def summary(results: Results) -> Iterator[str]:
 def describe(settings: LoadSettings) -> str:
     """Returns the settings in a line."""
     rate = settings.rate
-    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)} ({settings.arrivals})"]
+    ramp = "" if settings.rampTo is None else f" to {_rate(settings.rampTo)}"
+    parts = ["closed loop" if rate is None else f"open loop of {_rate(rate)}{ramp} ({settings.arrivals})"]
     parts += [plural(settings.connections, "connection"), _sizes(settings)]
     if settings.maxInflight != (1 if rate is None else INFLIGHT):
         parts.append(f"up to {settings.maxInflight:,} under way on each")
@@ -43,13 +46,18 @@ def describe(settings: LoadSettings) -> str:
         parts.append(f"{plural(settings.perConnection, 'message')} on each")
     if settings.processes > 1:
         parts.append(f"{settings.processes} processes")
+    if settings.proxy is not None:
+        parts.append(f"PROXY header {settings.proxy}")
     before = f"after {settings.warmup:g} s of warm-up" if settings.warmup else "without a warm-up"
-    return f"{', '.join(parts)}; {settings.duration:g} s {before}"
+    measured = f"{settings.duration:g} s"
+    if settings.count is not None:
+        measured = f"{plural(settings.count, 'message')} in {measured} at the most,"
+    return f"{', '.join(parts)}; {measured} {before}"
 
 
-def figures(run: Run, settings: LoadSettings) -> str:
+def figures(run: Run) -> str:
     """Returns the main figures of a run in a line."""
-    parts = [_rate(run.rateOf(settings))]
+    parts = [_rate(run.rate)]
     parts += percentileTexts(run.latency.percentiles(shownIn(Output.LINE)))
     parts += [f"max {milliseconds(run.latency.most)}"] if run.answered else []
     return ", ".join([*parts, plural(sum(run.errors.values()), "error")])
@@ -70,11 +78,11 @@ def _row(name: str, cells: Sequence[str]) -> str:
     return _line(name, "".join(f"{cell:>{_FIGURE}}" for cell in cells))
 
 
-def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
+def _single(run: Run) -> Iterator[str]:
     late = f" of {run.due:,} that were due" if run.due != run.sent else ""
     more = f", and {run.carried:,} under way from the warm-up" if run.carried and not run.isGood else ""
     yield _line("sent", f"{plural(run.sent, 'message')}{late}, {_rate(run.sent / run.seconds)}{more}")
-    rate = run.rateOf(settings)
+    rate = run.rate
     throughput = binarySize(round(rate * run.bytes / run.answered)) if run.answered else "0 B"
     yield _line("answered", f"{run.answered:,}, {_rate(rate)}, {throughput}/s each way")
     stated = run.latency.percentiles()
@@ -85,18 +93,27 @@ def _single(run: Run, settings: LoadSettings) -> Iterator[str]:
         times = percentileTexts(run.connects.percentiles(shownIn(Output.LINE)))
         longest = f"max {milliseconds(run.connects.most)}"
         yield _line("connects", ", ".join([f"{len(run.connects):,}", *times, longest]))
+    if len(run.lateness):
+        tail = run.lateness.percentile(TAIL)
+        said = f"at most {milliseconds(run.lateness.most)}" if tail is None else _stated(TAIL, tail)
+        share = f", {run.busy:.0%} busy" if run.busy else ""
+        yield _line("probe", f"{said} late{share}")
+
+
+def _stated(percent: float, seconds: float) -> str:
+    return "".join(percentileTexts({percent: seconds}))
 
 
 def _rate(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
 
 
-def _repeated(runs: Sequence[Run], settings: LoadSettings) -> Iterator[str]:
+def _repeated(runs: Sequence[Run]) -> Iterator[str]:
     """Yields the table of the repeats: a row for each, the lowest and the highest."""
     stated = [run.latency.percentiles(shownIn(Output.REPEATS)) for run in runs]
     shared = [percent for percent in stated[0] if all(percent in each for each in stated)]
     rows = [
-        [run.rateOf(settings), *(each[percent] for percent in shared), run.latency.most]
+        [run.rate, *(each[percent] for percent in shared), run.latency.most]
         for run, each in zip(runs, stated, strict=True)
     ]
     yield _row("", ["answered", *map(nameOf, shared), "max", "errors"])
@@ -124,6 +141,8 @@ def _errors(runs: Sequence[Run]) -> str:
     kinds: Counter[str] = Counter()
     for run in runs:
         kinds.update(run.errors)
+    if not kinds and any(run.differences for run in runs):
+        return "none in the measured time, but wrong bytes in the warm-up"
     if not kinds:
         return "none" if any(run.answered for run in runs) else "no answer"
     said = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())

@@ -140,7 +140,13 @@ def comparison(subjects: Sequence[Subject]) -> dict[str, object]:
         "format": "echo-probe compare 1",
         "settings": asdict(first.results.settings),
         "subjects": [
-            {"key": each.key, "source": each.source, "target": each.runs[0].target, "repeats": len(each.runs)}
+            {
+                "key": each.key,
+                "source": each.source,
+                "label": each.results.label,
+                "target": each.runs[0].target,
+                "repeats": len(each.runs),
+            }
             for each in subjects
         ],
         "figures": [_figureData(figure, subjects) for figure in FIGURES],

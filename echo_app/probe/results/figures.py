@@ -59,7 +59,7 @@ def _latency(percent: float) -> Figure:
 
 # The figures of a repeat: as many as fit on a screen.
 MAIN_FIGURES = (
-    Figure("rate", Run.rateOf, perSecond, "higher"),
+    Figure("rate", lambda run, _: run.rate, perSecond, "higher"),
     *map(_latency, shownIn(Output.FIGURES)),
     Figure("max", lambda run, _: run.latency.most if len(run.latency) else None, milliseconds, "lower"),
     Figure("errors", lambda run, _: float(sum(run.errors.values())), whole, "lower"),
@@ -121,8 +121,10 @@ def subjects(results: Sequence[Results], names: Sequence[str] = ()) -> list[Subj
     isOneTarget = len({target for _, _, target in pairs}) == 1
     found = []
     for index, (name, each, target) in enumerate(pairs):
+        # A file alone needs no name, and a label is one.
         words = [name] if len(results) > 1 else []
-        if not (words and isOneTarget):
+        words += [escaped(each.label)] if each.label else []
+        if not (len(results) > 1 and isOneTarget):
             words.append(escaped(target))
         key = ascii_uppercase[index] if index < len(ascii_uppercase) else str(index + 1)
         found.append(Subject(key, ": ".join(words), name, each, each.runsAt(target)))

@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass, field
 from statistics import median_high, median_low
 from typing import Any
 
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.probe.results.histogram import Histogram
 from echo_app.probe.results.statistics import MEDIAN, TAIL
 from echo_app.probe.results.validation import validationError
 
 # The share of its time that a worker may be busy: it needs a part of the rest to wake up.
 BUSY = 0.95
+
+# Seconds that the probe may be late once: a busy machine rarely holds up a process for longer.
+PAUSE = 0.25
 
 # Messages that a connection may have under way in an open loop: with a thousand a second, as many as a stall
 # of a second makes. Further messages that are due wait, and their time counts: the bound is on the queue on
@@ -36,7 +40,7 @@ EXACT, DEVIATIONS = 0.01, 3
 PARTS = 10
 
 # The fields of a run that are sums over its seconds: counts and histograms.
-COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved")
+COUNTS = ("due", "sent", "answered", "bytes", "carried", "outstanding", "unbegun", "unserved", "dropped")
 HISTOGRAMS = ("latency", "lateness", "held", "connects")
 
 # Runs that are read of a file: each takes a megabyte for its histograms.
@@ -54,6 +58,7 @@ class LoadSettings:
     :param connections: at one time, over all processes; for UDP, source ports.
     :param rate: messages a second over all connections, an open loop; None is a closed loop, in which each
         connection sends the next message when the last one is answered.
+    :param rampTo: the rate at the end of the measured part, which changes evenly; None is ``rate``.
     :param arrivals: ``poisson`` or ``uniform``; empty in a closed loop.
     :param maxInflight: messages that a connection may have under way.
     :param perConnection: messages after which a connection is ended, and another one made; None is never.
@@ -62,6 +67,9 @@ class LoadSettings:
     :param wait: seconds after which a message without an answer has failed.
     :param processes: number of workers that share the connections.
     :param address: of a name with several addresses: connections take ``all`` in turn, or the ``first``.
+    :param count: messages of the measured part, in all, with ``duration`` as its longest time; None is any
+        number.
+    :param proxy: PROXY header that each connection sends first; None is none.
     """
 
     sizes: tuple[tuple[int, float], ...] = ((1024, 1.0),)
@@ -75,11 +83,30 @@ class LoadSettings:
     wait: float = 10.0
     processes: int = 1
     address: str = "all"
+    proxy: ProxyHeader | None = None
+    count: int | None = None
+    rampTo: float | None = None
+
+    @property
+    def meanRate(self) -> float:
+        """Messages a second that are due in the measured part, on average; 0 in a closed loop."""
+        rate = self.rate or 0.0
+        return rate if self.rampTo is None else (rate + self.rampTo) / 2
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LoadSettings:
         """Reads settings from JSON."""
-        return cls(**{**data, "sizes": tuple((size, weight) for size, weight in data["sizes"])})
+        sizes = tuple((size, weight) for size, weight in data["sizes"])
+        proxy = ProxyHeader(**data["proxy"]) if data.get("proxy") else None
+        return cls(**{**data, "sizes": sizes, "proxy": proxy})
+
+
+def isOwn(late: float, latency: float | None) -> bool:
+    """Says whether a latency is partly the probe's own: that was late by a millisecond and a tenth of it.
+
+    :param latency: seconds; None where it is unknown.
+    """
+    return late > 0.001 and (latency is None or late > latency / 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +161,11 @@ class Run:
     :ivar outstanding: messages that were neither answered nor given up when the run was interrupted.
     :ivar unbegun: messages that were due and not sent when the run was interrupted.
     :ivar unserved: connections that failed, were made again, and never got an answer.
+    :ivar dropped: datagrams that came and found the probe's own receive queue full, also in the warm-up.
     :ivar latency: from the moment that a message was due until its last byte was back.
     :ivar lateness: of the probe: from the moment that a message was due until it was sent, as far as the
-        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it.
+        probe was the cause; in a closed loop, from the arrival of an answer until the probe read it, at the
+        most: from the last moment at which the answer was known not to be there.
     :ivar held: the waits of messages that were due and had to wait, as ``maxInflight`` were under way; the
         latency has these waits, too.
     :ivar connects: times to connect, TLS handshakes included.
@@ -160,6 +189,7 @@ class Run:
     outstanding: int = 0
     unbegun: int = 0
     unserved: int = 0
+    dropped: int = 0
     latency: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
     held: Histogram = field(default_factory=Histogram)
@@ -172,11 +202,6 @@ class Run:
     busy: float = 0.0
 
     @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return self.answered / self.seconds if self.seconds else 0.0
-
-    @property
     def isProbeLate(self) -> bool:
         """Says whether the probe was the bottleneck, so that the latencies are partly its own.
 
@@ -186,12 +211,26 @@ class Run:
         if self.busy > BUSY:
             return True
         late, result = self.lateness.percentile(TAIL), self.latency.percentile(TAIL)
-        return late is not None and late > 0.001 and (result is None or late > result / 10)
+        return late is not None and isOwn(late, result)
+
+    @property
+    def isRight(self) -> bool:
+        """Says whether there were answers, and none had other bytes than were sent."""
+        return self.answered > 0 and not self.differences
+
+    @property
+    def hasPaused(self) -> bool:
+        """Says whether the probe stood still once, so that its longest latency is partly its own.
+
+        Ctrl-Z and a suspended machine do that, and the percentiles of many messages do not show it.
+        """
+        most = self.lateness.most
+        return most > PAUSE and most > self.latency.most / 10
 
     @property
     def isGood(self) -> bool:
         """Says whether there were answers, and every message came back as it was sent."""
-        return self.answered > 0 and not self.errors and not self.differences
+        return self.isRight and not self.errors
 
     @property
     def growth(self) -> float:
@@ -207,14 +246,22 @@ class Run:
         before, after = median_high(latencies[:third]), median_low(latencies[-third:])
         return (after - before) / (self.seconds * 2 / 3)
 
-    def rateOf(self, settings: LoadSettings) -> float:
-        """Returns answers a second.
+    @property
+    def lateAnswers(self) -> int:
+        """The number of answers that came after the measured time, beyond those of the warm-up in it.
 
-        Where answers fell behind a schedule, they took longer than the run: those that came after it do not
-        count.
+        Answers to messages of the warm-up come in the measured time, and answers to its last messages come
+        after it. Where messages wait longer and longer, those after it are more. It is 0 where the intervals
+        of an older file do not have when answers came.
         """
-        slope = self.growth if settings.rate is not None else 0.0
-        return self.rate / (1 + slope) if slope > EXACT else self.rate
+        came = [sum(each.came) for each in self.intervals if each.came]
+        isKnown = came and len(came) == len(self.intervals)
+        return max(0, self.answered - sum(came)) if isKnown else 0
+
+    @property
+    def rate(self) -> float:
+        """Answers a second, without those that came after the measured time."""
+        return (self.answered - self.lateAnswers) / self.seconds if self.seconds else 0.0
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Run:
@@ -238,6 +285,7 @@ class Results:
     :ivar versions: of the probe and its libraries, by name.
     :ivar machine: facts of the machine that ran the probe, by name.
     :ivar runs: in the order in which they were made: with several targets, the targets take turns.
+    :ivar label: a name that the user gave.
     """
 
     command: str
@@ -245,6 +293,7 @@ class Results:
     machine: dict[str, str]
     settings: LoadSettings
     runs: list[Run] = field(default_factory=list)
+    label: str = ""
 
     def targets(self) -> list[str]:
         """Returns the targets, in the order in which they were typed."""
@@ -281,7 +330,7 @@ class Results:
 
     def toJson(self) -> str:
         """Returns the results as JSON."""
-        data = {name: getattr(self, name) for name in ("command", "versions", "machine")}
+        data = {name: getattr(self, name) for name in ("label", "command", "versions", "machine")}
         runs = [run.data() for run in self.runs]
         return json.dumps(
             {"format": FORMAT, **data, "settings": asdict(self.settings), "runs": runs}, indent=1

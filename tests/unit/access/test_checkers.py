@@ -124,6 +124,21 @@ class PasswordFileTests(CheckerTestCase):
             self.successResultOf(checker.requestAvatarId(Login(b"bob", b"#x")))
             self.failureResultOf(checker.requestAvatarId(Login(b"#alice", b"secret")), UnauthorizedLogin)
 
+    def test_watch(self) -> None:
+        """A changed file is read again, once; one that can't be used is logged once, and changes nothing."""
+        path = self.write(b"alice:secret\n")
+        checker = PasswordFile(path)
+        look = checker.watch()
+        for content, level in ((b"bob:x\n", "info"), (b"no user", "error")):
+            with open(path, "wb") as file:
+                file.write(content)
+            with capturedLogs() as events:
+                for _ in range(4):
+                    look()
+            self.assertEqual([event["log_level"].name for event in events], [level])
+            self.assertKnows(checker, b"bob", b"x")
+            self.assertDenies(checker, b"alice", b"secret")
+
     def test_reload(self) -> None:
         """A reload reads the file again, also after the process has changed its folder."""
         path = self.write(b"alice:secret\n")

@@ -32,6 +32,7 @@ from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.tls import certificates
 from echo_app.transport import closing
 from echo_app.transport.closing import LINGER, Lingering
+from echo_app.transport.layer import protocolOf
 from tests.support import fakes
 from tests.support.properties import given
 
@@ -157,7 +158,7 @@ class LoginTestCase(SynchronousTestCase):
 class RightTests(LoginTestCase):
     def test_interfaces(self) -> None:
         """A protocol that hears of half-closes and handshakes."""
-        gate = self.connect().protocol
+        gate = protocolOf(self.connect())
         for interface in (IProtocol, IHalfCloseableProtocol, IHandshakeListener):
             verifyObject(interface, gate)
 
@@ -609,13 +610,13 @@ class AnythingTests(LoginTestCase):
         for piece in pieces:
             if not transport.disconnected:
                 transport.deliver(piece)
-        isGate = isinstance(transport.protocol, (LoginGate, Lingering))
+        isGate = isinstance(protocolOf(transport), (LoginGate, Lingering))
         if isEnded and not transport.waiting and not transport.disconnecting:
             transport.protocol.readConnectionLost()
         if kind == "later" and portal.asked:
             later.callback(portal.avatar())
         self.clock.pump([PENALTY] * 200)
-        if isGate and isinstance(transport.protocol, (LoginGate, Lingering)):
+        if isGate and isinstance(protocolOf(transport), (LoginGate, Lingering)):
             self.assertTrue(transport.disconnecting or transport.disconnected)
             self.assertIn(transport.value(), (b"", DENIED, UNREAD, UNCHECKED))
         else:
@@ -624,4 +625,4 @@ class AnythingTests(LoginTestCase):
             self.assertEqual(transport.value(), b"ok\n" + stream[found[1] if found else 0 :])
         transport.end(ConnectionDone())
         self.assertNothingLeft()
-        self.assertEqual(portal.left, not isinstance(transport.protocol, (LoginGate, Lingering)))
+        self.assertEqual(portal.left, not isinstance(protocolOf(transport), (LoginGate, Lingering)))

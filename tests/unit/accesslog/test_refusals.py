@@ -37,7 +37,7 @@ class RefusalsTests(SynchronousTestCase):
         self.assertEqual(self.refuse(MAX_ENTRIES), 0)
         self.clock.advance(7)
         self.assertEqual(self.refuse(500), 500)
-        self.assertEqual(self.refuse(20, Ending.DENIED, ""), 20)
+        self.assertEqual(self.refuse(MAX_ENTRIES + 20, Ending.DENIED, ""), 20)
         self.assertEqual(self.lines.parsed(), [])
         self.clock.advance(PERIOD - 7)
         common: Any = {**LISTENER, "start": "1970-01-01T00:00:07.000Z", "seconds": PERIOD - 7}
@@ -49,6 +49,23 @@ class RefusalsTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(self.refuse(MAX_ENTRIES), 0)
+
+    def test_gates(self) -> None:
+        """Wrong headers, logins and preambles are refusals; a peer's text makes no sum of its own."""
+        for ending, detail in ((Ending.HEADER, "x"), (Ending.PREAMBLE, "y"), (Ending.AUTH, "bad-login")):
+            self.assertEqual(self.refuse(MAX_ENTRIES, ending, detail), 0)
+            self.assertEqual(self.refuse(2, ending, detail), 2)
+            self.assertEqual(self.refuse(1, ending, detail + "2"), 1)
+        self.recorder.refusals.flush()
+        self.assertEqual(
+            [(each["ended"], each["refused"], each.get("detail")) for each in self.lines.parsed()],
+            [
+                ("header", 3, None),
+                ("preamble", 3, None),
+                ("auth", 2, "bad-login"),
+                ("auth", 1, "bad-login2"),
+            ],
+        )
 
     def test_others(self) -> None:
         """Connections that were not refused have their own entry, however many there are."""

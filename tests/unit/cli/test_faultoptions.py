@@ -31,7 +31,18 @@ class OptionsTests(OptionsTestCase):
     def test_withoutUse(self) -> None:
         """A fault that would apply to nothing is refused."""
         for arguments, reason in (
-            (("--fault", "loss=1%"), "--fault 'loss=1%': there is no --udp"),
+            (
+                ("--fault", "loss=1%"),
+                "--fault 'loss=1%': loss needs messages: --responder with a framing, or --udp",
+            ),
+            (
+                ("--responder", "chargen", "--fault", "corrupt=1,share=1%"),
+                "--fault 'corrupt=1,share=1%': share needs messages: --responder with a framing, or --udp",
+            ),
+            (
+                ("--udp", "0", "--port", "0", "--fault", "close,messages=3"),
+                "--fault 'close,messages=3': messages needs messages: --responder with a framing",
+            ),
             (("--udp", "0", "--fault", "stall"), f"--fault 'stall': there is no {listed(STREAMS)}"),
             (("--udp", "0", "--fault", "latency=1s,direction=in"), "there is no --port"),
             (("--udp", "0", "--fault-preamble"), "--fault-preamble: there is no --port"),
@@ -44,6 +55,9 @@ class OptionsTests(OptionsTestCase):
             ("--listen", "unix:x", "--fault", "latency=1s"),
             ("--udp", "0", "--fault-file", "x", "--fault-seed", "0"),
             ("--fault-preamble", "--fault-seed", "0"),
+            ("--udp", "0", "--fault", "loss=1,each=3"),
+            ("--port", "0", "--udp", "0", "--fault", "loss=1,each=3"),
+            ("--responder", "lines", "--fault", "close,messages=3"),
         ):
             parsed(*used)
 
@@ -72,16 +86,18 @@ class PlanTests(MakeServiceTestCase):
         """A file's faults are there from the start."""
         path = Path(self.mktemp())
         path.write_text("loss=1%\n")
-        plan = self.plan("--fault", "stall", "--fault-file", os.path.relpath(path))
+        plan = self.plan("--udp", "0", "--fault", "stall", "--fault-file", os.path.relpath(path))
         self.assertEqual(list(map(str, plan.faults)), ["stall", "loss=1%"])
 
     def test_wrongFile(self) -> None:
         """A file that can't be used ends the command with its name as typed, and the reason."""
         path = Path(self.mktemp())
         path.write_text("\n\nlatency=5\n")
-        name = os.path.relpath(path)
+        name, other = os.path.relpath(path), self.mktemp()
+        Path(other).write_text("reset,each=2\n")
         for arguments, reason in (
             (("--fault-file", name), f"--fault-file {name!r}: line 3: at 9, '5' is not a time"),
+            (("--fault-file", other), f"--fault-file {other!r}: 'reset,each=2': each needs messages"),
             (("--fault-file", "none"), "--fault-file 'none': No such file or directory"),
             (("--fault", "stall") * 33, "--fault: 33 faults, where 32 is the most"),
         ):

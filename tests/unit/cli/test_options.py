@@ -66,6 +66,9 @@ class OptionsTests(OptionsTestCase):
         options = parsed("--proxy-protocol", "--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1")
         self.assertEqual([str(each) for each in options["trust-proxy"]], ["10.0.0.0/8", "::1/128"])
         self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--listen", "tcp:1"))
+        for place in ("unix:/run/echo", "systemd:0"):
+            for option in ("--listen", "--tls"):
+                self.assertEqual(parsed("--proxy-protocol", option, place)["port"], [])
         self.assertIn("--proxy-protocol: ", self.refusal("--proxy-protocol", "--port", "1", "--udp", "2"))
         self.assertIn("--trust-proxy '::1/128': ", self.refusal("--trust-proxy", "::1"))
 

@@ -23,6 +23,7 @@ from echo_app.connections.limits import Limits
 from echo_app.proxy.gate import ProxyGate
 from echo_app.service import endpoints
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.layer import protocolOf
 from echo_app.transport.sockets import Keepalive
 from tests.support.fakes import opened
 from tests.unit.cli.commandline import MakeServiceTestCase, parsed
@@ -75,7 +76,7 @@ class MakeServiceTests(MakeServiceTestCase):
             self.patch(listenerkinds, name, Endpoint)
         self.patch(endpoints, "serverFromString", Endpoint)
         self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
-        built = [opened(each).protocol for each in listened]
+        built = [protocolOf(opened(each)) for each in listened]
         self.assertEqual([type(each) for each in built], [ProxyGate, ProxyGate, EchoProtocol])
         self.make("--proxy-protocol", "--port", "1", "--trust-proxy", "192.0.2.0/24")
         for factory, hosts in ((listened[0], ["127.0.0.1"]), (listened[-1], ["192.0.2.1"])):

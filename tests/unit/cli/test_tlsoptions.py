@@ -34,6 +34,15 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual((options["tls"], options["port"]), ([0, 8443], []))
         self.assertEqual(options["handshake-timeout"], 30)
 
+    def test_sockets(self) -> None:
+        """--tls takes UNIX and systemd sockets beside ports; --interface needs a port."""
+        options = parsed("--tls", "unix:/run/echo", "--tls", "7-8", "--tls", "systemd:web")
+        self.assertEqual(options["tls"], ["unix:/run/echo", 7, 8, "systemd:web"])
+        self.assertIn("or a socket such as unix:", self.refusal("--tls", "/run/echo"))
+        line = self.refusal("--tls", "unix:/run/echo", "--interface", "::1")
+        self.assertIn("--interface '::1': there is no --port, --tls or --udp", line)
+        self.assertEqual(parsed("--tls", "unix:/run/echo", "--auth", "memory:a:b")["port"], [])
+
     def test_values(self) -> None:
         """A value that an option can't have is named, with the option and the reason."""
         for option, values in {

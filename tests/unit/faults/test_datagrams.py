@@ -10,7 +10,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults import datagrams as datagramfaults
-from echo_app.faults.datagrams import REORDER_WAIT, DatagramFaults, FaultyDatagrams
+from echo_app.faults.datagrams import DatagramFaults, FaultyDatagrams
+from echo_app.faults.messages import REORDER_WAIT
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.udp.port import DatagramEndpoint
@@ -94,6 +95,44 @@ class DatagramFaultsTests(SynchronousTestCase):
         first, (self.port, self.protocol) = self.ask(*NUMBERS[:50]), self.listen(41)
         self.faults.begin()
         self.assertEqual(first + self.ask(*NUMBERS[50:100]), whole)
+
+    def test_chosen(self) -> None:
+        """``each``, ``messages`` and ``share`` choose answers by their numbers."""
+        for spec, left in (
+            ("loss=1,each=3", [0, 1, 3, 4, 6, 7, 9]),
+            ("loss=1,messages=2-9", [0, 9]),
+            ("loss=1,messages=2-9,each=4", [0, 1, 2, 4, 5, 6, 8, 9]),
+            ("loss=1,share=0", range(10)),
+        ):
+            self.start(spec)
+            self.assertEqual(self.ask(*NUMBERS[:10]), [b"%d" % number for number in left], spec)
+        self.start("loss=1,share=10%")
+        self.assertLess(abs(len(self.ask(*NUMBERS)) - 900), 3 * (1000 * 0.1 * 0.9) ** 0.5)
+
+    def test_numberedAnew(self) -> None:
+        """Faults that replace the others number the answers from 1."""
+        self.start("loss=1,messages=2")
+        self.ask(b"a")
+        self.faults.begin(isNumberedAnew=True)
+        self.assertEqual(self.ask(b"b", b"c", b"d"), [b"a", b"b", b"d"])
+
+    def test_unsolicited(self) -> None:
+        """An answer comes again after the time, within the rules, and is counted."""
+        self.start("unsolicited=1s", rate=3)
+        self.assertEqual(self.ask(b"a", b"b"), [b"a", b"b"])
+        self.assertEqual(self.port.noted, {("unsolicited", HERE): 1})
+        self.clock.advance(1)
+        self.assertEqual(self.answers(), [b"a", b"b", b"a"])
+        self.counts(3, rate=1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unsolicitedClosed(self) -> None:
+        """A port that closes drops the copies."""
+        self.start("unsolicited=1s")
+        self.ask(b"a")
+        self.protocol.doStop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.counts(1, fault_held=1)
 
     def test_duplicate(self) -> None:
         """An answer comes twice, and counts twice."""

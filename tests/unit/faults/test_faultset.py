@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
@@ -15,6 +16,8 @@ from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.spec import parseFault
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.layer import protocolOf
+from echo_app.udp.port import DatagramEndpoint
 from tests.support.fakes import Transport
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
@@ -48,19 +51,20 @@ class FaultSetTests(SynchronousTestCase):
         return transport
 
     def times(self) -> list[float]:
-        """Returns when something is to happen, apart from the sweep of the time-outs."""
+        """Returns when something is to happen, apart from the sweep of the time-outs and the watch."""
         calls: Any = self.clock.getDelayedCalls()
-        return [call.getTime() for call in calls if "TimeoutSweep" not in call.func.__qualname__]
+        wanted = [call for call in calls if not isinstance(call.func, LoopingCall)]
+        return [call.getTime() for call in wanted if "TimeoutSweep" not in call.func.__qualname__]
 
     def test_none(self) -> None:
         """Without a plan the protocol of a connection is the plain one."""
         self.start()
-        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
 
     def test_some(self) -> None:
         """A connection that no fault applies to has the plain protocol, and another one a layer before it."""
         self.serve("corrupt=1,connections=2")
-        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
         transport = self.connect(b"hello")
         self.assertIsInstance(transport.protocol, FaultLayer)
         self.assertEqual(len(transport.value()), 5)
@@ -75,10 +79,10 @@ class FaultSetTests(SynchronousTestCase):
             transport.protocol.dataReceived(b"hello")
             self.assertEqual(transport.value() == b"hello", transport.protocol.__class__ is EchoProtocol)
         self.assertIsInstance(first.protocol, FaultLayer)
-        self.assertIs(type(self.connect().protocol), EchoProtocol)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
         self.path.write_text("corrupt=1,connections=5")
         service.reload()
-        self.assertIsInstance(self.connect().protocol, FaultLayer)
+        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
 
     def test_setTooMany(self) -> None:
         """Too many are refused, and so are any where the service was made without; nothing has changed."""
@@ -86,6 +90,24 @@ class FaultSetTests(SynchronousTestCase):
         self.assertRaises(BadSpec, service.setFaults, [parseFault("stall")] * (MAX_FAULTS + 1))
         self.assertEqual(len(self.connect(b"hello").value()), 5)
         self.assertRaises(ValueError, EchoService(self.clock).setFaults, [])
+
+    def test_messages(self) -> None:
+        """Faults of messages need a responder with a framing, or datagrams, also at a change and a reload."""
+        plan = FaultPlan([parseFault("loss=1,each=2")])
+        error = self.assertRaises(ValueError, self.start, faults=plan)
+        self.assertEqual(
+            str(error), "fault 'loss=1,each=2': each needs messages: --responder with a framing, or --udp"
+        )
+        reactor: Any = MemoryReactorClock()
+        datagrams = DatagramEndpoint(reactor, 0, "")
+        EchoService(self.clock, faults=plan, datagramEndpoints=[datagrams])
+        service = self.serve("corrupt=1")
+        self.assertRaises(BadSpec, service.setFaults, [parseFault("close,messages=2")])
+        self.path.write_text("close,messages=2")
+        service.reload()
+        self.assertEqual(len(self.connect(b"hello").value()), 5)
+        self.start(faults=plan, responder="lines")
+        self.assertEqual(self.connect(b"a\nb\nc\n").value(), b"a\nc\n")
 
     def test_setRefuse(self) -> None:
         """Times of listeners begin anew."""
@@ -98,7 +120,7 @@ class FaultSetTests(SynchronousTestCase):
         """A preamble replaces the plan's faults, and the connection keeps its number."""
         self.serve("corrupt=1,connections=2", faultPreamble=True)
         first, second, third = (self.connect(line) for line in (b"!fault corrupt=1\n", b"", b"!fault\n"))
-        self.assertIsInstance(second.protocol, PreambleGate)
+        self.assertIsInstance(protocolOf(second), PreambleGate)
         for transport in (first, second, third):
             transport.protocol.dataReceived(b"hello")
         self.assertNotEqual(first.value(), b"hello")

@@ -47,6 +47,7 @@ class ChoiceTests(SynchronousTestCase):
         transport = Transport()
         transport.protocol = factory.buildProtocol(transport.getPeer())
         transport.protocol.makeConnection(transport)
+        transport.protocol.dataReceived(b"first")
         protocol = transport.protocol
         self.assertIs(type(protocol), EchoProtocol)
         self.assertIs(protocol.transport, transport)

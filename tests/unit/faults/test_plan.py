@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from hypothesis import strategies as st
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, capturedLogs, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.faults.fault import BadSpec
@@ -77,7 +77,7 @@ class FaultPlanTests(SynchronousTestCase):
             self.addCleanup(globalLogPublisher.removeObserver, observer)
             FaultPlan([parseFault(text)]).announce()
             globalLogPublisher.removeObserver(observer)
-            self.assertEqual([each["fault"] for each in events if "warning" in each], [text] * isWarned)
+            self.assertEqual([each["fault"] for each in events if "caution" in each], [text] * isWarned)
 
     def test_reload(self) -> None:
         """The file's faults come after the lasting ones, and change when it is read again."""
@@ -90,6 +90,31 @@ class FaultPlanTests(SynchronousTestCase):
         self.write("")
         plan.reload()
         self.assertEqual(plan.faults, (LATENCY,))
+
+    def test_watch(self) -> None:
+        """A change of the file is noticed once, and nothing is watched without a file."""
+        self.assertFalse(FaultPlan([LATENCY]).hasFile)
+        self.write("loss=1%")
+        plan = FaultPlan(path=self.path)
+        self.assertTrue(plan.hasFile)
+        look = plan.watch(plan.reload)
+        for text, faults in (("reset,connections=2-3", (RESET,)), ("junk", (RESET,))):
+            self.write(text)
+            with capturedLogs() as events:
+                for _ in range(4):
+                    look()
+            self.assertEqual(len(events), int(text == "junk"))
+            self.assertEqual(plan.faults, faults)
+
+    def test_noDirectory(self) -> None:
+        """A relative path in a directory that was removed is refused."""
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        gone = os.path.abspath(self.mktemp())
+        os.makedirs(gone)
+        os.chdir(gone)
+        os.rmdir(gone)
+        self.assertRaises(BadSpec, FaultPlan, path="faults")
 
     def test_reloadAnywhere(self) -> None:
         """The file is found again from another directory."""

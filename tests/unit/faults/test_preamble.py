@@ -16,6 +16,7 @@ from echo_app.faults.spec import parseFault
 from echo_app.interfaces import Build
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoProtocol
+from echo_app.transport.layer import protocolOf
 from tests.support.fakes import opened
 from tests.support.properties import given
 
@@ -34,7 +35,7 @@ class PreambleGateTests(SynchronousTestCase):
         self.echo: type[Protocol] = EchoProtocol
         stack = Stack(Factory.forProtocol(lambda: self.echo()), self.counts, layers=[self.layer])
         self.transport = opened(stack)
-        self.gate = self.transport.protocol
+        self.gate = protocolOf(self.transport)
 
     def layer(self, build: Build) -> Build:
         """Puts the gate below the layers that `build` makes, and notes the chosen faults."""
@@ -151,7 +152,9 @@ class PreambleGateTests(SynchronousTestCase):
             (b"latency=5\x1b[2J", "spec 1: at 9, '5\\x1b[2J' is not a time"),
             (b"latency=\xff", "spec 1: at 9, '\\\\xff' is not a time"),
             (b"stall\tclose", "spec 1: at 1, 'stall\\tclose' is no fault"),
-            (b"loss=1%", "spec 1: 'loss' is no fault of a connection"),
+            (b"loss=1%", "spec 1: loss needs messages: --responder with a framing"),
+            (b"corrupt=1,share=1%", "spec 1: share needs messages: --responder with a framing"),
+            (b"reset,after-idle=9ms", "spec 1: 'after-idle' of less than 10 ms costs too much"),
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),
             (b"close stall,connections=1", "spec 2: 'connections' is not for a connection"),
             (b"stall " * 9, "9 faults, where 8 is the most"),

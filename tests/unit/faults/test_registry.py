@@ -6,7 +6,7 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults.fault import DatagramFault, StreamFault
+from echo_app.faults.fault import MessageFault, ShapingFault
 from echo_app.faults.registry import FAULTS
 from echo_app.faults.spec import parseFault
 from tests import ROOT
@@ -31,12 +31,12 @@ class PageTests(SynchronousTestCase):
         for name, kind in FAULTS.items():
             does = str(kind.__doc__).partition("\n")[0]
             keys = ", ".join(kind.keyNames())
-            isOnlyForDatagrams = issubclass(kind, DatagramFault) and not issubclass(kind, StreamFault)
-            places = {"streams": not isOnlyForDatagrams, "datagrams": issubclass(kind, DatagramFault)}
-            expected = (
-                " and ".join(place for place, isOne in places.items() if isOne),
-                f"{does} Keys: {keys}.",
-            )
+            isOfMessages = issubclass(kind, MessageFault)
+            if issubclass(kind, ShapingFault) or not isOfMessages:
+                places = "streams and datagrams" if isOfMessages else "streams"
+            else:
+                places = "messages"
+            expected = places, f"{does} Keys: {keys}."
             self.assertEqual((found[name][0], found[name][1][: len(expected[1])]), expected)
 
     def test_keys(self) -> None:

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import quantities
 from echo_app.faults import formats
-from echo_app.faults.datagramonly import Loss
 from echo_app.faults.fault import BadSpec, Fault
+from echo_app.faults.messageonly import Loss
 from echo_app.faults.registry import FAULTS
 from echo_app.faults.shaping import Bandwidth, Chop, Latency, Stall
 from echo_app.faults.spec import MAX_SPEC, parseFault
@@ -37,6 +37,8 @@ VALUES = {
     quantities.PROBABILITY.description: PROBABILITIES,
     formats.PIECES.description: ranges(),
     formats.CONNECTIONS.description: ranges(isOpen=True),
+    formats.MESSAGES.description: ranges(isOpen=True),
+    formats.COUNT.description: st.integers(1, 10**9 - 1),
     formats.DIRECTION.description: st.sampled_from(["in", "out"]),
 }
 
@@ -53,6 +55,12 @@ def faults(draw: st.DrawFn) -> Fault:
     if "jitter" in values:
         values["jitter"] = min(values["jitter"], values["amount"])
     if "afterBytes" in values:
+        values.pop("afterSeconds", None)
+    if {"each", "share", "messages"} & values.keys():
+        values.pop("direction", None)
+        values.pop("afterIdle", None)
+    if "afterIdle" in values:
+        values.pop("afterBytes", None)
         values.pop("afterSeconds", None)
     if "duration" not in values:
         values.pop("period", None)
@@ -78,7 +86,13 @@ class FaultTests(SynchronousTestCase):
         self.parsed("stall,for=1s,every=5s", name="stall", duration=1, period=5)
         self.parsed("reset,connections=1-2,after=10KiB", name="reset", afterBytes=10240, connections=(1, 2))
         self.parsed("close,connections=3-,after=90s", name="close", afterSeconds=90, connections=(3, None))
-        self.parsed("loss=1%", name="loss", probability=0.01)
+        self.parsed("loss=1%", name="loss", amount=0.01)
+        self.parsed("loss=1,each=3", name="loss", amount=1, each=3)
+        self.parsed("corrupt=1,share=1%", name="corrupt", amount=1, share=0.01)
+        self.parsed("close,messages=3-5", name="close", messages=(3, 5))
+        self.parsed("reset,messages=3-", name="reset", messages=(3, None))
+        self.parsed("blackhole,after-idle=60s", name="blackhole", afterIdle=60)
+        self.parsed("unsolicited=0.2s,messages=3", name="unsolicited", amount=0.2, messages=(3, 3))
         self.parsed("truncate=100B,probability=5%", name="truncate", amount=100, probability=0.05)
 
     def test_anyOrder(self) -> None:
@@ -138,6 +152,9 @@ class FaultTests(SynchronousTestCase):
             ("latency=5ms,jitter=6ms", 13),
             ("stall,every=5s", 7),
             ("stall,every=5s,for=6s", 16),
+            ("latency=5ms,direction=in,each=2", 26),
+            ("reset,after-idle=5s,messages=2", 21),
+            ("reset,after-idle=5s,after=2s", 7),
         ):
             error = self.assertRaises(BadSpec, parseFault, text)
             self.assertTrue(str(error).startswith(f"at {place}: "), str(error))
@@ -147,13 +164,15 @@ class FaultTests(SynchronousTestCase):
         nan, inf = float("nan"), float("inf")
         soon: Any = "soon"
         for make in (
-            lambda: Loss(probability=nan),
+            lambda: Loss(amount=nan),
+            lambda: Loss(amount=1, each=0),
+            lambda: Stall(each=2),
             lambda: Latency(amount=inf),
             lambda: Latency(amount=soon),
             lambda: Bandwidth(amount=0),
             lambda: Stall(connections=(2, 1)),
             lambda: Stall(afterBytes=1, afterSeconds=1),
-            lambda: Loss(probability=1, direction="in"),
+            lambda: Loss(amount=1, direction="in"),
         ):
             self.assertRaises(BadSpec, make)
 
@@ -164,18 +183,22 @@ class FaultTests(SynchronousTestCase):
             self.assertRaises(TypeError, kind, **values)
 
     def test_whereItApplies(self) -> None:
-        """A fault of datagrams has neither a direction nor a connection nor an offset."""
-        for text, isForStreams, isForDatagrams in (
-            ("latency=5ms", True, True),
-            ("latency=5ms,direction=in", True, False),
-            ("corrupt=1%,after=5s", True, True),
-            ("corrupt=1%,after=5B", True, False),
-            ("stall", True, False),
-            ("stall,connections=1", True, False),
-            ("loss=1%", False, True),
+        """A fault of datagrams has no direction, connection or offset, and one of messages has its key."""
+        for text, messageKey, isForDatagrams in (
+            ("latency=5ms", "", True),
+            ("latency=5ms,direction=in", "", False),
+            ("latency=5ms,each=2", "each", True),
+            ("corrupt=1%,after=5s", "", True),
+            ("corrupt=1%,after=5B", "", False),
+            ("corrupt=1%,share=1%,messages=2", "share", True),
+            ("stall", "", False),
+            ("stall,connections=1", "", False),
+            ("close,messages=2", "messages", False),
+            ("loss=1%", "loss", True),
+            ("loss=1%,connections=1", "loss", False),
         ):
             fault = parseFault(text)
-            self.assertEqual((fault.isForStreams, fault.isForDatagrams), (isForStreams, isForDatagrams), text)
+            self.assertEqual((fault.messageKey, fault.isForDatagrams), (messageKey, isForDatagrams), text)
 
     def test_quick(self) -> None:
         """No text takes long, however it is made."""

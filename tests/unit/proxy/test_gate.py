@@ -23,6 +23,7 @@ from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
 from echo_app.proxy.gate import FIRST_BYTE_TIMEOUT, HEADER_TIMEOUT, LOOPBACK, ProxyGate, ProxyHeaders
 from echo_app.proxy.header import LONGEST_HEADER
+from echo_app.proxy.vectors import ProxyFacts, proxyFactsOf
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from tests.support.fakes import PROXY, Transport, opened
@@ -141,6 +142,16 @@ class HandOverTests(GateTestCase):
         self.assertEqual(
             self.wrapped.addresses, [IPv6Address("TCP", "2001:db8::1", 1), UNIXAddress(b"/client")]
         )
+
+    def test_facts(self) -> None:
+        """A header's facts are found from the transport; a header without any, behind it, has none."""
+        content = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + struct.pack("!HH", 4242, 8080) + b"\2\0\3abc"
+        header = LOCAL[:12] + struct.pack("!BBH", 0x21, 0x11, len(content)) + content
+        self.assertEqual(proxyFactsOf(self.connect(header)), ProxyFacts(authority="abc"))
+        self.assertNotIn("proxyFacts", vars(self.connect(LINE)))
+        inner = self.behindProxy(self.wrapped, networkOf("192.0.2.1"))
+        self.factory = Stack(inner, proxy=ProxyHeaders(self.clock))
+        self.assertIsNone(proxyFactsOf(self.connect(header + LINE)))
 
     def test_gone(self) -> None:
         """The gate leaves the path: no transport has it, and it has no timer; the connection is served."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.proxy.header import LONGEST_HEADER, BadHeader, Header, crc32c, parseHeader
+from echo_app.proxy.header import LONGEST_CHECKED, LONGEST_HEADER, Header, crc32c, parseHeader
+from echo_app.proxy.vectors import MAX_VECTORS, BadHeader
 from tests.support.properties import example, given
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -201,8 +202,9 @@ class BlockTests(SynchronousTestCase):
     def test_mapped(self) -> None:
         """An IPv4-mapped IPv6 address is an IPv4 address."""
         packed = ipaddress.IPv6Address("::ffff:192.0.2.1").packed
+        address = IPv4Address("TCP", "192.0.2.1", 0)
         header = parseHeader(block(0x21, packed + packed + bytes(4)))
-        self.assertEqual(header, Header(52, *[IPv4Address("TCP", "192.0.2.1", 0)] * 2))
+        self.assertEqual(header, Header(52, address, address))
 
     def test_unix(self) -> None:
         """Paths, abstract names, and none."""
@@ -246,12 +248,13 @@ class BlockTests(SynchronousTestCase):
             self.assertIsNone(parseHeader(block(family, b"", length=size)))
 
     def test_vectors(self) -> None:
-        """Vectors are skipped; they have to end where the header does."""
-        vectors = vector(0xE0, b"x" * 300) + vector(4, b"") + vector(0x20, b"y")
+        """Unknown vectors are skipped; they have to end where the header does."""
+        vectors = vector(0xE0, b"x" * 300) + vector(4, b"") + vector(0x40, b"y")
         data = block(0x11, IPV4_BLOCK + vectors)
         header = parseHeader(data + b"rest")
         assert header is not None
         self.assertEqual((header.size, header.source), (len(data), IPv4Address("TCP", "192.0.2.1", 4242)))
+        self.assertIsNone(header.facts)
         for wrong in (b"\x04", b"\x04\0", b"\x04\0\x01", vectors + b"\0", vectors[:-1]):
             self.assertRefused(block(0x11, IPV4_BLOCK + wrong))
 
@@ -281,6 +284,24 @@ class BlockTests(SynchronousTestCase):
         data = block(0x11, IPV4_BLOCK + vector(3, bytes(4)) * 2)
         first = block(0x11, IPV4_BLOCK + vector(3, struct.pack("!I", crc32c(data))) + vector(3, bytes(4)))
         self.assertIn("more than one", str(self.assertRaises(BadHeader, parseHeader, first)))
+
+    def test_manyVectors(self) -> None:
+        """A header with so many vectors that they hold up other connections is refused."""
+        data = block(0x11, IPV4_BLOCK + vector(4, b"") * MAX_VECTORS)
+        self.assertEqual(parseHeader(data).size, len(data))  # type: ignore[union-attr]
+        self.assertRefused(block(0x11, IPV4_BLOCK + vector(4, b"") * (MAX_VECTORS + 1)))
+
+    def test_longChecked(self) -> None:
+        """A checksum is checked up to a length, above which it holds up other connections."""
+        for size, isRefused in ((LONGEST_CHECKED, False), (LONGEST_CHECKED + 1, True)):
+            padding = vector(4, bytes(size - len(block(0x11, IPV4_BLOCK)) - 3 - 7))
+            checksum = crc32c(block(0x11, IPV4_BLOCK + vector(3, bytes(4)) + padding))
+            data = block(0x11, IPV4_BLOCK + vector(3, struct.pack("!I", checksum)) + padding)
+            self.assertEqual(len(data), size)
+            if isRefused:
+                self.assertRefused(data)
+            else:
+                self.assertEqual(parseHeader(data).size, size)  # type: ignore[union-attr]
 
     def test_crc32c(self) -> None:
         """The check value of CRC-32C, and the vectors of RFC 3720, B.4."""

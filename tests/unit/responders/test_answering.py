@@ -22,14 +22,15 @@ from zope.interface.verify import verifyObject
 from echo_app.responders.answering import (
     MAX_DATAGRAMS,
     MAX_OWED,
-    ROUNDS,
     AnsweringDatagramProtocol,
     AnsweringProtocol,
 )
 from echo_app.responders.answers import Answers
 from echo_app.responders.framing import BadRequest, lengthPrefixed
 from echo_app.transport.closing import LINGER
+from echo_app.transport.workqueue import SLICE
 from echo_app.udp.protocol import DatagramRules
+from tests.support.fakes import TurnClock
 from tests.support.properties import given
 from tests.unit.stream.test_protocol import HIGH_WATER
 
@@ -249,19 +250,43 @@ class PauseTests(AnsweringTestCase):
         self.assertEqual((len(self.later.asked), transport.producerState), (MAX_OWED + 1, "producing"))
 
     def test_turns(self) -> None:
-        """A flood of small requests leaves the reactor its turn."""
+        """A flood of small requests leaves the reactor its turn after MAX_OWED of them."""
         protocol, transport = self.shouting()
-        protocol.dataReceived(b"\n" * (MAX_OWED * ROUNDS * 2))
-        self.assertEqual((len(transport.value()), transport.producerState), (MAX_OWED * ROUNDS, "paused"))
+        protocol.dataReceived(b"\n" * (MAX_OWED * 3))
+        self.assertEqual((len(transport.value()), transport.producerState), (MAX_OWED, "paused"))
         self.clock.advance(0)
         self.clock.advance(0)
-        self.assertEqual(len(transport.value()), MAX_OWED * ROUNDS * 2)
+        self.assertEqual(len(transport.value()), MAX_OWED * 3)
         self.assertEqual(transport.producerState, "producing")
+
+    def test_manyFloods(self) -> None:
+        """Floods of many connections share a slice of each turn; another connection is answered at once."""
+        clock = TurnClock()
+
+        def slowly(request: bytes) -> bytes:
+            clock.rightNow += 1.01 * SLICE / MAX_OWED
+            return request
+
+        answers = Answers(slowly, clock)
+        floods = [self.connect(answers) for _ in range(10)]
+        for protocol, _ in floods:
+            protocol.dataReceived(b"\n" * (MAX_OWED * 2))
+        peer, transport = self.connect(answers)
+        for answered in range(10):
+            self.assertEqual(sum(len(flood.value()) for _, flood in floods), MAX_OWED * (10 + answered))
+            peer.dataReceived(b"ping\n")
+            self.assertEqual(transport.value(), b"ping\n" * (answered + 1))
+            clock.turn()
+        self.assertEqual({len(flood.value()) for _, flood in floods}, {MAX_OWED * 2})
+        for _ in floods:
+            # A connection learns then that no request is left.
+            clock.turn()
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_lostBetween(self) -> None:
         """A connection that is lost between two turns has no third."""
         protocol, _ = self.shouting()
-        protocol.dataReceived(b"\n" * (MAX_OWED * ROUNDS * 2))
+        protocol.dataReceived(b"\n" * (MAX_OWED * 2))
         protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

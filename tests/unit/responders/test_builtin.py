@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from echo_app.proxy.vectors import ProxyFacts
 from echo_app.responders.builtin import (
     PATTERN,
     ChargenDatagramProtocol,
@@ -70,15 +71,18 @@ class ChargenTests(SynchronousTestCase):
 
 
 class PeerTests(SynchronousTestCase):
-    def line(self, sender: object, peer: object = None) -> dict[str, Any]:
+    def line(self, sender: object, peer: object = None, header: ProxyFacts | None = None) -> dict[str, Any]:
         """Returns what a peer is told.
 
         :param sender: the address of the socket's peer.
         :param peer: what a PROXY header says; None without one.
+        :param header: what its vectors say; None without such vectors.
         """
         transport: Any = StringTransport(IPv4Address("TCP", "192.0.2.9", 8080), sender)
         if peer is not None:
             transport.getPeer = lambda: peer
+        if header is not None:
+            transport.proxyFacts = header
         protocol = PeerProtocol()
         protocol.makeConnection(transport)
         told, end, rest = transport.value().partition(b"\n")
@@ -86,7 +90,9 @@ class PeerTests(SynchronousTestCase):
         protocol.dataReceived(b"hello")
         self.assertTrue(transport.value().endswith(b"\nhello"))
         facts: dict[str, Any] = json.loads(told)
-        self.assertEqual(list(facts), ["transport", "peer", "host", "proxy", "tls"])
+        keys = ["transport", "peer", "host", "proxy", "tls"] + ["header"] * (header is not None)
+        self.assertEqual(list(facts), keys)
+        self.assertTrue(told.decode("ascii").isprintable())
         return facts
 
     def test_direct(self) -> None:
@@ -96,6 +102,17 @@ class PeerTests(SynchronousTestCase):
         self.assertEqual((facts["host"], facts["transport"]), ("192.0.2.9:8080", "tcp"))
         self.assertEqual((facts["proxy"], facts["tls"]), (None, None))
         self.assertEqual(self.line(UNIXAddress(None))["proxy"], None)
+
+    def test_header(self) -> None:
+        """What a header's vectors say is told, in printable characters."""
+        client = IPv4Address("TCP", "192.0.2.1", 4242)
+        seen: dict[str, Any] = {"tlsFlags": ("tls",), "tlsVerify": 0, "tlsVersion": "x"}
+        header = ProxyFacts(authority="\x1b[2J\u202e", uniqueId="7", **seen)
+        found = self.line(UNIXAddress(None), client, header)["header"]
+        tls = {"flags": ["tls"], "verify": 0, "version": "x", "cipher": None, "client": None}
+        other = {"alpn": None, "netns": None, "vpc_endpoint": None}
+        self.assertEqual(found, {"authority": "\x1b[2J\u202e", "unique_id": "7", "tls": tls, **other})
+        self.assertIsNone(self.line(UNIXAddress(None), client, ProxyFacts(alpn="h2"))["header"]["tls"])
 
     def test_scope(self) -> None:
         """A link-local client, whose address has a scope, is no proxy."""

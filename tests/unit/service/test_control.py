@@ -16,6 +16,7 @@ from echo_app.faults.spec import parseFault
 from echo_app.service.control import REQUESTS, Control
 from echo_app.service.echoservice import EchoService
 from echo_app.service.snapshot import OpenConnection, Snapshot
+from echo_app.transport.layer import protocolOf
 from tests.support.fakes import Transport, opened
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
@@ -72,22 +73,25 @@ class ControlTests(SynchronousTestCase):
     def test_setFaults(self) -> None:
         """Faults are replaced, for connections to come."""
         self.assertEqual(self.ask("setFaults", faults=["stall"]), {"result": None})
-        self.assertIsInstance(self.connect().protocol, FaultLayer)
+        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
         self.assertEqual(self.ask("setFaults", faults=[]), {"result": None})
-        self.assertNotIsInstance(self.connect().protocol, FaultLayer)
+        self.assertNotIsInstance(protocolOf(self.connect()), FaultLayer)
 
     def test_wrongFaults(self) -> None:
         """With a wrong fault none is set, and the answer has the reason."""
         for faults, reason in (
             (["stall", "nonsense"], "fault 'nonsense': at 1, 'nonsense' is no fault"),
-            (["stall", "loss=1%"], "fault 'loss=1%': there is no UDP listener that it applies to"),
+            (
+                ["stall", "loss=1%"],
+                "fault 'loss=1%': loss needs messages: --responder with a framing, or --udp",
+            ),
             (["stall"] * 33, "33 faults, where 32 is the most"),
         ):
             answer = self.ask("setFaults", faults=faults)
             self.assertEqual(list(answer), ["error"])
             self.assertIn(reason, answer["error"])
         self.connect()
-        self.assertIsInstance(self.connect().protocol, FaultLayer)
+        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
 
     def test_reset(self) -> None:
         """A connection is reset by its number, once."""

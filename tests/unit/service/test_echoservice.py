@@ -39,6 +39,7 @@ from echo_app.service.echoservice import EchoService
 from echo_app.service.listeners import Listener
 from echo_app.service.snapshot import Snapshot
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.transport.layer import protocolOf
 from echo_app.transport.sockets import CountingUNIXServer, Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from tests.support.fakes import Transport, opened
@@ -277,7 +278,7 @@ class ListenTests(MemoryTestCase):
             settings = {} if responder is None else {"responder": responder}
             self.started(endpoint, **settings)
             factory: Any = endpoint.calls[0][0]
-            self.assertIs(type(opened(factory).protocol), kind)
+            self.assertIs(type(protocolOf(opened(factory))), kind)
 
     def test_ownResponder(self) -> None:
         """A function answers, is held to its time, and its failures are counted."""

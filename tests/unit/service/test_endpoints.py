@@ -90,7 +90,11 @@ class DescriptionTests(SynchronousTestCase):
     def test_systemd(self) -> None:
         """A descriptor that systemd did not pass."""
         for which in ("index=7", "name=frob"):
-            self.assertIn("no such descriptor in LISTEN_FDS", self.refusal(f"systemd:domain=INET:{which}"))
+            reason = f"no such descriptor in LISTEN_FDS: {which.partition('=')[2]}"
+            self.assertEqual(self.refusal(f"systemd:domain=INET:{which}"), reason)
+        for place in ("0", "web"):
+            self.assertIn("no such descriptor in LISTEN_FDS", self.refusal(f"systemd:{place}"))
+        self.assertIn("such as systemd:0 or systemd:NAME", self.refusal("systemd"))
 
     def test_missingKey(self) -> None:
         """A key that is missing, or is a folder, is named, also the one that Twisted takes by default."""
@@ -178,6 +182,7 @@ class PrivateTests(SynchronousTestCase):
         """Over TLS, a UNIX socket and a loopback address no third party reads the bytes."""
         for description in (
             *("ssl:1", "tls:/etc/keys:tcp:1", "unix:/run/echo", "haproxy:ssl:1"),
+            *("systemd:domain=UNIX:index=0", "systemd:UNIX:name=web"),
             *("tcp:1:127.0.0.1", "tcp:1:interface=127.0.0.1", "tcp:1:backlog=5:interface=127.1.2.3"),
             *("tcp6:1:interface=\\:\\:1", "tcp6:1:50:\\:\\:1", "haproxy:tcp:1:interface=127.0.0.1"),
         ):
@@ -192,6 +197,7 @@ class PrivateTests(SynchronousTestCase):
                 "tcp6:1:127.0.0.1",
                 "haproxy:tcp:1",
                 "systemd:domain=INET:index=0",
+                "systemd:0",
                 "x",
             ),
         ):

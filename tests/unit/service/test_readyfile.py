@@ -61,21 +61,28 @@ class ReadyFileTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.folder), ["ready"])
 
     def test_stale(self) -> None:
-        """A file without a lock was left behind, and goes, as does a symbolic link."""
-        self.path.write_text("tcp 127.0.0.1:1\n")
+        """A ready file without a lock, or an empty one, was left behind, and goes."""
+        for content in ("tcp 127.0.0.1:1\n", "unix a b\ntls [::1]:2\n", ""):
+            self.path.write_text(content)
+            removeStale(str(self.path))
+            self.assertEqual(os.listdir(self.folder), [])
         removeStale(str(self.path))
-        self.assertEqual(os.listdir(self.folder), [])
-        removeStale(str(self.path))
-        target = self.folder / "target"
-        target.write_text("precious")
-        self.path.symlink_to(target)
-        self.make()
-        self.assertEqual((os.listdir(self.folder), target.read_text()), (["target"], "precious"))
 
-    def test_otherKind(self) -> None:
-        """A device, a FIFO and a socket stay what they are."""
-        os.mkfifo(self.path)
-        self.assertEqual(self.refusal(), "It is no ordinary file")
+    def test_foreign(self) -> None:
+        """A FIFO, a symbolic link, and a file that is no ready file, such as one of passwords, stay."""
+        target = self.folder / "target"
+        makes = (
+            lambda: os.mkfifo(self.path),
+            lambda: self.path.symlink_to(target),
+            lambda: self.path.write_text("alice:secret\n"),
+            lambda: self.path.write_bytes(b"\0"),
+        )
+        target.write_text("tcp 127.0.0.1:1\n")
+        for make in makes:
+            make()
+            removeStale(str(self.path))
+            self.assertRegex(self.refusal(), "^It is no ready file")
+            self.path.unlink()
 
     def test_replaced(self) -> None:
         """A file that took the place of the service's own stays."""

@@ -19,8 +19,9 @@ from echo_app.connections.refusal import Refusal
 from echo_app.connections.registry import RESERVED_DESCRIPTORS, ConnectionRegistry
 from echo_app.interfaces import Build
 from echo_app.proxy.header import UNEXPECTED
-from echo_app.stack.stack import Stack
+from echo_app.stack.stack import WATCHED, Stack
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.transport.layer import FirstRead, protocolOf
 from tests.support.fakes import Transport, opened
 from tests.unit.stream.test_protocol import ADDRESS, ShoutingProtocol
 
@@ -75,8 +76,21 @@ class StackTests(SynchronousTestCase):
                 for data in (first, header):
                     transport.protocol.dataReceived(data)
                 self.assertEqual(transport.value(), first + header)
+                # No method of the protocol is replaced.
+                self.assertNotIn("dataReceived", vars(transport.protocol))
             self.assertEqual([each["header"] for each in events if "header" in each], [UNEXPECTED])
             globalLogPublisher.removeObserver(observe)
+
+    def test_watched(self) -> None:
+        """Only the first connections of a listener are watched, and none after a header."""
+        for header, watched in ((b"", WATCHED), (b"PROXY UNKNOWN\r\n", 1)):
+            stack = Stack(EchoFactory())
+            count = 0
+            for _ in range(WATCHED + 2):
+                transport = connected(self.build(stack))
+                count += isinstance(transport.protocol, FirstRead)
+                transport.protocol.dataReceived(header)
+            self.assertEqual(count, watched)
 
     def test_withCounts(self) -> None:
         """With counts a connection is open from connectionMade to connectionLost."""
@@ -104,7 +118,7 @@ class StackTests(SynchronousTestCase):
 
         stack = Stack(EchoFactory(), self.counts, layers=[layer("upper"), layer("lower")])
         for _ in range(2):
-            self.assertIs(type(opened(stack, ADDRESS).protocol), EchoProtocol)
+            self.assertIs(type(protocolOf(opened(stack, ADDRESS))), EchoProtocol)
         self.assertIsInstance(self.build(stack), Refusal)
         self.assertEqual(seen, [(name, ADDRESS, number) for number in (1, 2) for name in ("lower", "upper")])
 
@@ -141,7 +155,7 @@ class StackTests(SynchronousTestCase):
         for protocol in protocols:
             connected(protocol)
         protocols[0].connectionLost(connectionDone)
-        self.assertIsInstance(opened(self.stack).protocol, EchoProtocol)
+        self.assertIsInstance(protocolOf(opened(self.stack)), EchoProtocol)
 
     def test_subclass(self) -> None:
         """A factory subclass's protocol is made, and counted."""

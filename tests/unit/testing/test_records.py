@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.accesslog.fields import FIELDS
 from echo_app.testing.records import Record, recordsOf
+from echo_app.testing.server import EchoServer
 
 
 class RecordTests(SynchronousTestCase):
@@ -27,3 +30,20 @@ class RecordsTests(SynchronousTestCase):
     def test_tornLine(self) -> None:
         """A last line without its end is not read yet."""
         self.assertEqual(recordsOf(b'{"number":1}\n{"numb'), [Record(number=1)])
+
+
+class WaitTests(SynchronousTestCase):
+    def test_end(self) -> None:
+        """Records that a service writes just before its end are found."""
+        server = EchoServer()
+        server._folder = folder = Path(self.mktemp())
+        folder.mkdir()
+
+        class Process:
+            def poll(self) -> int:
+                (folder / "access.log").write_text('{"number":1}\n')
+                return 0
+
+        process: Any = Process()
+        server._process = process
+        self.assertEqual(server.waitForRecords(1), [Record(number=1)])

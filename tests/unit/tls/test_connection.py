@@ -170,6 +170,46 @@ class TLSTestCase(SynchronousTestCase):
         return dict(self.server.failures.byReason)
 
 
+class BusyTests(TLSTestCase):
+    """A handshake beside those of many other connections."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Another connection's handshake waits.
+        self.server.handshakes.add(lambda: None)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        self.hello = self.outgoing.read()
+
+    def test_waits(self) -> None:
+        """The input of a handshake waits for its turn, and nothing more is read meanwhile."""
+        self.send(self.hello[:9])
+        self.send(self.hello[9:])
+        self.assertEqual(self.wire.done, ["pauseProducing"])
+        self.assertIsNone(self.connection.getHandle())
+        self.clock.advance(0)
+        self.assertEqual(self.wire.done, ["pauseProducing", "resumeProducing"])
+        self.send(b"")
+        self.shake()
+        self.assertEqual(self.above.told, ["made", "shaken"])
+
+    def test_peerEnds(self) -> None:
+        """At the peer's end, the input that waits is read first."""
+        self.send(self.hello)
+        self.connection.readConnectionLost()
+        self.assertEqual(self.failed(), {"unfinished-handshake": 1})
+        self.clock.advance(0)
+        self.assertEqual(self.wire.done, ["pauseProducing", "resumeProducing", "loseConnection"])
+
+    def test_lost(self) -> None:
+        """The handshake of a connection that is lost is not done."""
+        self.send(self.hello)
+        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(self.server.handshakes), 1)
+        self.clock.advance(0)
+        self.assertIsNone(self.connection.getHandle())
+
+
 class TransportTests(TLSTestCase):
     """The layer as a transport of the protocol above."""
 

@@ -49,11 +49,11 @@ class ServerTLSTests(SynchronousTestCase):
         """Returns the fields that this room has logged since it was asked before."""
         ours = [each for each in self.events if each.get("log_namespace") == "echo_app.tls.server"]
         self.events.clear()
-        return [each.get("fingerprint", each.get("reason")) for each in ours if "warning" not in each]
+        return [each.get("fingerprint", each.get("reason")) for each in ours if "caution" not in each]
 
     def warned(self) -> list[str]:
         """Returns the warnings that were logged since it was asked before."""
-        found = [str(each["warning"]) for each in self.events if "warning" in each]
+        found = [str(each["caution"]) for each in self.events if "caution" in each]
         self.events.clear()
         return found
 

@@ -17,7 +17,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.transport import acceptor
+from echo_app.transport.acceptor import MAX_WAITING, TURN
 from echo_app.transport.direct import direct
+from echo_app.transport.workqueue import WorkQueue
 
 # struct linger: closing resets.
 RESETTING = b"\1\0\0\0\0\0\0\0"
@@ -91,6 +94,8 @@ class AcceptorTests(SynchronousTestCase):
     """A port on loopback that takes the direct path."""
 
     def setUp(self) -> None:
+        # A busy machine ends no batch.
+        self.patch(acceptor, "monotonic", lambda: 0.0)
         self.reactor = TurnedReactor()
         self.factory = ServingFactory()
         self.port: Any = self.listen("127.0.0.1")
@@ -284,6 +289,80 @@ class InheritedTests(AcceptorTests):
 
     def prepare(self, port: tcp.Port) -> None:
         """Leaves it as it is."""
+
+
+class SlowTests(AcceptorTests):
+    """The tests of the port under a clock that the test moves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = 0.0
+        self.patch(acceptor, "monotonic", lambda: self.now)
+
+    def test_turn(self) -> None:
+        """A flood of connections is accepted in batches that leave other connections their turn."""
+
+        def slowly(number: int) -> Any:
+            self.now += TURN / 3
+            return Answering()
+
+        self.factory.onBuild = slowly
+        peers = self.connect(7)
+        for accepted in (3, 6, 7):
+            self.port.doRead()
+            self.assertEqual(len(self.factory.addresses), accepted)
+        self.assertServed(*peers)
+
+    def test_one(self) -> None:
+        """A connection that takes longer than a turn is accepted."""
+
+        def slowly(number: int) -> Any:
+            self.now += 2 * TURN
+            return Answering()
+
+        self.factory.onBuild = slowly
+        peers = self.connect(2)
+        for accepted in (1, 2):
+            self.port.doRead()
+            self.assertEqual(len(self.factory.addresses), accepted)
+        self.assertServed(*peers)
+
+
+class BusyTests(AcceptorTests):
+    """The tests of the port whose factory has a work queue."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = WorkQueue(self.reactor)
+        self.factory.workQueue = self.queue  # type: ignore[attr-defined]
+
+    def fill(self) -> None:
+        for _ in range(MAX_WAITING):
+            self.queue.add(lambda: None)
+
+    def test_full(self) -> None:
+        """With a full queue the port accepts no more, until the work that waits is done."""
+        peers = self.connect(1)
+        self.fill()
+        self.reactor.turn()
+        peers += self.connect(1)
+        self.reactor.turn()
+        self.assertEqual(len(self.factory.addresses), 1)
+        self.reactor.advance(0)
+        self.reactor.turn()
+        self.assertEqual(len(self.factory.addresses), 2)
+        self.assertServed(*peers)
+
+    def test_stoppedMeanwhile(self) -> None:
+        """A port that is closed, or shut down for a while, does not read again."""
+        for stop in (self.port.stopListening, lambda: self.port.socket.shutdown(socket.SHUT_RD)):
+            self.fill()
+            self.port.doRead()
+            stop()
+            before = self.reactor.getReaders()
+            self.reactor.advance(0)
+            self.assertEqual([each for each in self.reactor.getReaders() if each not in before], [])
+            self.port = self.listen("127.0.0.1")
 
 
 class DirectPortTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
@@ -103,6 +103,23 @@ class SendTests(SynchronousTestCase):
             ):
                 first(transport)
                 self.assertEqual(transport.error, kept)
+
+    def test_endAfterReset(self) -> None:
+        """An end that is read after a send found a reset is none; after another error it is one."""
+
+        class Socket:
+            def recv(self, size: int) -> bytes:
+                return b""
+
+        for error, result in (
+            (0, CONNECTION_DONE),
+            (errno.EPIPE, CONNECTION_DONE),
+            (errno.ECONNRESET, CONNECTION_LOST),
+        ):
+            transport = DirectServer.__new__(DirectServer)
+            transport.socket = Socket()  # type: ignore[assignment]
+            transport.error = error
+            self.assertIs(transport.doRead(), result)
 
 
 class TransportTests(ReactorBench):

@@ -1,51 +1,28 @@
-"""Conclusions about connections that come together."""
+"""Observations of connections that come together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.burst import (
-    CALM_COUNT,
-    COUNT,
-    FAILING,
-    ROUNDS,
-    SLOWED,
-    TURNED_AWAY,
-    UNRELIABLE,
-    Attempt,
-    Series,
-    isSuspicious,
-    judge,
-)
-from echo_app.probe.checks.check import Status
-from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
-from tests.support.probing import ResultTestCase
-
-RESET = Reason(ErrorKind.RESET)
-
-QUIET = Series("one by one", ())
+from echo_app.probe.checks.burst import COUNT, ROUNDS, Series, failureOf, isSuspicious, secondsOf
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.errors import timedOut
+from tests.support.evidence import FLIPPED, REFUSED, RESET, connection, evidenceOf, sampled
 
 
-def attempts(count: int, retransmitted: int = 0, failed: int = 0) -> list[Attempt]:
-    """Returns that many, of which the first ones were retransmitted, and the last ones failed."""
+def attempts(count: int, again: int = 0, failed: int = 0) -> list[ConnectionRecord]:
+    """Returns that many, of which the first ones sent a SYN again, and the last ones were reset."""
+    evidence = evidenceOf()
     return [
-        Attempt(
-            1.002 if n < retransmitted else 0.002, n < retransmitted, RESET if n >= count - failed else None
+        connection(
+            evidence,
+            "burst",
+            made=sampled(allRetransmits=int(n < again)),
+            sent=64,
+            **({"end": RESET} if n >= count - failed else {"came": 64}),
         )
         for n in range(count)
     ]
-
-
-def series(rounds: Sequence[Sequence[Attempt]], manner: str = "at once") -> Series:
-    """Returns a series of those rounds."""
-    return Series(manner, rounds)
-
-
-def calm(retransmitted: int = 0, failed: int = 0) -> Series:
-    """Returns connections that came one by one."""
-    return Series("one by one", [attempts(CALM_COUNT, retransmitted, failed)])
 
 
 class SuspicionTests(SynchronousTestCase):
@@ -58,51 +35,51 @@ class SuspicionTests(SynchronousTestCase):
         """A single failure is not chance."""
         self.assertTrue(isSuspicious(attempts(COUNT, failed=1)))
 
+    def test_reasons(self) -> None:
+        """A connection fails that is not made, or not answered; other bytes are an answer, too."""
+        evidence = evidenceOf()
+        for values, reason in (
+            ({"failure": REFUSED}, REFUSED),
+            ({"sent": 64, "end": RESET}, RESET),
+            ({"sent": 64, "silence": 10.0}, timedOut(10)),
+            ({"sent": 64, "came": 64}, None),
+            ({"sent": 64, "difference": FLIPPED, "end": RESET}, None),
+        ):
+            self.assertEqual(failureOf(connection(evidence, **values)), reason)
 
-class JudgeTests(ResultTestCase):
-    def test_good(self) -> None:
-        """A round without a fault ends the matter."""
-        self.check(judge([series([attempts(COUNT)])], QUIET), Status.PASS, "100 at once in 2.00 ms at most")
+    def test_seconds(self) -> None:
+        """Over TLS the handshake counts."""
+        evidence = evidenceOf()
+        self.assertEqual(secondsOf(connection(evidence, connected=0.1, shaken=0.3)), 0.3)
+        self.assertEqual(secondsOf(connection(evidence, connected=0.1)), 0.1)
+        self.assertEqual(secondsOf(connection(evidence, failure=REFUSED)), 0)
 
-    def test_once(self) -> None:
-        """An error that does not come again is no finding; the last round is reported."""
-        result = judge([series([attempts(COUNT, 50), attempts(COUNT, 1)])], QUIET)
-        self.check(result, Status.PASS, "1 SYNs retransmitted")
 
-    def test_retransmits(self) -> None:
-        """SYNs that are lost in every burst, and not otherwise, are a finding."""
-        result = judge([series([attempts(COUNT, 8)] * ROUNDS)], calm())
-        self.check(result, Status.WARN, "24 of 300 SYNs at once retransmitted, up to 1002 ms")
-
-    def test_lossy(self) -> None:
-        """SYNs that are lost as often without a burst are not the burst's doing."""
-        self.check(judge([series([attempts(COUNT, 3)] * ROUNDS)], calm(retransmitted=6)), Status.PASS)
-
-    def test_turnedAway(self) -> None:
-        """Failures in every burst, and not otherwise, are a finding with their reason."""
-        result = judge([series([attempts(COUNT, failed=20)] * ROUNDS, "in succession")], calm())
-        self.check(result, Status.WARN, "60 of 300 connections in succession fail: reset")
-        self.assertEqual(result.meaning, TURNED_AWAY)
-
-    def test_always(self) -> None:
-        """Failures that need no burst are a finding too, but another one."""
-        result = judge([series([attempts(COUNT, failed=2)] * ROUNDS)], calm(failed=6))
-        self.check(result, Status.WARN)
-        self.assertEqual(result.meaning, FAILING)
-
-    def test_rare(self) -> None:
-        """Failures that are too few to be a burst's doing are not called that."""
-        result = judge([series([attempts(COUNT, failed=1)] * ROUNDS)], calm())
-        self.check(result, Status.WARN)
-        self.assertEqual(result.meaning, UNRELIABLE)
+class SeriesTests(SynchronousTestCase):
+    def test_bad(self) -> None:
+        """A series is bad when all its rounds are; one good round ends the matter."""
+        bad, good = attempts(COUNT, failed=1), attempts(COUNT)
+        for rounds, isBad in (([bad] * ROUNDS, True), ([bad] * (ROUNDS - 1), False), ([bad, good], False)):
+            self.assertEqual(Series("at once", list(rounds)).isBad, isBad)
 
     def test_silent(self) -> None:
         """Silence, which takes its time, is not asked for three times."""
-        for reason in (timedOut(10), timedOut(10).whileConnecting, timedOut(10).inHandshake):
-            result = judge([series([[*attempts(COUNT), Attempt(0.002, False, reason)]])], calm())
-            self.check(result, Status.WARN, f"1 of 101 connections at once fail: {reason}")
+        for values in (
+            {"sent": 64, "silence": 10.0},
+            {"failure": timedOut(10).whileConnecting},
+            {"failure": timedOut(10).inHandshake},
+        ):
+            silent = [*attempts(COUNT), connection(evidenceOf(), **values)]
+            self.assertTrue(Series("at once", [silent]).isBad)
 
-    def test_failedOnce(self) -> None:
-        """A failure in one round is not reported if SYNs were lost in all rounds."""
+    def test_alwaysFails(self) -> None:
+        """Rounds without a failure in each are no failing series, although all are bad."""
         rounds = [attempts(COUNT, 8), attempts(COUNT, 8, 1), attempts(COUNT, 8)]
-        self.assertEqual(judge([series(rounds)], calm()).meaning, SLOWED)
+        series = Series("at once", list(rounds))
+        self.assertEqual((series.isBad, series.alwaysFails, series.served), (True, False, [100, 99, 100]))
+
+    def test_data(self) -> None:
+        """The counts are those of all rounds."""
+        data = Series("at once", [attempts(10, 2, 1), attempts(10)]).data()
+        self.assertEqual(data["connections"], 20)
+        self.assertEqual((data["retransmitted"], data["failed"], data["served"]), (2, 1, [9, 10]))

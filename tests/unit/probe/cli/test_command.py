@@ -15,7 +15,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import Result, failed, passed, warned
+from echo_app.probe.checks.check import Context
 from echo_app.probe.cli import command
 from echo_app.probe.cli.command import (
     FINDING,
@@ -27,6 +27,9 @@ from echo_app.probe.cli.command import (
     runUntilDone,
 )
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
+from echo_app.probe.judge.judge import RULES
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
+from tests.support.evidence import FLIPPED, connection
 from tests.support.probing import FakeCheck
 
 
@@ -146,33 +149,62 @@ class CommandTests(SynchronousTestCase):
         self.said: list[str] = []
         self.patch(command, "say", self.said.append)
 
-    def check(self, result: Result, *arguments: str) -> int:
-        """Runs ``check`` with a check that finds this; returns the status."""
+    def check(self, *arguments: str, act: Callable[[Context], str] = lambda context: "good") -> int:
+        """Runs ``check`` with a check that does this; returns the status."""
         options = Options()
         options.parseOptions(["check", "127.0.0.1:7", "--seed", "3", *arguments])
         assert isinstance(options.subOptions, CheckOptions)
-        options.subOptions.checks = [FakeCheck(result.name, lambda context: result)]
+        options.subOptions.checks = [FakeCheck("a", act)]
         return self.successResultOf(Deferred.fromCoroutine(runCheck(FakeReactor(), options.subOptions)))
+
+    def bad(self, context: Context) -> str:
+        """Sees a changed byte."""
+        connection(context.evidence, "a", sent=100, came=5, difference=FLIPPED)
+        connection(context.evidence, "a", sent=100, came=100)
+        return "bad"
+
+    def odd(self, context: Context) -> str:
+        """Sees a connection that is not made, beside one that is."""
+        connection(context.evidence, "a", failure=Reason(ErrorKind.REFUSED))
+        connection(context.evidence, "a", sent=100, came=100)
+        return "odd"
+
+    def refused(self, context: Context) -> str:
+        """Gets no connection."""
+        raise NetworkError(Reason(ErrorKind.REFUSED))
 
     def test_status(self) -> None:
         """A failure is a finding, and a warning is one with ``--strict``."""
-        self.assertEqual(self.check(passed("a", "good")), GOOD)
-        self.assertEqual(self.check(failed("a", "bad", "It is bad.")), FINDING)
-        self.assertEqual(self.check(warned("a", "odd", "It is odd.")), GOOD)
-        self.assertEqual(self.check(warned("a", "odd", "It is odd."), "--strict"), FINDING)
+        self.assertEqual(self.check(), GOOD)
+        self.assertEqual(self.check("--strict"), GOOD)
+        self.assertEqual(self.check(act=self.bad), FINDING)
+        self.assertEqual(self.check(act=self.odd), GOOD)
+        self.assertEqual(self.check("--strict", act=self.odd), FINDING)
+
+    def test_unfinished(self) -> None:
+        """A check that is not done is no good result, though nothing was found."""
+        self.assertEqual(self.check(act=self.refused), FINDING)
+        self.assertIn("VERDICT  nothing wrong was found; not examined: a [0 s]", self.said)
 
     def test_baseline(self) -> None:
         """A failure on the direct route too is no finding, and both are reported."""
-        self.assertEqual(self.check(failed("a", "bad", "It is bad."), "--baseline", "127.0.0.2:7"), GOOD)
+        self.assertEqual(self.check("--baseline", "127.0.0.2:7", act=self.bad), GOOD)
         targets = [line for line in self.said if "at most" in line]
         self.assertEqual([each.partition(";")[0] for each in targets], ["tcp 127.0.0.2:7", "tcp 127.0.0.1:7"])
+        verdicts = [line for line in self.said if line.startswith("VERDICT")]
+        self.assertIn("bytes are changed", verdicts[0])
+        self.assertIn("nothing wrong was found", verdicts[1])
 
     def test_json(self) -> None:
         """As data it is one text, with the direct route inside."""
-        self.check(passed("a", "good"), "--json", "--baseline", "127.0.0.2:7")
+        self.check("--json", "--baseline", "127.0.0.2:7", act=self.bad)
         data = json.loads("".join(self.said))
         self.assertEqual((data["target"], data["seed"]), ("tcp 127.0.0.1:7", 3))
         self.assertEqual(data["baseline"]["target"], "tcp 127.0.0.2:7")
+        for each, isExcused in ((data, True), (data["baseline"], False)):
+            (found,) = each["findings"]
+            self.assertIn(found["cause"], [rule.cause for rule in RULES])
+            self.assertEqual(bool(found["excuse"]), isExcused)
 
     def test_ping(self) -> None:
         """Pings without answers are a finding."""
@@ -184,4 +216,4 @@ class CommandTests(SynchronousTestCase):
         status = Deferred.fromCoroutine(runPing(reactor, options.subOptions))
         reactor.pump([0.05] * 250)
         self.assertEqual(self.successResultOf(status), FINDING)
-        self.assertIn("1 sent, 0 answered, 1 lost, 0 corrupt, 0 reordered", self.said)
+        self.assertIn("1 sent, 0 answered, 0 lost, 1 failed, 0 corrupt, 0 reordered", self.said)

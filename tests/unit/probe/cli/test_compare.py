@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 from random import Random
+from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -113,7 +114,7 @@ class CompareTests(SynchronousTestCase):
     def test_json(self) -> None:
         """As data it is one text, with every repeat's value."""
         one, two = self.file("one.json", repeated()), self.file("two.json", repeated(0.0004))
-        self.compare(one, two, "--json")
+        self.compare(one, two, "--json", "-")
         data = json.loads("".join(self.said))
         self.assertEqual([each["source"] for each in data["subjects"]], [one, two])
         (p50,) = (each for each in data["figures"] if each["name"] == "p50")
@@ -121,6 +122,57 @@ class CompareTests(SynchronousTestCase):
         self.assertEqual(
             (p50["differences"]["B"]["verdict"], p50["differences"]["B"]["is"]), ("higher", "worse")
         )
+
+    def test_jsonFile(self) -> None:
+        """The data goes to a file, beside the text; no result of a load is overwritten."""
+        one, two = self.file("one.json", repeated()), self.file("two.json", repeated(0.0004))
+        path = str(self.folder / "both.json")
+        for _ in range(2):
+            self.assertEqual(self.compare(one, two, "--json", path), 0)
+            data = json.loads(Path(path).read_text())
+            self.assertEqual((data["format"], data["remarks"]), ("echo-probe compare 1", []))
+        self.assertIn("B: worse than A in p50, p90, p99", self.said[-1])
+        self.said.clear()
+        self.assertIn("it has the result of a load, which would be lost", self.refused("--json", one, two))
+        self.assertEqual(self.compare(one, two, "--json", "/dev/full"), 2)
+
+    def test_turns(self) -> None:
+        """Results that were measured one after the other are remarked on, by their times."""
+
+        def at(*seconds: int) -> str:
+            results = repeated(count=len(seconds))
+            for run, second in zip(results.runs, seconds, strict=True):
+                run.started = f"2026-11-25T12:00:{second:02}+00:00"
+            return self.file(f"{seconds[0]}.json", results)
+
+        for first, other, said in (
+            (at(0, 2, 4), at(1, 3, 5), ""),
+            (at(0, 3, 4), at(1, 2, 5), ""),
+            (at(0), at(1, 2, 3), ""),
+            (at(0, 1, 2), at(3, 4, 5), "A and B were not measured in turns (A A A B B B): "),
+            (at(3, 4, 5), at(0, 1, 2), "A and B were not measured in turns (B B B A A A): "),
+        ):
+            self.said.clear()
+            self.compare(first, other)
+            self.assertEqual("in turns" in self.said[-1], bool(said), self.said)
+            self.assertTrue(self.said[-1].startswith(said) if said else True)
+
+    def test_junit(self) -> None:
+        """Each verdict is a test case, and so are the answers of each subject."""
+        one, two = self.file("one.json", repeated()), self.file("two.json", repeated(0.0004))
+        path = self.folder / "cases.xml"
+        self.assertEqual(self.compare(one, two, "--junit", str(path)), 0)
+        suite = ElementTree.parse(path).getroot()[0]
+        found = {case.attrib["name"]: [each.tag for each in case] for case in suite}
+        self.assertEqual(found[f"A {one}: answered without errors"], [])
+        self.assertEqual(found[f"B {two}: no worse than A in p50"], ["failure"])
+        self.assertEqual(found[f"B {two}: no worse than A in errors"], [])
+        self.assertEqual(int(suite.attrib["tests"]), len(found))
+        few = self.file("few.json", repeated(0.0004, count=1))
+        self.compare(one, few, "--junit", str(path))
+        suite = ElementTree.parse(path).getroot()[0]
+        self.assertGreater(int(suite.attrib["skipped"]), 3)
+        self.assertEqual(suite.attrib["failures"], "0")
 
     def test_report(self) -> None:
         """The command writes the page, too."""

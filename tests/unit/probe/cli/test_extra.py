@@ -50,7 +50,7 @@ class MissingTests(SynchronousTestCase):
         """Without it, a path can be examined: here one on which nothing listens."""
         status, output, errors = run(PROBE, "check", "127.0.0.1:1", "--quick", "--only", "connect")
         self.assertEqual((status, errors), (1, ""))
-        self.assertIn("FAIL  connect", output)
+        self.assertIn("FAIL  no connection is made", output)
 
     def test_service(self) -> None:
         """The service and the fixture do without it."""

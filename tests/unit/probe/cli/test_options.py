@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import sys
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app import __version__
-from echo_app.probe.checks.check import CheckSettings
+from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.cli.command import NOT_STARTED, main
 from echo_app.probe.cli.options import CheckOptions, Options, PingOptions
 from echo_app.probe.cli.ping import Pings
+from echo_app.probe.net.connecting import ConnectionSettings
+from echo_app.probe.net.proxyheader import ProxyHeader
 from tests.support.certificates import Authority
 
 
@@ -40,6 +43,30 @@ class GoodTests(SynchronousTestCase):
         self.assertEqual([str(target) for target in options.targets], ["tcp a:1", "udp b:2"])
         self.assertEqual(options.pings, Pings(3, 0.2, 100, 1.0))
         self.assertEqual(self.ping("a:1").pings, Pings())
+
+    def test_connecting(self) -> None:
+        """The settings of our own end."""
+        source = ("-4", "--source", "127.0.0.1", "--tos", "0xb8")
+        self.assertEqual(
+            self.ping("a:1", *source).pings.connecting,
+            ConnectionSettings(socket.AF_INET, "127.0.0.1", 184),
+        )
+        self.assertEqual(self.ping("a:1", "-6").pings.connecting, ConnectionSettings(socket.AF_INET6))
+        self.assertEqual(self.ping("a:1", "--tos", "184").pings.connecting, ConnectionSettings(tos=184))
+
+    def test_proxyHeader(self) -> None:
+        """A PROXY header, with and without the client that it names."""
+        for source, expected in (
+            (None, ProxyHeader("v2")),
+            ("192.0.2.1", ProxyHeader("v2", "192.0.2.1")),
+            ("192.0.2.1:50", ProxyHeader("v2", "192.0.2.1", 50)),
+            ("2001:db8::1", ProxyHeader("v2", "2001:db8::1")),
+            ("[2001:db8::1]", ProxyHeader("v2", "2001:db8::1")),
+            ("[2001:db8::1]:50", ProxyHeader("v2", "2001:db8::1", 50)),
+        ):
+            more = ("--proxy-source", source) if source else ()
+            options = self.ping("a:1", "--send-proxy", "v2", *more)
+            self.assertEqual(options.pings.connecting, ConnectionSettings(proxy=expected))
 
     def test_check(self) -> None:
         """The chosen checks run in their usual order."""
@@ -98,6 +125,24 @@ class WrongTests(SynchronousTestCase):
             (["ping", "a:1", "-i", "nan"], "--interval 'nan'"),
             (["ping", "a:1", "-s", "7"], "--size '7'"),
             (["ping", "udp://a:1", "-s", "65508"], "--size '65508'"),
+            (["ping", "a:1", "-4", "-6"], "--ipv4 and --ipv6 exclude each other"),
+            (["ping", "127.0.0.1:1", "-6"], "--ipv6: '127.0.0.1:1' has an address of the other family"),
+            (["ping", "unix:///a", "-6"], "--ipv6: 'unix:///a' has no IP address"),
+            (["ping", "unix:///a", "--tos", "1"], "--tos '1': 'unix:///a' has no IP address"),
+            (["ping", "a:1", "--tos", "256"], "--tos '256': not a byte from 0 to 255"),
+            (["ping", "a:1", "--tos", "-1"], "--tos '-1'"),
+            (["ping", "a:1", "--tos", "0x"], "--tos '0x'"),
+            (["ping", "a:1", "--source", "b"], "--source 'b': not an IPv4 or IPv6 address"),
+            (["ping", "a:1", "--source", "192.0.2.1"], "not an address of this machine"),
+            (["ping", "[::1]:1", "--source", "127.0.0.1"], "'[::1]:1' has an address of the other family"),
+            (["ping", "a:1", "-6", "--source", "127.0.0.1"], "are of different families"),
+            (["ping", "a:1", "-D", "--json"], "--timestamps"),
+            (["ping", "a:1", "--send-proxy", "v"], "did you mean v1 or v2?"),
+            (["ping", "udp://a:1", "--send-proxy", "v1"], "'udp://a:1' is no stream"),
+            (["ping", "a:1", "--proxy-source", "192.0.2.1"], "no --send-proxy"),
+            (["ping", "a:1", "--send-proxy", "v1", "--proxy-source", "b:1"], "--proxy-source 'b:1': neither"),
+            (["ping", "a:1", "--send-proxy", "v1", "--proxy-source", "192.0.2.1:0"], "--proxy-source"),
+            (["ping", "a:1", "--send-proxy", "v1", "--proxy-source", ""], "--proxy-source ''"),
             (["check"], "no target"),
             (["check", "a:1", "b:1"], "'b:1'"),
             (["check", "a:1", "--quick", "--thorough"], "--thorough"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.check import passed
-from echo_app.probe.checks.peer import judge
+from echo_app.probe.checks.check import Cost
+from echo_app.probe.checks.peer import FirstLine, parsed
 from echo_app.probe.cli.output import writeLine
-from echo_app.probe.report.examination import lines
+from echo_app.probe.report.examination import Examination
+from tests.support.probing import context
 
 
 class EscapeTests(SynchronousTestCase):
@@ -24,6 +26,8 @@ class EscapeTests(SynchronousTestCase):
     def test_peer(self) -> None:
         """The zone of an address that a service states may be anything; it stays in its line."""
         zone = b'{"peer": "[fe80::1%\\u001b[2J\\nFAIL]:4711"}\n'
-        (line,) = lines(judge(zone, ("127.0.0.1", 4711), False))
-        self.assertIn("seen as [fe80::1%\\x1b[2J\\nFAIL]:4711", line)
-        self.assertEqual(lines(passed("x", "a\r")), ["pass  x             a\\r"])
+        given = context("127.0.0.1:7", Clock())
+        given.evidence.observations["peer"] = FirstLine(parsed(zone), ("127.0.0.1", 4711))
+        said: list[str] = []
+        Examination(given, Cost(), 1, said.append).ran("peer")
+        self.assertIn("seen as [fe80::1%\\x1b[2J\\nFAIL]:4711", said[1])

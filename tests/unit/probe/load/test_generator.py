@@ -43,6 +43,60 @@ def loaded(server: FakeServer, settings: LoadSettings, **more: int) -> Simulated
     return SimulatedLoad(server, settings, **more).run()
 
 
+class CountTests(SynchronousTestCase):
+    """A load of so many messages."""
+
+    def check(self, load: SimulatedLoad, count: int, ended: float, delta: float = 1e-6) -> None:
+        self.assertEqual([load.total(name) for name in ("due", "sent", "answered")], [count] * 3)
+        self.assertApproximates(load.seconds[-1]["ended"], ended, delta)
+        self.assertFalse(any("ended" in each for each in load.seconds[:-1]))
+        self.assertEqual((load.errors(), load.said[-1]), ({}, {"done": True}))
+
+    def test_closedLoop(self) -> None:
+        """All connections together send the count, and the end is that of the last answer."""
+        for kind in ("tcp", "udp"):
+            server = FakeServer(SimulatedLoop(), quick, kind=kind)
+            load = loaded(server, settings(count=2500, connections=2, duration=600.0))
+            self.check(load, 2500, 1250 * QUICK, 0.002)
+            self.assertEqual(len(load.seconds), 2)
+
+    def test_one(self) -> None:
+        """One message has the time of its answer."""
+        self.check(loaded(FakeServer(SimulatedLoop(), quick), settings(count=1, duration=600.0)), 1, QUICK)
+
+    def test_warmup(self) -> None:
+        """Messages of a warm-up do not count."""
+        server = FakeServer(SimulatedLoop(), quick)
+        load = loaded(server, settings(count=100, warmup=0.5, duration=600.0))
+        self.assertEqual(load.total("answered"), 100)
+
+    def test_openLoop(self) -> None:
+        """As many messages are due as the count says, and the end is before the next one."""
+        for arrivals in ("uniform", "poisson"):
+            server = FakeServer(SimulatedLoop(), quick)
+            fields = {"count": 1500, "connections": 4, "arrivals": arrivals, "duration": 600.0, "warmup": 2.0}
+            self.check(loaded(server, openLoop(1000.0, **fields)), 1500, 1.5, 0.2)
+
+    def test_failures(self) -> None:
+        """A message without an answer is one of the count, and the run lasts until it is given up."""
+        answers = itertools.count()
+        for kind, error in (("tcp", "timed out"), ("udp", "lost")):
+            server = FakeServer(
+                SimulatedLoop(), lambda now: quick(now) if next(answers) % 5 else None, kind=kind
+            )
+            load = loaded(server, settings(count=1, duration=600.0, wait=3.0))
+            self.assertEqual((load.total("due"), load.errors()), (1, {error: 1}))
+            self.assertApproximates(load.seconds[-1]["ended"], 3.0, 0.2)
+            next(answers), next(answers), next(answers), next(answers)
+
+    def test_longestTime(self) -> None:
+        """The duration ends a count that is not reached."""
+        server = FakeServer(SimulatedLoop(), quick)
+        load = loaded(server, settings(count=10**6, duration=2.0))
+        self.assertApproximates(load.total("answered"), 2000, 2)
+        self.assertEqual(load.seconds[-1]["ended"], 2.0)
+
+
 class OpenLoopTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """The load sends, and reports, the rate that was asked for."""
@@ -253,6 +307,29 @@ class ClosedLoopTests(SynchronousTestCase):
         load = loaded(server, settings(duration=5.0))
         self.assertApproximates(load.histogram("latency").percentile(99), QUICK, 1e-5)
         self.assertApproximates(load.histogram("latency").most, 1.0, 0.01)
+
+    def test_probeIsLate(self) -> None:
+        """A pause of the probe itself is its lateness, whether it waits for sockets or not."""
+
+        class PausedLoop(SimulatedLoop):
+            def _wait(self) -> list[tuple[int, int]]:
+                events = super()._wait()
+                if self.now > 1002.5 and not paused:
+                    paused.append(self.now)
+                    self.now += 0.5
+                return events or self._events()
+
+        def pause(moment: float) -> None:
+            loop.now += 0.5
+
+        for loop in (SimulatedLoop(), PausedLoop()):
+            paused: list[float] = []
+            load = SimulatedLoad(FakeServer(loop, lambda now: now + 0.01), settings(duration=3.0))
+            if type(loop) is SimulatedLoop:
+                loop.at(1002.5, pause)
+            load.run()
+            for name in ("latency", "lateness"):
+                self.assertApproximates(load.histogram(name).most, 0.5, 0.05, (name, loop))
 
     def test_warmup(self) -> None:
         """Messages before the measured part count nowhere."""

@@ -107,5 +107,12 @@ class LedgerTests(SynchronousTestCase):
         data = self.data(second)
         self.assertApproximates(Histogram(data.pop("latency")).most, 0.25, 0.001)
         counts: dict[str, Any] = {"due": 2, "sent": 1, "answered": 1, "bytes": 64}
-        counts |= {"carried": 0, "outstanding": 0, "unbegun": 0, "unserved": 0, "came": [0] * 10}
+        counts |= {
+            "carried": 0,
+            "outstanding": 0,
+            "unbegun": 0,
+            "unserved": 0,
+            "dropped": 0,
+            "came": [0] * 10,
+        }
         self.assertEqual(data, {**counts, "errors": {"refused": 1}})

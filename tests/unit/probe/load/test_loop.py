@@ -88,6 +88,27 @@ class LoopTests(SynchronousTestCase):
         self.assertEqual(seen, [(IN, b"x")])
         self.assertGreater(self.loop.woken, 0)
 
+    def test_since(self) -> None:
+        """A socket that was found ready at once may have been so since the loop last looked."""
+        one, other = self.pair()
+        moments = []
+
+        def ready(event: int) -> None:
+            one.recv(1)
+            moments.append((self.loop.since, self.loop.woken, time.monotonic()))
+            # It is ready again before the loop waits.
+            other.send(b"x")
+            if len(moments) == 2:
+                self.loop.stop()
+
+        self.loop.watch(one.fileno(), IN, ready)
+        self.loop.at(time.monotonic() + 0.01, lambda moment: other.send(b"x") and None)
+        self.loop.run()
+        (since, woken, served), (sinceThen, wokenThen, _) = moments
+        self.assertLessEqual(since, woken)
+        self.assertLess(sinceThen, served)
+        self.assertGreaterEqual(wokenThen, served)
+
     def test_change(self) -> None:
         """A descriptor's events can change."""
         one, _ = self.pair()

@@ -124,6 +124,17 @@ class TasksTests(RunningTestCase):
         self.assertEqual([each.rate for each in parts], [30.0, 30.0, 20.0, 20.0])
         self.assertEqual({each.rate for each in shares(self.settings)}, {None})
 
+    def test_rampShares(self) -> None:
+        """Both rates of a ramp are shared."""
+        parts = shares(LoadSettings(connections=3, rate=30.0, rampTo=90.0, processes=2))
+        self.assertEqual([(each.rate, each.rampTo) for each in parts], [(20.0, 60.0), (10.0, 30.0)])
+
+    def test_countShares(self) -> None:
+        """The parts of a count are whole, and together are the count."""
+        parts = shares(LoadSettings(connections=10, processes=4, count=11))
+        self.assertEqual([each.count for each in parts], [3, 3, 2, 3])
+        self.assertEqual({each.count for each in shares(self.settings)}, {None})
+
     def test_tasks(self) -> None:
         """Each worker gets its target, its share and its index in a line."""
         for index, process in enumerate(self.processes):

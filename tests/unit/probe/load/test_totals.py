@@ -20,7 +20,8 @@ def times(*seconds: float) -> str:
 
 
 def second(number: int, answered: int = 1, **more: Any) -> dict[str, Any]:
-    return {"second": number, "due": 2, "sent": 2, "answered": answered, "bytes": 64 * answered, **more}
+    counts = {"due": 2, "sent": 2, "answered": answered, "bytes": 64 * answered}
+    return {"second": number, **counts, "came": [answered] + [0] * 9, **more}
 
 
 def totals(duration: float = 3.0, processes: int = 2) -> Totals:
@@ -62,6 +63,12 @@ class SumTests(SynchronousTestCase):
         self.assertIsNone(it.rate)
         it.second(1, second(0, 5))
         self.assertEqual(it.rate, 15)
+
+    def test_rateOfLateAnswers(self) -> None:
+        """The rate is that of the answers that came in the second, not of those that were due in it."""
+        it = totals(3.0, 1)
+        it.second(0, second(0, 100, came=[3] * 10))
+        self.assertEqual(it.rate, 30)
 
     def test_lastSecond(self) -> None:
         """The last second may be shorter, and so is its interval."""

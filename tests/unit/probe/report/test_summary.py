@@ -23,9 +23,11 @@ def run(count: int = 1000, seconds: float = 10.0, latency: float = 0.002, late: 
     return made
 
 
-def growing(*latencies: float) -> Run:
+def growing(*latencies: float, came: int = 100) -> Run:
     made = run(100 * len(latencies), float(len(latencies)))
-    made.intervals = [Interval(n, 1.0, 100, {50.0: each}) for n, each in enumerate(latencies)]
+    made.intervals = [
+        Interval(n, 1.0, 100, {50.0: each}, came=[came] + [0] * 9) for n, each in enumerate(latencies)
+    ]
     return made
 
 
@@ -62,6 +64,7 @@ class SingleTests(SynchronousTestCase):
                 "  latency           p50       p75       p90       p99       max",
                 "                2.00 ms   2.00 ms   2.00 ms   2.00 ms   2.00 ms",
                 "  connects   1, max 0.500 ms",
+                "  probe      p99 0.0000630 ms late",
                 "  errors     none",
             ],
         )
@@ -139,14 +142,53 @@ class RemarkTests(SynchronousTestCase):
         self.assertEqual(self.remark(settings, run(1960, late=0.005))[0], f"the probe {missing}")
 
     def test_growing(self) -> None:
-        """A service that falls behind is told from one that stalls, and its rate is that of its answers."""
-        behind = growing(*(0.5 * second for second in range(10)))
+        """A service that falls behind is told from one that stalls."""
+        behind = growing(*(0.5 * second for second in range(10)), came=65)
         self.assertApproximates(behind.growth, 0.5, 0.05)
         self.assertIn("latencies grew by 0.53 s a second", self.remark(OPEN, behind)[0])
-        self.assertEqual(figures(behind, OPEN).partition(",")[0], "65.6/s")
         stalls = growing(*(0.5 if second % 5 == 4 else 0.001 for second in range(10)))
         self.assertEqual((self.remark(OPEN, stalls), stalls.growth), ([], 0.0))
         self.assertEqual(growing(0, 1, 2).growth, 0.0)
+
+    def test_pause(self) -> None:
+        """A pause of the probe, which no percentile shows, is reported."""
+        paused = run()
+        paused.latency.record(3.0)
+        paused.lateness.record(2.99)
+        (said,) = self.remark(LoadSettings(), paused)
+        self.assertTrue(said.startswith("the probe stood still for up to 2991 ms: max 3001 ms"), said)
+        paused.latency.record(60.0)
+        self.assertEqual(self.remark(LoadSettings(), paused), [])
+
+    def test_wrongInWarmUp(self) -> None:
+        """Wrong bytes in the warm-up alone do not stand beside "errors none"."""
+        wrong = run()
+        wrong.differences = ["0x00 came"]
+        lines = said(LoadSettings(), wrong)
+        self.assertIn("  errors     none in the measured time, but wrong bytes in the warm-up", lines)
+        self.assertIn("  wrong      0x00 came", lines)
+
+    def test_dropped(self) -> None:
+        """Answers that the probe itself had no room for are told from those that the service lost."""
+        full = run()
+        full.dropped = 3
+        (said,) = self.remark(LoadSettings(), full)
+        self.assertTrue(said.startswith("3 answers found the probe's own receive queue full: "), said)
+
+    def test_late(self) -> None:
+        """Answers after the measured time are not in the rate, and a remark has their number."""
+        behind = growing(1.0, 2.0, 3.0, came=30)
+        self.assertEqual(figures(behind).partition(",")[0], "30/s")
+        self.assertIn("  answered   300, 30/s, 30 KiB/s each way", said(OPEN, behind))
+        late = "210 answers came after the measured time: the rate is without them"
+        self.assertEqual(self.remark(OPEN, behind), [late])
+        self.assertEqual(self.remark(LoadSettings(), behind), [late])
+
+    def test_fewLate(self) -> None:
+        """Few answers after the measured time need no remark, nor do more of the warm-up in it."""
+        self.assertEqual(self.remark(OPEN, growing(1.0, 1.0, 1.0, came=90)), [])
+        more = growing(1.0, 1.0, 1.0, came=120)
+        self.assertEqual((self.remark(OPEN, more), more.rate), ([], 100.0))
 
     def test_bottleneck(self) -> None:
         """A bottleneck in the probe is reported, with the remedy."""

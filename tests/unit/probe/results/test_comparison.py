@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.results.comparison import FigureDifference, Verdict, difference, percent, unlike, verdict
 from echo_app.probe.results.figures import FIGURES, Subject, perSecond, subjects, summary
-from echo_app.probe.results.results import LoadSettings
+from echo_app.probe.results.results import LoadSettings, Run
 from echo_app.text import escaped
-from tests.support.loads import makeResults, makeRun, steady
+from tests.support.loads import STARTED, makeResults, makeRun, steady
 
 
 class VerdictTests(SynchronousTestCase):
@@ -127,6 +127,13 @@ class SubjectTests(SynchronousTestCase):
         self.assertEqual([each.name for each in subjects([one, one], ["x", "y"])], ["x", "y"])
         self.assertEqual([each.name for each in subjects([one, two], ["x", "y"])], ["x: a:1", "y: b:1"])
         self.assertEqual([each.key for each in subjects([both] * 14)][-3:], ["Z", "27", "28"])
+
+    def test_label(self) -> None:
+        """A label stands behind the name of its result."""
+        results = [makeResults(Run("a:1", STARTED)) for _ in range(2)]
+        results[1].label = "version 2"
+        self.assertEqual([each.name for each in subjects(results, ["x", "y"])], ["x", "y: version 2"])
+        self.assertEqual([each.name for each in subjects(results[1:])], ["version 2: a:1"])
 
     def test_escaped(self) -> None:
         """A file's control characters are escaped."""

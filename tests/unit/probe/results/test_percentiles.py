@@ -8,7 +8,7 @@ from runpy import run_path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.cli.ping import PingStatistics
+from echo_app.probe.cli.pingreport import PingStatistics
 from echo_app.probe.cli.progress import figuresOf
 from echo_app.probe.load.run import Running
 from echo_app.probe.report.overtime import latencyLegend, latencyOverTime
@@ -44,7 +44,7 @@ def outputs() -> dict[str, str]:
         "check": spread(samples),
         "ping": str(PingStatistics(3000, times=array("d", samples)).lines(TARGET)),
         "progress": figuresOf(running),
-        "repeat that has ended": figures(runs[0], results.settings),
+        "repeat that has ended": figures(runs[0]),
         "run": "\n".join(summary(makeResults(runs[0]))),
         "repeats": "\n".join(summary(results)),
         "figures": str([figure.name for figure in made]),

@@ -1,4 +1,4 @@
-"""The watch on certificate files: when a change is one."""
+"""The watch on files: when a change is one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.tls.watch import INTERVAL, Stamps, Watch
+from echo_app.filewatch import INTERVAL, Stamps, Watch
 
 
 class StampsTests(SynchronousTestCase):
@@ -66,6 +66,24 @@ class StampsTests(SynchronousTestCase):
         self.file.write_text("another")
         self.stamps.begin()
         self.assertEqual(self.looks(2), [False, True])
+
+    def test_watch(self) -> None:
+        """The function of a watch calls another one, once after each change."""
+        calls: list[None] = []
+        look = self.stamps.watch(lambda: calls.append(None))
+        for text in ("another", "a third"):
+            self.file.write_text(text)
+            for _ in range(4):
+                look()
+        self.assertEqual(len(calls), 2)
+
+    def test_pipe(self) -> None:
+        """Bytes in a pipe are no change: it has nothing to read again."""
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        self.stamps = Stamps([str(pipe)])
+        os.utime(pipe)
+        self.assertEqual(self.looks(), [False] * 4)
 
     def test_note(self) -> None:
         """What is read again is no change any more."""

@@ -1,13 +1,14 @@
-"""Watch on certificate files: notices that they have changed, so that they can be read again.
+"""Watch on the files of a service: notices that they have changed, so that they can be read again.
 
-A renewal writes two or three files one after the other, and may write each in pieces. So a change counts when
-the files have stayed the same between two looks. The watch follows symbolic links, which Kubernetes swaps to
-renew a mounted secret.
+A renewal of certificates writes two or three files one after the other, and may write each in pieces. So a
+change counts when the files have stayed the same between two looks. The watch follows symbolic links, which
+Kubernetes swaps to renew a mounted secret.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ log = Logger()
 # Seconds between two looks: a renewal is done in less, and its certificate is in use after ten.
 INTERVAL = 5.0
 
-# Device, inode, size and time of modification of a file; None where it can't be seen.
+# Device, inode, size and time of modification of a file; None where it can't be seen, and for a pipe, which
+# has nothing to read again.
 _Stamp = tuple[int, int, int, int] | None
 
 
@@ -44,6 +46,16 @@ class Stamps:
         """Notes files that can't be seen any more, such as after a chroot, as they are now."""
         if None in self._now():
             self.note()
+
+    def watch(self, reload: Callable[[], object]) -> Callable[[], None]:
+        """Returns a function to call every few seconds, which calls `reload` once after each change."""
+        self.begin()
+
+        def look() -> None:
+            if self.haveChanged():
+                reload()
+
+        return look
 
     def haveChanged(self) -> bool:
         """Returns whether there is a change that is complete; each change is reported once."""
@@ -85,12 +97,14 @@ class Watch:
             try:
                 look()
             except Exception:
-                log.failure("a look at the certificate files failed")
+                log.failure("a look at the files failed")
 
 
 def _stampOf(path: str) -> _Stamp:
     try:
         found = os.stat(path)
     except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
