@@ -128,7 +128,7 @@ class _Examination:
             await sender.sendAll(FAST, [heard[0]] * FAST_COUNT, FAST_INTERVAL)
         await self._steadily(heard[0])
         await self._rates(heard[0])
-        await self._sizes(await self._connected())
+        await self._sizes(await self._heard())
         await self._empty()
         await SilentSources(sender, self._seen, waitsFor(self._context.settings)).run()
         silent = [source for source in sources if not sender.isHeard(source)]
@@ -150,6 +150,16 @@ class _Examination:
     async def _connected(self) -> Source:
         source = self.sender.open(isConnected=True)
         self._seen.unfragmented = source.unfragmented
+        return source
+
+    async def _heard(self) -> Source:
+        """Returns a connected source that is answered, if there is one: some ports may be dead."""
+        for _ in range(TRIES):
+            source = await self._connected()
+            for _ in range(TRIES):
+                await self.sender.answer(await self.sender.send(source, CONTROL), LARGE_WAIT)
+            if self.sender.isHeard(source):
+                break
         return source
 
     async def _fresh(self) -> None:
@@ -184,7 +194,6 @@ class _Examination:
 
     async def _sizes(self, source: Source) -> None:
         """Looks for the largest size that comes back."""
-        await self._one(source, SIZE)
         sizes: Sequence[int] = TRIED_SIZES
         low, high = SIZE, LARGEST_DATAGRAM + 1
         for _ in range(1 if self._isQuick else 1 + ZOOMS):
