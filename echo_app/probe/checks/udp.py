@@ -12,6 +12,8 @@ from echo_app.probe.checks.udprecord import (
     FAST,
     FRESH,
     PORTS,
+    RETRY,
+    RUN,
     SIZE,
     SIZES,
     STEADY,
@@ -127,7 +129,7 @@ class _Examination:
         if not self._isQuick:
             await sender.sendAll(FAST, [heard[0]] * FAST_COUNT, FAST_INTERVAL)
         await self._steadily(heard[0])
-        await self._rates(heard[0])
+        await self._rates()
         await self._sizes(await self._heard())
         await self._empty()
         await SilentSources(sender, self._seen, waitsFor(self._context.settings)).run()
@@ -169,28 +171,38 @@ class _Examination:
             await self._fromPorts(FRESH, self.sender.openSeveral(FRESH_COUNT), PER_PORT)
 
     async def _steadily(self, source: Source) -> None:
-        """Makes rounds of the main measurement, until one is good or all are bad."""
+        """Makes rounds of the main measurement, until one is good or all are bad, each from a source."""
         for number in range(ROUNDS):
+            source = self.sender.open() if number else source
             phase = f"{STEADY} {number + 1}" if number else STEADY
             sent = await self.sender.sendAll(phase, [source] * _count(self._context), INTERVAL)
+            if all(each.isLost for each in sent[-RUN:]):
+                await self._retry(source)
             # Those that a blackout lost are no reason to go on.
             others = outside(sent, self._seen.blackouts)
             if not tooMany(lost(others), len(others)):
                 break
 
-    async def _rates(self, source: Source) -> None:
-        """Tries several rates, where too many datagrams of any phase are lost."""
-        dead = self._seen.deadSources
-        for kind in (PORTS, FAST, STEADY):
-            sent = [each for each in self._seen.of(kind) if each.source not in dead]
-            sent = [each for each in outside(sent, self._seen.blackouts) if each.index]
-            if tooMany(lost(sent), len(sent)):
-                break
-        else:
+    async def _retry(self, source: Source) -> None:
+        """Sends from a source that seems to have ended, and from a fresh one, in turn."""
+        both = [self.sender.open(), source] * PER_PORT
+        await self.sender.sendAll(RETRY, both, SIZE_INTERVAL)
+
+    async def _rates(self) -> None:
+        """Tries several rates, each from a fresh source, where too many datagrams of any phase are lost."""
+        if not any(self._isLossy(kind) for kind in (PORTS, FAST, STEADY)):
             return
         for number, rate in enumerate(TRIALS):
-            count = int(TRIAL_SECONDS * rate)
+            source, count = self.sender.open(), int(TRIAL_SECONDS * rate)
             await self.sender.sendAll(f"{TRIAL} {number + 1}", [source] * count, 1 / rate)
+
+    def _isLossy(self, kind: str) -> bool:
+        """Says whether too many datagrams of a phase are lost, apart from one blackout."""
+        dead, blackouts = self._seen.deadSources, self._seen.blackouts
+        sent = [each for each in self._seen.alive(kind) if each.source not in dead and each.index]
+        # Several may be the windows of a limiter.
+        sent = sent if len(blackouts) > 1 else outside(sent, blackouts)
+        return tooMany(lost(sent), len(sent))
 
     async def _sizes(self, source: Source) -> None:
         """Looks for the largest size that comes back."""

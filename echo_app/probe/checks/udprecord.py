@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,8 @@ SIZE = 64
 
 # Phases of the check. A name with a number is a repetition.
 PORTS, FRESH, STEADY, FAST, TRIAL = "ports", "fresh", "steady", "fast", "trial"
-SIZES, CONTROL, EMPTY, BEFORE, AFTER, WATCH = "sizes", "control", "empty", "before", "after", "watch"
+RETRY, SIZES, CONTROL, EMPTY = "retry", "sizes", "control", "empty"
+BEFORE, AFTER, WATCH = "before", "after", "watch"
 
 # Phases that send small datagrams at a rate that is known, for blackouts: their losses have no other cause.
 _PLAIN = (PORTS, STEADY, WATCH)
@@ -25,7 +27,13 @@ TOLERATED = 0.01
 
 # Losses in a row, at the least, and their seconds, that are a blackout; and how often chance may make such a
 # run in one examination, at the loss that the other datagrams have.
-RUN, RUN_SECONDS, BY_CHANCE = 8, 0.1, 1e-6
+RUN, RUN_SECONDS, BY_CHANCE = 8, 0.2, 1e-6
+
+# Lost datagrams of a source after an answer of another one, at the least, for an end of that source.
+FEW_AFTER = 5
+
+# Shorter runs, at the least, by which losses in bursts are told.
+FEW_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,21 @@ class Blackout:
     def seconds(self) -> float:
         """Its length, at the least."""
         return self.end - self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnd:
+    """A source that was answered, and from a moment on never again, while others were.
+
+    :param moment: seconds, of the first datagram that was lost.
+    :param age: seconds of the source at that moment.
+    :param count: datagrams that it had sent before.
+    """
+
+    source: int
+    moment: float
+    age: float
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +133,33 @@ class Datagrams(Observation):
     def blackouts(self) -> list[Blackout]:
         """The times in which every datagram of every source was lost, though chance does not do that."""
         dead = self.deadSources
-        plain = [
-            each
-            for each in self.sent
-            if kindOf(each) in _PLAIN and each.source not in dead and (each.index or kindOf(each) != PORTS)
-        ]
-        return blackoutsIn(plain)
+        plain = [each for each in self.alive(*_PLAIN) if each.source not in dead]
+        return blackoutsIn([each for each in plain if each.index or kindOf(each) != PORTS])
+
+    @property
+    def ends(self) -> list[SourceEnd]:
+        """The sources that were not silent, and yet were answered no more from a moment on."""
+        bySource: dict[int, list[Datagram]] = {}
+        for each in self.of(STEADY, FAST, RETRY, WATCH):
+            bySource.setdefault(each.source, []).append(each)
+        answered = [(each.sent, each.source) for each in self.of(RETRY, STEADY, WATCH) if not each.isLost]
+        found = []
+        for source, sent in bySource.items():
+            last = max((place for place, each in enumerate(sent) if not each.isLost), default=-1)
+            if not 0 <= last < len(sent) - RUN:
+                continue
+            lost = sent[last + 1]
+            others = [moment for moment, other in answered if moment > lost.sent and other != source]
+            # A time in which all are lost is another cause.
+            if others and sum(each.sent > others[0] for each in sent) >= FEW_AFTER:
+                begin = next(each.sent for each in self.sent if each.source == source)
+                found.append(SourceEnd(source, lost.sent, lost.sent - begin, lost.index))
+        return found
+
+    def alive(self, *kinds: str) -> list[Datagram]:
+        """Returns the datagrams of some phases, without those of sources that had ended."""
+        ends = {each.source: each.moment for each in self.ends}
+        return [each for each in self.of(*kinds) if each.sent < ends.get(each.source, math.inf)]
 
     @property
     def largest(self) -> int:
@@ -184,10 +228,13 @@ def blackoutsIn(datagrams: Sequence[Datagram]) -> list[Blackout]:
                 runs.append((begin, place))
             begin = place + 1
     total = lostOf(datagrams)
+    short = [end - begin for begin, end in runs if end - begin < RUN]
+    # Losses in bursts: how often a loss follows a loss.
+    follows = (sum(short) - len(short) + 1) / (sum(short) + 2) if len(short) >= FEW_RUNS else 0.0
     found = []
     for begin, end in runs:
         first, last, count = datagrams[begin], datagrams[end - 1], end - begin
-        share = (total - count + 1) / (len(datagrams) - count + 2)
+        share = max(follows, (total - count + 1) / (len(datagrams) - count + 2))
         if count >= RUN and last.sent - first.sent >= RUN_SECONDS and share**count * total < BY_CHANCE:
             found.append(Blackout(first.sent, last.sent, count))
     return found

@@ -37,7 +37,7 @@ RULES: tuple[Rule, ...] = (
     *(liferules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
     *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
-    *(udprules.DEAD_PORTS, udpflowrules.FORGOTTEN, tlsrules.DISTRUSTED),
+    *(udprules.DEAD_PORTS, udpflowrules.ENDED, udpflowrules.FORGOTTEN, tlsrules.DISTRUSTED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
     *(silencerules.LOSS, timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),

@@ -19,6 +19,9 @@ from echo_app.text import plural
 # The probability of chance below which a silence is no random loss.
 _BY_CHANCE = 1e-4
 
+# Busy sources that ended, at the least, and the difference of their ages or counts that is none.
+_TWO, _SAME = 2, 0.1
+
 # Repeated or reordered answers, at the least, and their tolerated share.
 _FEW, _TOLERATED = 3, 0.001
 
@@ -35,7 +38,7 @@ def _findForgotten(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     if seen is None:
         return None
     gone, alive = silentFates(seen)
-    if not gone or max(alive, default=0.0) >= min(gone):
+    if not gone or max(alive, default=0.0) >= min(gone) or _findEnded(evidence, rest):
         return None
     _, high = interval(*lossOf(seen))
     isSure = len(gone) > 1 and high ** (3 * len(gone)) < _BY_CHANCE
@@ -69,6 +72,27 @@ def silentFates(seen: Datagrams) -> tuple[list[float], list[float]]:
         elif all(after):
             alive.append(silence.seconds)
     return gone, alive
+
+
+def _findEnded(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    ends = seen.ends if seen else []
+    if seen is None or len(ends) < _TWO:
+        return None
+    ages, counts = [sorted(values) for values in ([each.age for each in ends], [each.count for each in ends])]
+    areAges, areCounts = (each[-1] - each[0] <= each[-1] * _SAME for each in (ages, counts))
+    byAge, byCount = (
+        f"after {ages[0]:.3g} to {ages[-1]:.3g} s",
+        f"after {counts[0]} to {counts[-1]} datagrams",
+    )
+    seenAs = byCount if areCounts and not areAges else byAge
+    return Match(
+        f"{len(ends)} sources that were busy, {seenAs}",
+        Confidence.LIKELY if areAges or areCounts else Confidence.POSSIBLE,
+        evidence=[byAge if seenAs is byCount else byCount, "other sources were answered afterwards"],
+        hits=len(ends),
+        tries=len({each.source for each in seen.sent}),
+    )
 
 
 def _findRemapped(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -211,6 +235,15 @@ FORGOTTEN = Rule(
     "Sources that were silent are not answered, and a fresh one is; both sources of each silence.",
     "A firewall of this machine with a short life of its states looks the same.",
     _findForgotten,
+)
+ENDED = Rule(
+    "datagrams-source-ends",
+    Severity.FAIL,
+    "busy sources are answered no more",
+    "Clients get no answer any more after a time or a number of datagrams; they must go on from a new port.",
+    "Two sources that sent all the time were answered no more from a moment on, while later ones were.",
+    "Never for two sources; time and number are told apart only if the paces differ.",
+    _findEnded,
 )
 REMAPPED = Rule(
     "datagrams-remapped",

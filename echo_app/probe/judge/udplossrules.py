@@ -68,7 +68,7 @@ class RateLimit:
 def limitOf(seen: Datagrams) -> RateLimit | None:
     """Returns the limit on the rate, if fast trials lose more than slow ones, in both series."""
     trials = [Trial.of(each) for each in seen.rounds(TRIAL) if len(each) >= 4]
-    if len(trials) < 4:
+    if len(trials) < 4 or len(seen.ends) > 1:
         return None
     fastest, slowest = max(each.offered for each in trials), min(each.offered for each in trials)
     fast = [each for each in trials if each.offered > (fastest * slowest) ** 0.5]
@@ -86,7 +86,7 @@ def limitOf(seen: Datagrams) -> RateLimit | None:
 
 def lossOf(seen: Datagrams) -> tuple[int, int]:
     """Returns how many datagrams of the steady rounds were lost, and sent, outside of blackouts."""
-    steady = outside(seen.of(STEADY), seen.blackouts)
+    steady = outside(seen.alive(STEADY), seen.blackouts)
     return lostOf(steady), len(steady)
 
 
@@ -112,7 +112,8 @@ def _findLossy(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     limit, blackouts = limitOf(seen), seen.blackouts
     if limit is not None and limit.rate < 1.1 / INTERVAL:
         return None
-    rounds = [outside(each, blackouts) for each in seen.rounds(STEADY)]
+    alive = set(map(id, seen.alive(STEADY)))
+    rounds = [outside((one for one in each if id(one) in alive), blackouts) for each in seen.rounds(STEADY)]
     if len(rounds) < ROUNDS or not all(tooMany(lostOf(each), len(each)) for each in rounds):
         return None
     # What came to another source is not lost.

@@ -115,6 +115,23 @@ class PathTests(SynchronousTestCase):
         result = examined(when(isDropped))
         self.check(result, "datagrams-limited", "about 60 a second pass")
 
+    def test_ends(self) -> None:
+        """Busy sources that end by age or number are told from blackouts and from silence."""
+        byAge = when(lambda source, data: source.now - source.sent[0].sent > 5)
+        self.check(examined(byAge), "datagrams-source-ends", "sources that were busy, after 5 to 5")
+        byCount = when(lambda source, data: len(source.sent) > 500)
+        self.check(examined(byCount), "datagrams-source-ends", "after 500 to 500 datagrams")
+
+    def test_bursts(self) -> None:
+        """Losses in bursts are losses, and no blackouts."""
+        chance, state = Random(1), [False]
+
+        def isLost(source: FakeSource, data: bytes) -> bool:
+            state[0] = chance.random() > 0.2 if state[0] else chance.random() < 0.01
+            return state[0]
+
+        self.check(examined(when(isLost)), "datagrams-lost")
+
     def test_silent(self) -> None:
         """On a path without answers, few datagrams are sent."""
         result = examined(when(lambda source, data: True))

@@ -15,6 +15,7 @@ from echo_app.probe.checks.udprecord import (
     FAST,
     FRESH,
     PORTS,
+    RETRY,
     SIZE,
     SIZES,
     STEADY,
@@ -28,7 +29,7 @@ from echo_app.probe.checks.udpsource import Datagram, Stray
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.judge import againstBaseline, judge
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import REFUSED, JudgeTestCase, evidenceOf
+from tests.support.evidence import REFUSED, JudgeTestCase, causes, evidenceOf
 
 FAIL, WARN = Severity.FAIL, Severity.WARN
 
@@ -322,6 +323,22 @@ class FlowTests(JudgeTestCase):
         self.none(self.silences([(5.0, 0), (6.0, 1)]).evidence)
         self.none(self.silences([(5.0, 2), (6.0, 0)]).evidence)
         self.none(self.silences([(5.0, 0), (6.0, 2)], fresh=False).evidence)
+
+    def test_ends(self) -> None:
+        """Busy sources end when two do, each while another source is answered."""
+        for others, count in ((True, 2), (True, 1), (False, 2)):
+            record = Record()
+            for round in range(count):
+                busy, fresh = 2 * round, 2 * round + 1
+                record.send(f"{STEADY} {round + 1}", 1000, sources=(busy,), lost=lambda n: n >= 500)
+                lost = lambda n, others=others: n % 2 == 1 or not others  # noqa: E731
+                record.send(RETRY, 20, sources=(fresh, busy), lost=lost)
+            if others and count > 1:
+                words = "2 sources that were busy, after 5 to 5 s"
+                found = self.one(record.evidence, "datagrams-source-ends", FAIL, words)
+                self.assertEqual(found.match.evidence[0], "after 500 to 500 datagrams")
+            else:
+                self.assertNotIn("datagrams-source-ends", causes(judge(record.evidence)))
 
     def test_remapped(self) -> None:
         """A mapping is new, when the service reports another port for both sources."""
