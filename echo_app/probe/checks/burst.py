@@ -27,6 +27,9 @@ ROUNDS, TOLERATED = 3, 0.01
 # Failures in succession after which connecting is given up: each may take a whole time-out.
 ENOUGH = 5
 
+# Seconds in which connections are made in succession: where SYNs are lost, each of them takes a second.
+BUDGET = 15.0
+
 # For comparison then: connections that come one by one, and the seconds between two.
 CALM_COUNT, CALM_INTERVAL = 300, 0.02
 
@@ -214,9 +217,15 @@ async def _atOnce(context: Context, count: int) -> list[ConnectionRecord]:
 
 
 async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[ConnectionRecord]:
-    """Connects one by one, until ENOUGH attempts have failed, or one has taken a time-out."""
+    """Connects one by one, until ENOUGH attempts have failed, one has taken a time-out, or the time is "
+    "over."""
     records: list[ConnectionRecord] = []
-    while len(records) < count and sum(bool(failureOf(each)) for each in records) < ENOUGH:
+    deadline = context.now + BUDGET
+    while (
+        len(records) < count
+        and context.now < deadline
+        and sum(bool(failureOf(each)) for each in records) < ENOUGH
+    ):
         async with AsyncExitStack() as stack:
             records.append(await _attempt(context, stack))
         if isSilent(records[-1]):

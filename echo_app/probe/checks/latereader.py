@@ -122,6 +122,8 @@ class LateReader(Check[Filling]):
         while link.record.sent < limit and context.now < deadline and not link.stream.isCut:
             if not link.stream.unsent:
                 link.send(PIECE)
+            # The kernel may take all of it at once, and the reactor has its turn, too.
+            await pause(context.reactor, 0)
             await link.drain(_LOOK)
             sample = sampleOf(link.stream.sock)
             acked = sample.bytesAcked if sample else 0

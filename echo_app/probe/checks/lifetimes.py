@@ -185,6 +185,8 @@ class Lifetimes(Check[Lives]):
         most = fillLimit(context.evidence, MOST)
         while link.record.sent < most and not life.isPushedBack and not link.stream.isCut:
             link.send(PIECE)
+            # The kernel may take all of it at once, and other connections have their turn, too.
+            await pause(context.reactor, 0)
             life.isPushedBack = not await link.drain(STALL) and not link.stream.isCut
         while context.now < until and not link.hasEnded:
             await pause(context.reactor, INTERVAL)

@@ -6,20 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
-from zope.interface import implementer
 
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.checks.labels import MESSAGE
 from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.addresses import addressesOf
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, SILENCE
-from echo_app.probe.net.waits import NothingCame, pause, within
+from echo_app.probe.net.stream import SILENCE
+from echo_app.probe.net.waits import pause
 from echo_app.probe.results.statistics import spread
 from echo_app.targets import isLiteral
 
@@ -34,44 +29,6 @@ TRIES = 3
 
 # Seconds to wait for an answer where there was none before.
 _BRIEFLY = 1.0
-
-
-@implementer(IResolutionReceiver)
-class _Receiver:
-    """Collects addresses."""
-
-    def __init__(self) -> None:
-        self.addresses: list[str] = []
-        self.done: Deferred[list[str]] = Deferred()
-
-    def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """Does nothing."""
-
-    def addressResolved(self, address: IAddress) -> None:
-        """Adds an address."""
-        assert isinstance(address, (IPv4Address, IPv6Address))
-        if address.host not in self.addresses:
-            self.addresses.append(address.host)
-
-    def resolutionComplete(self) -> None:
-        """Fires with all addresses."""
-        if not self.done.called:
-            self.done.callback(self.addresses)
-
-
-async def addressesOf(reactor: Any, host: str, timeout: float = CONNECT_TIMEOUT) -> list[str]:
-    """Returns a name's addresses, IPv4 and IPv6, in the resolver's order; a literal is its own.
-
-    :return: none, when it does not resolve in time.
-    """
-    if isLiteral(host):
-        return [host]
-    receiver = _Receiver()
-    reactor.nameResolver.resolveHostName(receiver, host, 0, [IPv4Address, IPv6Address])
-    try:
-        return await within(reactor, timeout, receiver.done)
-    except NothingCame:
-        return []
 
 
 @dataclass(slots=True)

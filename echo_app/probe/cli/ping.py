@@ -13,8 +13,8 @@ from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
-from echo_app.probe.checks.reach import addressesOf
 from echo_app.probe.cli.pingreport import PingReport, TextReport
+from echo_app.probe.net.addresses import addressesOf
 from echo_app.probe.net.connecting import ConnectionSettings
 from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason, reasonOf, timedOut

@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 
-from echo_app.probe.checks.burst import Bursts, Series, failureOf, secondsOf
+from echo_app.probe.checks.burst import TOLERATED, Bursts, Series, failureOf, isRetransmitted, secondsOf
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
 from echo_app.probe.checks.record import ConnectionRecord
@@ -152,9 +152,31 @@ def _findAcceptRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     )
 
 
+def _single(evidence: Evidence) -> list[ConnectionRecord]:
+    """Returns the connections that were made one by one, and not in a burst."""
+    return [
+        each for each in evidence.connections if each.check not in ("burst", "idle") and each.made is not None
+    ]
+
+
+def _findSYNLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    single = _single(evidence)
+    again = [each for each in single if isRetransmitted(each)]
+    if evidence.target.kind != "tcp" or len(again) < 2 or interval(len(again), len(single))[0] <= TOLERATED:
+        return None
+    slowest = milliseconds(max(map(secondsOf, again)))
+    return Match(
+        f"{len(again)} of {len(single)} connections, made one by one, took up to {slowest}",
+        Confidence.LIKELY,
+        [byCheck(again)],
+        hits=len(again),
+        tries=len(single),
+    )
+
+
 def _findSlowed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
-    if not isinstance(seen, Bursts):
+    if not isinstance(seen, Bursts) or _findSYNLoss(evidence, rest) is not None:
         return None
     _, calm = interval(seen.calm.retransmitted, len(seen.calm.records))
     for each in (seen.atOnce, seen.inSuccession):
@@ -260,6 +282,16 @@ ACCEPT_RATE = Rule(
     "connections with pauses.",
     "A slow machine can lose connections of its own, such as by a full table of a NAT in front of it.",
     _findAcceptRate,
+)
+SYN_LOSS = Rule(
+    "syns-lost",
+    Severity.WARN,
+    "SYNs are lost",
+    "Connecting takes a second longer, or three: the SYN is sent again (RFC 6298, 2).",
+    "Connections that were made one by one had sent their SYN again (tcpi_total_retrans), more than 1 % of "
+    "them with 95 % confidence.",
+    "A service whose queue of connections is full drops SYNs, too. Not looked for over TLS.",
+    _findSYNLoss,
 )
 SLOWED = Rule(
     "burst-slowed",

@@ -12,11 +12,13 @@ from statistics import median
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.identity import Sizes
+from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
-from echo_app.probe.judge.finding import Confidence, Find, Match, Rule
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, numbers
+from echo_app.probe.judge.silencerules import findLoss
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -156,21 +158,27 @@ def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds waits that are far longer than usual, in all checks: what stops everything stops them, too."""
     seen = evidence.observations.get("times")
-    if not isinstance(seen, Times) or not seen.trips(SMALL):
+    usual = [each.small for each in _times(evidence) if each.small is not None]
+    if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
-    middle = median(seen.trips(SMALL))
-    waits = [(each.waitedSince, each.longestWait) for each in evidence.connections if each.check not in _SLOW]
+    # A segment that is lost is late by a retransmission time-out.
+    isLossy = findLoss(evidence, rest) is not None
+    # Some connections may be slower than others: that has a rule of its own.
+    least = max(OUTLIER, TIMES_MEDIAN * max(usual))
+    filling = _filling(evidence)
+    waits = [
+        (each.waitedSince, each.longestWait) for each in evidence.connections if each.number not in filling
+    ]
     waits += [(each.record.began, max(each.net[SMALL])) for each in seen.connections if each.net[SMALL]]
     waits += seen.pings
-    least = max(OUTLIER, TIMES_MEDIAN * middle)
     outliers = [(at, wait) for at, wait in waits if wait - evidence.latenessIn(at, at + wait) >= least]
     # Some at once are one stall. One alone is an accident, unless it is long.
     moments = sorted({round(at) for at, _ in outliers})
     longest = max((wait for _, wait in outliers), default=0.0)
-    if len(moments) < 2 and longest < 1.0:
+    if (len(moments) < 2 or isLossy) and longest < 1.0:
         return None
     return Match(
-        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(middle)}",
+        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(median(usual))}",
         Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
         [f"{', '.join(f'{at} s' for at in moments[:8])} after the examination began"],
         hits=len(outliers),
@@ -178,8 +186,12 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     )
 
 
-# Checks whose transfers fill the path, so that waits say nothing.
-_SLOW = ("late-reader", "lifetimes", "half-close")
+def _filling(evidence: Evidence) -> frozenset[int]:
+    """Returns the numbers of the connections that fill the path, so that their waits say nothing."""
+    seen = evidence.observations.get("lifetimes")
+    lives = seen.lives if isinstance(seen, Lives) else []
+    unread = [each.record for each in lives if each.kind is Kind.UNREAD]
+    return numbers([*evidence.of("late-reader"), *unread])
 
 
 def _findJitter(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -203,7 +215,7 @@ def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
     """Finds waits at the same byte of two transfers: bytes had come, and more were due."""
     seen = evidence.observations.get("identity")
     records = seen.records if isinstance(seen, Sizes) else []
-    paused = [each for each in records if each.longestWait - _lateness(evidence, each) >= PAUSE]
+    paused = [each for each in records if each.longestWait - _lateIn(evidence, each) >= PAUSE]
     if len(paused) < 2:
         return None
     first, second = paused[:2]
@@ -222,6 +234,11 @@ _NEAR = 1 << 17
 
 # Round trips of a connection at the least, for their variation.
 _FEW = 3
+
+
+def _lateIn(evidence: Evidence, record: ConnectionRecord) -> float:
+    """Returns by how much this process was late in the longest wait of a connection."""
+    return evidence.latenessIn(record.waitedSince, record.waitedSince + record.longestWait)
 
 
 def _lateness(evidence: Evidence, record: ConnectionRecord) -> float:

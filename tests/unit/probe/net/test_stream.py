@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.reach import addressesOf
+from echo_app.probe.net.addresses import addressesOf
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.stream import Stream
 from echo_app.probe.net.wire import Wire
