@@ -187,6 +187,8 @@ class Burst(Check[Bursts]):
         """Makes both series, and after a fault one of calm connections."""
         seen.what = "SYNs" if context.target.kind == "tcp" else "segments"
         await _rounds(context, _atOnce, seen.atOnce)
+        # A far end may count closed connections for a while.
+        await pause(context.reactor, _BETWEEN if seen.atOnce.failures else 0)
         await _rounds(context, _inSuccession, seen.inSuccession)
         if any(each.isBad for each in seen.series):
             seen.calm.rounds.append(await _inSuccession(context, CALM_COUNT, self._calmly))
@@ -217,8 +219,7 @@ async def _atOnce(context: Context, count: int) -> list[ConnectionRecord]:
 
 
 async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[ConnectionRecord]:
-    """Connects one by one, until ENOUGH attempts have failed, one has taken a time-out, or the time is "
-    "over."""
+    """Connects one by one, until ENOUGH have failed, one has timed out, or the time is over."""
     records: list[ConnectionRecord] = []
     deadline = context.now + BUDGET
     while (

@@ -23,8 +23,8 @@ LOSSY = 0.005
 _READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
 
 # Checks whose connections are silent for seconds. What is dropped for that does not acknowledge: rules about
-# idle connections judge them.
-_SILENT = ("idle", "lifetimes")
+# idle connections, and those about late readers, judge them.
+_SILENT = ("idle", "lifetimes", "late-reader")
 
 # How often reordering must be seen: the kernel takes a late acknowledgement for it now and then.
 _REORDERINGS = 5
