@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.checks.udp import Datagrams, total
+from echo_app.probe.checks.udprecord import Datagrams
 from echo_app.probe.judge.finding import Match, Rule
 from echo_app.probe.results.severity import Severity
 
@@ -27,8 +27,7 @@ def _unserved(direct: Evidence) -> str:
     """Returns why nothing was seen on a route; empty where something came back, or nothing was asked for."""
     seen = direct.observations.get("udp")
     if isinstance(seen, Datagrams):
-        lost, sent = total(seen.everything)
-        return "no datagram is answered" if sent and lost == sent else str(seen.failure or "")
+        return str(seen.failure or "no datagram is answered") if seen.isFinal else ""
     made = [each for each in direct.connections if each.isMade]
     if not made:
         failures = [each.failure for each in direct.connections if each.failure]

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import SMALL, HalfCloses
-from echo_app.probe.checks.udp import Datagrams
+from echo_app.probe.checks.udprecord import Datagrams
 from echo_app.probe.judge.baseline import againstBaseline, judgeAll
 from echo_app.probe.judge.finding import Match, Rule
 from echo_app.probe.judge.judge import Verdict
@@ -14,7 +14,6 @@ from echo_app.probe.results.difference import StreamDifference
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import FIN, REFUSED, RESET, causes, connection, evidenceOf, whole
 from tests.unit.probe.judge.test_judge import judged, rule
-from tests.unit.probe.judge.test_udprules import exchange
 
 WARN = Severity.WARN
 
@@ -124,5 +123,5 @@ class EvidenceTests(SynchronousTestCase):
     def test_datagrams(self) -> None:
         """Over UDP it is a direct route that answers nothing."""
         path, direct = evidenceOf("udp://lb.example:7"), evidenceOf("udp://lb.example:8")
-        direct.observations["udp"] = Datagrams(rounds=[exchange(10, lost=10)])
+        direct.observations["udp"] = Datagrams(REFUSED)
         self.assertEqual(self.judged(path, direct), ["baseline-unexamined"])
