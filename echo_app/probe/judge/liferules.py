@@ -68,8 +68,7 @@ def _isOver(record: ConnectionRecord) -> bool:
 
 
 def _livedAt(record: ConnectionRecord, at: float) -> bool:
-    """Says whether a connection was seen alive after a moment. What is read late says nothing of when it "
-    "came."""
+    """Says whether a connection was seen alive after a moment; what is read late does not say it."""
     if not record.isMade or record.check in _READ_LATE:
         return False
     until = record.closed if record.ended is None and not record.silence else record.lastCame

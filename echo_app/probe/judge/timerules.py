@@ -18,6 +18,7 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, numbers
+from echo_app.probe.judge.silencerules import findLoss
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -165,6 +166,8 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     usual = [each.small for each in _times(evidence) if each.small is not None]
     if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
+    # A segment that is lost is late by a retransmission time-out.
+    isLossy = findLoss(evidence, rest) is not None
     # Some connections may be slower than others: that has a rule of its own.
     least = max(OUTLIER, TIMES_MEDIAN * max(usual))
     filling = _filling(evidence)
@@ -176,7 +179,7 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     # Some at once are one stall. One alone is an accident, unless it is long.
     moments = _moments(outliers)
     longest = max((wait for _, wait in outliers), default=0.0)
-    if len(moments) < 2 and longest < 1.0:
+    if (len(moments) < 2 or isLossy) and longest < 1.0:
         return None
     return Match(
         f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(median(usual))}",
