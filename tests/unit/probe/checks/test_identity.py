@@ -61,15 +61,15 @@ class IdentityTests(SynchronousTestCase):
             self.assertGreater(seen.left, 0)
 
     def test_mute(self) -> None:
-        """If no byte comes, there are three connections, and nothing more to examine."""
+        """If no byte comes, others are tried after pauses, and there is nothing more to examine."""
         seen, given = self.look(StreamPath(isMute=True), 0.05)
         self.assertEqual((len(seen.records), seen.isFinal), (len(PAUSES), True))
-        last, third = (given.evidence.connections[n] for n in (1, 2))
-        assert last.closed is not None
-        self.assertApproximates(third.began - last.closed, PAUSES[-1], 0.2)
+        before, last = given.evidence.connections[-2:]
+        assert before.closed is not None
+        self.assertApproximates(last.began - before.closed, PAUSES[-1], 0.2)
 
     def test_otherBytes(self) -> None:
-        """A greeting alone is no echo: three connections get it, and the difference is shown."""
+        """A greeting alone is no echo: all connections get it, and the difference is shown."""
         seen, _ = self.look(StreamPath(greeting=b"220 ready\r\n", isMute=True, late=0.001), 0.05)
         self.assertEqual((len(seen.records), seen.isFinal), (len(PAUSES), True))
         self.assertIn("220 ready", str(seen))
@@ -79,6 +79,12 @@ class IdentityTests(SynchronousTestCase):
         seen, _ = self.look(lambda n: StreamPath(isMute=n == 0, late=0.001), 0.02)
         self.assertEqual([each.came > 0 for each in seen.records], [False, True])
         self.assertFalse(seen.isFinal)
+
+    def test_refused(self) -> None:
+        """A connection that is refused is recorded, and another one is tried."""
+        seen, _ = self.look(lambda n: StreamPath(failure=REFUSED) if n == 0 else GOOD, 0.02)
+        self.assertEqual([each.failure for each in seen.records], [REFUSED, None])
+        self.assertEqual(seen.batches[-1][1], QUICK)
 
     def test_difference(self) -> None:
         """A difference is not looked for again."""

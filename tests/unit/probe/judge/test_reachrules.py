@@ -183,6 +183,69 @@ class RefusedAtFirstTests(JudgeTestCase):
         self.one(self.connects("000", "000"), "no-echo", Severity.FAIL)
 
 
+class ServedFirstTests(JudgeTestCase):
+    def connects(self, served: str, later: str = "", end: Reason | None = RESET) -> Evidence:
+        """Returns evidence of connections 0.1 s apart, of which those with a 1 were served."""
+        evidence = evidenceOf(connect=(seen := Connects()))
+        for n, each in enumerate(served + later):
+            ending = {"end": end} if end else {"silence": 10.0}
+            record = connection(evidence, "connect", sent=64, **({"came": 64} if each == "1" else ending))
+            record.began = n / 10
+            (seen.records if n < len(served) else seen.later).append(record)
+        return evidence
+
+    def test_rate(self) -> None:
+        """Connections that are refused after some were served, and served again later, are too many."""
+        evidence = self.connects("11111000000")
+        whole(evidence)
+        seen = "after 5 in 0.5 s: reset; later ones are served"
+        found = self.one(evidence, "accept-rate", Severity.WARN, seen)
+        self.assertEqual((found.match.hits, found.match.tries), (6, 11))
+
+    def test_stopped(self) -> None:
+        """A service that serves none after that has stopped."""
+        evidence = self.connects("11111000000")
+        self.one(evidence, "connections-unserved", Severity.FAIL, "6 of 11: reset")
+
+    def test_few(self) -> None:
+        """Two in a row that are refused, or three that are silent, are no limit on the rate."""
+        for evidence, count in ((self.connects("1110011"), 2), (self.connects("1110001", end=None), 3)):
+            whole(evidence)
+            self.one(evidence, "connections-unserved", Severity.FAIL, f"{count} of ")
+
+
+class SYNLossTests(JudgeTestCase):
+    def evidence(self, again: int, count: int = 60, target: str = "lb.example:7") -> Evidence:
+        """Returns evidence of connections one by one, of which so many sent a SYN again."""
+        evidence = evidenceOf(target)
+        for n in range(count):
+            made = sampled(allRetransmits=int(n < again))
+            connected = 1.002 if n < again else 0.002
+            connection(evidence, "connect", sent=64, came=64, made=made, connected=connected)
+        return evidence
+
+    def test_lost(self) -> None:
+        """SYNs that are sent again, of connections one by one, are lost."""
+        seen = "6 of 60 connections, made one by one, took up to 1002 ms"
+        self.one(self.evidence(6), "syns-lost", Severity.WARN, seen)
+
+    def test_thresholds(self) -> None:
+        """More than one per cent must be lost, with confidence, and two at the least."""
+        for again, count, isFound in ((3, 60, True), (2, 60, False), (1, 4, False), (2, 4, True)):
+            self.assertEqual(bool(self.findings(self.evidence(again, count))), isFound, (again, count))
+
+    def test_handshakes(self) -> None:
+        """Over TLS the segments of a handshake are among them, and say nothing of SYNs."""
+        self.none(self.evidence(6, target="tls://lb.example:7"))
+
+    def test_burst(self) -> None:
+        """SYNs that a burst loses are the burst's."""
+        evidence = self.evidence(6)
+        for record in evidence.connections:
+            record.check = "burst"
+        self.none(evidence)
+
+
 class BurstTests(JudgeTestCase):
     def setUp(self) -> None:
         self.evidence = evidenceOf(burst=Bursts())

@@ -200,6 +200,25 @@ def segmentsLost(path: GoodPath) -> None:
             record.last = sampled(segmentsOut=record.last.segmentsOut, allRetransmits=30)
 
 
+def reordered(path: GoodPath) -> None:
+    for record in path.records("identity", "times"):
+        if record.last is not None:
+            count = record.last.segmentsOut
+            record.last = sampled(segmentsOut=count, allRetransmits=30, reorderings=3)
+
+
+def singleSYNsLost(path: GoodPath) -> None:
+    for record in path.records("connect", "half-close", "times")[::6]:
+        record.connected, record.made = 1.003, sampled(allRetransmits=1)
+        assert record.last is not None
+        record.last = sampled(segmentsOut=record.last.segmentsOut, allRetransmits=1)
+
+
+def limitedConnects(path: GoodPath) -> None:
+    for record in path.records("connect")[12:]:
+        record.came, record.sent, record.connected, record.failure = 0, 0, None, REFUSED
+
+
 def someRefused(path: GoodPath) -> None:
     for record in path.records("connect")[5:19:6]:
         record.came, record.sent, record.connected, record.failure = 0, 0, None, REFUSED
@@ -310,7 +329,10 @@ PLANTED: Sequence[tuple[str, Severity, Plant]] = (
     ("connections-unserved", FAIL, someUnserved),
     ("address-fails", WARN, oneAddress),
     ("connections-fail", WARN, someRefused),
+    ("segments-reordered", WARN, reordered),
     ("segments-lost", WARN, segmentsLost),
+    ("syns-lost", WARN, singleSYNsLost),
+    ("accept-rate", WARN, limitedConnects),
     ("round-trip-outliers", WARN, outliers),
     ("transfer-pauses", WARN, pauses),
     ("connections-unequal", WARN, siblings),

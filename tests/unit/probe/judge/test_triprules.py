@@ -318,7 +318,12 @@ class PausesTests(JudgeTestCase):
         """Returns evidence of transfers of identity: the longest wait, and its byte."""
         evidence = evidenceOf(identity=(seen := Sizes()))
         for n, (wait, at) in enumerate(pauses):
-            values = {"longestWait": wait, "waitedAt": at, "waitedSince": 9.0 * n, "closed": 9.0 * n + 8}
+            values: dict[str, Any] = {
+                "longestWait": wait,
+                "waitedAt": at,
+                "waitedSince": 9.0 * n,
+                "closed": 9.0 * n + 8,
+            }
             seen.records.append(connection(evidence, sent=1 << 20, came=1 << 20, **values))
         return evidence
 
