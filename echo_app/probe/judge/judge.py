@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.judge import (
+    burstrules,
     byterules,
     endrules,
     liferules,
@@ -19,6 +20,7 @@ from echo_app.probe.judge import (
     timerules,
     tlsrules,
     udprules,
+    waitrules,
 )
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.results.severity import Severity
@@ -33,20 +35,20 @@ RULES: tuple[Rule, ...] = (
     *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.EVENT),
     *(liferules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
-    *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
+    *(burstrules.ACCEPT_RATE, burstrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
     *(
         silencerules.REORDERED,
         silencerules.LOSS,
-        timerules.PAUSES,
-        timerules.OUTLIERS,
+        waitrules.PAUSES,
+        waitrules.OUTLIERS,
         timerules.SIBLINGS,
-        timerules.LATE_ENDS,
+        waitrules.LATE_ENDS,
     ),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
     *(timerules.JITTER, raterules.POLICER, raterules.LIMITED),
-    *(timerules.SLOW_SERVICE, reachrules.SYN_LOSS, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
+    *(timerules.SLOW_SERVICE, burstrules.SYN_LOSS, burstrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
 )
 
