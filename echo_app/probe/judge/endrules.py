@@ -199,7 +199,7 @@ NO_PUSH_BACK = Rule(
     Severity.WARN,
     "there is no push-back",
     "Something on the way stores without a bound that a slow reader could meet.",
-    "64 MiB were taken without one byte being read.",
+    "128 MiB were taken without one byte being read.",
     "Several kernels' buffers in a row may hold as much.",
     _findNoPushBack,
 )
