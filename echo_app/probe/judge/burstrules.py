@@ -17,6 +17,8 @@ def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     seen = evidence.observations.get("burst")
     if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.isBad:
         return None
+    if _findAcceptRate(evidence, rest) is not None:
+        return None
     least, most = min(seen.atOnce.served), max(seen.atOnce.served)
     tried = len(seen.atOnce.rounds[-1])
     many = f"{most}" if least == most else f"{least} to {most}"
@@ -85,7 +87,8 @@ def _single(evidence: Evidence) -> list[ConnectionRecord]:
     ]
 
 
-def _findSYNLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+def findSYNLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds SYNs that were sent again for connections that were made one by one."""
     single = _single(evidence)
     again = [each for each in single if isRetransmitted(each)]
     if evidence.target.kind != "tcp" or len(again) < 2 or interval(len(again), len(single))[0] <= TOLERATED:
@@ -102,7 +105,7 @@ def _findSYNLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
 
 def _findSlowed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
-    if not isinstance(seen, Bursts) or _findSYNLoss(evidence, rest) is not None:
+    if not isinstance(seen, Bursts) or findSYNLoss(evidence, rest) is not None:
         return None
     _, calm = interval(seen.calm.retransmitted, len(seen.calm.records))
     for each in (seen.atOnce, seen.inSuccession):
@@ -146,7 +149,7 @@ SYN_LOSS = Rule(
     "Connections that were made one by one had sent their SYN again (tcpi_total_retrans), more than 1 % of "
     "them with 95 % confidence.",
     "A service whose queue of connections is full drops SYNs, too. Not looked for over TLS.",
-    _findSYNLoss,
+    findSYNLoss,
 )
 SLOWED = Rule(
     "burst-slowed",

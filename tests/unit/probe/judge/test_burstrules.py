@@ -33,6 +33,16 @@ class ServedFirstTests(JudgeTestCase):
         found = self.one(evidence, "accept-rate", Severity.WARN, seen)
         self.assertEqual((found.match.hits, found.match.tries), (6, 11))
 
+    def test_noCap(self) -> None:
+        """A burst that such a limit turns away shows no cap as well."""
+        evidence = self.connects("11111000000")
+        evidence.observations["burst"] = burst = Bursts()
+        for count in (80, 80, 80):
+            values = [{"came": 64}] * (100 - count) + [{"end": RESET}] * count
+            burst.atOnce.rounds.append([connection(evidence, "burst", sent=64, **each) for each in values])
+        whole(evidence)
+        self.one(evidence, "accept-rate", Severity.WARN)
+
     def test_stopped(self) -> None:
         """A service that serves none after that has stopped."""
         evidence = self.connects("11111000000")

@@ -12,7 +12,7 @@ from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.timerules import OUTLIER, TIMES_MEDIAN
 from echo_app.probe.judge.waitrules import LATE_END, PAUSE
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import FIN, TRIP, JudgeTestCase, connection, evidenceOf, timesOf
+from tests.support.evidence import FIN, TRIP, JudgeTestCase, connection, evidenceOf, sampled, timesOf
 
 WARN = Severity.WARN
 
@@ -50,6 +50,19 @@ class OutliersTests(JudgeTestCase):
         assert isinstance(seen, Times)
         seen.pings = [(n / 2, 0.5 if n in (10, 80) else TRIP) for n in range(120)]
         self.one(evidence, "round-trip-outliers", WARN, "2, up to 500 ms")
+
+    def test_lossy(self) -> None:
+        """Where segments, or SYNs, are lost, waits of less than a second are due to that."""
+        for again, inSYNs, cause in ((20, 0, "segments-lost"), (1, 1, "syns-lost")):
+            for wait, isFound in ((0.3, False), (1.1, True)):
+                evidence = self.evidence(("burst", 3.0, wait), ("identity", 8.0, wait))
+                for record in evidence.of("times"):
+                    counts: Any = {"minRTT": TRIP, "segmentsOut": 100, "allRetransmits": again}
+                    record.last = sampled(**counts)
+                    record.made = sampled(allRetransmits=inSYNs)
+                causes = [each.rule.cause for each in self.findings(evidence)]
+                self.assertIn(cause, causes)
+                self.assertEqual("round-trip-outliers" in causes, isFound, (cause, wait))
 
     def test_filling(self) -> None:
         """Waits of connections that fill the path say nothing."""
