@@ -59,7 +59,13 @@ class LimitedTests(JudgeTestCase):
 
     def test_both(self) -> None:
         """Equal rates may be a limit on either way, or on both."""
-        evidence = self.evidence(curve(RATE), curve(RATE * 1.2))
+        for out, back in ((RATE, RATE * 1.2), (RATE * 1.2, RATE)):
+            evidence = self.evidence(curve(out), curve(back))
+            self.limited(evidence, "in one direction or both", Confidence.POSSIBLE)
+
+    def test_filledAtOnce(self) -> None:
+        """A path that is full before the way out has a rate does not tell which way is limited."""
+        evidence = self.evidence(curve(20 * RATE, seconds=0.4), curve(RATE))
         self.limited(evidence, "in one direction or both", Confidence.POSSIBLE)
 
     def test_factor(self) -> None:
