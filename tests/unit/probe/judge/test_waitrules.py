@@ -64,6 +64,13 @@ class OutliersTests(JudgeTestCase):
                 self.assertIn(cause, causes)
                 self.assertEqual("round-trip-outliers" in causes, isFound, (cause, wait))
 
+    def test_unusual(self) -> None:
+        """Without usual round trips, nothing is far longer than they are."""
+        for evidence in (evidenceOf(times=Times()), evidenceOf()):
+            for at in (3.0, 8.0):
+                connection(evidence, "burst", sent=64, came=64, waitedSince=at, longestWait=2.0)
+            self.none(evidence)
+
     def test_filling(self) -> None:
         """Waits of connections that fill the path say nothing."""
         self.none(self.evidence(("late-reader", 3.0, 2.0), ("late-reader", 8.0, 2.0)))
