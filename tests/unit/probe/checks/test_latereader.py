@@ -117,6 +117,11 @@ class FillTests(SynchronousTestCase):
         self.assertTrue(seen.record.isShort)
         self.assertTrue(str(seen).endswith("then reset"), str(seen))
 
+    def test_hanging(self) -> None:
+        """A path that hangs is waited for by as many seconds more as nothing was read, in whole seconds."""
+        seen, _ = self.look(StreamPath(bytes=1000, end=None), rate=PIECE / 10)
+        self.assertRegex(str(seen), r"1000 of \d+ B came back, then timed out after 16 s$")
+
 
 class LimitTests(SynchronousTestCase):
     def test_limit(self) -> None:
