@@ -94,7 +94,7 @@ class LimitedTests(JudgeTestCase):
     def test_unsteady(self) -> None:
         """A rate that changes in the midst is no limit: a queue, or a busy machine, is filled so."""
         self.none(self.evidence(curve(2 * RATE, RATE), curve(20 * RATE)))
-        self.limited(self.evidence(curve(1.2 * RATE, 0.9 * RATE), curve(20 * RATE)), "on the way out")
+        self.limited(self.evidence(curve(1.1 * RATE, 0.9 * RATE), curve(20 * RATE)), "on the way out")
 
     def test_readFaster(self) -> None:
         """Transfers that are read at once, and faster, are not limited: that is the late reader's rate."""
@@ -105,7 +105,9 @@ class LimitedTests(JudgeTestCase):
     def test_far(self) -> None:
         """A rate that is far above that of transfers is not their limit: something else is."""
         for factor, isLimit in ((FACTOR - 0.1, True), (FACTOR + 0.1, False)):
-            found = self.findings(self.evidence(curve(2 * RATE, RATE), curve(factor * RATE), rate=RATE))
+            slow = SLOW / 4
+            evidence = self.evidence(curve(2 * slow, slow), curve(factor * slow), rate=slow)
+            found = self.findings(evidence)
             self.assertEqual(bool(found), isLimit, factor)
 
     def test_short(self) -> None:
