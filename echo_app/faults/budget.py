@@ -31,6 +31,8 @@ class Budget:
     """A clock whose calls, when they are due, are work within the budget.
 
     :param clock: the clock, which also measures the work.
+
+    :ivar isWorking: work is being done now.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -38,7 +40,7 @@ class Budget:
         self._waiting: deque[Work] = deque()
         self._periodEnd = 0.0
         self._spent = 0.0
-        self._isWorking = False
+        self.isWorking = False
         self._isScheduled = False
 
     def seconds(self) -> float:
@@ -57,7 +59,7 @@ class Budget:
 
     def do(self, work: Work) -> None:
         """Does work now, or when it is its turn."""
-        if self._waiting or self._isWorking or not self._hasRoom():
+        if self._waiting or self.isWorking or not self._hasRoom():
             self._waiting.append(work)
             self._wait()
         else:
@@ -76,11 +78,11 @@ class Budget:
 
     def _measure(self, work: Work) -> None:
         began = self._clock.seconds()
-        self._isWorking = True
+        self.isWorking = True
         try:
             work()
         finally:
-            self._isWorking = False
+            self.isWorking = False
             self._spent += self._clock.seconds() - began
 
     def _wait(self) -> None:
