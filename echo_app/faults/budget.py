@@ -49,7 +49,7 @@ class Budget:
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> IDelayedCall:
         """Does work after so many seconds, or later when others have used up the budget."""
-        call = _Call(lambda: callable(*args, **kw))
+        call = _BudgetCall(lambda: callable(*args, **kw))
         call.start(self._clock.callLater(delay, self.do, call.run))
         return call
 
@@ -107,7 +107,7 @@ class Budget:
 
 
 @implementer(IDelayedCall)
-class _Call:
+class _BudgetCall:
     """A call that waits for its time, and then for its turn.
 
     :param function: the work.
