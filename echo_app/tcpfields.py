@@ -34,6 +34,7 @@ _FIELDS = {
     "bytes_sent": (200, "Q"),
     "bytes_retrans": (208, "Q"),
     "dsack_dups": (216, "I"),
+    "reord_seen": (220, "I"),
     "rcv_ooopack": (224, "I"),
 }
 

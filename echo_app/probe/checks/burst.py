@@ -27,6 +27,9 @@ ROUNDS, TOLERATED = 3, 0.01
 # Failures in succession after which connecting is given up: each may take a whole time-out.
 ENOUGH = 5
 
+# Seconds in which connections are made in succession: where SYNs are lost, each of them takes a second.
+BUDGET = 15.0
+
 # For comparison then: connections that come one by one, and the seconds between two.
 CALM_COUNT, CALM_INTERVAL = 300, 0.02
 
@@ -184,6 +187,8 @@ class Burst(Check[Bursts]):
         """Makes both series, and after a fault one of calm connections."""
         seen.what = "SYNs" if context.target.kind == "tcp" else "segments"
         await _rounds(context, _atOnce, seen.atOnce)
+        # A far end may count closed connections for a while.
+        await pause(context.reactor, _BETWEEN if seen.atOnce.failures else 0)
         await _rounds(context, _inSuccession, seen.inSuccession)
         if any(each.isBad for each in seen.series):
             seen.calm.rounds.append(await _inSuccession(context, CALM_COUNT, self._calmly))
@@ -214,9 +219,14 @@ async def _atOnce(context: Context, count: int) -> list[ConnectionRecord]:
 
 
 async def _inSuccession(context: Context, count: int, seconds: float = 0) -> list[ConnectionRecord]:
-    """Connects one by one, until ENOUGH attempts have failed, or one has taken a time-out."""
+    """Connects one by one, until ENOUGH have failed, one has timed out, or the time is over."""
     records: list[ConnectionRecord] = []
-    while len(records) < count and sum(bool(failureOf(each)) for each in records) < ENOUGH:
+    deadline = context.now + BUDGET
+    while (
+        len(records) < count
+        and context.now < deadline
+        and sum(bool(failureOf(each)) for each in records) < ENOUGH
+    ):
         async with AsyncExitStack() as stack:
             records.append(await _attempt(context, stack))
         if isSilent(records[-1]):

@@ -13,6 +13,7 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.segments import connectWithSegments
 from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect
+from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
 
 # Descriptors that this process needs for other purposes.
@@ -87,6 +88,7 @@ class Context:
         :param timeout: seconds for the connection, and as many for a TLS handshake.
         :raise NetworkError: when there is no connection.
         """
+        await self._space()
         record = record or self.newRecord()
         target = target or self.target
         try:
@@ -110,6 +112,12 @@ class Context:
             random=self.random,
             start=self.start,
         )
+
+    async def _space(self) -> None:
+        """Waits until another connection may be begun, where a limit on their rate was seen."""
+        spacing, connections = self.evidence.spacing, self.evidence.connections
+        if spacing and connections:
+            await pause(self.reactor, max(0.0, connections[-1].began + spacing - self.now))
 
 
 class Check(Protocol[Seen]):

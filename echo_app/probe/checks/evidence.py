@@ -59,6 +59,7 @@ class Evidence:
     :ivar observations: by the name of the check.
     :ivar skipped: reasons, by the name of the check that does not apply.
     :ivar unfinished: reasons, by the name of the check that was ended, or not begun, before it had seen all.
+    :ivar spacing: seconds from one connection to the next at the least, where a limit on their rate was seen.
     :ivar lateness: moments at which this process was late, with the seconds.
     """
 
@@ -69,6 +70,7 @@ class Evidence:
     observations: dict[str, Observation] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     unfinished: dict[str, str] = field(default_factory=dict)
+    spacing: float = 0.0
     lateness: list[tuple[float, float]] = field(default_factory=list)
 
     def newRecord(self, check: str, now: float) -> ConnectionRecord:

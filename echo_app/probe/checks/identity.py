@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.net.errors import timedOut
+from echo_app.probe.net.errors import NetworkError, timedOut
 from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause
 from echo_app.text import binarySize, quoted
@@ -26,7 +27,7 @@ QUICK, ALONE = 1 << 20, 1 << 16
 BUDGET = 15.0
 
 # Seconds before each connection: another one is made where nothing came back.
-PAUSES = (0.0, 0.0, 2.0)
+PAUSES = (0.0, 0.0, 2.0, 4.0)
 
 # Seconds without a byte that was due: a pause in the midst of a transfer, which is tried again.
 PAUSED = 0.5
@@ -100,16 +101,17 @@ class Identity(Check[Sizes]):
         return Cost(sum(sizes) + sum(each for each in sizes if each <= ALONE), len(PAUSES), 3 * BUDGET)
 
     async def run(self, context: Context, seen: Sizes) -> None:
-        """Sends all sizes, up to the first fault; on another connection again where that may be an "
-        "accident."""
+        """Sends all sizes, up to the first fault; again where that may be an accident."""
         for seconds in PAUSES:
             if seen.records and not _isWorthRepeating(seen.records):
                 break
             await pause(context.reactor, seconds)
-            async with await context.connect() as link:
-                seen.records.append(link.record)
-                seen.batches.clear()
-                await self._exchangeAll(context, link, seen)
+            record = context.newRecord()
+            seen.records.append(record)
+            with suppress(NetworkError):
+                async with await context.connect(record=record) as link:
+                    seen.batches.clear()
+                    await self._exchangeAll(context, link, seen)
 
     async def _exchangeAll(self, context: Context, link: Link, seen: Sizes) -> None:
         """Sends small pieces one by one, all of them pipelined, and larger ones while there is time."""

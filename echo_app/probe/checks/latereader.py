@@ -122,6 +122,8 @@ class LateReader(Check[Filling]):
         while link.record.sent < limit and context.now < deadline and not link.stream.isCut:
             if not link.stream.unsent:
                 link.send(PIECE)
+            # The kernel may take all of it at once, and the reactor has its turn, too.
+            await pause(context.reactor, 0)
             await link.drain(_LOOK)
             sample = sampleOf(link.stream.sock)
             acked = sample.bytesAcked if sample else 0
@@ -139,14 +141,15 @@ class LateReader(Check[Filling]):
         """Reads everything, and notes the curve."""
         _, seen.unread = queuesOf(link)
         seen.back.append((context.now, 0))
-        while link.outstanding and await link.read(SILENCE):
+        # The far end's probes of our window may be as far apart as the time that nothing was read (RFC 9293).
+        timeout = SILENCE + context.now - link.record.began
+        while link.outstanding and await link.read(timeout):
             if context.now - seen.back[-1][0] >= _LOOK or not link.outstanding:
                 seen.back.append((context.now, link.record.came))
 
 
 def fillLimit(evidence: Evidence, most: int) -> int:
-    """Returns the bytes to fill a path with: as many as come back in half a minute at the rate of "
-    "``identity``."""
+    """Returns the bytes to fill a path with: what comes back in half a minute, by the rate of identity."""
     seen = evidence.observations.get("identity")
     rate = seen.rate if isinstance(seen, Sizes) else 0.0
     return min(most, max(PIECE, int(rate * _READING))) if rate else most

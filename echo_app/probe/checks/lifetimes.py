@@ -18,6 +18,7 @@ from echo_app.probe.checks.latereader import fillLimit
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord, TCPSample, sampleOf
 from echo_app.probe.net.errors import NetworkError
+from echo_app.probe.net.stream import SILENCE
 from echo_app.probe.net.waits import pause, together
 
 # Seconds for which connections are watched; the second one is of a thorough examination.
@@ -185,8 +186,11 @@ class Lifetimes(Check[Lives]):
         most = fillLimit(context.evidence, MOST)
         while link.record.sent < most and not life.isPushedBack and not link.stream.isCut:
             link.send(PIECE)
+            # The kernel may take all of it at once, and other connections have their turn, too.
+            await pause(context.reactor, 0)
             life.isPushedBack = not await link.drain(STALL) and not link.stream.isCut
         while context.now < until and not link.hasEnded:
             await pause(context.reactor, INTERVAL)
         link.noteEnd()
-        await link.receiveRest()
+        # The far end's probes of our window may be as far apart as the time that nothing was read (RFC 9293).
+        await link.receiveRest(SILENCE + context.now - link.record.began)

@@ -21,6 +21,9 @@ from echo_app.targets import isLiteral
 # How many connections are timed, and after how many time-outs there is no more trying.
 CONNECTIONS, ENOUGH = 20, 3
 
+# Connections in a row that are not served, for a limit; and seconds for which a limit on their rate may hold.
+IN_A_ROW, _SPACE = 3, 1.5
+
 # Seconds before each further attempt: limits on rates and restarts are over after some seconds.
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 
@@ -135,6 +138,14 @@ class Connects(Observation):
         return [each.firstAnswer for each in self.records if each.firstAnswer is not None]
 
     @property
+    def servedFirst(self) -> int:
+        """The number of connections that were served before some in a row were refused; 0 if none were."""
+        count = next((n for n, each in enumerate(self.records) if not each.isServed), 0)
+        refused = self.records[count : count + IN_A_ROW]
+        isRefusal = len(refused) == IN_A_ROW and all(each.failure or each.end for each in refused)
+        return count if isRefusal and not any(each.isServed for each in refused) else 0
+
+    @property
     def isFinal(self) -> bool:
         """Says whether no connection was made."""
         return bool(self.records) and not any(each.isMade for each in (*self.records, *self.later))
@@ -194,6 +205,11 @@ class Connect(Check[Connects]):
             seen.records.append(record)
             reason = record.failure or record.endOrSilence
             silent += reason is not None and reason.kind.isTimeOut
+        served = seen.servedFirst
+        if served:
+            # At the least the rate that was refused; and a pause, as the far end may count by the second.
+            context.evidence.spacing = _SPACE / served
+            await pause(context.reactor, 2 * _SPACE)
         for seconds in self._pauses:
             if any(each.isServed for each in (*seen.records, *seen.later)):
                 break

@@ -24,7 +24,7 @@ _FIELDS = (
         "bytes_received",
     ),
     *("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out"),
-    *("dsack_dups", "rcv_ooopack"),
+    *("dsack_dups", "reord_seen", "rcv_ooopack"),
 )
 _read = tcpInfoReader(*_FIELDS)
 
@@ -51,6 +51,7 @@ class TCPSample:
     :param notSent: payload bytes that wait in this kernel to be sent for the first time.
     :param minRTT: seconds of the shortest round trip that the kernel has measured; None without one.
     :param needless: segments that were sent again although the first copy had arrived (DSACK, RFC 2883).
+    :param reorderings: how often acknowledgements showed that segments of ours were reordered, not lost.
     :param outOfOrder: segments that came out of order.
     """
 
@@ -69,6 +70,7 @@ class TCPSample:
     dataSegmentsIn: int
     dataSegmentsOut: int
     needless: int
+    reorderings: int
     outOfOrder: int
 
 

@@ -87,7 +87,11 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     seen = evidence.observations.get("idle")
     if not isinstance(seen, Ladders) or any(rung.fate in UNFIT for rung in seen.first):
         return None
-    idle = numbers(each for each in rest if each.check == "idle" or (each.check in _SILENT and each.isCut))
+    idle = numbers(
+        each
+        for each in rest
+        if each.check == "idle" or (each.check in _SILENT and (each.isCut or each.isShort))
+    )
     if not any(each.check == "idle" for each in rest):
         return None
     found, again = bracket(seen.first), bracket(seen.second)

@@ -36,10 +36,17 @@ RULES: tuple[Rule, ...] = (
     *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
-    *(silencerules.LOSS, timerules.OUTLIERS, timerules.PAUSES, timerules.SIBLINGS, timerules.LATE_ENDS),
+    *(
+        silencerules.REORDERED,
+        silencerules.LOSS,
+        timerules.PAUSES,
+        timerules.OUTLIERS,
+        timerules.SIBLINGS,
+        timerules.LATE_ENDS,
+    ),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
     *(timerules.JITTER, raterules.POLICER, raterules.LIMITED),
-    *(timerules.SLOW_SERVICE, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
+    *(timerules.SLOW_SERVICE, reachrules.SYN_LOSS, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
 )
 

@@ -24,8 +24,10 @@ BYTES, BYTES_SHARE = 1 << 12, 0.1
 
 
 def _lives(evidence: Evidence, kind: Kind) -> list[Life]:
+    """Returns the watched connections of a kind that were made."""
     seen = evidence.observations.get("lifetimes")
-    return [each for each in seen.lives if each.kind is kind] if isinstance(seen, Lives) else []
+    lives = seen.lives if isinstance(seen, Lives) else []
+    return [each for each in lives if each.kind is kind and each.record.isMade]
 
 
 def _cut(rest: Sequence[ConnectionRecord]) -> list[ConnectionRecord]:
@@ -66,8 +68,7 @@ def _isOver(record: ConnectionRecord) -> bool:
 
 
 def _livedAt(record: ConnectionRecord, at: float) -> bool:
-    """Says whether a connection was seen alive after a moment. What is read late says nothing of when it "
-    "came."""
+    """Says whether a connection was seen alive after a moment; what is read late does not say it."""
     if not record.isMade or record.check in _READ_LATE:
         return False
     until = record.closed if record.ended is None and not record.silence else record.lastCame

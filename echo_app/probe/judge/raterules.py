@@ -72,12 +72,19 @@ def _findPolicer(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
 def _findLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds a rate of a way that is steady, and that holds for transfers that are read, too."""
     seen, sizes = evidence.observations.get("late-reader"), _sizes(evidence)
-    if not isinstance(seen, Filling) or sizes is None or _findPolicer(evidence, rest) is not None:
+    if not isinstance(seen, Filling) or not seen.out or sizes is None:
+        return None
+    if _findPolicer(evidence, rest) is not None:
         return None
     begun = seen.back[0][0] if seen.back else 0.0
     out = _steadyRate(seen.out)
     back = _steadyRate([point for point in seen.back if point[1] > seen.unread])
-    limits = [rate for rate in (out, back) if rate and sizes.rate <= READ_FACTOR * rate]
+    # A rate far above that of transfers does not limit them.
+    limits = [
+        rate
+        for rate in (out, back)
+        if rate and sizes.rate <= READ_FACTOR * rate and rate < FACTOR * sizes.rate
+    ]
     if not limits or not any(seconds >= LONG for _, _, seconds in sizes.batches):
         return None
     rate = min(limits)

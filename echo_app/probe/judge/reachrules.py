@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 
-from echo_app.probe.checks.burst import Bursts, Series, failureOf, secondsOf
+from echo_app.probe.checks.burst import TOLERATED, Bursts, Series, failureOf, isRetransmitted, secondsOf
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
 from echo_app.probe.checks.record import ConnectionRecord
@@ -97,6 +97,9 @@ def _findRefusedAtFirst(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     unserved = tries[:first] if first else []
     if len(unserved) < _IN_A_ROW or any(each.difference for each in unserved):
         return None
+    if not all(each.isServed for each in tries[len(unserved) :]):
+        # Connections that fail now and then may do so three times in a row.
+        return None
     reasons = Counter(str(each.failure or each.endOrSilence) for each in unserved)
     reason, _ = reasons.most_common(1)[0]
     waited = tries[len(unserved)].began - unserved[0].began
@@ -112,7 +115,9 @@ def _findRefusedAtFirst(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
 
 def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
-    if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.failures:
+    if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.isBad:
+        return None
+    if _findAcceptRate(evidence, rest) is not None:
         return None
     least, most = min(seen.atOnce.served), max(seen.atOnce.served)
     tried = len(seen.atOnce.rounds[-1])
@@ -120,10 +125,12 @@ def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     # Without a second round that agrees, the number may be chance.
     isSteady = len(seen.atOnce.rounds) > 1 and most - least <= 1
     failures = [record for record in seen.atOnce.records if failureOf(record)]
+    # A connection just after them may still be one too many.
+    after = [record for record in seen.inSuccession.records if failureOf(record)]
     return Match(
         f"{many} of {tried} are served; the others: {failureOf(failures[0])}",
         Confidence.LIKELY if isSteady else Confidence.POSSIBLE,
-        explains=numbers(failures),
+        explains=numbers([*failures, *after]),
         hits=len(failures),
         tries=len(seen.atOnce.records),
         title=f"only {many} connections at a time are served" if isSteady else "",
@@ -131,6 +138,27 @@ def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
 
 
 def _findAcceptRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections that are refused after some in quick succession, and served again after a pause."""
+    seen = evidence.observations.get("connect")
+    served = seen.servedFirst if isinstance(seen, Connects) else 0
+    if not isinstance(seen, Connects) or not served:
+        return _findBurstRate(evidence, rest)
+    refused = [each for each in seen.records if not each.isServed]
+    later = [each for each in evidence.connections if each.number > refused[-1].number and each.isServed]
+    if not later:
+        return None
+    seconds = seen.records[served].began - seen.records[0].began
+    failures = [each for each in rest if each.check in ("connect", "burst") and not each.isServed]
+    return Match(
+        f"after {served} in {seconds:.2g} s: {refused[0].failure or refused[0].end}; later ones are served",
+        Confidence.LIKELY,
+        explains=numbers(failures),
+        hits=len(refused),
+        tries=len(seen.records),
+    )
+
+
+def _findBurstRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
     if not isinstance(seen, Bursts) or not seen.inSuccession.alwaysFails:
         return None
@@ -152,9 +180,32 @@ def _findAcceptRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     )
 
 
+def _single(evidence: Evidence) -> list[ConnectionRecord]:
+    """Returns the connections that were made one by one, and not in a burst."""
+    return [
+        each for each in evidence.connections if each.check not in ("burst", "idle") and each.made is not None
+    ]
+
+
+def findSYNLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds SYNs that were sent again for connections that were made one by one."""
+    single = _single(evidence)
+    again = [each for each in single if isRetransmitted(each)]
+    if evidence.target.kind != "tcp" or len(again) < 2 or interval(len(again), len(single))[0] <= TOLERATED:
+        return None
+    slowest = milliseconds(max(map(secondsOf, again)))
+    return Match(
+        f"{len(again)} of {len(single)} connections, made one by one, took up to {slowest}",
+        Confidence.LIKELY,
+        [byCheck(again)],
+        hits=len(again),
+        tries=len(single),
+    )
+
+
 def _findSlowed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
-    if not isinstance(seen, Bursts):
+    if not isinstance(seen, Bursts) or findSYNLoss(evidence, rest) is not None:
         return None
     _, calm = interval(seen.calm.retransmitted, len(seen.calm.records))
     for each in (seen.atOnce, seen.inSuccession):
@@ -236,8 +287,8 @@ REFUSED_AT_FIRST = Rule(
     Severity.FAIL,
     "connections are refused at first, and served later",
     "A client that does not try again takes a service that is starting, or full, for one that is down.",
-    "The first connections, three or more in a row, were refused or ended without an answer; a later one, "
-    "after pauses of up to four seconds, was served.",
+    "The first connections, three or more in a row, were refused or ended without an answer; all later ones, "
+    "after pauses of up to four seconds, were served.",
     "A service that was started at that moment looks the same as one that was full.",
     _findRefusedAtFirst,
 )
@@ -260,6 +311,16 @@ ACCEPT_RATE = Rule(
     "connections with pauses.",
     "A slow machine can lose connections of its own, such as by a full table of a NAT in front of it.",
     _findAcceptRate,
+)
+SYN_LOSS = Rule(
+    "syns-lost",
+    Severity.WARN,
+    "connecting waits for lost SYNs",
+    "Connecting takes a second longer, or three: the SYN is sent again (RFC 6298, 2).",
+    "Connections that were made one by one had sent their SYN again (tcpi_total_retrans), more than 1 % of "
+    "them with 95 % confidence.",
+    "A service whose queue of connections is full drops SYNs, too. Not looked for over TLS.",
+    findSYNLoss,
 )
 SLOWED = Rule(
     "burst-slowed",

@@ -23,8 +23,11 @@ LOSSY = 0.005
 _READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
 
 # Checks whose connections are silent for seconds. What is dropped for that does not acknowledge: rules about
-# idle connections judge them.
-_SILENT = ("idle", "lifetimes")
+# idle connections, and those about late readers, judge them.
+_SILENT = ("idle", "lifetimes", "late-reader")
+
+# How often reordering must be seen: the kernel takes a late acknowledgement for it now and then.
+_REORDERINGS = 5
 
 # Segments at the least, for a share.
 _ENOUGH = 200
@@ -99,12 +102,32 @@ def _lostOf(record: ConnectionRecord) -> int:
     return max(0, last.allRetransmits - last.needless - (made.allRetransmits if made else 0))
 
 
-def _findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+def _findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    samples = [each.last for each in evidence.connections if each.check in _READ and each.last is not None]
+    seen = [each for each in samples if each.reorderings]
+    count = sum(each.reorderings for each in seen)
+    if len(seen) < 2 or count < _REORDERINGS:
+        return None
+    back = sum(each.outOfOrder for each in samples)
+    lines = [f"{sum(each.allRetransmits for each in seen)} segments were sent again, most of them needlessly"]
+    if back:
+        lines.append(f"{back} segments came out of order: the way back loses or reorders some, too")
+    return Match(
+        f"seen {count} times on {len(seen)} of {len(samples)} connections",
+        Confidence.LIKELY,
+        lines,
+        hits=len(seen),
+        tries=len(samples),
+    )
+
+
+def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds segments that were sent again, where they were not reordered."""
     records = [each for each in evidence.connections if each.check in _READ]
     samples = [each.last for each in records if each.last is not None]
     again = sum(map(_lostOf, records))
     sent = sum(each.segmentsOut for each in samples)
-    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY:
+    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or _findReordered(evidence, rest) is not None:
         return None
     connections = sum(1 for each in records if _lostOf(each))
     back = sum(each.outOfOrder for each in samples)
@@ -150,5 +173,15 @@ LOSS = Rule(
     "confidence. The way back is only hinted at, by segments that came out of order.",
     "A retransmission may be needless, such as after a sudden delay; those that the far end reports as such "
     "(DSACK) do not count. Only our own sending is counted.",
-    _findLoss,
+    findLoss,
+)
+REORDERED = Rule(
+    "segments-reordered",
+    Severity.WARN,
+    "TCP segments are reordered on the way out",
+    "Transfers are slower: the sender takes late segments for lost ones, and sends them again.",
+    "Acknowledgements on two connections showed that segments of ours came after later ones "
+    "(tcpi_reord_seen).",
+    "Of the way back only the segments that came out of order are known: lost ones look the same.",
+    _findReordered,
 )

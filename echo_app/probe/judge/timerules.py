@@ -12,11 +12,14 @@ from statistics import median
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.identity import Sizes
+from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
-from echo_app.probe.judge.finding import Confidence, Find, Match, Rule
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, numbers
+from echo_app.probe.judge.reachrules import findSYNLoss
+from echo_app.probe.judge.silencerules import findLoss
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -140,10 +143,10 @@ def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
 
 def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in _times(evidence) if each.minRTT is not None]
-    slow = [each for each in measured if _isLonger(min(each.net[SMALL]), each.minRTT or 0)]
+    slow = [each for each in measured if _isLonger(_leastOf(each), each.minRTT or 0)]
     if len(slow) < 2 or len(slow) < len(measured) / 2:
         return None
-    answer = min(min(each.net[SMALL]) for each in slow)
+    answer = min(map(_leastOf, slow))
     least = min(each.minRTT or 0 for each in slow)
     return Match(
         f"an answer takes {milliseconds(answer)} at least, the kernel's round trip {milliseconds(least)}",
@@ -153,33 +156,58 @@ def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
     )
 
 
+def _leastOf(timed: Timed) -> float:
+    """Returns the shortest round trip of any size: small messages may wait for a reason of their own."""
+    return min(trip for trips in timed.net.values() for trip in trips)
+
+
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds waits that are far longer than usual, in all checks: what stops everything stops them, too."""
     seen = evidence.observations.get("times")
-    if not isinstance(seen, Times) or not seen.trips(SMALL):
+    usual = [each.small for each in _times(evidence) if each.small is not None]
+    if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
-    middle = median(seen.trips(SMALL))
-    waits = [(each.waitedSince, each.longestWait) for each in evidence.connections if each.check not in _SLOW]
-    waits += [(each.record.began, max(each.net[SMALL])) for each in seen.connections if each.net[SMALL]]
+    # A segment that is lost is late by a retransmission time-out.
+    isLossy = findLoss(evidence, rest) is not None or findSYNLoss(evidence, rest) is not None
+    # Some connections may be slower than others: that has a rule of its own.
+    least = max(OUTLIER, TIMES_MEDIAN * max(usual))
+    filling = _filling(evidence)
+    waits = [
+        (each.waitedSince, each.longestWait) for each in evidence.connections if each.number not in filling
+    ]
     waits += seen.pings
-    least = max(OUTLIER, TIMES_MEDIAN * middle)
     outliers = [(at, wait) for at, wait in waits if wait - evidence.latenessIn(at, at + wait) >= least]
     # Some at once are one stall. One alone is an accident, unless it is long.
-    moments = sorted({round(at) for at, _ in outliers})
+    moments = _moments(outliers)
     longest = max((wait for _, wait in outliers), default=0.0)
-    if len(moments) < 2 and longest < 1.0:
+    if (len(moments) < 2 or isLossy) and longest < 1.0:
         return None
     return Match(
-        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(middle)}",
+        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(median(usual))}",
         Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
-        [f"{', '.join(f'{at} s' for at in moments[:8])} after the examination began"],
+        [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"],
         hits=len(outliers),
         tries=len(waits),
     )
 
 
-# Checks whose transfers fill the path, so that waits say nothing.
-_SLOW = ("late-reader", "lifetimes", "half-close")
+def _moments(waits: Sequence[tuple[float, float]]) -> list[float]:
+    """Returns the moments at which waits began that are not one stall: those of one overlap."""
+    moments: list[float] = []
+    end = 0.0
+    for at, wait in sorted(waits):
+        if not moments or at > end:
+            moments.append(at)
+        end = max(end, at + wait)
+    return moments
+
+
+def _filling(evidence: Evidence) -> frozenset[int]:
+    """Returns the numbers of the connections that fill the path, so that their waits say nothing."""
+    seen = evidence.observations.get("lifetimes")
+    lives = seen.lives if isinstance(seen, Lives) else []
+    unread = [each.record for each in lives if each.kind is Kind.UNREAD]
+    return numbers([*evidence.of("late-reader"), *unread])
 
 
 def _findJitter(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -203,7 +231,7 @@ def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
     """Finds waits at the same byte of two transfers: bytes had come, and more were due."""
     seen = evidence.observations.get("identity")
     records = seen.records if isinstance(seen, Sizes) else []
-    paused = [each for each in records if each.longestWait - _lateness(evidence, each) >= PAUSE]
+    paused = [each for each in records if each.longestWait - _lateIn(evidence, each) >= PAUSE]
     if len(paused) < 2:
         return None
     first, second = paused[:2]
@@ -222,6 +250,11 @@ _NEAR = 1 << 17
 
 # Round trips of a connection at the least, for their variation.
 _FEW = 3
+
+
+def _lateIn(evidence: Evidence, record: ConnectionRecord) -> float:
+    """Returns by how much this process was late in the longest wait of a connection."""
+    return evidence.latenessIn(record.waitedSince, record.waitedSince + record.longestWait)
 
 
 def _lateness(evidence: Evidence, record: ConnectionRecord) -> float:
@@ -301,8 +334,8 @@ SLOW_SERVICE = _rule(
     "answers-slow",
     "answers take longer than the network's round trip",
     "The service, or what stands behind the first TCP proxy, takes this time.",
-    "The shortest round trip of 1 B is twice as long as the kernel's shortest (tcpi_min_rtt), and 20 ms "
-    "longer, on at least half of the connections.",
+    "The shortest round trip is twice as long as the kernel's shortest (tcpi_min_rtt), and 20 ms longer, on "
+    "at least half of the connections.",
     "The kernel's round trip ends at the first TCP proxy: the network behind it is in the answer's time.",
     _findSlowService,
 )
@@ -311,8 +344,8 @@ OUTLIERS = _rule(
     "some round trips take far longer than the others",
     "Something on the way stops for a while: time-outs of clients must allow for it.",
     "Waits for bytes that were due, in any check that does not fill the path, that take ten times the median "
-    "round trip of 1 B, and 100 ms, at two moments; or one of more than a second. --thorough looks for a "
-    "minute.",
+    "round trip of 1 B, and 100 ms, at two moments; or one of more than a second. Waits that overlap are at "
+    "one moment. --thorough looks for a minute.",
     "A stall between two looks is not seen.",
     _findOutliers,
 )

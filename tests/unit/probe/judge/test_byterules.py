@@ -154,6 +154,38 @@ class TranslatedTests(JudgeTestCase):
         evidence = self.evidence(*[(b"\nabc" * 20, b"\r\nabc" * 20)] * 2)
         self.one(evidence, "bytes-translated", Severity.FAIL, "CR LF for LF; 2 of 3 connections")
 
+    def test_all(self) -> None:
+        """Each translation has its name."""
+        random = Random(1).randbytes(200)
+        for due, foreign, name in (
+            (b"\nabc" * 20, b"\r\nabc" * 20, "CR LF for LF"),
+            (b"\r\nabc" * 20, b"\nabc" * 20, "LF for CR LF"),
+            (b"\rabc" * 20, b"\nabc" * 20, "LF for CR"),
+            (random, bytes(each & 0x7F for each in random), "the highest bit cleared"),
+            (b"some text " * 9, b"SOME TEXT " * 9, "capitals for small letters"),
+            (b"SOME TEXT " * 9, b"some text " * 9, "small letters for capitals"),
+        ):
+            evidence = self.evidence(*[(due, foreign)] * 2)
+            self.one(evidence, "bytes-translated", Severity.FAIL, f"{name}; 2 of 3 connections")
+
+    def test_share(self) -> None:
+        """A translation must explain half of the differences."""
+        good, other = (b"\nabc" * 20, b"\r\nabc" * 20), (b"abcd" * 20, b"abed" * 20)
+        for others, cause in ((2, "bytes-translated"), (3, "bytes-inserted")):
+            self.one(self.evidence(good, good, *[other] * others), cause, Severity.FAIL)
+
+    def test_few(self) -> None:
+        """Two bytes that agree are enough, one is not: every other byte has a bit that may be cleared."""
+        for size, cause in ((2, "bytes-translated"), (1, "bytes-inserted")):
+            evidence = self.evidence(*[(b"\x81\x82"[:size], b"\x01\x02"[:size])] * 2)
+            self.one(evidence, cause, Severity.FAIL)
+
+    def test_flipped(self) -> None:
+        """One bit that is cleared in each stream is no translation, where later bytes are as sent."""
+        due = b"\xc1\xc2\xc3\xc4" * 20
+        evidence = self.evidence(*[(due, b"\x41" + due[1:])] * 2)
+        self.one(evidence, "bytes-inserted", Severity.FAIL)
+
     def test_once(self) -> None:
         """One connection is not enough."""
         evidence = self.evidence((b"\nabc" * 20, b"\r\nabc" * 20))

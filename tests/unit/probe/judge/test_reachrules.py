@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from echo_app.probe.checks.burst import CALM_COUNT, COUNT, ROUNDS, Bursts
@@ -11,7 +12,16 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import REFUSED, RESET, JudgeTestCase, connection, evidenceOf, sampled, whole
+from tests.support.evidence import (
+    FLIPPED,
+    REFUSED,
+    RESET,
+    JudgeTestCase,
+    connection,
+    evidenceOf,
+    sampled,
+    whole,
+)
 
 CONNECT_TIMED_OUT = timedOut(10).whileConnecting
 
@@ -143,8 +153,30 @@ class RefusedAtFirstTests(JudgeTestCase):
         )
 
     def test_few(self) -> None:
-        """Two connections that are not served are just that."""
+        """Two connections that are not served are just that; three in a row at the begin are not."""
         self.one(self.connects("0011"), "connections-unserved", Severity.FAIL, "2 of 4: reset")
+        self.one(self.connects("00011"), "refused-at-first", Severity.FAIL, "the first 3 connections")
+
+    def test_nowAndThen(self) -> None:
+        """Connections that are served now and then may begin with three that are not."""
+        self.one(self.connects("000110101"), "connections-unserved", Severity.FAIL, "5 of 9: reset")
+
+    def test_otherBytes(self) -> None:
+        """A service that sent other bytes at first was there."""
+        evidence = self.connects("00011")
+        for record in evidence.connections[:3]:
+            record.difference = FLIPPED
+        self.one(evidence, "bytes-changed", Severity.FAIL)
+
+    def test_resolve(self) -> None:
+        """Attempts of the check before have the same cause."""
+        evidence = evidenceOf()
+        connection(evidence, "resolve", failure=REFUSED)
+        evidence.connections += [
+            replace(each, number=each.number + 1) for each in self.connects("0001").connections
+        ]
+        evidence.observations["connect"] = Connects(evidence.connections[1:])
+        self.one(evidence, "refused-at-first", Severity.FAIL, "the first 3 connections: reset")
 
     def test_never(self) -> None:
         """A service that never serves is no echo."""
@@ -232,6 +264,42 @@ class BurstTests(JudgeTestCase):
             "20 to 60 of 100 are served",
         )
         self.assertIs(found.match.confidence, Confidence.POSSIBLE)
+
+    def test_steady(self) -> None:
+        """Numbers that differ by one are the same cap; one round alone, which timed out, may be chance."""
+        for rounds, confidence in (
+            ([(0, 80), (0, 79), (0, 80)], Confidence.LIKELY),
+            ([(0, 80), (0, 78), (0, 80)], Confidence.POSSIBLE),
+        ):
+            self.setUp()
+            (found,) = self.findings(self.bursts(*rounds, calm=(0, 0)))
+            self.assertEqual((found.rule.cause, found.match.confidence), ("connection-cap", confidence))
+        self.setUp()
+        evidence = self.bursts((0, 80), calm=(0, 0))
+        for record in evidence.connections:
+            if record.end is not None:
+                record.end, record.silence = None, 10.0
+        (found,) = self.findings(evidence)
+        self.assertEqual((found.rule.cause, found.match.confidence), ("connection-cap", Confidence.POSSIBLE))
+
+    def test_capInSuccession(self) -> None:
+        """Where some fail in succession as well, it is no cap."""
+        evidence = self.bursts(*[(0, 80)] * ROUNDS, calm=(0, 0), others=(0, 20))
+        found = self.one(evidence, "accept-rate", Severity.WARN)
+        self.assertEqual((found.match.hits, found.match.tries), (60, 300))
+
+    def test_recovered(self) -> None:
+        """One good round ends the matter, for a cap and for a rate; its failures are told as they are."""
+        evidence = self.bursts((0, 80), (0, 0))
+        self.one(evidence, "connections-unserved", Severity.FAIL)
+
+    def test_rateThreshold(self) -> None:
+        """Failures in succession must be more frequent than those of calm connections, beyond chance."""
+        for calm, isFound in ((3, True), (30, False)):
+            self.setUp()
+            evidence = self.bursts((0, 0), others=(0, 10), calm=(0, calm))
+            causes = [each.rule.cause for each in self.findings(evidence)]
+            self.assertEqual("accept-rate" in causes, isFound, calm)
 
     def test_acceptRate(self) -> None:
         """Connections in succession that fail, and not those with pauses, are a limit on their rate."""

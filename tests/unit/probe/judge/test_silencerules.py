@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.latereader import Filling
+from echo_app.probe.checks.segments import AMOUNT, SIZES, Segments
+from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.silencerules import silenceOf
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import JudgeTestCase, connection, evidenceOf, sampled, whole
+from tests.support.evidence import RESET, JudgeTestCase, connection, evidenceOf, sampled, whole
 
 STUCK = sampled(unacked=2, retransmits=5, backoff=5)
 
@@ -24,6 +27,13 @@ class UnacknowledgedTests(JudgeTestCase):
         connection(evidence, sent=100, came=50, silence=10.0, silent=sampled(state=1))
         found = self.one(evidence, "answers-short", Severity.FAIL)
         self.assertIn("everything is acknowledged, and not answered", found.match.evidence)
+
+    def test_expected(self) -> None:
+        """What is dropped while it is idle, or unread, does not acknowledge either: other rules judge it."""
+        evidence = evidenceOf(late_reader=(seen := Filling()))
+        whole(evidence)
+        seen.record = connection(evidence, "late-reader", sent=100, came=50, silence=10.0, silent=STUCK)
+        self.one(evidence, "late-reader-cut", Severity.FAIL)
 
     def test_words(self) -> None:
         """Without the kernel's counts nothing is said."""
@@ -54,3 +64,99 @@ class LossTests(JudgeTestCase):
     def test_needless(self) -> None:
         """Segments that the far end had already are not lost."""
         self.none(self.evidence(2, needless=2))
+
+    def test_thresholds(self) -> None:
+        """The share must be above 0.5 %, with 95 % confidence, of 200 segments."""
+        for again, sent, isFound in (
+            (11, 1000, True),
+            (9, 1000, False),
+            (70, 10_000, True),
+            (60, 10_000, False),
+            (50, 200, True),
+            (50, 199, False),
+        ):
+            evidence = evidenceOf()
+            counts = sampled(allRetransmits=again, segmentsOut=sent)
+            connection(evidence, "burst", sent=100, came=100, last=counts)
+            self.assertEqual(bool(self.findings(evidence)), isFound, (again, sent))
+
+    def test_one(self) -> None:
+        """A loss on one connection alone is possibly its own."""
+        evidence = self.evidence(0)
+        evidence.connections[0].last = sampled(allRetransmits=20, segmentsOut=100)
+        found = self.one(evidence, "segments-lost", Severity.WARN, "20 of 1000 segments")
+        self.assertIs(found.match.confidence, Confidence.POSSIBLE)
+        self.assertEqual(found.match.evidence, ["on 1 of 10 connections"])
+
+    def test_back(self) -> None:
+        """Segments that came out of order hint at the way back."""
+        evidence = self.evidence(2)
+        evidence.connections[0].last = sampled(allRetransmits=2, segmentsOut=100, outOfOrder=7)
+        found = self.one(evidence, "segments-lost", Severity.WARN)
+        self.assertIn("7 segments came out of order", found.match.evidence[1])
+
+    def test_full(self) -> None:
+        """Connections whose receiver is full send again without any loss."""
+        evidence = self.evidence(2)
+        for record in evidence.connections:
+            record.check = "late-reader"
+        self.none(evidence)
+
+
+class BlackHoleTests(JudgeTestCase):
+    def evidence(self, passes: int, isOurs: bool = True) -> Evidence:
+        """Returns evidence of connections of each size of segments; larger ones than this hang."""
+        evidence = evidenceOf(segments=(seen := Segments(largest=1460)))
+        whole(evidence, "connect")
+        for size in SIZES:
+            values = (
+                {"came": AMOUNT}
+                if size <= passes
+                else {"silence": 8.0, "silent": STUCK if isOurs else sampled(state=1)}
+            )
+            seen.bySize[size] = connection(evidence, "segments", sent=AMOUNT, **values)
+        return evidence
+
+    def test_ours(self) -> None:
+        """Small segments pass, and larger ones hang: a black hole, on the way out."""
+        found = self.one(
+            self.evidence(1320), "mtu-black-hole", Severity.FAIL, "segments of 1320 B pass, of 1400 B hang"
+        )
+        self.assertIn("our large segments are not acknowledged", found.match.evidence)
+
+    def test_theirs(self) -> None:
+        """Where ours are acknowledged, those of the far end are too large."""
+        found = self.one(self.evidence(536, isOurs=False), "mtu-black-hole", Severity.FAIL)
+        self.assertIn("those of the far end get lost", found.match.evidence[0])
+
+    def test_others(self) -> None:
+        """The hanging connections of other checks have the same cause, those with little data do not."""
+        evidence = self.evidence(1320)
+        connection(evidence, "identity", sent=1 << 20, came=9, silence=10.0, silent=STUCK)
+        self.one(evidence, "mtu-black-hole", Severity.FAIL)
+        connection(evidence, "small-writes", sent=64, silence=10.0, silent=STUCK)
+        found = [each.rule.cause for each in self.findings(evidence)]
+        self.assertEqual(found, ["mtu-black-hole", "not-acknowledged"])
+
+    def test_good(self) -> None:
+        """Nothing hangs on a good path; on one without Ethernet, nothing is tried."""
+        self.none(self.evidence(1460))
+        self.none(evidenceOf(segments=Segments(largest=32_741)))
+
+    def test_all(self) -> None:
+        """Where all sizes hang, or a small one does, the size is not the cause."""
+        for passes in (0, 1460):
+            evidence = self.evidence(passes)
+            seen = evidence.observations["segments"]
+            assert isinstance(seen, Segments)
+            seen.bySize[536].came, seen.bySize[536].silence = 0, 8.0
+            seen.bySize[536].silent = STUCK
+            self.one(evidence, "not-acknowledged", Severity.FAIL)
+
+    def test_ended(self) -> None:
+        """Connections with large segments that are ended do not hang."""
+        evidence = self.evidence(1320)
+        for record in evidence.of("segments"):
+            if record.silence:
+                record.silence, record.silent, record.end = 0, None, RESET
+        self.one(evidence, "connections-unserved", Severity.FAIL)
