@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echo_app.probe.checks.evidence import CheckSettings, Evidence
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.net.datagrams import Source
+from echo_app.probe.checks.udpsource import Source
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
@@ -43,10 +43,9 @@ def datagramPath(answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]
 
     :param answers: returns the answers to a datagram, each with its delay in seconds.
     """
-    numbers = iter(range(40_001, 65_536))
 
-    def make(reactor: Any, target: Target, random: Random) -> FakeSource:
-        return FakeSource(reactor, target, random, answers, next(numbers))
+    def make(*arguments: Any) -> FakeSource:
+        return FakeSource(*arguments, answers=answers)
 
     return make
 
@@ -58,27 +57,25 @@ class FakeSource(Source):
     """
 
     unfragmented = 1472
-    port = 0
     isOpen = False
 
     def __init__(
-        self,
-        reactor: Any,
-        target: Target,
-        random: Random,
-        answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]],
-        number: int,
+        self, *arguments: Any, answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
     ) -> None:
-        super().__init__(reactor, target, random)
+        super().__init__(*arguments)
         self._answers = answers
-        self.port = number
+
+    @property
+    def port(self) -> int:
+        """A port for each number."""
+        return 40_001 + self.number
 
     @property
     def now(self) -> float:
         """The time of the clock."""
         return float(self._reactor.seconds())
 
-    def open(self) -> None:
+    def open(self, isConnected: bool = False) -> None:
         self.isOpen = True
 
     def close(self) -> None:
