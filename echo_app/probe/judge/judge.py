@@ -12,6 +12,7 @@ from typing import Any
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.judge import (
     baselinerules,
+    burstrules,
     byterules,
     certificaterules,
     endrules,
@@ -27,6 +28,7 @@ from echo_app.probe.judge import (
     udplossrules,
     udprules,
     udpsizerules,
+    waitrules,
 )
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.results.severity import Severity
@@ -46,21 +48,21 @@ RULES: tuple[Rule, ...] = (
     *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.EVENT),
     *(liferules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
-    *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
+    *(burstrules.ACCEPT_RATE, burstrules.CAP, reachrules.UNSERVED, byterules.SHORT),
     *(udprules.DEAD_PORTS, udpflowrules.ENDED, udpflowrules.FORGOTTEN),
     tlsrules.RESUMPTION_REFUSED,
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
     *(
         silencerules.REORDERED,
         silencerules.LOSS,
-        timerules.PAUSES,
-        timerules.OUTLIERS,
+        waitrules.PAUSES,
+        waitrules.OUTLIERS,
         timerules.SIBLINGS,
-        timerules.LATE_ENDS,
+        waitrules.LATE_ENDS,
     ),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
     *(timerules.JITTER, raterules.POLICER, raterules.LIMITED),
-    *(timerules.SLOW_SERVICE, tlsrules.SLOW_HANDSHAKE, reachrules.SYN_LOSS, reachrules.SLOWED),
+    *(timerules.SLOW_SERVICE, tlsrules.SLOW_HANDSHAKE, burstrules.SYN_LOSS, burstrules.SLOWED),
     endrules.NO_PUSH_BACK,
     *(udplossrules.LIMITED, udplossrules.BLACKOUT, udplossrules.FIRST_LOST, udplossrules.LOSSY),
     *(udpsizerules.SIZE_LIMIT, udpsizerules.FRAGMENTS_LOST, udpsizerules.EMPTY_LOST),
