@@ -112,7 +112,10 @@ def report(result: dict[str, Any]) -> list[str]:
         found = causes(result["examination"])
         said = f"; causes: {', '.join(found) or 'none'}" if found is not None else ""
         lines.append(f"exit status {result['exit']} in {result['seconds']} s{said}")
-        lines += [f"{each['severity']:5} {each['cause']:24} {each['seen']} ({each['confidence']})" for each in findings(result)]
+        lines += [
+            f"{each['severity']:5} {each['cause']:24} {each['seen']} ({each['confidence']})"
+            for each in findings(result)
+        ]
     return [lines[0], *(f"{'':{_NAME}} {line}" for line in lines[1:])]
 
 
