@@ -11,9 +11,10 @@ from typing import Any, Protocol, TypeVar
 from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.connecting import ConnectionSettings
 from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.segments import connectWithSegments
-from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect, resume
+from echo_app.probe.net.stream import CONNECT_TIMEOUT, connect, introduce, resume
 from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
 
@@ -94,13 +95,15 @@ class Context:
         await self._space(record)
         record = record or self.newRecord()
         target = target or self.target
+        ours = ConnectionSettings(proxy=self.settings.proxy)
         try:
             if segment:
                 stream = await connectWithSegments(self.reactor, target.host, target.port, segment, timeout)
+                introduce(stream, ours)
             elif session is not None:
-                stream = await resume(self.reactor, target, session, timeout)
+                stream = await resume(self.reactor, target, session, timeout, ours)
             else:
-                stream = await connect(self.reactor, target, timeout)
+                stream = await connect(self.reactor, target, timeout, ours)
         except NetworkError as error:
             record.failure = error.reason
             raise

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.proxyheader import ProxyHeader
 from echo_app.targets import Target
 
 # Seconds between two looks at the lateness of this process, and of lateness that is noted.
@@ -44,12 +45,14 @@ class CheckSettings:
     :param isThorough: longer waits, and more tries.
     :param idle: seconds up to which idle connections are watched; 0 is no idle check.
     :param maxTime: seconds after which what is not examined is left; 0 is no limit.
+    :param proxy: the PROXY header that each connection begins with; None is none.
     """
 
     isQuick: bool = False
     isThorough: bool = False
     idle: float = 0
     maxTime: float = 0
+    proxy: ProxyHeader | None = None
 
 
 @dataclass(slots=True)

@@ -142,6 +142,7 @@ class CheckOptions(TargetOptions):
         row("only", None, None, "The checks to run, such as identity,half-close.", checkNames),
         row("idle", None, 0, "Time up to which idle connections are watched.", SECONDS.parsePositive),
         row("baseline", None, None, "Target of the direct route: its failures are not the path's.", str),
+        *PROXY,
         JUNIT,
     ]
 
@@ -162,7 +163,9 @@ class CheckOptions(TargetOptions):
         if self["quick"] and self["thorough"]:
             raise UsageError("--quick and --thorough exclude each other")
         most = self["max-time"] or (QUICK_TIME + self["idle"] if self["quick"] else 0)
-        self.settings = CheckSettings(bool(self["quick"]), bool(self["thorough"]), self["idle"], most)
+        self.settings = CheckSettings(
+            bool(self["quick"]), bool(self["thorough"]), self["idle"], most, self.proxyHeader()
+        )
         self.checks = [check for check in CHECKS if not self["only"] or check.name in self["only"]]
 
 

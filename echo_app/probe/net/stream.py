@@ -247,7 +247,7 @@ async def connect(
         await pause(reactor, 0)
         if protocol.gone.called:
             raise NetworkError(Reason(ErrorKind.RESET))
-        _introduce(stream, settings)
+        introduce(stream, settings)
         if target.kind == "tls":
             stream = await _encrypted(reactor, protocol.wire, target, timeout)
     except BaseException:
@@ -256,7 +256,7 @@ async def connect(
     return stream
 
 
-def _introduce(stream: Stream, settings: ConnectionSettings) -> None:
+def introduce(stream: Stream, settings: ConnectionSettings) -> None:
     """Sends the PROXY header, if there is one: in front of TLS, too."""
     if settings.proxy is None:
         return
@@ -267,14 +267,18 @@ def _introduce(stream: Stream, settings: ConnectionSettings) -> None:
 
 
 async def resume(
-    reactor: Any, target: Target, session: ssl.SSLSession, timeout: float = CONNECT_TIMEOUT
+    reactor: Any,
+    target: Target,
+    session: ssl.SSLSession,
+    timeout: float = CONNECT_TIMEOUT,
+    settings: ConnectionSettings = ConnectionSettings(),
 ) -> Stream:
     """Connects over TLS, and offers a session of an earlier connection to the same target.
 
     :param timeout: seconds for the connection, and as many for the handshake.
     :raise NetworkError: when there is no connection.
     """
-    stream = await connect(reactor, replace(target, kind="tcp"), timeout)
+    stream = await connect(reactor, replace(target, kind="tcp"), timeout, settings)
     try:
         return await _encrypted(reactor, stream._wire, target, timeout, session)
     except BaseException:
