@@ -51,21 +51,21 @@ class Distant(Connection):
                 takes = self.relay.chance.uniform(self.least, self.most)
                 await underWay.put((self.loop.time() + takes, data))
 
-        reading = asyncio.ensure_future(read())
-        try:
+        async def write() -> None:
             while True:
-                getting = asyncio.ensure_future(underWay.get())
-                await asyncio.wait({getting, reading}, return_when=asyncio.FIRST_COMPLETED)
-                if not getting.done() and reading.done() and reading.exception():
-                    getting.cancel()
-                    reading.result()
-                due, data = await getting
+                due, data = await underWay.get()
                 await asyncio.sleep(due - self.loop.time())
                 if not data:
                     break
                 await passOn(data)
+
+        # A failure of one ends the other.
+        works = [asyncio.ensure_future(read()), asyncio.ensure_future(write())]
+        try:
+            await asyncio.gather(*works)
         finally:
-            reading.cancel()
+            for each in works:
+                each.cancel()
         await ended()
 
 
