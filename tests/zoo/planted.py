@@ -206,7 +206,7 @@ _BAD = (
     Path("x-dead-server-first", "tcp", "1 in 5 connections: the balancer waits 3 s for a dead server",
          "first-answer-slow", relayed(FailingOver, share=0.2, wait=3.0), m.deadServer),
     Path("x-boost", "tcp", "answers: 4 MiB pass at once, and then 400 KiB/s, for all connections together",
-         "rate-limited", relayed(Boosted, burst=4 << 20, rate=400 << 10), m.boost),
+         "rate-after-burst", relayed(Boosted, burst=4 << 20, rate=400 << 10), m.boost),
     Path("x-power-save", "tcp", "an answer after 150 ms of rest waits for a beacon, up to 102 ms",
          "slow-after-rest", relayed(PowerSaving), m.powerSave),
     Path("x-early-lost", "tcp", "1 in 6 connections: bytes of the first 50 ms are lost", "bytes-lost",
