@@ -65,7 +65,7 @@ class MonotonicClock:
         if self._reactor.seconds is monotonic:
             call = self._reactor.callLater(delay, callable, *args, **kw)
         else:
-            call = _Call(self._reactor, delay, lambda: callable(*args, **kw))
+            call = _MonotonicCall(self._reactor, delay, lambda: callable(*args, **kw))
         return call
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
@@ -75,7 +75,7 @@ class MonotonicClock:
 
 
 @implementer(IDelayedCall)
-class _Call:
+class _MonotonicCall:
     """A call that waits on, when the reactor makes it before its time.
 
     :param reactor: makes it.

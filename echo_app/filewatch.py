@@ -1,4 +1,4 @@
-"""Watch on the files of a service: notices that they have changed, so that they can be read again.
+"""Files of a service: reads them, and notices that they have changed, so that they can be read again.
 
 A renewal of certificates writes two or three files one after the other, and may write each in pieces. So a
 change counts when the files have stayed the same between two looks. The watch follows symbolic links, which
@@ -7,9 +7,11 @@ Kubernetes swaps to renew a mounted secret.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet.task import LoopingCall
@@ -26,6 +28,23 @@ INTERVAL = 5.0
 # Device, inode, size and time of modification of a file; None where it can't be seen, and for a pipe, which
 # has nothing to read again.
 _Stamp = tuple[int, int, int, int] | None
+
+
+def contentsOf(path: str) -> bytes:
+    """Reads a file to its end. A pipe, such as one of the shell's ``<(command)``, is waited for.
+
+    :raise OSError: when it can't be read, or is a FIFO without a writer, whose open would block.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        descriptor, begun = file.fileno(), b""
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            # Without data, the kernel tells a pipe with a writer from one without (pipe(7)).
+            with suppress(BlockingIOError):
+                begun = os.read(descriptor, 4096)
+                if not begun:
+                    raise OSError(errno.ENXIO, "A FIFO without a writer, or an empty pipe")
+        os.set_blocking(descriptor, True)
+        return begun + file.read()
 
 
 class Stamps:

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from echo_app.filewatch import Stamps
+from echo_app.filewatch import Stamps, contentsOf
 from echo_app.hints import didYouMean, nearest
 from echo_app.interfaces import IEchoUser
 from echo_app.text import escaped
@@ -105,8 +105,8 @@ class PasswordFile(PasswordChecker):
 
     def _read(self) -> list[tuple[bytes, bytes]]:
         self._stamps.note()
-        with open(self._path, "rb") as file:
-            lines = [line.rstrip().split(b":") for line in file if not line.startswith(b"#")]
+        read = contentsOf(self._path).split(b"\n")
+        lines = [line.rstrip().split(b":") for line in read if not line.startswith(b"#")]
         users = [(fields[0], fields[1]) for fields in lines if len(fields) > 1]
         if not users:
             raise ValueError("no line USER:PASSWORD")

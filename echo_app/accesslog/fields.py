@@ -32,7 +32,8 @@ class Entry:
         unit="from 1",
     )
     transport: str | None = _declare(
-        "``tcp``, ``tls``, ``unix`` or ``udp``: the listener's name in the service's log"
+        "the listener's kind, as in the ready file: ``tcp``, ``unix``, ``udp``, or ``tls`` on any socket "
+        "with the service's own TLS, behind a PROXY header too"
     )
     listener: str | None = _declare("the address where the listener listens")
     peer: str | None = _declare(

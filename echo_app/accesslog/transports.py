@@ -21,13 +21,13 @@ from twisted.python.failure import Failure
 
 from echo_app.accesslog.fields import readerOf
 from echo_app.accesslog.recorder import Recorder, Values
-from echo_app.addresses import describe, transportName
+from echo_app.addresses import describe
 from echo_app.connections.record import ConnectionRecord, Ending, recordOf
 from echo_app.proxy.vectors import ProxyFacts, proxyFactsOf
-from echo_app.tls.facts import TLSFacts, tlsFactsOf
+from echo_app.tls.facts import TLSFacts, listenerKindOf, tlsFactsOf
 from echo_app.transport.carrying import CarryingTransport
-from echo_app.transport.layer import bottomOf
-from echo_app.transport.sockets import isUNIX, proxyOf, queued
+from echo_app.transport.layer import bottomOf, topOf
+from echo_app.transport.sockets import isUNIX, listenedHostOf, proxyOf, queued
 from echo_app.transport.tcpinfo import TCPInfo
 
 if TYPE_CHECKING:
@@ -145,16 +145,16 @@ class UnknownTransports:
         transport = connection.transport
         record = recordOf(transport)
         if record is not None:
-            host = transport.getHost()
             _end(record, reason, None)
+            _, top = topOf(transport)
             self._recorder.write(
                 record,
                 {
-                    "transport": transportName(host),
-                    "listener": describe(host),
+                    "transport": listenerKindOf(top),
+                    "listener": describe(listenedHostOf(transport)),
                     "peer": describe(transport.getPeer()),
                     **_connectionValues(connection),
-                    **_tlsValues(transport),
+                    **_tlsValues(top),
                     **_proxyValues(transport),
                 },
             )

@@ -13,6 +13,9 @@ from itertools import pairwise
 from types import FrameType
 from typing import TextIO
 
+# The command that needs no script, as it stands in its help.
+MODULE_COMMAND = "python -m echo_app"
+
 # The signals that a service handles.
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

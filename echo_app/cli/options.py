@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from twisted.python.usage import Options as BaseOptions
 from echo_app import __version__
 from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
-from echo_app.cli.early import lostStream
+from echo_app.cli.early import MODULE_COMMAND, lostStream
 from echo_app.cli.faultoptions import FaultOptions
 from echo_app.cli.listenerkinds import (
     BOUND,
@@ -92,6 +93,12 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
             if name not in SETTINGS
         ]
         return {**GROUPS, "Information": added}
+
+    def getSynopsis(self) -> str:
+        """Returns the first line of the help text."""
+        if sys.argv[0] == MODULE_COMMAND:
+            return f"Usage: {MODULE_COMMAND} {self.synopsis}"
+        return str(super().getSynopsis())
 
     def getUsage(self, width: int | None = None) -> str:
         """Returns the help text, for the terminal's width by default."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from echo_app.connections.record import Ending, noteEnd
+from echo_app.connections.refusal import Refusal
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf, topOf
 from echo_app.transport.sockets import Progress, whenLost
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
     from twisted.python.failure import Failure
 
-    from echo_app.connections.refusal import Refusal
     from echo_app.connections.registry import ConnectionRegistry
     from echo_app.interfaces import IStreamTransport
 
@@ -80,7 +80,8 @@ class Connection:
 
     def admit(self, address: IAddress | None) -> Refusal | None:
         """Admits and numbers the open connection, whose peer is known now; returns a refusal, or None."""
-        return self.registry.admitPending(self, address)
+        admitted = self.registry.admit(address, pending=self)
+        return admitted if isinstance(admitted, Refusal) else None
 
     def begin(self, transport: IStreamTransport) -> bool:
         """Opens the connection.

@@ -110,14 +110,22 @@ class ConnectionRegistry:
         self._unknown = unknown
         self._highestDescriptor = None if descriptorLimit is None else descriptorLimit - RESERVED_DESCRIPTORS
 
-    def admit(self, address: IAddress | None) -> Connection | Refusal:
-        """Admits a peer: returns its numbered connection, or the refusal, which is counted."""
+    def admit(self, address: IAddress | None, pending: Connection | None = None) -> Connection | Refusal:
+        """Admits a peer: returns its numbered connection, or the refusal, which is counted.
+
+        :param pending: the peer's open connection, from :meth:`expect`; None makes a new one.
+        """
         key = None if self.limits.maxConnectionsPerPeer is None else _keyOf(address)
-        refusal = self._refusalOf(address, key, len(self.open))
+        refusal = self._refusalOf(address, key, len(self.open) - (pending is not None))
         if refusal is not None:
             return refusal
         self.admitted += 1
-        return Connection(self, self.admitted, key)
+        if pending is None:
+            return Connection(self, self.admitted, key)
+        pending.number, pending.key = self.admitted, key
+        if key is not None:
+            self.perPeer[key] += 1
+        return pending
 
     def expect(self) -> Connection | Refusal:
         """Returns a connection whose peer is not known yet, without a number; or the refusal.
@@ -134,17 +142,6 @@ class ConnectionRegistry:
         """
         self.refused.add(reason, line)
         return Refusal(ending, "" if reason == ending.value else reason)
-
-    def admitPending(self, connection: Connection, address: IAddress | None) -> Refusal | None:
-        """Admits an open connection as this peer's; see :meth:`Connection.admit`."""
-        key = None if self.limits.maxConnectionsPerPeer is None else _keyOf(address)
-        refusal = self._refusalOf(address, key, len(self.open) - 1)
-        if refusal is None:
-            self.admitted += 1
-            connection.number, connection.key = self.admitted, key
-            if key is not None:
-                self.perPeer[key] += 1
-        return refusal
 
     def _refusalOf(self, address: IAddress | None, key: str | None, others: int) -> Refusal | None:
         if self._access is not None and address is not None and not self._access.permits(address):

@@ -31,6 +31,8 @@ class Budget:
     """A clock whose calls, when they are due, are work within the budget.
 
     :param clock: the clock, which also measures the work.
+
+    :ivar isWorking: work is being done now.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -38,7 +40,7 @@ class Budget:
         self._waiting: deque[Work] = deque()
         self._periodEnd = 0.0
         self._spent = 0.0
-        self._isWorking = False
+        self.isWorking = False
         self._isScheduled = False
 
     def seconds(self) -> float:
@@ -47,7 +49,7 @@ class Budget:
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> IDelayedCall:
         """Does work after so many seconds, or later when others have used up the budget."""
-        call = _Call(lambda: callable(*args, **kw))
+        call = _BudgetCall(lambda: callable(*args, **kw))
         call.start(self._clock.callLater(delay, self.do, call.run))
         return call
 
@@ -57,7 +59,7 @@ class Budget:
 
     def do(self, work: Work) -> None:
         """Does work now, or when it is its turn."""
-        if self._waiting or self._isWorking or not self._hasRoom():
+        if self._waiting or self.isWorking or not self._hasRoom():
             self._waiting.append(work)
             self._wait()
         else:
@@ -76,11 +78,11 @@ class Budget:
 
     def _measure(self, work: Work) -> None:
         began = self._clock.seconds()
-        self._isWorking = True
+        self.isWorking = True
         try:
             work()
         finally:
-            self._isWorking = False
+            self.isWorking = False
             self._spent += self._clock.seconds() - began
 
     def _wait(self) -> None:
@@ -105,7 +107,7 @@ class Budget:
 
 
 @implementer(IDelayedCall)
-class _Call:
+class _BudgetCall:
     """A call that waits for its time, and then for its turn.
 
     :param function: the work.

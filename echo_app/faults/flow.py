@@ -7,7 +7,7 @@ of the stream passes after the last byte.
 The rules of :class:`Flow`:
 
 - Bytes up to `_passed` are gone. Bytes up to `_ready` wait only for the last three stages. Bytes up to `_fed`
-  wait for their time in `_arrivals`.
+  wait for their time in `_arrivals`. Later bytes, and the end behind them, wait in `_queue` for CHANGE.
 - At most one delayed call is pending, for the time at which the first byte may pass. Later bytes can't pass
   earlier.
 - Times follow a schedule, not the timers. A late timer makes nothing slower in the end.
@@ -26,11 +26,13 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from echo_app.faults.budget import TURN
+from echo_app.faults.changequeue import ChangeQueue
 from echo_app.faults.fault import Stage
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
 
+    from echo_app.faults.budget import Budget
     from echo_app.faults.shaping import Shaper
 
 # Bytes of a piece, as of one read of the direct path: the receiver may pause between two.
@@ -61,14 +63,13 @@ class Intake(IntEnum):
 class Flow:
     """Passes the bytes of one direction through the faults.
 
-    :param clock: measures delays and windows.
+    :param clock: measures delays and windows, within the budget.
     :param shapers: apply the faults.
     :param edges: further offsets that no piece may reach over.
     :param deliver: takes a piece.
     :param finished: called when the end of the stream has passed.
     :param reached: called with each edge that the bytes have reached.
     :param changed: called when the held bytes, or a stall, may have changed.
-    :param maxPiece: bytes of the largest piece.
 
     :ivar isPaused: the receiver has paused the flow.
     :ivar isStalled: a ``stall`` holds the flow.
@@ -77,25 +78,25 @@ class Flow:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: Budget,
         shapers: Iterable[Shaper],
         edges: Iterable[int],
         deliver: Callable[[bytes], object],
         finished: Callable[[], object],
         reached: Callable[[int], object],
         changed: Callable[[], object],
-        maxPiece: int = MAX_PIECE,
     ) -> None:
         shapers = tuple(shapers)
         self.isPaused = self.isStalled = False
         self.intake = Intake.OPEN
         self._clock = clock
-        self._maxPiece = maxPiece
         self._deliver, self._finished, self._reached, self._changed = deliver, finished, reached, changed
         self._changes, self._delays, self._stalls, self._rates, self._segments = (
             [each for each in shapers if each.fault.stage is stage] for stage in STAGES
         )
-        self._hasSmallPieces = maxPiece < MAX_PIECE or bool(self._segments or self._rates)
+        self._hasSmallPieces = bool(self._segments or self._rates)
+        self._queue = ChangeQueue(clock, self._enter, self._queueDone)
+        self._isEndQueued = False
         starts = {each.window.start for each in shapers}
         self._edges = deque(sorted({*edges, *starts} - {0}))
         self._delayEdges = deque(sorted({each.window.start for each in self._delays} - {0}))
@@ -110,20 +111,39 @@ class Flow:
     @property
     def held(self) -> int:
         """Returns the number of bytes that have come in and not passed."""
-        return len(self._bytes)
+        return len(self._bytes) + self._queue.size
+
+    @property
+    def isBusy(self) -> bool:
+        """Says whether bytes that have come in wait for their turn, so that others should not come yet."""
+        return self._queue.size > 0
+
+    @property
+    def _came(self) -> int:
+        """The offset of the next byte to come in."""
+        return self._fed + self._queue.size
 
     @property
     def load(self) -> int:
         """Returns the bytes of memory that the flow takes."""
-        return len(self._bytes) + NOTE * len(self._arrivals)
+        return len(self._bytes) + self._queue.size + NOTE * len(self._arrivals)
 
     def feed(self, data: bytes, delay: float = 0) -> None:
         """Takes bytes, and passes those whose time has come.
 
         :param delay: seconds by which these bytes are late, besides the faults of the flow.
         """
-        if self.intake is not Intake.OPEN:
+        if self.intake is not Intake.OPEN or not data:
             return
+        if not self._changes:
+            self._enter(data, delay)
+            return
+        self._queue.add(data, delay)
+        if self.isBusy:
+            self._changed()
+
+    def _enter(self, data: bytes, delay: float) -> None:
+        """Changes bytes, and passes those whose time has come."""
         now = self._clock.seconds()
         for shaper in self._changes:
             # The window's time begins with the first byte of its ``after``, and not with a changed one.
@@ -137,7 +157,10 @@ class Flow:
 
     def end(self) -> None:
         """Takes the end of the stream."""
-        if self.intake is not Intake.ENDED:
+        if self.isBusy:
+            self._isEndQueued = True
+            self.seal()
+        elif self.intake is not Intake.ENDED:
             self.intake = Intake.ENDED
             now = self._clock.seconds()
             self._endDue = now + self._delay(now)
@@ -150,6 +173,8 @@ class Flow:
     def close(self) -> None:
         """Drops the held bytes, and passes nothing more."""
         self.intake = Intake.ENDED
+        self._isEndQueued = False
+        self._queue.clear()
         self.isPaused = self.isStalled = False
         self._endDue = None
         self._bytes.clear()
@@ -173,6 +198,11 @@ class Flow:
 
     def stopProducing(self) -> None:
         """Does nothing: the layer also learns of the end of the transport below."""
+
+    def _queueDone(self) -> None:
+        if self._isEndQueued:
+            self.end()
+        self._changed()
 
     def _arrive(self, end: int, now: float, delay: float) -> None:
         """Notes the earliest time for the next bytes that came in, up to an edge."""
@@ -250,7 +280,7 @@ class Flow:
         on = [*rates, *segments]
         # A piece that ends at a cut waits for its last byte.
         limits = [each.most() for each in segments or rates]
-        size = min(size, *(limits if segments else [self._maxPiece, *limits]))
+        size = min(size, *(limits if segments else [MAX_PIECE, *limits]))
         at = max((each.earliest(size, self._floor) for each in on), default=self._floor)
         if at > now + _ROUNDING:
             return at

@@ -32,7 +32,7 @@ from echo_app.connections.record import recordOf
 from echo_app.faults.budget import Budget
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import EndingFault, ShapingFault, Stage, StreamFault
-from echo_app.faults.flow import MAX_PIECE, Flow, Intake
+from echo_app.faults.flow import Flow, Intake
 from echo_app.faults.shaping import TURN, Shaper
 from echo_app.faults.silence import watchSilence
 from echo_app.faults.window import Window
@@ -48,10 +48,6 @@ log = Logger()
 
 # A fault of a connection, and a function that returns its draws for a direction.
 Chosen = tuple[StreamFault, Callable[[str], Draws]]
-
-# Bytes of input that are fed, and passed, at once where faults change bytes: 0.1 to 0.4 ms for each such
-# fault, most with a probability just below 1.
-MAX_INTAKE = 512
 
 # The default cap on the bytes that are held for one connection.
 CAP = 4 << 20
@@ -101,9 +97,6 @@ class FaultLayer(Layer):
         self._ending: EndingFault | None = None
         self.clock = clock if isinstance(clock, Budget) else Budget(clock)
         self._cap = cap
-        self._isCostly = any(each.stage is Stage.CHANGE and not each.messageKey for each in self.faults)
-        self._untaken = bytearray()
-        self._isTaking = False
         self._in = self._flow("in", chosen, self._received, self._inputEnded)
         self._out = self._flow("out", chosen, self._send, self._outputEnded)
         self._calls: list[IDelayedCall] = []
@@ -123,8 +116,7 @@ class FaultLayer(Layer):
         shapers = _shapers(chosen, self.clock.seconds(), direction)
         edges = [each.afterBytes for each in self._endings if each.afterBytes and each.appliesIn(direction)]
         reached = partial(self._edgeReached, direction)
-        size = MAX_INTAKE if self._isCostly else MAX_PIECE
-        return self._makeFlow(direction, shapers, edges, deliver, finished, reached, self._adjust, size)
+        return self._makeFlow(direction, shapers, edges, deliver, finished, reached, self._adjust)
 
     def _makeFlow(self, _direction: str, *arguments: Any) -> Flow:
         """Makes the flow of a direction; a subclass may make another one."""
@@ -140,7 +132,7 @@ class FaultLayer(Layer):
     @property
     def held(self) -> int:
         """Bytes that both flows hold."""
-        return len(self._untaken) + self._in.held + self._out.held
+        return self._in.held + self._out.held
 
     def makeConnection(self, transport: ITransport) -> None:
         """Connects the protocol above, and begins the faults."""
@@ -171,22 +163,15 @@ class FaultLayer(Layer):
             self.begin(fault)
 
     def dataReceived(self, data: bytes) -> None:
-        """Feeds input to its flow, by pieces where the work on it may take long."""
+        """Feeds input to its flow."""
         if self.lastByte is not None:
             self.lastByte = self.clock.seconds()
-        if not self._isCostly:
-            self._in.feed(data)
-        else:
-            self._untaken += data
-            if not self._isTaking:
-                self._isTaking = True
-                self.clock.do(self._take)
+        self._in.feed(data)
 
     def readConnectionLost(self) -> None:
         """Ends the input's flow: the peer has ended its side."""
         self._input = Input.ENDED
-        if not self._isTaking:
-            self._in.end()
+        self._in.end()
 
     def writeConnectionLost(self) -> None:
         """Tells the protocol above that our side is closed."""
@@ -305,22 +290,6 @@ class FaultLayer(Layer):
         call = self.clock.callLater(seconds, run)
         self._calls.append(call)
 
-    def _take(self) -> None:
-        """Feeds pieces of the input, until it is another connection's turn."""
-        began = self.clock.seconds()
-        while self._untaken and self._phase is not Phase.OVER:
-            piece = bytes(self._untaken[:MAX_INTAKE])
-            del self._untaken[:MAX_INTAKE]
-            self._in.feed(piece)
-            if self._untaken and self.clock.isOver(began):
-                self._adjust()
-                self.clock.do(self._take)
-                return
-        self._isTaking = False
-        if self._input is Input.ENDED:
-            self._in.end()
-        self._adjust()
-
     def _discardInput(self) -> None:
         if self._input is Input.PASSED:
             self._input = Input.DISCARDED
@@ -383,7 +352,7 @@ class FaultLayer(Layer):
             or self._in.isStalled
             or self._in.intake is Intake.ENDED
             or self._in.load + self._out.load >= self._cap
-            or self._untaken
+            or self._in.isBusy
         )
         # After the peer's end, a transport that resumed reading would report that end again.
         if isReading != self._isReading and self._input is not Input.ENDED:
@@ -396,7 +365,7 @@ class FaultLayer(Layer):
             self._adjustProducer(self._producer)
 
     def _adjustProducer(self, producer: Any) -> None:
-        isProducing = not self._out.isPaused and self._out.load < self._cap
+        isProducing = not (self._out.isPaused or self._out.isBusy or self._out.load >= self._cap)
         # After the output's end, a producer that writes until it is paused would write for ever. A producer
         # that only answers input, and a layer that is its own producer, go on reading.
         isProducing = isProducing and (

@@ -175,7 +175,7 @@ class MessageFlow(Flow):
         self._number += 1
         now = self._clock.seconds()
         message = _StreamMessage(data=data, count=self._choices.note)
-        place = self._number, self._fed, now
+        place = self._number, self._came, now
         for choice in self._choices.changes:
             choice.apply(message, *place)
             if not message.copies:
@@ -230,12 +230,12 @@ class MessageFlow(Flow):
         """Begins the endings of a message, now or when all bytes up to here have passed."""
         if not message.endings or self.intake is not Intake.OPEN:
             return
-        if self._passed == self._fed:
+        if self._passed == self._came:
             self._beginAll(message.endings)
             return
-        self._endingsAt[self._fed] += message.endings
-        if self._fed not in self._edges:
-            insort(self._edges, self._fed)
+        self._endingsAt[self._came] += message.endings
+        if self._came not in self._edges:
+            insort(self._edges, self._came)
 
     def _edgePassed(self, offset: int) -> None:
         super()._edgePassed(offset)

@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from zope.interface import implementer
 
-from echo_app.addresses import describe, hostPort, isLoopbackHost, transportName
+from echo_app.addresses import describe, hostPort, isLoopbackHost
 from echo_app.proxy.vectors import ProxyFacts, proxyFactsOf
 from echo_app.responders.answering import GuardedDatagramProtocol
 from echo_app.stream.protocol import EchoProtocol
-from echo_app.tls.facts import TLSFacts, tlsFactsOf, tlsTransportOf
+from echo_app.tls.facts import TLSFacts, listenerKindOf, tlsFactsOf, tlsTransportOf
 from echo_app.transport.sockets import proxyOf
 
 # RFC 864: lines of 72 of the 95 printable characters, each line beginning one character later.
@@ -118,10 +118,9 @@ class PeerDatagramProtocol(GuardedDatagramProtocol):
 
 def peerLine(transport: Any) -> bytes:
     """Returns a connection's facts in a line of JSON; ``docs/responders.rst`` lists the keys."""
-    peer = transport.getPeer()
-    host, facts = describe(transport.getHost()), tlsFactsOf(transport)
-    header = proxyFactsOf(transport)
-    return _line(transportName(peer), describe(peer), host, proxyOf(transport), facts, header)
+    peer, host = describe(transport.getPeer()), describe(transport.getHost())
+    facts, header = tlsFactsOf(transport), proxyFactsOf(transport)
+    return _line(listenerKindOf(transport), peer, host, proxyOf(transport), facts, header)
 
 
 def _line(

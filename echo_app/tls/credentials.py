@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from echo_app.filewatch import contentsOf
 from echo_app.text import reasonOf
 from echo_app.tls.pemfiles import publicBytes
 
@@ -103,7 +103,7 @@ def readPEM(setting: str, path: str) -> bytes:
     :raise BadCredentials: when it can't be read.
     """
     try:
-        return Path(path).read_bytes()
+        return contentsOf(path)
     except OSError as error:
         raise BadCredentials(setting, path, error.strerror or reasonOf(error)) from error
 

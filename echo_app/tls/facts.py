@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ISSLTransport
 
+from echo_app.addresses import transportName
+from echo_app.interfaces import ITLSTransport
 from echo_app.transport.layer import downFrom
+from echo_app.transport.sockets import listenedHostOf
 
 if TYPE_CHECKING:
     from OpenSSL import crypto
@@ -33,6 +36,19 @@ class TLSFacts:
 def tlsTransportOf(transport: object) -> Any:
     """Returns the TLS transport at or below a transport; None without TLS."""
     return next((each for each in downFrom(transport) if ISSLTransport.providedBy(each)), None)
+
+
+def listenerKindOf(transport: object) -> str:
+    """Returns the kind of the listener of a stream connection, as the ready file has it.
+
+    It is ``tls`` over the service's own TLS, on a UNIX socket too; otherwise the socket's kind.
+    A PROXY header changes nothing, nor does Twisted's own TLS.
+
+    :param transport: the one of the protocol on top of all layers.
+    """
+    if any(ITLSTransport.providedBy(each) for each in downFrom(transport)):
+        return "tls"
+    return transportName(listenedHostOf(transport))
 
 
 def tlsFactsOf(transport: Any) -> TLSFacts | None:

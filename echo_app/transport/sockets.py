@@ -113,6 +113,12 @@ def proxyOf(transport: object) -> str | None:
     return None if sender == bottom.getPeer() else describe(sender)
 
 
+def listenedHostOf(transport: Any) -> Any:
+    """Returns the address of ours that a connection's listener has, behind a PROXY header too."""
+    bottom = bottomOf(transport)
+    return type(bottom).getHost(bottom)
+
+
 def socketOf(transport: object) -> socket.socket | None:
     """Returns the socket below a transport, through TLS and wrapping protocols; None if there is none."""
     for each in downFrom(transport):

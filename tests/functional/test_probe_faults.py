@@ -94,7 +94,7 @@ SILENT: tuple[Case, ...] = (
         {
             "identity": "^1000 of 1286 B came back, then timed out after 10 s",
             "half-close": "^2 of 2 silence$",
-            "late-reader": "; 1000 of .* B came back, then timed out after 10 s$",
+            "late-reader": r"; 1000 of .* B came back, then timed out after \d\d s$",
             "small-writes": "^1000 of 1024 B came back, then timed out after 10 s",
         },
         {"answers-short", "half-close-broken", "late-reader-cut"},
@@ -104,7 +104,7 @@ SILENT: tuple[Case, ...] = (
         {
             "identity": "^100000 of 130030 B came back, then timed out after 10 s",
             "half-close": r"2 of \d+ silence",
-            "late-reader": "; 100000 of .* B came back, then timed out after 10 s$",
+            "late-reader": r"; 100000 of .* B came back, then timed out after \d\d s$",
         },
         {"byte-limit"},
     ),
@@ -138,15 +138,15 @@ ENCRYPTED: tuple[Case, ...] = (
     ),
 )
 
-# The cause, and a pattern of its finding; or of what the check has seen, where there is none.
+# The cause, and a pattern of its finding.
 DATAGRAMS: tuple[tuple[str, str, str], ...] = (
-    ("loss=20%", "datagrams-lost", r", 1\d\.\d to 2\d\.\d %$"),
-    ("duplicate=20%", "", r" \d+ duplicate"),
-    ("reorder=20%", "", r" \d+ reordered"),
-    ("latency=40ms,jitter=30ms", "", r"^p50 \d\d.*, \d+ reordered"),
+    ("loss=20%", "datagrams-lost", r", 1\d to 2\d %$"),
+    ("duplicate=20%", "datagrams-repeated", r"^\d+ of \d+, 1\d to 2\d %$"),
+    ("reorder=20%", "datagrams-reordered", r"^\d+ of \d+, "),
+    ("latency=40ms,jitter=30ms", "datagrams-jitter", "^80 % of .* lie between "),
     ("corrupt=1e-3", "datagrams-changed", r"^\d+ answers: \d+ B came back altered"),
-    ("truncate=100B", "datagrams-changed", "^48 answers: 512 B came back as 100 B"),
-    ("truncate=4B", "datagrams-changed", r"^\d+ answers: 64 B came back as 4 B"),
+    ("truncate=100B", "datagrams-truncated", "^48 answers: 512 B came back as 100 B"),
+    ("truncate=4B", "datagrams-truncated", r"^\d+ answers: 64 B came back as 4 B"),
 )
 
 
@@ -263,14 +263,16 @@ class DatagramTests(FaultyTestCase):
     """Faults of datagrams, as the check sees them, and the judge names them."""
 
     async def test_faults(self) -> None:
-        """Each fault of datagrams is seen, and only loss or change is a finding."""
+        """Each fault of datagrams is named; only jitter reorders as well."""
         servers = [self.start([fault], "--udp", "0", "--udp-rate", "0") for fault, _, _ in DATAGRAMS]
         targets = ["udp://{}:{}".format(*server.address("udp")) for server in servers]
         found = await together(examined(context(target), UDP(pace=DATAGRAM_PACE)) for target in targets)
+        # A busy machine may add these.
+        jitter = {"datagrams-reordered", "datagrams-jitter"}
         for (fault, cause, pattern), done in zip(DATAGRAMS, found, strict=True):
-            self.assertEqual(list(done.causes), [cause] if cause else [], f"{fault}: {done}")
-            said = done.finding(cause).match.seen if cause else done.seen("udp")
-            self.assertRegex(said, pattern, fault)
+            self.assertLessEqual(set(done.causes), {cause, *jitter}, f"{fault}: {done}")
+            self.assertIn(cause, done.causes, f"{fault}: {done}")
+            self.assertRegex(done.finding(cause).match.seen, pattern, fault)
 
 
 class PingTests(FaultyTestCase):

@@ -63,6 +63,9 @@ WRONG_VALUES = {
     "--auth frob:x": "'frob': no such checker; there are file, memory, unix",
     "--auth memory:alice": "'memory'",
     "--auth memory:a:b --udp 7": "no login",
+    "--auth file:fifo": "A FIFO without a writer",
+    "--tls 0 --certificate fifo": "--certificate 'fifo': A FIFO without a writer",
+    "--tls 0 --certificate own.pem --key fifo": "--key 'fifo': A FIFO without a writer",
     "--fault latency=5": "'latency=5': at 9, '5' is not a time",
     "--fault latncy=5ms": "at 1, 'latncy' is no fault; there are latency,",
     "--fault stall,every=5s": "at 7: 'every' needs 'for'",
@@ -133,6 +136,7 @@ class RefusedStartTests(ServiceTestCase):
             authority.issue(name)
         (self.folder / "junk.pem").write_text("junk")
         (self.folder / "junk").mkdir()
+        os.mkfifo(self.folder / "fifo")
         (self.folder / "junk" / "echo.pem").write_text(JUNK_PAIR)
         (self.folder / "mismatched").mkdir()
         pair = (self.folder / "own-key.pem").read_text() + (self.folder / "other.pem").read_text()

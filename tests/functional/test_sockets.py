@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_app.testing import EchoProcess, EchoProcessError
+from echo_app.testing.records import recordsOf
 from tests.functional.test_proxy import HEADERS, block, line
 from tests.support.kernel import waitForCut
 from tests.support.service import (
@@ -182,6 +183,30 @@ class TLSTests(SocketTestCase):
         self.assertEqual([each.transport for each in server.listeners], ["tls"] * 4)
         for each in server.listeners:
             self.assertEchoesOverTLS((each.host, each.port), line("2001:db8::1"))
+
+    def test_kind(self) -> None:
+        """The access log and the responder ``peer`` name each listener as the ready file does."""
+        folder, log = self.makeFolder(), Path(self.mktemp()).absolute()
+        own = ("--port", "0", "--tls", "0", "--listen", f"unix:{folder}/plain", "--tls", f"unix:{folder}/own")
+        passed = ("--listen", "systemd:0", "--tls", "systemd:1")
+        options = ("--proxy-protocol", "--responder", "peer", "--access-log", str(log))
+        server = self.passed([f"{folder}/a", f"{folder}/b"], "", *own, *passed, *options)
+        # The header has other addresses of another kind than some of the sockets.
+        header = line("2001:db8::1")
+        for each in server.listeners:
+            sock = self.connect((each.host, each.port))
+            sock.sendall(header)
+            peer = TLSPeer(sock).shake() if each.transport == "tls" else None
+            if peer is None:
+                sock.shutdown(socket.SHUT_WR)
+            else:
+                sock.sendall(peer.end())
+            told = receiveAll(sock) if peer is None else peer.receiveAll()
+            self.assertEqual(json.loads(told)["transport"], each.transport)
+        expected = sorted(each.transport for each in server.listeners)
+        self.assertEqual(expected, ["tcp", "tls", "tls", "tls", "unix", "unix"])
+        server.stop()
+        self.assertEqual(sorted(each.transport or "" for each in recordsOf(log.read_bytes())), expected)
 
     def test_headerUnexpected(self) -> None:
         """A header before the handshake, without --proxy-protocol, is the reason of the failure."""

@@ -89,10 +89,25 @@ class StartTests(ServiceTestCase):
         self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
         self.assertEqual(server.stop(), -signal.SIGTERM)
 
+    def test_module(self) -> None:
+        """``python -m echo_app`` serves the same, without a pid file, and ends with the same statuses."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = self.serve("--port", "0", command=COMMANDS["module"])
+            self.assertEqual(exchanged(self.connect(server.address()), b"hello"), b"hello")
+            self.assertFalse((server.folder / "twistd.pid").exists())
+            server.signal(number)
+            self.assertEqual(server.wait(), -number)
+            self.assertNotIn("Traceback", server.log())
+        ended = programs.run(*COMMANDS["module"], "--port", "x", text=True)
+        self.assertEqual((ended.returncode, ended.stdout), (1, ""))
+        self.assertRegex(ended.stderr, r"\Aecho: --port 'x': .*\n\Z")
+        ended = programs.run(*COMMANDS["module"], "--help", text=True)
+        self.assertTrue(ended.stdout.startswith("Usage: python -m echo_app [options]\n"), ended.stdout)
+
     def test_help(self) -> None:
         """--help fits 80 columns, and --version says ours."""
         env = {**os.environ, "COLUMNS": "80"}
-        for command in ("twistd", "twist"):
+        for command in ("twistd", "twist", "module"):
             for option, expected in (("--help", "--stall-timeout"), ("--version", "echo_app 0")):
                 ended = programs.run(*COMMANDS[command], option, text=True, env=env)
                 self.assertEqual((ended.returncode, ended.stderr), (0, ""))

@@ -73,4 +73,5 @@ class RunTests(SynchronousTestCase):
         """The probe examines a path with the options that are given, and its data stand beside the fault."""
         status, (result,) = zoo("run", "--json", "bytes-lost", "--", "--quick", "--only", "identity")
         self.assertEqual((status, result["exit"], result["cause"]), (0, 1, "bytes-lost"))
-        self.assertIn("identity", [each["name"] for each in result["examination"]["results"]])
+        self.assertIn("identity", result["examination"]["checks"])
+        self.assertEqual([each["cause"] for each in result["examination"]["findings"]], ["bytes-lost"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.evidence import CheckSettings, Evidence, Observation
 from echo_app.probe.checks.record import ConnectionRecord, TCPSample
+from echo_app.probe.checks.times import LARGE, ROUNDS, SEGMENT, SMALL, Timed, Times
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.judge.judge import RULES, Verdict, judge
 from echo_app.probe.net.errors import ErrorKind, Reason
@@ -54,6 +55,36 @@ def whole(evidence: Evidence, check: str = "identity", count: int = 1, size: int
     """Adds connections whose echo was whole."""
     for _ in range(count):
         connection(evidence, check, sent=size, came=size)
+
+
+# Seconds of a good round trip.
+TRIP = 0.002
+
+Trips = Mapping[int, Sequence[float]]
+
+
+def timed(
+    evidence: Evidence, first: float = TRIP, minRTT: float = TRIP, trips: float | Trips = TRIP
+) -> Timed:
+    """Adds a connection to the evidence of ``times``, whose trips take so long, or those of each size."""
+    seen = evidence.observations["times"]
+    assert isinstance(seen, Times)
+    counts: Any = {"minRTT": minRTT}
+    record = connection(evidence, "times", sent=1, came=1, last=sampled(**counts))
+    sizes = trips if isinstance(trips, Mapping) else {SMALL: [trips] * ROUNDS}
+    all_ = {size: list(sizes.get(size, sizes[SMALL])) for size in (SMALL, SEGMENT, LARGE)}
+    seen.connections.append(
+        Timed(record, first, all_, {size: list(each) for size, each in all_.items()}, TRIP)
+    )
+    return seen.connections[-1]
+
+
+def timesOf(*connections: Mapping[str, Any]) -> Evidence:
+    """Returns the evidence of ``times`` with these connections."""
+    evidence = evidenceOf(times=Times())
+    for values in connections:
+        timed(evidence, **values)
+    return evidence
 
 
 class JudgeTestCase(SynchronousTestCase):

@@ -48,7 +48,7 @@ class GoodPath:
         self.addresses = self._resolve()
         self.connects = self._connect()
         self.evidence.observations["peer"] = FirstLine()
-        self._made("peer", 2.0, 0)
+        self.made("peer", 2.0, 0)
         self.sizes = self._identity()
         self.segments = self._segments()
         self.halfCloses = self._halfClose()
@@ -78,7 +78,7 @@ class GoodPath:
                 for name, value in ({"end": FIN} | ending).items():
                     setattr(record, name, value)
 
-    def _made(self, check: str, seconds: float, size: int, **values: Any) -> ConnectionRecord:
+    def made(self, check: str, seconds: float, size: int, **values: Any) -> ConnectionRecord:
         """Adds the record of a connection whose echo is whole, and passes its time."""
         segments = 4 + 2 * -(-size // _SEGMENT)
         last = sampled(state=1, segmentsOut=segments, segmentsIn=segments) if "last" not in values else None
@@ -104,12 +104,12 @@ class GoodPath:
 
     def _resolve(self) -> Addresses:
         seen = self.evidence.observations["resolve"] = Addresses("lb.example", {"203.0.113.9": None})
-        self._made("resolve", 2 * self.rtt, 0)
+        self.made("resolve", 2 * self.rtt, 0)
         return seen
 
     def _connect(self) -> Connects:
         seen = self.evidence.observations["connect"] = Connects()
-        seen.records.extend(self._made("connect", 3 * self.rtt, MESSAGE) for _ in range(CONNECTIONS))
+        seen.records.extend(self.made("connect", 3 * self.rtt, MESSAGE) for _ in range(CONNECTIONS))
         return seen
 
     def _identity(self) -> Sizes:
@@ -120,15 +120,15 @@ class GoodPath:
             seen.batches.append((sent, size, self.rtt + size / self.rate))
             sent += size
         spent = sum(seconds for _, _, seconds in seen.batches)
-        seen.records.append(self._made("identity", 2 * self.rtt + spent + 0.2, sent))
+        seen.records.append(self.made("identity", 2 * self.rtt + spent + 0.2, sent))
         return seen
 
     def _segments(self) -> Segments:
         seen = self.evidence.observations["segments"] = Segments(largest=_SEGMENT)
-        self._made("segments", self.rtt, 0)
+        self.made("segments", self.rtt, 0)
         for size in SEGMENT_SIZES:
             if size <= _SEGMENT:
-                seen.bySize[size] = self._made("segments", self.rtt + AMOUNT / self.rate, AMOUNT)
+                seen.bySize[size] = self.made("segments", self.rtt + AMOUNT / self.rate, AMOUNT)
         return seen
 
     def _halfClose(self) -> HalfCloses:
@@ -138,7 +138,7 @@ class GoodPath:
             seconds = 2 * self.rtt + size / self.rate
             came, over = self.now + seconds, self.now + seconds + 0.001
             values = {"isHalfClosed": True, "end": FIN, "ended": over, "lastCame": came}
-            seen.records.append(self._made("half-close", seconds + 0.002, size, **values))
+            seen.records.append(self.made("half-close", seconds + 0.002, size, **values))
         return seen
 
     def _lateReader(self) -> Filling:
@@ -147,7 +147,7 @@ class GoodPath:
         seen.out = [(begin + n * filled / 10, STORED * n // 10) for n in range(11)]
         reading = begin + filled + 8
         seen.back = [(reading + n * filled / 10, STORED * n // 10) for n in range(11)]
-        seen.record = self._made("late-reader", 8 + 2 * filled, STORED)
+        seen.record = self.made("late-reader", 8 + 2 * filled, STORED)
         return seen
 
     def _smallWrites(self) -> SmallRounds:
@@ -155,7 +155,7 @@ class GoodPath:
         seen.batches.append([Pair(self.rtt, self.rtt)] * PAIRS)
         seen.whole, seen.pieces = [self.rtt] * PAIRS, [1] * PAIRS
         for count in (2 * PAIRS, PAIRS):
-            seen.records.append(self._made("small-writes", (count + 1) * self.rtt, count * 64))
+            seen.records.append(self.made("small-writes", (count + 1) * self.rtt, count * 64))
         return seen
 
     def _times(self) -> Times:
@@ -166,7 +166,7 @@ class GoodPath:
             least = int(self.rtt * 1e6) / 1e6
             counts: Any = {"minRTT": least}
             over = self.now + spent
-            record = self._made(
+            record = self.made(
                 "times",
                 spent,
                 1 + ROUNDS * sum(sizes),
@@ -182,7 +182,7 @@ class GoodPath:
     def _burst(self) -> Bursts:
         seen = self.evidence.observations["burst"] = Bursts()
         for series in (seen.atOnce, seen.inSuccession):
-            series.rounds.append([self._made("burst", 2 * self.rtt, MESSAGE) for _ in range(COUNT)])
+            series.rounds.append([self.made("burst", 2 * self.rtt, MESSAGE) for _ in range(COUNT)])
         return seen
 
     def _lifetimes(self) -> Lives:
@@ -192,6 +192,6 @@ class GoodPath:
             for kind in Kind:
                 self.now = begin + delay
                 size = {Kind.BUSY: int(WATCHED / INTERVAL) * MESSAGE, Kind.SILENT: 2 * MESSAGE}
-                record = self._made("lifetimes", WATCHED + self.rtt, size.get(kind, STORED))
+                record = self.made("lifetimes", WATCHED + self.rtt, size.get(kind, STORED))
                 seen.lives.append(Life(kind, record, self.now, kind is Kind.UNREAD))
         return seen

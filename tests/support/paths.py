@@ -13,15 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.evidence import CheckSettings, Evidence
 from echo_app.probe.checks.link import Link
-from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.net.datagrams import Source
-from echo_app.probe.net.errors import ErrorKind, Reason
+from echo_app.probe.checks.record import ConnectionRecord, TCPSample
+from echo_app.probe.checks.udpsource import Source
+from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
 
 T = TypeVar("T")
 
-FIN = Reason(ErrorKind.FIN)
+FIN, RESET = Reason(ErrorKind.FIN), Reason(ErrorKind.RESET)
 
 TCP = Target("192.0.2.1:7", "tcp", "192.0.2.1", 7)
 UDP = Target("udp://192.0.2.1:7", "udp", "192.0.2.1", 7)
@@ -43,10 +43,9 @@ def datagramPath(answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]
 
     :param answers: returns the answers to a datagram, each with its delay in seconds.
     """
-    numbers = iter(range(40_001, 65_536))
 
-    def make(reactor: Any, target: Target, random: Random) -> FakeSource:
-        return FakeSource(reactor, target, random, answers, next(numbers))
+    def make(*arguments: Any) -> FakeSource:
+        return FakeSource(*arguments, answers=answers)
 
     return make
 
@@ -58,27 +57,25 @@ class FakeSource(Source):
     """
 
     unfragmented = 1472
-    port = 0
     isOpen = False
 
     def __init__(
-        self,
-        reactor: Any,
-        target: Target,
-        random: Random,
-        answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]],
-        number: int,
+        self, *arguments: Any, answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
     ) -> None:
-        super().__init__(reactor, target, random)
+        super().__init__(*arguments)
         self._answers = answers
-        self.port = number
+
+    @property
+    def port(self) -> int:
+        """A port for each number."""
+        return 40_001 + self.number
 
     @property
     def now(self) -> float:
         """The time of the clock."""
         return float(self._reactor.seconds())
 
-    def open(self) -> None:
+    def open(self, isConnected: bool = False) -> None:
         self.isOpen = True
 
     def close(self) -> None:
@@ -103,6 +100,13 @@ class StreamPath:
     :param isMute: the service never answers.
     :param greeting: bytes that the service sends first.
     :param late: seconds after which a connection's bytes are read.
+    :param first: seconds that the first bytes of a connection take in addition.
+    :param age: seconds after which a connection ends.
+    :param bytes: the number of bytes of a connection that come back; then it ends, or is silent.
+    :param room: bytes that the path stores unread; None is any number.
+    :param hasEnd: a half-close is answered by the end.
+    :param failure: why no connection is made.
+    :param largest: payload bytes of the largest segment that passes; of longer ones no byte comes back.
     """
 
     idle: float | None = None
@@ -111,6 +115,13 @@ class StreamPath:
     isMute: bool = False
     greeting: bytes = b""
     late: float = 0.0
+    first: float = 0.0
+    age: float | None = None
+    bytes: int | None = None
+    room: int | None = None
+    hasEnd: bool = True
+    failure: Reason | None = None
+    largest: int = 1460
 
 
 class FakeSocket:
@@ -121,34 +132,65 @@ class FakeSocket:
 
 
 class FakeStream:
-    """A fake connection on a path, with the members of a stream that links and checks use."""
+    """A fake connection on a path, with the members of a stream that links and checks use.
 
-    def __init__(self, clock: Clock, path: StreamPath) -> None:
+    :ivar taken: bytes that the path has taken.
+    :ivar isClosed: whether this end has closed it.
+    """
+
+    def __init__(self, clock: Clock, path: StreamPath, isMute: bool = False) -> None:
         self.sock = FakeSocket()
-        self._clock = clock
-        self._path = path
-        self._moved = clock.seconds()
-        self._unread = bytearray(path.greeting)
+        self.taken = 0
         self.end: Reason | None = None
         self.isClosed = False
+        self._clock = clock
+        self._path = path
+        self._isMute = path.isMute or isMute
+        self._began = self._moved = clock.seconds()
+        self._unread = bytearray(path.greeting)
+        # What the path does not take, and whether this end has sent FIN.
+        self._waiting = bytearray()
+        self._isHalfClosed = False
+        self._hasRead = False
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the path has not taken."""
+        return len(self._waiting)
+
+    @property
+    def isCut(self) -> bool:
+        """Whether the peer has ended the connection."""
+        return self.end is not None or self._isOver()
 
     def write(self, data: bytes) -> None:
         if self._isDropped():
             self.end = self._path.end
-        elif not self._path.isMute:
-            self._unread += data
+        else:
+            self._waiting += data
+            self._take()
         self._moved = self._clock.seconds()
+
+    def halfClose(self, data: bytes = b"") -> None:
+        self.write(data)
+        self._isHalfClosed = True
+
+    async def drain(self, timeout: float) -> bool:
+        if self._waiting:
+            await pause(self._clock, timeout)
+        return not self._waiting and not self.isCut
 
     async def read(self, timeout: float, size: int = 1 << 16) -> bytes:
         if self._unread or self.end is not None:
-            await pause(self._clock, self._path.late)
+            first = 0.0 if self._hasRead else self._path.first
+            await pause(self._clock, self._path.late + first)
+            self._hasRead = True
             data = bytes(self._unread[:size])
             del self._unread[:size]
+            self._take()
             return data
-        left = timeout
-        if self._path.idle is not None and self._path.isTold and self._path.end is not None:
-            left = min(timeout, max(0.0, self._moved + self._path.idle - self._clock.seconds()))
-        await pause(self._clock, left)
+        left = self._untilEnd(timeout)
+        await pause(self._clock, min(left, timeout))
         if left < timeout:
             self.end = self._path.end
         return b""
@@ -162,7 +204,45 @@ class FakeStream:
     async def receive(self, size: int, timeout: float) -> bytes:
         return await self.read(timeout, size)
 
+    def _take(self) -> None:
+        """Passes bytes on, as many as there is room for, until the connection is dropped."""
+        if self._isDropped():
+            return
+        path = self._path
+        size = len(self._waiting)
+        if path.room is not None:
+            size = min(size, max(0, path.room - len(self._unread)))
+        data = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        if path.bytes is not None:
+            data = data[: max(0, path.bytes - self.taken)]
+        self.taken += size
+        if not self._isMute:
+            self._unread += data
+
+    def _untilEnd(self, timeout: float) -> float:
+        """Returns the seconds until the client sees the end; the time-out without one."""
+        path, now = self._path, self._clock.seconds()
+        isShort = path.bytes is not None and self.taken >= path.bytes
+        if path.end is None:
+            return timeout
+        if self._isOver() or isShort or (self._isHalfClosed and path.hasEnd and not self._waiting):
+            return path.late
+        ends = [self._began + path.age] if path.age is not None else []
+        ends += [self._moved + path.idle] if path.idle is not None and path.isTold else []
+        return max(0.0, min(ends) - now) if ends else timeout
+
+    def _isOver(self) -> bool:
+        """Says whether the client can know of the end."""
+        return self._path.end is not None and (self._isOld() or (self._path.isTold and self._isIdle()))
+
     def _isDropped(self) -> bool:
+        return self._isOld() or self._isIdle()
+
+    def _isOld(self) -> bool:
+        return self._path.age is not None and self._clock.seconds() >= self._began + self._path.age
+
+    def _isIdle(self) -> bool:
         return self._path.idle is not None and self._clock.seconds() >= self._moved + self._path.idle
 
 
@@ -170,7 +250,9 @@ class PathContext:
     """A fake context of a check, whose connections use a simulated path.
 
     :param path: the path, or a function of the connection's number, from 0.
-    :ivar streams: all connections so far.
+    :ivar tries: the number of connections that were begun.
+    :ivar streams: all connections that were made.
+    :ivar made: the kernel's counts of connections that are made.
     """
 
     target = TCP
@@ -186,7 +268,9 @@ class PathContext:
         self.settings = settings
         self.evidence = Evidence(TCP, settings, b"ours")
         self.random = Random(8862)
+        self.tries = 0
         self.streams: list[FakeStream] = []
+        self.made: TCPSample | None = None
         self._check = check
         self._path = path
 
@@ -197,11 +281,19 @@ class PathContext:
     def newRecord(self) -> ConnectionRecord:
         return self.evidence.newRecord(self._check, self.now)
 
-    async def connect(self, target: Target = TCP, record: ConnectionRecord | None = None) -> Link:
-        path = self._path if isinstance(self._path, StreamPath) else self._path(len(self.streams))
-        self.streams.append(FakeStream(self.reactor, path))
+    async def connect(
+        self, target: Target = TCP, record: ConnectionRecord | None = None, segment: int = 0
+    ) -> Link:
+        path = self._path if isinstance(self._path, StreamPath) else self._path(self.tries)
+        self.tries += 1
         record = record or self.newRecord()
+        if path.failure is not None:
+            record.failure = path.failure
+            raise NetworkError(path.failure)
+        self.streams.append(FakeStream(self.reactor, path, isMute=segment > path.largest))
         record.connected = 0.0
         stream: Any = self.streams[-1]
         examination = self.evidence.examination
-        return Link(self.reactor, stream, record, examination=examination, random=self.random, start=0.0)
+        link = Link(self.reactor, stream, record, examination=examination, random=self.random, start=0.0)
+        record.made = self.made
+        return link

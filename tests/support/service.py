@@ -48,6 +48,8 @@ COMMANDS = {
     "twistd -n": (str(SCRIPTS / "twistd"), REACTOR, "-n", "--pidfile=twistd.pid", "echo"),
     "twistd": (str(SCRIPTS / "twistd"), REACTOR, "--pidfile=twistd.pid", "--logfile=twistd.log", "echo"),
     "twist": (str(SCRIPTS / "twist"), REACTOR, "echo"),
+    # On the default reactor: this command has no options of twistd.
+    "module": (sys.executable, "-m", "echo_app"),
 }
 
 

@@ -3,12 +3,56 @@
 from __future__ import annotations
 
 import os
+import select
+import threading
 from pathlib import Path
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.filewatch import INTERVAL, Stamps, Watch
+from echo_app.filewatch import INTERVAL, Stamps, Watch, contentsOf
+
+
+class ContentsTests(SynchronousTestCase):
+    def test_file(self) -> None:
+        """A file is read to its end; one that is missing is an error."""
+        path = Path(self.mktemp())
+        self.assertRaises(FileNotFoundError, contentsOf, str(path))
+        for data in (b"", bytes(100_000)):
+            path.write_bytes(data)
+            self.assertEqual(contentsOf(str(path)), data)
+
+    def test_fifo(self) -> None:
+        """A FIFO is read to its end if it has a writer; otherwise it is an error, at once."""
+        path = self.mktemp()
+        os.mkfifo(path)
+        with self.assertRaises(OSError) as raised:
+            contentsOf(path)
+        self.assertIn("A FIFO without a writer", str(raised.exception))
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        writer = threading.Thread(target=Path(path).write_bytes, args=(bytes(1_000_000),))
+        writer.start()
+        self.assertTrue(select.select([reader], [], [], 10)[0])
+        self.assertEqual(len(contentsOf(path)), 1_000_000)
+        writer.join()
+
+    def test_substitution(self) -> None:
+        """The pipe of a command is read to its end: one that is slow, and one that has ended."""
+        for isEnded in (False, True):
+            reader, writer = os.pipe()
+            self.addCleanup(os.close, reader)
+
+            def write(writer: int = writer) -> None:
+                os.write(writer, b"alice:secret\n")
+                os.close(writer)
+
+            thread = threading.Timer(0, write)
+            thread.start()
+            if isEnded:
+                thread.join()
+            self.assertEqual(contentsOf(f"/dev/fd/{reader}"), b"alice:secret\n")
+            thread.join()
 
 
 class StampsTests(SynchronousTestCase):

@@ -40,6 +40,7 @@ PACKAGES = (
     "service",
     "cli",
     "testing",
+    "__main__",
 )
 
 # The probe judges the service: it shares no code with it that moves bytes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter
+from time import process_time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -88,11 +88,11 @@ class ParseTests(SynchronousTestCase):
 
     def test_quick(self) -> None:
         """No text takes long, however it is made."""
-        start = perf_counter()
+        start = process_time()
         for text in ("9" * 1000, "1e999s", "1e-999", "1" + "s" * 1000, "1e999" * 100, "." * 1000):
             for kind in (TIME, RATE):
                 self.assertRaises(ValueError, kind.parse, text)
-        self.assertLess(perf_counter() - start, 1)
+        self.assertLess(process_time() - start, 1)
 
     def test_documented(self) -> None:
         """Each form in the table of the documents is one of its kind."""

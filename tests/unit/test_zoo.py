@@ -271,16 +271,16 @@ class TableTests(SynchronousTestCase):
             self.assertRegex(path.cause, r"^[a-z0-9]+(-[a-z0-9]+)*$")
 
 
-def examined(planted: str, status: str, **more: object) -> dict[str, Any]:
-    """Returns the result of an examination with one check."""
-    check = {"name": "identity", "status": status, "seen": "seen", **more}
+def examined(planted: str, *found: str) -> dict[str, Any]:
+    """Returns the result of an examination with findings of these causes."""
+    parts = {"severity": "fail", "seen": "seen", "confidence": "certain"}
     return {
         "name": "path",
         "cause": planted,
         "planted": "a fault",
         "exit": 1,
         "seconds": 2.0,
-        "examination": {"results": [check]},
+        "examination": {"findings": [{"cause": cause, **parts} for cause in found]},
     }
 
 
@@ -293,18 +293,18 @@ class ReportTests(SynchronousTestCase):
 
     def test_report(self) -> None:
         """A report has what is planted, and beside it the findings."""
-        lines = report(examined("bytes-changed", "fail", cause="bytes-lost"))
+        lines = report(examined("bytes-changed", "bytes-lost"))
         self.assertIn("bytes-changed: a fault", lines[0])
         self.assertIn("causes: bytes-lost", lines[1])
-        self.assertIn("identity", lines[2])
-        self.assertEqual(len(report(examined(NONE, "pass"))), 2)
+        self.assertIn("fail  bytes-lost", lines[2])
+        self.assertEqual(len(report(examined(NONE))), 2)
 
     def test_summary(self) -> None:
         """A summary counts the faults that were found, the causes, and false alarms."""
         results = [
-            examined("bytes-changed", "fail", cause="bytes-changed"),
-            examined("bytes-changed", "pass"),
-            examined(NONE, "warn"),
+            examined("bytes-changed", "bytes-changed"),
+            examined("bytes-changed"),
+            examined(NONE, "jitter"),
         ]
         line = summary(results)[-1]
         for part in ("2 bad paths", "1 bad paths with a finding", "1 causes named as planted"):

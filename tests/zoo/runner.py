@@ -112,14 +112,16 @@ def report(result: dict[str, Any]) -> list[str]:
         found = causes(result["examination"])
         said = f"; causes: {', '.join(found) or 'none'}" if found is not None else ""
         lines.append(f"exit status {result['exit']} in {result['seconds']} s{said}")
-        lines += [f"{each['status']:5} {each['name']:12} {each['seen']}" for each in findings(result)]
+        lines += [
+            f"{each['severity']:5} {each['cause']:24} {each['seen']} ({each['confidence']})"
+            for each in findings(result)
+        ]
     return [lines[0], *(f"{'':{_NAME}} {line}" for line in lines[1:])]
 
 
 def findings(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the probe's results that are failures or warnings."""
-    results = result.get("examination", {}).get("results", ())
-    return [each for each in results if each["status"] in ("fail", "warn")]
+    """Returns the probe's findings, failures first."""
+    return list(result.get("examination", {}).get("findings", ()))
 
 
 def causes(data: Any) -> list[str] | None:

@@ -191,6 +191,7 @@ class Burst(Check[Bursts]):
         await pause(context.reactor, _BETWEEN if seen.atOnce.failures else 0)
         await _rounds(context, _inSuccession, seen.inSuccession)
         if any(each.isBad for each in seen.series):
+            await pause(context.reactor, _BETWEEN)
             seen.calm.rounds.append(await _inSuccession(context, CALM_COUNT, self._calmly))
 
 

@@ -88,7 +88,7 @@ class Context:
         :param timeout: seconds for the connection, and as many for a TLS handshake.
         :raise NetworkError: when there is no connection.
         """
-        await self._space()
+        await self._space(record)
         record = record or self.newRecord()
         target = target or self.target
         try:
@@ -113,11 +113,14 @@ class Context:
             start=self.start,
         )
 
-    async def _space(self) -> None:
+    async def _space(self, record: ConnectionRecord | None) -> None:
         """Waits until another connection may be begun, where a limit on their rate was seen."""
-        spacing, connections = self.evidence.spacing, self.evidence.connections
-        if spacing and connections:
-            await pause(self.reactor, max(0.0, connections[-1].began + spacing - self.now))
+        spacing = self.evidence.spacing
+        last = next((each for each in reversed(self.evidence.connections) if each is not record), None)
+        if spacing and last is not None:
+            await pause(self.reactor, max(0.0, last.began + spacing - self.now))
+            if record is not None:
+                record.began = self.now
 
 
 class Check(Protocol[Seen]):

@@ -142,7 +142,7 @@ class LateReader(Check[Filling]):
         _, seen.unread = queuesOf(link)
         seen.back.append((context.now, 0))
         # The far end's probes of our window may be as far apart as the time that nothing was read (RFC 9293).
-        timeout = SILENCE + context.now - link.record.began
+        timeout = SILENCE + round(context.now - link.record.began)
         while link.outstanding and await link.read(timeout):
             if context.now - seen.back[-1][0] >= _LOOK or not link.outstanding:
                 seen.back.append((context.now, link.record.came))

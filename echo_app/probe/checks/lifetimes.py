@@ -193,4 +193,4 @@ class Lifetimes(Check[Lives]):
             await pause(context.reactor, INTERVAL)
         link.noteEnd()
         # The far end's probes of our window may be as far apart as the time that nothing was read (RFC 9293).
-        await link.receiveRest(SILENCE + context.now - link.record.began)
+        await link.receiveRest(SILENCE + round(context.now - link.record.began))

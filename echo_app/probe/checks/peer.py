@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from echo_app.addresses import hostPort, ipAddressOf, unmapped
 from echo_app.probe.checks.check import Check, Context, Cost
 from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.net.stream import Stream
@@ -19,18 +19,15 @@ Address = tuple[str, int]
 
 
 def addressOf(text: object) -> Address | None:
-    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for other texts."""
+    """Reads ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; returns None for other texts.
+
+    An IPv4-mapped IPv6 address is the IPv4 address, as everywhere.
+    """
     host, _, port = str(text).rpartition(":")
     try:
-        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
+        return str(ipAddressOf(host.removeprefix("[").removesuffix("]"))), int(port)
     except ValueError:
         return None
-
-
-def described(address: Address) -> str:
-    """Formats an address."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(slots=True)
@@ -55,16 +52,16 @@ class FirstLine(Observation):
         peer = self.peer
         if peer is None:
             return "the service does not say"
-        parts = [f"seen as {described(peer)}"]
+        parts = [f"seen as {hostPort(*peer)}"]
         if peer[0] != self.own[0]:
-            parts.append(f"ours is {described(self.own)}: a NAT or a proxy is between")
+            parts.append(f"ours is {hostPort(*self.own)}: a NAT or a proxy is between")
         elif peer[1] != self.own[1]:
             parts.append(f"our port is {self.own[1]}: a NAT or a proxy is between")
         else:
             parts.append("as we are")
         proxy = addressOf(self.said.get("proxy"))
         if proxy is not None:
-            parts.append(f"by word of a proxy at {described(proxy)}")
+            parts.append(f"by word of a proxy at {hostPort(*proxy)}")
         if bool(self.said.get("tls")) != self.isTLS:
             parts.append("TLS ends before the service" if self.isTLS else "TLS begins on the way")
         return ", ".join(parts)
@@ -72,7 +69,7 @@ class FirstLine(Observation):
     def data(self) -> Mapping[str, object]:
         """Returns both addresses, and what the service says."""
         peer = self.peer
-        return {"peer": described(peer), "own": described(self.own), "said": self.said} if peer else {}
+        return {"peer": hostPort(*peer), "own": hostPort(*self.own), "said": self.said} if peer else {}
 
 
 def parsed(line: bytes) -> dict[str, Any]:
@@ -101,7 +98,8 @@ class Peer(Check[FirstLine]):
     async def run(self, context: Context, seen: FirstLine) -> None:
         """Connects, and reads the line."""
         async with await context.connect() as link:
-            seen.own = link.stream.sock.getsockname()[:2]
+            host, port, *_ = link.stream.sock.getsockname()
+            seen.own = unmapped(host), port
             seen.isTLS = context.target.kind == "tls"
             seen.said = parsed(await _firstLine(link.stream))
 

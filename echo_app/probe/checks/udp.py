@@ -1,226 +1,261 @@
-"""Check ``udp``: loss, order and sizes of datagrams, and source ports without answers."""
+"""Check ``udp``: sends datagrams in several ways, and records the fate of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from random import Random
-from typing import Any
+from collections.abc import Sequence
 
 from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
-from echo_app.probe.checks.evidence import Observation
-from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, SILENCE, Exchange, Source, ask
-from echo_app.probe.net.errors import NetworkError, Reason
-from echo_app.probe.results.statistics import interval, spread
-from echo_app.targets import Target
+from echo_app.probe.checks.udpfirst import firstsOf
+from echo_app.probe.checks.udprecord import (
+    CONTROL,
+    EMPTY,
+    FAST,
+    FRESH,
+    PORTS,
+    RETRY,
+    RUN,
+    SIZE,
+    SIZES,
+    STEADY,
+    TRIAL,
+    Datagrams,
+    outside,
+    tooMany,
+)
+from echo_app.probe.checks.udprecord import lostOf as lost
+from echo_app.probe.checks.udpsender import MakeSource, Sender
+from echo_app.probe.checks.udpsilence import SilentSources, waitsFor
+from echo_app.probe.checks.udpsource import Datagram, Source
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.probe.net.errors import NetworkError
 
-# Datagrams of the main measurement, their bytes, and the seconds between two: about those of a voice call.
-COUNT, QUICK_COUNT, SIZE, INTERVAL = 1000, 200, 64, 0.01
+# Source ports, datagrams from each in a round, and seconds between two. The order is random, so that neither
+# a short outage nor the begin of the round hits the first datagram of every port.
+PORT_COUNT, QUICK_PORTS, PER_PORT, PORT_INTERVAL = 64, 4, 10, 0.005
 
-# The tolerated share of lost datagrams, and the rounds in a row that must lose more. On a path that loses
-# exactly that share, one round in forty seems to lose more, and three in a row in one of fifty thousand
-# examinations.
-TOLERATED, ROUNDS = 0.01, 3
+# Fresh sources that are tried again where the first datagrams of the others had another fate.
+FRESH_COUNT = 12
+
+# Datagrams of a steady round, and the seconds between two: about those of a voice call. A path that loses
+# exactly the tolerated share seems to lose more in one round of forty, and in three in a row in one of fifty
+# thousand examinations.
+COUNT, QUICK_COUNT, INTERVAL, ROUNDS = 1000, 200, 0.01, 3
+
+# Datagrams at a higher rate, and the seconds between two.
+FAST_COUNT, FAST_INTERVAL = 400, 0.0025
+
+# The trials of rates, each twice: seconds of each, and datagrams a second. The slow one comes between the
+# fast ones, so that a time of general loss hits both.
+TRIAL_SECONDS, TRIALS = 2.0, (400, 25, 200) * 2
 
 # Sizes that are sent to find the largest that comes back: around those that fit into IPv6's smallest packet,
 # into one of Ethernet with and without tunnels, and up to the largest datagram.
-SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST_DATAGRAM)
+TRIED_SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST_DATAGRAM)
 
 # Tries of each size. A large datagram is lost with each of its fragments: of 45 at 1 %, every third time.
-TRIES = 4
+TRIES, CONFIRMATIONS = 4, 6
 
 # Sizes that are tried between the largest that comes back and the next one, and how often: enough to tell
 # every size from its neighbour. Seconds between two datagrams, for slow links.
 BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
 
-# Source ports, datagrams from each in a round, and seconds between two. All ports take turns, so that a short
-# outage takes a few datagrams of every port, not all of one.
-PORTS, QUICK_PORTS, PER_PORT, PORT_INTERVAL = 64, 4, 10, 0.005
+# Bytes from which on a datagram is awaited before the next one, and for how many seconds: a receiver's
+# buffer holds few of them.
+LARGE, LARGE_WAIT = 8192, 0.3
 
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Losses of datagrams by source port.
-
-    :param silent: ports that lost everything, in every round.
-    :param lost: datagrams that the other ports lost.
-    :param sent: datagrams that the other ports sent.
-    """
-
-    silent: tuple[int, ...] = ()
-    lost: int = 0
-    sent: int = 0
-
-    @classmethod
-    def of(cls, numbers: Sequence[int], rounds: Sequence[Sequence[Exchange]]) -> Ports:
-        """Sums up rounds of exchanges, one of each port in the order of their numbers."""
-        byPort = list(zip(numbers, zip(*rounds, strict=True), strict=True))
-        silent = [port for port, each in byPort if all(exchange.isSilent for exchange in each)]
-        others = [exchange for port, each in byPort if port not in silent for exchange in each]
-        return cls(tuple(silent), *total(others))
-
-    @property
-    def areBad(self) -> bool:
-        """Says whether the ports are the cause of the loss: the others lose hardly anything."""
-        return bool(self.silent) and self.sent * TOLERATED > max(self.lost, 1)
-
-
-@dataclass(slots=True)
-class Datagrams(Observation):
-    """The exchanges of datagrams.
-
-    :ivar failure: why nothing can be sent; None: it can.
-    :ivar refusals: ICMP messages that said that nobody listens.
-    :ivar rounds: of the main measurement.
-    :ivar largest: bytes of the largest datagram that came back; 0 if sizes were not tried.
-    :ivar unfragmented: bytes of the largest datagram that leaves this machine in one packet.
-    :ivar others: the exchanges about sizes and ports, for their faults.
-    """
-
-    failure: Reason | None = None
-    refusals: int = 0
-    rounds: list[Exchange] = field(default_factory=list)
-    largest: int = 0
-    unfragmented: int = 0
-    ports: Ports = Ports()
-    others: list[Exchange] = field(default_factory=list)
-
-    @property
-    def everything(self) -> list[Exchange]:
-        """All exchanges."""
-        return [*self.rounds, *self.others]
-
-    @property
-    def isFinal(self) -> bool:
-        """Says whether nothing came back."""
-        return self.failure is not None or all(each.isSilent for each in self.everything)
-
-    def __str__(self) -> str:
-        if self.failure is not None:
-            return f"nothing can be sent: {self.failure}"
-        times = [time for exchange in self.rounds for time in exchange.roundTrips.values()]
-        lost, sent = total(self.rounds or self.others)
-        parts = [spread(times)] if times else []
-        parts.append(f"{lost} of {sent} lost")
-        for word, count in (
-            ("duplicate", sum(exchange.duplicates for exchange in self.rounds)),
-            ("reordered", sum(exchange.reordered for exchange in self.rounds)),
-        ):
-            if count:
-                parts.append(f"{count} {word}")
-        if self.largest:
-            parts.append(f"up to {self.largest} B" + self._fragments())
-        if self.ports.sent >= PORTS * PER_PORT:
-            parts.append(f"{PORTS} source ports")
-        return ", ".join(parts)
-
-    def data(self) -> Mapping[str, object]:
-        """Returns the counts, in datagrams and bytes."""
-        lost, sent = total(self.rounds)
-        return {"sent": sent, "lost": lost, "largest": self.largest, "silentPorts": list(self.ports.silent)}
-
-    def _fragments(self) -> str:
-        if self.largest > self.unfragmented:
-            return " in fragments"
-        return " and no fragments" if self.unfragmented < LARGEST_DATAGRAM else ""
-
-
-def tooMany(lost: int, sent: int) -> bool:
-    """Says whether more than the tolerated share is lost, with 95 % confidence."""
-    return interval(lost, sent)[0] > TOLERATED
-
-
-def total(exchanges: Iterable[Exchange]) -> tuple[int, int]:
-    """Returns the numbers of lost and of sent datagrams."""
-    counts = [(exchange.lost, len(exchange.sent)) for exchange in exchanges]
-    return sum(lost for lost, _ in counts), sum(sent for _, sent in counts)
+# Seconds for answers that may still come, at the end.
+LAST_WAIT = 3.0
 
 
 class UDP(Check[Datagrams]):
-    """Sends a thousand datagrams, a hundred a second, large ones, and ones from many source ports.
+    """Sends small datagrams from many ports, steadily, and fast; then sizes, and from silent sources.
 
-    :param source: makes a source, of a reactor, a target, and random numbers.
+    :param source: makes a source.
     :param pace: factor by which everything is faster, waits included; for known paths.
     """
 
     name = "udp"
     begin = Datagrams
 
-    def __init__(self, source: Callable[[Any, Target, Random], Source] = Source, pace: float = 1.0) -> None:
+    def __init__(self, source: MakeSource = Source, pace: float = 1.0) -> None:
         self._source = source
         self._pace = pace
 
     def reasonToSkip(self, context: Context) -> str:
         """Skips other targets than UDP, and a lack of descriptors: each source port needs one."""
-        return lackOfDescriptors(_extent(context)[1]) if context.target.kind == "udp" else "not asked for"
+        return lackOfDescriptors(_sources(context)) if context.target.kind == "udp" else "not asked for"
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost of one round of everything; more rounds are made only after a fault."""
-        count, ports = _extent(context)
+        ports, count, waits = _ports(context), _count(context), waitsFor(context.settings)
+        longest = max(waits, default=0.0)
+        fast = 0 if context.settings.isQuick else FAST_COUNT
         return (
-            Cost(ports * PER_PORT * SIZE, ports, ports * PER_PORT * PORT_INTERVAL)
-            + Cost(count * SIZE, 0, count * INTERVAL)
-            + Cost(sum(SIZES) * TRIES, 0, len(SIZES) * TRIES * SIZE_INTERVAL)
+            Cost(ports * PER_PORT * SIZE, _sources(context), ports * PER_PORT * PORT_INTERVAL)
+            + Cost((count + fast) * SIZE, 0, count * INTERVAL + fast * FAST_INTERVAL)
+            + Cost(sum(TRIED_SIZES) * TRIES, 0, len(TRIED_SIZES) * TRIES * SIZE_INTERVAL)
+            + Cost(int(longest) * 10 * SIZE, 0, longest + 1 if waits else 0)
         )
 
     async def run(self, context: Context, seen: Datagrams) -> None:
-        """Sends from many source ports, and then from one that was answered."""
-        _, ports = _extent(context)
-        opened: list[Source] = []
+        """Sends in all ways, from fewer sources where nothing is answered."""
+        examination = _Examination(context, seen, Sender(context, seen, self._source, self._pace))
         try:
-            for _ in range(ports):
-                source = self._source(context.reactor, context.target, context.random)
-                source.open()
-                opened.append(source)
-            await self._examine(context, opened, seen)
+            await examination.run()
         except NetworkError as error:
             seen.failure = error.reason
         finally:
-            seen.refusals = sum(source.refusals for source in opened)
-            for source in opened:
-                source.close()
+            examination.sender.close()
 
-    async def _examine(self, context: Context, sources: Sequence[Source], seen: Datagrams) -> None:
-        byPort = [await self._ask(context, sources, [SIZE] * PER_PORT, PORT_INTERVAL)]
-        seen.others += byPort[0]
-        heard = [source for source, each in zip(sources, byPort[0], strict=True) if not each.isSilent]
+
+class _Examination:
+    """One run of the check."""
+
+    def __init__(self, context: Context, seen: Datagrams, sender: Sender) -> None:
+        self.sender = sender
+        self._context = context
+        self._seen = seen
+        self._isQuick = context.settings.isQuick
+
+    async def run(self) -> None:
+        sender = self.sender
+        sources = sender.openSeveral(_ports(self._context))
+        await self._fromPorts(PORTS, sources)
+        heard = [source for source in sources if sender.isHeard(source)]
         if not heard:
+            await self._askRefusal(sources)
             return
-        await self._rounds(context, heard[0], seen.rounds)
-        await self._sizes(context, heard[0], seen)
-        if len(heard) < len(sources):
-            byPort.append(await self._ask(context, sources, [SIZE] * PER_PORT, PORT_INTERVAL))
-            seen.others += byPort[1]
-        seen.ports = Ports.of([source.port for source in sources], byPort)
+        await self._fresh()
+        if not self._isQuick:
+            await sender.sendAll(FAST, [heard[0]] * FAST_COUNT, FAST_INTERVAL)
+        await self._steadily(heard[0])
+        await self._rates()
+        await self._sizes(await self._heard())
+        await self._empty()
+        await SilentSources(sender, self._seen, waitsFor(self._context.settings)).run()
+        silent = [source for source in sources if not sender.isHeard(source)]
+        if silent:
+            await self._fromPorts(f"{PORTS} 2", [*silent, *sender.openSeveral(len(silent))])
+        await sender.settle(LAST_WAIT)
 
-    async def _rounds(self, context: Context, source: Source, rounds: list[Exchange]) -> None:
-        """Makes rounds of the main measurement, until one is good or all are bad."""
-        count, _ = _extent(context)
-        while len(rounds) < ROUNDS:
-            rounds += await self._ask(context, [source], [SIZE] * count, INTERVAL)
-            if not tooMany(rounds[-1].lost, count):
+    async def _fromPorts(self, phase: str, sources: Sequence[Source], count: int = PER_PORT) -> None:
+        order = [source for source in sources for _ in range(count)]
+        self._context.random.shuffle(order)
+        await self.sender.sendAll(phase, order, PORT_INTERVAL)
+
+    async def _askRefusal(self, sources: Sequence[Source]) -> None:
+        """Tries again, also from a connected socket: the kernel gives it ICMP messages."""
+        await self.sender.settle(LAST_WAIT)
+        await self._fromPorts(f"{PORTS} 2", [await self._connected(), *sources[:QUICK_PORTS]])
+        await self.sender.settle(LAST_WAIT)
+
+    async def _connected(self) -> Source:
+        source = self.sender.open(isConnected=True)
+        self._seen.unfragmented = source.unfragmented
+        return source
+
+    async def _heard(self) -> Source:
+        """Returns a connected source that is answered, if there is one: some ports may be dead."""
+        for _ in range(TRIES):
+            source = await self._connected()
+            for _ in range(TRIES):
+                await self.sender.answer(await self.sender.send(source, CONTROL), LARGE_WAIT)
+            if self.sender.isHeard(source):
+                break
+        return source
+
+    async def _fresh(self) -> None:
+        """Tries fresh sources where the first datagrams of the others were lost or late."""
+        first = firstsOf(self._seen.of(PORTS))
+        if first.isStriking:
+            await self._fromPorts(FRESH, self.sender.openSeveral(FRESH_COUNT), PER_PORT)
+
+    async def _steadily(self, source: Source) -> None:
+        """Makes rounds of the main measurement, until one is good or all are bad, each from a source."""
+        for number in range(ROUNDS):
+            source = self.sender.open() if number else source
+            phase = f"{STEADY} {number + 1}" if number else STEADY
+            sent = await self.sender.sendAll(phase, [source] * _count(self._context), INTERVAL)
+            if all(each.isLost for each in sent[-RUN:]):
+                await self._retry(source)
+            # Those that a blackout lost are no reason to go on.
+            others = outside(sent, self._seen.blackouts)
+            if not tooMany(lost(others), len(others)):
                 break
 
-    async def _sizes(self, context: Context, source: Source, seen: Datagrams) -> None:
+    async def _retry(self, source: Source) -> None:
+        """Sends from a source that seems to have ended, and from a fresh one, in turn."""
+        both = [self.sender.open(), source] * PER_PORT
+        await self.sender.sendAll(RETRY, both, SIZE_INTERVAL)
+
+    async def _rates(self) -> None:
+        """Tries several rates, each from a fresh source, where too many datagrams of any phase are lost."""
+        if not any(self._isLossy(kind) for kind in (PORTS, FAST, STEADY)):
+            return
+        for number, rate in enumerate(TRIALS):
+            source, count = self.sender.open(), int(TRIAL_SECONDS * rate)
+            await self.sender.sendAll(f"{TRIAL} {number + 1}", [source] * count, 1 / rate)
+
+    def _isLossy(self, kind: str) -> bool:
+        """Says whether too many datagrams of a phase are lost, apart from one blackout."""
+        dead, blackouts = self._seen.deadSources, self._seen.blackouts
+        sent = [each for each in self._seen.alive(kind) if each.source not in dead and each.index]
+        # Several may be the windows of a limiter.
+        sent = sent if len(blackouts) > 1 else outside(sent, blackouts)
+        return tooMany(lost(sent), len(sent))
+
+    async def _sizes(self, source: Source) -> None:
         """Looks for the largest size that comes back."""
-        sizes: Sequence[int] = SIZES
+        sizes: Sequence[int] = TRIED_SIZES
         low, high = SIZE, LARGEST_DATAGRAM + 1
-        for _ in range(1 if context.settings.isQuick else 1 + ZOOMS):
-            seen.others += await self._ask(context, [source], [*sizes] * TRIES, SIZE_INTERVAL)
-            low = seen.largest = max([low, *seen.others[-1].answeredSizes()])
-            seen.unfragmented = source.unfragmented
+        for _ in range(1 if self._isQuick else 1 + ZOOMS):
+            sent = [await self._one(source, size) for _ in range(TRIES) for size in sizes]
+            await self.sender.settle()
+            if any(each.changed is not None for each in sent):
+                return
+            low = max([low, *(each.size for each in sent if each.came is not None)])
             high = min((size for size in sizes if size > low), default=high)
             step = max(1, (high - low) // (BETWEEN + 1))
             sizes = range(low + step, high, step)
             if not sizes:
                 break
+        self._seen.unfragmented = source.unfragmented
+        if high <= LARGEST_DATAGRAM:
+            for size in (low, high) * CONFIRMATIONS:
+                await self._one(source, size)
+            await self.sender.settle()
 
-    async def _ask(
-        self, context: Context, sources: Sequence[Source], sizes: Sequence[int], interval: float
-    ) -> list[Exchange]:
-        return await ask(context.reactor, sources, sizes, interval / self._pace, SILENCE / self._pace)
+    async def _one(self, source: Source, size: int) -> Datagram:
+        """Sends a datagram of that size, and a small one behind it: a try counts if that comes back."""
+        datagram = await self.sender.send(source, SIZES, size)
+        if size > LARGE:
+            await self.sender.answer(datagram, LARGE_WAIT)
+        await self.sender.send(source, CONTROL)
+        await self.sender.pause(SIZE_INTERVAL)
+        return datagram
+
+    async def _empty(self) -> None:
+        """Sends empty datagrams, one at a time: nothing tells their answers apart."""
+        source = self.sender.open()
+        sent: list[Datagram] = []
+        for number in range(2 * TRIES):
+            if number == TRIES and not lost(sent):
+                break
+            await self.sender.send(source, CONTROL)
+            sent.append(await self.sender.send(source, EMPTY, 0))
+            control = await self.sender.send(source, CONTROL)
+            await self.sender.answer(control, LARGE_WAIT)
+            await self.sender.answer(sent[-1], LARGE_WAIT)
 
 
-def _extent(context: Context) -> tuple[int, int]:
-    """Returns the numbers of datagrams of the main measurement, and of source ports."""
-    return (QUICK_COUNT, QUICK_PORTS) if context.settings.isQuick else (COUNT, PORTS)
+def _ports(context: Context) -> int:
+    return QUICK_PORTS if context.settings.isQuick else PORT_COUNT
+
+
+def _count(context: Context) -> int:
+    return QUICK_COUNT if context.settings.isQuick else COUNT
+
+
+def _sources(context: Context) -> int:
+    """Returns the number of sources on a good path: ports, two for sizes, and those that are silent."""
+    return _ports(context) + 2 + 3 * len(waitsFor(context.settings)) + 1

@@ -87,14 +87,10 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     seen = evidence.observations.get("idle")
     if not isinstance(seen, Ladders) or any(rung.fate in UNFIT for rung in seen.first):
         return None
-    idle = numbers(
-        each
-        for each in rest
-        if each.check == "idle" or (each.check in _SILENT and (each.isCut or each.isShort))
-    )
     if not any(each.check == "idle" for each in rest):
         return None
     found, again = bracket(seen.first), bracket(seen.second)
+    idle = _alike(rest, found.alive if found else 0.0)
     if found is None:
         return _strayOf(seen.first, idle)
     if not seen.second and "idle" in evidence.unfinished:
@@ -114,6 +110,23 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
             meaning=_STRAY_MEANING,
         )
     return _idleAt(found, again, idle)
+
+
+def _alike(rest: Sequence[ConnectionRecord], seconds: float) -> frozenset[int]:
+    """Returns the connections that may be lost for a silence of so many seconds."""
+    return numbers(
+        each
+        for each in rest
+        if each.check == "idle"
+        or (each.check in _SILENT and (each.isCut or each.isShort) and _quietOf(each) >= seconds)
+    )
+
+
+def _quietOf(record: ConnectionRecord) -> float:
+    """Returns the seconds for which a connection may have been silent; a late reader, until it read."""
+    if record.check == "late-reader" and record.firstAnswer is not None:
+        return record.firstAnswer
+    return (record.ended or record.closed or record.began) - record.began
 
 
 def _idleAt(found: Bracket, again: Bracket, idle: frozenset[int]) -> Match:
@@ -186,7 +199,7 @@ NO_PUSH_BACK = Rule(
     Severity.WARN,
     "there is no push-back",
     "Something on the way stores without a bound that a slow reader could meet.",
-    "64 MiB were taken without one byte being read.",
+    "128 MiB were taken without one byte being read.",
     "Several kernels' buffers in a row may hold as much.",
     _findNoPushBack,
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.judge import (
+    burstrules,
     byterules,
     endrules,
     liferules,
@@ -18,7 +19,11 @@ from echo_app.probe.judge import (
     silencerules,
     timerules,
     tlsrules,
+    udpflowrules,
+    udplossrules,
     udprules,
+    udpsizerules,
+    waitrules,
 )
 from echo_app.probe.judge.finding import Finding, Rule
 from echo_app.probe.results.severity import Severity
@@ -29,24 +34,28 @@ RULES: tuple[Rule, ...] = (
     *(reachrules.UNRESOLVED, reachrules.UNREACHABLE),
     *(byterules.TRANSLATED, byterules.MIXED, reachrules.REFUSED_AT_FIRST, byterules.NO_ECHO, udprules.SILENT),
     *byterules.DIFFERENCES,
-    *(udprules.DIFFERING, udprules.STRANGE),
+    *(udprules.MIXED, udprules.CHANGED, udprules.TRUNCATED, udprules.ELSEWHERE, udprules.FOREIGN),
     *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.EVENT),
     *(liferules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
-    *(reachrules.ACCEPT_RATE, reachrules.CAP, reachrules.UNSERVED, byterules.SHORT),
-    *(udprules.DEAD_PORTS, tlsrules.DISTRUSTED),
+    *(burstrules.ACCEPT_RATE, burstrules.CAP, reachrules.UNSERVED, byterules.SHORT),
+    *(udprules.DEAD_PORTS, udpflowrules.ENDED, udpflowrules.FORGOTTEN, tlsrules.DISTRUSTED),
     *(reachrules.ADDRESS, reachrules.UNMADE, endrules.CUT),
     *(
         silencerules.REORDERED,
         silencerules.LOSS,
-        timerules.PAUSES,
-        timerules.OUTLIERS,
+        waitrules.PAUSES,
+        waitrules.OUTLIERS,
         timerules.SIBLINGS,
-        timerules.LATE_ENDS,
+        waitrules.LATE_ENDS,
     ),
     *(timerules.DELAYED, timerules.SMALL_SLOW, timerules.FIRST_SLOW, timerules.COLD_START),
     *(timerules.JITTER, raterules.POLICER, raterules.LIMITED),
-    *(timerules.SLOW_SERVICE, reachrules.SYN_LOSS, reachrules.SLOWED, endrules.NO_PUSH_BACK, udprules.LOSSY),
+    *(timerules.SLOW_SERVICE, burstrules.SYN_LOSS, burstrules.SLOWED, endrules.NO_PUSH_BACK),
+    *(udplossrules.LIMITED, udplossrules.BLACKOUT, udplossrules.FIRST_LOST, udplossrules.LOSSY),
+    *(udpsizerules.SIZE_LIMIT, udpsizerules.FRAGMENTS_LOST, udpsizerules.EMPTY_LOST),
+    *(udpflowrules.REPEATED, udpflowrules.REORDERED, udpflowrules.REMAPPED),
+    *(udplossrules.FIRST_LATE, udpflowrules.LATE, udpflowrules.JITTER),
     *(tlsrules.AMBIGUOUS_END, tlsrules.EXPIRING),
 )
 

@@ -135,7 +135,8 @@ def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     least = most - max(BYTES, most * BYTES_SHARE)
     group = [each for each in rest if _isOver(each) or (each.isShort and each.isHalfClosed)]
     group = [each for each in group if each.came >= least]
-    if len(group) < 2 or most <= BYTES:
+    # Connections that are read late, and dropped before, bring as much as the path stores.
+    if len(group) < 2 or most <= BYTES or all(each.check in _READ_LATE for each in group):
         return None
     if any(each.came >= least and each not in group for each in evidence.connections):
         return None

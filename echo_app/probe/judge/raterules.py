@@ -25,6 +25,10 @@ READ_FACTOR = 1.5
 # Bytes: every limiter lets some packets pass at once.
 LEAST_BURST = 1 << 18
 
+# Bytes a second, 10 Mbit/s: a rate that holds for both ways, or of which the way is not known, is named
+# below it.
+SLOW = 1_250_000
+
 # Seconds that a transfer must have taken for a rate of its own: less is a matter of this machine.
 LONG = 1.0
 
@@ -95,6 +99,8 @@ def _findLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
         way = "on the way back"
     else:
         way = "in one direction or both"
+        if rate > SLOW:
+            return None
     return Match(
         _text(rate),
         Confidence.LIKELY if way.startswith("on") else Confidence.POSSIBLE,
@@ -113,7 +119,7 @@ LIMITED = Rule(
     "Transfers are slow, and what shares the limit waits.",
     "While nothing is read, the far end acknowledges bytes at a steady rate (tcpi_bytes_acked): the way "
     "out. A late reader gets what did not lie in this kernel at a steady rate: the way back. Transfers that "
-    "are read at once are no faster.",
+    "are read at once are no faster. A rate that may hold for both ways is named below 10 Mbit/s.",
     "Both are rates as far as the first TCP proxy: what it stores makes the ways look alike. A slow service "
     "looks the same as a limit.",
     _findLimited,

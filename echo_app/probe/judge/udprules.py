@@ -1,84 +1,159 @@
-"""Rules about datagrams."""
+"""Rules about answers of datagrams: none at all, changed ones, and those that belong to others."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.checks.udp import PORTS, ROUNDS, Datagrams, tooMany, total
+from echo_app.probe.checks.udprecord import FAST, PORTS, STEADY, TOLERATED, Datagrams, lostOf
 from echo_app.probe.judge.finding import Confidence, Match, Rule
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval
+from echo_app.text import plural
 
 
-def _seen(evidence: Evidence) -> Datagrams | None:
+def datagramsOf(evidence: Evidence) -> Datagrams | None:
+    """Returns what the check ``udp`` has seen; None if it has not run."""
     seen = evidence.observations.get("udp")
     return seen if isinstance(seen, Datagrams) else None
 
 
+def percents(hits: int, tries: int) -> str:
+    """Returns the 95 % interval of a share: ``8.1 to 11.9 %``."""
+    low, high = interval(hits, tries)
+    return f"{low * 100:.2g} to {high * 100:.2g} %"
+
+
 def _findSilent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = _seen(evidence)
+    seen = datagramsOf(evidence)
     if seen is None:
         return None
     if seen.failure is not None:
         return Match(f"nothing can be sent: {seen.failure}")
-    lost, sent = total(seen.everything)
-    if not sent or lost < sent or any(each.strange for each in seen.everything):
+    if not seen.sent or not seen.isFinal:
         return None
+    count = len(seen.sent)
     refused = f": {ErrorKind.REFUSED}" if seen.refusals else ""
-    return Match(f"all {sent} datagrams lost{refused}", Confidence.LIKELY, hits=lost, tries=sent)
+    return Match(f"all {count} datagrams lost{refused}", Confidence.LIKELY, hits=count, tries=count)
 
 
-def _findDiffering(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = _seen(evidence)
-    differing = [sizes for each in seen.everything for sizes in each.differing.values()] if seen else []
-    if seen is None or not differing:
+def _findTruncated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    cut = [each for each in seen.sent if each.isCut] if seen else []
+    if seen is None or not cut:
         return None
-    went, came = differing[0]
-    how = f"{went} B came back " + (f"as {came} B" if went != came else "altered")
-    isCut = all(came < went for went, came in differing)
-    strange = sum(each.strange for each in seen.everything)
-    lines = [f"{strange} more answer nothing that was asked: their numbers may be changed"] if strange else []
+    first = min(cut, key=lambda each: each.size)
+    lengths = Counter(each.changed for each in cut)
+    evidenceLines = [f"answers of {plural(len(lengths), 'length')}, such as {lengths.most_common(1)[0][0]} B"]
+    whole = max((each.size for each in seen.sent if each.came is not None), default=0)
+    if whole:
+        evidenceLines.append(f"the largest whole answer has {whole} B")
     return Match(
-        f"{len(differing)} answers: {how}",
-        evidence=lines,
-        hits=len(differing),
-        tries=total(seen.everything)[1],
-        title="datagrams lose their end" if isCut else "",
-        meaning="Larger datagrams lose their end without an error." if isCut else "",
+        f"{plural(len(cut), 'answer')}: {first.size} B came back as {first.changed} B",
+        evidence=evidenceLines,
+        hits=len(cut),
+        tries=len(seen.sent),
     )
 
 
-def _findStrange(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = _seen(evidence)
-    strange = sum(each.strange for each in seen.everything) if seen else 0
-    if seen is None or not strange or any(each.differing for each in seen.everything):
+def _findChanged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    changed = [each for each in seen.sent if each.changed is not None and not each.isCut] if seen else []
+    if seen is None or not changed:
         return None
-    # Of all that came: there may be more of them than were sent.
-    answered = sum(len(each.sent) - each.lost for each in seen.everything)
-    return Match(f"{strange} answers to nothing that was asked", hits=strange, tries=strange + answered)
+    first = changed[0]
+    how = "altered" if first.size == first.changed else f"as {first.changed} B"
+    bits = sorted(each.bits for each in changed if each.size == each.changed)
+    lines = [f"{percents(len(changed), len(seen.sent))} of the datagrams"]
+    if bits:
+        lines.append(f"{bits[0]} to {bits[-1]} bits differ in an answer")
+    return Match(
+        f"{plural(len(changed), 'answer')}: {first.size} B came back {how}",
+        evidence=lines,
+        hits=len(changed),
+        tries=len(seen.sent),
+    )
+
+
+def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    mixed = [each for each in seen.strays if each.owner is not None] if seen else []
+    if seen is None or not mixed:
+        return None
+    ours = [each for each in mixed if each.isOurs]
+    lines = [
+        f"source port {seen.ports.get(each.source, 0)} got an answer for {seen.ports.get(each.owner or 0, 0)}"
+        for each in ours[:3]
+    ]
+    if others := len(mixed) - len(ours):
+        lines.append(f"{plural(others, 'answer')} for other examinations")
+    return Match(
+        f"{len(mixed)} answers came to another source",
+        evidence=lines,
+        hits=len(mixed),
+        tries=len(mixed) + len(seen.sent),
+    )
+
+
+def _findForeign(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    foreign = [each for each in seen.strays if each.owner is None] if seen else []
+    if seen is None or not foreign:
+        return None
+    sizes = sorted({each.size for each in foreign})
+    return Match(
+        f"{plural(len(foreign), 'answer')} to nothing that was asked",
+        evidence=[f"{sizes[0]} to {sizes[-1]} B" if len(sizes) > 1 else f"{sizes[0]} B"],
+        hits=len(foreign),
+        tries=len(foreign) + sum(not each.isLost for each in seen.sent),
+    )
+
+
+def _findElsewhere(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    moved = [each for each in seen.sent if each.elsewhere] if seen else []
+    if seen is None or not moved:
+        return None
+    answered = sum(not each.isLost for each in seen.sent)
+    froms = Counter(each.elsewhere for each in moved)
+    lines = [f"{count} from {address}" for address, count in froms.most_common(3)]
+    if len(froms) > 3:
+        lines.append(f"and from {len(froms) - 3} more")
+    return Match(
+        f"{len(moved)} of {answered} answers, not from {evidence.target.host} port {evidence.target.port}",
+        evidence=lines,
+        hits=len(moved),
+        tries=answered,
+    )
 
 
 def _findDeadPorts(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = _seen(evidence)
-    if seen is None or not seen.ports.areBad:
+    seen = datagramsOf(evidence)
+    if seen is None:
         return None
-    silent = seen.ports.silent
-    ports = ", ".join(map(str, silent))
+    firsts = {each.source for each in seen.of(PORTS) if each.phase == PORTS}
+    again = {each.source for each in seen.sent if each.phase == f"{PORTS} 2"}
+    dead = seen.deadSources & firsts & again
+    # Other causes of losses, such as a limit on the rate, silence no port: the others show it.
+    others = [each for each in seen.of(PORTS, STEADY, FAST) if each.source not in dead and each.index]
+    if not dead or len(others) * TOLERATED <= max(lostOf(others), 1):
+        return None
+    ports = ", ".join(str(seen.ports.get(each, 0)) for each in sorted(dead))
+    fresh = again - firsts
+    deadToo = len(fresh & seen.deadSources)
     return Match(
-        f"{len(silent)} of {PORTS} source ports: {ports}", Confidence.LIKELY, hits=len(silent), tries=PORTS
+        f"{len(dead)} of {len(firsts)} source ports: {ports}",
+        Confidence.LIKELY,
+        evidence=[
+            f"the others lost {lostOf(others)} of {len(others)}",
+            f"{deadToo} of {len(fresh)} further ports got no answer, beside the second try",
+        ],
+        hits=len(dead),
+        tries=len(firsts),
     )
-
-
-def _findLossy(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = _seen(evidence)
-    if seen is None or len(seen.rounds) < ROUNDS or not all(tooMany(*total([each])) for each in seen.rounds):
-        return None
-    lost, sent = total(seen.rounds)
-    low, high = (f"{end * 100:.1f}" for end in interval(lost, sent))
-    return Match(f"{lost} of {sent}, {low} to {high} %", Confidence.LIKELY, hits=lost, tries=sent)
 
 
 SILENT = Rule(
@@ -86,27 +161,54 @@ SILENT = Rule(
     Severity.FAIL,
     "no datagram is answered",
     "Nothing that is sent over UDP arrives, or no answer returns.",
-    "No datagram of any source port was answered.",
+    "No datagram of any source port was answered, in two rounds.",
     "Nobody listens, or a filter drops: UDP does not tell, unless an ICMP message comes.",
     _findSilent,
 )
-DIFFERING = Rule(
+TRUNCATED = Rule(
+    "datagrams-truncated",
+    Severity.FAIL,
+    "datagrams lose their end",
+    "Larger datagrams lose their end without an error.",
+    "An answer is the beginning of its datagram.",
+    "The service's own buffer may be the limit.",
+    _findTruncated,
+)
+CHANGED = Rule(
     "datagrams-changed",
     Severity.FAIL,
     "datagrams are changed",
     "An application needs checksums of its own on this path.",
-    "An answer differs from its datagram, in bytes or in length.",
+    "An answer has a label of its datagram, but differs from it.",
     "Never for bytes; which way changed them can't be told.",
-    _findDiffering,
+    _findChanged,
 )
-STRANGE = Rule(
+MIXED = Rule(
+    "datagrams-mixed",
+    Severity.FAIL,
+    "answers go to other sources",
+    "A client gets what belongs to another one.",
+    "A datagram came to a source, and two of its labels name another source.",
+    "Never: no accident makes two equal labels.",
+    _findMixed,
+)
+FOREIGN = Rule(
     "datagrams-foreign",
     Severity.FAIL,
     "datagrams come that answer nothing",
-    "An application needs checksums of its own on this path.",
-    "A datagram came that begins with no number that was sent.",
-    "A change of the first eight bytes looks the same.",
-    _findStrange,
+    "An application must tell its answers from others.",
+    "A datagram came from the target without any label, when nothing of its length was outstanding.",
+    "A service that sends by itself looks the same.",
+    _findForeign,
+)
+ELSEWHERE = Rule(
+    "datagrams-from-elsewhere",
+    Severity.FAIL,
+    "answers come from another address or port",
+    "Connected sockets, firewalls and NATs drop such answers.",
+    "An answer with a label of its source came from another address than the target's.",
+    "Never; a firewall of this machine may drop such answers before they are seen.",
+    _findElsewhere,
 )
 DEAD_PORTS = Rule(
     "datagrams-by-port",
@@ -116,13 +218,4 @@ DEAD_PORTS = Rule(
     "Source ports that lost every datagram in two rounds, while the others lost hardly any.",
     "A NAT that has run out of ports looks the same.",
     _findDeadPorts,
-)
-LOSSY = Rule(
-    "datagrams-lost",
-    Severity.WARN,
-    "datagrams are lost",
-    "Applications must send lost datagrams again, or do without them.",
-    "More than 1 % of the datagrams of three rounds are lost, with 95 % confidence in each.",
-    "An echo can't tell on which way they are lost.",
-    _findLossy,
 )

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
@@ -20,8 +22,11 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from echo_app.accesslog.recorder import Recorder
+from echo_app.proxy.gate import ProxyHeaders
 from echo_app.service.echoservice import EchoService
+from echo_app.service.listeners import Listener
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
+from echo_app.tls.server import ServerTLS
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.direct import DirectServer, DirectUNIXServer
 from echo_app.transport.sockets import CountingUNIXServer
@@ -55,7 +60,7 @@ class RecordedTestCase(TestCase):
         self.factory = EchoFactory()
         self.factory.protocol = Obedient
 
-    def recording(self, *endpoints: IStreamServerEndpoint, **settings: Any) -> EchoService:
+    def recording(self, *endpoints: IStreamServerEndpoint | Listener, **settings: Any) -> EchoService:
         """Starts a service that records."""
         settings = {"accessLog": str(self.path), "factory": self.factory, **settings}
         service = EchoService(reactor, endpoints, **settings)
@@ -235,3 +240,19 @@ class UnknownTests(RecordedTestCase):
         )
         self.assertLine(lines[0], transport="tcp", peer="192.168.1.1:54321", bytes_in=None)
         self.assertTrue(lines[0]["seconds"] >= 0)
+
+    async def test_kind(self) -> None:
+        """Below the service's own TLS and behind a PROXY header, the listener keeps its kind and address."""
+        listening = FakeEndpoint(FakePort())
+        tls = ServerTLS(Clock())
+        service = self.recording(Listener(listening, tls, ProxyHeaders(Clock())))
+        factory, _ = listening.calls[0]
+        transport = StringTransport(
+            IPv4Address("TCP", "127.0.0.1", 8443), IPv4Address("TCP", "127.0.0.1", 4242)
+        )
+        protocol: Any = factory.buildProtocol(transport.getPeer())
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"PROXY TCP4 192.0.2.1 192.0.2.2 4242 8080\r\n")
+        protocol.connectionLost(Failure(ConnectionDone()))
+        (found,) = await self.lines(service)
+        self.assertLine(found, transport="tls", listener="127.0.0.1:8443", peer="192.0.2.1:4242")

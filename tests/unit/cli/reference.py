@@ -19,10 +19,11 @@ _HEAD = """\
 Options
 =======
 
-The options of ``twistd echo`` and ``twist echo``. A repeatable one may be given more than once, and each use
-adds a value. ``--help`` shows the same in the terminal, ``--help-auth`` lists the kinds of ``--auth``, and
-``--version`` shows the version. `Times, sizes and rates <quantities.rst>`_ have the same
-forms in all options."""
+The options of ``twistd echo`` and ``twist echo``, and of ``python -m echo_app``, which is short for
+``twistd -n --pidfile= echo``. A repeatable one may be given more than once, and each use adds a value.
+``--help`` shows the same in the terminal, ``--help-auth`` lists the kinds of ``--auth``, and ``--version``
+shows the version. `Times, sizes and rates <quantities.rst>`_ have the same forms in all options. Options of
+``twistd`` itself, such as ``--reactor``, stand before ``echo``."""
 
 # Columns of an option, its default and its effect: 117 with the gaps.
 _WIDTHS = (37, 18, 60)

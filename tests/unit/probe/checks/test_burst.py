@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.probe.checks.burst import COUNT, ROUNDS, Series, failureOf, isSuspicious, secondsOf
+from echo_app.probe.checks.burst import (
+    CALM_COUNT,
+    COUNT,
+    ENOUGH,
+    QUICK_COUNT,
+    ROUNDS,
+    Burst,
+    Bursts,
+    Series,
+    failureOf,
+    isSuspicious,
+    secondsOf,
+)
+from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.judge.judge import judge
 from echo_app.probe.net.errors import timedOut
-from tests.support.evidence import FLIPPED, REFUSED, RESET, connection, evidenceOf, sampled
+from tests.support import paths
+from tests.support.evidence import FLIPPED, REFUSED, RESET, causes, connection, evidenceOf, sampled
+from tests.support.paths import PathContext, StreamPath
+from tests.support.probing import QUICK
 
 
 def attempts(count: int, again: int = 0, failed: int = 0) -> list[ConnectionRecord]:
@@ -83,3 +103,94 @@ class SeriesTests(SynchronousTestCase):
         data = Series("at once", [attempts(10, 2, 1), attempts(10)]).data()
         self.assertEqual(data["connections"], 20)
         self.assertEqual((data["retransmitted"], data["failed"], data["served"]), (2, 1, [9, 10]))
+
+
+GOOD, REFUSING, MUTE = StreamPath(late=0.01), StreamPath(failure=REFUSED), StreamPath(isMute=True)
+
+
+class RoundTests(SynchronousTestCase):
+    """Rounds, on paths whose time is a Clock's."""
+
+    def look(self, path: Any, settings: CheckSettings = QUICK) -> tuple[Bursts, PathContext]:
+        """Runs the check over a path, or over the function of a context that makes one."""
+        clock = Clock()
+        given: Any = PathContext(clock, GOOD, settings, "burst")
+        given._path = path(given) if callable(path) else path
+        check = Burst()
+        seen = given.evidence.observations["burst"] = check.begin()
+        paths.result(clock, check.run(given, seen), step=0.005)
+        self.assertTrue(all(stream.isClosed for stream in given.streams))
+        return seen, given
+
+    def test_good(self) -> None:
+        """One round of each series is enough where nothing went wrong, and no comparison is made."""
+        for settings, count in ((QUICK, QUICK_COUNT), (CheckSettings(), COUNT)):
+            seen, given = self.look(GOOD, settings)
+            rounds = [[len(each) for each in series.rounds] for series in seen.series]
+            self.assertEqual(rounds, [[count], [count]])
+            self.assertEqual(causes(judge(given.evidence)), [])
+
+    def test_together(self) -> None:
+        """Connections at once are open together, those in succession are not."""
+        most: list[int] = []
+
+        def watching(given: PathContext) -> Any:
+            def path(number: int) -> StreamPath:
+                most.append(sum(not stream.isClosed for stream in given.streams))
+                return GOOD
+
+            return path
+
+        self.look(watching)
+        self.assertEqual((max(most), max(most[QUICK_COUNT:])), (QUICK_COUNT - 1, 0))
+
+    def test_once(self) -> None:
+        """A round that goes wrong is repeated; a good one ends the series."""
+        seen, given = self.look(lambda given: lambda n: REFUSING if n == 3 else GOOD)
+        self.assertEqual([len(each.rounds) for each in seen.series], [2, 1])
+        first, second = seen.atOnce.rounds
+        self.assertGreaterEqual(second[0].began - first[-1].began, 1.0)
+        self.assertEqual(causes(judge(given.evidence)), ["connections-fail"])
+
+    def test_cap(self) -> None:
+        """Where only ten may be open, three rounds go wrong, and calm connections do not."""
+
+        def capped(given: PathContext) -> Any:
+            return lambda n: GOOD if sum(not each.isClosed for each in given.streams) < 10 else REFUSING
+
+        seen, given = self.look(capped)
+        self.assertEqual([len(each.rounds) for each in seen.series], [ROUNDS, 1, 1])
+        self.assertEqual((seen.atOnce.served, len(seen.calm.records)), ([10] * ROUNDS, CALM_COUNT))
+        (found,) = judge(given.evidence).findings
+        self.assertEqual(found.title, "only 10 connections at a time are served")
+
+    def test_rate(self) -> None:
+        """A limit on the rate refuses connections at once and in succession, and no calm ones."""
+
+        def limited(given: PathContext) -> Any:
+            # A bucket of fifteen, which gets sixty a second.
+            level, at = 15.0, 0.0
+
+            def path(number: int) -> StreamPath:
+                nonlocal level, at
+                level, at = min(15.0, level + (given.now - at) * 60), given.now
+                if level < 1:
+                    return REFUSING
+                level -= 1
+                return StreamPath(late=0.001)
+
+            return path
+
+        seen, given = self.look(limited)
+        self.assertEqual([len(each.rounds) for each in seen.series], [ROUNDS, ROUNDS, 1])
+        # A series is given up after some failures.
+        self.assertTrue(
+            all(sum(map(bool, map(failureOf, each))) == ENOUGH for each in seen.inSuccession.rounds)
+        )
+        self.assertEqual(causes(judge(given.evidence)), ["accept-rate"])
+
+    def test_silent(self) -> None:
+        """Silence is not asked for three times; in succession it ends the round at once."""
+        seen, _ = self.look(MUTE)
+        self.assertEqual([len(each.rounds) for each in seen.series], [1, 1, 1])
+        self.assertEqual([len(each.records) for each in seen.series], [QUICK_COUNT, 1, 1])

@@ -35,6 +35,10 @@ class FirstLineTests(SynchronousTestCase):
         """The service may see us as we are."""
         self.assertEqual(str(seen(line())), "seen as 192.0.2.1:4711, as we are")
 
+    def test_mapped(self) -> None:
+        """A service on a dual-stack socket may see an IPv4 client as IPv6, which is no translation."""
+        self.assertEqual(str(seen(line(peer="[::ffff:192.0.2.1]:4711"))), "seen as 192.0.2.1:4711, as we are")
+
     def test_translated(self) -> None:
         """Another address, or another port, is a translation."""
         for peer in ("203.0.113.9:4711", "192.0.2.1:60001", "[2001:db8::1]:4711"):

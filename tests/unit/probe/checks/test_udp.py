@@ -1,8 +1,9 @@
-"""Conclusions about datagrams, on paths whose fault is known and whose time is a Clock's."""
+"""The check of datagrams, judged, on paths whose fault is known and whose time is a Clock's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from twisted.internet.task import Clock
@@ -10,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.examination import contextOf
-from echo_app.probe.checks.udp import COUNT, PORTS, ROUNDS, UDP, Ports, tooMany
+from echo_app.probe.checks.udp import COUNT, PORT_COUNT, UDP
+from echo_app.probe.checks.udprecord import PORTS, STEADY, Datagrams
 from echo_app.probe.judge.judge import judge
-from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Exchange
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
 from tests.support import paths
 from tests.support.paths import FakeSource
 from tests.support.probing import Examined
@@ -20,74 +22,37 @@ from tests.support.probing import Examined
 Answers = Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
 
 
-def examined(answers: Answers, isQuick: bool = False) -> Examined:
+def examined(answers: Answers, isQuick: bool = False, idle: float = 0) -> Examined:
     """Runs the check over a path; returns what it saw, judged."""
     clock = Clock()
-    context = contextOf(clock, paths.UDP, CheckSettings(isQuick=isQuick), Random(1))
+    context = contextOf(clock, paths.UDP, CheckSettings(isQuick=isQuick, idle=idle), Random(1))
     check = UDP(paths.datagramPath(answers))
     seen = context.evidence.observations["udp"] = check.begin()
     paths.result(clock, check.run(context, seen))
     return Examined(context.evidence, judge(context.evidence))
 
 
+def recordOf(done: Examined) -> Datagrams:
+    """Returns the record of an examination."""
+    seen = done.evidence.observations["udp"]
+    assert isinstance(seen, Datagrams)
+    return seen
+
+
+def echo(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+    """Answers after 2 ms."""
+    return [(0.002, data)]
+
+
+def when(isLost: Callable[[FakeSource, bytes], bool]) -> Answers:
+    """Returns a path that loses some datagrams."""
+    return lambda source, data: [] if isLost(source, data) else echo(source, data)
+
+
 def lossy(loss: float, seed: int = 1) -> Answers:
-    """Returns what comes back over 50 ms, 10 ms more or less, with some loss."""
+    """Returns a path that loses a share of the datagrams by chance."""
     chance = Random(seed)
-
-    def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
-        return [] if chance.random() < loss else [(chance.uniform(0.04, 0.06), data)]
-
-    return answers
-
-
-class ExchangeTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.exchange = Exchange()
-        for n in range(3):
-            number = bytes([n]) * 8
-            self.exchange.sent[number] = number + b"rest"
-            self.exchange.sentAt[number] = float(n)
-        self.questions = list(self.exchange.sent.values())
-
-    def test_answered(self) -> None:
-        """An answer counts once, with its round trip; another copy is a duplicate."""
-        self.exchange.answered(self.questions[0], 0.5)
-        self.exchange.answered(self.questions[0], 0.7)
-        self.assertEqual(list(self.exchange.roundTrips.values()), [0.5])
-        self.assertEqual((self.exchange.lost, self.exchange.duplicates, self.exchange.reordered), (2, 1, 0))
-
-    def test_reordered(self) -> None:
-        """Each answer that comes after one to a later datagram is out of order."""
-        for n in (2, 0, 1):
-            self.exchange.answered(self.questions[n], 3.0)
-        self.assertEqual(self.exchange.reordered, 2)
-
-    def test_differing(self) -> None:
-        """An answer with other bytes is no loss, and no answer."""
-        self.exchange.answered(self.questions[1][:-1], 3.0)
-        self.assertEqual(list(self.exchange.differing.values()), [(12, 11)])
-        self.assertEqual((self.exchange.lost, len(self.exchange.roundTrips)), (2, 0))
-        self.assertFalse(self.exchange.isSilent)
-
-    def test_unknown(self) -> None:
-        """An answer without its request counts for nothing."""
-        self.exchange.answered(b"x" * 12, 3.0)
-        self.assertTrue(self.exchange.isSilent)
-
-
-class ThresholdTests(SynchronousTestCase):
-    def test_loss(self) -> None:
-        """The lower end of the interval decides: 16 of 1000 may be one per cent by chance, and 17 not."""
-        self.assertEqual([tooMany(lost, COUNT) for lost in (10, 16, 17, 18)], [False, False, True, True])
-
-    def test_ports(self) -> None:
-        """Silent ports are bad only if the others lose less than a hundredth."""
-        self.assertTrue(Ports((4711,), 12, 1260).areBad)
-        self.assertFalse(Ports((4711,), 13, 1260).areBad)
-        self.assertFalse(Ports((4711,), 0, 0).areBad)
-        self.assertFalse(Ports((), 0, 1280).areBad)
-        # Too few to know.
-        self.assertFalse(Ports((4711,), 0, 60).areBad)
+    return when(lambda source, data: chance.random() < loss)
 
 
 class PathTests(SynchronousTestCase):
@@ -101,123 +66,226 @@ class PathTests(SynchronousTestCase):
     def test_good(self) -> None:
         """A path that changes nothing passes, with its figures."""
         result = examined(lambda source, data: [(0.005, data)])
-        largest = f"up to {LARGEST_DATAGRAM} B in fragments"
-        self.check(result, "", "p50 5.00 ms", f"0 of {COUNT} lost", largest, f"{PORTS} source ports")
+        largest = f"up to {LARGEST_DATAGRAM} B"
+        self.check(result, "", "p50 5.00 ms", f"0 of {COUNT} lost", largest, f"{PORT_COUNT} source ports")
 
     def test_quick(self) -> None:
-        """A quick look says nothing about source ports."""
-        result = examined(lambda source, data: [(0.002, data)], isQuick=True)
-        self.check(result, "")
-        self.assertNotIn("source ports", result.seen("udp"))
+        """A quick look ends within ten seconds, and uses few ports."""
+        result = examined(echo, isQuick=True)
+        self.check(result, "", "4 source ports")
+        self.assertLess(recordOf(result).sent[-1].sent, 10)
 
     def test_tolerated(self) -> None:
-        """Loss of a hundredth is no finding, with delays that differ; overtaking is said."""
+        """Loss of a hundredth is no finding."""
         for seed in range(10):
-            self.check(examined(lossy(0.01, seed), isQuick=True), "", "reordered")
+            self.check(examined(lossy(0.01, seed), isQuick=True), "")
 
     def test_loss(self) -> None:
         """Loss of a twentieth is one, when it was seen in every round."""
         result = examined(lossy(0.05))
         self.check(result, "datagrams-lost")
-        self.assertEqual(result.data("udp")["sent"], ROUNDS * COUNT)
+        self.assertEqual(len(recordOf(result).of(STEADY)), 3 * COUNT)
 
     def test_recovered(self) -> None:
         """Loss of a twentieth that ends before the last round is none."""
         chance = Random(1)
-
-        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
-            isLossy = 5 < source.exchange.sentAt[data[:8]] < 28
-            return [] if isLossy and chance.random() < 0.05 else [(0.002, data)]
-
-        result = examined(answers)
-        self.assertEqual(result.data("udp")["sent"], ROUNDS * COUNT)
+        result = examined(
+            when(lambda source, data: source.sent[-1].phase == STEADY and chance.random() < 0.05)
+        )
         self.check(result, "")
+        self.assertEqual(len(recordOf(result).of(STEADY)), 2 * COUNT)
 
-    def test_outage(self) -> None:
-        """A second in which everything is lost is no finding."""
+    def test_blackout(self) -> None:
+        """A second in which everything is lost is a blackout, and no random loss."""
+        result = examined(when(lambda source, data: 8 < source.now < 9))
+        self.check(result, "datagrams-blackout", "1 time, up to 0.9")
 
-        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
-            return [] if 6 < source.exchange.sentAt[data[:8]] < 7 else [(0.002, data)]
+    def test_rate(self) -> None:
+        """A token bucket is told from random loss, with its rate."""
+        state = {"tokens": 20.0, "at": 0.0}
 
-        self.check(examined(answers), "")
+        def isDropped(source: FakeSource, data: bytes) -> bool:
+            state["tokens"] = min(20.0, state["tokens"] + (source.now - state["at"]) * 60)
+            state["at"] = source.now
+            if state["tokens"] < 1:
+                return True
+            state["tokens"] -= 1
+            return False
+
+        result = examined(when(isDropped))
+        self.check(result, "datagrams-limited", "about 60 a second pass")
+
+    def test_ends(self) -> None:
+        """Busy sources that end by age or number are told from blackouts and from silence."""
+        byAge = when(lambda source, data: source.now - source.sent[0].sent > 5)
+        self.check(examined(byAge), "datagrams-source-ends", "sources that were busy, after 5 to 5")
+        byCount = when(lambda source, data: len(source.sent) > 500)
+        self.check(examined(byCount), "datagrams-source-ends", "after 500 to 500 datagrams")
+
+    def test_bursts(self) -> None:
+        """Losses in bursts are losses, and no blackouts."""
+        chance, state = Random(1), [False]
+
+        def isLost(source: FakeSource, data: bytes) -> bool:
+            state[0] = chance.random() > 0.2 if state[0] else chance.random() < 0.01
+            return state[0]
+
+        self.check(examined(when(isLost)), "datagrams-lost")
 
     def test_silent(self) -> None:
         """On a path without answers, few datagrams are sent."""
-        sent = []
-        result = examined(lambda source, data: sent.append(data) or [])  # type: ignore[func-returns-value]
-        self.check(result, "datagrams-unanswered", "all 640 datagrams lost")
-        self.assertLess(len(sent), COUNT)
+        result = examined(when(lambda source, data: True))
+        self.check(result, "datagrams-unanswered", "690 datagrams lost")
 
-    def test_duplicates(self) -> None:
-        """Duplicates are reported."""
-        result = examined(lambda source, data: [(0.002, data), (0.003, data)], isQuick=True)
-        self.check(result, "", "200 duplicate")
+    def test_firstLost(self) -> None:
+        """First datagrams that are lost are told from random loss, also with --quick."""
+        for isQuick in (False, True):
+            result = examined(when(lambda source, data: source.sent[-1].index == 0), isQuick)
+            self.check(result, "datagrams-first-lost", f"of {16 if isQuick else 76} of")
+
+    def test_firstLate(self) -> None:
+        """First answers that are late are told from jitter."""
+        result = examined(lambda source, data: [(0.05 if source.sent[-1].index == 0 else 0.002, data)])
+        self.check(result, "datagrams-first-late", "of 76 of 76 sources")
+
+    def test_forgotten(self) -> None:
+        """A source that is forgotten after silence is found, between two silences."""
+        result = examined(
+            when(
+                lambda source, data: any(
+                    more.sent - one.sent > 3.5
+                    for one, more in zip(source.sent, source.sent[1:], strict=False)
+                )
+            )
+        )
+        self.check(result, "datagrams-forgotten", "answered after 3", "not after 4")
+
+    def test_idle(self) -> None:
+        """With --idle longer silences are tried."""
+        result = examined(
+            when(
+                lambda source, data: len(source.sent) > 1 and source.now - source.sent[-2].sent > 12,
+            ),
+            idle=20,
+        )
+        self.check(result, "")
+        forgotten: set[int] = set()
+
+        def isForgotten(source: FakeSource, data: bytes) -> bool:
+            if len(source.sent) > 1 and source.now - source.sent[-2].sent > 12:
+                forgotten.add(source.number)
+            return source.number in forgotten
+
+        self.check(examined(when(isForgotten), idle=20), "datagrams-forgotten", "after 10 s", "after 15 s")
+
+    def test_emptyLost(self) -> None:
+        """Empty datagrams that are lost are named."""
+        self.check(examined(when(lambda source, data: not data)), "datagrams-empty-lost", "8 of 8")
 
     def test_largest(self) -> None:
-        """The largest datagram that comes back is found to the byte."""
-        for largest, fragments in ((1472, " and no fragments"), (1433, " and no fragments"), (20_000, " in")):
+        """The largest datagram that comes back is found to the byte, and the fragments."""
+        for largest, cause in ((1472, "fragments-lost"), (1433, "size"), (20_000, "size")):
+            lost = when(lambda source, data, most=largest: len(data) > most)  # type: ignore[misc]
+            result = examined(lost)
+            self.check(result, f"datagrams-{cause}", f"{largest} B come back, {largest + 1} B do not")
 
-            def answers(source: FakeSource, data: bytes, most: int = largest) -> list[tuple[float, bytes]]:
-                return [(0.002, data)] if len(data) <= most else []
+    def test_duplicates(self) -> None:
+        """Answers that come twice are named."""
+        result = examined(lambda source, data: [(0.002, data), (0.003, data)], isQuick=True)
+        self.check(result, "datagrams-repeated")
 
-            self.check(examined(answers), "", f"up to {largest} B{fragments}")
+    def test_reordered(self) -> None:
+        """Answers that are overtaken are named, with the extent."""
+        chance = Random(1)
+        result = examined(lambda source, data: [(0.002 + 0.025 * (chance.random() < 0.1), data)])
+        self.check(result, "datagrams-reordered")
+        self.assertIn("datagrams", result.finding("datagrams-reordered").match.evidence[0])
+
+    def test_jitter(self) -> None:
+        """Round trips that vary in all parts are jitter."""
+        trips = Random(1)
+        result = examined(lambda source, data: [(trips.uniform(0.04, 0.12), data)])
+        self.assertEqual(list(result.causes), ["datagrams-reordered", "datagrams-jitter"], result)
 
     def test_truncated(self) -> None:
-        """An answer that is cut off is a failure, with both lengths."""
-        result = examined(lambda source, data: [(0.002, data[:512])], isQuick=True)
-        self.check(result, "datagrams-changed", "1232 B came back as 512 B")
-        self.assertIn("lose their end", result.finding("datagrams-changed").title)
-
-    def test_truncatedNumber(self) -> None:
-        """An answer that has lost its number too is not taken for one without a request."""
-        result = examined(lambda source, data: [(0.002, data[:4])], isQuick=True)
-        self.check(result, "datagrams-changed", "64 B came back as 4 B")
-        self.assertIn("lose their end", result.finding("datagrams-changed").title)
+        """An answer that is cut off is a failure, with both lengths, also without a label."""
+        for size, parts in ((512, "1232 B came back as 512 B"), (4, "64 B came back as 4 B")):
+            result = examined(lambda source, data, most=size: [(0.002, data[:most])], isQuick=True)  # type: ignore[misc]
+            self.check(result, "datagrams-truncated", parts)
 
     def test_corrupt(self) -> None:
         """An answer with other bytes is a failure."""
-        result = examined(lambda source, data: [(0.002, data[:-1] + b"?")], isQuick=True)
+        result = examined(lambda source, data: [(0.002, data[:-1] + b"?" * bool(data))], isQuick=True)
         self.check(result, "datagrams-changed", "64 B came back altered")
-        self.assertIn("are changed", result.finding("datagrams-changed").title)
 
-    def test_strange(self) -> None:
-        """An answer without its request is a failure."""
-        result = examined(lambda source, data: [(0.002, data), (0.002, b"?" * 64)], isQuick=True)
-        self.check(result, "datagrams-foreign", "nothing that was asked")
+    def test_foreign(self) -> None:
+        """An answer without its request is a failure, and no silence."""
+        result = examined(lambda source, data: [(0.002, data), (0.003, b"?" * 63)], isQuick=True)
+        self.check(result, "datagrams-foreign", "to nothing that was asked")
+        self.check(examined(lambda source, data: [(0.002, b"?" * 63)], isQuick=True), "datagrams-foreign")
 
-    def test_other(self) -> None:
-        """Nothing but answers to nothing is no silence."""
-        result = examined(lambda source, data: [(0.002, b"?" * 512)])
-        self.check(result, "datagrams-foreign", "640 answers to nothing that was asked")
+    def test_mixed(self) -> None:
+        """Answers that come to another source are named as such."""
+        last: list[FakeSource] = []
+        chance = Random(1)
+
+        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+            if source.sent[-1].phase == PORTS and last and chance.random() < 0.1 and last[-1] is not source:
+                last[-1].received(data)
+                return []
+            last.append(source)
+            return echo(source, data)
+
+        result = examined(answers)
+        self.check(result, "datagrams-mixed", "answers came to another source")
 
     def test_late(self) -> None:
-        """An answer that comes when it is no longer awaited is not strange, and nothing goes wrong."""
-        result = examined(lambda source, data: [(0.002 if data[8] % 16 else 3.2, data)], isQuick=True)
-        self.check(result, "")
+        """Answers that come when they are no longer awaited are late, and not lost."""
+        result = examined(lambda source, data: [(2.2 if len(source.sent) % 64 == 63 else 0.002, data)])
+        self.assertIn("datagrams-late", result.causes, result)
+        self.assertNotIn("datagrams-lost", result.causes, result)
 
     def test_ports(self) -> None:
         """Source ports that lose everything are named; the main question is not asked from one of them."""
-        result = examined(lambda source, data: [(0.002, data)] * (source.port % 8 != 1))
+        result = examined(when(lambda source, data: source.port % 8 == 1 and source.number < PORT_COUNT))
         self.check(result, "datagrams-by-port", "8 of 64 source ports: 40001, 40009, ")
         self.assertEqual(result.data("udp")["silentPorts"], list(range(40_001, 40_065, 8)))
-        self.assertEqual(result.data("udp")["lost"], 0)
 
     def test_portsOnce(self) -> None:
         """A port that is silent in one round is none of them."""
-        result = examined(lambda source, data: [(0.002, data)] * (source.port != 40_001 or source.now > 5))
-        self.check(result, "")
+        self.check(examined(when(lambda source, data: source.port == 40_001 and source.now < 5)), "")
+
+    def test_mapping(self) -> None:
+        """A NAT's mapping that ends is seen by the ports that a service reports, and only by them."""
+
+        def answers(source: FakeSource, data: bytes) -> list[tuple[float, bytes]]:
+            gaps = sum(
+                more.sent - one.sent > 4.5 for one, more in zip(source.sent, source.sent[1:], strict=False)
+            )
+            return [(0.002, b'{"peer": "203.0.113.9:%d"}\n' % (20_000 + 2 * source.number + gaps))]
+
+        self.check(examined(answers), "datagrams-remapped", "the same after 4", "new after 5")
 
     def test_closed(self) -> None:
-        """Every socket is closed in the end, and when it is cancelled."""
+        """Every socket is closed in the end."""
         opened: list[FakeSource] = []
-        make = paths.datagramPath(lambda source, data: [])
+        make = paths.datagramPath(echo)
         clock = Clock()
 
         def remembered(*arguments: object) -> FakeSource:
             opened.append(make(*arguments))
             return opened[-1]
 
-        context = contextOf(clock, paths.UDP, CheckSettings(), Random(1))
+        context = contextOf(clock, paths.UDP, CheckSettings(isQuick=True), Random(1))
         check = UDP(remembered)
         paths.result(clock, check.run(context, check.begin()))
-        self.assertEqual((len(opened), [source for source in opened if source.isOpen]), (PORTS, []))
+        self.assertEqual([source for source in opened if source.isOpen], [])
+        self.assertGreater(len(opened), 4)
+
+    def test_guard(self) -> None:
+        """Before the service's guard loses any, the check pauses longer than that asks for."""
+        result = examined(lossy(0.3), idle=300)
+        sent = [each.sent for each in recordOf(result).sent]
+        pauses = [0, *(n for n in range(1, len(sent)) if sent[n] - sent[n - 1] > 10), len(sent)]
+        self.assertGreater(len(pauses), 2)
+        self.assertLess(max(more - one for one, more in pairwise(pauses)), 10_000)

@@ -198,6 +198,24 @@ class IdleTests(JudgeTestCase):
             self.assertIn("not for being idle", found.title)
             self.assertIs(found.match.confidence, Confidence.POSSIBLE)
 
+    def test_alike(self) -> None:
+        """A silent connection of another check that was lost after such a silence has the same cause."""
+        rungs = [Rung(5, Fate.ALIVE, 5), Rung(10, Fate.ENDED, 7.1)]
+        again = [Rung(6.4, Fate.ALIVE, 6.4), Rung(9.3, Fate.ENDED, 7.2)]
+        evidence = self.ladders(rungs, again)
+        connection(evidence, "lifetimes", sent=64, came=64, end=FIN, ended=7.1)
+        connection(evidence, "late-reader", sent=MIB, came=9, end=FIN, ended=8.0, firstAnswer=8.0)
+        self.one(evidence, "idle-time-out", Severity.WARN)
+
+    def test_earlier(self) -> None:
+        """A late reader that hangs before the age at which idle ones are dropped hangs for another cause."""
+        rungs = [Rung(30, Fate.ALIVE, 30), Rung(60, Fate.ENDED, 40)]
+        evidence = self.ladders(rungs, [Rung(36, Fate.ALIVE, 36), Rung(50, Fate.ENDED, 40)])
+        record = connection(evidence, "late-reader", sent=MIB, came=9, silence=10.0, firstAnswer=8.0)
+        evidence.observations["late-reader"] = Filling(MIB, record=record)
+        found = [each.rule.cause for each in self.findings(evidence)]
+        self.assertEqual(found, ["late-reader-cut", "idle-time-out"])
+
     def test_stray(self) -> None:
         """A lost connection among older ones that are alive is another cause."""
         evidence = self.ladders([Rung(5, Fate.SILENT, 5), Rung(10, Fate.ALIVE, 10)])

@@ -202,6 +202,13 @@ class TotalTests(JudgeTestCase):
             causes = [each.rule.cause for each in self.findings(self.evidence(*pair))]
             self.assertEqual("byte-limit" in causes, isFound, pair)
 
+    def test_unread(self) -> None:
+        """Connections that are read late, and were dropped before, bring as much as the path stores."""
+        evidence = self.evidence(MIB, MIB)
+        for record in evidence.connections[1:]:
+            record.check = "lifetimes"
+        self.assertNotIn("byte-limit", [each.rule.cause for each in self.findings(evidence)])
+
     def test_whole(self) -> None:
         """Connections that bring everything, and then end as asked, have no limit."""
         self.none(self.evidence(MIB, MIB, sent=MIB, isHalfClosed=True))

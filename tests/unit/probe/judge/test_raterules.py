@@ -8,14 +8,14 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.latereader import Filling
 from echo_app.probe.judge.finding import Confidence
-from echo_app.probe.judge.raterules import FACTOR, LEAST_BURST, LONG, READ_FACTOR
+from echo_app.probe.judge.raterules import FACTOR, LEAST_BURST, LONG, READ_FACTOR, SLOW
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import JudgeTestCase, evidenceOf
 
 KIB, MIB = 1 << 10, 1 << 20
 
-# Bytes a second: 1.5 MiB.
-RATE = 1_536_000
+# Bytes a second: 512 KiB.
+RATE = 1 << 19
 
 Curve = list[tuple[float, int]]
 
@@ -41,7 +41,7 @@ class LimitedTests(JudgeTestCase):
 
     def limited(self, evidence: Evidence, way: str, confidence: Confidence = Confidence.LIKELY) -> None:
         """Checks that a limit is found, with its way and its rate."""
-        found = self.one(evidence, "rate-limited", Severity.WARN, "1.5 MiB/s")
+        found = self.one(evidence, "rate-limited", Severity.WARN, "512 KiB/s")
         self.assertEqual(found.title, f"the rate is limited {way}")
         self.assertIs(found.match.confidence, confidence)
 
@@ -59,14 +59,26 @@ class LimitedTests(JudgeTestCase):
 
     def test_both(self) -> None:
         """Equal rates may be a limit on either way, or on both."""
-        evidence = self.evidence(curve(RATE), curve(RATE * 1.2))
+        for out, back in ((RATE, RATE * 1.2), (RATE * 1.2, RATE)):
+            evidence = self.evidence(curve(out), curve(back))
+            self.limited(evidence, "in one direction or both", Confidence.POSSIBLE)
+
+    def test_slow(self) -> None:
+        """A rate that may hold for both ways is named up to 10 Mbit/s: each path has one."""
+        for rate, isFound in ((SLOW * 0.99, True), (SLOW * 1.01, False)):
+            evidence = self.evidence(curve(rate), curve(rate), rate=rate)
+            self.assertEqual(bool(self.findings(evidence)), isFound, rate)
+
+    def test_filledAtOnce(self) -> None:
+        """A path that is full before the way out has a rate does not tell which way is limited."""
+        evidence = self.evidence(curve(20 * RATE, seconds=0.4), curve(RATE))
         self.limited(evidence, "in one direction or both", Confidence.POSSIBLE)
 
     def test_factor(self) -> None:
         """The other way must be four times as fast to be without the limit."""
         for factor, way in ((FACTOR + 0.1, "on the way out"), (FACTOR - 0.1, "in one direction or both")):
             found = self.one(
-                self.evidence(curve(RATE), curve(RATE * factor)), "rate-limited", Severity.WARN, "1.5 MiB/s"
+                self.evidence(curve(RATE), curve(RATE * factor)), "rate-limited", Severity.WARN, "512 KiB/s"
             )
             self.assertIn(way, found.title)
 
@@ -82,7 +94,7 @@ class LimitedTests(JudgeTestCase):
     def test_unsteady(self) -> None:
         """A rate that changes in the midst is no limit: a queue, or a busy machine, is filled so."""
         self.none(self.evidence(curve(2 * RATE, RATE), curve(20 * RATE)))
-        self.limited(self.evidence(curve(1.2 * RATE, 0.9 * RATE), curve(20 * RATE)), "on the way out")
+        self.limited(self.evidence(curve(1.1 * RATE, 0.9 * RATE), curve(20 * RATE)), "on the way out")
 
     def test_readFaster(self) -> None:
         """Transfers that are read at once, and faster, are not limited: that is the late reader's rate."""
@@ -93,7 +105,9 @@ class LimitedTests(JudgeTestCase):
     def test_far(self) -> None:
         """A rate that is far above that of transfers is not their limit: something else is."""
         for factor, isLimit in ((FACTOR - 0.1, True), (FACTOR + 0.1, False)):
-            found = self.findings(self.evidence(curve(2 * RATE, RATE), curve(factor * RATE), rate=RATE))
+            slow = SLOW / 4
+            evidence = self.evidence(curve(2 * slow, slow), curve(factor * slow), rate=slow)
+            found = self.findings(evidence)
             self.assertEqual(bool(found), isLimit, factor)
 
     def test_short(self) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from echo_app.probe.checks.burst import CALM_COUNT, COUNT, ROUNDS, Bursts
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
-from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.results.severity import Severity
@@ -19,7 +16,6 @@ from tests.support.evidence import (
     JudgeTestCase,
     connection,
     evidenceOf,
-    sampled,
     whole,
 )
 
@@ -181,141 +177,3 @@ class RefusedAtFirstTests(JudgeTestCase):
     def test_never(self) -> None:
         """A service that never serves is no echo."""
         self.one(self.connects("000", "000"), "no-echo", Severity.FAIL)
-
-
-class BurstTests(JudgeTestCase):
-    def setUp(self) -> None:
-        self.evidence = evidenceOf(burst=Bursts())
-        self.seen: Any = self.evidence.observations["burst"]
-
-    def round_(self, count: int = COUNT, again: int = 0, failed: int = 0) -> list[ConnectionRecord]:
-        """Returns so many connections, of which the first sent a SYN again, and the last were reset."""
-        return [
-            connection(
-                self.evidence,
-                "burst",
-                connected=1.002 if n < again else 0.002,
-                made=sampled(allRetransmits=int(n < again)),
-                sent=64,
-                **({"end": RESET} if n >= count - failed else {"came": 64}),
-            )
-            for n in range(count)
-        ]
-
-    def bursts(
-        self, *rounds: tuple[int, int], calm: tuple[int, int] | None = None, others: tuple[int, int] = (0, 0)
-    ) -> Evidence:
-        """Returns evidence of rounds at once.
-
-        :param rounds: retransmitted, and failed connections of each.
-        :param calm: the same of connections that were made one by one.
-        :param others: the same of those that were made in succession.
-        """
-        self.seen.atOnce.rounds.extend(self.round_(COUNT, *each) for each in rounds)
-        count = ROUNDS if any(others) else 1
-        self.seen.inSuccession.rounds.extend(self.round_(COUNT, *others) for _ in range(count))
-        if calm is not None:
-            self.seen.calm.rounds.append(self.round_(CALM_COUNT, *calm))
-        return self.evidence
-
-    def test_good(self) -> None:
-        """A round without a fault ends the matter."""
-        self.none(self.bursts((0, 0)))
-        self.assertEqual(
-            str(self.seen), "100 at once in 2.00 ms at most, 100 in succession in 2.00 ms at most"
-        )
-
-    def test_once(self) -> None:
-        """SYNs that are not lost again are no finding; the last round is reported."""
-        self.none(self.bursts((50, 0), (1, 0)))
-        self.assertIn("1 SYNs retransmitted", str(self.seen))
-
-    def test_retransmits(self) -> None:
-        """SYNs that are lost in every burst, and not otherwise, are a finding."""
-        found = self.one(
-            self.bursts(*[(8, 0)] * ROUNDS, calm=(0, 0)),
-            "burst-slowed",
-            Severity.WARN,
-            "24 of 300 SYNs at once retransmitted, up to 1002 ms",
-        )
-        self.assertEqual((found.match.hits, found.match.tries), (24, 300))
-
-    def test_lossy(self) -> None:
-        """SYNs that are lost as often without a burst are not the burst's doing."""
-        self.none(self.bursts(*[(3, 0)] * ROUNDS, calm=(6, 0)))
-
-    def test_cap(self) -> None:
-        """The same number that is served of each round at once, and of all in succession, is a cap."""
-        found = self.one(
-            self.bursts(*[(0, 80)] * ROUNDS, calm=(0, 0)),
-            "connection-cap",
-            Severity.WARN,
-            "20 of 100 are served; the others: reset",
-        )
-        self.assertEqual(found.title, "only 20 connections at a time are served")
-        self.assertIs(found.match.confidence, Confidence.LIKELY)
-
-    def test_unsteadyCap(self) -> None:
-        """Numbers that differ from round to round may have another cause."""
-        found = self.one(
-            self.bursts((0, 80), (0, 60), (0, 40), calm=(0, 0)),
-            "connection-cap",
-            Severity.WARN,
-            "20 to 60 of 100 are served",
-        )
-        self.assertIs(found.match.confidence, Confidence.POSSIBLE)
-
-    def test_steady(self) -> None:
-        """Numbers that differ by one are the same cap; one round alone, which timed out, may be chance."""
-        for rounds, confidence in (
-            ([(0, 80), (0, 79), (0, 80)], Confidence.LIKELY),
-            ([(0, 80), (0, 78), (0, 80)], Confidence.POSSIBLE),
-        ):
-            self.setUp()
-            (found,) = self.findings(self.bursts(*rounds, calm=(0, 0)))
-            self.assertEqual((found.rule.cause, found.match.confidence), ("connection-cap", confidence))
-        self.setUp()
-        evidence = self.bursts((0, 80), calm=(0, 0))
-        for record in evidence.connections:
-            if record.end is not None:
-                record.end, record.silence = None, 10.0
-        (found,) = self.findings(evidence)
-        self.assertEqual((found.rule.cause, found.match.confidence), ("connection-cap", Confidence.POSSIBLE))
-
-    def test_capInSuccession(self) -> None:
-        """Where some fail in succession as well, it is no cap."""
-        evidence = self.bursts(*[(0, 80)] * ROUNDS, calm=(0, 0), others=(0, 20))
-        found = self.one(evidence, "accept-rate", Severity.WARN)
-        self.assertEqual((found.match.hits, found.match.tries), (60, 300))
-
-    def test_recovered(self) -> None:
-        """One good round ends the matter, for a cap and for a rate; its failures are told as they are."""
-        evidence = self.bursts((0, 80), (0, 0))
-        self.one(evidence, "connections-unserved", Severity.FAIL)
-
-    def test_rateThreshold(self) -> None:
-        """Failures in succession must be more frequent than those of calm connections, beyond chance."""
-        for calm, isFound in ((3, True), (30, False)):
-            self.setUp()
-            evidence = self.bursts((0, 0), others=(0, 10), calm=(0, calm))
-            causes = [each.rule.cause for each in self.findings(evidence)]
-            self.assertEqual("accept-rate" in causes, isFound, calm)
-
-    def test_acceptRate(self) -> None:
-        """Connections in succession that fail, and not those with pauses, are a limit on their rate."""
-        found = self.one(
-            self.bursts((0, 0), others=(0, 20), calm=(0, 0)),
-            "accept-rate",
-            Severity.WARN,
-            "after 80 in 0 s: reset",
-        )
-        self.assertEqual(list(found.match.evidence), ["one by one, with pauses: 0 of 300 fail"])
-
-    def test_always(self) -> None:
-        """Failures that need no burst are another finding."""
-        self.one(
-            self.bursts((0, 0), others=(0, 2), calm=(0, 6)),
-            "connections-unserved",
-            Severity.FAIL,
-            f"12 of {(1 + ROUNDS) * COUNT + CALM_COUNT}: reset",
-        )

@@ -103,6 +103,39 @@ class LossTests(JudgeTestCase):
         self.none(evidence)
 
 
+class ReorderedTests(JudgeTestCase):
+    def evidence(self, *reorderings: int) -> Evidence:
+        """Returns evidence of connections of 100 segments, of which five were sent again."""
+        evidence = evidenceOf()
+        for each in reorderings:
+            counts = sampled(allRetransmits=5, segmentsOut=100, reorderings=each)
+            connection(evidence, "identity", sent=100, came=100, last=counts)
+        return evidence
+
+    def test_reordered(self) -> None:
+        """Segments that the far end got late are reordered, and not lost as well."""
+        found = self.one(
+            self.evidence(3, 2, 0), "segments-reordered", Severity.WARN, "seen 5 times on 2 of 3 connections"
+        )
+        self.assertEqual((found.match.hits, found.match.tries), (2, 3))
+
+    def test_thresholds(self) -> None:
+        """It must be seen five times, on two connections; otherwise the segments are lost."""
+        for reorderings, cause in (
+            ((4, 1, 0), "segments-reordered"),
+            ((3, 1, 0), "segments-lost"),
+            ((9, 0, 0), "segments-lost"),
+        ):
+            self.one(self.evidence(*reorderings), cause, Severity.WARN)
+
+    def test_back(self) -> None:
+        """Segments that came out of order hint at the way back."""
+        evidence = self.evidence(3, 2)
+        evidence.connections[0].last = sampled(reorderings=3, outOfOrder=4, segmentsOut=100)
+        found = self.one(evidence, "segments-reordered", Severity.WARN)
+        self.assertIn("4 segments came out of order", found.match.evidence[1])
+
+
 class BlackHoleTests(JudgeTestCase):
     def evidence(self, passes: int, isOurs: bool = True) -> Evidence:
         """Returns evidence of connections of each size of segments; larger ones than this hang."""

@@ -1,0 +1,155 @@
+"""Rules about waits: stalls, pauses in the midst of transfers, and late ends.
+
+A rule here fires only for what is above the lateness of this process that was measured meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.halfclose import HalfCloses
+from echo_app.probe.checks.identity import Sizes
+from echo_app.probe.checks.lifetimes import Kind, Lives
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.checks.times import Times
+from echo_app.probe.judge.burstrules import findSYNLoss
+from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
+from echo_app.probe.judge.silencerules import findLoss
+from echo_app.probe.judge.timerules import OUTLIER, TIMES_MEDIAN, timedIn
+from echo_app.probe.results.severity import Severity
+from echo_app.probe.results.statistics import milliseconds
+
+# Seconds of a pause between bytes that were due, in the midst of a transfer, and of a late end.
+PAUSE, LATE_END = 0.5, 0.3
+
+
+def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds waits that are far longer than usual, in all checks: what stops everything stops them, too."""
+    seen = evidence.observations.get("times")
+    usual = [each.small for each in timedIn(evidence) if each.small is not None]
+    if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
+        return None
+    # A segment that is lost is late by a retransmission time-out.
+    isLossy = findLoss(evidence, rest) is not None or findSYNLoss(evidence, rest) is not None
+    # Some connections may be slower than others: that has a rule of its own.
+    least = max(OUTLIER, TIMES_MEDIAN * max(usual))
+    filling = _filling(evidence)
+    waits = [
+        (each.waitedSince, each.longestWait) for each in evidence.connections if each.number not in filling
+    ]
+    waits += seen.pings
+    outliers = [(at, wait) for at, wait in waits if wait - evidence.latenessIn(at, at + wait) >= least]
+    # Some at once are one stall. One alone is an accident, unless it is long.
+    moments = _moments(outliers)
+    longest = max((wait for _, wait in outliers), default=0.0)
+    if (len(moments) < 2 or isLossy) and longest < 1.0:
+        return None
+    return Match(
+        f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(median(usual))}",
+        Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
+        [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"],
+        hits=len(outliers),
+        tries=len(waits),
+    )
+
+
+def _moments(waits: Sequence[tuple[float, float]]) -> list[float]:
+    """Returns the moments at which waits began that are not one stall: those of one overlap."""
+    moments: list[float] = []
+    end = 0.0
+    for at, wait in sorted(waits):
+        if not moments or at > end:
+            moments.append(at)
+        end = max(end, at + wait)
+    return moments
+
+
+def _filling(evidence: Evidence) -> frozenset[int]:
+    """Returns the numbers of the connections that fill the path, so that their waits say nothing."""
+    seen = evidence.observations.get("lifetimes")
+    lives = seen.lives if isinstance(seen, Lives) else []
+    unread = [each.record for each in lives if each.kind is Kind.UNREAD]
+    return numbers([*evidence.of("late-reader"), *unread])
+
+
+def _findPauses(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds waits at the same byte of two transfers: bytes had come, and more were due."""
+    seen = evidence.observations.get("identity")
+    records = seen.records if isinstance(seen, Sizes) else []
+    paused = [each for each in records if each.longestWait - _lateIn(evidence, each) >= PAUSE]
+    if len(paused) < 2:
+        return None
+    first, second = paused[:2]
+    isSame = abs(first.waitedAt - second.waitedAt) <= _NEAR
+    return Match(
+        f"{first.longestWait:.3g} s at byte {first.waitedAt:,}, and again {second.longestWait:.3g} s at byte "
+        f"{second.waitedAt:,}",
+        Confidence.LIKELY if isSame else Confidence.POSSIBLE,
+        hits=len(paused),
+        tries=len(records),
+    )
+
+
+# Bytes by which the places of two pauses may differ: what is under way.
+_NEAR = 1 << 17
+
+
+def _lateIn(evidence: Evidence, record: ConnectionRecord) -> float:
+    """Returns by how much this process was late in the longest wait of a connection."""
+    return evidence.latenessIn(record.waitedSince, record.waitedSince + record.longestWait)
+
+
+def _lateness(evidence: Evidence, record: ConnectionRecord) -> float:
+    return evidence.latenessIn(record.began, record.closed or record.lastCame or record.began)
+
+
+def _findLateEnd(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = evidence.observations.get("half-close")
+    records = seen.records if isinstance(seen, HalfCloses) else []
+    waits = [
+        each.ended - each.lastCame - _lateness(evidence, each)
+        for each in records
+        if each.ended is not None and each.lastCame is not None and each.came == each.sent
+    ]
+    late = [wait for wait in waits if wait >= LATE_END]
+    if len(late) < 2 or len(late) < len(waits) / 2:
+        return None
+    return Match(
+        f"{len(late)} of {len(waits)} ends come {milliseconds(median(late))} after the last byte",
+        Confidence.LIKELY,
+        hits=len(late),
+        tries=len(waits),
+    )
+
+
+OUTLIERS = Rule(
+    "round-trip-outliers",
+    Severity.WARN,
+    "some round trips take far longer than the others",
+    "Something on the way stops for a while: time-outs of clients must allow for it.",
+    "Waits for bytes that were due, in any check that does not fill the path, that take ten times the median "
+    "round trip of 1 B, and 100 ms, at two moments; or one of more than a second. Waits that overlap are at "
+    "one moment. --thorough looks for a minute.",
+    "A stall between two looks is not seen.",
+    _findOutliers,
+)
+PAUSES = Rule(
+    "transfer-pauses",
+    Severity.WARN,
+    "transfers pause",
+    "Bytes that are due stop for a while in the midst of a transfer.",
+    "Of the transfers of identity, which is repeated then, two paused for half a second.",
+    "A segment that is lost several times makes such a pause, too; a limit on the rate as well.",
+    _findPauses,
+)
+LATE_ENDS = Rule(
+    "end-late",
+    Severity.WARN,
+    "the end of a stream comes late",
+    "Clients that read to the end wait.",
+    "In at least half of the half-closes, the end comes 300 ms after the last byte.",
+    "A far end that waits before it closes looks the same as a path that does.",
+    _findLateEnd,
+)
