@@ -25,6 +25,8 @@ def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     # Without a second round that agrees, the number may be chance.
     isSteady = len(seen.atOnce.rounds) > 1 and most - least <= 1
     failures = [record for record in seen.atOnce.records if failureOf(record)]
+    if not any(record in rest for record in failures):
+        return None
     # A connection just after them may still be one too many.
     after = [record for record in seen.inSuccession.records if failureOf(record)]
     return Match(
@@ -70,6 +72,8 @@ def _findBurstRate(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     served = [record for record in records if not failureOf(record)]
     seconds = records[-1].began - records[0].began
     failures = [record for record in (*seen.atOnce.records, *seen.inSuccession.records) if failureOf(record)]
+    if not any(record in rest for record in failures):
+        return None
     return Match(
         f"after {len(served)} in {seconds:.2g} s: {seen.inSuccession.failures[0]}",
         Confidence.LIKELY,

@@ -23,8 +23,12 @@ def ownerOf(evidence: Evidence, record: ConnectionRecord) -> str:
     """Returns whose the foreign bytes of a connection are; empty where their labels do not tell.
 
     Two blocks in a row must have the same owner: one flipped bit can make the label of another connection.
+    One is enough where the connection's own bytes go on unchanged behind it.
     """
-    for label, following in pairwise(labelsIn(record.foreign)):
+    labels = list(labelsIn(record.foreign))
+    if kindOf(record) == "inserted" and labels and labels[0].examination == evidence.examination:
+        labels.insert(1, replace(labels[0], offset=labels[0].offset + BLOCK))
+    for label, following in pairwise(labels):
         if replace(label, offset=label.offset + BLOCK) != following:
             continue
         if label.examination != evidence.examination:
@@ -91,6 +95,7 @@ def _difference(kind: str) -> Find:
         first = found[0].difference
         assert first is not None
         shown = f": {quoted(first.found)}" if kind in ("foreign", "inserted") else ""
+        isFirst = kind == "lost" and all(each.difference and not each.difference.offset for each in found)
         return Match(
             f"{_share(found, evidence)}; first at byte {first.offset:,}{shown}",
             Confidence.CERTAIN,
@@ -98,6 +103,7 @@ def _difference(kind: str) -> Find:
             numbers(found),
             len(found),
             _tries(evidence),
+            title="the first bytes of connections are lost" if isFirst else "",
             manner=shown if first.found.isascii() and first.found.decode().isprintable() else "",
         )
 
@@ -130,6 +136,9 @@ _TRANSLATIONS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     ("LF for CR LF", lambda data: data.replace(b"\r\n", b"\n")),
     ("LF for CR", lambda data: data.replace(b"\r", b"\n")),
     ("the highest bit cleared", _withoutHighBit),
+    ("XON and XOFF removed", lambda data: data.translate(None, b"\x11\x13")),
+    ("zero bytes removed", lambda data: data.translate(None, b"\0")),
+    ("0xFF doubled", lambda data: data.replace(b"\xff", b"\xff\xff")),
     ("capitals for small letters", bytes.upper),
     ("small letters for capitals", bytes.lower),
 )

@@ -59,7 +59,7 @@ def _ageOf(record: ConnectionRecord) -> float:
 
 
 def _endOf(record: ConnectionRecord) -> float:
-    return record.ended or 0.0
+    return record.ended or record.lastCame or 0.0
 
 
 def _isOver(record: ConnectionRecord) -> bool:
@@ -80,7 +80,14 @@ def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     # A late reader sees an end when it reads. Ends after the same number of bytes are due to that.
     seen = [each for each in _cut(rest) if each.check != "late-reader"]
     group = _largest(seen, _endOf, lambda at: MOMENT)
-    if all(each.isShort for each in group) and len({each.came for each in group}) == 1:
+    silent = _largest(
+        [each.record for each in _lives(evidence, Kind.BUSY) if _isSilent(each.record)],
+        _endOf,
+        lambda at: MOMENT,
+    )
+    isSilent = len(silent) > len(group)
+    group = silent if isSilent else group
+    if not isSilent and all(each.isShort for each in group) and len({each.came for each in group}) == 1:
         return None
     if len(group) < 2 or _spread(group, lambda each: each.began) < APART:
         return None
@@ -97,7 +104,13 @@ def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
         numbers(each for each in rest if _isOver(each) and each.came),
         len(group),
         len(evidence.connections),
+        title="all connections go silent at one moment" if isSilent else "",
     )
+
+
+def _isSilent(record: ConnectionRecord) -> bool:
+    """Says whether a connection that had answered is silent, without an end."""
+    return record.silence > 0 and record.ended is None and record.lastCame is not None
 
 
 def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -139,6 +152,10 @@ def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     if len(group) < 2 or most <= BYTES or all(each.check in _READ_LATE for each in group):
         return None
     if any(each.came >= least and each not in group for each in evidence.connections):
+        return None
+    # Connections that end with fewer bytes, and are read at once, have another cause, and so may these.
+    others = [each for each in rest if _isOver(each) and each not in group and each.check not in _READ_LATE]
+    if len(others) >= len(group):
         return None
     return Match(
         f"{len(group)} connections after {binarySize(int(median(each.came for each in group)))}: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
@@ -16,6 +17,9 @@ from echo_app.probe.results.severity import Severity
 
 # A host without a family's route says one of these, without asking anybody: it is no finding about the path.
 _LOCAL = (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
+
+# Connections in a row, and seconds, for a time in which all are refused.
+IN_BAN, BAN = 10, 2.0
 
 # Connections in a row that are not served for a finding.
 _IN_A_ROW = 3
@@ -122,6 +126,36 @@ def _findUnmade(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
     )
 
 
+def _findBanned(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds a time in which every connection is refused, and before and after which they are served."""
+    ordered = sorted(
+        (each for each in evidence.connections if each.check != "resolve"), key=lambda each: each.began
+    )
+    served = [n for n, each in enumerate(ordered) if each.isServed]
+    for before, after in pairwise(served):
+        refused = [each for each in ordered[before + 1 : after] if _isRefused(each)]
+        if len(refused) < IN_BAN or ordered[after].began - refused[0].began < BAN:
+            continue
+        seconds = ordered[after].began - refused[0].began
+        reason = refused[0].failure or refused[0].end
+        return Match(
+            f"{len(refused)} connections in a row, for up to {seconds:.2g} s: {reason}",
+            Confidence.LIKELY,
+            [byCheck(refused), f"{refused[0].began:.3g} s after the examination began"],
+            numbers(each for each in rest if _isRefused(each)),
+            len(refused),
+            len(evidence.connections),
+        )
+    return None
+
+
+def _isRefused(record: ConnectionRecord) -> bool:
+    reason = record.failure or record.end
+    return (
+        not record.isServed and record.difference is None and reason is not None and not reason.kind.isTimeOut
+    )
+
+
 def _findUnserved(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     silent = [each for each in rest if _isUnserved(each) and not each.failure]
     if not silent:
@@ -178,6 +212,16 @@ REFUSED_AT_FIRST = Rule(
     "after pauses of up to four seconds, were served.",
     "A service that was started at that moment looks the same as one that was full.",
     _findRefusedAtFirst,
+)
+BANNED = Rule(
+    "refused-for-a-while",
+    Severity.FAIL,
+    "all connections are refused for a while",
+    "Clients that connect often are shut out: a ban, or a limit on the rate of connections.",
+    "Ten connections in a row, over two seconds and more, are refused or ended without an answer; those "
+    "before and after them are served.",
+    "A service that restarts at that moment looks the same.",
+    _findBanned,
 )
 UNMADE = Rule(
     "connections-fail",

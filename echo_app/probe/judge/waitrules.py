@@ -15,14 +15,17 @@ from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.burstrules import findSYNLoss
-from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
+from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.judge.silencerules import findLoss
-from echo_app.probe.judge.timerules import OUTLIER, TIMES_MEDIAN, timedIn
+from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, timedIn
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
 # Seconds of a pause between bytes that were due, in the midst of a transfer, and of a late end.
 PAUSE, LATE_END = 0.5, 0.3
+
+# Seconds of a first answer that is late, and connections at the least for a share of them.
+LATE_ANSWER, _ENOUGH = 0.25, 20
 
 
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -53,6 +56,39 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
         hits=len(outliers),
         tries=len(waits),
     )
+
+
+def _findLateAnswers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds first answers of some connections that come far later than those of the others."""
+    filling = _filling(evidence)
+    answered = [
+        each for each in evidence.connections if each.firstAnswer is not None and each.number not in filling
+    ]
+    if len(answered) < _ENOUGH or _findOutliers(evidence, rest) is not None:
+        return None
+    if SIBLINGS.find(evidence, rest) is not None:
+        return None
+    usual = median(each.firstAnswer or 0.0 for each in answered)
+    least = max(LATE_ANSWER, TIMES_MEDIAN * usual)
+    late = [each for each in answered if _netAnswer(evidence, each) >= least]
+    # The first connection of all may wait for a start.
+    if len(late) < 2 or {each.number for each in late} <= {answered[0].number}:
+        return None
+    longest = max(each.firstAnswer or 0.0 for each in late)
+    return Match(
+        f"{len(late)} of {len(answered)}, up to {milliseconds(longest)}; the median is {milliseconds(usual)}",
+        Confidence.LIKELY,
+        [byCheck(late)],
+        hits=len(late),
+        tries=len(answered),
+    )
+
+
+def _netAnswer(evidence: Evidence, record: ConnectionRecord) -> float:
+    """Returns the time to the first answer, less the lateness of this process meanwhile."""
+    seconds = record.firstAnswer or 0.0
+    begin = record.began + (record.shaken or record.connected or 0.0)
+    return seconds - evidence.latenessIn(begin, begin + seconds)
 
 
 def _moments(waits: Sequence[tuple[float, float]]) -> list[float]:
@@ -152,4 +188,14 @@ LATE_ENDS = Rule(
     "In at least half of the half-closes, the end comes 300 ms after the last byte.",
     "A far end that waits before it closes looks the same as a path that does.",
     _findLateEnd,
+)
+LATE_ANSWERS = Rule(
+    "some-first-answers-late",
+    Severity.WARN,
+    "some first answers are late",
+    "Some clients wait for their first answer: a backend that is down is tried first, or a start takes long.",
+    "The first answers of two connections and more take ten times the median of all, and a quarter of a "
+    "second.",
+    "A service that is busy for a moment looks the same. SYNs that are lost are no part of it.",
+    _findLateAnswers,
 )

@@ -58,6 +58,16 @@ class MixedTests(JudgeTestCase):
         found = self.one(evidence, "connections-mixed", Severity.FAIL, "2 of 4 connections")
         self.assertIn("1 more got foreign bytes", found.match.evidence[-1])
 
+    def test_inserted(self) -> None:
+        """One block names its owner where the connection's own bytes go on behind it."""
+        evidence = self.evidence(bytesOf(2, 40))
+        record = evidence.connections[1]
+        record.difference = StreamDifference("inserted", 5, 40, b"?")
+        found = self.one(evidence, "connections-mixed", Severity.FAIL)
+        self.assertIn("connection 2 (half-close)", found.match.evidence[1])
+        record.foreign = bytesOf(1, 40)
+        self.one(evidence, "bytes-inserted", Severity.FAIL)
+
     def test_otherExamination(self) -> None:
         """Bytes of another examination are named as such."""
         found = self.one(self.evidence(bytesOf(0, examination=b"else")), "connections-mixed", Severity.FAIL)
@@ -124,6 +134,20 @@ class DifferenceTests(JudgeTestCase):
             self.assertEqual(r"'\x1b['" in found.match.seen, isShown)
             self.assertEqual(found.match.evidence[0], "identity 1")
 
+    def test_firstBytes(self) -> None:
+        """Bytes that are lost at the begin of each connection have a title of their own."""
+        for offsets, title in (
+            ((0, 0), "the first bytes of connections are lost"),
+            ((0, 7), "bytes are lost"),
+        ):
+            evidence = evidenceOf()
+            whole(evidence)
+            for offset in offsets:
+                connection(
+                    evidence, sent=64, came=offset, difference=StreamDifference("lost", offset, 3, b"x")
+                )
+            self.assertIn(title, self.one(evidence, "bytes-lost", Severity.FAIL).title)
+
     def test_several(self) -> None:
         """Connections of several checks with the same kind are one finding; another kind is another one."""
         evidence = evidenceOf()
@@ -162,6 +186,9 @@ class TranslatedTests(JudgeTestCase):
             (b"\r\nabc" * 20, b"\nabc" * 20, "LF for CR LF"),
             (b"\rabc" * 20, b"\nabc" * 20, "LF for CR"),
             (random, bytes(each & 0x7F for each in random), "the highest bit cleared"),
+            (b"a\x11b\x13" * 20, b"ab" * 20, "XON and XOFF removed"),
+            (b"\0ab" * 20, b"ab" * 20, "zero bytes removed"),
+            (b"\xffab" * 20, b"\xff\xffab" * 20, "0xFF doubled"),
             (b"some text " * 9, b"SOME TEXT " * 9, "capitals for small letters"),
             (b"SOME TEXT " * 9, b"some text " * 9, "small letters for capitals"),
         ):

@@ -163,6 +163,29 @@ class LifetimeTests(LivesTestCase):
             self.assertEqual("lifetime" in causes, isFound, (first, second))
 
 
+class SilentAtOnceTests(LivesTestCase):
+    def silence(self, evidence: Evidence, first: float, second: float) -> None:
+        """Lets the busy connections get their last bytes at these moments."""
+        busy = [each.record for each in self.lives(evidence) if each.kind is Kind.BUSY]
+        for record, at in zip(busy, (first, second), strict=True):
+            record.silence, record.lastCame, record.sent = 10.0, at, record.sent + 64
+
+    def test_silence(self) -> None:
+        """Connections of different ages that go silent at one moment are an event, too."""
+        evidence = self.evidence()
+        self.silence(evidence, 20.0, 20.4)
+        for each in self.lives(evidence):
+            each.record.closed = 21.0
+        found = self.one(evidence, "all-end-at-once", Severity.FAIL, "2 connections within 1 s")
+        self.assertEqual(found.title, "all connections go silent at one moment")
+
+    def test_apart(self) -> None:
+        """At different moments they are no event."""
+        evidence = self.evidence()
+        self.silence(evidence, 18.0, 20.4)
+        self.assertNotIn("all-end-at-once", [each.rule.cause for each in self.findings(evidence)])
+
+
 class TotalTests(JudgeTestCase):
     def evidence(self, *came: int, sent: int = 16 * MIB, **values: Any) -> Evidence:
         """Returns evidence of transfers of which so much came back, and then an end."""
@@ -201,6 +224,15 @@ class TotalTests(JudgeTestCase):
         ):
             causes = [each.rule.cause for each in self.findings(self.evidence(*pair))]
             self.assertEqual("byte-limit" in causes, isFound, pair)
+
+    def test_others(self) -> None:
+        """Connections that end with fewer bytes have another cause, and so may these."""
+        for count, isFound in ((1, True), (2, False)):
+            evidence = self.evidence(MIB, MIB)
+            for _ in range(count):
+                connection(evidence, "times", sent=1 << 16, came=1000, end=RESET, ended=1.0)
+            causes = [each.rule.cause for each in self.findings(evidence)]
+            self.assertEqual("byte-limit" in causes, isFound, count)
 
     def test_unread(self) -> None:
         """Connections that are read late, and were dropped before, bring as much as the path stores."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Addresses, Connects
 from echo_app.probe.judge.finding import Confidence
+from echo_app.probe.judge.reachrules import BAN, IN_BAN
 from echo_app.probe.net.errors import ErrorKind, Reason, timedOut
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import (
@@ -117,6 +119,38 @@ class UnservedTests(JudgeTestCase):
             whole(evidence, count=2)
             connection(evidence, sent=260, **values)
             self.one(evidence, "connections-unserved", Severity.FAIL, seen)
+
+
+class BannedTests(JudgeTestCase):
+    def evidence(self, count: int, seconds: float, **values: Any) -> Evidence:
+        """Returns evidence of connections that are refused for some seconds, between ones that are served."""
+        evidence = evidenceOf()
+        whole(evidence, count=3)
+        for n in range(count):
+            record = connection(evidence, "burst", sent=64, **values or {"end": RESET})
+            record.began = 5 + n * seconds / count
+        whole(evidence, count=3)
+        for record in evidence.connections[-3:]:
+            record.began = 5 + seconds
+        return evidence
+
+    def test_banned(self) -> None:
+        """Ten refused connections in a row, for two seconds, are a time in which all are refused."""
+        for values in ({"end": RESET}, {"failure": REFUSED}):
+            evidence = self.evidence(IN_BAN, BAN, **values)
+            self.one(evidence, "refused-for-a-while", Severity.FAIL, f"{IN_BAN} connections in a row")
+
+    def test_thresholds(self) -> None:
+        """Fewer, or for a shorter time, or silent ones, or one that is served between them, are not."""
+        served = self.evidence(2 * IN_BAN - 2, BAN * 2)
+        served.connections[3 + IN_BAN - 1].came, served.connections[3 + IN_BAN - 1].end = 64, None
+        for evidence in (
+            self.evidence(IN_BAN - 1, BAN),
+            self.evidence(IN_BAN, BAN - 0.1),
+            self.evidence(IN_BAN, BAN, silence=10.0),
+            served,
+        ):
+            self.assertNotIn("refused-for-a-while", [each.rule.cause for each in self.findings(evidence)])
 
 
 class RefusedAtFirstTests(JudgeTestCase):

@@ -10,7 +10,7 @@ from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.timerules import OUTLIER, TIMES_MEDIAN
-from echo_app.probe.judge.waitrules import LATE_END, PAUSE
+from echo_app.probe.judge.waitrules import LATE_ANSWER, LATE_END, PAUSE
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import FIN, TRIP, JudgeTestCase, connection, evidenceOf, sampled, timesOf
 
@@ -177,3 +177,26 @@ class LateEndTests(JudgeTestCase):
     def test_lateMachine(self) -> None:
         """Ends that this process read late may have been in time."""
         self.none(self.evidence(*[0.5] * 20, late=0.45))
+
+
+class LateAnswersTests(JudgeTestCase):
+    def evidence(self, *answers: float, count: int = 40) -> Evidence:
+        """Returns evidence of connections with usual first answers, and of some with these."""
+        evidence = evidenceOf()
+        for seconds in (*[TRIP] * (count - len(answers)), *answers):
+            connection(evidence, "burst", sent=64, came=64, firstAnswer=seconds)
+        return evidence
+
+    def test_some(self) -> None:
+        """Two first answers that are far later than the others are a finding."""
+        evidence = self.evidence(3.0, 2.9)
+        self.one(evidence, "some-first-answers-late", WARN, "2 of 40, up to 3000 ms; the median is 2.00 ms")
+
+    def test_not(self) -> None:
+        """One is an accident; short ones, or those of few connections, are none; lateness here does not count."""
+        self.none(self.evidence(3.0))
+        self.none(self.evidence(LATE_ANSWER - BIT, LATE_ANSWER - BIT))
+        self.none(self.evidence(3.0, 3.0, count=19))
+        evidence = self.evidence(0.3, 0.3)
+        evidence.lateness.append((0.2, 0.2))
+        self.none(evidence)
