@@ -193,7 +193,7 @@ class LateAnswersTests(JudgeTestCase):
         self.one(evidence, "some-first-answers-late", WARN, "2 of 40, up to 3000 ms; the median is 2.00 ms")
 
     def test_not(self) -> None:
-        """One is an accident; short ones, or those of few connections, are none; lateness here does not count."""
+        """One is an accident; short ones, or those of few connections, are none, nor is our lateness."""
         self.none(self.evidence(3.0))
         self.none(self.evidence(LATE_ANSWER - BIT, LATE_ANSWER - BIT))
         self.none(self.evidence(3.0, 3.0, count=19))
