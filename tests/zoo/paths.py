@@ -10,7 +10,8 @@ from tests.zoo.pathslife import ADMISSION, LIVES
 from tests.zoo.pathspacket import PACKETS
 from tests.zoo.pathstime import TIMES
 from tests.zoo.pathstls import TLS
+from tests.zoo.planted import PLANTED
 
 PATHS: dict[str, Path] = {
     path.name: path for path in (*BYTES, *TIMES, *LIVES, *ADMISSION, *GOOD, *TLS, *DATAGRAMS, *PACKETS)
-}
+} | PLANTED

@@ -116,7 +116,7 @@ TLS = [
         "tls-byte-flipped",
         "tls",
         "one bit of the records flipped, at offset 20000",
-        "bytes-changed",
+        "records-changed",
         tls.securelyRelayed(partial(Edited, edit=flipped(20_000))),
         m.breaks,
     ),

@@ -76,8 +76,11 @@ class Connection:
             # Before the sockets are closed: their numbers are used again.
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.service.close()
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                # Also where the relay is stopped meanwhile.
+                self.service.close()
 
     async def carry(
         self,
