@@ -193,7 +193,7 @@ class CrossDelivered(Flow):
 
 
 _BAD = (
-    Path("x-serial-flow-control", "tcp", "the bytes 0x11 and 0x13 are taken out of answers", "bytes-translated",
+    Path("x-serial-flow-control", "tcp", "bytes 0x11 and 0x13 are taken out of answers", "bytes-translated",
          relayed(FlowControlled), m.flowControl),
     Path("x-bad-memory", "tcp", "1 in 4 connections: a bit is flipped at offset 200,000", "bytes-changed",
          relayed(BadMemory, share=0.25, offset=200_000), m.badMemory),
