@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import ROOT
 from tests.support.crooked import Address, Relay, dropped
 from tests.zoo import commands
 from tests.zoo.client import Line, pattern, whole
@@ -314,11 +315,14 @@ class ReportTests(SynchronousTestCase):
 
 class CommandTests(SynchronousTestCase):
     def test_list(self) -> None:
-        """The list has a line for each path."""
+        """The list has a line for each path, and is in the documents."""
         output = StringIO()
         with redirect_stdout(output):
             self.assertEqual(main(["list"]), 0)
-        self.assertEqual(len(output.getvalue().splitlines()), len(PATHS))
+        lines = output.getvalue().splitlines()
+        self.assertEqual(len(lines), len(PATHS))
+        _, _, listed = (ROOT / "docs/dev/paths.rst").read_text().partition(" ::\n\n")
+        self.assertEqual(listed, "".join(f"    {line.rstrip()}\n" for line in lines), "write it again")
 
     def test_unknown(self) -> None:
         """A name of no path is an error in one line."""
