@@ -140,6 +140,17 @@ class PingTests(CommandTestCase):
                 )
                 self.assertEqual(status, expected, output)
 
+    def test_proxyHeaderOfCheck(self) -> None:
+        """The connections of an examination begin with one, too."""
+        server = self.serve("--port", "0", "--tls", "0", "--proxy-protocol", "--allow", "192.0.2.7")
+        header = ("--send-proxy", "v2", "--proxy-source", "192.0.2.7")
+        for scheme in ("tcp", "tls"):
+            only = "connect,identity" + (",tls" if scheme == "tls" else "")
+            trust = ("--insecure",) if scheme == "tls" else ()
+            target = self.target(server, scheme)
+            status, output = self.run_("check", target, *trust, "--quick", "--only", only, *header)
+            self.assertEqual((status, output.count("FAIL")), (0, 0), output)
+
     def test_interrupted(self) -> None:
         """Ctrl-C prints the sums, and is a success if all pings were answered."""
         target = self.target(self.serve())
