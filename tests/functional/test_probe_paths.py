@@ -301,7 +301,8 @@ class StreamTests(ServiceTestCase):
                 while data := wrapped.recv(1 << 16):
                     wrapped.sendall(data)
 
-        target = "tls://{}:{}".format(*self._listen(echo, ENDS))
+        # One more connection is for the certificates, and three are to resume sessions.
+        target = "tls://{}:{}".format(*self._listen(echo, ENDS + 4))
         done = await examined(TLS(), target, tls=ClientTLS(authority=authority.path))
         self.assertEqual(list(done.causes), ["no-close-notify"], done)
         self.assertIn("FIN without close_notify", done.finding("no-close-notify").match.seen)

@@ -46,7 +46,7 @@ BYTES = [
     ),
     edited("bytes-lost", "10 bytes lost at offset 30000 of each answer", "bytes-lost", dropped(30_000, 10)),
     edited(
-        "bytes-duplicated",
+        "bytes-doubled",
         "100 bytes sent twice at offset 30000",
         "bytes-duplicated",
         duplicated(30_000, 100),
@@ -101,7 +101,7 @@ BYTES = [
         m.halfCloseCloses,
     ),
     Path(
-        "half-close-broken",
+        "half-close-ignored",
         tcp,
         "the client's end is not passed on",
         "half-close-broken",
@@ -125,7 +125,7 @@ BYTES = [
         m.destroyed,
     ),
     Path(
-        "no-push-back",
+        "no-back-pressure",
         tcp,
         "the relay takes any number of bytes and keeps them",
         "no-push-back",

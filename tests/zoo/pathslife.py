@@ -84,7 +84,7 @@ LIVES = [
         m.cutAt(1 << 20, "reset"),
     ),
     Path(
-        "all-end-at-once",
+        "restart",
         tcp,
         "all connections end 12 s after the first one, and each 12 s from then on",
         "all-end-at-once",
@@ -153,7 +153,7 @@ ADMISSION = [
         direct("--port", "0", "--responder", "discard"),
         life.answers(b""),
     ),
-    Path("unreachable", tcp, "the port does not listen", "unreachable", refused, life.isRefused),
+    Path("refused", tcp, "the port does not listen", "unreachable", refused, life.isRefused),
     Path(
         "tls-unasked",
         tcp,

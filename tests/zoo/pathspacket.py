@@ -16,7 +16,7 @@ KEEPALIVE = ("--keepalive", "2,2,5")
 
 PACKETS = [
     Path(
-        "segments-lost",
+        "packet-loss",
         packets,
         "2 % of the packets are lost, both ways",
         "segments-lost",
@@ -24,7 +24,7 @@ PACKETS = [
         m.lossy,
     ),
     Path(
-        "syns-lost",
+        "syn-loss",
         packets,
         "the first SYN of each second connection is lost",
         "syns-lost",
@@ -32,7 +32,7 @@ PACKETS = [
         m.losesSyn,
     ),
     Path(
-        "segments-reordered",
+        "packets-reordered",
         packets,
         "5 % of the packets come 5 ms late, behind others",
         "segments-reordered",
@@ -98,7 +98,7 @@ PACKETS = [
         m.acknowledgementsLost,
     ),
     Path(
-        "datagrams-fragments-lost",
+        "fragments-lost",
         "udp",
         "datagrams above the MTU, which come as fragments, are lost",
         "datagrams-fragments-lost",

@@ -36,7 +36,7 @@ TIMES = [
         pace.firstSlow(0.3),
     ),
     Path(
-        "cold-start",
+        "backend-asleep",
         tcp,
         "the first connection after 3 s without traffic waits for 1 s",
         "cold-start",
@@ -52,7 +52,7 @@ TIMES = [
         pace.slowEach(3, 0.1),
     ),
     Path(
-        "answers-slow",
+        "service-slow",
         tcp,
         "the service takes 30 ms, the kernel's handshake does not",
         "answers-slow",
@@ -60,7 +60,7 @@ TIMES = [
         pace.slowerThanKernel,
     ),
     Path(
-        "round-trip-outliers",
+        "stall",
         tcp,
         "nothing passes for 2 s, 8 s after the first connection and each 20 s from then on",
         "round-trip-outliers",
