@@ -1,4 +1,4 @@
-"""What a process of the command line needs before all imports, which take most of a start.
+"""Preparation of a command-line process before its imports, which take most of a start.
 
 This module imports only the standard library.
 """

@@ -44,7 +44,7 @@ class BadHeader(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFacts:
-    """What a proxy says of a connection besides its addresses; None where it says nothing.
+    """Facts of a PROXY header about a connection, besides its addresses; None where it has none.
 
     A text has the proxy's bytes as UTF-8, with other bytes escaped. It may have any characters.
 

@@ -60,7 +60,7 @@ class Agreement:
 
 @dataclass(slots=True)
 class Handshakes(Observation):
-    """What TLS agreed on, and how its connections ended.
+    """Records the agreement of TLS, and the ends of its connections.
 
     :ivar name: that the certificate must have.
     :ivar agreement: of the last handshake; None before one.

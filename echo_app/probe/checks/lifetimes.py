@@ -35,7 +35,7 @@ MOST, PIECE, STALL = 16 << 20, 1 << 18, 0.5
 
 
 class Kind(Enum):
-    """What a connection does while it is watched; the text is printed."""
+    """Activity of a watched connection; the text is printed."""
 
     BUSY = "busy"
     SILENT = "silent"

@@ -25,7 +25,7 @@ _SPOKEN = (ErrorKind.CERTIFICATE, ErrorKind.CERTIFICATE_REFUSED)
 
 @dataclass(slots=True)
 class Protocols(Observation):
-    """What the service speaks, or waits for.
+    """Protocol that the service speaks, or waits for.
 
     :ivar tried: whether it does, by the name of the protocol.
     :ivar details: such as the version of TLS, by the name of the protocol.

@@ -90,7 +90,7 @@ def sampleOf(sock: socket.socket) -> TCPSample | None:
 
 @dataclass(slots=True)
 class ConnectionRecord:
-    """What happened on one connection. All moments are seconds since the examination's begin.
+    """Record of one connection. All moments are seconds since the examination's begin.
 
     :ivar number: of the connection, in the order in which they were begun.
     :ivar check: the name of the check that made it.

@@ -32,7 +32,7 @@ TIMEOUT = 8.0
 
 @dataclass(slots=True)
 class Segments(Observation):
-    """What came back on connections with segments of different sizes.
+    """Echoes of connections with segments of different sizes.
 
     :ivar bySize: the records, by the largest payload in bytes, as it was asked for.
     :ivar largest: the largest segment of a connection without a cap, as the kernel says; 0 if it does not.

@@ -11,7 +11,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.labels import BLOCK, labelsIn
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.silencerules import silenceOf
+from echo_app.probe.judge.silencerules import silenceOf, thenOf
 from echo_app.probe.results.severity import Severity
 from echo_app.text import quoted
 
@@ -115,9 +115,8 @@ def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     if not found:
         return None
     first = found[0]
-    then = first.end or f"nothing for {first.silence:.3g} s"
     return Match(
-        f"{_share(found, evidence)}; {first.came:,} of {first.sent:,} B came back, then {then}",
+        f"{_share(found, evidence)}; {first.came:,} of {first.sent:,} B came back, then {thenOf(first)}",
         Confidence.CERTAIN,
         [*filter(None, [byCheck(found), silenceOf(first)])],
         numbers(found),
@@ -212,8 +211,8 @@ TRANSLATED = _rule(
     "bytes-translated",
     "bytes are translated",
     "Something on the way takes the stream for text.",
-    "The bytes that came are those that were due after one translation: of line ends, of the highest bit, or "
-    "of letters.",
+    "The bytes that came are those that were due after one translation: of line ends, of the highest bit, of "
+    "letters, or of one value that is removed or doubled.",
     "Other translations are found as bytes that are changed or inserted.",
     _findTranslated,
 )

@@ -11,6 +11,7 @@ from echo_app.probe.checks.idle import TOLD, UNFIT, Bracket, Fate, Ladders, Rung
 from echo_app.probe.checks.latereader import LIMIT, Filling
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.silencerules import thenOf
 from echo_app.probe.results.severity import Severity
 from echo_app.text import binarySize
 
@@ -66,10 +67,9 @@ def _findLateReader(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     record = seen.record if isinstance(seen, Filling) else None
     if record is None or record not in rest or not record.isShort:
         return None
-    then = record.end or f"nothing for {record.silence:.3g} s"
     loss = "loses data" if record.end else "waits for ever, and so does the far end"
     return Match(
-        f"{binarySize(record.came)} of {binarySize(record.sent)} came back, then {then}",
+        f"{binarySize(record.came)} of {binarySize(record.sent)} came back, then {thenOf(record)}",
         Confidence.LIKELY,
         explains=[record.number],
         meaning=f"A peer that pauses before it reads {loss}.",

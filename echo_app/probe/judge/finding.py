@@ -25,7 +25,7 @@ class Confidence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a rule has found in the evidence.
+    """Result of a rule that has found its cause in the evidence.
 
     :param seen: counts and figures, in a few words; bytes that a peer chose are escaped.
     :param evidence: further observations, a line each.

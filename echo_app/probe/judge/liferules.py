@@ -211,7 +211,7 @@ EVENT = Rule(
     Severity.FAIL,
     "all connections end at one moment",
     "Something restarts: clients must connect again, and try again what was under way.",
-    "Connections of different ages end within a second, and none lives on.",
+    "Connections of different ages end, or busy ones go silent, within a second, and none lives on.",
     "Two ends at one moment may be chance; a limit on the age ends them at different moments.",
     _findEvent,
 )

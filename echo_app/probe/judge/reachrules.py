@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.checks.reach import Addresses, Connects
+from echo_app.probe.checks.reach import IN_A_ROW, Addresses, Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.silencerules import silenceOf
+from echo_app.probe.judge.silencerules import silenceOf, thenOf
 from echo_app.probe.net.errors import ErrorKind, Reason
 from echo_app.probe.results.severity import Severity
 
@@ -20,9 +20,6 @@ _LOCAL = (ErrorKind.UNREACHABLE, ErrorKind.NO_LOCAL_ADDRESS)
 
 # Connections in a row, and seconds, for a time in which all are refused.
 IN_BAN, BAN = 10, 2.0
-
-# Connections in a row that are not served for a finding.
-_IN_A_ROW = 3
 
 _MEANINGS = {
     ErrorKind.REFUSED: "No server listens there, or a firewall refuses it.",
@@ -94,7 +91,7 @@ def _findRefusedAtFirst(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     tries = [*seen.records, *seen.later]
     first = next((n for n, each in enumerate(tries) if each.isServed), None)
     unserved = tries[:first] if first else []
-    if len(unserved) < _IN_A_ROW or any(each.difference for each in unserved):
+    if len(unserved) < IN_A_ROW or any(each.difference for each in unserved):
         return None
     if not all(each.isServed for each in tries[len(unserved) :]):
         # Connections that fail now and then may do so three times in a row.
@@ -134,9 +131,9 @@ def _findBanned(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
     served = [n for n, each in enumerate(ordered) if each.isServed]
     for before, after in pairwise(served):
         refused = [each for each in ordered[before + 1 : after] if _isRefused(each)]
-        if len(refused) < IN_BAN or ordered[after].began - refused[0].began < BAN:
+        seconds = ordered[after].began - refused[0].began if refused else 0.0
+        if len(refused) < IN_BAN or seconds < BAN:
             continue
-        seconds = ordered[after].began - refused[0].began
         reason = refused[0].failure or refused[0].end
         return Match(
             f"{len(refused)} connections in a row, for up to {seconds:.2g} s: {reason}",
@@ -157,22 +154,16 @@ def _isRefused(record: ConnectionRecord) -> bool:
 
 
 def _findUnserved(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    silent = [each for each in rest if _isUnserved(each) and not each.failure]
+    silent = [each for each in rest if each.isShort and not each.came and each.difference is None]
     if not silent:
         return None
-    example = silent[0].end or f"nothing for {silent[0].silence:.3g} s"
     return Match(
-        f"{len(silent)} of {len(evidence.connections)}: {example}",
+        f"{len(silent)} of {len(evidence.connections)}: {thenOf(silent[0])}",
         evidence=[*filter(None, [byCheck(silent), silenceOf(silent[0])])],
         explains=numbers(silent),
         hits=len(silent),
         tries=len(evidence.connections),
     )
-
-
-def _isUnserved(record: ConnectionRecord) -> bool:
-    """Says whether a connection was made, and no byte came of those that were due, or it was not made."""
-    return bool(record.failure) or (record.isShort and not record.came and record.difference is None)
 
 
 UNRESOLVED = Rule(

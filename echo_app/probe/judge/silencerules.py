@@ -38,6 +38,11 @@ def isUnacknowledged(sample: TCPSample | None) -> bool:
     return sample is not None and sample.unacked > 0 and (sample.retransmits > 0 or sample.backoff > 0)
 
 
+def thenOf(record: ConnectionRecord) -> str:
+    """Returns how a connection went on that is short of bytes: its end, or the silence."""
+    return str(record.end or f"nothing for {record.silence:.3g} s")
+
+
 def silenceOf(record: ConnectionRecord) -> str:
     """Returns what the kernel says of a silence, in a few words; empty where it says nothing."""
     sample = record.silent

@@ -71,8 +71,8 @@ def _findLateAnswers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
     usual = median(each.firstAnswer or 0.0 for each in answered)
     least = max(LATE_ANSWER, TIMES_MEDIAN * usual)
     late = [each for each in answered if _netAnswer(evidence, each) >= least]
-    # The first connection of all may wait for a start.
-    if len(late) < 2 or {each.number for each in late} <= {answered[0].number}:
+    # One may be the first connection of all, which waits for a start.
+    if len(late) < 2:
         return None
     longest = max(each.firstAnswer or 0.0 for each in late)
     return Match(
