@@ -43,7 +43,6 @@ class TLSTestCase(ServiceTestCase):
     def peer(self, makeContext: Callable[[], ssl.SSLContext]) -> str:
         """Starts an echo over TLS whose connections each get a context of their own; returns the target."""
         listener = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(listener.close)
 
         def serve(sock: socket.socket) -> None:
             with sock, contextlib.suppress(OSError), makeContext().wrap_socket(sock, server_side=True) as tls:
@@ -58,7 +57,12 @@ class TLSTestCase(ServiceTestCase):
                     sock.settimeout(PATIENCE)
                     threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        self.addCleanup(listener.close)
+        self.addCleanup(accepting.join, PATIENCE)
+        # A close alone does not end an accept that has begun.
+        self.addCleanup(listener.shutdown, socket.SHUT_RDWR)
         return f"tls://localhost:{listener.getsockname()[1]}"
 
     def serverContext(self, **values: Any) -> ssl.SSLContext:

@@ -75,10 +75,12 @@ class MakeServiceTests(MakeServiceTestCase):
         for name in ("TCP4ServerEndpoint", "TCP6ServerEndpoint"):
             self.patch(listenerkinds, name, Endpoint)
         self.patch(endpoints, "serverFromString", Endpoint)
-        self.make("--proxy-protocol", "--port", "1", "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
+        # Nobody ends the connections here, which a drain would wait for.
+        proxied = ("--proxy-protocol", "--port", "1", "--drain-timeout", "0")
+        self.make(*proxied, "-i", "127.0.0.1", "-i", "::1", "--listen", "x")
         built = [protocolOf(opened(each)) for each in listened]
         self.assertEqual([type(each) for each in built], [ProxyGate, ProxyGate, EchoProtocol])
-        self.make("--proxy-protocol", "--port", "1", "--trust-proxy", "192.0.2.0/24")
+        self.make(*proxied, "--trust-proxy", "192.0.2.0/24")
         for factory, hosts in ((listened[0], ["127.0.0.1"]), (listened[-1], ["192.0.2.1"])):
             trusted = [
                 host
