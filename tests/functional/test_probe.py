@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -294,17 +294,18 @@ class NoEchoTests(ListeningTestCase):
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
 
-        with HTTPServer(("127.0.0.1", 0), Quiet) as server:
+        with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
-            found = await self._only(server.server_port, "identity", "other-service")
+            found = await self._only(server.server_port, "identity", "other-service", hurried=True)
             server.shutdown()
             thread.join(PATIENCE)
         self.assertIn("HTTP came first", found.match.seen)
 
     async def test_chargen(self) -> None:
         """A character generator (RFC 864), which never ends."""
-        found = await self._only(self.listen(Factory.forProtocol(Chargen)), "identity", "no-echo")
+        port = self.listen(Factory.forProtocol(Chargen))
+        found = await self._only(port, "identity", "no-echo", hurried=True)
         self.assertIn("other bytes come: ", found.match.seen)
 
     async def test_wrongCertificate(self) -> None:
