@@ -15,6 +15,7 @@ from echo_app.probe.checks.evidence import CheckSettings, Evidence
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord, TCPSample
 from echo_app.probe.checks.udpsource import Source
+from echo_app.probe.net.datagrams import Discovery
 from echo_app.probe.net.errors import ErrorKind, NetworkError, Reason
 from echo_app.probe.net.waits import pause
 from echo_app.targets import Target
@@ -54,10 +55,12 @@ class FakeSource(Source):
     """A fake source whose datagrams go to a function.
 
     :ivar isOpen: whether the source is open.
+    :ivar discovery: of the path's MTU.
     """
 
     unfragmented = 1472
     isOpen = False
+    discovery = Discovery.WANT
 
     def __init__(
         self, *arguments: Any, answers: Callable[[FakeSource, bytes], list[tuple[float, bytes]]]
@@ -75,8 +78,8 @@ class FakeSource(Source):
         """The time of the clock."""
         return float(self._reactor.seconds())
 
-    def open(self, isConnected: bool = False) -> None:
-        self.isOpen = True
+    def open(self, isConnected: bool = False, discovery: Discovery = Discovery.WANT) -> None:
+        self.isOpen, self.discovery = True, discovery
 
     def close(self) -> None:
         self.isOpen = False

@@ -10,6 +10,7 @@ from echo_app.probe.checks.udprecord import (
     CONTROL,
     EMPTY,
     FAST,
+    FRAGMENTABLE,
     FRESH,
     PORTS,
     RETRY,
@@ -18,6 +19,7 @@ from echo_app.probe.checks.udprecord import (
     SIZES,
     STEADY,
     TRIAL,
+    WHOLE,
     Datagrams,
     outside,
     tooMany,
@@ -26,7 +28,7 @@ from echo_app.probe.checks.udprecord import lostOf as lost
 from echo_app.probe.checks.udpsender import MakeSource, Sender
 from echo_app.probe.checks.udpsilence import SilentSources, waitsFor
 from echo_app.probe.checks.udpsource import Datagram, Source
-from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Discovery
 from echo_app.probe.net.errors import NetworkError
 
 # Source ports, datagrams from each in a round, and seconds between two. The order is random, so that neither
@@ -213,8 +215,11 @@ class _Examination:
             await self.sender.settle()
             if any(each.changed is not None for each in sent):
                 return
-            low = max([low, *(each.size for each in sent if each.came is not None)])
-            high = min((size for size in sizes if size > low), default=high)
+            came = {each.size for each in sent if each.came is not None}
+            # Larger ones may come back in fragments.
+            lost = [size for size in sizes if size not in came and size <= source.unfragmented]
+            high = min([size for size in sizes if size > max(came, default=low)] + lost, default=high)
+            low = max([low, *(size for size in came if size < high)])
             step = max(1, (high - low) // (BETWEEN + 1))
             sizes = range(low + step, high, step)
             if not sizes:
@@ -223,11 +228,21 @@ class _Examination:
         if high <= LARGEST_DATAGRAM:
             for size in (low, high) * CONFIRMATIONS:
                 await self._one(source, size)
+            if high <= source.unfragmented:
+                await self._fragmentable(high)
             await self.sender.settle()
 
-    async def _one(self, source: Source, size: int) -> Datagram:
+    async def _fragmentable(self, size: int) -> None:
+        """Sends a size that is lost in packets that routers must not fragment, and in those that they may."""
+        ways = ((WHOLE, Discovery.PROBE), (FRAGMENTABLE, Discovery.DONT))
+        sources = {phase: self.sender.open(discovery=discovery) for phase, discovery in ways}
+        for _ in range(CONFIRMATIONS):
+            for phase, source in sources.items():
+                await self._one(source, size, phase)
+
+    async def _one(self, source: Source, size: int, phase: str = SIZES) -> Datagram:
         """Sends a datagram of that size, and a small one behind it: a try counts if that comes back."""
-        datagram = await self.sender.send(source, SIZES, size)
+        datagram = await self.sender.send(source, phase, size)
         if size > LARGE:
             await self.sender.answer(datagram, LARGE_WAIT)
         await self.sender.send(source, CONTROL)

@@ -8,6 +8,7 @@ from typing import Any
 from echo_app.probe.checks.check import Context
 from echo_app.probe.checks.udprecord import SIZE, Datagrams
 from echo_app.probe.checks.udpsource import Datagram, Source
+from echo_app.probe.net.datagrams import Discovery
 from echo_app.probe.net.waits import pause
 
 # Seconds without an answer after which outstanding datagrams are awaited no longer, and the number of looks
@@ -38,7 +39,7 @@ class Sender:
         self._sources: list[Source] = []
         self._sentAtPause = 0
 
-    def open(self, isConnected: bool = False) -> Source:
+    def open(self, isConnected: bool = False, discovery: Discovery = Discovery.WANT) -> Source:
         """Opens another source.
 
         :raise NetworkError: where there is no way to the target.
@@ -52,7 +53,7 @@ class Sender:
             context.evidence.examination,
             context.start,
         )
-        source.open(isConnected)
+        source.open(isConnected, discovery)
         source.strays = self._seen.strays
         self._seen.ports[source.number] = source.port
         self._sources.append(source)

@@ -8,7 +8,17 @@ from itertools import pairwise
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.checks.udprecord import CONTROL, EMPTY, SIZES, Datagrams, kindOf
+from echo_app.probe.checks.udprecord import (
+    CONTROL,
+    EMPTY,
+    FRAGMENTABLE,
+    SIZE,
+    SIZES,
+    WHOLE,
+    Datagrams,
+    kindOf,
+    lostOf,
+)
 from echo_app.probe.checks.udpsource import Datagram
 from echo_app.probe.judge.finding import Confidence, Match, Rule
 from echo_app.probe.judge.udplossrules import limitOf, lossOf
@@ -84,15 +94,71 @@ def _findFragmentsLost(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> 
     )
 
 
+def _isBlackHole(seen: Datagrams) -> bool:
+    """Says whether a size is lost just where routers must not fragment it."""
+    whole, fragmentable = _tries(seen, WHOLE), _tries(seen, FRAGMENTABLE)
+    isFew = min(len(whole), len(fragmentable)) < _FEW
+    return not isFew and lostOf(whole) == len(whole) and not lostOf(fragmentable)
+
+
+def _withAndWithout(seen: Datagrams) -> list[str]:
+    """Returns what became of a size where routers must not fragment it, and where they may."""
+    whole, fragmentable = _tries(seen, WHOLE), _tries(seen, FRAGMENTABLE)
+    if not whole or not fragmentable:
+        return []
+    return [
+        f"of {whole[0].size} B, {lostOf(whole)} of {len(whole)} are lost where routers must not fragment, "
+        f"{lostOf(fragmentable)} of {len(fragmentable)} where they may"
+    ]
+
+
+def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    if seen is None or not _isBlackHole(seen):
+        return None
+    tries, lost = _tries(seen, SIZES), _tries(seen, WHOLE)
+    largest = max((each.size for each in tries if not each.isLost and each.size < lost[0].size), default=SIZE)
+    return Match(
+        f"{largest} B come back, {lost[0].size} B only where routers may fragment",
+        Confidence.LIKELY,
+        evidence=_withAndWithout(seen),
+        hits=len(lost),
+        tries=len(lost),
+    )
+
+
+def _findSomeSizes(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    tries = _tries(seen, SIZES) if seen else []
+    largest = max((each.size for each in tries if not each.isLost), default=0)
+    below = [each for each in tries if each.size < largest]
+    came = {each.size for each in below if not each.isLost}
+    lost = [each for each in below if each.size not in came]
+    if seen is None or len(lost) < _FEW or _isBlackHole(seen):
+        return None
+    _, high = interval(*lossOf(seen))
+    sizes = sorted({each.size for each in lost})
+    passes = (1 - high) ** (2 * -(-sizes[-1] // _FRAGMENT))
+    if (1 - passes) ** len(lost) > _BY_CHANCE:
+        return None
+    return Match(
+        f"{', '.join(map(str, sizes))} B, {len(lost)} of {len(lost)} lost; up to {largest} B come back",
+        Confidence.LIKELY,
+        hits=len(lost),
+        tries=len(lost),
+    )
+
+
 def _findSizeLimit(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = datagramsOf(evidence)
     limit = limitOfSizes(seen) if seen else None
-    if seen is None or limit is None or _isInFragments(seen, limit):
+    if seen is None or limit is None or _isInFragments(seen, limit) or _isBlackHole(seen):
         return None
     where = "less" if limit.largest < seen.unfragmented else "more"
     lines = [f"{limit.tries} tries of {limit.lost} B, each beside a small datagram that came back"]
     if seen.unfragmented:
         lines.append(f"that is {where} than the {seen.unfragmented} B that leave this machine in one packet")
+    lines += _withAndWithout(seen)
     isLimited = limitOf(seen) is not None
     return Match(
         f"{limit.largest} B come back, {limit.lost} B do not",
@@ -100,7 +166,6 @@ def _findSizeLimit(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
         evidence=lines,
         hits=limit.tries,
         tries=limit.tries,
-        meaning=_IN_ONE_PACKET if limit.largest < seen.unfragmented else "",
     )
 
 
@@ -120,10 +185,6 @@ def _findEmptyLost(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     )
 
 
-_IN_ONE_PACKET = (
-    "Datagrams that fit into one packet are lost without an ICMP message: path MTU discovery fails."
-)
-
 FRAGMENTS_LOST = Rule(
     "datagrams-fragments-lost",
     Severity.WARN,
@@ -132,6 +193,26 @@ FRAGMENTS_LOST = Rule(
     "What leaves in one packet comes back, and what leaves in two never does.",
     "A service with just that limit looks the same.",
     _findFragmentsLost,
+)
+BLACK_HOLE = Rule(
+    "datagrams-mtu-black-hole",
+    Severity.WARN,
+    "datagrams above the MTU of a link are lost, and no ICMP message comes",
+    "Path MTU discovery fails: protocols that forbid fragments, such as QUIC, must use smaller datagrams.",
+    "A size that leaves in one packet never comes back where routers must not fragment (IP_PMTUDISC_PROBE, "
+    "ip(7)), and always where they may (IP_PMTUDISC_DONT).",
+    "A firewall that drops by size and that bit looks the same. Over IPv6, where routers never fragment, "
+    "this is not told from a limit of size.",
+    _findBlackHole,
+)
+SOME_SIZES = Rule(
+    "datagrams-by-size",
+    Severity.WARN,
+    "datagrams of some sizes are lost",
+    "Whether a message arrives depends on its length.",
+    "No datagram of a size comes back, while smaller and larger ones do.",
+    "A filter of contents that takes a size for something else looks the same.",
+    _findSomeSizes,
 )
 SIZE_LIMIT = Rule(
     "datagrams-size",

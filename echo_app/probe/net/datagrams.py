@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import ExitStack
+from enum import Enum
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -22,6 +23,18 @@ RECEIVE_BUFFER = 1 << 20
 
 # ip(7), ipv6(7); Python does not name them.
 _IP_MTU, _IPV6_MTU = 14, 24
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+
+
+class Discovery(Enum):
+    """How the kernel treats a datagram that is larger than the path's MTU (ip(7), ``IP_MTU_DISCOVER``)."""
+
+    # Routers may fragment it.
+    DONT = 0
+    # Routers must not, and ICMP messages teach the kernel to fragment it here.
+    WANT = 1
+    # Routers must not, and nobody fragments it, whatever ICMP messages say.
+    PROBE = 3
 
 
 @implementer(IReadDescriptor)
@@ -41,10 +54,11 @@ class DatagramSocket:
         self._target = target
         self._isConnected = False
 
-    def open(self, isConnected: bool = False) -> None:
+    def open(self, isConnected: bool = False, discovery: Discovery = Discovery.WANT) -> None:
         """Opens the socket.
 
         :param isConnected: take answers from the target alone, and count ICMP messages.
+        :param discovery: of the path's MTU.
         :raise NetworkError: where there is no way to the target.
         """
         family = socket.AF_INET6 if ":" in self._target.host else socket.AF_INET
@@ -53,6 +67,9 @@ class DatagramSocket:
                 sock = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
                 sock.setblocking(False)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                option = _IPV6_MTU_DISCOVER if family == socket.AF_INET6 else _IP_MTU_DISCOVER
+                level = socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
+                sock.setsockopt(level, option, discovery.value)
                 sock.bind(("", 0))
                 self._address = socket.getaddrinfo(
                     self._target.host,

@@ -14,7 +14,7 @@ from echo_app.probe.checks.examination import contextOf
 from echo_app.probe.checks.udp import COUNT, PORT_COUNT, UDP
 from echo_app.probe.checks.udprecord import PORTS, STEADY, Datagrams
 from echo_app.probe.judge.judge import judge
-from echo_app.probe.net.datagrams import LARGEST_DATAGRAM
+from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Discovery
 from tests.support import paths
 from tests.support.paths import FakeSource
 from tests.support.probing import Examined
@@ -188,6 +188,20 @@ class PathTests(SynchronousTestCase):
             lost = when(lambda source, data, most=largest: len(data) > most)  # type: ignore[misc]
             result = examined(lost)
             self.check(result, f"datagrams-{cause}", f"{largest} B come back, {largest + 1} B do not")
+
+    def test_blackHole(self) -> None:
+        """The MTU of a link is found by what is lost only where routers must not fragment it."""
+
+        def isLost(source: FakeSource, data: bytes) -> bool:
+            return 1272 < len(data) <= source.unfragmented and source.discovery is not Discovery.DONT
+
+        said = "1272 B come back, 1273 B only where routers may fragment"
+        self.check(examined(when(isLost)), "datagrams-mtu-black-hole", said)
+
+    def test_someSizes(self) -> None:
+        """Sizes that are lost below others that come back are named."""
+        result = examined(when(lambda source, data: 1373 <= len(data) <= 1472), isQuick=True)
+        self.check(result, "datagrams-by-size", " 1472 B, ", "up to 65507 B come back")
 
     def test_duplicates(self) -> None:
         """Answers that come twice are named."""

@@ -13,6 +13,7 @@ from echo_app.probe.checks.udprecord import (
     CONTROL,
     EMPTY,
     FAST,
+    FRAGMENTABLE,
     FRESH,
     PORTS,
     RETRY,
@@ -20,6 +21,7 @@ from echo_app.probe.checks.udprecord import (
     SIZES,
     STEADY,
     TRIAL,
+    WHOLE,
     Datagrams,
     Silence,
     blackoutsIn,
@@ -263,9 +265,24 @@ class SizeTests(JudgeTestCase):
         for largest, cause in ((1200, "size"), (1472, "fragments-lost"), (9000, "size")):
             evidence = self.sizes(largest, largest + 1).evidence
             self.one(evidence, f"datagrams-{cause}", WARN, f"{largest} B come back, {largest + 1} B do not")
-        inOne = self.one(self.sizes(1200, 1201).evidence, "datagrams-size", WARN)
-        more = self.one(self.sizes(9000, 9001).evidence, "datagrams-size", WARN)
-        self.assertNotEqual(inOne.meaning, more.meaning)
+
+    def test_fragmentable(self) -> None:
+        """ICMP messages are missing only if what routers must not fragment is lost, and the rest not."""
+        causes = []
+        for isLost in (True, False):
+            record = self.sizes(1200, 1201)
+            for _ in range(6):
+                record.send(WHOLE, size=1201, lost=lambda n: True)
+                record.send(CONTROL)
+                record.send(FRAGMENTABLE, size=1201, lost=lambda n, each=isLost: each)  # type: ignore[misc]
+                record.send(CONTROL)
+            causes += [each.rule.cause for each in judge(record.evidence).findings]
+        self.assertEqual(causes, ["datagrams-size", "datagrams-mtu-black-hole"])
+
+    def test_someSizes(self) -> None:
+        """A size that is lost below one that comes back is named, if not by chance."""
+        self.one(self.sizes(9000, 1400).evidence, "datagrams-by-size", WARN, "1400 B, 6 of 6 lost")
+        self.none(self.sizes(9000, 1400, loss=2).evidence)
 
     def test_wide(self) -> None:
         """Fragments that are lost between two sizes that are far apart are only possible."""
