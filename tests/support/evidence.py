@@ -64,7 +64,11 @@ Trips = Mapping[int, Sequence[float]]
 
 
 def timed(
-    evidence: Evidence, first: float = TRIP, minRTT: float = TRIP, trips: float | Trips = TRIP
+    evidence: Evidence,
+    first: float = TRIP,
+    minRTT: float = TRIP,
+    trips: float | Trips = TRIP,
+    rested: Sequence[float] = (TRIP,) * 3,
 ) -> Timed:
     """Adds a connection to the evidence of ``times``, whose trips take so long, or those of each size."""
     seen = evidence.observations["times"]
@@ -74,7 +78,7 @@ def timed(
     sizes = trips if isinstance(trips, Mapping) else {SMALL: [trips] * ROUNDS}
     all_ = {size: list(sizes.get(size, sizes[SMALL])) for size in (SMALL, SEGMENT, LARGE)}
     seen.connections.append(
-        Timed(record, first, all_, {size: list(each) for size, each in all_.items()}, TRIP)
+        Timed(record, first, all_, {size: list(each) for size, each in all_.items()}, TRIP, list(rested))
     )
     return seen.connections[-1]
 

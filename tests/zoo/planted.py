@@ -224,7 +224,7 @@ _BAD = (
     Path("x-tls-bad-memory", "tls", "1 in 5 connections: a bit of a record is flipped at offset 100,000",
          "records-changed", securelyRelayed(partial(BadMemory, share=0.2, offset=100_000)), m.badRecord),
     Path("x-tls-one-handshake", "tls", "handshakes are made one after the other, each in 150 ms",
-         "burst-slowed", securelyRelayed(partial(OneHandshake, takes=0.15)), m.oneHandshake),
+         "burst-queued", securelyRelayed(partial(OneHandshake, takes=0.15)), m.oneHandshake),
     Path("x-udp-fixed-age", "udp", "a flow passes nothing more at an age of 4 s, though it is busy",
          "datagrams-source-ends", datagrams(FixedAge, age=4.0), m.fixedAge),
     Path("x-udp-sizes-lost", "udp", "datagrams of 1,373 B to 1,472 B are lost; smaller and larger ones pass",

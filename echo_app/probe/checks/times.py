@@ -27,7 +27,11 @@ SIZES = (SMALL, SEGMENT, LARGE)
 # is met three times.
 CONNECTIONS, ROUNDS = 9, 4
 
-# Seconds after which no connection begins where three have been made.
+# Connections that rest, and how often and for how many seconds each does so before a small message. A radio
+# that saves power sleeps after a tenth of a second.
+RESTING, RESTS, REST = 4, 3, 0.25
+
+# Seconds, without the rests, after which no connection begins where three have been made.
 BUDGET = 10.0
 
 # Seconds and interval of the pings of a thorough examination, which look for stalls.
@@ -43,6 +47,7 @@ class Timed:
     :ivar net: the same, less the time by which this process was late meanwhile; without those of which that
         was more than half.
     :ivar end: from our FIN to the peer's end; None if it did not come.
+    :ivar rested: round trips of small messages after a rest, less lateness.
     """
 
     record: ConnectionRecord
@@ -50,6 +55,7 @@ class Timed:
     trips: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
     net: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
     end: float | None = None
+    rested: list[float] = field(default_factory=list)
 
     @property
     def small(self) -> float | None:
@@ -82,6 +88,7 @@ class Times(Observation):
             ("kernel's least", [each.minRTT for each in self.connections]),
             ("first answer", [each.first for each in self.connections]),
             *((binarySize(size), self.trips(size)) for size in SIZES),
+            ("after a rest", [trip for each in self.connections for trip in each.rested]),
             ("FIN to end", [each.end for each in self.connections]),
         ]
         shown = [
@@ -102,6 +109,7 @@ class Times(Observation):
                     "least": each.minRTT,
                     "first": each.first,
                     "trips": {str(size): trips for size, trips in each.trips.items()},
+                    "rested": each.rested,
                     "end": each.end,
                 }
                 for each in self.connections
@@ -124,11 +132,11 @@ class TimesCheck(Check[Times]):
 
     def cost(self, context: Context) -> Cost:
         """Returns the cost: nine rounds of each size on nine connections, and of the pings."""
-        size = CONNECTIONS * (1 + ROUNDS * sum(SIZES))
+        size = CONNECTIONS * (1 + ROUNDS * sum(SIZES)) + RESTING * RESTS
         if context.settings.isThorough:
             count = LONG / LONG_INTERVAL
-            return Cost(size + int(count), CONNECTIONS + 1, BUDGET + LONG)
-        return Cost(size, CONNECTIONS, BUDGET)
+            return Cost(size + int(count), CONNECTIONS + 1, BUDGET + RESTING * RESTS * REST + LONG)
+        return Cost(size, CONNECTIONS, BUDGET + RESTING * RESTS * REST)
 
     async def run(self, context: Context, seen: Times) -> None:
         """Measures; a thorough examination then pings for a minute."""
@@ -139,27 +147,45 @@ class TimesCheck(Check[Times]):
             async with await context.connect() as link:
                 timed = Timed(link.record)
                 seen.connections.append(timed)
-                await self._measure(context, link, timed)
+                rests = RESTS if count < RESTING else 0
+                deadline += rests * REST
+                await self._measure(context, link, timed, rests)
         if context.settings.isThorough:
             await self._ping(context, seen)
 
-    async def _measure(self, context: Context, link: Link, timed: Timed) -> None:
+    async def _measure(self, context: Context, link: Link, timed: Timed, rests: int) -> None:
         timed.first = await roundTrip(context, link, SMALL)
-        for _ in range(ROUNDS):
-            for size in SIZES:
-                start = context.now
-                seconds = await roundTrip(context, link, size)
-                if seconds is None:
-                    return
-                timed.trips[size].append(seconds)
-                late = context.evidence.latenessIn(start, context.now)
-                if late < seconds / 2:
-                    timed.net[size].append(seconds - late)
+        for size in SIZES * ROUNDS:
+            if not await self._trip(context, link, size, timed.net[size], timed.trips[size]):
+                return
+        for _ in range(rests):
+            await pause(context.reactor, REST)
+            if not await self._trip(context, link, SMALL, timed.rested):
+                return
         start = context.now
         link.halfClose()
         await link.receiveEnd()
         if link.record.ended is not None:
             timed.end = link.record.ended - start
+
+    async def _trip(
+        self, context: Context, link: Link, size: int, net: list[float], trips: list[float] | None = None
+    ) -> bool:
+        """Makes a round trip, and notes it; says whether the echo came.
+
+        :param net: of those less lateness, if that is less than half.
+        :param trips: of those as they were.
+        """
+        start = context.now
+        seconds = await roundTrip(context, link, size)
+        if seconds is None:
+            return False
+        if trips is not None:
+            trips.append(seconds)
+        late = context.evidence.latenessIn(start, context.now)
+        if late < seconds / 2:
+            net.append(seconds - late)
+        return True
 
     async def _ping(self, context: Context, seen: Times) -> None:
         """Sends a byte each LONG_INTERVAL on one connection, and notes the round trips."""

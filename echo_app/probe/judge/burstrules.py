@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
-from echo_app.probe.checks.burst import TOLERATED, Bursts, Series, failureOf, isRetransmitted, secondsOf
+from echo_app.probe.checks.burst import (
+    TOLERATED,
+    Bursts,
+    Series,
+    failureOf,
+    isRetransmitted,
+    isSilent,
+    secondsOf,
+)
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval, milliseconds
+
+# Connections that are served one after the other: their number, and the seconds between two of them, at the
+# least; and the share of these times that is alike.
+QUEUE, APART, ALIKE = 10, 0.02, 0.8
+
+
+def _findQueued(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections that were made together, and were answered at equal intervals."""
+    seen = evidence.observations.get("burst")
+    for records in seen.atOnce.rounds if isinstance(seen, Bursts) else ():
+        served = [each for each in records if not failureOf(each)]
+        waiting = [each for each in records if isSilent(each)]
+        if len(served) < QUEUE or len(served) + len(waiting) < len(records):
+            continue
+        waits = sorted(secondsOf(each) + (each.firstAnswer or 0.0) for each in served)
+        gaps = [later - one for one, later in pairwise(waits)]
+        apart = median(gaps)
+        alike = sum(apart / 2 <= gap <= 2 * apart for gap in gaps)
+        begin = served[0].began
+        if apart < max(APART, evidence.latenessIn(begin, begin + waits[-1])) or alike < ALIKE * len(gaps):
+            continue
+        late = f", {len(waiting)} not in time" if waiting else ""
+        return Match(
+            f"of {len(records)} that come together, {1 / apart:.2g} a second are served; the last one served "
+            f"waits {milliseconds(waits[-1])}{late}",
+            Confidence.LIKELY,
+            explains=numbers(waiting),
+            hits=len(served),
+            tries=len(records),
+        )
+    return None
 
 
 def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -125,6 +166,15 @@ def _slowed(series: Series, what: str) -> Match:
     return Match(seen, Confidence.LIKELY, hits=again, tries=tried)
 
 
+QUEUED = Rule(
+    "burst-queued",
+    Severity.WARN,
+    "clients that connect together are served one after the other",
+    "The more clients come together, such as after a restart, the longer each of them waits.",
+    "Connections that are made together are answered at equal intervals, of 20 ms at the least.",
+    "A limit on the rate of new connections that lets them wait looks the same.",
+    _findQueued,
+)
 CAP = Rule(
     "connection-cap",
     Severity.WARN,

@@ -13,7 +13,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
-from echo_app.probe.checks.times import LARGE, SEGMENT, SMALL, Timed, Times, medianOf
+from echo_app.probe.checks.times import LARGE, REST, SEGMENT, SMALL, Timed, Times, medianOf
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -89,6 +89,23 @@ def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     times = f"{milliseconds(first)}, later ones {milliseconds(later)}"
     return Match(
         f"{times}, on {len(slow)} of {len(measured)} connections",
+        Confidence.LIKELY,
+        hits=len(slow),
+        tries=len(measured),
+    )
+
+
+def _findSlowAfterRest(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    measured = [each for each in timedIn(evidence) if each.rested]
+    slow = [each for each in measured if _isLonger(median(each.rested), max(each.net[SMALL]))]
+    if len(slow) < max(2, len(measured) / 2):
+        return None
+    rested = sorted(trip for each in slow for trip in each.rested)
+    least = medianOf([each.small for each in slow])
+    assert least is not None
+    return Match(
+        f"up to {milliseconds(rested[-1])} after {milliseconds(REST)} without traffic, otherwise "
+        f"{milliseconds(least)}, on {len(slow)} of {len(measured)} connections",
         Confidence.LIKELY,
         hits=len(slow),
         tries=len(measured),
@@ -206,6 +223,15 @@ FIRST_SLOW = _rule(
     "connections and half of them.",
     "An echo can't tell what the far end waits for.",
     _findFirstSlow,
+)
+AFTER_REST = _rule(
+    "slow-after-rest",
+    "an answer after a short rest is late",
+    "Something on the way sleeps when nothing passes, such as a radio that saves power: users wait.",
+    "The median round trip of 1 B after a quarter of a second without traffic is twice as long as the "
+    "slowest one without that rest, and 20 ms longer, on at least two connections and half of them.",
+    "Not seen where it sleeps only after a longer rest.",
+    _findSlowAfterRest,
 )
 COLD_START = _rule(
     "cold-start",

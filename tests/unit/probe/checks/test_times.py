@@ -13,6 +13,8 @@ from echo_app.probe.checks.times import (
     LARGE,
     LONG,
     LONG_INTERVAL,
+    RESTING,
+    RESTS,
     ROUNDS,
     SEGMENT,
     SIZES,
@@ -50,10 +52,12 @@ class TimesTests(SynchronousTestCase):
             self.assertAlmostEqual(each.small or 0, 0.01)
             for size in SIZES:
                 self.assertEqual((len(each.trips[size]), len(each.net[size])), (ROUNDS, ROUNDS))
-        self.assertEqual(
+        self.assertRegex(
             str(seen),
-            "medians: first answer 10.0 ms, 1 B 10.0 ms, 1.4 KiB 10.0 ms, 64 KiB 10.0 ms, FIN to end 10.0 ms",
+            r"^medians: first answer 10.00? ms, 1 B 10.00? ms, 1.4 KiB 10.00? ms, 64 KiB 10.00? ms, "
+            r"after a rest 10.00? ms, FIN to end 10.00? ms$",
         )
+        self.assertEqual([len(each.rested) for each in seen.connections], [RESTS] * RESTING + [0] * 5)
 
     def test_first(self) -> None:
         """The first answer is no trip."""

@@ -9,9 +9,10 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence
+from echo_app.probe.judge.judge import judge
 from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import RESET, JudgeTestCase, connection, evidenceOf, sampled, whole
+from tests.support.evidence import RESET, JudgeTestCase, causes, connection, evidenceOf, sampled, whole
 
 
 class ServedFirstTests(JudgeTestCase):
@@ -185,6 +186,36 @@ class BurstTests(JudgeTestCase):
                 record.end, record.silence = None, 10.0
         (found,) = self.findings(evidence)
         self.assertEqual((found.rule.cause, found.match.confidence), ("connection-cap", Confidence.POSSIBLE))
+
+    def queue(self, apart: float, late: int = 0, jump: float = 0.0) -> Evidence:
+        """Returns evidence of connections together, answered one after the other, the last ones not in time.
+
+        :param jump: seconds by which the second half comes later.
+        """
+        records = self.round_(COUNT)
+        for n, record in enumerate(records):
+            record.firstAnswer = n * apart + (jump if n > COUNT / 2 else 0.0)
+            if n >= COUNT - late:
+                record.came, record.silence = 0, 10.0
+        self.seen.atOnce.rounds.append(records)
+        self.seen.inSuccession.rounds.append(self.round_())
+        return self.evidence
+
+    def test_queued(self) -> None:
+        """Connections that are answered at equal intervals wait for each other, also those not in time."""
+        for late, parts in ((0, ("of 100", "10 a second", "waits 9902 ms")), (40, ("40 not in time",))):
+            self.setUp()
+            self.one(self.queue(0.1, late), "burst-queued", Severity.WARN, *parts)
+
+    def test_notQueued(self) -> None:
+        """Short intervals are the machine's own, and one long one is no queue."""
+        for apart, jump in ((0.01, 0.0), (0.0, 3.0)):
+            self.setUp()
+            self.assertNotIn("burst-queued", causes(judge(self.queue(apart, jump=jump))))
+        self.setUp()
+        evidence = self.queue(0.03)
+        evidence.lateness.append((1.0, 0.04))
+        self.none(evidence)
 
     def test_capInSuccession(self) -> None:
         """Where some fail in succession as well, it is no cap."""

@@ -133,6 +133,14 @@ class FirstSlowTests(JudgeTestCase):
             "300 ms, later ones 2.00 ms, on 9 of 9 connections",
         )
 
+    def test_afterRest(self) -> None:
+        """Answers after a rest that are later than all others, on most connections, are a finding."""
+        rested: list[dict[str, Any]] = [{"rested": [0.01, 0.06, 0.1]}] * 4 + [{"rested": []}] * 5
+        seen = "up to 100 ms after 250 ms without traffic, otherwise 2.00 ms, on 4 of 4 connections"
+        self.one(timesOf(*rested), "slow-after-rest", WARN, seen)
+        for few in ([TRIP, TRIP, 0.1], [0.021] * 3):
+            self.none(timesOf(*[{"rested": few}] * 4))
+
     def test_slow(self) -> None:
         """A first answer is not late where later ones take as long, now and then."""
         self.none(timesOf(*[{"first": 0.03, "trips": {SMALL: [TRIP, TRIP, TRIP, 0.02]}}] * 9))
