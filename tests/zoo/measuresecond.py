@@ -56,18 +56,25 @@ def retried(place: Place) -> str:
 
 
 def overwritten(place: Place) -> str:
-    """Uses two connections in turns; and then one by itself."""
-    hits = []
+    """Uses two connections in turns; and then several, one after the other."""
+    hits, last = [], b""
     for number in range(20):
         with Line(place) as one, Line(place) as other:
             sent = pattern(4000, number)
-            foreign = pattern(400, 100 + number)
-            other.ask(foreign)
+            last = pattern(400, 100 + number)
+            other.ask(last)
             came, _ = one.ask(sent)
-            expect(came in (sent, sent[:1000] + foreign[-100:] + sent[1100:]), f"{len(came)} B")
+            expect(came in (sent, sent[:1000] + last[-100:] + sent[1100:]), f"{len(came)} B")
             hits.append(came != sent)
-    expect(all(whole(place, _LARGE) == (_LARGE, "fin") for _ in range(12)), "also alone")
-    return f"100 B of the other one in {some(hits, 2)}; exact alone"
+            last = sent
+    after = []
+    for number in range(20):
+        sent = pattern(4000, 200 + number)
+        came, end = whole(place, sent)
+        expect(came in (sent, sent[:1000] + last[-100:] + sent[1100:]) and end == "fin", f"{len(came)} B")
+        after.append(came != sent)
+        last = sent
+    return f"100 B of the other one in {some(hits)} that are open together, {some(after)} in succession"
 
 
 def evicting(place: Place) -> str:

@@ -56,7 +56,7 @@ class Retried(Some):
 
 @dataclass(kw_only=True, eq=False)
 class Overwritten(Some):
-    """Delivers bytes of another open connection in place of the own ones.
+    """Delivers bytes of another connection in place of the own ones, as from a buffer that two own.
 
     :param offset: the offset of the first wrong byte of the answer.
     :param size: the number of wrong bytes.
@@ -65,30 +65,34 @@ class Overwritten(Some):
     offset: int
     size: int
     _passed: int = 0
-    _wrong: bytes | None = None
+    _wrong: bytes = b""
     _last: bytes = b""
-    _hasEnded: bool = False
-
-    async def thereEnded(self) -> None:
-        self._hasEnded = True
-        await super().thereEnded()
 
     async def back(self, data: bytes) -> None:
         start, self._passed = self._passed, self._passed + len(data)
-        self._last = (self._last + data)[-self.size :]
         if self.isHit and start <= self.offset < self._passed:
             self._wrong = self._another()
+        self._keep(data)
         first, end = max(self.offset, start), min(self.offset + self.size, self._passed)
         if self._wrong and first < end:
             wrong = self._wrong[first - self.offset : end - self.offset]
             data = data[: first - start] + wrong + data[end - start :]
         await super().back(data)
 
-    def _another(self) -> bytes | None:
-        """Returns the last bytes of another connection; None if none is open that has passed enough."""
-        others = [each for each in self.relay.open if each is not self and isinstance(each, Overwritten)]
-        found = (each._last for each in others if len(each._last) == self.size and not each._hasEnded)
-        return next(found, None)
+    def _keep(self, data: bytes) -> None:
+        """Keeps the last bytes of the answer for another connection; those of the two latest ones do."""
+        self._last = (self._last + data)[-self.size :]
+        if len(self._last) == self.size:
+            lasts = self.relay.shared.setdefault("lasts", {})
+            lasts.pop(self.number, None)
+            lasts[self.number] = self._last
+            if len(lasts) > 2:
+                del lasts[next(iter(lasts))]
+
+    def _another(self) -> bytes:
+        """Returns the last bytes of the latest other connection; none if there was none."""
+        lasts: dict[int, bytes] = self.relay.shared.get("lasts", {})
+        return next((lasts[each] for each in reversed(lasts) if each != self.number), b"")
 
 
 @dataclass(kw_only=True, eq=False)

@@ -90,7 +90,7 @@ _BAD = (
          "1 in 5 connections: the client's first write reaches the service twice",
          "first-bytes-doubled", relayed(Retried, share=0.2), m.retried),
     Path("p-mixed-block", "tcp",
-         "1 in 4 connections: 100 B at offset 1,000 are those of another open connection",
+         "1 in 4 connections: 100 B at offset 1,000 are the last ones of another connection",
          "bytes-of-another-connection",
          relayed(Overwritten, share=0.25, offset=1000, size=100), m.overwritten),
     Path("p-oldest-evicted", "tcp", "more than 18 connections together: each new one resets the oldest",
