@@ -11,7 +11,10 @@ from tests.zoo.pathspacket import PACKETS
 from tests.zoo.pathstime import TIMES
 from tests.zoo.pathstls import TLS
 from tests.zoo.planted import PLANTED
+from tests.zoo.plantedsecond import SECOND
 
-PATHS: dict[str, Path] = {
-    path.name: path for path in (*BYTES, *TIMES, *LIVES, *ADMISSION, *GOOD, *TLS, *DATAGRAMS, *PACKETS)
-} | PLANTED
+PATHS: dict[str, Path] = (
+    {path.name: path for path in (*BYTES, *TIMES, *LIVES, *ADMISSION, *GOOD, *TLS, *DATAGRAMS, *PACKETS)}
+    | PLANTED
+    | SECOND
+)
