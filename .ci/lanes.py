@@ -39,8 +39,8 @@ PHASES: list[dict[str, dict[str, int]]] = [
     },
     {
         "readme": {"readme": 1000, "packages": 300},
-        "newest": {"newest": 1000, "reactor select": 500},
-        "coverage": {"coverage": 1200, "reactor poll": 500, "static": 300},
+        "newest": {"newest": 1000, "reactor select": 500, "reactor poll": 500},
+        "coverage": {"coverage": 1200, "static": 300},
         "others": {"sdist": 500, "oldest": 1000, "reactor asyncio": 500},
     },
     {"latency": {"latency": 300}},
