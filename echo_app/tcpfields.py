@@ -16,6 +16,7 @@ _FIELDS = {
     "state": (0, "B"),
     "retransmits": (2, "B"),
     "backoff": (4, "B"),
+    "options": (5, "B"),
     "snd_mss": (16, "I"),
     "unacked": (24, "I"),
     "lost": (32, "I"),

@@ -46,9 +46,9 @@ def connection(evidence: Evidence, check: str = "identity", **values: Any) -> Co
 
 
 def sampled(**values: int) -> TCPSample:
-    """Returns the kernel's counts, which are 0 but for these."""
+    """Returns the kernel's counts, which are 0 but for these, and all options agreed on."""
     names = (each.name for each in fields(TCPSample))
-    return TCPSample(**dict.fromkeys(names, 0) | values)
+    return TCPSample(**dict.fromkeys(names, 0) | {"options": 7} | values)
 
 
 def whole(evidence: Evidence, check: str = "identity", count: int = 1, size: int = 100) -> None:

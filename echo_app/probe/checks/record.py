@@ -17,6 +17,7 @@ _FIELDS = (
         "state",
         "retransmits",
         "backoff",
+        "options",
         "snd_mss",
         "unacked",
         "total_retrans",
@@ -42,6 +43,7 @@ class TCPSample:
     :param state: of the connection (net/tcp_states.h); 1 is ESTABLISHED.
     :param retransmits: retransmissions in a row of the oldest segment that is not acknowledged.
     :param backoff: how often the retransmission time-out was doubled.
+    :param options: those of both SYNs, a bit each; 4 is window scaling (RFC 7323, 2).
     :param sendMSS: payload bytes of the largest segment that is sent.
     :param unacked: segments that are sent, and not acknowledged.
     :param allRetransmits: segments that were sent again, SYNs too.
@@ -58,6 +60,7 @@ class TCPSample:
     state: int
     retransmits: int
     backoff: int
+    options: int
     sendMSS: int
     unacked: int
     allRetransmits: int

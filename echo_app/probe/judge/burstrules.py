@@ -54,6 +54,36 @@ def _findQueued(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
     return None
 
 
+# Seconds, and times the answer of a connection that is alone, from which on an answer beside others is slow.
+SLOW, TIMES_ALONE = 0.1, 10.0
+
+
+def _findSlowTogether(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds first answers that are all late where many connections are open."""
+    seen = evidence.observations.get("burst")
+    if not isinstance(seen, Bursts) or _findQueued(evidence, rest) is not None:
+        return None
+    alone = [each.firstAnswer for each in seen.inSuccession.records if each.firstAnswer is not None]
+    for records in seen.atOnce.rounds:
+        answers = sorted(each.firstAnswer for each in records if each.firstAnswer is not None)
+        if len(answers) < QUEUE or len(alone) < QUEUE:
+            continue
+        begin = min(each.began for each in records)
+        late = evidence.latenessIn(begin, begin + max(map(secondsOf, records)) + answers[-1])
+        # Nearly all: a few that come first are answered before the others are there.
+        least, usual = answers[len(answers) // 10] - late, median(alone)
+        if least < SLOW or least < TIMES_ALONE * usual:
+            continue
+        return Match(
+            f"the median is {milliseconds(median(answers))} beside {len(records) - 1} others, and "
+            f"{milliseconds(usual)} alone",
+            Confidence.LIKELY,
+            hits=len(answers),
+            tries=len(records),
+        )
+    return None
+
+
 def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("burst")
     if not isinstance(seen, Bursts) or not seen.atOnce.alwaysFails or seen.inSuccession.isBad:
@@ -174,6 +204,16 @@ QUEUED = Rule(
     "Connections that are made together are answered at equal intervals, of 20 ms at the least.",
     "A limit on the rate of new connections that lets them wait looks the same.",
     _findQueued,
+)
+SLOW_TOGETHER = Rule(
+    "slower-together",
+    Severity.WARN,
+    "answers are slower the more connections are open",
+    "The service, or what stands before it, does work for each open connection, or lets them share little.",
+    "Nine in ten first answers of connections that are open together take ten times as long as those of "
+    "connections one after the other, and 100 ms.",
+    "A machine that is slow to make the connections looks the same.",
+    _findSlowTogether,
 )
 CAP = Rule(
     "connection-cap",

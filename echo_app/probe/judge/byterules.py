@@ -59,12 +59,12 @@ def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     if pieces:
         lines.append(f"{len(pieces)} more got foreign bytes that are too few to tell whose they are")
     return Match(
-        f"{_share([*mixed, *pieces], evidence)}; first at byte {first.offset:,}",
+        f"{shareOf([*mixed, *pieces], evidence)}; first at byte {first.offset:,}",
         Confidence.CERTAIN,
         lines,
         numbers([*mixed, *pieces]),
         len(mixed) + len(pieces),
-        _tries(evidence),
+        triesOf(evidence),
     )
 
 
@@ -97,12 +97,12 @@ def _difference(kind: str) -> Find:
         shown = f": {quoted(first.found)}" if kind in ("foreign", "inserted") else ""
         isFirst = kind == "lost" and all(each.difference and not each.difference.offset for each in found)
         return Match(
-            f"{_share(found, evidence)}; first at byte {first.offset:,}{shown}",
+            f"{shareOf(found, evidence)}; first at byte {first.offset:,}{shown}",
             Confidence.CERTAIN,
             [byCheck(found), *(f"connection {each.number}: {each.difference}" for each in found[:_SHOWN])],
             numbers(found),
             len(found),
-            _tries(evidence),
+            triesOf(evidence),
             title="the first bytes of connections are lost" if isFirst else "",
             manner=shown if first.found.isascii() and first.found.decode().isprintable() else "",
         )
@@ -116,74 +116,30 @@ def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
         return None
     first = found[0]
     return Match(
-        f"{_share(found, evidence)}; {first.came:,} of {first.sent:,} B came back, then {thenOf(first)}",
+        f"{shareOf(found, evidence)}; {first.came:,} of {first.sent:,} B came back, then {thenOf(first)}",
         Confidence.CERTAIN,
         [*filter(None, [byCheck(found), silenceOf(first)])],
         numbers(found),
         len(found),
-        _tries(evidence),
+        triesOf(evidence),
     )
 
 
-def _withoutHighBit(data: bytes) -> bytes:
-    return bytes(byte & 0x7F for byte in data)
-
-
-# What text services do to bytes, by name.
-_TRANSLATIONS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
-    ("CR LF for LF", lambda data: data.replace(b"\n", b"\r\n")),
-    ("LF for CR LF", lambda data: data.replace(b"\r\n", b"\n")),
-    ("LF for CR", lambda data: data.replace(b"\r", b"\n")),
-    ("the highest bit cleared", _withoutHighBit),
-    ("XON and XOFF removed", lambda data: data.translate(None, b"\x11\x13")),
-    ("zero bytes removed", lambda data: data.translate(None, b"\0")),
-    ("0xFF doubled", lambda data: data.replace(b"\xff", b"\xff\xff")),
-    ("capitals for small letters", bytes.upper),
-    ("small letters for capitals", bytes.lower),
-)
-
-# Bytes that must agree with a translation: two bytes agree by chance once in 65,536 times.
-_AGREEING = 2
-
-
-def _findTranslated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds a translation that explains the differences of two connections, and of half of them."""
-    differing = [each for each in rest if each.difference is not None]
-    for name, translate in _TRANSLATIONS:
-        found = [each for each in differing if _isTranslated(each, translate)]
-        if len(found) >= max(2, len(differing) / 2):
-            return Match(
-                f"{name}; {_share(found, evidence)}",
-                Confidence.CERTAIN,
-                [byCheck(found)],
-                numbers(differing),
-                len(found),
-                _tries(evidence),
-                manner=name,
-            )
-    return None
-
-
-def _isTranslated(record: ConnectionRecord, translate: Callable[[bytes], bytes]) -> bool:
-    """Says whether the bytes that came are the translation of those that were due."""
-    came, due = record.foreign[:BLOCK], translate(record.due[: 2 * BLOCK])
-    # Nothing may have been due: the bytes that came are surplus then.
-    return min(len(came), len(due)) >= _AGREEING and due.startswith(came[: len(due)])
-
-
-def _tries(evidence: Evidence) -> int:
+def triesOf(evidence: Evidence) -> int:
     """Returns the number of connections that sent something."""
     return sum(1 for each in evidence.connections if each.isMade and each.sent)
 
 
-def _share(found: Sequence[ConnectionRecord], evidence: Evidence) -> str:
-    tries = _tries(evidence)
+def shareOf(found: Sequence[ConnectionRecord], evidence: Evidence) -> str:
+    """Returns a share of the connections that sent something, in words."""
+    tries = triesOf(evidence)
     return f"{len(found)} of {tries} connection{'s' if tries != 1 else ''}"
 
 
-def _rule(
+def byteRule(
     cause: str, title: str, meaning: str, observation: str, errs: str, find: Callable[..., Match | None]
 ) -> Rule:
+    """Returns a rule about bytes, which is always a failure."""
     return Rule(cause, Severity.FAIL, title, meaning, observation, errs, find)
 
 
@@ -191,7 +147,7 @@ _KIND_ERRS = (
     "The kind of a difference of less than four bytes may be another one; that there is one is certain."
 )
 
-MIXED = _rule(
+MIXED = byteRule(
     "connections-mixed",
     "connections are mixed up",
     "A client gets answers that are for another one.",
@@ -199,7 +155,7 @@ MIXED = _rule(
     "Never: a label names its connection.",
     _findMixed,
 )
-NO_ECHO = _rule(
+NO_ECHO = byteRule(
     "no-echo",
     "nothing there sends back what it gets",
     "This is no echo, or it answers nobody now.",
@@ -207,17 +163,8 @@ NO_ECHO = _rule(
     "A service that answers line by line, or adds to each line, is no echo to this rule.",
     _findNoEcho,
 )
-TRANSLATED = _rule(
-    "bytes-translated",
-    "bytes are translated",
-    "Something on the way takes the stream for text.",
-    "The bytes that came are those that were due after one translation: of line ends, of the highest bit, of "
-    "letters, or of one value that is removed or doubled.",
-    "Other translations are found as bytes that are changed or inserted.",
-    _findTranslated,
-)
 DIFFERENCES = (
-    _rule(
+    byteRule(
         "bytes-changed",
         "bytes are changed",
         "Something on the way changes data, and TCP's checksum does not see it.",
@@ -225,7 +172,7 @@ DIFFERENCES = (
         _KIND_ERRS + " An echo can't tell on which way they were changed.",
         _difference("changed"),
     ),
-    _rule(
+    byteRule(
         "bytes-lost",
         "bytes are lost in the midst of a stream",
         "Something on the way loses data without ending the connection.",
@@ -233,7 +180,7 @@ DIFFERENCES = (
         _KIND_ERRS,
         _difference("lost"),
     ),
-    _rule(
+    byteRule(
         "bytes-duplicated",
         "bytes come twice",
         "Something on the way sends data twice.",
@@ -241,7 +188,7 @@ DIFFERENCES = (
         _KIND_ERRS,
         _difference("duplicated"),
     ),
-    _rule(
+    byteRule(
         "bytes-moved",
         "bytes come in another order",
         "Something on the way changes the order of data.",
@@ -249,7 +196,7 @@ DIFFERENCES = (
         _KIND_ERRS,
         _difference("moved"),
     ),
-    _rule(
+    byteRule(
         "bytes-inserted",
         "bytes come that were never sent",
         "Something on the way adds data of its own.",
@@ -257,7 +204,7 @@ DIFFERENCES = (
         _KIND_ERRS,
         _difference("inserted"),
     ),
-    _rule(
+    byteRule(
         "bytes-foreign",
         "other bytes come from some point on",
         "Something replaces everything from there on.",
@@ -266,7 +213,7 @@ DIFFERENCES = (
         _difference("foreign"),
     ),
 )
-SHORT = _rule(
+SHORT = byteRule(
     "answers-short",
     "part of what is sent does not come back",
     "Part of what is sent never arrives, or its answer does not.",

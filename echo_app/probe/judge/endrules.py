@@ -42,6 +42,9 @@ def _findHalfClose(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
         return None
     left = numbers(rest)
     tries = [each for each in seen.records if each.difference is None]
+    # A connection on which nothing came may be one that nobody serves, as others without a half-close.
+    if _isUnserved(evidence):
+        tries = [each for each in tries if each.came]
     wrong = [each for each in tries if each.number in left and outcomeOf(each) != WHOLE]
     if not wrong:
         return None
@@ -59,6 +62,15 @@ def _findHalfClose(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
         title=f"a half-close gives {outcome}" if outcome != "reset" else "a half-close gives a reset",
         meaning=_HALF_CLOSE_MEANINGS[outcome],
         severity=Severity.WARN if evidence.target.kind == "tls" else None,
+    )
+
+
+def _isUnserved(evidence: Evidence) -> bool:
+    """Says whether connections ended without a byte that were not half-closed."""
+    return any(
+        each.isMade and each.end and each.sent and not each.came and not each.isHalfClosed
+        for each in evidence.connections
+        if each.check not in ("burst", "late-reader", "lifetimes", "idle")
     )
 
 

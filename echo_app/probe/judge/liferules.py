@@ -115,6 +115,8 @@ def _isSilent(record: ConnectionRecord) -> bool:
 
 def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections that end at one age, at different moments, a busy one among them."""
+    if deaf := _findDeaf(evidence, rest):
+        return deaf
     group = _largest(_cut(rest), _ageOf, lambda age: age * SHARE + SLACK)
     busy = [each.record for each in _lives(evidence, Kind.BUSY)]
     if len(group) < 2 or _spread(group, _endOf) < APART or median(map(_ageOf, group)) < APART:
@@ -134,6 +136,35 @@ def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
         numbers(each for each in rest if _isOver(each) and _ageOf(each) >= age - SLACK),
         len(group),
         len(evidence.connections),
+    )
+
+
+def _silentAge(record: ConnectionRecord) -> float:
+    return (record.lastCame or record.began) - record.began
+
+
+def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds busy connections that go silent at one age, at different moments, without an end."""
+    lives = _lives(evidence, Kind.BUSY)
+    silent = [each.record for each in lives if _isSilent(each.record)]
+    group = _largest(silent, _silentAge, lambda age: age * SHARE + SLACK)
+    if len(group) < 2 or len(group) < len(lives) or not all(each in rest for each in group):
+        return None
+    age = median(map(_silentAge, group))
+    if _spread(group, _endOf) < APART or age < APART:
+        return None
+    most = age * (1 + SHARE) + SLACK
+    if any(_livedAt(each, each.began + most) for each in evidence.connections):
+        return None
+    return Match(
+        f"{len(group)} connections at an age of {age:.3g} s, while they were in use",
+        Confidence.LIKELY,
+        [byCheck(group)],
+        numbers(each for each in rest if _isOver(each) and _endOf(each) >= each.began + age - SLACK),
+        len(group),
+        len(evidence.connections),
+        title="connections go silent at an age",
+        meaning="Clients hang in the midst of work until their own time-out: they must connect again before.",
     )
 
 
@@ -203,6 +234,7 @@ def _lost(
         numbers(each for each in rest if each.check in alike and _isOver(each)),
         len(lost),
         len(lives),
+        title="" if ages or kind is not Kind.UNREAD else "bytes that are not read for a while do not come",
     )
 
 
@@ -220,7 +252,8 @@ LIFETIME = Rule(
     Severity.WARN,
     "connections have a greatest age",
     "Clients find a connection closed in the midst of work: they must connect again before.",
-    "Connections that began at different times end at the same age, busy ones too, and none gets older.",
+    "Connections that began at different times end, or go silent, at the same age, busy ones too, and none "
+    "gets older.",
     "An age above the time of the watch is not found (--thorough, --idle).",
     _findLifetime,
 )

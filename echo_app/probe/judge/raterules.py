@@ -10,6 +10,7 @@ from echo_app.probe.checks.latereader import Filling, slopeOf
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule
 from echo_app.probe.results.severity import Severity
+from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import binarySize
 
 # How many times faster one way must be than the other, or the begin than the rest.
@@ -78,7 +79,7 @@ def _findLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
     seen, sizes = evidence.observations.get("late-reader"), _sizes(evidence)
     if not isinstance(seen, Filling) or not seen.out or sizes is None:
         return None
-    if _findPolicer(evidence, rest) is not None:
+    if _findPolicer(evidence, rest) is not None or _findUnscaled(evidence, rest) is not None:
         return None
     begun = seen.back[0][0] if seen.back else 0.0
     out = _steadyRate(seen.out)
@@ -112,6 +113,40 @@ def _findLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
     )
 
 
+# Seconds of a round trip from which on the largest window without scaling, of 64 KiB, is named as a limit.
+FAR = 0.005
+
+# The bit of window scaling in tcpi_options, and the largest window without it (RFC 9293, 3.1).
+_SCALED, _WINDOW = 4, 65_535
+
+
+def _findUnscaled(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections whose windows are not scaled, on a path so long that it matters."""
+    samples = [each.last for each in evidence.connections if each.last is not None and each.last.minRTT]
+    if not samples or any(each.options & _SCALED for each in samples):
+        return None
+    least = min(each.minRTT or 0.0 for each in samples)
+    if least < FAR:
+        return None
+    return Match(
+        f"at most {_text(_WINDOW / least)} at a round trip of {milliseconds(least)}",
+        Confidence.CERTAIN,
+        [f"none of {len(samples)} connections has agreed on the option (tcpi_options)"],
+        hits=len(samples),
+        tries=len(samples),
+    )
+
+
+UNSCALED = Rule(
+    "window-not-scaled",
+    Severity.WARN,
+    "TCP windows are not scaled, which limits the rate",
+    "No more than 64 KiB are under way at a time: something drops the option from SYNs, or an end has none.",
+    "No connection has agreed on window scaling (RFC 7323, 2; tcpi_options), and the kernel's shortest round "
+    "trip is 5 ms or more.",
+    "If this machine does not offer it (net.ipv4.tcp_window_scaling), the path is not the cause.",
+    _findUnscaled,
+)
 LIMITED = Rule(
     "rate-limited",
     Severity.WARN,

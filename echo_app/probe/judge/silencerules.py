@@ -87,7 +87,8 @@ def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     stuck = [
         each for each in rest if each.silence and isUnacknowledged(each.silent) and each.check not in _SILENT
     ]
-    if not stuck:
+    # Where nothing but half-closed connections is lost, it is the half-close.
+    if not stuck or all(each.isHalfClosed for each in stuck):
         return None
     return Match(
         f"{len(stuck)} of {len(evidence.connections)} connections; {silenceOf(stuck[0])}",
@@ -99,7 +100,7 @@ def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     )
 
 
-def _lostOf(record: ConnectionRecord) -> int:
+def lostOf(record: ConnectionRecord) -> int:
     """Returns the segments that were lost, as far as known. A full queue of the service drops SYNs, too."""
     made, last = record.made, record.last
     if last is None:
@@ -130,11 +131,11 @@ def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     """Finds segments that were sent again, where they were not reordered."""
     records = [each for each in evidence.connections if each.check in _READ]
     samples = [each.last for each in records if each.last is not None]
-    again = sum(map(_lostOf, records))
+    again = sum(map(lostOf, records))
     sent = sum(each.segmentsOut for each in samples)
     if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or _findReordered(evidence, rest) is not None:
         return None
-    connections = sum(1 for each in records if _lostOf(each))
+    connections = sum(1 for each in records if lostOf(each))
     back = sum(each.outOfOrder for each in samples)
     lines = [f"on {connections} of {len(samples)} connections"]
     if back:

@@ -128,8 +128,13 @@ def _findColdStart(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    measured = timedIn(evidence)
-    least = {each.record.number: min(each.net[SMALL]) for each in measured}
+    return _unequal(evidence, SMALL) or _unequal(evidence, LARGE)
+
+
+def _unequal(evidence: Evidence, size: int) -> Match | None:
+    """Finds connections whose round trips of a size are all longer than those of the others."""
+    measured = [each for each in timedIn(evidence) if each.net[size]]
+    least = {each.record.number: min(each.net[size]) for each in measured}
     if not least:
         return None
     fast = min(least.values())
@@ -141,8 +146,9 @@ def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if min(least[each.record.number] for each in slow) < FACTOR * max(others):
         return None
     times = sorted(least[each.record.number] for each in slow)
+    of = " for 64 KiB" if size == LARGE else ""
     return Match(
-        f"{len(slow)} of {len(measured)} take {milliseconds(times[0])} and more, the others "
+        f"{len(slow)} of {len(measured)} take {milliseconds(times[0])} and more{of}, the others "
         f"{milliseconds(max(others))} at most",
         Confidence.LIKELY,
         [f"in order: {' '.join('slow' if each in slow else 'fast' for each in measured)}"],
@@ -246,8 +252,8 @@ SIBLINGS = _rule(
     "connections-unequal",
     "some connections are slower than others",
     "Connections go different ways, or to different backends: some clients are always slow.",
-    "On some connections, two and at most two thirds, every small round trip is twice as long as those of "
-    "the others, and 20 ms longer.",
+    "On some connections, two and at most two thirds, every round trip of 1 B, or of 64 KiB, is twice as "
+    "long as those of the others, and 20 ms longer.",
     "Backends that are equally slow are not told apart.",
     _findSiblings,
 )

@@ -8,7 +8,7 @@ from statistics import median
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.certificaterules import handshakesOf
-from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
+from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.judge.shakerules import isShakingFailure
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.results.severity import Severity
@@ -19,8 +19,10 @@ from echo_app.text import quoted
 # TLS 1.2 (RFC 8446, 2), and some milliseconds of computing.
 SLOW, TIMES = 0.1, 4.0
 
-# Handshakes at the least, for their time.
-_FEW = 3
+# Handshakes at the least, for their time; and for the share of those that are slow, from so many seconds and
+# times the median on.
+_FEW, _ENOUGH = 3, 20
+SOME_SLOW, TIMES_USUAL = 0.25, 10.0
 
 
 def _findALPNIgnored(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -47,6 +49,29 @@ def _findSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
         f"{milliseconds(fastest)} or more in {len(times)} handshakes, {milliseconds(connecting)} to connect",
         Confidence.LIKELY,
         hits=len(times),
+        tries=len(times),
+    )
+
+
+def _findSomeSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds handshakes that are far slower than the others; those of a burst wait for each other."""
+    times = [
+        (each, each.shaken - each.connected - evidence.latenessIn(each.began, each.began + each.shaken))
+        for each in evidence.connections
+        if each.shaken is not None and each.connected is not None and each.check != "burst"
+    ]
+    if len(times) < _ENOUGH:
+        return None
+    usual = median(took for _, took in times)
+    slow = [(each, took) for each, took in times if took >= max(SOME_SLOW, TIMES_USUAL * usual)]
+    if len(slow) < 2:
+        return None
+    longest = max(took for _, took in slow)
+    return Match(
+        f"{len(slow)} of {len(times)}, up to {milliseconds(longest)}; the median is {milliseconds(usual)}",
+        Confidence.LIKELY,
+        [byCheck(each for each, _ in slow)],
+        hits=len(slow),
         tries=len(times),
     )
 
@@ -116,6 +141,16 @@ SLOW_HANDSHAKE = Rule(
     "The fastest handshake, of three or more, takes 100 ms, and four times the median time to connect.",
     "What accepts connections near here, in place of a far service, looks the same.",
     _findSlow,
+    ("tls",),
+)
+SOME_HANDSHAKES_SLOW = Rule(
+    "some-handshakes-slow",
+    Severity.WARN,
+    "some TLS handshakes are slow",
+    "Some clients wait for their connection: one of several servers is slow, or asks others.",
+    "Two handshakes and more, outside of bursts, take ten times the median, and a quarter of a second.",
+    "Segments that are lost in a handshake delay it as well.",
+    _findSomeSlow,
     ("tls",),
 )
 NOT_RESUMED = Rule(

@@ -14,9 +14,9 @@ from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.times import Times
-from echo_app.probe.judge.burstrules import findSYNLoss
+from echo_app.probe.judge.burstrules import QUEUED, SLOW_TOGETHER, findSYNLoss
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.silencerules import findLoss
+from echo_app.probe.judge.silencerules import findLoss, lostOf
 from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, timedIn
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -49,12 +49,20 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     longest = max((wait for _, wait in outliers), default=0.0)
     if (len(moments) < 2 or isLossy) and longest < 1.0:
         return None
+    late = {at for at, _ in outliers}
+    again = sum(lostOf(each) > 0 for each in evidence.connections if each.waitedSince in late)
+    lines = [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"]
+    if again:
+        lines.append(f"on {again} of their connections segments were sent again: packets were lost")
     return Match(
         f"{len(outliers)}, up to {milliseconds(longest)}; the median is {milliseconds(median(usual))}",
         Confidence.LIKELY if len(moments) > 1 else Confidence.POSSIBLE,
-        [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"],
+        lines,
         hits=len(outliers),
         tries=len(waits),
+        title="packets are lost at times, and some round trips wait for them"
+        if again > len(late) / 2
+        else "",
     )
 
 
@@ -66,7 +74,7 @@ def _findLateAnswers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
     ]
     if len(answered) < _ENOUGH or _findOutliers(evidence, rest) is not None:
         return None
-    if SIBLINGS.find(evidence, rest) is not None:
+    if any(rule.find(evidence, rest) is not None for rule in (SIBLINGS, QUEUED, SLOW_TOGETHER)):
         return None
     usual = median(each.firstAnswer or 0.0 for each in answered)
     least = max(LATE_ANSWER, TIMES_MEDIAN * usual)

@@ -7,9 +7,20 @@ from random import Random
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.labels import LabelledBytes
 from echo_app.probe.judge.finding import Confidence
+from echo_app.probe.judge.judge import judge
 from echo_app.probe.results.difference import StreamDifference
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import FIN, FLIPPED, OURS, RESET, JudgeTestCase, connection, evidenceOf, whole
+from tests.support.evidence import (
+    FIN,
+    FLIPPED,
+    OURS,
+    RESET,
+    JudgeTestCase,
+    causes,
+    connection,
+    evidenceOf,
+    whole,
+)
 
 FOREIGN = StreamDifference("foreign", 0, 0, b"HTTP/1.1 400")
 
@@ -188,12 +199,20 @@ class TranslatedTests(JudgeTestCase):
             (random, bytes(each & 0x7F for each in random), "the highest bit cleared"),
             (b"a\x11b\x13" * 20, b"ab" * 20, "XON and XOFF removed"),
             (b"\0ab" * 20, b"ab" * 20, "zero bytes removed"),
-            (b"\xffab" * 20, b"\xff\xffab" * 20, "0xFF doubled"),
+            (b"ab\xff" * 20, b"\xff" + b"ab\xff\xff" * 20, "0xFF doubled"),
             (b"some text " * 9, b"SOME TEXT " * 9, "capitals for small letters"),
             (b"SOME TEXT " * 9, b"some text " * 9, "small letters for capitals"),
         ):
-            evidence = self.evidence(*[(due, foreign)] * 2)
-            self.one(evidence, "bytes-translated", Severity.FAIL, f"{name}; 2 of 3 connections")
+            evidence = self.evidence(*[(due, foreign)] * 3)
+            self.one(evidence, "bytes-translated", Severity.FAIL, f"{name}; 3 of 4 connections")
+
+    def test_doubled(self) -> None:
+        """A value that comes twice is an escape if it is the same on three connections, and on most."""
+        due = b"abcdefgh" * 8
+        for values, isFound in ((b"xxx", True), (b"xx", False), (b"xyz", False), (b"xxxyzyz", False)):
+            evidence = self.evidence(*[(due, bytes([each]) + due) for each in values])
+            found = causes(judge(evidence))
+            self.assertEqual("bytes-translated" in found, isFound, values)
 
     def test_share(self) -> None:
         """A translation must explain half of the differences."""
