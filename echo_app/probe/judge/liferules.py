@@ -154,7 +154,10 @@ def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     if _spread(group, _endOf) < APART or age < APART:
         return None
     most = age * (1 + SHARE) + SLACK
-    if any(_livedAt(each, each.began + most) for each in evidence.connections):
+    # A silent one is answered at the end of the watch, if it lives.
+    if any(not each.isLost for each in _lives(evidence, Kind.SILENT)) or any(
+        _livedAt(each, each.began + most) for each in evidence.connections
+    ):
         return None
     return Match(
         f"{len(group)} connections at an age of {age:.3g} s, while they were in use",

@@ -122,10 +122,10 @@ _SCALED, _WINDOW = 4, 65_535
 
 def _findUnscaled(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections whose windows are not scaled, on a path so long that it matters."""
-    samples = [each.last for each in evidence.connections if each.last is not None and each.last.minRTT]
-    if not samples or any(each.options & _SCALED for each in samples):
+    samples = [each.last for each in evidence.connections if each.last is not None]
+    if any(each.options & _SCALED for each in samples):
         return None
-    least = min(each.minRTT or 0.0 for each in samples)
+    least = min((each.minRTT for each in samples if each.minRTT), default=0.0)
     if least < FAR:
         return None
     return Match(

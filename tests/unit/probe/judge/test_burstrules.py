@@ -207,6 +207,26 @@ class BurstTests(JudgeTestCase):
             self.setUp()
             self.one(self.queue(0.1, late), "burst-queued", Severity.WARN, *parts)
 
+    def together(self, answer: float, alone: float = 0.001) -> Evidence:
+        """Returns evidence of first answers of connections that are open together, and one by one."""
+        for series, seconds in ((self.seen.atOnce, answer), (self.seen.inSuccession, alone)):
+            series.rounds.append(self.round_())
+            for record in series.records:
+                record.firstAnswer = seconds
+        return self.evidence
+
+    def test_slowTogether(self) -> None:
+        """Answers that are all late beside many others, and not alone, are a finding."""
+        seen = "the median is 400 ms beside 99 others, and 1.00 ms alone"
+        self.one(self.together(0.4), "slower-together", Severity.WARN, seen)
+        for answer, alone in ((0.09, 0.001), (0.4, 0.05)):
+            self.setUp()
+            self.assertNotIn("slower-together", causes(judge(self.together(answer, alone))))
+        self.setUp()
+        evidence = self.together(0.4)
+        evidence.lateness.append((0.35, 0.35))
+        self.assertNotIn("slower-together", causes(judge(evidence)))
+
     def test_notQueued(self) -> None:
         """Short intervals are the machine's own, and one long one is no queue."""
         for apart, jump in ((0.01, 0.0), (0.0, 3.0)):

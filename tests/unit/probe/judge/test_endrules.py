@@ -46,6 +46,12 @@ class HalfCloseTests(JudgeTestCase):
         self.none(evidence)
         self.assertEqual(str(evidence.observations["half-close"]), f"3 of 3 {WHOLE}")
 
+    def test_unserved(self) -> None:
+        """Where other connections end without a byte as well, such a try says nothing of the half-close."""
+        evidence = self.tries((SMALL, 0, FIN), (SMALL, SMALL, FIN))
+        connection(evidence, "connect", sent=64, end=FIN)
+        self.one(evidence, "connections-unserved", Severity.FAIL, "2 of 3")
+
     def test_kinds(self) -> None:
         """The ways to fail are told apart, each with its meaning."""
         meanings = set()

@@ -179,6 +179,22 @@ class SilentAtOnceTests(LivesTestCase):
         found = self.one(evidence, "all-end-at-once", Severity.FAIL, "2 connections within 1 s")
         self.assertEqual(found.title, "all connections go silent at one moment")
 
+    def test_age(self) -> None:
+        """At one age they have a greatest age, though nothing ends."""
+        for second, isFound in ((19.0, True), (22.0, False)):
+            evidence = self.evidence()
+            self.silence(evidence, 16.0, second)
+            for each in self.lives(evidence):
+                each.record.silence = 10.0
+            found = [each for each in self.findings(evidence) if each.rule.cause == "lifetime"]
+            self.assertEqual([each.title for each in found], ["connections go silent at an age"] * isFound)
+
+    def test_survivor(self) -> None:
+        """A connection that got older tells that it is not the age."""
+        evidence = self.evidence()
+        self.silence(evidence, 16.0, 19.0)
+        self.assertNotIn("lifetime", [each.rule.cause for each in self.findings(evidence)])
+
     def test_apart(self) -> None:
         """At different moments they are no event."""
         evidence = self.evidence()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.identity import Sizes
@@ -10,7 +11,7 @@ from echo_app.probe.checks.latereader import Filling
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.raterules import FACTOR, LEAST_BURST, LONG, READ_FACTOR, SLOW
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import JudgeTestCase, evidenceOf
+from tests.support.evidence import JudgeTestCase, connection, evidenceOf, sampled
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -29,6 +30,29 @@ def curve(*rates: float, begin: float = 0.0, seconds: float = 4.0) -> Curve:
             at, size = points[-1]
             points.append((at + step, size + int(rate * step)))
     return points
+
+
+class UnscaledTests(JudgeTestCase):
+    def evidence(self, options: int, minRTT: float) -> Evidence:
+        """Returns evidence of connections that agreed on these options."""
+        evidence = evidenceOf()
+        counts: Any = {"options": options, "minRTT": minRTT}
+        for _ in range(3):
+            connection(evidence, sent=64, came=64, last=sampled(**counts))
+        return evidence
+
+    def test_unscaled(self) -> None:
+        """Windows that are not scaled limit the rate of a long path."""
+        seen = "at most 800 KiB/s at a round trip of 80.0 ms"
+        self.one(self.evidence(3, 0.08), "window-not-scaled", Severity.WARN, seen)
+        self.none(self.evidence(7, 0.08))
+        self.none(self.evidence(3, 0.004))
+
+    def test_some(self) -> None:
+        """One connection that agreed on it tells that the path passes it."""
+        evidence = self.evidence(3, 0.08)
+        connection(evidence, sent=64, came=64, last=sampled(options=7))
+        self.none(evidence)
 
 
 class LimitedTests(JudgeTestCase):

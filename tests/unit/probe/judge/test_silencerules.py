@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.latereader import Filling
 from echo_app.probe.checks.segments import AMOUNT, SIZES, Segments
 from echo_app.probe.judge.finding import Confidence
@@ -20,6 +21,16 @@ class UnacknowledgedTests(JudgeTestCase):
         whole(evidence)
         connection(evidence, sent=100, came=50, silence=10.0, silent=STUCK)
         self.one(evidence, "not-acknowledged", Severity.FAIL, "1 of 2 connections; 2 segments")
+
+    def test_halfClosed(self) -> None:
+        """Where half-closed connections alone are not acknowledged, the half-close breaks them."""
+        evidence = evidenceOf(half_close=(seen := HalfCloses()))
+        whole(evidence)
+        lost = {"sent": 100, "came": 50, "silence": 10.0, "silent": STUCK}
+        seen.records.append(connection(evidence, "half-close", isHalfClosed=True, **lost))
+        self.one(evidence, "half-close-broken", Severity.FAIL, "50 of 100 B back")
+        connection(evidence, **lost)
+        self.assertIn("not-acknowledged", [each.rule.cause for each in self.findings(evidence)])
 
     def test_unanswered(self) -> None:
         """Bytes that are acknowledged and not answered are a short answer, with the kernel's word."""

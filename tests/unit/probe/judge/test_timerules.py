@@ -207,6 +207,16 @@ class SiblingsTests(JudgeTestCase):
         )
         self.assertEqual(found.match.evidence, ["in order: fast fast slow fast fast slow fast fast slow"])
 
+    def test_large(self) -> None:
+        """Connections that are slower for large messages alone are unequal, too."""
+        slow = {"trips": {SMALL: [TRIP] * 4, LARGE: [0.6] * 4}}
+        self.one(
+            timesOf({}, {}, slow, {}, slow, {}),
+            "connections-unequal",
+            WARN,
+            "2 of 6 take 600 ms and more for 64 KiB",
+        )
+
     def test_share(self) -> None:
         """One slow connection may be chance, and one fast one of nine, too."""
         for count, isFound in ((1, False), (2, True), (6, True), (7, False)):

@@ -31,6 +31,34 @@ class EndTests(JudgeTestCase):
         self.none(seen(ends=[]))
 
 
+class SomeSlowTests(JudgeTestCase):
+    def evidence(self, *seconds: float, check: str = "connect") -> Evidence:
+        """Returns evidence of handshakes that take so long."""
+        evidence = evidenceOf("tls://localhost:7")
+        for each in seconds:
+            connection(evidence, check, sent=64, came=64, connected=0.001, shaken=0.001 + each)
+        return evidence
+
+    def test_some(self) -> None:
+        """Two handshakes that take far longer than the others are a finding; in a burst all wait."""
+        seen = "2 of 22, up to 1500 ms; the median is 3.00 ms"
+        self.one(self.evidence(*[0.003] * 20, 1.5, 1.5), "some-handshakes-slow", WARN, seen)
+        self.none(self.evidence(*[0.003] * 21, 1.5))
+        self.none(self.evidence(*[0.003] * 20, 1.5, 1.5, check="burst"))
+
+    def test_thresholds(self) -> None:
+        """They must take a quarter of a second, and ten times the median."""
+        for usual, slow, isFound in ((0.003, 0.24, False), (0.003, 0.26, True), (0.05, 0.4, False)):
+            found = self.findings(self.evidence(*[usual] * 20, slow, slow))
+            self.assertEqual(bool(found), isFound, (usual, slow))
+
+    def test_late(self) -> None:
+        """A probe that was late itself has no finding."""
+        evidence = self.evidence(*[0.003] * 20, 0.4, 0.4)
+        evidence.lateness.append((0.4, 0.35))
+        self.none(evidence)
+
+
 class ProtocolTests(JudgeTestCase):
     def evidence(self, offered: tuple[str, ...], chosen: str | None) -> Evidence:
         """Returns evidence of a handshake with protocols; its certificate is looked at elsewhere."""

@@ -36,6 +36,15 @@ class OutliersTests(JudgeTestCase):
         self.assertIs(found.match.confidence, Confidence.LIKELY)
         self.assertEqual(found.match.evidence, ["3 s, 8 s after the examination began"])
 
+    def test_again(self) -> None:
+        """Waits on connections that sent segments again are for lost packets."""
+        evidence = self.evidence(("burst", 3.0, 0.3), ("identity", 8.0, 0.4))
+        for record in evidence.connections[-2:]:
+            record.last = sampled(allRetransmits=2)
+        found = self.one(evidence, "round-trip-outliers", WARN)
+        self.assertIn("packets are lost", found.title)
+        self.assertIn("2 of their connections segments were sent again", str(found.match.evidence))
+
     def test_once(self) -> None:
         """Waits that overlap are one stall, whatever second they begin in; a short one is an accident."""
         self.none(self.evidence(("burst", 2.4, 0.4), ("lifetimes", 2.6, 0.3)))

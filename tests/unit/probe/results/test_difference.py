@@ -49,6 +49,13 @@ class KindTests(SynchronousTestCase):
         self.check(SENT[:AT] + SENT[AT - 1 :], "duplicated", 1, "1 byte come twice, at offset 30000")
         self.check(SENT[:AT] + SENT[AT - 700 :], "duplicated", 700, "700 bytes come twice, at offset 30000")
 
+    def test_duplicatedAtTheEnd(self) -> None:
+        """Bytes that come twice are known with one byte behind them, too, if they were the last ones."""
+        for sent, came, size in ((b"8]", b"88]", 1), (b"abcdefgh", b"abcdefefgh", 2)):
+            found = firstDifference(sent, came)
+            assert found is not None
+            self.assertEqual((found.kind, found.size), ("duplicated", size))
+
     def test_moved(self) -> None:
         """Two blocks that changed places."""
         first, second = SENT[AT : AT + 500], SENT[AT + 500 : AT + 1000]
