@@ -20,6 +20,7 @@ _FIELDS = (
         "options",
         "snd_mss",
         "unacked",
+        "rtt",
         "total_retrans",
         "bytes_acked",
         "bytes_received",
@@ -46,6 +47,7 @@ class TCPSample:
     :param options: those of both SYNs, a bit each; 4 is window scaling (RFC 7323, 2).
     :param sendMSS: payload bytes of the largest segment that is sent.
     :param unacked: segments that are sent, and not acknowledged.
+    :param roundTrip: seconds of the kernel's smoothed round trip (RFC 6298, 2); 0 before there is a sample.
     :param allRetransmits: segments that were sent again, SYNs too.
     :param bytesAcked: payload bytes that the far end has acknowledged, and one for each of SYN and FIN.
     :param segmentsIn: segments that came, acknowledgements too.
@@ -63,6 +65,7 @@ class TCPSample:
     options: int
     sendMSS: int
     unacked: int
+    roundTrip: float
     allRetransmits: int
     bytesAcked: int
     bytesReceived: int
@@ -88,6 +91,7 @@ def sampleOf(sock: socket.socket) -> TCPSample | None:
         return None
     shortest = _FIELDS.index("min_rtt")
     values[shortest] = None if values[shortest] == _NO_SAMPLE else values[shortest] / 1e6
+    values[_FIELDS.index("rtt")] /= 1e6
     return TCPSample(*values)
 
 

@@ -76,7 +76,7 @@ RULES: tuple[Rule, ...] = (
         timerules.AFTER_REST,
         timerules.COLD_START,
     ),
-    *(timerules.JITTER, raterules.UNSCALED, raterules.POLICER, raterules.LIMITED),
+    *(timerules.JITTER, raterules.BLOATED_QUEUE, raterules.UNSCALED, raterules.POLICER, raterules.LIMITED),
     *(timerules.SLOW_SERVICE, tlsrules.SLOW_HANDSHAKE, tlsrules.SOME_HANDSHAKES_SLOW),
     *(burstrules.SLOW_TOGETHER, burstrules.SYN_LOSS, burstrules.SLOWED),
     endrules.NO_PUSH_BACK,

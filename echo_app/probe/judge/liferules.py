@@ -163,7 +163,11 @@ def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
         f"{len(group)} connections at an age of {age:.3g} s, while they were in use",
         Confidence.LIKELY,
         [byCheck(group)],
-        numbers(each for each in rest if _isOver(each) and _endOf(each) >= each.began + age - SLACK),
+        numbers(
+            each
+            for each in rest
+            if _isOver(each) and (each.closed or each.began + most) - each.began >= age - SLACK
+        ),
         len(group),
         len(evidence.connections),
         title="connections go silent at an age",

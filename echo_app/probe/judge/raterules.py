@@ -137,6 +137,38 @@ def _findUnscaled(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     )
 
 
+# Seconds, and times the shortest round trip, from which on a round trip in the midst of a transfer is long.
+BLOATED, TIMES_SHORTEST = 0.25, 5.0
+
+
+def _findBloat(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds a transfer at whose end the kernel's round trip is far longer than its shortest one."""
+    for record in evidence.of("identity"):
+        last = record.last
+        if last is None or not last.minRTT or last.allRetransmits > _SENT_AGAIN * last.segmentsOut:
+            continue
+        if last.roundTrip - last.minRTT >= BLOATED and last.roundTrip >= TIMES_SHORTEST * last.minRTT:
+            return Match(
+                f"{milliseconds(last.roundTrip)} at the end of a transfer, "
+                f"{milliseconds(last.minRTT)} at least",
+                Confidence.LIKELY,
+            )
+    return None
+
+
+# The share of segments that may have been sent again: where more are lost, round trips are long for that.
+_SENT_AGAIN = 0.05
+
+BLOATED_QUEUE = Rule(
+    "bufferbloat",
+    Severity.WARN,
+    "a transfer makes round trips long",
+    "A queue before a slow link holds far more than it needs: whatever shares the link waits behind it.",
+    "The kernel's smoothed round trip (tcpi_rtt) at the end of the transfers of identity is a quarter of a "
+    "second longer than its shortest one, and five times as long.",
+    "Seen as far as the first TCP proxy. A path that became slower meanwhile looks the same.",
+    _findBloat,
+)
 UNSCALED = Rule(
     "window-not-scaled",
     Severity.WARN,

@@ -55,6 +55,27 @@ class UnscaledTests(JudgeTestCase):
         self.none(evidence)
 
 
+class BloatTests(JudgeTestCase):
+    def evidence(self, roundTrip: float, minRTT: float, again: int = 0, check: str = "identity") -> Evidence:
+        """Returns evidence of a transfer at whose end a round trip takes so long."""
+        evidence = evidenceOf()
+        counts: Any = {"roundTrip": roundTrip, "minRTT": minRTT, "segmentsOut": 100, "allRetransmits": again}
+        connection(evidence, check, sent=64, came=64, last=sampled(**counts))
+        return evidence
+
+    def test_bloat(self) -> None:
+        """A round trip that grows with a transfer is a queue."""
+        seen = "1800 ms at the end of a transfer, 20.0 ms at least"
+        self.one(self.evidence(1.8, 0.02), "bufferbloat", Severity.WARN, seen)
+
+    def test_thresholds(self) -> None:
+        """It must grow by a quarter of a second, to five times, without many losses, and while it is read."""
+        self.none(self.evidence(0.26, 0.02))
+        self.none(self.evidence(0.6, 0.2))
+        self.none(self.evidence(1.8, 0.02, again=6))
+        self.none(self.evidence(1.8, 0.02, check="late-reader"))
+
+
 class LimitedTests(JudgeTestCase):
     def evidence(self, out: Curve, back: Curve, *, rate: float = RATE, seconds: float = 2.0) -> Evidence:
         """Returns evidence of curves of a late reader, and of a transfer that was read at once."""
