@@ -9,6 +9,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import WHOLE, HalfCloses, described, outcomeOf
 from echo_app.probe.checks.idle import TOLD, UNFIT, Bracket, Fate, Ladders, Rung, bracket, slack
 from echo_app.probe.checks.latereader import LIMIT, Filling
+from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.judge.silencerules import thenOf
@@ -80,9 +81,14 @@ def _findLateReader(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     if record is None or record not in rest or not record.isShort:
         return None
     loss = "loses data" if record.end else "waits for ever, and so does the far end"
+    watched = evidence.observations.get("lifetimes")
+    lives = watched.lives if isinstance(watched, Lives) else []
+    alive = sum(each.kind is Kind.UNREAD and not each.isLost and each.until > 0 for each in lives)
     return Match(
         f"{binarySize(record.came)} of {binarySize(record.sent)} came back, then {thenOf(record)}",
-        Confidence.LIKELY,
+        # What is lost once may be whole the next time. Where those of the watch are lost, another rule says so.
+        Confidence.POSSIBLE,
+        [f"{alive} other connections that were not read for a while live on" if alive else "tried once"],
         explains=[record.number],
         meaning=f"A peer that pauses before it reads {loss}.",
     )
@@ -202,8 +208,10 @@ LATE_READER = Rule(
     Severity.FAIL,
     "a late reader loses its answer",
     "A peer that pauses before it reads loses data.",
-    "A connection that sends much and reads late got a part, and then an end, or nothing more.",
-    "A time-out of the path that is longer than the reader is late is not found.",
+    "A connection that sends much and reads late got a part, and then an end, or nothing more, while those "
+    "that lifetimes reads late live on, or are not watched.",
+    "It is tried once: what hangs by chance may be whole the next time. A time-out of the path that is longer "
+    "than the reader is late is not found.",
     _findLateReader,
 )
 NO_PUSH_BACK = Rule(
