@@ -17,6 +17,7 @@ from echo_app.probe.checks.udprecord import (
     RUN,
     SIZE,
     SIZES,
+    SMALL,
     STEADY,
     TRIAL,
     WHOLE,
@@ -64,6 +65,9 @@ BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
 # Bytes from which on a datagram is awaited before the next one, and for how many seconds: a receiver's
 # buffer holds few of them.
 LARGE, LARGE_WAIT = 8192, 0.3
+
+# Bytes of small datagrams: one that is told by its bytes, first, and one that is too short for that.
+SMALL_SIZES = (12, 1)
 
 # Seconds for answers that may still come, at the end.
 LAST_WAIT = 3.0
@@ -133,11 +137,13 @@ class _Examination:
         await self._steadily(heard[0])
         await self._rates()
         await self._sizes(await self._heard())
-        await self._empty()
+        await self._small()
         await SilentSources(sender, self._seen, waitsFor(self._context.settings)).run()
         silent = [source for source in sources if not sender.isHeard(source)]
         if silent:
-            await self._fromPorts(f"{PORTS} 2", [*silent, *sender.openSeveral(len(silent))])
+            # The fresh ones may all be dead; those that were heard tell that from a time of general loss.
+            fresh = sender.openSeveral(len(silent))
+            await self._fromPorts(f"{PORTS} 2", [*silent, *fresh, *heard[:QUICK_PORTS]])
         await sender.settle(LAST_WAIT)
 
     async def _fromPorts(self, phase: str, sources: Sequence[Source], count: int = PER_PORT) -> None:
@@ -249,18 +255,26 @@ class _Examination:
         await self.sender.pause(SIZE_INTERVAL)
         return datagram
 
-    async def _empty(self) -> None:
-        """Sends empty datagrams, one at a time: nothing tells their answers apart."""
+    async def _small(self) -> None:
+        """Sends datagrams of a few bytes, and empty ones, from a source of their own."""
         source = self.sender.open()
+        for size in SMALL_SIZES:
+            for _ in range(TRIES):
+                await self._alone(source, size, SMALL)
         sent: list[Datagram] = []
         for number in range(2 * TRIES):
             if number == TRIES and not lost(sent):
                 break
-            await self.sender.send(source, CONTROL)
-            sent.append(await self.sender.send(source, EMPTY, 0))
-            control = await self.sender.send(source, CONTROL)
-            await self.sender.answer(control, LARGE_WAIT)
-            await self.sender.answer(sent[-1], LARGE_WAIT)
+            sent.append(await self._alone(source, 0, EMPTY))
+
+    async def _alone(self, source: Source, size: int, phase: str) -> Datagram:
+        """Sends a small datagram between two others, and waits: nothing may tell such answers apart."""
+        await self.sender.send(source, CONTROL)
+        datagram = await self.sender.send(source, phase, size)
+        control = await self.sender.send(source, CONTROL)
+        await self.sender.answer(control, LARGE_WAIT)
+        await self.sender.answer(datagram, LARGE_WAIT)
+        return datagram
 
 
 def _ports(context: Context) -> int:

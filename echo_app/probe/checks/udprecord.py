@@ -16,7 +16,7 @@ SIZE = 64
 
 # Phases of the check. A name with a number is a repetition.
 PORTS, FRESH, STEADY, FAST, TRIAL = "ports", "fresh", "steady", "fast", "trial"
-RETRY, SIZES, CONTROL, EMPTY = "retry", "sizes", "control", "empty"
+RETRY, SIZES, CONTROL, SMALL, EMPTY = "retry", "sizes", "control", "small", "empty"
 WHOLE, FRAGMENTABLE = "whole", "fragmentable"
 BEFORE, AFTER, WATCH = "before", "after", "watch"
 

@@ -19,6 +19,9 @@ from echo_app.targets import Target
 # The first bytes of a datagram are random; so many of them tell it from the others of its source.
 KEY = 8
 
+# Seconds in which a longer answer without a label may be that of a datagram of fewer bytes than these.
+LONGER_WAIT = 1.0
+
 
 @dataclass(slots=True, eq=False)
 class Datagram:
@@ -32,6 +35,7 @@ class Datagram:
     :ivar copies: further answers that are equal to it.
     :ivar changed: bytes of an answer that differs; None without one.
     :ivar isCut: that answer is the beginning of the datagram.
+    :ivar tail: the bytes behind the datagram, in an answer that begins with it.
     :ivar bits: the number of bits that differ, in an answer of the same length.
     :ivar elsewhere: the address that the answer came from, if it is not the target's.
     :ivar overtaken: later datagrams of its source that were answered before it (RFC 4737, 4.2).
@@ -47,6 +51,7 @@ class Datagram:
     copies: int = 0
     changed: int | None = None
     isCut: bool = False
+    tail: bytes = b""
     bits: int = 0
     elsewhere: str = ""
     overtaken: int = 0
@@ -109,6 +114,8 @@ class Source(DatagramSocket):
         # Datagrams and their bytes, by their first bytes; and these, by the number of each block.
         self._known: dict[bytes, tuple[Datagram, bytes]] = {}
         self._blocks: list[bytes] = []
+        # An answer that has a datagram's first bytes was longer: then any further bytes may be such a tail.
+        self._hasTails = False
 
     def send(self, size: int, phase: str) -> Datagram:
         """Sends a datagram of that many bytes; one that the kernel does not take counts as lost."""
@@ -131,7 +138,7 @@ class Source(DatagramSocket):
         if found is None:
             owner = ownerOf(data)
         if found is None and owner is None and not address:
-            found = self._oldest(data)
+            found = self._oldest(data) or self._shorter(data)
         if found is not None:
             self._answered(*found, data, address, now)
         elif owner is not None:
@@ -145,6 +152,8 @@ class Source(DatagramSocket):
         if data != sent and said is None:
             datagram.changed = len(data)
             datagram.isCut = sent.startswith(data)
+            datagram.tail = data[len(sent) :] if data.startswith(sent) else b""
+            self._hasTails |= bool(datagram.tail) and len(sent) >= KEY
             datagram.bits = sum((a ^ b).bit_count() for a, b in zip(sent, data, strict=False))
         elif datagram.came is not None:
             datagram.copies += 1
@@ -168,6 +177,24 @@ class Source(DatagramSocket):
         lost = (each for each in self._known.values() if each[0].isLost)
         fits = (each for each in lost if isLine or each[1].startswith(data) or len(each[1]) == len(data))
         return next(fits, None)
+
+    def _shorter(self, data: bytes) -> tuple[Datagram, bytes] | None:
+        """Returns the longest of the outstanding datagrams without a whole key that an answer begins with.
+
+        An empty one is the begin of everything: the further bytes must be zeros, or be usual on this path.
+        """
+        since = self._now() - LONGER_WAIT
+        short = [
+            (datagram, sent)
+            for datagram, sent in self._known.values()
+            if len(sent) < KEY and datagram.sent > since and (datagram.isLost or datagram.tail)
+        ]
+        fits = (
+            each
+            for each in short
+            if data.startswith(each[1]) and (self._hasTails or not any(data[len(each[1]) :]))
+        )
+        return max(fits, key=lambda each: len(each[1]), default=None)
 
     def _now(self) -> float:
         return float(self._reactor.seconds()) - self._start

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.udprecord import FAST, PORTS, STEADY, TOLERATED, Datagrams, lostOf
+from echo_app.probe.checks.udpsource import Datagram
 from echo_app.probe.judge.finding import Confidence, Match, Rule
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval
 from echo_app.text import plural
+
+# The phase in which ports that were silent are tried again.
+_AGAIN = f"{PORTS} 2"
 
 
 def datagramsOf(evidence: Evidence) -> Datagrams | None:
@@ -59,9 +63,27 @@ def _findTruncated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     )
 
 
+def _findPadded(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    seen = datagramsOf(evidence)
+    padded = [each for each in seen.sent if each.tail] if seen else []
+    if seen is None or not padded:
+        return None
+    first, last = (choice(padded, key=lambda each: each.size) for choice in (min, max))
+    whole = [each.size for each in seen.sent if each.came is not None and each.size > last.size]
+    lines = [f"the further bytes are {'not only ' if any(any(each.tail) for each in padded) else ''}zeros"]
+    if whole:
+        lines.append(f"up to {last.size} B come back longer, and from {min(whole)} B on equal")
+    return Match(
+        f"{plural(len(padded), 'answer')}: {first.size} B came back as {first.changed} B",
+        evidence=lines,
+        hits=len(padded),
+        tries=len(seen.sent),
+    )
+
+
 def _findChanged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = datagramsOf(evidence)
-    changed = [each for each in seen.sent if each.changed is not None and not each.isCut] if seen else []
+    changed = [each for each in seen.sent if _isChanged(each)] if seen else []
     if seen is None or not changed:
         return None
     first = changed[0]
@@ -76,6 +98,11 @@ def _findChanged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
         hits=len(changed),
         tries=len(seen.sent),
     )
+
+
+def _isChanged(datagram: Datagram) -> bool:
+    """Says whether an answer has other bytes than its datagram, and not just fewer or more."""
+    return datagram.changed is not None and not datagram.isCut and not datagram.tail
 
 
 def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -135,11 +162,15 @@ def _findDeadPorts(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     if seen is None:
         return None
     firsts = {each.source for each in seen.of(PORTS) if each.phase == PORTS}
-    again = {each.source for each in seen.sent if each.phase == f"{PORTS} 2"}
+    again = {each.source for each in seen.sent if each.phase == _AGAIN}
     dead = seen.deadSources & firsts & again
-    # Other causes of losses, such as a limit on the rate, silence no port: the others show it.
-    others = [each for each in seen.of(PORTS, STEADY, FAST) if each.source not in dead and each.index]
-    if not dead or len(others) * TOLERATED <= max(lostOf(others), 1):
+    # Other causes of losses, such as a limit on the rate, silence no port: the others show it. Of the ports
+    # that are tried again some fresh ones may be dead, too; but something must be answered at that time.
+    small = seen.of(PORTS, STEADY, FAST)
+    heard = {(each.source, each.phase) for each in small if not each.isLost}
+    others = [each for each in small if (each.source, each.phase) in heard and each.index]
+    isDark = all(phase != _AGAIN for _, phase in heard)
+    if not dead or isDark or len(others) * TOLERATED <= max(lostOf(others), 1):
         return None
     ports = ", ".join(str(seen.ports.get(each, 0)) for each in sorted(dead))
     fresh = again - firsts
@@ -173,6 +204,16 @@ TRUNCATED = Rule(
     "An answer is the beginning of its datagram.",
     "The service's own buffer may be the limit.",
     _findTruncated,
+)
+PADDED = Rule(
+    "datagrams-padded",
+    Severity.FAIL,
+    "datagrams come back longer",
+    "An application takes bytes that nobody sent for a part of the message.",
+    "An answer begins with its datagram, and further bytes follow; or zeros answer one of 0 or 1 B, as do "
+    "other bytes if a longer datagram came back longer, too.",
+    "A service that adds bytes to its answers looks the same.",
+    _findPadded,
 )
 CHANGED = Rule(
     "datagrams-changed",

@@ -69,6 +69,35 @@ class SourceTests(SynchronousTestCase):
             self.source.received(self.wire[-1][:size])
             self.assertEqual((datagram.changed, datagram.isCut), (size, True))
 
+    def test_longer(self) -> None:
+        """An answer that begins with its datagram has a tail, and is none of an older, shorter datagram."""
+        for size in (64, 12, 1, 0):
+            datagram = self.source.send(size, "small")
+            self.source.received(self.wire[-1] + bytes(70))
+            self.assertEqual((datagram.changed, datagram.isCut), (size + 70, False))
+            self.assertEqual((datagram.tail, datagram.isLost), (bytes(70), False))
+        self.assertEqual(self.source.strays, [])
+
+    def test_longerOther(self) -> None:
+        """Other bytes than zeros are no tail of an empty datagram, unless a longer one has such a tail."""
+        empty = self.source.send(0, "empty")
+        self.source.received(b"other")
+        self.assertEqual((empty.isLost, self.source.strays), (True, [Stray(3, 5)]))
+        self.source.send(12, "small")
+        self.source.received(self.wire[-1] + b"other")
+        self.source.received(b"other")
+        self.assertEqual((empty.tail, len(self.source.strays)), (b"other", 1))
+
+    def test_longerLate(self) -> None:
+        """A datagram of zeros is no answer to an empty one that was sent long ago, nor to one answered."""
+        for seconds, answer in ((2, None), (0, b"")):
+            empty = self.source.send(0, "empty")
+            if answer is not None:
+                self.source.received(answer)
+            self.clock.advance(seconds)
+            self.source.received(bytes(18))
+            self.assertEqual((empty.tail, self.source.strays.pop()), (b"", Stray(3, 18)))
+
     def test_other(self) -> None:
         """The datagram of another source, or examination, is no answer, and has its owner."""
         for number, examination in ((9, OURS), (3, OTHERS)):

@@ -19,6 +19,7 @@ from echo_app.probe.checks.udprecord import (
     RETRY,
     SIZE,
     SIZES,
+    SMALL,
     STEADY,
     TRIAL,
     WHOLE,
@@ -122,6 +123,17 @@ class AnswerTests(JudgeTestCase):
         found = self.one(record.evidence, "datagrams-truncated", FAIL, "4 answers: 1232 B came back as 512 B")
         self.assertIn("the largest whole answer has 64 B", found.match.evidence)
 
+    def test_padded(self) -> None:
+        """Longer answers are told from changed ones, with their lengths, and with what is behind them."""
+        for fill, words in ((b"\0", "zeros"), (b"\0\1", "not only zeros")):
+            record = Record()
+            record.send(STEADY, 100)
+            for each in record.send(SMALL, 4, size=12) + record.send(EMPTY, 4, size=0):
+                each.came, each.changed, each.tail = None, 18, (fill * 18)[: 18 - each.size]
+            found = self.one(record.evidence, "datagrams-padded", FAIL, "8 answers: 0 B came back as 18 B")
+            self.assertIn(f"the further bytes are {words}", found.match.evidence)
+            self.assertIn("up to 12 B come back longer, and from 64 B on equal", found.match.evidence)
+
     def test_mixed(self) -> None:
         """An answer with the labels of another source is named with both ports."""
         record = Record()
@@ -160,6 +172,26 @@ class AnswerTests(JudgeTestCase):
                 self.one(record.evidence, "datagrams-by-port", FAIL, "2 of 64 source ports: 40003, 40009")
             else:
                 self.none(record.evidence)
+
+    def ports(self, again: Callable[[int], bool]) -> Record:
+        """Returns ports of which 8 are dead, and tries them again beside 8 fresh ones and 4 others.
+
+        :param again: says whether a source loses everything then.
+        """
+        record = Record()
+        record.send(PORTS, 640, sources=range(64), lost=lambda n: n % 64 < 8)
+        record.send(STEADY, 400, sources=(20,))
+        sources = [*range(8), *range(64, 72), *range(20, 24)]
+        record.send(f"{PORTS} 2", 200, sources=sources, lost=lambda n: again(sources[n % 20]))
+        return record
+
+    def test_freshPorts(self) -> None:
+        """Fresh ports that are dead as well are no losses of the others, but all must not be dead."""
+        words = "8 of 64 source ports: 40000, 40001, "
+        for again in (lambda source: source < 8 or source > 65, lambda source: source not in range(20, 24)):
+            found = self.one(self.ports(again).evidence, "datagrams-by-port", FAIL, words)
+            self.assertIn("the others lost 0 of ", found.match.evidence[0])
+        self.none(self.ports(lambda source: True).evidence)
 
 
 class LossTests(JudgeTestCase):
