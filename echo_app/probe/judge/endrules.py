@@ -86,7 +86,7 @@ def _findLateReader(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     alive = sum(each.kind is Kind.UNREAD and not each.isLost and each.until > 0 for each in lives)
     return Match(
         f"{binarySize(record.came)} of {binarySize(record.sent)} came back, then {thenOf(record)}",
-        # What is lost once may be whole the next time. Where those of the watch are lost, another rule says so.
+        # What is lost once may be whole the next time. Where those of lifetimes are lost, it has another rule.
         Confidence.POSSIBLE,
         [f"{alive} other connections that were not read for a while live on" if alive else "tried once"],
         explains=[record.number],
@@ -210,8 +210,8 @@ LATE_READER = Rule(
     "A peer that pauses before it reads loses data.",
     "A connection that sends much and reads late got a part, and then an end, or nothing more, while those "
     "that lifetimes reads late live on, or are not watched.",
-    "It is tried once: what hangs by chance may be whole the next time. A time-out of the path that is longer "
-    "than the reader is late is not found.",
+    "It is tried once: what hangs by chance may be whole the next time. A time-out of the path that is "
+    "longer than the reader is late is not found.",
     _findLateReader,
 )
 NO_PUSH_BACK = Rule(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.latereader import Filling
@@ -26,7 +28,7 @@ class UnacknowledgedTests(JudgeTestCase):
         """Where half-closed connections alone are not acknowledged, the half-close breaks them."""
         evidence = evidenceOf(half_close=(seen := HalfCloses()))
         whole(evidence)
-        lost = {"sent": 100, "came": 50, "silence": 10.0, "silent": STUCK}
+        lost: dict[str, Any] = {"sent": 100, "came": 50, "silence": 10.0, "silent": STUCK}
         seen.records.append(connection(evidence, "half-close", isHalfClosed=True, **lost))
         self.one(evidence, "half-close-broken", Severity.FAIL, "50 of 100 B back")
         connection(evidence, **lost)
