@@ -86,7 +86,7 @@ def _findLateReader(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     alive = sum(each.kind is Kind.UNREAD and not each.isLost and each.until > 0 for each in lives)
     return Match(
         f"{binarySize(record.came)} of {binarySize(record.sent)} came back, then {thenOf(record)}",
-        # What is lost once may be whole the next time. Where those of lifetimes are lost, it has another rule.
+        # What is lost once may be whole the next time. Where those of lifetimes are lost, that has a rule.
         Confidence.POSSIBLE,
         [f"{alive} other connections that were not read for a while live on" if alive else "tried once"],
         explains=[record.number],

@@ -100,7 +100,7 @@ def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) ->
     )
 
 
-def lostOf(record: ConnectionRecord) -> int:
+def _lostOf(record: ConnectionRecord) -> int:
     """Returns the segments that were lost, as far as known. A full queue of the service drops SYNs, too."""
     made, last = record.made, record.last
     if last is None:
@@ -131,11 +131,11 @@ def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     """Finds segments that were sent again, where they were not reordered."""
     records = [each for each in evidence.connections if each.check in _READ]
     samples = [each.last for each in records if each.last is not None]
-    again = sum(map(lostOf, records))
+    again = sum(map(_lostOf, records))
     sent = sum(each.segmentsOut for each in samples)
     if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or _findReordered(evidence, rest) is not None:
         return None
-    connections = sum(1 for each in records if lostOf(each))
+    connections = sum(1 for each in records if _lostOf(each))
     back = sum(each.outOfOrder for each in samples)
     lines = [f"on {connections} of {len(samples)} connections"]
     if back:

@@ -16,7 +16,7 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.burstrules import QUEUED, SLOW_TOGETHER, findSYNLoss
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.silencerules import findLoss, lostOf
+from echo_app.probe.judge.silencerules import findLoss
 from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, timedIn
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -50,7 +50,8 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if (len(moments) < 2 or isLossy) and longest < 1.0:
         return None
     late = {at for at, _ in outliers}
-    again = sum(lostOf(each) > 0 for each in evidence.connections if each.waitedSince in late)
+    # A segment whose answer was lost is sent again, too.
+    again = sum(_isSentAgain(each) for each in evidence.connections if each.waitedSince in late)
     lines = [f"{', '.join(f'{at:.0f} s' for at in moments[:8])} after the examination began"]
     if again:
         lines.append(f"on {again} of their connections segments were sent again: packets were lost")
@@ -64,6 +65,12 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
         if again > len(late) / 2
         else "",
     )
+
+
+def _isSentAgain(record: ConnectionRecord) -> bool:
+    """Says whether a segment was sent again since the connection was made."""
+    before = record.made.allRetransmits if record.made else 0
+    return record.last is not None and record.last.allRetransmits > before
 
 
 def _findLateAnswers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
