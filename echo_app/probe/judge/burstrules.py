@@ -202,8 +202,8 @@ QUEUED = Rule(
     "clients that connect together are served one after the other",
     "The more clients come together, such as after a restart, the longer each of them waits.",
     "Connections that are made together are answered at equal intervals, of 20 ms at the least.",
-    "A limit on the rate of new connections that lets them wait looks the same, and so do handshakes of TLS on a "
-    "slow line.",
+    "A limit on the rate of new connections that lets them wait looks the same, and so do handshakes of "
+    "TLS on a slow line.",
     _findQueued,
 )
 SLOW_TOGETHER = Rule(
