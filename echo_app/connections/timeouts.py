@@ -1,7 +1,9 @@
 """Time-outs: ends idle connections and resets stalled ones.
 
-One sweep a second over all connections compares the kernel's counts with those of the sweep before. There
-is no timer for each connection, and no work on the path of a byte. So a time-out is exact to a second or two.
+A sweep over all connections compares the kernel's counts with those of the sweep before. There is no timer
+for each connection, and no work on the path of a byte. What stands still is seen a sweep late, and cut
+another one late. So a time-out is exact to a thirtieth of the shorter one, or to two seconds, whichever is
+longer.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
     from echo_app.connections.connection import Connection
 
-# Seconds between two sweeps.
-INTERVAL = 1.0
+# Seconds between two sweeps, at the least; and as a share of the shorter time-out.
+INTERVAL, SHARE = 1.0, 1 / 60
 
 # Connections in one turn of the reactor, which take about a millisecond.
 BATCH = 100
@@ -41,13 +43,15 @@ class TimeoutSweep:
         self._closing: set[Connection] = set()
         self._rest: Iterator[Connection] = iter(())
         self._call: IDelayedCall | None = None
+        limits = connections.limits
+        asked = [each for each in (limits.idleTimeout, limits.stallTimeout) if each is not None]
+        self._isAsked = bool(asked)
+        self._interval = max(INTERVAL, SHARE * min(asked, default=0.0))
 
     def start(self) -> None:
         """Starts the sweeps, unless both time-outs are off."""
-        limits = self._connections.limits
-        isAsked = limits.idleTimeout is not None or limits.stallTimeout is not None
-        if isAsked and self._call is None:
-            self._call = self._clock.callLater(INTERVAL, self._begin)
+        if self._isAsked and self._call is None:
+            self._call = self._clock.callLater(self._interval, self._begin)
 
     def stop(self) -> None:
         """Stops the sweeps."""
@@ -66,7 +70,7 @@ class TimeoutSweep:
         now = self._clock.seconds()
         batch = list(islice(self._rest, BATCH))
         if len(batch) < BATCH:
-            self._call = self._clock.callLater(INTERVAL, self._begin)
+            self._call = self._clock.callLater(self._interval, self._begin)
         else:
             self._call = self._clock.callLater(0, self._step)
         for connection in batch:

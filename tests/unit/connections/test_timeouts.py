@@ -161,6 +161,25 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.advance(5)
         self.assertEqual([each.done for each in many], [["finish"]] * len(many))
 
+    def test_interval(self) -> None:
+        """Sweeps are as far apart as a sixtieth of the shorter time-out: looking costs time."""
+        for idle, stall, seconds in ((None, 300, 5), (120, 300, 2), (3, 300, 1), (None, 15, 1)):
+            self.setUp()
+            self.sweep(idle, stall)
+            (call,) = self.clock.getDelayedCalls()
+            self.assertEqual(call.getTime(), seconds, (idle, stall))
+
+    def test_long(self) -> None:
+        """A long time-out is exact to a thirtieth of itself."""
+        counts = self.sweep(stall=300)
+        stalled = fakes.FakeConnection(counts).open()
+        self.advance(6)
+        stalled.move(owed=5000)
+        self.advance(299)
+        self.assertEqual(stalled.done, [])
+        self.advance(11)
+        self.assertEqual(stalled.done, ["abort"])
+
     def test_endedMeanwhile(self) -> None:
         """A connection that ends between two batches is not looked at any more."""
         counts = self.sweep(idle=5)
