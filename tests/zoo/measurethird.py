@@ -78,7 +78,8 @@ def flapping(place: Place) -> str:
 
 def lineBuffered(place: Place) -> str:
     """Times messages with and without a newline at the end."""
-    lines, others = [], []
+    lines: list[float] = []
+    others: list[float] = []
     with Line(place) as line:
         for size in (16, 200, 1000, 9000):
             data = pattern(size).replace(b"\n", b"-")
