@@ -12,9 +12,11 @@ from tests.zoo.pathstime import TIMES
 from tests.zoo.pathstls import TLS
 from tests.zoo.planted import PLANTED
 from tests.zoo.plantedsecond import SECOND
+from tests.zoo.plantedthird import THIRD
 
 PATHS: dict[str, Path] = (
     {path.name: path for path in (*BYTES, *TIMES, *LIVES, *ADMISSION, *GOOD, *TLS, *DATAGRAMS, *PACKETS)}
     | PLANTED
     | SECOND
+    | THIRD
 )
