@@ -12,6 +12,7 @@ from echo_app.probe.checks.udprecord import (
     FAST,
     FRAGMENTABLE,
     FRESH,
+    FULL,
     PORTS,
     RETRY,
     RUN,
@@ -66,6 +67,9 @@ BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
 # buffer holds few of them.
 LARGE, LARGE_WAIT = 8192, 0.3
 
+# Datagrams that nearly fill a packet, which a limit of bytes loses, and the seconds between two.
+FULL_SIZE, FULL_COUNT, FULL_INTERVAL = 1200, 200, 0.005
+
 # Bytes of small datagrams: one that is told by its bytes, first, and one that is too short for that.
 SMALL_SIZES = (12, 1)
 
@@ -96,9 +100,11 @@ class UDP(Check[Datagrams]):
         ports, count, waits = _ports(context), _count(context), waitsFor(context.settings)
         longest = max(waits, default=0.0)
         fast = 0 if context.settings.isQuick else FAST_COUNT
+        full = 0 if context.settings.isQuick else FULL_COUNT
         return (
             Cost(ports * PER_PORT * SIZE, _sources(context), ports * PER_PORT * PORT_INTERVAL)
             + Cost((count + fast) * SIZE, 0, count * INTERVAL + fast * FAST_INTERVAL)
+            + Cost(full * FULL_SIZE, 0, full * FULL_INTERVAL)
             + Cost(sum(TRIED_SIZES) * TRIES, 0, len(TRIED_SIZES) * TRIES * SIZE_INTERVAL)
             + Cost(int(longest) * 10 * SIZE, 0, longest + 1 if waits else 0)
         )
@@ -137,6 +143,8 @@ class _Examination:
         await self._steadily(heard[0])
         await self._rates()
         await self._sizes(await self._heard())
+        if not self._isQuick:
+            await self._full()
         await self._small()
         await SilentSources(sender, self._seen, waitsFor(self._context.settings)).run()
         silent = [source for source in sources if not sender.isHeard(source)]
@@ -246,6 +254,20 @@ class _Examination:
             for phase, source in sources.items():
                 await self._one(source, size, phase)
 
+    async def _full(self) -> None:
+        """Sends large datagrams at a rate at which small ones came back, twice where some are lost."""
+        sizes = [each.size for each in self._seen.of(SIZES) if not each.isLost]
+        if max(sizes, default=0) < FULL_SIZE or any(map(self._isLossy, (FAST, STEADY))):
+            return
+        for phase in (FULL, f"{FULL} 2"):
+            source, sent = await self._heard(), []
+            for _ in range(FULL_COUNT):
+                sent.append(await self.sender.send(source, phase, FULL_SIZE))
+                await self.sender.pause(FULL_INTERVAL)
+            await self.sender.settle()
+            if not tooMany(lost(sent), len(sent)):
+                break
+
     async def _one(self, source: Source, size: int, phase: str = SIZES) -> Datagram:
         """Sends a datagram of that size, and a small one behind it: a try counts if that comes back."""
         datagram = await self.sender.send(source, phase, size)
@@ -286,5 +308,5 @@ def _count(context: Context) -> int:
 
 
 def _sources(context: Context) -> int:
-    """Returns the number of sources on a good path: ports, two for sizes, and those that are silent."""
-    return _ports(context) + 2 + 3 * len(waitsFor(context.settings)) + 1
+    """Returns the number of sources on a good path: ports, three for sizes, and those that are silent."""
+    return _ports(context) + 3 + 3 * len(waitsFor(context.settings)) + 1

@@ -17,7 +17,7 @@ SIZE = 64
 # Phases of the check. A name with a number is a repetition.
 PORTS, FRESH, STEADY, FAST, TRIAL = "ports", "fresh", "steady", "fast", "trial"
 RETRY, SIZES, CONTROL, SMALL, EMPTY = "retry", "sizes", "control", "small", "empty"
-WHOLE, FRAGMENTABLE = "whole", "fragmentable"
+WHOLE, FRAGMENTABLE, FULL = "whole", "fragmentable", "full"
 BEFORE, AFTER, WATCH = "before", "after", "watch"
 
 # Phases that send small datagrams at a rate that is known, for blackouts: their losses have no other cause.

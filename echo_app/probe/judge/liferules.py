@@ -10,7 +10,6 @@ from echo_app.probe.checks.lifetimes import Kind, Life, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.results.severity import Severity
-from echo_app.text import binarySize
 
 # The tolerated difference between ends by one timer: a share of the age, and seconds, as some timers run once
 # a second.
@@ -18,9 +17,6 @@ SHARE, SLACK = 0.1, 1.0
 
 # Seconds within which ends are at one moment, and by which their begins must differ for it to say something.
 MOMENT, APART = 1.0, 1.5
-
-# Bytes by which ends after the same number of bytes may differ: buffers, and what is under way.
-BYTES, BYTES_SHARE = 1 << 12, 0.1
 
 
 def _lives(evidence: Evidence, kind: Kind) -> list[Life]:
@@ -62,14 +58,14 @@ def _endOf(record: ConnectionRecord) -> float:
     return record.ended or record.lastCame or 0.0
 
 
-def _isOver(record: ConnectionRecord) -> bool:
+def isOver(record: ConnectionRecord) -> bool:
     """Says whether the peer ended a connection, or went silent, before everything was done."""
     return record.isShort or (record.ended is not None and not record.isHalfClosed)
 
 
 def _livedAt(record: ConnectionRecord, at: float) -> bool:
     """Says whether a connection was seen alive after a moment; what is read late does not say it."""
-    if not record.isMade or record.check in _READ_LATE:
+    if not record.isMade or record.check in READ_LATE:
         return False
     until = record.closed if record.ended is None and not record.silence else record.lastCame
     return until is not None and until > at
@@ -101,7 +97,7 @@ def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
         Confidence.LIKELY if len(group) > 2 else Confidence.POSSIBLE,
         [byCheck(group), f"{at:.3g} s after the examination began"],
         # Other connections ended, too: the event may repeat.
-        numbers(each for each in rest if _isOver(each) and each.came),
+        numbers(each for each in rest if isOver(each) and each.came),
         len(group),
         len(evidence.connections),
         title="all connections go silent at one moment" if isSilent else "",
@@ -133,7 +129,7 @@ def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
         Confidence.LIKELY if isSure else Confidence.POSSIBLE,
         [byCheck(group)],
         # What was older when it was looked at had ended at that age, too.
-        numbers(each for each in rest if _isOver(each) and _ageOf(each) >= age - SLACK),
+        numbers(each for each in rest if isOver(each) and _ageOf(each) >= age - SLACK),
         len(group),
         len(evidence.connections),
     )
@@ -166,7 +162,7 @@ def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
         numbers(
             each
             for each in rest
-            if _isOver(each) and (each.closed or each.began + most) - each.began >= age - SLACK
+            if isOver(each) and (each.closed or each.began + most) - each.began >= age - SLACK
         ),
         len(group),
         len(evidence.connections),
@@ -177,34 +173,7 @@ def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
 
 # Checks whose connections are busy as long as they are open; and those that read late.
 _ACTIVE = ("identity", "small-writes")
-_READ_LATE = ("late-reader", "lifetimes")
-
-
-def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds connections that end, or go silent, after the same number of bytes; none gets beyond it."""
-    most = max((each.came for each in evidence.connections), default=0)
-    least = most - max(BYTES, most * BYTES_SHARE)
-    group = [each for each in rest if _isOver(each) or (each.isShort and each.isHalfClosed)]
-    group = [each for each in group if each.came >= least]
-    # Connections that are read late, and dropped before, bring as much as the path stores.
-    if len(group) < 2 or most <= BYTES or all(each.check in _READ_LATE for each in group):
-        return None
-    if any(each.came >= least and each not in group for each in evidence.connections):
-        return None
-    # Connections that end with fewer bytes, and are read at once, have another cause, and so may these.
-    others = [each for each in rest if _isOver(each) and each not in group and each.check not in _READ_LATE]
-    if len(others) >= len(group):
-        return None
-    return Match(
-        f"{len(group)} connections after {binarySize(int(median(each.came for each in group)))}: "
-        f"{group[0].endOrSilence}",
-        Confidence.LIKELY,
-        [byCheck(group)],
-        # A reset destroys what had come before it.
-        numbers(each for each in rest if each.isShort and each.sent > most),
-        len(group),
-        len(evidence.connections),
-    )
+READ_LATE = ("late-reader", "lifetimes")
 
 
 def _findSilentCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -238,7 +207,7 @@ def _lost(
         f"{len(busy)} busy ones live",
         Confidence.LIKELY if isSame or len(lost) > 1 else Confidence.POSSIBLE,
         ["the far end sends keepalives, so that only bytes count"] if isKept else [],
-        numbers(each for each in rest if each.check in alike and _isOver(each)),
+        numbers(each for each in rest if each.check in alike and isOver(each)),
         len(lost),
         len(lives),
         title="" if ages or kind is not Kind.UNREAD else "bytes that are not read for a while do not come",
@@ -263,15 +232,6 @@ LIFETIME = Rule(
     "gets older.",
     "An age above the time of the watch is not found (--thorough, --idle).",
     _findLifetime,
-)
-TOTAL = Rule(
-    "byte-limit",
-    Severity.FAIL,
-    "connections end after a number of bytes",
-    "Transfers beyond that break off.",
-    "Connections end after the same number of bytes, and none gets beyond it.",
-    "A limit on the time looks the same where transfers are equally fast.",
-    _findTotal,
 )
 SILENT_ENDS = Rule(
     "idle-cut",

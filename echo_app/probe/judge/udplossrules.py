@@ -11,7 +11,9 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.udp import INTERVAL, ROUNDS
 from echo_app.probe.checks.udpfirst import firstsOf
 from echo_app.probe.checks.udprecord import (
+    FAST,
     FRESH,
+    FULL,
     PORTS,
     STEADY,
     TRIAL,
@@ -102,6 +104,36 @@ def _findLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
         evidence=lines,
         hits=max(each.lost for each in limit.trials),
         tries=max(each.sent for each in limit.trials),
+    )
+
+
+def _findBytesLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds large datagrams that are lost at a rate at which small ones pass."""
+    seen = datagramsOf(evidence)
+    rounds = seen.rounds(FULL) if seen else []
+    if seen is None or len(rounds) < 2:
+        return None
+    trials = [Trial.of(outside(each, seen.blackouts)) for each in rounds]
+    small = seen.of(FAST)
+    most = interval(lostOf(small), len(small))[1] if small else 1.0
+    if not all(
+        each.lost > each.sent * _MUCH * 0.01 and interval(each.lost, each.sent)[0] > most for each in trials
+    ):
+        return None
+    size = rounds[0][0].size
+    passed = min(each.passed for each in trials) * size
+    return Match(
+        f"about {passed / 1000:.3g} kB a second pass",
+        Confidence.LIKELY,
+        [
+            *(
+                f"{each.lost} of {each.sent} of {size} B lost at {each.offered:.0f} a second"
+                for each in trials
+            ),
+            f"{lostOf(small)} of {len(small)} lost of {small[0].size} B, more a second",
+        ],
+        hits=sum(each.lost for each in trials),
+        tries=sum(each.sent for each in trials),
     )
 
 
@@ -228,6 +260,15 @@ BLACKOUT = Rule(
     "A run of losses on all source ports that chance does not make at the loss of the other datagrams.",
     "A service that is restarted looks the same.",
     _findBlackout,
+)
+BYTES_LIMITED = Rule(
+    "datagrams-limited-bytes",
+    Severity.WARN,
+    "datagrams are lost above a number of bytes a second",
+    "Applications must send fewer or smaller datagrams: what comes faster is dropped.",
+    "In two rounds, datagrams of 1,200 B are lost at 200 a second, and small ones are not at 400 a second.",
+    "A slow line, which drops what does not fit into its queue, looks the same as a limiter.",
+    _findBytesLimited,
 )
 FIRST_LOST = Rule(
     "datagrams-first-lost",

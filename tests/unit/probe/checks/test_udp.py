@@ -70,6 +70,20 @@ class PathTests(DatagramPathTestCase):
         result = examined(when(isDropped))
         self.check(result, "datagrams-limited", "about 60 a second pass")
 
+    def test_bytesRate(self) -> None:
+        """A limit of bytes loses large datagrams at a rate at which small ones pass."""
+        state = {"tokens": 20_000.0, "at": 0.0}
+
+        def isDropped(source: FakeSource, data: bytes) -> bool:
+            state["tokens"] = min(20_000.0, state["tokens"] + (source.now - state["at"]) * 60_000)
+            state["at"] = source.now
+            if state["tokens"] <= 0:
+                return True
+            state["tokens"] -= len(data)
+            return False
+
+        self.check(examined(when(isDropped)), "datagrams-limited-bytes", "about 6", " kB a second pass")
+
     def test_ends(self) -> None:
         """Busy sources that end by age or number are told from blackouts and from silence."""
         byAge = when(lambda source, data: source.now - source.sent[0].sent > 5)

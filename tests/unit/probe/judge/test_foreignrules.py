@@ -42,8 +42,8 @@ class ForeignTests(JudgeTestCase):
         self.one(answered(b"\x00\x01\x02\x03"), "no-echo", FAIL)
 
     def test_later(self) -> None:
-        """The text of a protocol in the midst of a stream is no other service."""
-        self.one(answered(b"HTTP/1.1 400 Bad", 50, "inserted"), "bytes-inserted", FAIL)
+        """The text of a protocol in the midst of a stream, before its end, is no other service."""
+        self.one(answered(b"HTTP/1.1 400 Bad", 50, "inserted"), "ended-with-text", FAIL)
 
     def test_header(self) -> None:
         """A PROXY header that comes back first was sent by a proxy, and taken for data."""

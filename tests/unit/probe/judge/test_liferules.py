@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.lifetimes import Kind, Life, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence
-from echo_app.probe.judge.liferules import APART, BYTES, MOMENT, SHARE, SLACK
+from echo_app.probe.judge.liferules import APART, MOMENT, SHARE, SLACK
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import (
-    FIN,
     REFUSED,
     RESET,
     JudgeTestCase,
@@ -200,66 +197,6 @@ class SilentAtOnceTests(LivesTestCase):
         evidence = self.evidence()
         self.silence(evidence, 18.0, 20.4)
         self.assertNotIn("all-end-at-once", [each.rule.cause for each in self.findings(evidence)])
-
-
-class TotalTests(JudgeTestCase):
-    def evidence(self, *came: int, sent: int = 16 * MIB, **values: Any) -> Evidence:
-        """Returns evidence of transfers of which so much came back, and then an end."""
-        evidence = evidenceOf()
-        whole(evidence)
-        for n, each in enumerate(came):
-            ending = {"end": FIN, "ended": 5.0 * n + 2} | values
-            record = connection(evidence, "late-reader" if n else "identity", sent=sent, came=each, **ending)
-            record.began = 5.0 * n
-        return evidence
-
-    def test_total(self) -> None:
-        """Connections that end after the same number of bytes, and none gets beyond it."""
-        evidence = self.evidence(MIB, MIB)
-        self.one(evidence, "byte-limit", Severity.FAIL, "2 connections after 1 MiB: FIN")
-
-    def test_silence(self) -> None:
-        """So do those that go silent after it."""
-        evidence = self.evidence(MIB, MIB, end=None, ended=None, silence=10.0)
-        self.one(evidence, "byte-limit", Severity.FAIL, "after 1 MiB: timed out after 10 s")
-
-    def test_beyond(self) -> None:
-        """A connection on which more came shows that there is no such limit."""
-        evidence = self.evidence(MIB, MIB)
-        whole(evidence, size=2 * MIB)
-        self.assertNotIn("byte-limit", [each.rule.cause for each in self.findings(evidence)])
-
-    def test_thresholds(self) -> None:
-        """The numbers may differ by a tenth, and are 4 KiB above those of whole connections."""
-        for pair, isFound in (
-            ((MIB, MIB * 10 // 11), True),
-            ((MIB, MIB * 8 // 9), False),
-            ((BYTES + 101, BYTES + 101), True),
-            ((BYTES + 100, BYTES + 100), False),
-            ((MIB,), False),
-        ):
-            causes = [each.rule.cause for each in self.findings(self.evidence(*pair))]
-            self.assertEqual("byte-limit" in causes, isFound, pair)
-
-    def test_others(self) -> None:
-        """Connections that end with fewer bytes have another cause, and so may these."""
-        for count, isFound in ((1, True), (2, False)):
-            evidence = self.evidence(MIB, MIB)
-            for _ in range(count):
-                connection(evidence, "times", sent=1 << 16, came=1000, end=RESET, ended=1.0)
-            causes = [each.rule.cause for each in self.findings(evidence)]
-            self.assertEqual("byte-limit" in causes, isFound, count)
-
-    def test_unread(self) -> None:
-        """Connections that are read late, and were dropped before, bring as much as the path stores."""
-        evidence = self.evidence(MIB, MIB)
-        for record in evidence.connections[1:]:
-            record.check = "lifetimes"
-        self.assertNotIn("byte-limit", [each.rule.cause for each in self.findings(evidence)])
-
-    def test_whole(self) -> None:
-        """Connections that bring everything, and then end as asked, have no limit."""
-        self.none(self.evidence(MIB, MIB, sent=MIB, isHalfClosed=True))
 
 
 class LostTests(LivesTestCase):

@@ -1,0 +1,82 @@
+"""Rule about connections that end, or go silent, after a number of bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from echo_app.probe.checks.evidence import Evidence
+from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.liferules import READ_LATE, isOver
+from echo_app.probe.results.severity import Severity
+from echo_app.text import binarySize
+
+# Bytes by which ends after the same number of bytes may differ: buffers, and what is under way.
+BYTES, BYTES_SHARE = 1 << 12, 0.1
+
+
+def _findSomeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections that end, or go silent, after exactly the same number of bytes; others get beyond."""
+    short = [each for each in rest if each.isShort and each.came > BYTES]
+    ((came, count),) = Counter(each.came for each in short).most_common(1) or ((0, 0),)
+    if count < _EXACT:
+        return None
+    group = [each for each in short if each.came == came]
+    return Match(
+        f"{count} connections after {came:,} B: {group[0].endOrSilence}",
+        Confidence.LIKELY,
+        [byCheck(group), f"{sum(each.came > came for each in evidence.connections)} connections get beyond"],
+        numbers(group),
+        count,
+        len(evidence.connections),
+        title="some connections end after a number of bytes",
+    )
+
+
+# Connections that end after exactly the same number of bytes: so many do not by chance.
+_EXACT = 3
+
+
+def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections that end, or go silent, after the same number of bytes; none gets beyond it."""
+    return _findWholeTotal(evidence, rest) or _findSomeTotal(evidence, rest)
+
+
+def _findWholeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    most = max((each.came for each in evidence.connections), default=0)
+    least = most - max(BYTES, most * BYTES_SHARE)
+    group = [each for each in rest if isOver(each) or (each.isShort and each.isHalfClosed)]
+    group = [each for each in group if each.came >= least]
+    # Connections that are read late, and dropped before, bring as much as the path stores.
+    if len(group) < 2 or most <= BYTES or all(each.check in READ_LATE for each in group):
+        return None
+    if any(each.came >= least and each not in group for each in evidence.connections):
+        return None
+    # Connections that end with fewer bytes, and are read at once, have another cause, and so may these.
+    others = [each for each in rest if isOver(each) and each not in group and each.check not in READ_LATE]
+    if len(others) >= len(group):
+        return None
+    return Match(
+        f"{len(group)} connections after {binarySize(int(median(each.came for each in group)))}: "
+        f"{group[0].endOrSilence}",
+        Confidence.LIKELY,
+        [byCheck(group)],
+        # A reset destroys what had come before it.
+        numbers(each for each in rest if each.isShort and each.sent > most),
+        len(group),
+        len(evidence.connections),
+    )
+
+
+TOTAL = Rule(
+    "byte-limit",
+    Severity.FAIL,
+    "connections end after a number of bytes",
+    "Transfers beyond that break off.",
+    "Connections end after the same number of bytes, and none gets beyond it; or three end after exactly the "
+    "same number.",
+    "A limit on the time looks the same where transfers are equally fast.",
+    _findTotal,
+)
