@@ -123,7 +123,7 @@ OTHER = Rule(
     Severity.FAIL,
     "another service answers",
     "This is no echo: the address or the port is another service's, or a proxy answers in its place.",
-    "The first bytes that come are those of HTTP or SSH.",
+    "The first bytes that come are those of HTTP, SSH, or a character generator.",
     "Services whose first bytes are not known count as no echo.",
     _findOther,
 )

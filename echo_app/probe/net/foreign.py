@@ -7,7 +7,12 @@ import re
 # Names that rules compare.
 ALERT, HEADER = "a TLS alert", "a PROXY header"
 
+# Printable ASCII, twice: each line of a character generator is 72 of them in a row, from another one on.
+_ASCII = bytes(range(32, 127)) * 2
+_GENERATED = b"|".join(re.escape(_ASCII[begin : begin + 16]) for begin in range(95))
+
 _KNOWN = (
+    (re.compile(_GENERATED), "a character generator (RFC 864)"),
     (re.compile(rb"HTTP/\d|\s*<(!doctype )?html", re.IGNORECASE), "HTTP"),
     (re.compile(rb"SSH-\d"), "SSH"),
     # An alert of TLS: its type, and the major version of all records (RFC 8446, 5.1).

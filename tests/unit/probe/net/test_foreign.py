@@ -14,6 +14,8 @@ class ForeignTests(SynchronousTestCase):
             (b"HTTP/1.1 400 Bad Request\r\n", "HTTP"),
             (b"<!DOCTYPE HTML>\n<html>", "HTTP"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+            (b"yz{|}~ !\"#$%&'()*+,-./0123456789", "a character generator (RFC 864)"),
+            (b"abcdefgh hello, world", ""),
             (b"\x15\x03\x03\0\x02\x02\x28", "a TLS alert"),
             (b"PROXY TCP4 127.0.0.1", "a PROXY header"),
             (b"\x8f\x02", ""),
