@@ -297,7 +297,7 @@ class NoEchoTests(ListeningTestCase):
         with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
-            found = await self._only(server.server_port, "identity", "other-service", hurried=True)
+            found = await self._only(server.server_port, "identity", "other-service")
             server.shutdown()
             thread.join(PATIENCE)
         self.assertIn("HTTP came first", found.match.seen)

@@ -21,9 +21,10 @@ def _findSomeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     """Finds connections that end, or go silent, after exactly the same number of bytes; others get beyond."""
     short = [each for each in rest if each.isShort and each.came > BYTES]
     ((came, count),) = Counter(each.came for each in short).most_common(1) or ((0, 0),)
-    if count < _EXACT:
-        return None
     group = [each for each in short if each.came == came]
+    # What half-closed ones alone lose, the half-close has lost.
+    if count < _EXACT or all(each.isHalfClosed for each in group):
+        return None
     return Match(
         f"{count} connections after {came:,} B: {group[0].endOrSilence}",
         Confidence.LIKELY,

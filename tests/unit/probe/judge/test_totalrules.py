@@ -82,3 +82,13 @@ class TotalTests(JudgeTestCase):
             self.assertEqual(
                 [each.match.seen[:30] for each in found], ["3 connections after 200,000 B:"] * isFound
             )
+
+    def test_halfClosed(self) -> None:
+        """Half-closed ones alone have lost the rest by their half-close."""
+        for others, isFound in ((0, False), (1, True)):
+            evidence = evidenceOf()
+            whole(evidence, count=3, size=MIB)
+            for n in range(3 + others):
+                connection(evidence, sent=MIB, came=200_000, end=FIN, isHalfClosed=n < 3)
+            causes = [each.rule.cause for each in self.findings(evidence)]
+            self.assertEqual("byte-limit" in causes, isFound)
