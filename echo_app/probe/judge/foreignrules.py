@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.protocol import PROXY, TLS, Protocols
@@ -88,7 +89,12 @@ def _findHeaderEchoed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> M
 
 def _findOther(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     found = [each for each in rest if _spokenAt(each)]
-    return _match(found, rest) if found else None
+    if not found:
+        return None
+    match = _match(found, rest)
+    # The first bytes of some may have been those that were due, by chance.
+    others = [each for each in rest if each.difference is not None and protocolOf(each.foreign)]
+    return replace(match, explains=numbers(others) | frozenset(match.explains))
 
 
 SPEAKS_TLS = Rule(

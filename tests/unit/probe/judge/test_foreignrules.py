@@ -45,6 +45,16 @@ class ForeignTests(JudgeTestCase):
         """The text of a protocol in the midst of a stream, before its end, is no other service."""
         self.one(answered(b"HTTP/1.1 400 Bad", 50, "inserted"), "ended-with-text", FAIL)
 
+    def test_chance(self) -> None:
+        """The first byte of a connection may be the one that was due: it is the other service, too."""
+        evidence = answered(b"HTTP/1.1 400 Bad")
+        record = connection(evidence, sent=64, came=1, end=FIN)
+        record.difference, record.foreign = (
+            StreamDifference("foreign", 1, 0, b"HTTP/1.1 400"),
+            b"HTTP/1.1 400",
+        )
+        self.one(evidence, "other-service", FAIL, "HTTP came first on 3 of 4 connections")
+
     def test_header(self) -> None:
         """A PROXY header that comes back first was sent by a proxy, and taken for data."""
         evidence = answered(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nabc", kind="inserted")
