@@ -101,7 +101,7 @@ def sentAgain(place: Place) -> str:
     with Line(place) as line:
         times = [line.trip() for _ in range(400)]
     late = [each for each in times if each > 0.1]
-    expect(8 <= len(late) <= 40 and all(0.2 < each < 0.3 for each in late), f"{late}")
+    expect(8 <= len(late) <= 40 and all(0.17 < each < 0.3 for each in late), f"{late}")
     expect(whole(place, _LARGE) == (_LARGE, "fin"), "1 MiB is not exact")
     middle = sorted(times)[200]
     return (

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.zoo.life import Mortal
-from tests.zoo.pace import SMALL_BUFFER
 from tests.zoo.plantedfaults import Some
 from tests.zoo.stream import Connection
 
@@ -170,11 +169,12 @@ class SharedUplink(Connection):
     """
 
     rate: float
-    burst: float = 16_384.0
+    burst: float = 65_536.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+        # Otherwise, some MiB wait in the kernel, and the rate is felt late.
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
 
     async def there(self, data: bytes) -> None:
         size, shared = int(self.rate / 100), self.relay.shared
