@@ -157,7 +157,8 @@ def sharedUplink(place: Place) -> str:
         pieces = line.exchange(data, 5.0)
         alone = line.sentAfter
     expect(b"".join(piece for _, piece in pieces) == data and line.ended == "fin", "not exact")
-    start, left, size = time.monotonic(), {}, 125_000
+    start, size = time.monotonic(), 125_000
+    left: dict[Line, list[bytes]] = {}
     with ExitStack() as stack:
         for _ in range(4):
             line = stack.enter_context(Line(place))
