@@ -84,10 +84,10 @@ def polling(place: Place) -> str:
             time.sleep(0.011 * (number % 7))
             mixed.append(line.trip())
             arrivals.append(time.monotonic())
-    expect(all(0.06 < each < 0.1 for each in row), f"{row}")
-    expect(min(mixed) < 0.02 and 0.06 < max(mixed) < 0.1, f"{mixed}")
+    expect(all(0.05 < each < 0.13 for each in row), f"{row}")
+    expect(min(mixed) < 0.02 and 0.06 < max(mixed) < 0.13, f"{mixed}")
     off = [abs((each - arrivals[0] + 0.04) % 0.08 - 0.04) for each in arrivals]
-    expect(sorted(off)[35] < 0.006, f"{off}")
+    expect(sorted(off)[30] < 0.008, f"{off}")
     start = time.monotonic()
     expect(whole(place, _LARGE) == (_LARGE, "fin"), "1 MiB is not exact")
     return (
@@ -145,7 +145,8 @@ def recycled(place: Place) -> str:
             line.trip(100_000)
     expect(len(ends) == 8 and len(lines) == 4, f"{ends}")
     expect(
-        all(12 <= each < 12.6 for each in ends[:4]) and all(24 <= each < 24.6 for each in ends[4:]), f"{ends}"
+        all(11.7 <= each < 12.6 for each in ends[:4]) and all(23.7 <= each < 24.6 for each in ends[4:]),
+        f"{ends}",
     )
     return f"4 of 12 are reset at {ends[0]:.1f} s, 4 at {ends[4]:.1f} s, and 4 live on"
 
