@@ -24,6 +24,8 @@ _TRANSLATIONS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     ("the highest bit cleared", _withoutHighBit),
     ("XON and XOFF removed", lambda data: data.translate(None, b"\x11\x13")),
     ("zero bytes removed", lambda data: data.translate(None, b"\0")),
+    ("U+FFFD for what is no UTF-8", lambda data: data.decode("utf-8", "replace").encode()),
+    ("UTF-8 for Latin-1", lambda data: data.decode("latin-1").encode()),
     ("capitals for small letters", bytes.upper),
     ("small letters for capitals", bytes.lower),
 )
@@ -94,7 +96,7 @@ TRANSLATED = byteRule(
     "bytes are translated",
     "Something on the way takes the stream for text.",
     "The bytes that came are those that were due after one translation: of line ends, of the highest bit, of "
-    "letters, or of one value that is removed or doubled.",
+    "letters, of encodings, or of one value that is removed or doubled.",
     "Other translations are found as bytes that are changed or inserted.",
     _findTranslated,
 )

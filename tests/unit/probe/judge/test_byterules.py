@@ -200,6 +200,8 @@ class TranslatedTests(JudgeTestCase):
             (b"a\x11b\x13" * 20, b"ab" * 20, "XON and XOFF removed"),
             (b"\0ab" * 20, b"ab" * 20, "zero bytes removed"),
             (b"ab\xff" * 20, b"\xff" + b"ab\xff\xff" * 20, "0xFF doubled"),
+            (random, random.decode("utf-8", "replace").encode(), "U+FFFD for what is no UTF-8"),
+            (random, random.decode("latin-1").encode(), "UTF-8 for Latin-1"),
             (b"some text " * 9, b"SOME TEXT " * 9, "capitals for small letters"),
             (b"SOME TEXT " * 9, b"some text " * 9, "small letters for capitals"),
         ):

@@ -39,5 +39,5 @@ class SaidTests(JudgeTestCase):
     def test_others(self) -> None:
         """Other bytes, few of them, and text without an end are foreign bytes."""
         for values in ({"found": b"\x80" * 20}, {"found": b"short"}, {"end": None, "silence": 10.0}):
-            evidence = self.evidence("identity", **values)  # type: ignore[arg-type]
+            evidence = self.evidence("identity", **values)
             self.assertIn("bytes-foreign", causes(judge(evidence)), values)
