@@ -14,6 +14,7 @@ from echo_app.probe.checks.udprecord import (
     FRESH,
     FULL,
     PORTS,
+    PORTS_AGAIN,
     RETRY,
     RUN,
     SIZE,
@@ -151,7 +152,7 @@ class _Examination:
         if silent:
             # The fresh ones may all be dead; those that were heard tell that from a time of general loss.
             fresh = sender.openSeveral(len(silent))
-            await self._fromPorts(f"{PORTS} 2", [*silent, *fresh, *heard[:QUICK_PORTS]])
+            await self._fromPorts(PORTS_AGAIN, [*silent, *fresh, *heard[:QUICK_PORTS]])
         await sender.settle(LAST_WAIT)
 
     async def _fromPorts(self, phase: str, sources: Sequence[Source], count: int = PER_PORT) -> None:
@@ -162,7 +163,7 @@ class _Examination:
     async def _askRefusal(self, sources: Sequence[Source]) -> None:
         """Tries again, also from a connected socket: the kernel gives it ICMP messages."""
         await self.sender.settle(LAST_WAIT)
-        await self._fromPorts(f"{PORTS} 2", [await self._connected(), *sources[:QUICK_PORTS]])
+        await self._fromPorts(PORTS_AGAIN, [await self._connected(), *sources[:QUICK_PORTS]])
         await self.sender.settle(LAST_WAIT)
 
     async def _connected(self) -> Source:
@@ -260,11 +261,8 @@ class _Examination:
         if max(sizes, default=0) < FULL_SIZE or any(map(self._isLossy, (FAST, STEADY))):
             return
         for phase in (FULL, f"{FULL} 2"):
-            source, sent = await self._heard(), []
-            for _ in range(FULL_COUNT):
-                sent.append(await self.sender.send(source, phase, FULL_SIZE))
-                await self.sender.pause(FULL_INTERVAL)
-            await self.sender.settle()
+            sources = [await self._heard()] * FULL_COUNT
+            sent = await self.sender.sendAll(phase, sources, FULL_INTERVAL, FULL_SIZE)
             if not tooMany(lost(sent), len(sent)):
                 break
 

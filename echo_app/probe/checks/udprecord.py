@@ -20,6 +20,9 @@ RETRY, SIZES, CONTROL, SMALL, EMPTY = "retry", "sizes", "control", "small", "emp
 WHOLE, FRAGMENTABLE, FULL = "whole", "fragmentable", "full"
 BEFORE, AFTER, WATCH = "before", "after", "watch"
 
+# The phase in which ports that were silent are tried again.
+PORTS_AGAIN = f"{PORTS} 2"
+
 # Phases that send small datagrams at a rate that is known, for blackouts: their losses have no other cause.
 _PLAIN = (PORTS, STEADY, WATCH)
 

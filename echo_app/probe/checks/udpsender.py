@@ -86,7 +86,9 @@ class Sender:
         self._seen.sent.append(datagram)
         return datagram
 
-    async def sendAll(self, phase: str, sources: Iterable[Source], interval: float) -> list[Datagram]:
+    async def sendAll(
+        self, phase: str, sources: Iterable[Source], interval: float, size: int = SIZE
+    ) -> list[Datagram]:
         """Sends a datagram from each source in turn, and waits for the answers.
 
         A pause of this machine is not made up for by a burst.
@@ -95,7 +97,7 @@ class Sender:
         """
         sent = []
         for source in sources:
-            sent.append(await self.send(source, phase))
+            sent.append(await self.send(source, phase, size))
             await self.pause(interval)
         await self.settle()
         return sent

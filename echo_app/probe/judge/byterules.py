@@ -64,7 +64,7 @@ def _findMixed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
         lines,
         numbers([*mixed, *pieces]),
         len(mixed) + len(pieces),
-        triesOf(evidence),
+        sendersIn(evidence),
     )
 
 
@@ -102,7 +102,7 @@ def _difference(kind: str) -> Find:
             [byCheck(found), *(f"connection {each.number}: {each.difference}" for each in found[:_SHOWN])],
             numbers(found),
             len(found),
-            triesOf(evidence),
+            sendersIn(evidence),
             title="the first bytes of connections are lost" if isFirst else "",
             manner=shown if first.found.isascii() and first.found.decode().isprintable() else "",
         )
@@ -121,18 +121,18 @@ def _findShort(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
         [*filter(None, [byCheck(found), silenceOf(first)])],
         numbers(found),
         len(found),
-        triesOf(evidence),
+        sendersIn(evidence),
     )
 
 
-def triesOf(evidence: Evidence) -> int:
+def sendersIn(evidence: Evidence) -> int:
     """Returns the number of connections that sent something."""
     return sum(1 for each in evidence.connections if each.isMade and each.sent)
 
 
 def shareOf(found: Sequence[ConnectionRecord], evidence: Evidence) -> str:
     """Returns a share of the connections that sent something, in words."""
-    tries = triesOf(evidence)
+    tries = sendersIn(evidence)
     return f"{len(found)} of {tries} connection{'s' if tries != 1 else ''}"
 
 

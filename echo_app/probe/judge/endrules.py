@@ -9,10 +9,11 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import WHOLE, HalfCloses, described, outcomeOf
 from echo_app.probe.checks.idle import TOLD, UNFIT, Bracket, Fate, Ladders, Rung, bracket, slack
 from echo_app.probe.checks.latereader import LIMIT, Filling
-from echo_app.probe.checks.lifetimes import Kind, Lives
+from echo_app.probe.checks.lifetimes import Kind
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.silencerules import thenOf
+from echo_app.probe.judge.liferules import READ_LATE, livesOf
+from echo_app.probe.judge.silencerules import SILENT, thenOf
 from echo_app.probe.results.severity import Severity
 from echo_app.text import binarySize
 
@@ -71,7 +72,7 @@ def _isUnserved(evidence: Evidence) -> bool:
     return any(
         each.isMade and each.end and each.sent and not each.came and not each.isHalfClosed
         for each in evidence.connections
-        if each.check not in ("burst", "late-reader", "lifetimes", "idle")
+        if each.check not in (*SILENT, "burst")
     )
 
 
@@ -81,9 +82,7 @@ def _findLateReader(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     if record is None or record not in rest or not record.isShort:
         return None
     loss = "loses data" if record.end else "waits for ever, and so does the far end"
-    watched = evidence.observations.get("lifetimes")
-    lives = watched.lives if isinstance(watched, Lives) else []
-    alive = sum(each.kind is Kind.UNREAD and not each.isLost and each.until > 0 for each in lives)
+    alive = sum(not each.isLost and each.until > 0 for each in livesOf(evidence, Kind.UNREAD))
     return Match(
         f"{binarySize(record.came)} of {binarySize(record.sent)} came back, then {thenOf(record)}",
         # What is lost once may be whole the next time. Where those of lifetimes are lost, that has a rule.
@@ -136,7 +135,7 @@ def _alike(rest: Sequence[ConnectionRecord], seconds: float) -> frozenset[int]:
         each
         for each in rest
         if each.check == "idle"
-        or (each.check in _SILENT and (each.isCut or each.isShort) and _quietOf(each) >= seconds)
+        or (each.check in READ_LATE and (each.isCut or each.isShort) and _quietOf(each) >= seconds)
     )
 
 
@@ -186,9 +185,6 @@ def _findCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
 
 
 _STRAY_MEANING = "Connections end now and then."
-
-# Other checks whose connections are silent for seconds.
-_SILENT = ("lifetimes", "late-reader")
 
 # Checks whose connections may end.
 _ENDING = ("resolve", "half-close", "idle", "peer", "tls")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.protocol import PROXY, TLS, Protocols
@@ -29,16 +28,24 @@ def _spokenAt(record: ConnectionRecord) -> str:
     return protocolOf(record.foreign) if isFirst else ""
 
 
-def _match(found: Sequence[ConnectionRecord], rest: Sequence[ConnectionRecord], first: str = "") -> Match:
+def _match(
+    found: Sequence[ConnectionRecord],
+    rest: Sequence[ConnectionRecord],
+    others: Sequence[ConnectionRecord] = (),
+) -> Match:
+    """Returns the match of connections on which another protocol came first.
+
+    :param others: further connections that it explains.
+    """
     asked = [each for each in rest if each.sent]
     example = quoted(found[0].foreign[:_SHOWN])
     name = _spokenAt(found[0])
     return Match(
-        f"{first or name} came first on {len(found)} of {len(asked)} connections: {example}",
+        f"{name} came first on {len(found)} of {len(asked)} connections: {example}",
         Confidence.CERTAIN,
         [byCheck(found)],
         # What answers in another protocol may be silent until it has heard a whole request.
-        numbers([*found, *_unserved(rest)]),
+        numbers([*found, *others, *_unserved(rest)]),
         len(found),
         len(asked),
         manner=name,
@@ -91,10 +98,9 @@ def _findOther(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     found = [each for each in rest if _spokenAt(each)]
     if not found:
         return None
-    match = _match(found, rest)
     # The first bytes of some may have been those that were due, by chance.
     others = [each for each in rest if each.difference is not None and protocolOf(each.foreign)]
-    return replace(match, explains=numbers(others) | frozenset(match.explains))
+    return _match(found, rest, others)
 
 
 SPEAKS_TLS = Rule(

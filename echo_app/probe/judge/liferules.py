@@ -9,17 +9,22 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.lifetimes import Kind, Life, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.silencerules import SILENT
 from echo_app.probe.results.severity import Severity
 
 # The tolerated difference between ends by one timer: a share of the age, and seconds, as some timers run once
 # a second.
 SHARE, SLACK = 0.1, 1.0
 
+# Checks whose connections are busy as long as they are open; and those that read late.
+_ACTIVE = ("identity", "small-writes")
+READ_LATE = ("late-reader", "lifetimes")
+
 # Seconds within which ends are at one moment, and by which their begins must differ for it to say something.
 MOMENT, APART = 1.0, 1.5
 
 
-def _lives(evidence: Evidence, kind: Kind) -> list[Life]:
+def livesOf(evidence: Evidence, kind: Kind) -> list[Life]:
     """Returns the watched connections of a kind that were made."""
     seen = evidence.observations.get("lifetimes")
     lives = seen.lives if isinstance(seen, Lives) else []
@@ -77,7 +82,7 @@ def _findEvent(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     seen = [each for each in _cut(rest) if each.check != "late-reader"]
     group = _largest(seen, _endOf, lambda at: MOMENT)
     silent = _largest(
-        [each.record for each in _lives(evidence, Kind.BUSY) if _isSilent(each.record)],
+        [each.record for each in livesOf(evidence, Kind.BUSY) if _isSilent(each.record)],
         _endOf,
         lambda at: MOMENT,
     )
@@ -114,7 +119,7 @@ def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if deaf := _findDeaf(evidence, rest):
         return deaf
     group = _largest(_cut(rest), _ageOf, lambda age: age * SHARE + SLACK)
-    busy = [each.record for each in _lives(evidence, Kind.BUSY)]
+    busy = [each.record for each in livesOf(evidence, Kind.BUSY)]
     if len(group) < 2 or _spread(group, _endOf) < APART or median(map(_ageOf, group)) < APART:
         return None
     if not any(each in busy or each.check in _ACTIVE for each in group):
@@ -141,7 +146,7 @@ def _silentAge(record: ConnectionRecord) -> float:
 
 def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds busy connections that go silent at one age, at different moments, without an end."""
-    lives = _lives(evidence, Kind.BUSY)
+    lives = livesOf(evidence, Kind.BUSY)
     silent = [each.record for each in lives if _isSilent(each.record)]
     group = _largest(silent, _silentAge, lambda age: age * SHARE + SLACK)
     if len(group) < 2 or len(group) < len(lives) or not all(each in rest for each in group):
@@ -151,7 +156,7 @@ def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
         return None
     most = age * (1 + SHARE) + SLACK
     # A silent one is answered at the end of the watch, if it lives.
-    if any(not each.isLost for each in _lives(evidence, Kind.SILENT)) or any(
+    if any(not each.isLost for each in livesOf(evidence, Kind.SILENT)) or any(
         _livedAt(each, each.began + most) for each in evidence.connections
     ):
         return None
@@ -171,18 +176,13 @@ def _findDeaf(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     )
 
 
-# Checks whose connections are busy as long as they are open; and those that read late.
-_ACTIVE = ("identity", "small-writes")
-READ_LATE = ("late-reader", "lifetimes")
-
-
 def _findSilentCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds silent connections that are lost. Unread ones are silent, too, as long as nothing is read."""
-    return _lost(evidence, rest, Kind.SILENT, ("late-reader", "lifetimes", "idle"))
+    return _lost(evidence, rest, Kind.SILENT, SILENT)
 
 
 def _findUnreadCut(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    return _lost(evidence, rest, Kind.UNREAD, ("late-reader", "lifetimes"))
+    return _lost(evidence, rest, Kind.UNREAD, READ_LATE)
 
 
 def _lost(
@@ -193,9 +193,9 @@ def _lost(
     :param alike: checks whose connections end for the same cause.
     """
     left = numbers(rest)
-    lives = _lives(evidence, kind)
+    lives = livesOf(evidence, kind)
     lost = [each for each in lives if each.isLost and each.record.number in left]
-    busy = _lives(evidence, Kind.BUSY)
+    busy = livesOf(evidence, Kind.BUSY)
     if not lost or not busy or any(each.isLost for each in busy):
         return None
     ages = [each.record.age for each in lost if each.record.age is not None]

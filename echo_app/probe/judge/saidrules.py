@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.judge.byterules import shareOf, triesOf
+from echo_app.probe.judge.byterules import sendersIn, shareOf
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.silencerules import thenOf
+from echo_app.probe.judge.silencerules import SILENT, thenOf
 from echo_app.probe.results.severity import Severity
 from echo_app.text import quoted
 
 # Bytes of a text at the least: fewer are text by chance.
 _FEW = 8
 
-# Checks whose connections are silent, or not read, for seconds; and the one that makes many at once.
-_QUIET, _MANY = ("idle", "lifetimes", "late-reader"), ("burst",)
+# The check that makes many connections at once.
+_BURST = "burst"
 
 
 def _isSaid(record: ConnectionRecord) -> bool:
@@ -35,8 +35,8 @@ def _findSaid(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
         return None
     first = said[0].difference
     assert first is not None
-    isQuiet = all(each.check in _QUIET for each in said)
-    isMany = all(each.check in _MANY for each in said)
+    isQuiet = all(each.check in SILENT for each in said)
+    isMany = all(each.check == _BURST for each in said)
     title = "silent connections are ended with a line of text" if isQuiet else ""
     title = "connections that come together are turned away with a line of text" if isMany else title
     return Match(
@@ -45,7 +45,7 @@ def _findSaid(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
         [byCheck(said)],
         numbers(said),
         len(said),
-        triesOf(evidence),
+        sendersIn(evidence),
         title=title,
         severity=Severity.WARN if title else None,
     )

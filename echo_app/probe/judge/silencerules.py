@@ -24,7 +24,7 @@ _READ = ("connect", "identity", "segments", "small-writes", "times", "burst")
 
 # Checks whose connections are silent for seconds. What is dropped for that does not acknowledge: rules about
 # idle connections, and those about late readers, judge them.
-_SILENT = ("idle", "lifetimes", "late-reader")
+SILENT = ("idle", "lifetimes", "late-reader")
 
 # How often reordering must be seen: the kernel takes a late acknowledgement for it now and then.
 _REORDERINGS = 5
@@ -85,7 +85,7 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     stuck = [
-        each for each in rest if each.silence and isUnacknowledged(each.silent) and each.check not in _SILENT
+        each for each in rest if each.silence and isUnacknowledged(each.silent) and each.check not in SILENT
     ]
     # Where nothing but half-closed connections is lost, it is the half-close.
     if not stuck or all(each.isHalfClosed for each in stuck):

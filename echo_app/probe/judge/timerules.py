@@ -14,7 +14,7 @@ from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, REST, SEGMENT, SMALL, Timed, Times, medianOf
-from echo_app.probe.judge.finding import Confidence, Find, Match, Rule
+from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -24,6 +24,9 @@ MORE, FACTOR = 0.02, 2.0
 
 # Outliers: seconds, and how many times the median.
 OUTLIER, TIMES_MEDIAN = 0.1, 10.0
+
+# Seconds of a time of some connections that is far longer, and connections at the least for a share of them.
+SOME, ENOUGH = 0.25, 20
 
 
 def timedIn(evidence: Evidence) -> list[Timed]:
@@ -35,6 +38,34 @@ def timedIn(evidence: Evidence) -> list[Timed]:
 def _isLonger(long: float, short: float) -> bool:
     """Says whether a time is longer than another one by more than chance, timers and caches explain."""
     return long - short >= MORE and long >= FACTOR * short
+
+
+def _isMost(slow: Sequence[Timed], measured: Sequence[Timed]) -> bool:
+    """Says whether those that are slow are two at the least, and half of all."""
+    return len(slow) >= max(2, len(measured) / 2)
+
+
+def someLonger(times: Sequence[tuple[ConnectionRecord, float, float]]) -> Match | None:
+    """Finds times of some connections that are far longer than those of the others.
+
+    :param times: of each connection: its record, the seconds, and the same less the lateness of this process.
+    """
+    if len(times) < ENOUGH:
+        return None
+    usual = median(seconds for _, seconds, _ in times)
+    least = max(SOME, TIMES_MEDIAN * usual)
+    late = [record for record, _, net in times if net >= least]
+    # One may be the first connection of all, which waits for a start.
+    if len(late) < 2:
+        return None
+    longest = max(seconds for record, seconds, _ in times if record in late)
+    return Match(
+        f"{len(late)} of {len(times)}, up to {milliseconds(longest)}; the median is {milliseconds(usual)}",
+        Confidence.LIKELY,
+        [byCheck(late)],
+        hits=len(late),
+        tries=len(times),
+    )
 
 
 def _findDelayed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -61,7 +92,7 @@ def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     for size, name in ((SMALL, "1 B"), (SEGMENT, "1,449 B")):
         measured = [each for each in timedIn(evidence) if each.net[size] and each.net[LARGE]]
         slow = [each for each in measured if _isLonger(min(each.net[size]), median(each.net[LARGE]))]
-        if len(slow) >= max(2, len(measured) / 2):
+        if _isMost(slow, measured):
             small, large = (
                 medianOf([trip for each in slow for trip in each.trips[n]]) for n in (size, LARGE)
             )
@@ -80,7 +111,7 @@ def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if each.first is not None]
     slow = [each for each in measured if _isLonger(each.first or 0, max(each.trips[SMALL]))]
-    if len(slow) < max(2, len(measured) / 2):
+    if not _isMost(slow, measured):
         return None
     first = medianOf([each.first for each in slow])
     later = medianOf([each.small for each in slow])
@@ -98,7 +129,7 @@ def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 def _findSlowAfterRest(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if each.rested]
     slow = [each for each in measured if _isLonger(median(each.rested), max(each.net[SMALL]))]
-    if len(slow) < max(2, len(measured) / 2):
+    if not _isMost(slow, measured):
         return None
     rested = sorted(trip for each in slow for trip in each.rested)
     least = medianOf([each.small for each in slow])

@@ -8,8 +8,9 @@ from statistics import median
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.certificaterules import handshakesOf
-from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
 from echo_app.probe.judge.shakerules import isShakingFailure
+from echo_app.probe.judge.timerules import someLonger
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -19,10 +20,8 @@ from echo_app.text import quoted
 # TLS 1.2 (RFC 8446, 2), and some milliseconds of computing.
 SLOW, TIMES = 0.1, 4.0
 
-# Handshakes at the least, for their time; and for the share of those that are slow, from so many seconds and
-# times the median on.
-_FEW, _ENOUGH = 3, 20
-SOME_SLOW, TIMES_USUAL = 0.25, 10.0
+# Handshakes at the least, for their time.
+_FEW = 3
 
 
 def _findALPNIgnored(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -60,20 +59,7 @@ def _findSomeSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
         for each in evidence.connections
         if each.shaken is not None and each.connected is not None and each.check != "burst"
     ]
-    if len(times) < _ENOUGH:
-        return None
-    usual = median(took for _, took in times)
-    slow = [(each, took) for each, took in times if took >= max(SOME_SLOW, TIMES_USUAL * usual)]
-    if len(slow) < 2:
-        return None
-    longest = max(took for _, took in slow)
-    return Match(
-        f"{len(slow)} of {len(times)}, up to {milliseconds(longest)}; the median is {milliseconds(usual)}",
-        Confidence.LIKELY,
-        [byCheck(each for each, _ in slow)],
-        hits=len(slow),
-        tries=len(times),
-    )
+    return someLonger([(each, net, net) for each, net in times])
 
 
 def _findNotResumed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:

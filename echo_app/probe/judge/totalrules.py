@@ -16,6 +16,9 @@ from echo_app.text import binarySize
 # Bytes by which ends after the same number of bytes may differ: buffers, and what is under way.
 BYTES, BYTES_SHARE = 1 << 12, 0.1
 
+# Connections that end after exactly the same number of bytes: so many do not by chance.
+_EXACT = 3
+
 
 def _findSomeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections that end, or go silent, after exactly the same number of bytes; others get beyond."""
@@ -34,10 +37,6 @@ def _findSomeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
         len(evidence.connections),
         title="some connections end after a number of bytes",
     )
-
-
-# Connections that end after exactly the same number of bytes: so many do not by chance.
-_EXACT = 3
 
 
 def _findTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:

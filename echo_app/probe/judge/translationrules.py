@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.labels import BLOCK
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.judge.byterules import byteRule, shareOf, triesOf
+from echo_app.probe.judge.byterules import byteRule, sendersIn, shareOf
 from echo_app.probe.judge.finding import Confidence, Match, byCheck, numbers
 
 
@@ -37,21 +37,28 @@ _AGREEING = 2
 _SAME_VALUE = 3
 
 
+def _match(
+    name: str, found: Sequence[ConnectionRecord], differing: Sequence[ConnectionRecord], evidence: Evidence
+) -> Match:
+    """Returns the match of a translation, which explains every connection that differs."""
+    return Match(
+        f"{name}; {shareOf(found, evidence)}",
+        Confidence.CERTAIN,
+        [byCheck(found)],
+        numbers(differing),
+        len(found),
+        sendersIn(evidence),
+        manner=name,
+    )
+
+
 def _findTranslated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds a translation that explains the differences of two connections, and of half of them."""
     differing = [each for each in rest if each.difference is not None]
     for name, translate in _TRANSLATIONS:
         found = [each for each in differing if _isTranslated(each, translate)]
         if len(found) >= max(2, len(differing) / 2):
-            return Match(
-                f"{name}; {shareOf(found, evidence)}",
-                Confidence.CERTAIN,
-                [byCheck(found)],
-                numbers(differing),
-                len(found),
-                triesOf(evidence),
-                manner=name,
-            )
+            return _match(name, found, differing, evidence)
     return _findDoubled(evidence, differing)
 
 
@@ -72,16 +79,7 @@ def _findDoubled(evidence: Evidence, differing: Sequence[ConnectionRecord]) -> M
     ((value, count),) = values.most_common(1) or ((0, 0),)
     if count < max(_SAME_VALUE, len(differing) / 2):
         return None
-    name = f"0x{value:02X} doubled"
-    return Match(
-        f"{name}; {shareOf(differing, evidence)}",
-        Confidence.CERTAIN,
-        [byCheck(differing)],
-        numbers(differing),
-        len(differing),
-        triesOf(evidence),
-        manner=name,
-    )
+    return _match(f"0x{value:02X} doubled", differing, differing, evidence)
 
 
 def _isTranslated(record: ConnectionRecord, translate: Callable[[bytes], bytes]) -> bool:

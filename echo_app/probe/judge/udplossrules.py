@@ -49,6 +49,11 @@ class Trial:
     lost: int
     sent: int
 
+    @property
+    def isLossy(self) -> bool:
+        """Says whether it lost much more than the tolerated share."""
+        return self.lost > self.sent * _MUCH * 0.01
+
     @classmethod
     def of(cls, datagrams: Sequence[Datagram]) -> Trial:
         """Sums up a trial."""
@@ -75,7 +80,7 @@ def limitOf(seen: Datagrams) -> RateLimit | None:
     fastest, slowest = max(each.offered for each in trials), min(each.offered for each in trials)
     fast = [each for each in trials if each.offered > (fastest * slowest) ** 0.5]
     slow = [each for each in trials if each not in fast]
-    limited = [each for each in fast if each.lost > each.sent * _MUCH * 0.01]
+    limited = [each for each in fast if each.isLossy]
     most = max(interval(each.lost, each.sent)[1] for each in slow)
     # Each of two fast trials loses more than any slow one.
     clear = [each for each in limited if interval(each.lost, each.sent)[0] > most]
@@ -116,9 +121,7 @@ def _findBytesLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> M
     trials = [Trial.of(outside(each, seen.blackouts)) for each in rounds]
     small = seen.of(FAST)
     most = interval(lostOf(small), len(small))[1] if small else 1.0
-    if not all(
-        each.lost > each.sent * _MUCH * 0.01 and interval(each.lost, each.sent)[0] > most for each in trials
-    ):
+    if not all(each.isLossy and interval(each.lost, each.sent)[0] > most for each in trials):
         return None
     size = rounds[0][0].size
     passed = min(each.passed for each in trials) * size

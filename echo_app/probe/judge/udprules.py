@@ -7,16 +7,13 @@ from collections.abc import Sequence
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.checks.udprecord import FAST, PORTS, STEADY, TOLERATED, Datagrams, lostOf
+from echo_app.probe.checks.udprecord import FAST, PORTS, PORTS_AGAIN, STEADY, TOLERATED, Datagrams, lostOf
 from echo_app.probe.checks.udpsource import Datagram
 from echo_app.probe.judge.finding import Confidence, Match, Rule
 from echo_app.probe.net.errors import ErrorKind
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval
 from echo_app.text import plural
-
-# The phase in which ports that were silent are tried again.
-_AGAIN = f"{PORTS} 2"
 
 
 def datagramsOf(evidence: Evidence) -> Datagrams | None:
@@ -162,14 +159,14 @@ def _findDeadPorts(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     if seen is None:
         return None
     firsts = {each.source for each in seen.of(PORTS) if each.phase == PORTS}
-    again = {each.source for each in seen.sent if each.phase == _AGAIN}
+    again = {each.source for each in seen.sent if each.phase == PORTS_AGAIN}
     dead = seen.deadSources & firsts & again
     # Other causes of losses, such as a limit on the rate, silence no port: the others show it. Of the ports
     # that are tried again some fresh ones may be dead, too; but something must be answered at that time.
     small = seen.of(PORTS, STEADY, FAST)
     heard = {(each.source, each.phase) for each in small if not each.isLost}
     others = [each for each in small if (each.source, each.phase) in heard and each.index]
-    isDark = all(phase != _AGAIN for _, phase in heard)
+    isDark = all(phase != PORTS_AGAIN for _, phase in heard)
     if not dead or isDark or len(others) * TOLERATED <= max(lostOf(others), 1):
         return None
     ports = ", ".join(str(seen.ports.get(each, 0)) for each in sorted(dead))

@@ -65,10 +65,15 @@ def limitOfSizes(seen: Datagrams) -> SizeLimit | None:
         return None
     lost = above[0]
     count = sum(each.size >= lost for each in tries if each.size <= 2 * lost)
-    _, high = interval(*lossOf(seen))
-    passes = (1 - high) ** (2 * -(-lost // _FRAGMENT))
     limit = SizeLimit(largest, lost, sum(each.size == lost for each in tries))
-    return limit if count >= _FEW and (1 - passes) ** count < _BY_CHANCE else None
+    return None if count < _FEW or _isByChance(seen, lost, count) else limit
+
+
+def _isByChance(seen: Datagrams, size: int, count: int) -> bool:
+    """Says whether so many datagrams of a size may all be lost by chance: each with any of its fragments."""
+    _, high = interval(*lossOf(seen))
+    passes = (1 - high) ** (2 * -(-size // _FRAGMENT))
+    return (1 - passes) ** count >= _BY_CHANCE
 
 
 def _isInFragments(seen: Datagrams, limit: SizeLimit) -> bool:
@@ -136,10 +141,8 @@ def _findSomeSizes(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     lost = [each for each in below if each.size not in came]
     if seen is None or len(lost) < _FEW or _isBlackHole(seen):
         return None
-    _, high = interval(*lossOf(seen))
     sizes = sorted({each.size for each in lost})
-    passes = (1 - high) ** (2 * -(-sizes[-1] // _FRAGMENT))
-    if (1 - passes) ** len(lost) > _BY_CHANCE:
+    if _isByChance(seen, sizes[-1], len(lost)):
         return None
     return Match(
         f"{', '.join(map(str, sizes))} B, {len(lost)} of {len(lost)} lost; up to {largest} B come back",

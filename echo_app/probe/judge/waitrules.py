@@ -15,17 +15,14 @@ from echo_app.probe.checks.lifetimes import Kind, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.burstrules import QUEUED, SLOW_TOGETHER, findSYNLoss
-from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
+from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
 from echo_app.probe.judge.silencerules import findLoss
-from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, timedIn
+from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, someLonger, timedIn
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
 # Seconds of a pause between bytes that were due, in the midst of a transfer, and of a late end.
 PAUSE, LATE_END = 0.5, 0.3
-
-# Seconds of a first answer that is late, and connections at the least for a share of them.
-LATE_ANSWER, _ENOUGH = 0.25, 20
 
 
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -79,24 +76,11 @@ def _findLateAnswers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
     answered = [
         each for each in evidence.connections if each.firstAnswer is not None and each.number not in filling
     ]
-    if len(answered) < _ENOUGH or _findOutliers(evidence, rest) is not None:
+    if _findOutliers(evidence, rest) is not None:
         return None
     if any(rule.find(evidence, rest) is not None for rule in (SIBLINGS, QUEUED, SLOW_TOGETHER)):
         return None
-    usual = median(each.firstAnswer or 0.0 for each in answered)
-    least = max(LATE_ANSWER, TIMES_MEDIAN * usual)
-    late = [each for each in answered if _netAnswer(evidence, each) >= least]
-    # One may be the first connection of all, which waits for a start.
-    if len(late) < 2:
-        return None
-    longest = max(each.firstAnswer or 0.0 for each in late)
-    return Match(
-        f"{len(late)} of {len(answered)}, up to {milliseconds(longest)}; the median is {milliseconds(usual)}",
-        Confidence.LIKELY,
-        [byCheck(late)],
-        hits=len(late),
-        tries=len(answered),
-    )
+    return someLonger([(each, each.firstAnswer or 0.0, _netAnswer(evidence, each)) for each in answered])
 
 
 def _netAnswer(evidence: Evidence, record: ConnectionRecord) -> float:

@@ -9,10 +9,11 @@ ALERT, HEADER = "a TLS alert", "a PROXY header"
 
 # Printable ASCII, twice: each line of a character generator is 72 of them in a row, from another one on.
 _ASCII = bytes(range(32, 127)) * 2
-_GENERATED = b"|".join(re.escape(_ASCII[begin : begin + 16]) for begin in range(95))
+
+# Bytes by which such a row is told.
+_ROW = 16
 
 _KNOWN = (
-    (re.compile(_GENERATED), "a character generator (RFC 864)"),
     (re.compile(rb"HTTP/\d|\s*<(!doctype )?html", re.IGNORECASE), "HTTP"),
     (re.compile(rb"SSH-\d"), "SSH"),
     # An alert of TLS: its type, and the major version of all records (RFC 8446, 5.1).
@@ -27,6 +28,8 @@ _HELLO = re.compile(rb"\x16\x03...\x01", re.DOTALL)
 
 def protocolOf(data: bytes) -> str:
     """Returns the protocol that bytes begin with, such as ``HTTP``; empty where it is not known."""
+    if len(data) >= _ROW and data[:_ROW] in _ASCII:
+        return "a character generator (RFC 864)"
     return next((name for pattern, name in _KNOWN if pattern.match(data)), "")
 
 

@@ -104,7 +104,7 @@ def _inserted(sent: bytes, came: bytes, offset: int) -> StreamDifference | None:
     """Recognizes inserted or duplicated bytes: the bytes that were due come later."""
     due = sent[offset : offset + PLACE]
     later = came.find(due, offset + 1) if len(due) >= _FEWEST else -1
-    if later < 0 and due and came[offset:] == sent[len(sent) - (len(came) - offset) :]:
+    if later < 0 and due and sent.endswith(came[offset:]):
         # What comes twice reaches to the end of what was sent, and less than a place was due behind it.
         later = len(came) - len(due)
     if not due:

@@ -9,8 +9,8 @@ from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.finding import Confidence
-from echo_app.probe.judge.timerules import OUTLIER, TIMES_MEDIAN
-from echo_app.probe.judge.waitrules import LATE_ANSWER, LATE_END, PAUSE
+from echo_app.probe.judge.timerules import OUTLIER, SOME, TIMES_MEDIAN
+from echo_app.probe.judge.waitrules import LATE_END, PAUSE
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import FIN, TRIP, JudgeTestCase, connection, evidenceOf, sampled, timesOf
 
@@ -204,7 +204,7 @@ class LateAnswersTests(JudgeTestCase):
     def test_not(self) -> None:
         """One is an accident; short ones, or those of few connections, are none, nor is our lateness."""
         self.none(self.evidence(3.0))
-        self.none(self.evidence(LATE_ANSWER - BIT, LATE_ANSWER - BIT))
+        self.none(self.evidence(SOME - BIT, SOME - BIT))
         self.none(self.evidence(3.0, 3.0, count=19))
         evidence = self.evidence(0.3, 0.3)
         evidence.lateness.append((0.2, 0.2))
