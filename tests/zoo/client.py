@@ -24,6 +24,13 @@ def expect(isTrue: object, observation: str) -> None:
         raise NotAsPlanted(observation)
 
 
+def some(hits: list[bool], least: int = 1) -> str:
+    """Expects some, and not all, of the tries to be hit; returns their number in words."""
+    count = sum(hits)
+    expect(least <= count < len(hits), f"{count} of {len(hits)}")
+    return f"{count} of {len(hits)}"
+
+
 def pattern(size: int, seed: int = 8862) -> bytes:
     """Returns random bytes, the same ones each time."""
     return random.Random(seed).randbytes(size)
@@ -34,6 +41,20 @@ def addressOf(place: Place) -> tuple[str, int]:
     _, _, rest = place.target.rpartition("://")
     host, _, port = rest.rpartition(":")
     return host, int(port)
+
+
+def trusting(place: Place) -> ssl.SSLContext:
+    """Returns the context of a client that trusts the path's authority."""
+    return ssl.create_default_context(cafile=place.options[place.options.index("--ca") + 1])
+
+
+def isConnected(sock: socket.socket) -> bool:
+    """Says whether a socket that does not block is connected by now."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 class Line:
@@ -163,6 +184,23 @@ class Line:
                 # What has come before a reset can still be read.
                 self.ended, wasReset, view = "" if may and view else "reset", True, memoryview(b"")
         return pieces
+
+
+def untrusted(place: Place, *words: str, count: int = 24, size: int = 50_000) -> list[bool]:
+    """Makes handshakes, with a round trip each; returns which of them failed for the certificate.
+
+    :param words: of which one is in the error of each failure.
+    """
+    hits = []
+    for _ in range(count):
+        try:
+            with Line(place, context=trusting(place)) as line:
+                line.trip(size)
+            hits.append(False)
+        except ssl.SSLCertVerificationError as error:
+            expect(any(word in str(error) for word in words), str(error))
+            hits.append(True)
+    return hits
 
 
 def whole(place: Place, data: bytes, timeout: float = 3.0) -> tuple[bytes, str]:

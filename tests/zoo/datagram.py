@@ -11,6 +11,7 @@ from typing import Any
 
 from echo_app.testing import EchoProcess
 from tests.support.crooked import Address, Relay
+from tests.zoo.bucket import TokenBucket
 from tests.zoo.path import Place
 from tests.zoo.services import Opening, at
 
@@ -157,13 +158,10 @@ class Policed(Flow):
     burst: float
 
     def there(self, data: bytes) -> None:
-        now = self.relay.loop.time()
-        tokens, filled = self.relay.shared.get("bucket", (self.burst, now))
-        tokens = min(self.burst, tokens + (now - filled) * self.rate)
-        if tokens >= 1:
-            tokens -= 1
+        bucket: TokenBucket = self.relay.shared.setdefault("bucket", TokenBucket(self.rate, self.burst))
+        if bucket.level(self.relay.loop.time()) >= 1:
+            bucket.tokens -= 1
             super().there(data)
-        self.relay.shared["bucket"] = (tokens, now)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -137,9 +137,7 @@ class Admitted(Cut):
             return
         if self.how == "fin":
             self.client.shutdown(socket.SHUT_WR)
-        # Until the client goes.
-        while await self.loop.sock_recv(self.client, PIECE):
-            pass
+        await self.untilGone()
 
 
 @dataclass(kw_only=True, eq=False)

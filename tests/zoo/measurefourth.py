@@ -6,8 +6,7 @@ import select
 import time
 from contextlib import ExitStack
 
-from tests.zoo.client import Line, expect, pattern, whole
-from tests.zoo.measuresecond import some
+from tests.zoo.client import Line, expect, pattern, some, whole
 from tests.zoo.path import Place
 
 _LARGE = pattern(1 << 20)

@@ -7,21 +7,11 @@ import ssl
 import time
 from contextlib import ExitStack
 
-from tests.zoo.client import Line, addressOf, expect, pattern, whole
+from tests.zoo.client import Line, expect, pattern, some, trusting, untrusted, whole
+from tests.zoo.measuredatagrams import Source
 from tests.zoo.path import Place
 
 _LARGE = pattern(256 << 10)
-
-
-def _count(answers: list[bool], least: int) -> str:
-    """Expects some, and not all, of the tries to be hit."""
-    hits = sum(answers)
-    expect(least <= hits < len(answers), f"{hits} of {len(answers)}")
-    return f"{hits} of {len(answers)}"
-
-
-def _context(place: Place) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=place.options[place.options.index("--ca") + 1])
 
 
 def flowControl(place: Place) -> str:
@@ -33,7 +23,7 @@ def flowControl(place: Place) -> str:
 
 def badMemory(place: Place) -> str:
     """Looks for one other byte."""
-    return _count([whole(place, _LARGE)[0][200_000] != _LARGE[200_000] for _ in range(20)], 2)
+    return some([whole(place, _LARGE)[0][200_000] != _LARGE[200_000] for _ in range(20)], 2)
 
 
 def tailLost(place: Place) -> str:
@@ -43,14 +33,14 @@ def tailLost(place: Place) -> str:
     for _ in range(12):
         with Line(place) as line:
             line.trip(4096)
-    return _count([each == 700 for each in short], 2)
+    return some([each == 700 for each in short], 2)
 
 
 def resetAfterEnd(place: Place) -> str:
     """Looks at the ends of whole answers."""
     ends = [whole(place, pattern(1024)) for _ in range(20)]
     expect(all(data == pattern(1024) for data, _ in ends), "an answer is not whole")
-    return _count([end == "reset" for _, end in ends], 3)
+    return some([end == "reset" for _, end in ends], 3)
 
 
 def ban(place: Place) -> str:
@@ -74,7 +64,7 @@ def deadServer(place: Place) -> str:
         with Line(place) as line:
             times.append(line.trip(16, 6.0))
     expect(all(each < 1.0 or 3.0 < each < 4.5 for each in times), f"{times}")
-    return _count([each > 3.0 for each in times], 1)
+    return some([each > 3.0 for each in times], 1)
 
 
 def boost(place: Place) -> str:
@@ -110,7 +100,7 @@ def earlyLost(place: Place) -> str:
             early = line.ask(b"one", 0.5)[0]
             expect(line.ask(b"two", 3.0)[0] == b"two", "a later message is lost")
             lost.append(early == b"")
-    return _count(lost, 1)
+    return some(lost, 1)
 
 
 def leftOver(place: Place) -> str:
@@ -122,7 +112,7 @@ def leftOver(place: Place) -> str:
         expect(came in (data, last[-40:] + data), f"{len(came)} B")
         hits.append(came != data)
         last = data
-    return _count(hits, 1)
+    return some(hits, 1)
 
 
 def queue(place: Place) -> str:
@@ -151,7 +141,7 @@ def stateLost(place: Place) -> str:
 
 def largeRecords(place: Place) -> str:
     """Sends records of two sizes."""
-    with Line(place, context=_context(place)) as line:
+    with Line(place, context=trusting(place)) as line:
         for _ in range(8):
             line.trip(8000)
         came, _ = line.ask(pattern(12_000))
@@ -165,35 +155,26 @@ def largeRecords(place: Place) -> str:
 
 def oneExpired(place: Place) -> str:
     """Makes handshakes."""
-    failed = []
-    for _ in range(20):
-        try:
-            with Line(place, context=_context(place)) as line:
-                line.trip()
-            failed.append(False)
-        except ssl.SSLCertVerificationError as error:
-            expect("expired" in str(error), str(error))
-            failed.append(True)
-    return _count(failed, 1)
+    return some(untrusted(place, "expired", count=20, size=64), 1)
 
 
 def badRecord(place: Place) -> str:
     """Reads 150,000 B on each connection."""
     failed = []
     for _ in range(20):
-        with Line(place, context=_context(place)) as line:
+        with Line(place, context=trusting(place)) as line:
             came = b"".join(line.ask(pattern(10_000, each))[0] for each in range(15))
             failed.append(len(came) < 150_000)
-    return _count(failed, 1)
+    return some(failed, 1)
 
 
 def oneHandshake(place: Place) -> str:
     """Times one handshake, and eight at once."""
     begin = time.monotonic()
-    with Line(place, context=_context(place)):
+    with Line(place, context=trusting(place)):
         single = time.monotonic() - begin
     begin = time.monotonic()
-    context = _context(place)
+    context = trusting(place)
     with ExitStack() as stack:
         lines = [stack.enter_context(Line(place)) for _ in range(8)]
         for line in lines:
@@ -214,49 +195,36 @@ def oneHandshake(place: Place) -> str:
     return f"one in {single:.2f} s, eight at once in {several:.2f} s"
 
 
-def _datagrams(place: Place) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(0.5)
-    sock.connect(addressOf(place))
-    return sock
-
-
-def _asked(sock: socket.socket, data: bytes) -> bytes | None:
-    sock.send(data)
-    try:
-        return sock.recv(1 << 16)
-    except TimeoutError:
-        return None
-
-
 def fixedAge(place: Place) -> str:
     """Keeps a flow busy."""
-    with _datagrams(place) as sock, _datagrams(place) as other:
+    with Source(place) as source, Source(place) as other:
         begin = time.monotonic()
-        while _asked(sock, b"1") and time.monotonic() < begin + 8:
+        while source.ask(b"1", 0.5) and time.monotonic() < begin + 8:
             time.sleep(0.02)
         age = time.monotonic() - begin - 0.5
-        expect(3.5 < age < 5 and _asked(other, b"2") == b"2", f"{age:.1f} s")
+        expect(3.5 < age < 5 and other.ask(b"2", 0.5) == b"2", f"{age:.1f} s")
     return f"silent at {age:.1f} s; another port is answered"
 
 
 def sizesLost(place: Place) -> str:
     """Sends sizes around the hole."""
-    with _datagrams(place) as sock:
-        passed = [size for size in (1372, 1373, 1400, 1472, 1473, 4000) if _asked(sock, pattern(size))]
+    with Source(place) as source:
+        passed = [size for size in (1372, 1373, 1400, 1472, 1473, 4000) if source.ask(pattern(size), 0.5)]
     expect(passed == [1372, 1473, 4000], f"{passed}")
     return f"pass: {passed}"
 
 
 def bundle(place: Place) -> str:
     """Sends a datagram each 10 ms."""
-    order = []
-    with _datagrams(place) as sock:
+    order: list[bytes] = []
+    with Source(place) as source:
         for number in range(30):
-            sock.send(bytes([number]))
+            source.send(bytes([number]))
             time.sleep(0.01)
         for _ in range(30):
-            order.append(sock.recv(100)[0])
+            came, _ = source.take(0.5)
+            expect(came, f"{len(order)} of 30 answered")
+            order.append(came or b"")
     late = sum(later < max(order[:at]) for at, later in enumerate(order) if at)
     expect(late > 8, f"{late} of 30 reordered")
     return f"{late} of 30 reordered"
@@ -264,19 +232,14 @@ def bundle(place: Place) -> str:
 
 def crossDelivered(place: Place) -> str:
     """Asks from two ports in turns."""
-    with _datagrams(place) as one, _datagrams(place) as other:
-        socks, wrong = (one, other), 0
+    with Source(place) as one, Source(place) as other:
+        sources, wrong = (one, other), 0
         for number in range(200):
-            data = b"%d %d" % (number % 2, number)
-            socks[number % 2].send(data)
+            sources[number % 2].send(b"%d %d" % (number % 2, number))
         time.sleep(0.3)
-        for index, sock in enumerate(socks):
-            sock.setblocking(False)
-            try:
-                while came := sock.recv(100):
-                    wrong += not came.startswith(b"%d " % index)
-            except BlockingIOError:
-                continue
+        for index, source in enumerate(sources):
+            while came := source.take(0.0)[0]:
+                wrong += not came.startswith(b"%d " % index)
     expect(wrong > 0, f"{wrong} of 200 to the other port")
     return f"{wrong} of 200 to the other port"
 
@@ -299,14 +262,14 @@ def exactIPv6(place: Place) -> str:
 
 def exactTLS(place: Place) -> str:
     """Sends 256 KiB over TLS."""
-    with Line(place, context=_context(place)) as line:
+    with Line(place, context=trusting(place)) as line:
         line.trip(1 << 18, 5.0)
     return "exact"
 
 
 def exactUDP(place: Place) -> str:
     """Sends datagrams of some sizes."""
-    with _datagrams(place) as sock:
+    with Source(place) as source:
         for size in (0, 1, 1400, 20_000):
-            expect(_asked(sock, pattern(size)) == pattern(size), f"{size} B")
+            expect(source.ask(pattern(size), 0.5) == pattern(size), f"{size} B")
     return "exact"

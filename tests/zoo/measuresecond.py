@@ -5,17 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from tests.zoo.client import Line, expect, pattern, whole
+from tests.zoo.client import Line, expect, pattern, some, whole
 from tests.zoo.path import Place
 
 _LARGE = pattern(256 << 10)
-
-
-def some(hits: list[bool], least: int = 1) -> str:
-    """Expects some, and not all, of the tries to be hit."""
-    count = sum(hits)
-    expect(least <= count < len(hits), f"{count} of {len(hits)}")
-    return f"{count} of {len(hits)}"
 
 
 def telnet(place: Place) -> str:

@@ -7,17 +7,13 @@ import ssl
 import time
 import warnings
 
-from tests.zoo.client import Line, addressOf, expect, pattern
+from tests.zoo.client import Line, expect, pattern, some, trusting
+from tests.zoo.measuredatagrams import Source
 from tests.zoo.measurepackets import TOTAL_RETRANS, told
-from tests.zoo.measuresecond import some
 from tests.zoo.path import Place
 
 # Offset of the first byte of TCP_INFO's options, and the bit of window scaling (Linux, tcp.h).
 _OPTIONS, _SCALES = 5, 4
-
-
-def _trusting(place: Place) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=place.options[place.options.index("--ca") + 1])
 
 
 def lossBursts(place: Place) -> str:
@@ -65,27 +61,12 @@ def forgetsAtEnd(place: Place) -> str:
     return "3 answers of 20 kB; behind the client's end no byte and no end in 3 s"
 
 
-def _datagrams(place: Place) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(0.3)
-    sock.connect(addressOf(place))
-    return sock
-
-
-def _asked(sock: socket.socket, data: bytes) -> bytes | None:
-    sock.send(data)
-    try:
-        return sock.recv(1 << 16)
-    except TimeoutError:
-        return None
-
-
 def deadFlows(place: Place) -> str:
     """Sends 4 datagrams from each of 30 ports."""
     hits = []
     for _ in range(30):
-        with _datagrams(place) as sock:
-            answers = [_asked(sock, data) == data for data in (b"", b"1", pattern(1000), pattern(9000))]
+        with Source(place) as source:
+            answers = [source.ask(data, 0.3) == data for data in (b"", b"1", pattern(1000), pattern(9000))]
             expect(len(set(answers)) == 1, f"{answers}")
             hits.append(not answers[0])
     return f"{some(hits, 3)} ports have no answer at all, the others each one"
@@ -93,9 +74,10 @@ def deadFlows(place: Place) -> str:
 
 def padded(place: Place) -> str:
     """Sends each size up to 40 B, and larger ones."""
-    with _datagrams(place) as sock:
+    with Source(place) as source:
         for size in (*range(41), 1400, 20_000):
-            data, came = pattern(size), _asked(sock, pattern(size))
+            data = pattern(size)
+            came = source.ask(data, 0.3)
             expect(came == data + bytes(max(0, 18 - size)), f"{size} B: {came!r:.60}")
     return "0 B to 17 B come back as 18 B, larger ones exact"
 
@@ -103,13 +85,13 @@ def padded(place: Place) -> str:
 def tooOld(place: Place) -> str:
     """Makes a handshake by default, and one that allows old versions."""
     try:
-        Line(place, context=_trusting(place)).sock.close()
+        Line(place, context=trusting(place)).sock.close()
     except ssl.SSLError as error:
         said = str(error.reason)
     else:
         said = "a handshake"
     expect("PROTOCOL_VERSION" in said, said)
-    context = _trusting(place)
+    context = trusting(place)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -124,7 +106,7 @@ def tooOld(place: Place) -> str:
 
 def slowHandshake(place: Place) -> str:
     """Times handshakes, and answers."""
-    times, answers, context = [], [], _trusting(place)
+    times, answers, context = [], [], trusting(place)
     for _ in range(20):
         start = time.monotonic()
         with Line(place, context=context) as line:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from tests.zoo.client import Line, expect, pattern, whole
-from tests.zoo.measuresecond import some
+from tests.zoo.client import Line, expect, pattern, some, whole
 from tests.zoo.path import Place
 from tests.zoo.plantedthirdrelays import BUSY, BYE
 

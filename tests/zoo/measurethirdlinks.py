@@ -7,15 +7,10 @@ import ssl
 import time
 from contextlib import ExitStack
 
-from tests.zoo.client import Line, addressOf, expect, pattern, whole
+from tests.zoo.client import Line, addressOf, expect, isConnected, pattern, some, trusting, untrusted, whole
 from tests.zoo.measuredatagrams import Source
 from tests.zoo.measurepackets import OUT_OF_ORDER, TOTAL_RETRANS, told
-from tests.zoo.measuresecond import some
 from tests.zoo.path import Place
-
-
-def _trusting(place: Place) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=place.options[place.options.index("--ca") + 1])
 
 
 def bitErrors(place: Place) -> str:
@@ -54,9 +49,9 @@ def synsPoliced(place: Place) -> str:
             sock.connect_ex(addressOf(place))
             socks.append(sock)
         time.sleep(0.5)
-        early = sum(_isConnected(sock) for sock in socks)
+        early = sum(isConnected(sock) for sock in socks)
         time.sleep(6.0)
-        later = sum(_isConnected(sock) for sock in socks)
+        later = sum(isConnected(sock) for sock in socks)
     times = []
     for _ in range(20):
         with Line(place) as line:
@@ -65,14 +60,6 @@ def synsPoliced(place: Place) -> str:
         time.sleep(0.1)
     expect(18 <= early <= 24 and later > 35 and max(times) < 0.5, f"{early}, {later}, {max(times):.2f} s")
     return f"{early} of 40 connected at once, {later} after some seconds; 10 in a second take no time"
-
-
-def _isConnected(sock: socket.socket) -> bool:
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
 
 
 def policed(place: Place) -> str:
@@ -124,21 +111,12 @@ def bytesPoliced(place: Place) -> str:
 
 def oneUntrusted(place: Place) -> str:
     """Makes handshakes."""
-    hits = []
-    for _ in range(24):
-        try:
-            with Line(place, context=_trusting(place)) as line:
-                line.trip(50_000)
-            hits.append(False)
-        except ssl.SSLCertVerificationError as error:
-            expect("issuer" in str(error) or "self-signed" in str(error), str(error))
-            hits.append(True)
-    return f"{some(hits, 2)} certificates are untrusted, the others fine"
+    return f"{some(untrusted(place, 'issuer', 'self-signed'), 2)} certificates are untrusted, the others fine"
 
 
 def ticketsUnshared(place: Place) -> str:
     """Offers a new ticket on each of 24 connections."""
-    context = _trusting(place)
+    context = trusting(place)
     with Line(place, context=context) as line:
         line.trip()
         assert isinstance(line.sock, ssl.SSLSocket)
@@ -159,7 +137,7 @@ def someReset(place: Place) -> str:
     hits = []
     for _ in range(24):
         try:
-            with Line(place, context=_trusting(place)) as line:
+            with Line(place, context=trusting(place)) as line:
                 hits.append(line.ended == "reset")
                 if not line.ended:
                     line.trip(50_000)

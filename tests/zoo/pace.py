@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tests.zoo.bucket import TokenBucket
 from tests.zoo.stream import Connection
 
 # Bytes of a send buffer of the kernel, so that a limited rate is felt, and not the buffer before it.
@@ -190,7 +191,7 @@ class Limited(Connection):
         super().__post_init__()
         option = socket.SO_RCVBUF if self.isUp else socket.SO_SNDBUF
         self.client.setsockopt(socket.SOL_SOCKET, option, SMALL_BUFFER)
-        self._tokens, self._filled = self.burst, self.loop.time()
+        self._bucket = TokenBucket(self.rate, self.burst)
 
     async def there(self, data: bytes) -> None:
         if self.isUp:
@@ -208,9 +209,6 @@ class Limited(Connection):
         piece = max(1, int(self.rate / 100))
         for start in range(0, len(data), piece):
             part = data[start : start + piece]
-            now = self.loop.time()
-            self._tokens = min(self.burst, self._tokens + (now - self._filled) * self.rate) - len(part)
-            self._filled = now
-            if self._tokens < 0:
-                await asyncio.sleep(-self._tokens / self.rate)
+            if wait := self._bucket.owe(len(part), self.loop.time()):
+                await asyncio.sleep(wait)
             await passOn(part)

@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tests.zoo.bucket import TokenBucket
 from tests.zoo.stream import Connection
 
 
@@ -135,11 +136,8 @@ class Boosted(Connection):
     async def back(self, data: bytes) -> None:
         for begin in range(0, len(data), 1 << 14):
             piece = data[begin : begin + (1 << 14)]
-            now = self.loop.time()
-            tokens, filled = self.relay.shared.get("bucket", (self.burst, now))
-            tokens = min(self.burst, tokens + (now - filled) * self.rate) - len(piece)
-            self.relay.shared["bucket"] = (tokens, now)
-            await asyncio.sleep(max(0.0, -tokens / self.rate))
+            bucket: TokenBucket = self.relay.shared.setdefault("bucket", TokenBucket(self.rate, self.burst))
+            await asyncio.sleep(bucket.owe(len(piece), self.loop.time()))
             await super().back(piece)
 
 

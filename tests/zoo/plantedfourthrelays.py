@@ -7,6 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tests.zoo.bucket import TokenBucket
 from tests.zoo.life import Mortal
 from tests.zoo.plantedfaults import Some
 from tests.zoo.stream import Connection
@@ -177,13 +178,11 @@ class SharedUplink(Connection):
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
 
     async def there(self, data: bytes) -> None:
-        size, shared = int(self.rate / 100), self.relay.shared
+        size = int(self.rate / 100)
+        bucket: TokenBucket = self.relay.shared.setdefault("bucket", TokenBucket(self.rate, self.burst))
         for start in range(0, len(data), size):
-            part, now = data[start : start + size], self.loop.time()
-            tokens, filled = shared.get("bucket", (self.burst, now))
-            tokens = min(self.burst, tokens + (now - filled) * self.rate) - len(part)
-            shared["bucket"] = (tokens, now)
-            await asyncio.sleep(max(0.0, -tokens / self.rate))
+            part = data[start : start + size]
+            await asyncio.sleep(bucket.owe(len(part), self.loop.time()))
             await super().there(part)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.zoo.life import Idle
 from tests.zoo.plantedfaults import Some
-from tests.zoo.stream import PIECE, Connection
+from tests.zoo.stream import Connection
 
 
 @dataclass(kw_only=True, eq=False)
@@ -134,9 +134,7 @@ class DeadBackend(Connection):
         if self.number % self.each != self.each - 1:
             return True
         self.client.shutdown(socket.SHUT_WR)
-        # A close would turn the end into a reset, if the client has sent something.
-        while await self.loop.sock_recv(self.client, PIECE):
-            pass
+        await self.untilGone()
         return False
 
 

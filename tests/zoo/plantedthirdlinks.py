@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from tests.zoo.bucket import TokenBucket
 from tests.zoo.datagram import Flow
 from tests.zoo.packet import ACK, SYN, Link, Passing, Segment
 
@@ -55,17 +56,16 @@ class SynsPoliced(Link):
 
     rate: float
     burst: float
-    filled: float = 0.0
-    tokens: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._bucket = TokenBucket(self.rate, self.burst)
 
     def passes(self, packet: bytes, isUp: bool, now: float) -> list[tuple[float, Passing]]:
         segment = Segment.of(packet)
         if segment and segment.flags & (SYN | ACK) == SYN and isUp:
-            self.tokens = min(self.burst, self.tokens + (now - self.filled) * self.rate)
-            self.filled = now
-            if self.tokens < 1:
+            if self._bucket.level(now) < 1:
                 return []
-            self.tokens -= 1
+            self._bucket.tokens -= 1
         return super().passes(packet, isUp, now)
 
 
@@ -79,16 +79,15 @@ class PolicedDown(Link):
 
     rate: float
     burst: float
-    filled: float = 0.0
-    tokens: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._bucket = TokenBucket(self.rate, self.burst)
 
     def passes(self, packet: bytes, isUp: bool, now: float) -> list[tuple[float, Passing]]:
         if not isUp:
-            self.tokens = min(self.burst, self.tokens + (now - self.filled) * self.rate)
-            self.filled = now
-            if self.tokens < len(packet):
+            if self._bucket.level(now) < len(packet):
                 return []
-            self.tokens -= len(packet)
+            self._bucket.tokens -= len(packet)
         return super().passes(packet, isUp, now)
 
 
@@ -118,10 +117,7 @@ class BytesPoliced(Flow):
     burst: float
 
     def there(self, data: bytes) -> None:
-        now = self.relay.loop.time()
-        tokens, filled = self.relay.shared.get("bucket", (self.burst, now))
-        tokens = min(self.burst, tokens + (now - filled) * self.rate)
-        if tokens > 0:
-            tokens -= len(data)
+        bucket: TokenBucket = self.relay.shared.setdefault("bucket", TokenBucket(self.rate, self.burst))
+        if bucket.level(self.relay.loop.time()) > 0:
+            bucket.tokens -= len(data)
             super().there(data)
-        self.relay.shared["bucket"] = (tokens, now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tests.zoo.life import Idle
 from tests.zoo.pace import Flushed
 from tests.zoo.plantedfaults import Some
-from tests.zoo.stream import PIECE, Connection
+from tests.zoo.stream import Connection
 
 # What a service says to a client that is one too many, and to one that was idle.
 BUSY = b"421 Too many connections, try again later.\r\n"
@@ -93,9 +93,7 @@ class Busy(Connection):
             return True
         await self.loop.sock_sendall(self.client, BUSY)
         self.client.shutdown(socket.SHUT_WR)
-        # A close would turn the end into a reset, if the client has sent something.
-        while await self.loop.sock_recv(self.client, PIECE):
-            pass
+        await self.untilGone()
         return False
 
 

@@ -125,6 +125,11 @@ class Connection:
         """Passes on the end of the service's stream."""
         self.client.shutdown(socket.SHUT_WR)
 
+    async def untilGone(self) -> None:
+        """Reads until the client goes: a close before would reset it, if it has sent something."""
+        while await self.loop.sock_recv(self.client, PIECE):
+            pass
+
     async def willReset(self) -> None:
         """Makes the close of the client's socket a reset, when the client's kernel has all bytes so far."""
         while fcntl.ioctl(self.client, termios.TIOCOUTQ, _NOTHING) != _NOTHING:
