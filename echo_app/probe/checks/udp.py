@@ -8,9 +8,7 @@ from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
 from echo_app.probe.checks.udpfirst import firstsOf
 from echo_app.probe.checks.udprecord import (
     CONTROL,
-    EMPTY,
     FAST,
-    FRAGMENTABLE,
     FRESH,
     FULL,
     PORTS,
@@ -19,10 +17,8 @@ from echo_app.probe.checks.udprecord import (
     RUN,
     SIZE,
     SIZES,
-    SMALL,
     STEADY,
     TRIAL,
-    WHOLE,
     Datagrams,
     outside,
     tooMany,
@@ -30,8 +26,8 @@ from echo_app.probe.checks.udprecord import (
 from echo_app.probe.checks.udprecord import lostOf as lost
 from echo_app.probe.checks.udpsender import MakeSource, Sender
 from echo_app.probe.checks.udpsilence import SilentSources, waitsFor
-from echo_app.probe.checks.udpsource import Datagram, Source
-from echo_app.probe.net.datagrams import LARGEST_DATAGRAM, Discovery
+from echo_app.probe.checks.udpsizes import LARGE_WAIT, SIZE_INTERVAL, TRIED_SIZES, TRIES, SizeTries
+from echo_app.probe.checks.udpsource import Source
 from echo_app.probe.net.errors import NetworkError
 
 # Source ports, datagrams from each in a round, and seconds between two. The order is random, so that neither
@@ -53,26 +49,8 @@ FAST_COUNT, FAST_INTERVAL = 400, 0.0025
 # fast ones, so that a time of general loss hits both.
 TRIAL_SECONDS, TRIALS = 2.0, (400, 25, 200) * 2
 
-# Sizes that are sent to find the largest that comes back: around those that fit into IPv6's smallest packet,
-# into one of Ethernet with and without tunnels, and up to the largest datagram.
-TRIED_SIZES = (512, 1232, 1372, 1412, 1472, 1473, 2048, 4096, 8192, 16_384, 32_768, LARGEST_DATAGRAM)
-
-# Tries of each size. A large datagram is lost with each of its fragments: of 45 at 1 %, every third time.
-TRIES, CONFIRMATIONS = 4, 6
-
-# Sizes that are tried between the largest that comes back and the next one, and how often: enough to tell
-# every size from its neighbour. Seconds between two datagrams, for slow links.
-BETWEEN, ZOOMS, SIZE_INTERVAL = 7, 5, 0.05
-
-# Bytes from which on a datagram is awaited before the next one, and for how many seconds: a receiver's
-# buffer holds few of them.
-LARGE, LARGE_WAIT = 8192, 0.3
-
 # Datagrams that nearly fill a packet, which a limit of bytes loses, and the seconds between two.
 FULL_SIZE, FULL_COUNT, FULL_INTERVAL = 1200, 200, 0.005
-
-# Bytes of small datagrams: one that is told by its bytes, first, and one that is too short for that.
-SMALL_SIZES = (12, 1)
 
 # Seconds for answers that may still come, at the end.
 LAST_WAIT = 3.0
@@ -143,10 +121,11 @@ class _Examination:
             await sender.sendAll(FAST, [heard[0]] * FAST_COUNT, FAST_INTERVAL)
         await self._steadily(heard[0])
         await self._rates()
-        await self._sizes(await self._heard())
+        sizes = SizeTries(sender, self._seen, self._isQuick)
+        await sizes.run(await self._heard())
         if not self._isQuick:
             await self._full()
-        await self._small()
+        await sizes.runSmall()
         await SilentSources(sender, self._seen, waitsFor(self._context.settings)).run()
         silent = [source for source in sources if not sender.isHeard(source)]
         if silent:
@@ -221,40 +200,6 @@ class _Examination:
         sent = sent if len(blackouts) > 1 else outside(sent, blackouts)
         return tooMany(lost(sent), len(sent))
 
-    async def _sizes(self, source: Source) -> None:
-        """Looks for the largest size that comes back."""
-        sizes: Sequence[int] = TRIED_SIZES
-        low, high = SIZE, LARGEST_DATAGRAM + 1
-        for _ in range(1 if self._isQuick else 1 + ZOOMS):
-            sent = [await self._one(source, size) for _ in range(TRIES) for size in sizes]
-            await self.sender.settle()
-            if any(each.changed is not None for each in sent):
-                return
-            came = {each.size for each in sent if each.came is not None}
-            # Larger ones may come back in fragments.
-            lost = [size for size in sizes if size not in came and size <= source.unfragmented]
-            high = min([size for size in sizes if size > max(came, default=low)] + lost, default=high)
-            low = max([low, *(size for size in came if size < high)])
-            step = max(1, (high - low) // (BETWEEN + 1))
-            sizes = range(low + step, high, step)
-            if not sizes:
-                break
-        self._seen.unfragmented = source.unfragmented
-        if high <= LARGEST_DATAGRAM:
-            for size in (low, high) * CONFIRMATIONS:
-                await self._one(source, size)
-            if high <= source.unfragmented:
-                await self._fragmentable(high)
-            await self.sender.settle()
-
-    async def _fragmentable(self, size: int) -> None:
-        """Sends a size that is lost in packets that routers must not fragment, and in those that they may."""
-        ways = ((WHOLE, Discovery.PROBE), (FRAGMENTABLE, Discovery.DONT))
-        sources = {phase: self.sender.open(discovery=discovery) for phase, discovery in ways}
-        for _ in range(CONFIRMATIONS):
-            for phase, source in sources.items():
-                await self._one(source, size, phase)
-
     async def _full(self) -> None:
         """Sends large datagrams at a rate at which small ones came back, twice where some are lost."""
         sizes = [each.size for each in self._seen.of(SIZES) if not each.isLost]
@@ -265,36 +210,6 @@ class _Examination:
             sent = await self.sender.sendAll(phase, sources, FULL_INTERVAL, FULL_SIZE)
             if not tooMany(lost(sent), len(sent)):
                 break
-
-    async def _one(self, source: Source, size: int, phase: str = SIZES) -> Datagram:
-        """Sends a datagram of that size, and a small one behind it: a try counts if that comes back."""
-        datagram = await self.sender.send(source, phase, size)
-        if size > LARGE:
-            await self.sender.answer(datagram, LARGE_WAIT)
-        await self.sender.send(source, CONTROL)
-        await self.sender.pause(SIZE_INTERVAL)
-        return datagram
-
-    async def _small(self) -> None:
-        """Sends datagrams of a few bytes, and empty ones, from a source of their own."""
-        source = self.sender.open()
-        for size in SMALL_SIZES:
-            for _ in range(TRIES):
-                await self._alone(source, size, SMALL)
-        sent: list[Datagram] = []
-        for number in range(2 * TRIES):
-            if number == TRIES and not lost(sent):
-                break
-            sent.append(await self._alone(source, 0, EMPTY))
-
-    async def _alone(self, source: Source, size: int, phase: str) -> Datagram:
-        """Sends a small datagram between two others, and waits: nothing may tell such answers apart."""
-        await self.sender.send(source, CONTROL)
-        datagram = await self.sender.send(source, phase, size)
-        control = await self.sender.send(source, CONTROL)
-        await self.sender.answer(control, LARGE_WAIT)
-        await self.sender.answer(datagram, LARGE_WAIT)
-        return datagram
 
 
 def _ports(context: Context) -> int:
