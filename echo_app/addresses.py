@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
@@ -36,6 +37,14 @@ def internetAddress(kind: Literal["TCP", "UDP"], host: str, port: int, *scope: i
     if ":" in host:
         return IPv6Address(kind, host, port, *scope)
     return IPv4Address(kind, host, port)
+
+
+def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a socket's name with the scope in its literal (RFC 4007), where Python leaves it out."""
+    if len(address) > 2 and address[3]:
+        host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        return (host, *address[1:])
+    return address
 
 
 def unmapped(host: str) -> str:

@@ -58,6 +58,7 @@ class NestedPoller:
         self._reactor = reactor
         self._epoll: Any = None
         self._descriptors: dict[int, Any] = {}
+        # Only those other than EPOLLIN, which nearly all have: an entry takes 50 bytes.
         self._interests: dict[int, int] = {}
         self._changed: set[int] = set()
 
@@ -77,6 +78,10 @@ class NestedPoller:
         """Ends the effect of :meth:`addWriter`, if there is one."""
         self._remove(writer, EPOLLOUT)
 
+    def removeDescriptor(self, descriptor: Any) -> None:
+        """Ends the effect of :meth:`addReader` and of :meth:`addWriter`."""
+        self._remove(descriptor, EPOLLIN | EPOLLOUT)
+
     def removeAll(self) -> list[Any]:
         """Removes every descriptor, and returns them."""
         removed = list(self._descriptors.values())
@@ -93,11 +98,22 @@ class NestedPoller:
         return self._interestedIn(EPOLLOUT)
 
     def _interestedIn(self, event: int) -> list[Any]:
-        return [self._descriptors[fd] for fd, interest in self._interests.items() if interest & event]
+        return [each for fd, each in self._descriptors.items() if self._interestOf(fd) & event]
+
+    def _interestOf(self, fd: int) -> int:
+        """Returns the events that a descriptor waits for; 0 without a descriptor."""
+        return self._interests.get(fd) or (EPOLLIN if fd in self._descriptors else 0)
+
+    def _setInterest(self, fd: int, interest: int) -> None:
+        if interest in (0, EPOLLIN):
+            self._interests.pop(fd, None)
+        else:
+            self._interests[fd] = interest
+        self._changed.add(fd)
 
     def _add(self, descriptor: Any, event: int) -> None:
         fd = descriptor.fileno()
-        before = self._interests.get(fd, 0)
+        before = self._interestOf(fd)
         if before & event:
             return
         if self._epoll is None:
@@ -107,31 +123,29 @@ class NestedPoller:
         else:
             self._epoll.register(fd, event)
             self._descriptors[fd] = descriptor
-        self._interests[fd] = before | event
-        self._changed.add(fd)
+        self._setInterest(fd, before | event)
 
     def _remove(self, descriptor: Any, event: int) -> None:
         fd = descriptor.fileno()
         if fd < 0:
             fd = next((fd for fd, each in self._descriptors.items() if each is descriptor), fd)
-        before = self._interests.get(fd, 0)
+        before = self._interestOf(fd)
         after = before & ~event
         if after == before:
             return
-        self._changed.add(fd)
+        self._setInterest(fd, after)
         if after:
             self._epoll.modify(fd, after)
-            self._interests[fd] = after
             return
-        del self._interests[fd], self._descriptors[fd]
+        del self._descriptors[fd]
         try:
             self._epoll.unregister(fd)
         except OSError:
             # Other code has closed the descriptor. If a duplicate is open, epoll would report it for ever.
             self._leave()
             self._enter()
-            for each, interest in self._interests.items():
-                self._epoll.register(each, interest)
+            for each in self._descriptors:
+                self._epoll.register(each, self._interestOf(each))
         if not self._descriptors:
             self._leave()
 
@@ -167,14 +181,14 @@ class NestedPoller:
                 log.failure("{descriptor} is disconnected", descriptor=descriptor)
                 isRead, why = False, error
             if why:
-                self._disconnect(descriptor, why, isRead)
+                self._disconnect(descriptor, fd, why, isRead)
         return bool(events)
 
     def _serveOther(self, descriptor: Any, fd: int, event: int) -> tuple[bool, Any]:
         """Serves an event other than input alone; returns whether reading ended, and the reason."""
         if event & (EPOLLHUP | EPOLLERR) and not event & EPOLLIN:
             # All input is read. To a reader this is the end of the stream.
-            if self._interests[fd] & EPOLLIN:
+            if self._interestOf(fd) & EPOLLIN:
                 return True, CONNECTION_DONE
             # A connection that is being closed may have sent everything, and then has ended well.
             return False, (descriptor.disconnecting and descriptor.doWrite()) or CONNECTION_LOST
@@ -184,14 +198,16 @@ class NestedPoller:
                 return True, why
         return False, descriptor.doWrite()
 
-    def _disconnect(self, descriptor: Any, why: BaseException, isRead: bool) -> None:
+    def _disconnect(self, descriptor: Any, fd: int, why: BaseException, isRead: bool) -> None:
         """Tells a descriptor of the end of its connection, or only of its input."""
-        self.removeReader(descriptor)
         isInput = isRead and isinstance(why, ConnectionDone)
         if isInput and IHalfCloseableDescriptor.providedBy(descriptor):
             _tell(descriptor, descriptor.readConnectionLost, _failureOf(why))
+            # Most connections end with their input, and have left already.
+            if self._descriptors.get(fd) is descriptor:
+                self.removeReader(descriptor)
         else:
-            self.removeWriter(descriptor)
+            self.removeDescriptor(descriptor)
             _tell(descriptor, descriptor.connectionLost, _failureOf(why))
 
     def connectionLost(self, reason: Failure) -> None:

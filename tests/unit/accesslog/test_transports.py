@@ -28,7 +28,7 @@ from echo_app.service.listeners import Listener
 from echo_app.stream.protocol import EchoFactory, EchoProtocol
 from echo_app.tls.server import ServerTLS
 from echo_app.transport.carrying import CarryingTransport
-from echo_app.transport.direct import DirectServer, DirectUNIXServer
+from echo_app.transport.directserver import DirectServer, DirectUNIXServer
 from echo_app.transport.sockets import CountingUNIXServer
 from tests.support.certificates import Authority
 from tests.support.tls import TLSPeer

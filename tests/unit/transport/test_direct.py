@@ -15,7 +15,8 @@ from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.transport.carrying import CarryingTransport
-from echo_app.transport.direct import DirectServer, DirectUNIXServer, direct
+from echo_app.transport.direct import direct
+from echo_app.transport.directserver import DirectServer, DirectUNIXServer
 from echo_app.transport.poller import NestedPoller
 from tests.support.benches import ReactorBench
 from tests.support.ends import Scripted
