@@ -19,7 +19,7 @@ from echo_app.connections.record import Ending, noteEnd
 from echo_app.connections.refusal import Refusal
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf, topOf
-from echo_app.transport.sockets import Progress, whenLost
+from echo_app.transport.sockets import whenLost
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
@@ -40,25 +40,10 @@ class Connection:
 
     :ivar transport: the lowest transport, with the peer's address.
     :ivar isServed: the protocol on top was made.
-    :ivar movedAt: when a count of the kernel last changed, in seconds of the sweep's clock.
-    :ivar paidAt: when owed bytes last left, likewise.
+    :ivar idleAt: when the sweep looks next whether the connection is idle, in seconds of its clock.
     """
 
-    # Each count of the last look is a slot: one object for all of them would take 72 bytes more.
-    __slots__ = (
-        "_login",
-        "_owed",
-        "_received",
-        "_sent",
-        "_unread",
-        "isServed",
-        "key",
-        "movedAt",
-        "number",
-        "paidAt",
-        "registry",
-        "transport",
-    )
+    __slots__ = ("_login", "idleAt", "isServed", "key", "number", "registry", "transport")
 
     transport: IStreamTransport
 
@@ -68,10 +53,7 @@ class Connection:
         self.key = key
         self.isServed = False
         self._login: tuple[str, Callable[[], object]] | None = None
-        # None before the first look.
-        self._received: int | None = None
-        self._sent = self._owed = self._unread = 0
-        self.movedAt = self.paidAt = 0.0
+        self.idleAt = 0.0
 
     @property
     def user(self) -> str | None:
@@ -110,20 +92,6 @@ class Connection:
         """
         self._login = user, logout
         self.registry.loggedIn(self)
-
-    def noteProgress(self, progress: Progress, isWorking: bool, now: float) -> None:
-        """Notes the kernel's counts, and when they changed.
-
-        :param isWorking: the connection is not idle, even if no count has changed.
-        """
-        before = self._received, self._sent, self._owed, self._unread
-        if isWorking or before != (progress.received, progress.sent, progress.owed, progress.unread):
-            self.movedAt = now
-            # Nothing was owed, or some of the owed bytes have left.
-            if not self._owed or progress.sent != self._sent or progress.owed < self._owed:
-                self.paidAt = now
-            self._received, self._sent = progress.received, progress.sent
-            self._owed, self._unread = progress.owed, progress.unread
 
     def top(self) -> tuple[Any, IStreamTransport]:
         """Returns the protocol on top, a gate or the one that serves, and its transport."""

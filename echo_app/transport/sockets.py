@@ -27,7 +27,9 @@ from echo_app.tcpfields import tcpInfoReader
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.layer import bottomOf, downFrom
 
-_bytes = tcpInfoReader("bytes_acked", "bytes_received")
+_counts = tcpInfoReader(
+    "unacked", "last_data_sent", "last_data_recv", "last_ack_recv", "rtt", "bytes_acked", "bytes_received"
+)
 _INT = struct.Struct("=i")
 _ROOM = bytes(_INT.size)
 
@@ -65,6 +67,8 @@ class Progress:
     :param owed: bytes in the kernel's queue to the peer. While it has room, the transport's buffer is empty.
     :param unread: bytes in the kernel's queue from the peer.
     :param held: bytes that our layers hold back on purpose.
+    :param quiet: seconds since a byte came or was acknowledged; None over a UNIX socket, where the kernel
+        dates none.
     """
 
     received: int
@@ -72,6 +76,7 @@ class Progress:
     owed: int
     unread: int
     held: int = 0
+    quiet: float | None = None
 
 
 class CountingUNIXServer(CarryingTransport, unix.Server):
@@ -206,10 +211,27 @@ def progressOf(transport: object) -> Progress | None:
     if isUNIX(sock):
         counting = descriptorOf(transport)
         received, sent = getattr(counting, "received", 0), getattr(counting, "written", 0)
+        quiet = None
     else:
-        sent, received = _bytes(sock)
+        unacked, sentAgo, receivedAgo, ackedAgo, rtt, sent, received = _counts(sock)
+        # In milliseconds, and the round trip in microseconds. While segments are under way, the last
+        # acknowledgement dates the last byte: a retransmission counts as sent. While none are, the answers
+        # to keepalives and to probes of a closed window are acknowledgements, too, but of no byte.
+        quiet = min(receivedAgo, ackedAgo if unacked else max(0.0, sentAgo - rtt / 1000)) / 1000
     held = sum(getattr(each, "held", 0) for each in downFrom(transport))
-    return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), held)
+    return Progress(received, sent, queued(sock, TIOCOUTQ), queued(sock, FIONREAD), held, quiet)
+
+
+def owes(transport: Any) -> bool:
+    """Says whether the kernel has bytes for the peer of a connection; False without a socket.
+
+    One system call, for the sweep over all connections.
+    """
+    try:
+        return ioctl(transport.fileno(), TIOCOUTQ, _ROOM) != _ROOM
+    except (AttributeError, OSError, ValueError):
+        # No descriptor, one that is closed (-1), or none of a socket.
+        return False
 
 
 def queued(sock: socket.socket, request: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -51,14 +52,21 @@ class FakeConnection:
     :ivar progress: the kernel's counts; None is a transport without a socket.
     :ivar done: the calls on it, in order.
     :ivar record: its record for an access log.
+    :ivar isDated: the kernel dates the last byte, as of a TCP connection.
+    :ivar seconds: tells the time, which dates the last movement.
     """
 
-    def __init__(self, counts: ConnectionRegistry, host: str = "192.0.2.1") -> None:
+    def __init__(
+        self, counts: ConnectionRegistry, host: str = "192.0.2.1", seconds: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.progress: Progress | None = Progress(0, 0, 0, 0)
         self.done: list[str] = []
         self.pending = 0
         self.record = ConnectionRecord(0.0, 0.0)
         self.protocol = self
+        self.isDated = True
+        self.movedAt = 0.0
+        self.seconds = seconds
         self._counts = counts
         self._host = host
 
@@ -79,7 +87,9 @@ class FakeConnection:
 
     def move(self, received: int = 0, sent: int = 0, owed: int = 0, unread: int = 0, held: int = 0) -> None:
         """Sets the kernel's totals and queues, and the bytes that layers hold."""
-        self.progress = Progress(received, sent, owed, unread, held)
+        after = Progress(received, sent, owed, unread, held)
+        if after != self.progress:
+            self.progress, self.movedAt = after, self.seconds()
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """Returns the peer's address."""
@@ -150,7 +160,15 @@ def numbered(number: int) -> Connection:
 
 def progressOf(transport: FakeConnection) -> Progress | None:
     """Stands in for ``echo_app.transport.sockets.progressOf``."""
-    return transport.progress
+    progress = transport.progress
+    if progress is None or not transport.isDated:
+        return progress
+    return replace(progress, quiet=transport.seconds() - transport.movedAt)
+
+
+def owes(transport: FakeConnection) -> bool:
+    """Stands in for ``echo_app.transport.sockets.owes``."""
+    return bool(transport.progress and transport.progress.owed)
 
 
 PROXY = IPv4Address("TCP", "127.0.0.1", 40_000)

@@ -50,6 +50,7 @@ class SweptTests(SynchronousTestCase):
         self.clock = Clock()
         for module in (timeouts, drain):
             self.patch(module, "progressOf", fakes.progressOf)
+        self.patch(timeouts, "owes", fakes.owes)
 
     def counts(self, **limits: float) -> ConnectionRegistry:
         return ConnectionRegistry(Limits(**limits), self.clock.seconds)  # type: ignore[arg-type]
@@ -57,7 +58,9 @@ class SweptTests(SynchronousTestCase):
     def test_timeOuts(self) -> None:
         """Idle and stalled connections are told apart; one that moves has no reason."""
         counts = self.counts(idleTimeout=3, stallTimeout=3)
-        idle, stalled, busy = (fakes.FakeConnection(counts).open() for _ in range(3))
+        idle, stalled, busy = (
+            fakes.FakeConnection(counts, seconds=self.clock.seconds).open() for _ in range(3)
+        )
         sweep = TimeoutSweep(counts, self.clock)
         sweep.start()
         for second in range(6):
