@@ -99,7 +99,7 @@ class TimeoutSweepTests(SynchronousTestCase):
         self.assertEqual(counts.timedOut.byReason, {"stall": 1})
 
     def test_idleAndStalled(self) -> None:
-        """Unsent bytes that stand are idle, too: the shorter time-out ends them, the stall one if both are equal."""
+        """Unsent bytes that stand are idle, too: the shorter time-out ends them, or the stall one."""
         for idle, stall, ending in ((4, 6, "idle"), (6, 4, "stall"), (5, 5, "stall")):
             self.setUp()
             counts = self.sweep(idle, stall)
