@@ -1,0 +1,120 @@
+"""The benchmark's command line, and the plan of its measurements."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from unittest.mock import patch
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.compiledload import CompiledLoad
+from benchmarks.measuring import Plan
+from benchmarks.peers import CANDIDATES, Peer
+from benchmarks.probeload import ProbeLoad
+from benchmarks.rows import ROWS, rowNamed
+from tests.support.ci import RUNS_ALL
+
+try:
+    from rich.console import Console
+
+    from benchmarks.__main__ import parser, possible
+    from benchmarks.progress import showProgress
+except ModuleNotFoundError as error:
+    if RUNS_ALL:
+        raise
+    skip = f"not installed: {error.name}, of the extra [benchmark], which CI has"
+
+
+PYTHON = ProbeLoad()
+COMPILED = CompiledLoad("load", "load_tls")
+
+
+def peer(name: str) -> Peer:
+    """Returns a peer that can't be run."""
+    return Peer(name, name.title(), ("false",), "1", {"tcp": ("--port", "0")})
+
+
+class PlanTests(SynchronousTestCase):
+    def test_interleaved(self) -> None:
+        """All peers of a row take turns in each round, and each is the first in its turn."""
+        plan = Plan((rowNamed("1k-10"),), (peer("a"), peer("b")), rounds=2, warmup=0, seconds=1)
+        turns = [(number, each.name) for number, each in plan.turns(rowNamed("1k-10"))]
+        self.assertEqual(turns, [(1, "a"), (1, "b"), (2, "b"), (2, "a")])
+        self.assertEqual(plan.measurements(), 4)
+
+    def test_transports(self) -> None:
+        """A row has those peers that do its transport."""
+        plan = Plan((rowNamed("udp"),), (peer("a"),), rounds=2, warmup=0, seconds=1)
+        self.assertEqual((plan.measurements(), list(plan.turns(rowNamed("udp")))), (0, []))
+
+    def test_possible(self) -> None:
+        """A row whose requirements are missing is left out, with a line that names them."""
+        reference = peer("uvloop")
+        for row, peers, load, count, why in (
+            ("latency", [reference], PYTHON, 2, "it needs the load in C"),
+            ("latency", [reference], COMPILED, 1, "it needs two cores"),
+            ("latency", [peer("c")], COMPILED, 2, "it needs the peer uvloop"),
+            ("tls-1k-10", [reference], CompiledLoad("load", missing="no x.h found"), 2, "no x.h found"),
+        ):
+            said: list[str] = []
+            self.assertEqual(possible([rowNamed(row)], peers, load, count, said), [])
+            self.assertEqual(said, [f"{rowNamed(row).title}: {why}"])
+        self.assertEqual(possible(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
+        untimed = [row for row in ROWS if row.name != "latency"]
+        self.assertEqual(possible(list(ROWS), [reference], PYTHON, 2, []), untimed)
+
+    def test_descriptors(self) -> None:
+        """A row with more connections than descriptors is left out, and told."""
+        said: list[str] = []
+        with patch("resource.getrlimit", return_value=(64, 512)):
+            rows = possible([rowNamed("1k-10"), rowNamed("memory")], [peer("uvloop")], COMPILED, 2, said)
+        self.assertEqual(rows, [rowNamed("1k-10")])
+        self.assertRegex(said[0], r"at most 512 descriptors are allowed")
+
+    def test_lines(self) -> None:
+        """Without a terminal there is a line for each round, and no bar."""
+        console = Console(file=StringIO(), width=120)
+        with showProgress(console, 3) as tell:
+            for number, name in ((1, "a"), (1, "b"), (2, "a")):
+                tell(rowNamed("udp"), number, peer(name))
+        assert isinstance(console.file, StringIO)
+        self.assertEqual(console.file.getvalue(), "udp, round 1\nudp, round 2\n")
+
+    def test_bar(self) -> None:
+        """On a terminal there is a bar that says where it is."""
+        console = Console(file=StringIO(), width=120, force_terminal=True)
+        with showProgress(console, 3) as tell:
+            tell(rowNamed("udp"), 1, peer("a"))
+            tell(rowNamed("udp"), 1, peer("b"))
+        assert isinstance(console.file, StringIO)
+        self.assertIn("1/3", console.file.getvalue())
+
+
+class CommandLineTests(SynchronousTestCase):
+    def test_wrong(self) -> None:
+        """A wrong option ends the command with one line that names it, and a status of its own."""
+        Path("junk").write_text("{}")
+        for wrong in (
+            *(
+                ["--rounds", "0"],
+                ["--rounds", "x"],
+                ["--seconds", "-1"],
+                ["--seconds", "nan"],
+                ["--only", "x"],
+            ),
+            *(["--peer", "x"], ["--json", "/nowhere/x"], ["--output", "nowhere"], ["--read", "nowhere"]),
+            *(["--read", "junk"], ["--unknown"], ["word"]),
+        ):
+            said = StringIO()
+            with redirect_stderr(said):
+                status = self.assertRaises(SystemExit, parser().parse_args, wrong).code
+            self.assertEqual(status, 2)
+            self.assertRegex(said.getvalue(), rf"\Abenchmark: .*{wrong[-1]}.*\n\Z")
+
+    def test_help(self) -> None:
+        """The help names each row and each peer."""
+        shown = parser().format_help()
+        for name in [*(row.name for row in ROWS), *CANDIDATES]:
+            self.assertIn(f"\n  {name} ", shown)

@@ -1,0 +1,105 @@
+"""The benchmark's tables, page and picture."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.results import Sample
+from benchmarks.rows import OURS
+from tests.support.ci import RUNS_ALL
+from tests.unit.benchmarks.samples import costs, results
+
+try:
+    from rich.console import Console
+
+    from benchmarks.picture import draw
+    from benchmarks.report import number, page, printTables
+except ModuleNotFoundError as error:
+    if RUNS_ALL:
+        raise
+    skip = f"not installed: {error.name}, of the extra [benchmark], which CI has"
+
+
+class ReportTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.measured = results(
+            _1k_10={OURS: costs(4.5), "textbook": costs(15), "uvloop": costs(4)},
+            latency={
+                OURS: [Sample(1, 1, 30, 90)],
+                "textbook": [Sample(1, 1)],
+                "uvloop": [Sample(1, 1, 30, 99)],
+            },
+        )
+        self.measured.offered = 70_000
+
+    def test_page(self) -> None:
+        """The page has the figures, verdicts, machine, versions, the date and the missing values."""
+        made = page(self.measured)
+        for part in (
+            *("2026-01-02", "an abacus", "Twisted 2", "70,000 messages", "lowest of 2 rounds of 0.5 s"),
+            *("* - 1 KiB, 10 connections, µs\n     - 4.50\n     - 15.0\n     - 4.00", "- 0.30", "aim met"),
+            *("- Go: no go found.\n", "keep up with 70,000 messages a second: Twisted, textbook.\n"),
+        ):
+            self.assertIn(part, made)
+        self.assertNotIn("$", made)
+
+    def test_terminal(self) -> None:
+        """The terminal shows the same."""
+        console = Console(file=StringIO(), width=120)
+        printTables(self.measured, console)
+        assert isinstance(console.file, StringIO)
+        shown = console.file.getvalue()
+        for part in (
+            "1k-10, µs",
+            "4.50",
+            "aim met",
+            "Go: no go found.",
+            "lowest of 2 rounds",
+        ):
+            self.assertIn(part, shown)
+
+    def test_withoutOurs(self) -> None:
+        """Without our own figures there are no promises to judge."""
+        del (
+            self.measured.versions[OURS],
+            self.measured.peers[OURS],
+            self.measured.samples["1k-10"][OURS],
+            self.measured.samples["latency"][OURS],
+        )
+        self.assertNotIn(
+            "met", page(self.measured).partition("The promises\n")[2].partition("The machine")[0]
+        )
+
+    def test_pythonLoad(self) -> None:
+        """A load in Python is named as one, with the rows that it can't judge."""
+        self.measured.load = "Python"
+        made = page(self.measured)
+        self.assertIn("The load, a program in Python, checks every byte", made)
+        self.assertIn("- The load was the one in Python.\n", made)
+        self.assertIn("- A load in Python is too slow: the servers wait for it.\n", made)
+
+    def test_busy(self) -> None:
+        """A machine that had something else to do is told."""
+        self.assertNotIn("busy", page(self.measured))
+        self.measured.busy = 0.7
+        self.assertIn(
+            "- The machine was busy (load average 0.7): the figures are too high.\n", page(self.measured)
+        )
+
+    def test_number(self) -> None:
+        """A number has the digits that matter."""
+        shown = [number(value) for value in (None, 0.304, 4.5, 15.04, 104.4, 9876)]
+        self.assertEqual(shown, ["—", "0.30", "4.50", "15.0", "104", "9,876"])
+
+    def test_picture(self) -> None:
+        """The picture has the numbers, and is the same each time; without costs there is none."""
+        for name in ("one", "two"):
+            draw(self.measured, Path(), name)
+        self.assertEqual(Path("one.svg").read_text(), Path("two.svg").read_text())
+        self.assertIn("4.50", Path("one.svg").read_text())
+        self.assertTrue(Path("one.png").read_bytes().startswith(b"\x89PNG"))
+        draw(results(memory={OURS: [Sample(1, 1, memory=1)]}), Path(), "three")
+        self.assertFalse(Path("three.svg").exists())
