@@ -2,5 +2,6 @@
 
 ``bin/benchmark`` runs it from a checkout. ``servers/`` has the peers. ``load.c`` (with ``load_tls.h`` over
 TLS) is the load, which checks every byte, and ``probeload.py`` a load without a compiler. ``rows.py`` has the
-rows and the promises, and ``performance.rst.in`` the template of the page.
+rows and the targets, ``estimates.py`` the arithmetic of ratios, and ``performance.rst.in`` the template of
+the page.
 """

@@ -19,6 +19,7 @@ from rich.console import Console
 from benchmarks.builds import Missing
 from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import chooseCores
+from benchmarks.estimates import FEWEST
 from benchmarks.loads import Load
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
 from benchmarks.peers import CANDIDATES, Peer, makePeer
@@ -27,7 +28,7 @@ from benchmarks.probeload import ProbeLoad
 from benchmarks.progress import showProgress
 from benchmarks.report import page, printTables
 from benchmarks.results import Results
-from benchmarks.rows import REFERENCE, ROWS, Row
+from benchmarks.rows import REFERENCE, ROUNDS, ROWS, Row
 from echo_app.probe.results.machine import describeMachine
 
 # Descriptors of the load, besides those of its connections.
@@ -93,8 +94,13 @@ def parser() -> Parser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="only the headline rows, briefly: under three minutes")
-    add("--rounds", type=_count, metavar="N", help="rounds for each server [5; 3 with --quick]")
-    add("--seconds", type=_seconds, metavar="SECONDS", help="seconds of a round [1; 0.4 with --quick]")
+    add(
+        "--rounds",
+        type=_count,
+        metavar="N",
+        help="rounds for each server [15; 5 in idle rows and with --quick]",
+    )
+    add("--seconds", type=_seconds, metavar="SECONDS", help="seconds of a round [0.5; 0.3 with --quick]")
     add(
         "--only",
         action="append",
@@ -154,8 +160,8 @@ def possible(rows: list[Row], peers: list[Peer], load: Load, cores: int, missing
 
 def _run(options: argparse.Namespace, console: Console) -> Results:
     """Measures the rows and peers of the options."""
-    rounds = options.rounds or (3 if options.quick else 5)
-    seconds = options.seconds or (0.4 if options.quick else 1.0)
+    rounds = options.rounds or (FEWEST if options.quick else 0)
+    seconds = options.seconds or (0.3 if options.quick else 0.5)
     missing: list[str] = []
     busy, _, _ = os.getloadavg()
     load = findLoad(missing)
@@ -170,13 +176,14 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         raise BenchmarkError("; ".join(["nothing can be measured", *missing]))
     results = Results(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        rounds=rounds,
+        rounds=rounds or ROUNDS,
         seconds=seconds,
         load=load.language,
         machine=describeMachine(),
         peers={peer.name: peer.title for peer in peers},
         versions={peer.name: peer.version for peer in peers},
         missing=missing,
+        wanted=[row.name for row in wanted],
         cores=cores.distinct(),
         busy=busy,
         command=shlex.join(["bin/benchmark", *sys.argv[1:]]),

@@ -1,12 +1,17 @@
-"""Results: the samples of a run, and the verdicts on the promises."""
+"""Results: the samples of a run, and the verdicts on the targets."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any
 
-from benchmarks.rows import OURS, ROWS, Figure, Row, Target, rowNamed
+from benchmarks.estimates import Estimate, estimateOf, ratios
+from benchmarks.rows import MEDIAN, OURS, ROWS, TAIL, TARGETS, TOLERANCE, Figure, Row, Target, rowNamed
+
+# The grade of a target whose rounds are too few for an interval.
+TOO_FEW = "too few rounds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +35,40 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A promise with its measurement.
+    """A target with its measurement.
 
-    :param value: the ratio or figure; None if it was not measured.
-    :param unjudged: the reason why the value allows no judgement; empty if it does.
+    :param estimate: the ratio or figure; None if it was not measured.
+    :param unjudged: the reason why the estimate allows no judgement; empty if it does.
     """
 
     target: Target
-    value: float | None
+    estimate: Estimate | None
     unjudged: str
 
     def grade(self) -> str:
-        """Returns the grade in words."""
-        if self.value is None:
+        """Returns the grade in words: of a whole interval, so that a lucky round decides nothing."""
+        if self.estimate is None:
             return "not measured"
         if self.unjudged:
             return "not judged"
-        if self.value <= self.target.aim:
-            return "aim met"
-        return "must met" if self.value <= self.target.must else "not met"
+        if self.estimate.low is None or self.estimate.high is None:
+            return TOO_FEW
+        most = self.target.most * (1 + TOLERANCE)
+        if self.estimate.high < most:
+            return "met"
+        return "missed" if self.estimate.low > most else "undecided"
+
+    def asJson(self) -> dict[str, Any]:
+        """Returns the values for JSON, which has no infinity."""
+        numbers = self.estimate._asdict() if self.estimate else dict.fromkeys(Estimate._fields)
+        return {
+            "row": self.target.row,
+            "figure": self.target.figure.name,
+            "against": self.target.against,
+            "target": self.target.most,
+            **{name: None if value == inf else value for name, value in numbers.items()},
+            "verdict": self.grade(),
+        }
 
 
 @dataclass(slots=True)
@@ -56,7 +76,7 @@ class Results:
     """The results of a run.
 
     :param date: the date of the run.
-    :param rounds: measurements of each server in each row.
+    :param rounds: measurements of each server in most rows.
     :param seconds: seconds of each measurement.
     :param load: the language of the load: ``C`` or ``Python``.
     :param machine: the facts of the machine, by the words of the page.
@@ -66,6 +86,7 @@ class Results:
     :param cores: the number of different cores of server and load.
     :param busy: the load average before the run.
     :param command: the command line.
+    :param wanted: the names of the rows that were asked for; some may be missing.
     :param offered: messages a second of the latency row; 0 if it was not run.
     :param samples: the samples by the names of row and peer.
     """
@@ -81,6 +102,7 @@ class Results:
     cores: int = 2
     busy: float = 0.0
     command: str = "bin/benchmark"
+    wanted: list[str] = field(default_factory=list)
     offered: int = 0
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
 
@@ -92,18 +114,41 @@ class Results:
         """Returns the rows that were measured."""
         return [row for row in ROWS if row.name in self.samples]
 
-    def lowest(self, row: str, peer: str, figure: Figure) -> float | None:
-        """Returns the lowest value of a figure in all rounds; None if there is none."""
-        values = [getattr(sample, figure.name) for sample in self.samples.get(row, {}).get(peer, [])]
-        return min((value for value in values if value is not None), default=None)
+    def roundsOf(self, row: Row) -> int:
+        """Returns the number of rounds of a row."""
+        return max(map(len, self.samples[row.name].values()), default=0)
+
+    def asked(self) -> set[str]:
+        """Returns the names of the rows that were asked for, whether or not they could be run."""
+        return {*self.wanted, *self.samples}
+
+    def values(self, row: str, peer: str, figure: Figure) -> list[float | None]:
+        """Returns a figure of each round; None if it was not measured, infinity if the server fell behind."""
+        unmeasured = inf if rowNamed(row).mode == "rate" and figure in (MEDIAN, TAIL) else None
+        found = [getattr(sample, figure.name) for sample in self.samples.get(row, {}).get(peer, [])]
+        return [unmeasured if value is None else value for value in found]
+
+    def estimate(self, row: str, peer: str, figure: Figure) -> Estimate | None:
+        """Returns the median of a figure in all rounds; None if it was not measured."""
+        return estimateOf([value for value in self.values(row, peer, figure) if value is not None])
+
+    def ratio(self, row: str, figure: Figure, peer: str, against: str) -> Estimate | None:
+        """Returns the median of the rounds' ratios of two peers; None if no round has both."""
+        return estimateOf(ratios(self.values(row, peer, figure), self.values(row, against, figure)))
 
     def verdict(self, target: Target) -> Verdict:
-        """Returns the verdict on a promise."""
-        value = self.lowest(target.row, OURS, target.figure)
-        if target.against is not None and value is not None:
-            other = self.lowest(target.row, target.against, target.figure)
-            value = value / other if other else None
-        return Verdict(target, value, self._unjudged(rowNamed(target.row)))
+        """Returns the verdict on a target."""
+        if target.against is None:
+            estimate = self.estimate(target.row, OURS, target.figure)
+        else:
+            estimate = self.ratio(target.row, target.figure, OURS, target.against)
+        return Verdict(target, estimate, self._unjudged(rowNamed(target.row)))
+
+    def verdicts(self) -> list[Verdict]:
+        """Returns the verdicts on the targets of the rows that were asked for."""
+        if OURS not in self.peers:
+            return []
+        return [self.verdict(target) for target in TARGETS if target.row in self.asked()]
 
     def _unjudged(self, row: Row) -> str:
         if self.cores < 2 and row.mode != "idle":
@@ -114,7 +159,8 @@ class Results:
 
     def toJson(self) -> str:
         """Returns the results as text that :meth:`fromJson` reads."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        verdicts = [verdict.asJson() for verdict in self.verdicts()]
+        return json.dumps({**asdict(self), "verdicts": verdicts}, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def fromJson(cls, text: str) -> Results:
@@ -124,6 +170,8 @@ class Results:
         """
         try:
             read: dict[str, Any] = json.loads(text)
+            # They follow from the samples.
+            read.pop("verdicts", None)
             samples = {
                 rowNamed(row).name: {
                     peer: [Sample(**sample) for sample in rounds] for peer, rounds in peers.items()

@@ -44,6 +44,13 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(turns, [(1, "a"), (1, "b"), (2, "b"), (2, "a")])
         self.assertEqual(plan.measurements(), 4)
 
+    def test_rounds(self) -> None:
+        """Without a number of rounds, each row has its own."""
+        rows = (rowNamed("1k-10"), rowNamed("memory"))
+        plan = Plan(rows, (peer("a"),), rounds=0, warmup=0, seconds=1)
+        self.assertEqual([len(list(plan.turns(row))) for row in rows], [15, 5])
+        self.assertEqual(plan.measurements(), 20)
+
     def test_transports(self) -> None:
         """A row has those peers that do its transport."""
         plan = Plan((rowNamed("udp"),), (peer("a"),), rounds=2, warmup=0, seconds=1)

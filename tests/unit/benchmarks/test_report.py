@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from math import inf
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +17,7 @@ try:
     from rich.console import Console
 
     from benchmarks.picture import draw
-    from benchmarks.report import number, page, printTables
+    from benchmarks.report import number, page, printTables, targets
 except ModuleNotFoundError as error:
     if RUNS_ALL:
         raise
@@ -39,12 +40,44 @@ class ReportTests(SynchronousTestCase):
         """The page has the figures, verdicts, machine, versions, the date and the missing values."""
         made = page(self.measured)
         for part in (
-            *("2026-01-02", "an abacus", "Twisted 2", "70,000 messages", "lowest of 2 rounds of 0.5 s"),
-            *("* - 1 KiB, 10 connections, µs\n     - 4.50\n     - 15.0\n     - 4.00", "- 0.30", "aim met"),
-            *("- Go: no go found.\n", "keep up with 70,000 messages a second: Twisted, textbook.\n"),
+            *("2026-01-02", "an abacus", "Twisted 2", "70,000 messages", "median of 2 rounds of 0.5 s"),
+            *("* - 1 KiB, 10 connections, µs\n     - 4.50\n     - 15.0\n     - 4.00", "- 0.30"),
+            *(
+                "- Go: no go found.\n",
+                "keep up with 70,000 messages a second: Twisted, textbook (1 of 1 rounds).\n",
+            ),
         ):
             self.assertIn(part, made)
         self.assertNotIn("$", made)
+
+    def test_targets(self) -> None:
+        """A target's line has the ratio, its interval, the target and the verdict."""
+        self.measured.samples["1k-10"] = {OURS: costs(4, 4, 5, 6, 6), "textbook": costs(*[20] * 5)}
+        heading, textbook, uvloop, *_ = targets(self.measured, brief=True)
+        self.assertEqual(heading, ["", "against", "measured", "90 % interval", "target", "verdict"])
+        self.assertEqual(textbook, ["1k-10", "textbook", "0.25", "0.20 to 0.30", "≤ 0.40", "met"])
+        self.assertEqual(uvloop, ["1k-10", "uvloop", "—", "—", "≤ 1.25", "not measured"])
+
+    def test_missingPeer(self) -> None:
+        """A peer that can't be built is named in the line of its target, without a verdict."""
+        self.measured.wanted = ["1k-1000"]
+        cells = ["   * - 1 KiB, 1,000 connections", "Tokio", "—", "—", "≤ 1.25", "not measured\n"]
+        self.assertIn("\n     - ".join(cells), page(self.measured))
+
+    def test_rounds(self) -> None:
+        """Too few rounds for an interval are told, and an interval's ranks; rows with fewer rounds too."""
+        few = "- Fewer than 5 rounds give no 90 % interval, and so no verdict.\n"
+        self.assertIn(few, page(self.measured))
+        self.assertNotIn("Its 90 %", page(self.measured))
+        self.measured.rounds = 15
+        self.measured.samples = {"1k-10": {OURS: costs(*[1] * 15), "textbook": costs(*[9] * 15)}}
+        self.assertNotIn(few, page(self.measured))
+        self.assertIn(
+            " Its 90 % interval leaves out the 3 lowest and the 3 highest of them.", page(self.measured)
+        )
+        self.assertNotIn("These rows", page(self.measured))
+        self.measured.samples["memory"] = {OURS: [Sample(1, 1, memory=1)] * 5}
+        self.assertIn(" These rows have 5: Memory of an idle connection.", page(self.measured))
 
     def test_terminal(self) -> None:
         """The terminal shows the same."""
@@ -55,23 +88,21 @@ class ReportTests(SynchronousTestCase):
         for part in (
             "1k-10, µs",
             "4.50",
-            "aim met",
+            "too few rounds",
             "Go: no go found.",
-            "lowest of 2 rounds",
+            "median of 2 rounds",
         ):
             self.assertIn(part, shown)
 
     def test_withoutOurs(self) -> None:
-        """Without our own figures there are no promises to judge."""
+        """Without our own figures there are no targets to judge."""
         del (
             self.measured.versions[OURS],
             self.measured.peers[OURS],
             self.measured.samples["1k-10"][OURS],
             self.measured.samples["latency"][OURS],
         )
-        self.assertNotIn(
-            "met", page(self.measured).partition("The promises\n")[2].partition("The machine")[0]
-        )
+        self.assertNotIn("≤", page(self.measured).partition("The targets\n")[2].partition("The machine")[0])
 
     def test_pythonLoad(self) -> None:
         """A load in Python is named as one, with the rows that it can't judge."""
@@ -91,8 +122,8 @@ class ReportTests(SynchronousTestCase):
 
     def test_number(self) -> None:
         """A number has the digits that matter."""
-        shown = [number(value) for value in (None, 0.304, 4.5, 15.04, 104.4, 9876)]
-        self.assertEqual(shown, ["—", "0.30", "4.50", "15.0", "104", "9,876"])
+        shown = [number(value) for value in (None, 0.304, 4.5, 15.04, 104.4, 9876, inf)]
+        self.assertEqual(shown, ["—", "0.30", "4.50", "15.0", "104", "9,876", "∞"])
 
     def test_picture(self) -> None:
         """The picture has the numbers, and is the same each time; without costs there is none."""

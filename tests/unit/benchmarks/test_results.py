@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.peers import CANDIDATES
@@ -9,45 +11,102 @@ from benchmarks.results import Results, Sample
 from benchmarks.rows import CPU, MEMORY, OURS, TAIL, TARGETS, Target, rowNamed
 from tests.unit.benchmarks.samples import costs, results
 
-TENTH = Target("1k-10", CPU, "textbook", 0.4, 0.3)
+TENTH = Target("1k-10", CPU, "textbook", 0.4)
+MEMORY_TARGET = Target("memory", MEMORY, None, 1000)
+
+
+def grade(*ratios: float) -> str:
+    """Returns the grade of rounds with these ratios to the other server."""
+    samples = {OURS: costs(*(10 * ratio for ratio in ratios)), "textbook": costs(*[10] * len(ratios))}
+    return results(_1k_10=samples).verdict(TENTH).grade()
 
 
 class ResultsTests(SynchronousTestCase):
-    def test_lowest(self) -> None:
-        """The lowest of the rounds counts; where there is no sample, or no such number, there is none."""
-        measured = results(_1k_10={OURS: costs(5, 4, 6)})
-        self.assertEqual(measured.lowest("1k-10", OURS, CPU), 4)
+    def test_median(self) -> None:
+        """The median of the rounds counts; where there is no sample, or no such number, there is none."""
+        measured = results(_1k_10={OURS: costs(5, 4, 9)})
+        self.assertEqual(measured.estimate("1k-10", OURS, CPU), (5, None, None))
         for nothing in (("1k-10", OURS, TAIL), ("1k-10", "go", CPU), ("udp", OURS, CPU)):
-            self.assertIsNone(measured.lowest(*nothing))
+            self.assertIsNone(measured.estimate(*nothing))
 
     def test_ratio(self) -> None:
-        """A ratio is our lowest by the other's lowest, and is graded by both limits."""
-        for ours, ratio, grade in ((3, 0.3, "aim met"), (4, 0.4, "must met"), (4.1, 0.41, "not met")):
-            verdict = results(_1k_10={OURS: costs(9, ours), "textbook": costs(10, 20)}).verdict(TENTH)
-            assert verdict.value is not None
-            self.assertAlmostEqual(verdict.value, ratio)
-            self.assertEqual(verdict.grade(), grade)
+        """A ratio is the median of the ratios of the rounds, not the ratio of two medians."""
+        samples = {OURS: costs(1, 20, 3, 8, 5), "textbook": costs(2, 10, 4, 8, 4)}
+        verdict = results(_1k_10=samples).verdict(TENTH)
+        self.assertEqual(verdict.estimate, (1, 0.5, 2))
+
+    def test_met(self) -> None:
+        """A target is met when the whole interval is below the target plus 3 %."""
+        self.assertEqual(grade(0.3, 0.3, 0.3, 0.3, 0.411), "met")
+        self.assertEqual(grade(*[0.4119] * 15), "met")
+
+    def test_missed(self) -> None:
+        """A target is missed when the whole interval is above the target plus 3 %."""
+        self.assertEqual(grade(0.413, 0.5, 0.5, 0.5, 0.5), "missed")
+
+    def test_undecided(self) -> None:
+        """An interval with the target plus 3 % in it decides nothing, wherever its median is."""
+        self.assertEqual(grade(0.3, 0.3, 0.3, 0.3, 0.413), "undecided")
+        self.assertEqual(grade(0.411, 0.5, 0.5, 0.5, 0.5), "undecided")
+
+    def test_outliers(self) -> None:
+        """Of 15 rounds, three that are off on either side change no verdict."""
+        self.assertEqual(grade(*[0.3] * 12, 9, 9, 9), "met")
+        self.assertEqual(grade(*[0.3] * 11, 9, 9, 9, 9), "undecided")
+
+    def test_tooFew(self) -> None:
+        """Rounds without an interval give no verdict, however clear they are."""
+        self.assertEqual(grade(0.1, 0.1, 0.1, 0.1), "too few rounds")
 
     def test_absolute(self) -> None:
-        """A target without a peer is about our own figure."""
-        sample = Sample(cpu=1, rate=1, memory=1500)
-        verdict = results(memory={OURS: [sample]}).verdict(Target("memory", MEMORY, None, 1536, 1024))
-        self.assertEqual((verdict.value, verdict.grade()), (1500, "must met"))
+        """A target without a peer is about our own figure, with the same tolerance."""
+        for memory, graded in ((1029, "met"), (1031, "missed")):
+            verdict = results(memory={OURS: [Sample(1, 1, memory=memory)] * 5}).verdict(MEMORY_TARGET)
+            self.assertEqual((verdict.estimate, verdict.grade()), ((memory,) * 3, graded))
 
     def test_notMeasured(self) -> None:
         """Without the other's figure, or without ours, there is no ratio."""
         for samples in ({OURS: costs(1)}, {"textbook": costs(1)}, {}):
             verdict = results(_1k_10=samples).verdict(TENTH)
-            self.assertEqual((verdict.value, verdict.grade()), (None, "not measured"))
+            self.assertEqual((verdict.estimate, verdict.grade()), (None, "not measured"))
 
     def test_notJudged(self) -> None:
         """A slow load, and one core for both, give ratios that say nothing; memory is memory anyway."""
-        samples = {OURS: costs(1), "textbook": costs(1)}
+        samples = {OURS: costs(*[1] * 5), "textbook": costs(*[1] * 5)}
         for measured in (results("Python", _1k_10=samples), results(cores=1, _1k_10=samples)):
             self.assertEqual(measured.verdict(TENTH).grade(), "not judged")
-            memory = Target("memory", MEMORY, None, 1536, 1024)
-            measured.samples["memory"] = {OURS: [Sample(cpu=1, rate=1, memory=1)]}
-            self.assertEqual(measured.verdict(memory).grade(), "aim met")
+            measured.samples["memory"] = {OURS: [Sample(cpu=1, rate=1, memory=1)] * 5}
+            self.assertEqual(measured.verdict(MEMORY_TARGET).grade(), "met")
+
+    def test_fellBehind(self) -> None:
+        """A server that fell behind has no bound on its latency, which neither helps it nor is left out."""
+        target = Target("latency", TAIL, "uvloop", 1)
+        timed, behind = Sample(1, 1, 10, 20), Sample(1, 1)
+        for ours, other, graded in (
+            ([behind] * 5, [timed] * 5, "missed"),
+            ([timed] * 4 + [behind], [timed] * 5, "undecided"),
+            ([timed] * 5, [behind] * 5, "met"),
+            ([behind] * 5, [behind] * 5, "not measured"),
+        ):
+            verdict = results(latency={OURS: ours, "uvloop": other}).verdict(target)
+            self.assertEqual(verdict.grade(), graded)
+
+    def test_asked(self) -> None:
+        """The targets of the rows that were asked for have verdicts, those of a missing row too."""
+        measured = results(udp={OURS: costs(1)})
+        measured.wanted = ["1k-1000"]
+        rows = [verdict.target.row for verdict in measured.verdicts()]
+        self.assertEqual(sorted(set(rows)), ["1k-1000", "udp"])
+        self.assertEqual({verdict.grade() for verdict in measured.verdicts()}, {"not measured"})
+        del measured.peers[OURS]
+        self.assertEqual(measured.verdicts(), [])
+
+    def test_jsonVerdicts(self) -> None:
+        """The JSON has each ratio with its interval and verdict, and no number that JSON lacks."""
+        samples = {OURS: [Sample(1, 1)] * 5, "uvloop": [Sample(1, 1, 10, 20)] * 5}
+        (verdict,) = json.loads(results(latency=samples).toJson(), parse_constant=self.fail)["verdicts"]
+        names = {"row": "latency", "figure": "tail", "against": "uvloop", "target": 1, "verdict": "missed"}
+        self.assertEqual(verdict, {**names, "median": None, "low": None, "high": None})
 
     def test_json(self) -> None:
         """Results survive being written and read."""
@@ -61,8 +120,8 @@ class ResultsTests(SynchronousTestCase):
             self.assertRaises(ValueError, Results.fromJson, bad)
 
     def test_targets(self) -> None:
-        """Each promise names a row, a figure that it has, and a peer that there is."""
+        """Each target names a row, a figure that it has, and a peer that has the row's transport."""
         for target in TARGETS:
             self.assertIn(target.figure, rowNamed(target.row).figures)
-            self.assertTrue(target.against is None or target.against in CANDIDATES)
-            self.assertLess(target.aim, target.must)
+            if target.against is not None:
+                self.assertIn(rowNamed(target.row).transport, CANDIDATES[target.against].options)
