@@ -8,7 +8,6 @@ import resource
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -16,23 +15,17 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from benchmarks.builds import Missing
-from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import chooseCores
 from benchmarks.estimates import FEWEST
-from benchmarks.loads import Load
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
-from benchmarks.peers import CANDIDATES, Peer, makePeer
+from benchmarks.peers import CANDIDATES
 from benchmarks.picture import draw
-from benchmarks.probeload import ProbeLoad
 from benchmarks.progress import showProgress
 from benchmarks.report import page, printTables
 from benchmarks.results import Results
-from benchmarks.rows import REFERENCE, ROUNDS, ROWS, Row
+from benchmarks.rows import ROUNDS, ROWS
+from benchmarks.selection import findLoad, findPeers, possibleRows, wantedRows
 from echo_app.probe.results.machine import describeMachine
-
-# Descriptors of the load, besides those of its connections.
-RESERVE = 64
 
 
 class Parser(argparse.ArgumentParser):
@@ -117,47 +110,6 @@ def parser() -> Parser:
     return made
 
 
-def findLoad(missing: list[str]) -> Load:
-    """Returns the compiled load, or else the load in Python, with a note of the reason."""
-    try:
-        return compiledLoad()
-    except Missing as error:
-        missing.append(f"the load in C: {error}")
-        return ProbeLoad()
-
-
-def _peers(names: list[str], missing: list[str], say: Callable[[str], None]) -> list[Peer]:
-    """Makes the peers that can be run here, and notes the others."""
-    peers = []
-    for name in names:
-        say(f"preparing {name}")
-        try:
-            peers.append(makePeer(name))
-        except Missing as error:
-            missing.append(f"{CANDIDATES[name].title}: {error}")
-    return peers
-
-
-def possible(rows: list[Row], peers: list[Peer], load: Load, cores: int, missing: list[str]) -> list[Row]:
-    """Returns the rows that can be run here, and notes the others."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    left = []
-    for row in rows:
-        if row.connections * 1.1 + RESERVE > hard != resource.RLIM_INFINITY:
-            missing.append(f"{row.title}: at most {hard} descriptors are allowed (ulimit -Hn)")
-        elif row.transport == "tls" and load.missing:
-            missing.append(f"{row.title}: {load.missing}")
-        elif row.mode == "rate" and load.language != "C":
-            missing.append(f"{row.title}: it needs the load in C")
-        elif row.mode == "rate" and cores < 2:
-            missing.append(f"{row.title}: it needs two cores")
-        elif row.mode == "rate" and REFERENCE not in [peer.name for peer in peers]:
-            missing.append(f"{row.title}: it needs the peer {REFERENCE}")
-        else:
-            left.append(row)
-    return left
-
-
 def _run(options: argparse.Namespace, console: Console) -> Results:
     """Measures the rows and peers of the options."""
     rounds = options.rounds or (FEWEST if options.quick else 0)
@@ -165,12 +117,10 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
     missing: list[str] = []
     busy, _, _ = os.getloadavg()
     load = findLoad(missing)
-    peers = _peers(options.peer or list(CANDIDATES), missing, console.print)
-    wanted = [
-        row for row in ROWS if (row.name in options.only if options.only else row.quick or not options.quick)
-    ]
+    peers = findPeers(options.peer or list(CANDIDATES), missing, console.print)
+    wanted = wantedRows(options.only or [], options.quick)
     cores = chooseCores()
-    rows = possible(wanted, peers, load, cores.distinct(), missing)
+    rows = possibleRows(wanted, peers, load, cores.distinct(), missing)
     plan = Plan(tuple(rows), tuple(peers), rounds, 0.3 * seconds, seconds)
     if not plan.measurements():
         raise BenchmarkError("; ".join(["nothing can be measured", *missing]))
@@ -184,6 +134,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         versions={peer.name: peer.version for peer in peers},
         missing=missing,
         wanted=[row.name for row in wanted],
+        fewer={row.name: row.connections for row in rows if row not in ROWS},
         cores=cores.distinct(),
         busy=busy,
         command=shlex.join(["bin/benchmark", *sys.argv[1:]]),

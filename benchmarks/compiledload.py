@@ -26,9 +26,10 @@ class CompiledLoad(Load):
 
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
         """Loads a server with a row."""
-        words = (row.mode, *address, row.size, row.connections, *phase)
+        words = (row.mode, *address, row.size, row.connections, row.each)
+        times = (phase.warmup, phase.seconds, phase.rate)
         process = subprocess.Popen(
-            [self.commandFor(row), *map(str, words)],
+            [self.commandFor(row), *map(str, words + times)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -39,13 +40,14 @@ class CompiledLoad(Load):
                 _await(process, "ready")
                 before = usage()
                 _goOn(process)
-                echoes, *times = _await(process, "done")
+                echoes, *figures = _await(process, "done")
+                share = phase.rest.share(usage) if phase.rest else None
                 after = usage()
                 _goOn(process)
                 _await(process, "checked")
             finally:
                 process.kill()
-        return Outcome.between(before, after, int(echoes), *map(float, times))
+        return Outcome.between(before, after, int(echoes), *map(float, figures))._replace(share=share)
 
 
 def compiledLoad() -> CompiledLoad:

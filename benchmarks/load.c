@@ -1,12 +1,13 @@
 /* A load for echo servers that checks every byte that comes back.
  *
- *   load MODE HOST PORT SIZE CONNECTIONS WARMUP SECONDS RATE
+ *   load MODE HOST PORT SIZE CONNECTIONS EACH WARMUP SECONDS RATE
  *
- *   stream     each connection sends SIZE bytes, awaits them, and sends the next
+ *   stream     each EACH-th connection sends SIZE bytes, awaits them, and sends the next
  *   datagram   the same over UDP
  *   rate       RATE messages a second in all, due at fixed times whatever the server does
  *   accept     connect, one byte, its echo, end of stream, and the next connection
- *   idle       open CONNECTIONS, one echo each, and leave them
+ *   idle       open CONNECTIONS, one echo each, and leave them; ECHOES is without the first tenth, which
+ *              comes before "ready", so that what the server does once is not counted
  *
  * It opens its connections, runs for WARMUP seconds, prints "ready" and awaits a line; runs for SECONDS,
  * prints "done ECHOES SECONDS P50 P99" and awaits a line; ends its connections, and prints "checked".
@@ -41,8 +42,10 @@
 #define SURPLUS 20
 #define EVENTS 1024
 #define BILLION 1000000000ull
-/* Loopback addresses that connections come from in turn, since each has 28,000 ports a minute. */
-#define SOURCES 64
+/* Loopback addresses from 127.0.0.1 on that connections come from in turn, since an address has 28,000 ports
+ * and an ended connection keeps its port for a minute: of connections that last, and of those that do not. */
+#define LASTING_SOURCES 4
+#define BRIEF_SOURCES 64
 
 static void fail(const char *format, ...) {
     va_list values;
@@ -67,9 +70,9 @@ struct connection {
 static const char *mode;
 static struct sockaddr_in server;
 static size_t size;
-static uint64_t count, rate;
+static uint64_t count, each, rate;
 static double warmup, seconds;
-static bool datagrams;
+static bool datagrams, lasting;
 static int poller;
 static struct epoll_event events[EVENTS];
 static struct connection *connections;
@@ -168,9 +171,9 @@ static void open_(struct connection *c) {
     if (fd < 0)
         fail("socket: %s", strerror(errno));
     c->start = opened++ * 7919 % PERIOD;
-    if (strcmp(mode, "accept") == 0) {
+    if (!datagrams) {
         struct sockaddr_in source = {.sin_family = AF_INET};
-        source.sin_addr.s_addr = htonl(0x7f000100 + 1 + opened % SOURCES);
+        source.sin_addr.s_addr = htonl(0x7f000001 + opened % (lasting ? LASTING_SOURCES : BRIEF_SOURCES));
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
         if (bind(fd, (struct sockaddr *)&source, sizeof source) < 0)
             fail("bind: %s", strerror(errno));
@@ -210,9 +213,18 @@ static void finish(struct connection *c) {
     channelClose(&c->channel);
 }
 
+/* Checks that the server neither sends anything to idle connections nor ends one. */
+static void checkIdle(void) {
+    int n;
+    while ((n = epoll_wait(poller, events, EVENTS, 0)) > 0)
+        for (int i = 0; i < n; i++)
+            if (events[i].events & ~EPOLLOUT)
+                fail("an idle connection did not stay as it was");
+}
+
 static uint64_t closedLoop(double duration) {
-    uint64_t echoes = 0, busy = count, end = now() + duration * BILLION;
-    for (uint64_t i = 0; i < count; i++)
+    uint64_t echoes = 0, busy = 0, end = now() + duration * BILLION;
+    for (uint64_t i = 0; i < count; i += each, busy++)
         ask(connections + i);
     while (busy > 0) {
         int n = await();
@@ -318,22 +330,23 @@ static uint64_t run(double duration) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9)
-        fail("usage: load MODE HOST PORT SIZE CONNECTIONS WARMUP SECONDS RATE");
+    if (argc != 10)
+        fail("usage: load MODE HOST PORT SIZE CONNECTIONS EACH WARMUP SECONDS RATE");
     mode = argv[1];
     server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(argv[3]))};
     inet_pton(AF_INET, argv[2], &server.sin_addr);
     size = atoll(argv[4]);
     count = atoll(argv[5]);
-    warmup = atof(argv[6]);
-    seconds = atof(argv[7]);
-    rate = atoll(argv[8]);
+    each = atoll(argv[6]);
+    warmup = atof(argv[7]);
+    seconds = atof(argv[8]);
+    rate = atoll(argv[9]);
     datagrams = strcmp(mode, "datagram") == 0;
-    bool idle = strcmp(mode, "idle") == 0, lasting = strcmp(mode, "accept") != 0;
-    /* A tenth of idle connections more, first, so that what the server does once is not counted. */
-    uint64_t first = idle ? count / 10 : count, all = idle ? first + count : count, echoes = count;
+    lasting = strcmp(mode, "accept") != 0;
+    bool idle = strcmp(mode, "idle") == 0;
+    uint64_t first = idle ? count / 10 : count, echoes = count - first;
     poller = epoll_create1(0);
-    connections = calloc(all, sizeof *connections);
+    connections = calloc(count, sizeof *connections);
     latencies = calloc(rate * (seconds > warmup ? seconds : warmup) + 1, sizeof *latencies);
     makePattern();
     if (lasting)
@@ -344,7 +357,7 @@ int main(int argc, char **argv) {
     awaitLine();
     uint64_t start = now();
     if (idle)
-        openAll(first, all);
+        openAll(first, count);
     else
         echoes = run(seconds);
     double elapsed = (double)(now() - start) / BILLION;
@@ -353,7 +366,9 @@ int main(int argc, char **argv) {
     printf("done %llu %.9f %.9f %.9f\n", (unsigned long long)echoes, elapsed, percentile(echoes, 50),
            percentile(echoes, 99));
     awaitLine();
-    for (uint64_t i = 0; lasting && i < all; i++)
+    if (idle)
+        checkIdle();
+    for (uint64_t i = 0; lasting && i < count; i++)
         finish(connections + i);
     puts("checked");
     return 0;

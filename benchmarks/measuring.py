@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.cores import Cores, pinned
-from benchmarks.loads import Load, LoadError, Phase, Usage
+from benchmarks.loads import Load, LoadError, Phase, Rest, Usage
 from benchmarks.peers import Peer
 from benchmarks.results import Results, Sample
-from benchmarks.rows import REFERENCE, Row, rowNamed
+from benchmarks.rows import OURS, REFERENCE, SHARE, Row, rowNamed
 from echo_app.testing import EchoProcessError
 
 # A server that answers less than this part of a fixed rate has fallen behind, and its latency says nothing.
@@ -17,6 +17,12 @@ KEEPS_UP = 0.95
 
 # Rounds that look for the reference's largest rate. The largest of many is an outlier.
 SATURATION_ROUNDS = 5
+
+
+# 30 s of the service's sweeps over its idle connections, after one whole sweep at the least: at the default
+# time-outs there is one every 5 s (echo_app/connections/timeouts.py). The sum is below the shortest
+# --idle-timeout of a row, with time to open the connections.
+REST = Rest(settle=10, seconds=30)
 
 
 class BenchmarkError(Exception):
@@ -39,8 +45,9 @@ class Plan:
     seconds: float
 
     def peersOf(self, row: Row) -> list[Peer]:
-        """Returns the peers that have the row's transport."""
-        return [peer for peer in self.peers if row.transport in peer.options]
+        """Returns the peers of a row: those that have its transport, or our own alone."""
+        able = [peer for peer in self.peers if row.transport in peer.options]
+        return [peer for peer in able if peer.name == OURS or not row.isOurs]
 
     def measurements(self) -> int:
         """Returns the number of measurements."""
@@ -63,18 +70,23 @@ class Laboratory:
 
     :param load: loads the server.
     :param cores: the cores of server and load.
+    :param rest: the time in which idle connections are measured.
     """
 
-    def __init__(self, load: Load, cores: Cores) -> None:
+    def __init__(self, load: Load, cores: Cores, rest: Rest = REST) -> None:
         self._load = load
         self._cores = cores
+        self._rest = rest
 
     def measure(self, peer: Peer, row: Row, phase: Phase) -> Sample:
         """Returns what one server did with one kind of load.
 
         :raise BenchmarkError: when it did anything wrong.
         """
-        server = peer.process(row.transport)
+        server = peer.process(row.transport, *row.options)
+        # Only our own server looks after its idle connections: others have no time-outs.
+        if SHARE in row.figures and peer.name == OURS:
+            phase = phase._replace(rest=self._rest)
         try:
             with pinned(self._cores.server):
                 server.start()
@@ -93,6 +105,7 @@ class Laboratory:
             rate=rate,
             median=outcome.median * 1e6 if timed else None,
             tail=outcome.tail * 1e6 if timed else None,
+            share=outcome.share,
             memory=outcome.memory / outcome.echoes if row.mode == "idle" else None,
         )
 

@@ -14,7 +14,7 @@ from benchmarks.builds import HERE
 from benchmarks.estimates import CONFIDENCE, FEWEST, Estimate, rank
 from benchmarks.peers import CANDIDATES
 from benchmarks.results import TOO_FEW, Results
-from benchmarks.rows import REFERENCE, TAIL, Figure, Row, Target, rowNamed
+from benchmarks.rows import REFERENCE, TAIL, Figure, Row, Target
 
 TEMPLATE = HERE / "performance.rst.in"
 # A hyphen would begin a list in reStructuredText.
@@ -70,7 +70,7 @@ def targets(results: Results, brief: bool) -> Lines:
     lines = [["", "against", "measured", f"{_PERCENT} interval", "target", "verdict"]]
     for verdict in results.verdicts():
         target = verdict.target
-        row = rowNamed(target.row)
+        row = results.row(target.row)
         label = _name(row, target.figure) if brief else _title(row, target.figure)
         unit = f", {target.figure.unit}" if target.against is None else ""
         measured = number(verdict.estimate.median if verdict.estimate else None)

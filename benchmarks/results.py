@@ -23,6 +23,7 @@ class Sample:
     :param median: the median of the round trips, in µs; None if they were not timed or the server fell
         behind.
     :param tail: the 99th percentile of the round trips, in µs.
+    :param share: the CPU time of a server at rest, in % of a core; only of idle connections.
     :param memory: bytes of the server's resident memory for a connection; only of idle connections.
     """
 
@@ -31,6 +32,7 @@ class Sample:
     median: float | None = None
     tail: float | None = None
     memory: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Results:
     :param busy: the load average before the run.
     :param command: the command line.
     :param wanted: the names of the rows that were asked for; some may be missing.
+    :param fewer: the connections of the rows that were measured with fewer, by their names.
     :param offered: messages a second of the latency row; 0 if it was not run.
     :param samples: the samples by the names of row and peer.
     """
@@ -103,6 +106,7 @@ class Results:
     busy: float = 0.0
     command: str = "bin/benchmark"
     wanted: list[str] = field(default_factory=list)
+    fewer: dict[str, int] = field(default_factory=dict)
     offered: int = 0
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
 
@@ -112,7 +116,15 @@ class Results:
 
     def rows(self) -> list[Row]:
         """Returns the rows that were measured."""
-        return [row for row in ROWS if row.name in self.samples]
+        return [self.row(row.name) for row in ROWS if row.name in self.samples]
+
+    def row(self, name: str) -> Row:
+        """Returns a row with the number of connections that were measured.
+
+        :raise KeyError: when there is no such row.
+        """
+        row = rowNamed(name)
+        return row.withConnections(self.fewer[name]) if name in self.fewer else row
 
     def roundsOf(self, row: Row) -> int:
         """Returns the number of rounds of a row."""
@@ -153,6 +165,8 @@ class Results:
     def _unjudged(self, row: Row) -> str:
         if self.cores < 2 and row.mode != "idle":
             return "the server and the load shared one core"
+        if row.name in self.fewer:
+            return "a target of many connections is not judged with fewer"
         if self.load == "Python" and not row.pythonLoad:
             return "a load in Python is too slow: the servers wait for it"
         return ""

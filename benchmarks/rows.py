@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The peer to which the targets apply.
 OURS = "direct"
@@ -10,6 +10,9 @@ OURS = "direct"
 
 # Enough for an interval that leaves out the three lowest and the three highest rounds.
 ROUNDS = 15
+
+# Of idle connections, which take most of a minute: the fewest rounds that have an interval.
+FEWER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Figure:
 CPU = Figure("cpu", "", "µs")
 MEDIAN = Figure("median", "p50", "µs")
 TAIL = Figure("tail", "p99", "µs")
-MEMORY = Figure("memory", "", "bytes")
+MEMORY = Figure("memory", "memory", "B")
+SHARE = Figure("share", "CPU", "%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class Row:
     :param transport: the server's listener: a key of :attr:`Peer.options`.
     :param quick: whether ``--quick`` measures the row.
     :param pythonLoad: whether a load in Python is fast enough for a verdict.
+    :param each: each how many-th connection speaks; only in the mode ``stream``.
+    :param options: options of the server, besides the listener's.
+    :param isOurs: whether the row is one of our own server alone.
     :param rounds: the number of rounds, unless the caller asks for another.
     """
 
@@ -53,10 +60,19 @@ class Row:
     transport: str = "tcp"
     quick: bool = False
     pythonLoad: bool = False
+    each: int = 1
+    options: tuple[str, ...] = ()
+    isOurs: bool = False
     rounds: int = ROUNDS
 
+    def withConnections(self, count: int) -> Row:
+        """Returns the row with another number of connections, in its title too."""
+        title = self.title.replace(f"{self.connections:,}", f"{count:,}")
+        return replace(self, title=title, connections=count)
 
-# Accepting comes last: it leaves half a million connections in TIME_WAIT, which slow down the others.
+
+# Accepting comes last: it leaves half a million connections in TIME_WAIT, which slow down the others. Rows of
+# thousands of connections leave some, and come before it.
 ROWS = (
     Row("1k-10", "1 KiB, 10 connections", "stream", 1024, 10, quick=True),
     Row("1k-200", "1 KiB, 200 connections", "stream", 1024, 200, quick=True),
@@ -67,16 +83,22 @@ ROWS = (
     Row("tls-1k-200", "TLS, 1 KiB, 200 connections", "stream", 1024, 200, transport="tls"),
     Row("udp", "UDP, 64 bytes, 10 sources", "datagram", 64, 10, transport="udp", quick=True),
     Row("latency", "Round trip of 1 KiB at half of saturation", "rate", 1024, 10, (MEDIAN, TAIL)),
-    Row("memory", "Memory of an idle connection", "idle", 1024, 2000, (MEMORY,), pythonLoad=True, rounds=5),
+    Row("tls-idle", "Idle over TLS, 2,000 connections", "idle", 1024, 2000, (MEMORY,), "tls", rounds=FEWER),
     Row(
-        "tls-memory",
-        "Memory of an idle TLS connection",
         "idle",
-        1024,
-        2000,
-        (MEMORY,),
-        transport="tls",
-        rounds=5,
+        "Idle, 12,000 connections",
+        *("idle", 1024, 12_000, (MEMORY, SHARE)),
+        pythonLoad=True,
+        rounds=FEWER,
+    ),
+    Row(
+        "idle-60",
+        "Idle with --idle-timeout 60, 12,000 connections",
+        *("idle", 1024, 12_000, (MEMORY, SHARE)),
+        pythonLoad=True,
+        options=("--idle-timeout", "60"),
+        isOurs=True,
+        rounds=FEWER,
     ),
     Row("accept", "Accept, 1 byte, close", "accept", 1, 10, quick=True, pythonLoad=True),
 )
@@ -123,7 +145,10 @@ TARGETS = (
     Target("udp", CPU, "uvloop", 1.00),
     Target("udp", CPU, "c", 1.50),
     Target("latency", TAIL, "uvloop", 1.00),
-    Target("memory", MEMORY, None, 1000),
+    Target("idle", MEMORY, None, 1000),
+    Target("idle", SHARE, None, 1.0),
+    Target("idle-60", MEMORY, None, 1150),
+    Target("idle-60", SHARE, None, 0.7),
     Target("accept", CPU, "textbook", 0.65),
     Target("accept", CPU, "uvloop", 1.15),
     Target("accept", CPU, "c", 1.45),

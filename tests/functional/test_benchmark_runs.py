@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from benchmarks.builds import HERE
 from benchmarks.certificate import removeCertificate
 from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import Cores
-from benchmarks.loads import Phase
+from benchmarks.loads import LoadError, Phase, Rest, Usage
 from benchmarks.measuring import BenchmarkError, Laboratory
 from benchmarks.peers import makePeer, versions
 from benchmarks.results import Results
-from benchmarks.rows import Row
+from benchmarks.rows import MEMORY, OURS, SHARE, Row
 from tests.support import programs
 from tests.support.ci import onlyInCI
 from tests.support.kernel import waitUntil
@@ -41,10 +47,67 @@ def tearDownModule() -> None:
     removeCertificate()
 
 
+class Echo(socketserver.BaseRequestHandler):
+    """Echoes a stream, and counts its bytes in the server, by the client's address."""
+
+    def handle(self) -> None:
+        """Echoes until the stream ends."""
+        server: Any = self.server
+        server.connections.append(self.request)
+        while data := self.request.recv(1 << 16):
+            server.counts[self.client_address] += len(data)
+            self.request.sendall(data)
+
+
+class OwnServerTests(ServiceTestCase):
+    """The load in C, of a server in the test's own process."""
+
+    def setUp(self) -> None:
+        self.load = orSkip(compiledLoad)
+        server: Any = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
+        server.daemon_threads = True
+        server.counts = Counter()
+        server.connections = []
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        self.server = server
+
+    def test_each(self) -> None:
+        """Of the connections only each n-th speaks; the others have had their first echo."""
+        row = Row("half", "", "stream", 100, 6, each=2)
+        self.load.run(row, self.server.server_address, BRIEFLY, lambda: Usage(0, 0))
+        quiet = [count for count in self.server.counts.values() if count == 100]
+        self.assertEqual((len(quiet), len(self.server.counts)), (3, 6))
+
+    def test_sources(self) -> None:
+        """Connections come from several addresses, since one has too few ports."""
+        row = Row("sources", "", "stream", 100, 8)
+        self.load.run(row, self.server.server_address, BRIEFLY, lambda: Usage(0, 0))
+        hosts = Counter(host for host, _ in self.server.counts)
+        self.assertEqual(hosts, {f"127.0.0.{last}": 2 for last in (1, 2, 3, 4)})
+
+    def test_ended(self) -> None:
+        """A server that ends an idle connection is noticed, since then fewer are measured."""
+        row = Row("idle", "", "idle", 100, 20)
+        usages = iter((False, True))
+
+        def usage() -> Usage:
+            if next(usages):
+                self.server.connections.pop().shutdown(socket.SHUT_WR)
+            return Usage(0, 0)
+
+        error = self.assertRaises(LoadError, self.load.run, row, self.server.server_address, BRIEFLY, usage)
+        self.assertEqual(str(error), "an idle connection did not stay as it was")
+
+
 class LaboratoryTests(ServiceTestCase):
     def setUp(self) -> None:
         core = min(os.sched_getaffinity(0))
-        self.laboratory = Laboratory(orSkip(compiledLoad), Cores(core, core))
+        self.cores = Cores(core, core)
+        self.laboratory = Laboratory(orSkip(compiledLoad), self.cores)
 
     def test_measure(self) -> None:
         """A measurement has the cost of an echo, and nothing that was not asked for."""
@@ -59,6 +122,21 @@ class LaboratoryTests(ServiceTestCase):
         assert sample.memory is not None
         self.assertGreater(sample.memory, 100)
         self.assertLess(sample.memory, 100_000)
+
+    def test_rest(self) -> None:
+        """The CPU time of our own idle connections is a share of a core; of other servers it is not asked."""
+        row = replace(IDLE, figures=(SHARE, MEMORY))
+        laboratory = Laboratory(orSkip(compiledLoad), self.cores, Rest(0.01, 0.2))
+        sample = laboratory.measure(makePeer(OURS), row, BRIEFLY)
+        # It may have nothing to do in so short a time.
+        self.assertIsNotNone(sample.share)
+        self.assertIsNone(laboratory.measure(makePeer("asyncio"), row, BRIEFLY).share)
+
+    def test_options(self) -> None:
+        """A row's own options are given to the server."""
+        row = replace(IDLE, options=("--idle-timeout", "wrong"))
+        error = self.assertRaises(BenchmarkError, self.laboratory.measure, makePeer(OURS), row, BRIEFLY)
+        self.assertIn("wrong", str(error))
 
     def test_wrong(self) -> None:
         """A server that is wrong, or does not start, ends everything with one line that names it."""

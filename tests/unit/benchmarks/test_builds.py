@@ -15,7 +15,7 @@ from benchmarks.rows import rowNamed
 from tests.support.ci import RUNS_ALL
 
 try:
-    from benchmarks.__main__ import findLoad
+    from benchmarks.selection import findLoad
 except ModuleNotFoundError as error:
     if RUNS_ALL:
         raise

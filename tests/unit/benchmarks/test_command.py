@@ -13,13 +13,14 @@ from benchmarks.compiledload import CompiledLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.probeload import ProbeLoad
-from benchmarks.rows import ROWS, rowNamed
+from benchmarks.rows import OURS, ROWS, rowNamed
+from benchmarks.selection import possibleRows
 from tests.support.ci import RUNS_ALL
 
 try:
     from rich.console import Console
 
-    from benchmarks.__main__ import parser, possible
+    from benchmarks.__main__ import parser
     from benchmarks.progress import showProgress
 except ModuleNotFoundError as error:
     if RUNS_ALL:
@@ -46,7 +47,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_rounds(self) -> None:
         """Without a number of rounds, each row has its own."""
-        rows = (rowNamed("1k-10"), rowNamed("memory"))
+        rows = (rowNamed("1k-10"), rowNamed("idle"))
         plan = Plan(rows, (peer("a"),), rounds=0, warmup=0, seconds=1)
         self.assertEqual([len(list(plan.turns(row))) for row in rows], [15, 5])
         self.assertEqual(plan.measurements(), 20)
@@ -56,7 +57,7 @@ class PlanTests(SynchronousTestCase):
         plan = Plan((rowNamed("udp"),), (peer("a"),), rounds=2, warmup=0, seconds=1)
         self.assertEqual((plan.measurements(), list(plan.turns(rowNamed("udp")))), (0, []))
 
-    def test_possible(self) -> None:
+    def test_possibleRows(self) -> None:
         """A row whose requirements are missing is left out, with a line that names them."""
         reference = peer("uvloop")
         for row, peers, load, count, why in (
@@ -66,19 +67,40 @@ class PlanTests(SynchronousTestCase):
             ("tls-1k-10", [reference], CompiledLoad("load", missing="no x.h found"), 2, "no x.h found"),
         ):
             said: list[str] = []
-            self.assertEqual(possible([rowNamed(row)], peers, load, count, said), [])
+            self.assertEqual(possibleRows([rowNamed(row)], peers, load, count, said), [])
             self.assertEqual(said, [f"{rowNamed(row).title}: {why}"])
-        self.assertEqual(possible(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
-        untimed = [row for row in ROWS if row.name != "latency"]
-        self.assertEqual(possible(list(ROWS), [reference], PYTHON, 2, []), untimed)
+        self.assertEqual(possibleRows(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
+        untimed = [row.name for row in ROWS if row.name != "latency"]
+        left = possibleRows(list(ROWS), [reference], PYTHON, 2, [])
+        self.assertEqual([row.name for row in left], untimed)
 
     def test_descriptors(self) -> None:
-        """A row with more connections than descriptors is left out, and told."""
+        """A row with more connections than descriptors has fewer, or is left out where few are left."""
+        rows = [rowNamed("1k-10"), rowNamed("idle")]
+        for hard, counts, told in (
+            (20_000, [10, 12_000], []),
+            (8064, [10, 8000], ["Idle, 12,000 connections: measured with 8,000, since at most 8,064 .*"]),
+            (70, [], ["1 KiB, 10 connections: at most 70 .*", "Idle, 12,000 connections: at most 70 .*"]),
+        ):
+            said: list[str] = []
+            with patch("resource.getrlimit", return_value=(64, hard)):
+                left = possibleRows(rows, [peer("uvloop")], COMPILED, 2, said)
+            self.assertEqual([row.connections for row in left], counts)
+            self.assertEqual(len(said), len(told))
+            for line, pattern in zip(said, told, strict=True):
+                self.assertRegex(line, rf"\A{pattern}\Z")
+
+    def test_pythonIdle(self) -> None:
+        """The load in Python keeps fewer idle connections."""
         said: list[str] = []
-        with patch("resource.getrlimit", return_value=(64, 512)):
-            rows = possible([rowNamed("1k-10"), rowNamed("memory")], [peer("uvloop")], COMPILED, 2, said)
-        self.assertEqual(rows, [rowNamed("1k-10")])
-        self.assertRegex(said[0], r"at most 512 descriptors are allowed")
+        (row,) = possibleRows([rowNamed("idle")], [peer("c")], PYTHON, 2, said)
+        self.assertEqual((row.connections, row.title), (2000, "Idle, 2,000 connections"))
+        self.assertRegex(said[0], "measured with 2,000, since more are too many for the load in Python")
+
+    def test_ours(self) -> None:
+        """A row of our own server alone has no other."""
+        plan = Plan((rowNamed("idle-60"),), (peer(OURS), peer("c")), rounds=5, warmup=0, seconds=1)
+        self.assertEqual(plan.measurements(), 5)
 
     def test_lines(self) -> None:
         """Without a terminal there is a line for each round, and no bar."""

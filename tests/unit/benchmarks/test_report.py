@@ -76,8 +76,8 @@ class ReportTests(SynchronousTestCase):
             " Its 90 % interval leaves out the 3 lowest and the 3 highest of them.", page(self.measured)
         )
         self.assertNotIn("These rows", page(self.measured))
-        self.measured.samples["memory"] = {OURS: [Sample(1, 1, memory=1)] * 5}
-        self.assertIn(" These rows have 5: Memory of an idle connection.", page(self.measured))
+        self.measured.samples["idle"] = {OURS: [Sample(1, 1, memory=1)] * 5}
+        self.assertIn(" These rows have 5: Idle, 12,000 connections.", page(self.measured))
 
     def test_terminal(self) -> None:
         """The terminal shows the same."""
@@ -132,5 +132,5 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(Path("one.svg").read_text(), Path("two.svg").read_text())
         self.assertIn("4.50", Path("one.svg").read_text())
         self.assertTrue(Path("one.png").read_bytes().startswith(b"\x89PNG"))
-        draw(results(memory={OURS: [Sample(1, 1, memory=1)]}), Path(), "three")
+        draw(results(idle={OURS: [Sample(1, 1, memory=1)]}), Path(), "three")
         self.assertFalse(Path("three.svg").exists())

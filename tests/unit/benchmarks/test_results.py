@@ -12,7 +12,7 @@ from benchmarks.rows import CPU, MEMORY, OURS, TAIL, TARGETS, Target, rowNamed
 from tests.unit.benchmarks.samples import costs, results
 
 TENTH = Target("1k-10", CPU, "textbook", 0.4)
-MEMORY_TARGET = Target("memory", MEMORY, None, 1000)
+MEMORY_TARGET = Target("idle", MEMORY, None, 1000)
 
 
 def grade(*ratios: float) -> str:
@@ -61,7 +61,7 @@ class ResultsTests(SynchronousTestCase):
     def test_absolute(self) -> None:
         """A target without a peer is about our own figure, with the same tolerance."""
         for memory, graded in ((1029, "met"), (1031, "missed")):
-            verdict = results(memory={OURS: [Sample(1, 1, memory=memory)] * 5}).verdict(MEMORY_TARGET)
+            verdict = results(idle={OURS: [Sample(1, 1, memory=memory)] * 5}).verdict(MEMORY_TARGET)
             self.assertEqual((verdict.estimate, verdict.grade()), ((memory,) * 3, graded))
 
     def test_notMeasured(self) -> None:
@@ -75,8 +75,16 @@ class ResultsTests(SynchronousTestCase):
         samples = {OURS: costs(*[1] * 5), "textbook": costs(*[1] * 5)}
         for measured in (results("Python", _1k_10=samples), results(cores=1, _1k_10=samples)):
             self.assertEqual(measured.verdict(TENTH).grade(), "not judged")
-            measured.samples["memory"] = {OURS: [Sample(cpu=1, rate=1, memory=1)] * 5}
+            measured.samples["idle"] = {OURS: [Sample(cpu=1, rate=1, memory=1)] * 5}
             self.assertEqual(measured.verdict(MEMORY_TARGET).grade(), "met")
+
+    def test_fewer(self) -> None:
+        """A row that was measured with fewer connections has that number in its title, and no verdict."""
+        measured = results(idle={OURS: [Sample(1, 1, memory=1)] * 5})
+        measured.fewer = {"idle": 2000}
+        self.assertEqual(measured.rows()[0].title, "Idle, 2,000 connections")
+        self.assertEqual(measured.verdict(MEMORY_TARGET).grade(), "not judged")
+        self.assertEqual(Results.fromJson(measured.toJson()), measured)
 
     def test_fellBehind(self) -> None:
         """A server that fell behind has no bound on its latency, which neither helps it nor is left out."""
