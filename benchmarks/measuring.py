@@ -1,8 +1,8 @@
-"""Measures the peers: in each round of a row, the peers take turns."""
+"""Measures the peers: in each round of a row, the peers take turns, and rows that are compared do too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.cores import Cores, pinned
@@ -45,9 +45,9 @@ class Plan:
     seconds: float
 
     def peersOf(self, row: Row) -> list[Peer]:
-        """Returns the peers of a row: those that have its transport, or our own alone."""
+        """Returns the peers of a row: those that have its transport, or its only ones of them."""
         able = [peer for peer in self.peers if row.transport in peer.options]
-        return [peer for peer in able if peer.name == OURS or not row.isOurs]
+        return [peer for peer in able if not row.peers or peer.name in row.peers]
 
     def measurements(self) -> int:
         """Returns the number of measurements."""
@@ -57,12 +57,19 @@ class Plan:
         """Returns the number of rounds of a row."""
         return self.rounds or row.rounds
 
-    def turns(self, row: Row) -> Iterator[tuple[int, Peer]]:
-        """Yields round and peer, in the order of measuring. Each round begins with another peer."""
-        peers = self.peersOf(row)
-        for number in range(self.roundsOf(row)):
-            for place in range(len(peers)):
-                yield number + 1, peers[(place + number) % len(peers)]
+    def groups(self) -> list[list[Row]]:
+        """Returns the rows in groups that take turns: each row with those that are compared with it."""
+        names = [row.name for row in self.rows]
+        first = [row for row in self.rows if row.base not in names]
+        return [[row, *(each for each in self.rows if each.base == row.name)] for row in first]
+
+    def turns(self, group: Sequence[Row]) -> Iterator[tuple[int, Row, Peer]]:
+        """Yields round, row and peer, in the order of measuring. Each round begins with another peer."""
+        for number in range(max(map(self.roundsOf, group))):
+            for row in group:
+                peers = self.peersOf(row) if number < self.roundsOf(row) else []
+                for place in range(len(peers)):
+                    yield number + 1, row, peers[(place + number) % len(peers)]
 
 
 class Laboratory:
@@ -116,12 +123,12 @@ class Laboratory:
         :param progress: called before each measurement.
         :raise BenchmarkError: at the first wrong answer.
         """
-        for row in plan.rows:
+        for group in plan.groups():
             phase = Phase(plan.warmup, plan.seconds)
-            if row.mode == "rate":
-                phase = phase._replace(rate=self._halfOfSaturation(plan, row))
+            if group[0].mode == "rate":
+                phase = phase._replace(rate=self._halfOfSaturation(plan, group[0]))
                 results.offered = phase.rate
-            for number, peer in plan.turns(row):
+            for number, row, peer in plan.turns(group):
                 progress(row, number, peer)
                 results.add(row, peer.name, self.measure(peer, row, phase))
 

@@ -28,7 +28,7 @@ _STYLE: Any = {
 
 def draw(results: Results, folder: Path, name: str) -> None:
     """Writes NAME.png and NAME.svg; does nothing when no row has costs."""
-    rows = [row for row in results.rows() if CPU in row.figures]
+    rows = [row for row in results.rows() if CPU in row.figures and not row.peers]
     if not rows:
         return
     lines = ceil(len(rows) / _COLUMNS)

@@ -14,7 +14,7 @@ from benchmarks.builds import HERE
 from benchmarks.estimates import CONFIDENCE, FEWEST, Estimate, rank
 from benchmarks.peers import CANDIDATES
 from benchmarks.results import TOO_FEW, Results
-from benchmarks.rows import REFERENCE, TAIL, Figure, Row, Target
+from benchmarks.rows import REFERENCE, TAIL, Figure, Row, Target, rowNamed
 
 TEMPLATE = HERE / "performance.rst.in"
 # A hyphen would begin a list in reStructuredText.
@@ -72,10 +72,10 @@ def targets(results: Results, brief: bool) -> Lines:
         target = verdict.target
         row = results.row(target.row)
         label = _name(row, target.figure) if brief else _title(row, target.figure)
-        unit = f", {target.figure.unit}" if target.against is None else ""
+        unit = "" if target.against or row.base else f", {target.figure.unit}"
         measured = number(verdict.estimate.median if verdict.estimate else None)
         most = f"≤ {number(target.most)}"
-        line = [_against(target, brief), measured, interval(verdict.estimate), most, verdict.grade()]
+        line = [_against(results, target, brief), measured, interval(verdict.estimate), most, verdict.grade()]
         lines.append([f"{label}{unit}", *line])
     return lines
 
@@ -87,10 +87,13 @@ def interval(estimate: Estimate | None) -> str:
     return f"{number(estimate.low)} to {number(estimate.high)}"
 
 
-def _against(target: Target, brief: bool) -> str:
-    if target.against is None:
+def _against(results: Results, target: Target, brief: bool) -> str:
+    if target.against is not None:
+        return target.against if brief else CANDIDATES[target.against].title
+    base = rowNamed(target.row).base
+    if not base:
         return NOTHING
-    return target.against if brief else CANDIDATES[target.against].title
+    return base if brief else results.row(base).title
 
 
 def notes(results: Results) -> list[str]:

@@ -66,7 +66,7 @@ class Verdict:
         return {
             "row": self.target.row,
             "figure": self.target.figure.name,
-            "against": self.target.against,
+            "against": self.target.against or rowNamed(self.target.row).base or None,
             "target": self.target.most,
             **{name: None if value == inf else value for name, value in numbers.items()},
             "verdict": self.grade(),
@@ -150,11 +150,15 @@ class Results:
 
     def verdict(self, target: Target) -> Verdict:
         """Returns the verdict on a target."""
-        if target.against is None:
-            estimate = self.estimate(target.row, OURS, target.figure)
+        row = rowNamed(target.row)
+        if target.against is not None:
+            estimate = self.ratio(row.name, target.figure, OURS, target.against)
+        elif row.base:
+            ours = (self.values(each, OURS, target.figure) for each in (row.name, row.base))
+            estimate = estimateOf(ratios(*ours))
         else:
-            estimate = self.ratio(target.row, target.figure, OURS, target.against)
-        return Verdict(target, estimate, self._unjudged(rowNamed(target.row)))
+            estimate = self.estimate(row.name, OURS, target.figure)
+        return Verdict(target, estimate, self._unjudged(row))
 
     def verdicts(self) -> list[Verdict]:
         """Returns the verdicts on the targets of the rows that were asked for."""
@@ -165,7 +169,7 @@ class Results:
     def _unjudged(self, row: Row) -> str:
         if self.cores < 2 and row.mode != "idle":
             return "the server and the load shared one core"
-        if row.name in self.fewer:
+        if row.name in self.fewer or row.base in self.fewer:
             return "a target of many connections is not judged with fewer"
         if self.load == "Python" and not row.pythonLoad:
             return "a load in Python is too slow: the servers wait for it"

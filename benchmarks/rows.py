@@ -45,9 +45,10 @@ class Row:
     :param transport: the server's listener: a key of :attr:`Peer.options`.
     :param quick: whether ``--quick`` measures the row.
     :param pythonLoad: whether a load in Python is fast enough for a verdict.
+    :param base: the name of the row that the row is compared with, and takes turns with; empty for none.
     :param each: each how many-th connection speaks; only in the mode ``stream``.
     :param options: options of the server, besides the listener's.
-    :param isOurs: whether the row is one of our own server alone.
+    :param peers: the names of the only peers that the row measures; empty for all.
     :param rounds: the number of rounds, unless the caller asks for another.
     """
 
@@ -60,9 +61,10 @@ class Row:
     transport: str = "tcp"
     quick: bool = False
     pythonLoad: bool = False
+    base: str = ""
     each: int = 1
     options: tuple[str, ...] = ()
-    isOurs: bool = False
+    peers: tuple[str, ...] = ()
     rounds: int = ROUNDS
 
     def withConnections(self, count: int) -> Row:
@@ -83,6 +85,15 @@ ROWS = (
     Row("tls-1k-200", "TLS, 1 KiB, 200 connections", "stream", 1024, 200, transport="tls"),
     Row("udp", "UDP, 64 bytes, 10 sources", "datagram", 64, 10, transport="udp", quick=True),
     Row("latency", "Round trip of 1 KiB at half of saturation", "rate", 1024, 10, (MEDIAN, TAIL)),
+    Row(
+        "1k-18000",
+        "1 KiB, 18,000 connections, half of them speaking",
+        *("stream", 1024, 18_000),
+        base="1k-1000",
+        each=2,
+        # C tells how much of the growth is the kernel's and the caches'.
+        peers=(OURS, "c"),
+    ),
     Row("tls-idle", "Idle over TLS, 2,000 connections", "idle", 1024, 2000, (MEMORY,), "tls", rounds=FEWER),
     Row(
         "idle",
@@ -97,7 +108,7 @@ ROWS = (
         *("idle", 1024, 12_000, (MEMORY, SHARE)),
         pythonLoad=True,
         options=("--idle-timeout", "60"),
-        isOurs=True,
+        peers=(OURS,),
         rounds=FEWER,
     ),
     Row("accept", "Accept, 1 byte, close", "accept", 1, 10, quick=True, pythonLoad=True),
@@ -110,9 +121,9 @@ REFERENCE = "uvloop"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target: the figure of echo_app divided by a peer's, or the figure itself.
+    """A target: the figure of echo_app divided by a peer's or that in the row's base, or the figure itself.
 
-    :param against: the peer's name; None if the target is a figure, not a ratio.
+    :param against: the peer's name; None if the target is a figure, or a ratio to the row's base.
     :param most: the largest ratio or figure that meets the target.
     """
 
@@ -135,6 +146,7 @@ TARGETS = (
     Target("1k-1000", CPU, "textbook", 0.40),
     Target("1k-1000", CPU, "uvloop", 1.00),
     Target("1k-1000", CPU, "tokio", 1.25),
+    Target("1k-18000", CPU, None, 1.15),
     Target("16k-10", CPU, "tokio", 0.20),
     Target("128k-10", CPU, "uvloop", 1.20),
     Target("tls-1k-10", CPU, "textbook", 0.75),

@@ -44,8 +44,9 @@ def findPeers(names: Sequence[str], missing: list[str], say: Callable[[str], Non
 
 
 def wantedRows(names: Sequence[str], isQuick: bool) -> list[Row]:
-    """Returns the rows of these names, or else all, or the headline rows."""
-    return [row for row in ROWS if (row.name in names if names else row.quick or not isQuick)]
+    """Returns the rows of these names and their bases; without names, all, or those of ``--quick``."""
+    asked = {*names, *(row.base for row in ROWS if row.name in names)}
+    return [row for row in ROWS if (row.name in asked if names else row.quick or not isQuick)]
 
 
 def possibleRows(

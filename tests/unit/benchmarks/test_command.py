@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import redirect_stderr
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
@@ -14,7 +15,7 @@ from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.probeload import ProbeLoad
 from benchmarks.rows import OURS, ROWS, rowNamed
-from benchmarks.selection import possibleRows
+from benchmarks.selection import possibleRows, wantedRows
 from tests.support.ci import RUNS_ALL
 
 try:
@@ -41,21 +42,39 @@ class PlanTests(SynchronousTestCase):
     def test_interleaved(self) -> None:
         """All peers of a row take turns in each round, and each is the first in its turn."""
         plan = Plan((rowNamed("1k-10"),), (peer("a"), peer("b")), rounds=2, warmup=0, seconds=1)
-        turns = [(number, each.name) for number, each in plan.turns(rowNamed("1k-10"))]
+        turns = [(number, each.name) for number, _, each in plan.turns([rowNamed("1k-10")])]
         self.assertEqual(turns, [(1, "a"), (1, "b"), (2, "b"), (2, "a")])
         self.assertEqual(plan.measurements(), 4)
+
+    def test_base(self) -> None:
+        """A row that is compared with another one takes turns with it in each round."""
+        rows = (rowNamed("1k-1000"), rowNamed("udp"), rowNamed("1k-18000"))
+        plan = Plan(rows, (peer(OURS), peer("c")), rounds=2, warmup=0, seconds=1)
+        (both, udp) = plan.groups()
+        self.assertEqual([row.name for row in udp], ["udp"])
+        turns = [(number, row.name, each.name) for number, row, each in plan.turns(both)]
+        once = [(row, name) for row in ("1k-1000", "1k-18000") for name in (OURS, "c")]
+        again = [(row, name) for row in ("1k-1000", "1k-18000") for name in ("c", OURS)]
+        self.assertEqual(turns, [(1, *each) for each in once] + [(2, *each) for each in again])
+
+    def test_unlike(self) -> None:
+        """Rows of one group with other numbers of rounds have these numbers."""
+        base = replace(rowNamed("1k-1000"), rounds=2)
+        plan = Plan((base, replace(rowNamed("1k-18000"), rounds=1)), (peer(OURS),), 0, 0, 1)
+        turns = [(number, row.name) for number, row, _ in plan.turns(plan.groups()[0])]
+        self.assertEqual(turns, [(1, "1k-1000"), (1, "1k-18000"), (2, "1k-1000")])
 
     def test_rounds(self) -> None:
         """Without a number of rounds, each row has its own."""
         rows = (rowNamed("1k-10"), rowNamed("idle"))
         plan = Plan(rows, (peer("a"),), rounds=0, warmup=0, seconds=1)
-        self.assertEqual([len(list(plan.turns(row))) for row in rows], [15, 5])
+        self.assertEqual([len(list(plan.turns([row]))) for row in rows], [15, 5])
         self.assertEqual(plan.measurements(), 20)
 
     def test_transports(self) -> None:
         """A row has those peers that do its transport."""
         plan = Plan((rowNamed("udp"),), (peer("a"),), rounds=2, warmup=0, seconds=1)
-        self.assertEqual((plan.measurements(), list(plan.turns(rowNamed("udp")))), (0, []))
+        self.assertEqual((plan.measurements(), list(plan.turns([rowNamed("udp")]))), (0, []))
 
     def test_possibleRows(self) -> None:
         """A row whose requirements are missing is left out, with a line that names them."""
@@ -64,13 +83,14 @@ class PlanTests(SynchronousTestCase):
             ("latency", [reference], PYTHON, 2, "it needs the load in C"),
             ("latency", [reference], COMPILED, 1, "it needs two cores"),
             ("latency", [peer("c")], COMPILED, 2, "it needs the peer uvloop"),
+            ("1k-18000", [reference], PYTHON, 2, "it needs the load in C"),
             ("tls-1k-10", [reference], CompiledLoad("load", missing="no x.h found"), 2, "no x.h found"),
         ):
             said: list[str] = []
             self.assertEqual(possibleRows([rowNamed(row)], peers, load, count, said), [])
             self.assertEqual(said, [f"{rowNamed(row).title}: {why}"])
         self.assertEqual(possibleRows(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
-        untimed = [row.name for row in ROWS if row.name != "latency"]
+        untimed = [row.name for row in ROWS if row.name not in ("latency", "1k-18000")]
         left = possibleRows(list(ROWS), [reference], PYTHON, 2, [])
         self.assertEqual([row.name for row in left], untimed)
 
@@ -90,6 +110,13 @@ class PlanTests(SynchronousTestCase):
             for line, pattern in zip(said, told, strict=True):
                 self.assertRegex(line, rf"\A{pattern}\Z")
 
+    def test_wanted(self) -> None:
+        """With a row comes the row that it is compared with."""
+        names = [[row.name for row in wantedRows(only, False)] for only in (["udp"], ["1k-18000"])]
+        self.assertEqual(names, [["udp"], ["1k-1000", "1k-18000"]])
+        self.assertEqual(wantedRows([], False), list(ROWS))
+        self.assertEqual(wantedRows([], True), [row for row in ROWS if row.quick])
+
     def test_pythonIdle(self) -> None:
         """The load in Python keeps fewer idle connections."""
         said: list[str] = []
@@ -97,8 +124,8 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual((row.connections, row.title), (2000, "Idle, 2,000 connections"))
         self.assertRegex(said[0], "measured with 2,000, since more are too many for the load in Python")
 
-    def test_ours(self) -> None:
-        """A row of our own server alone has no other."""
+    def test_onlyPeers(self) -> None:
+        """A row with a list of peers has no other."""
         plan = Plan((rowNamed("idle-60"),), (peer(OURS), peer("c")), rounds=5, warmup=0, seconds=1)
         self.assertEqual(plan.measurements(), 5)
 

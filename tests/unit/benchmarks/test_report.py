@@ -58,6 +58,14 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(textbook, ["1k-10", "textbook", "0.25", "0.20 to 0.30", "≤ 0.40", "met"])
         self.assertEqual(uvloop, ["1k-10", "uvloop", "—", "—", "≤ 1.25", "not measured"])
 
+    def test_base(self) -> None:
+        """A row that is compared with another one names it, and is no figure with a unit."""
+        measured = results(_1k_1000={OURS: costs(1)}, _1k_18000={OURS: costs(2)})
+        title = "1 KiB, 18,000 connections, half of them speaking"
+        named = ["1k-18000", "1k-1000", "2.00", "—", "≤ 1.15", "too few rounds"]
+        self.assertIn(named, targets(measured, brief=True))
+        self.assertIn([title, "1 KiB, 1,000 connections", *named[2:]], targets(measured, brief=False))
+
     def test_missingPeer(self) -> None:
         """A peer that can't be built is named in the line of its target, without a verdict."""
         self.measured.wanted = ["1k-1000"]

@@ -64,6 +64,15 @@ class ResultsTests(SynchronousTestCase):
             verdict = results(idle={OURS: [Sample(1, 1, memory=memory)] * 5}).verdict(MEMORY_TARGET)
             self.assertEqual((verdict.estimate, verdict.grade()), ((memory,) * 3, graded))
 
+    def test_base(self) -> None:
+        """A target on a row with a base is about the ratio of our own figures, round by round."""
+        (target,) = (target for target in TARGETS if target.row == "1k-18000")
+        few, many = {OURS: costs(1, 2, 4, 8, 16)}, {OURS: costs(1, 3, 4, 8, 16)}
+        verdict = results(_1k_1000=few, _1k_18000=many).verdict(target)
+        self.assertEqual((verdict.estimate, verdict.grade()), ((1, 1, 1.5), "undecided"))
+        self.assertEqual(verdict.asJson()["against"], "1k-1000")
+        self.assertEqual(results(_1k_18000=many).verdict(target).grade(), "not measured")
+
     def test_notMeasured(self) -> None:
         """Without the other's figure, or without ours, there is no ratio."""
         for samples in ({OURS: costs(1)}, {"textbook": costs(1)}, {}):
