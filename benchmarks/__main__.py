@@ -61,8 +61,9 @@ def _writable(text: str) -> Path:
 
 def _folder(text: str) -> Path:
     path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} can't be a folder: {str(there)!r} is a file")
     return path
 
 
@@ -104,7 +105,10 @@ def parser() -> Parser:
     add("--peer", action="append", choices=list(CANDIDATES), metavar="PEER", help="this server; repeatable")
     add("--json", type=_writable, metavar="FILE", help="write every sample to this file")
     add(
-        "--output", type=_folder, metavar="FOLDER", help="write performance.rst, .png and .svg in this folder"
+        "--output",
+        type=_folder,
+        metavar="FOLDER",
+        help="write performance.rst, .png and .svg in this folder, made if needed",
     )
     add("--read", type=_results, metavar="FILE", help="measure nothing: report a file of --json")
     return made
@@ -158,6 +162,8 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
+        if options.output:
+            options.output.mkdir(parents=True, exist_ok=True)
         results = options.read or _run(options, console)
         if options.json:
             options.json.write_text(results.toJson())

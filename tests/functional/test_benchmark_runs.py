@@ -166,7 +166,7 @@ class CommandTests(ServiceTestCase):
         """The command measures, prints, and writes its report; and reports again from its own file."""
         rows = ("--only", "1k-10", "--only", "accept", "--peer", "direct", "--peer", "asyncio")
         brief = ("--rounds", "2", "--seconds", "0.05")
-        process = self.start(*rows, *brief, "--json", "samples.json", "--output", ".")
+        process = self.start(*rows, *brief, "--json", "samples.json", "--output", "new/folder")
         # It measures for a second, and starts many processes.
         printed, errors = process.communicate(timeout=3 * PATIENCE)
         self.assertEqual((process.returncode, errors), (0, ""))
@@ -175,7 +175,7 @@ class CommandTests(ServiceTestCase):
         self.assertEqual(list(results.samples), ["1k-10", "accept"])
         self.assertEqual([len(each) for each in results.samples["accept"].values()], [2, 2])
         for name in ("performance.rst", "performance.png", "performance.svg"):
-            self.assertTrue(Path(name).stat().st_size)
+            self.assertTrue(Path("new/folder", name).stat().st_size)
         tables = printed[printed.index("accept, round 2\n") + len("accept, round 2\n") :]
         again, _ = self.start("--read", "samples.json").communicate(timeout=PATIENCE)
         self.assertEqual(again, tables)

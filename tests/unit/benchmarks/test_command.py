@@ -160,7 +160,13 @@ class CommandLineTests(SynchronousTestCase):
                 ["--seconds", "nan"],
                 ["--only", "x"],
             ),
-            *(["--peer", "x"], ["--json", "/nowhere/x"], ["--output", "nowhere"], ["--read", "nowhere"]),
+            *(
+                ["--peer", "x"],
+                ["--json", "/nowhere/x"],
+                ["--output", "junk"],
+                ["--output", "junk/below"],
+                ["--read", "nowhere"],
+            ),
             *(["--read", "junk"], ["--unknown"], ["word"]),
         ):
             said = StringIO()
@@ -168,6 +174,11 @@ class CommandLineTests(SynchronousTestCase):
                 status = self.assertRaises(SystemExit, parser().parse_args, wrong).code
             self.assertEqual(status, 2)
             self.assertRegex(said.getvalue(), rf"\Abenchmark: .*{wrong[-1]}.*\n\Z")
+
+    def test_folder(self) -> None:
+        """The folder of the report need not exist, nor its parents."""
+        wanted = parser().parse_args(["--output", "new/folder"]).output
+        self.assertEqual(wanted, Path("new/folder"))
 
     def test_help(self) -> None:
         """The help names each row and each peer."""
