@@ -6,8 +6,10 @@ import argparse
 import os
 import resource
 import shlex
+import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -15,12 +17,14 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from benchmarks.builds import Missing
 from benchmarks.cores import chooseCores
 from benchmarks.estimates import FEWEST
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
 from benchmarks.peers import CANDIDATES
 from benchmarks.picture import draw
 from benchmarks.progress import showProgress
+from benchmarks.pythons import findPythons
 from benchmarks.report import page, printTables
 from benchmarks.results import Results
 from benchmarks.rows import ROUNDS, ROWS
@@ -67,6 +71,13 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _program(text: str) -> str:
+    if (found := shutil.which(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a program")
+    # Servers run in folders of their own. A link stays one: an environment's Python is a link to another's.
+    return os.path.abspath(found)
+
+
 def _results(text: str) -> Results:
     try:
         return Results.fromJson(Path(text).read_text())
@@ -103,6 +114,13 @@ def parser() -> Parser:
         help="this row; repeatable",
     )
     add("--peer", action="append", choices=list(CANDIDATES), metavar="PEER", help="this server; repeatable")
+    add(
+        "--python",
+        action="append",
+        type=_program,
+        metavar="PATH",
+        help="compare our own server under this Python, in the quick rows, with the first one; repeatable",
+    )
     add("--json", type=_writable, metavar="FILE", help="write every sample to this file")
     add(
         "--output",
@@ -114,6 +132,21 @@ def parser() -> Parser:
     return made
 
 
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Returns the options of a command line; ends the process for a wrong one.
+
+    :param words: the command line; None is that of the process.
+    """
+    made = parser()
+    options = made.parse_args(words)
+    for name in ("peer", "output"):
+        if options.python and getattr(options, name):
+            made.error(f"argument --{name}: not with --python")
+    if options.read and options.read.reference and options.output:
+        made.error("argument --output: there is no page of a comparison of Pythons")
+    return options
+
+
 def _run(options: argparse.Namespace, console: Console) -> Results:
     """Measures the rows and peers of the options."""
     rounds = options.rounds or (FEWEST if options.quick else 0)
@@ -121,8 +154,11 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
     missing: list[str] = []
     busy, _, _ = os.getloadavg()
     load = findLoad(missing)
-    peers = findPeers(options.peer or list(CANDIDATES), missing, console.print)
-    wanted = wantedRows(options.only or [], options.quick)
+    if options.python:
+        peers = findPythons(options.python)
+    else:
+        peers = findPeers(options.peer or list(CANDIDATES), missing, console.print)
+    wanted = wantedRows(options.only or [], options.quick or bool(options.python))
     cores = chooseCores()
     rows = possibleRows(wanted, peers, load, cores.distinct(), missing)
     plan = Plan(tuple(rows), tuple(peers), rounds, 0.3 * seconds, seconds)
@@ -141,6 +177,7 @@ def _run(options: argparse.Namespace, console: Console) -> Results:
         fewer={row.name: row.connections for row in rows if row not in ROWS},
         cores=cores.distinct(),
         busy=busy,
+        reference=peers[0].name if options.python else "",
         command=shlex.join(["bin/benchmark", *sys.argv[1:]]),
     )
     laboratory = Laboratory(load, cores)
@@ -155,7 +192,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Runs the command."""
-    options = parser().parse_args()
+    options = parse()
     console = Console(highlight=False)
     # SIGTERM ends the servers too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
@@ -171,7 +208,7 @@ def main() -> None:
         if options.output:
             (options.output / "performance.rst").write_text(page(results))
             draw(results, options.output, "performance")
-    except (BenchmarkError, OSError) as error:
+    except (BenchmarkError, Missing, OSError) as error:
         sys.exit(f"benchmark: {error}")
     except KeyboardInterrupt:
         sys.exit("benchmark: interrupted")

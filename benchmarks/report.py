@@ -80,6 +80,25 @@ def targets(results: Results, brief: bool) -> Lines:
     return lines
 
 
+def comparison(results: Results) -> Lines:
+    """Returns a heading, and a line for each row: the first Python's figure, and the others' ratios to it."""
+    lines = [["", *results.peers]]
+    for row in results.rows():
+        for figure in row.figures:
+            first = results.estimate(row.name, results.reference, figure)
+            ratios = [each[3] for each in results.comparison() if each[:2] == (row, figure)]
+            line = [f"{_name(row, figure)}, {figure.unit}", number(first.median if first else None)]
+            lines.append([*line, *(_ratio(each) for each in ratios)])
+    return lines
+
+
+def _ratio(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return NOTHING
+    ends = "" if estimate.low is None else f" ({interval(estimate)})"
+    return f"{number(estimate.median)}{ends}"
+
+
 def interval(estimate: Estimate | None) -> str:
     """Returns the ends of an interval."""
     if estimate is None or estimate.low is None:
@@ -149,11 +168,17 @@ def method(results: Results) -> str:
 
 
 def printTables(results: Results, console: Console) -> None:
-    """Prints the tables, the method and the notes."""
-    console.print(_table(figures(results, brief=True)))
+    """Prints the tables, the method and the notes; of Pythons, the one table that compares them."""
+    if results.reference:
+        console.print(_table(comparison(results)))
+        said = [f"{peer}: {version}." for peer, version in results.versions.items()]
+        said.append(f"The figures are those of {results.reference}; the others are ratios to it.")
+    else:
+        console.print(_table(figures(results, brief=True)))
+        said = []
     if results.verdicts():
         console.print(_table(targets(results, brief=True)))
-    for line in [method(results), *notes(results)]:
+    for line in [*said, method(results), *notes(results)]:
         console.print(line)
 
 

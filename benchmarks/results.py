@@ -61,16 +61,21 @@ class Verdict:
         return "missed" if self.estimate.low > most else "undecided"
 
     def asJson(self) -> dict[str, Any]:
-        """Returns the values for JSON, which has no infinity."""
-        numbers = self.estimate._asdict() if self.estimate else dict.fromkeys(Estimate._fields)
+        """Returns the values for JSON."""
         return {
             "row": self.target.row,
             "figure": self.target.figure.name,
             "against": self.target.against or rowNamed(self.target.row).base or None,
             "target": self.target.most,
-            **{name: None if value == inf else value for name, value in numbers.items()},
+            **_numbers(self.estimate),
             "verdict": self.grade(),
         }
+
+
+def _numbers(estimate: Estimate | None) -> dict[str, float | None]:
+    """Returns the values for JSON, which has no infinity."""
+    numbers = estimate._asdict() if estimate else dict.fromkeys(Estimate._fields)
+    return {name: None if value == inf else value for name, value in numbers.items()}
 
 
 @dataclass(slots=True)
@@ -91,6 +96,7 @@ class Results:
     :param wanted: the names of the rows that were asked for; some may be missing.
     :param fewer: the connections of the rows that were measured with fewer, by their names.
     :param offered: messages a second of the latency row; 0 if it was not run.
+    :param reference: the name of the Python that the others are compared with; empty without ``--python``.
     :param samples: the samples by the names of row and peer.
     """
 
@@ -108,6 +114,7 @@ class Results:
     wanted: list[str] = field(default_factory=list)
     fewer: dict[str, int] = field(default_factory=dict)
     offered: int = 0
+    reference: str = ""
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
 
     def add(self, row: Row, peer: str, sample: Sample) -> None:
@@ -166,6 +173,16 @@ class Results:
             return []
         return [self.verdict(target) for target in TARGETS if target.row in self.asked()]
 
+    def comparison(self) -> list[tuple[Row, Figure, str, Estimate | None]]:
+        """Returns each figure of each Python but the first, as its ratio to the first; nothing for peers."""
+        others = [peer for peer in self.peers if self.reference and peer != self.reference]
+        return [
+            (row, figure, peer, self.ratio(row.name, figure, peer, self.reference))
+            for row in self.rows()
+            for figure in row.figures
+            for peer in others
+        ]
+
     def _unjudged(self, row: Row) -> str:
         if self.cores < 2 and row.mode != "idle":
             return "the server and the load shared one core"
@@ -178,7 +195,12 @@ class Results:
     def toJson(self) -> str:
         """Returns the results as text that :meth:`fromJson` reads."""
         verdicts = [verdict.asJson() for verdict in self.verdicts()]
-        return json.dumps({**asdict(self), "verdicts": verdicts}, indent=1, ensure_ascii=False) + "\n"
+        ratios = [
+            {"row": row.name, "figure": figure.name, "peer": peer, **_numbers(ratio)}
+            for row, figure, peer, ratio in self.comparison()
+        ]
+        made = {**asdict(self), "verdicts": verdicts, "ratios": ratios}
+        return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def fromJson(cls, text: str) -> Results:
@@ -188,8 +210,9 @@ class Results:
         """
         try:
             read: dict[str, Any] = json.loads(text)
-            # They follow from the samples.
-            read.pop("verdicts", None)
+            # These follow from the samples.
+            for name in ("verdicts", "ratios"):
+                read.pop(name, None)
             samples = {
                 rowNamed(row).name: {
                     peer: [Sample(**sample) for sample in rounds] for peer, rounds in peers.items()

@@ -181,6 +181,21 @@ class CommandTests(ServiceTestCase):
         self.assertEqual(again, tables)
         json.loads(Path("samples.json").read_text())
 
+    def test_pythons(self) -> None:
+        """The command compares our own server under one Python with that under another."""
+        pythons = ("--python", sys.executable) * 2
+        brief = ("--only", "1k-10", "--rounds", "1", "--seconds", "0.05")
+        printed, errors = self.start(*pythons, *brief).communicate(timeout=PATIENCE)
+        self.assertRegex(printed, r"\n 1k-10, µs +[0-9.]+ +[0-9.]+ *\n")
+        self.assertEqual(errors, "")
+
+    def test_unablePython(self) -> None:
+        """The command ends with one line if a Python can't run the server."""
+        process = self.start("--python", "false")
+        _, errors = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 1)
+        self.assertRegex(errors, r"\Abenchmark: \S+false can't run echo_app: .*\n\Z")
+
     def test_nothing(self) -> None:
         """The command ends with one line if nothing can be measured."""
         process = self.start("--only", "latency", "--peer", "direct")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import redirect_stderr
 from dataclasses import replace
 from io import StringIO
@@ -17,11 +18,12 @@ from benchmarks.probeload import ProbeLoad
 from benchmarks.rows import OURS, ROWS, rowNamed
 from benchmarks.selection import possibleRows, wantedRows
 from tests.support.ci import RUNS_ALL
+from tests.unit.benchmarks.samples import costs, results
 
 try:
     from rich.console import Console
 
-    from benchmarks.__main__ import parser
+    from benchmarks.__main__ import parse, parser
     from benchmarks.progress import showProgress
 except ModuleNotFoundError as error:
     if RUNS_ALL:
@@ -167,17 +169,35 @@ class CommandLineTests(SynchronousTestCase):
                 ["--output", "junk/below"],
                 ["--read", "nowhere"],
             ),
-            *(["--read", "junk"], ["--unknown"], ["word"]),
+            *(["--read", "junk"], ["--unknown"], ["word"], ["--python", "/nowhere"]),
         ):
             said = StringIO()
             with redirect_stderr(said):
-                status = self.assertRaises(SystemExit, parser().parse_args, wrong).code
+                status = self.assertRaises(SystemExit, parse, wrong).code
             self.assertEqual(status, 2)
             self.assertRegex(said.getvalue(), rf"\Abenchmark: .*{wrong[-1]}.*\n\Z")
 
+    def test_python(self) -> None:
+        """The Pythons of --python are compared among themselves, and have no page."""
+        compared = results(_1k_10={OURS: costs(1)})
+        compared.reference = OURS
+        Path("compared").write_text(compared.toJson())
+        for wrong, named in (
+            (["--python", "sh", "--peer", "c"], "--peer"),
+            (["--python", "sh", "--output", "new"], "--output"),
+            (["--read", "compared", "--output", "new"], "--output"),
+        ):
+            said = StringIO()
+            with redirect_stderr(said):
+                self.assertRaises(SystemExit, parse, wrong)
+            self.assertRegex(said.getvalue(), rf"\Abenchmark: argument {named}: .*[pP]ython.*\n\Z")
+        Path("python").symlink_to(shutil.which("sh") or "")
+        found = parse(["--python", "sh", "--python", "./python"]).python
+        self.assertEqual(found, [shutil.which("sh"), str(Path("python").absolute())])
+
     def test_folder(self) -> None:
         """The folder of the report need not exist, nor its parents."""
-        wanted = parser().parse_args(["--output", "new/folder"]).output
+        wanted = parse(["--output", "new/folder"]).output
         self.assertEqual(wanted, Path("new/folder"))
 
     def test_help(self) -> None:

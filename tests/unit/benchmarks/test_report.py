@@ -17,7 +17,7 @@ try:
     from rich.console import Console
 
     from benchmarks.picture import draw
-    from benchmarks.report import number, page, printTables, targets
+    from benchmarks.report import comparison, number, page, printTables, targets
 except ModuleNotFoundError as error:
     if RUNS_ALL:
         raise
@@ -101,6 +101,25 @@ class ReportTests(SynchronousTestCase):
             "median of 2 rounds",
         ):
             self.assertIn(part, shown)
+
+    def test_pythons(self) -> None:
+        """Of Pythons there is one table, with the ratios to the first one and their intervals."""
+        measured = results(
+            _1k_10={"3.11.2": costs(*[4] * 5), "3.13.0": costs(2, 3, 3, 3, 5)},
+            udp={"3.11.2": costs(1), "3.13.0": costs(2)},
+        )
+        measured.peers = {name: name for name in ("3.11.2", "3.13.0")}
+        measured.versions = {name: f"CPython {name}" for name in measured.peers}
+        measured.reference = "3.11.2"
+        lines = [["1k-10, µs", "4.00", "0.75 (0.50 to 1.25)"], ["udp, µs", "1.00", "2.00"]]
+        self.assertEqual(comparison(measured), [["", "3.11.2", "3.13.0"], *lines])
+        console = Console(file=StringIO(), width=120)
+        printTables(measured, console)
+        assert isinstance(console.file, StringIO)
+        shown = console.file.getvalue()
+        self.assertIn("0.75 (0.50 to 1.25)", shown)
+        self.assertIn("3.13.0: CPython 3.13.0.\n", shown)
+        self.assertNotIn("against", shown)
 
     def test_withoutOurs(self) -> None:
         """Without our own figures there are no targets to judge."""

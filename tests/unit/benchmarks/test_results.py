@@ -130,6 +130,18 @@ class ResultsTests(SynchronousTestCase):
         measured = results(_1k_10={OURS: costs(5, 4)}, latency={OURS: [Sample(1, 2, 3, 4)]})
         self.assertEqual(Results.fromJson(measured.toJson()), measured)
 
+    def test_comparison(self) -> None:
+        """Pythons are compared with the first one, round by round; peers are not compared that way."""
+        measured = results(_1k_10={"3.11.2": costs(1, 2, 4, 8, 16), "3.13.0": costs(2, 4, 8, 8, 48)})
+        measured.peers = {"3.11.2": "3.11.2", "3.13.0": "3.13.0"}
+        self.assertEqual(measured.comparison(), [])
+        measured.reference = "3.11.2"
+        self.assertEqual(measured.comparison(), [(rowNamed("1k-10"), CPU, "3.13.0", (2, 1, 3))])
+        (ratio,) = json.loads(measured.toJson())["ratios"]
+        names = {"row": "1k-10", "figure": "cpu", "peer": "3.13.0"}
+        self.assertEqual(ratio, {**names, "median": 2, "low": 1, "high": 3})
+        self.assertEqual(Results.fromJson(measured.toJson()), measured)
+
     def test_badJson(self) -> None:
         """A file that is no results is refused with one clear error."""
         good = results(_1k_10={OURS: costs(1)}).toJson()
