@@ -56,11 +56,12 @@ def compiledLoad() -> CompiledLoad:
     :raise Missing: when the load can't be built.
     """
     source = HERE / "load.c"
-    plain = buildC(source, HERE / "load_plain.h")
+    connection = HERE / "load_connection.h"
+    plain = buildC(source, connection, HERE / "load_plain.h")
     options = ("-DTLS", "-lssl", "-lcrypto")
     try:
         requireHeader("openssl/ssl.h", "libssl-dev")
-        tls = buildC(source, HERE / "load_tls.h", name="load_tls", options=options)
+        tls = buildC(source, connection, HERE / "load_tls.h", name="load_tls", options=options)
     except Missing as error:
         return CompiledLoad(str(plain.path), missing=str(error))
     return CompiledLoad(str(plain.path), str(tls.path))
