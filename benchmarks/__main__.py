@@ -6,9 +6,10 @@ import argparse
 import os
 import resource
 import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -17,21 +18,18 @@ from typing import NoReturn
 from rich.console import Console
 
 from benchmarks.builds import Missing
-from benchmarks.compiledload import compiledLoad
 from benchmarks.cores import chooseCores
-from benchmarks.loads import Load
+from benchmarks.estimates import FEWEST
 from benchmarks.measuring import BenchmarkError, Laboratory, Plan
-from benchmarks.peers import CANDIDATES, Peer, makePeer
+from benchmarks.peers import CANDIDATES
 from benchmarks.picture import draw
-from benchmarks.probeload import ProbeLoad
 from benchmarks.progress import showProgress
+from benchmarks.pythons import findPythons
 from benchmarks.report import page, printTables
 from benchmarks.results import Results
-from benchmarks.rows import REFERENCE, ROWS, Row
+from benchmarks.rows import ROUNDS, ROWS
+from benchmarks.selection import findLoad, findPeers, possibleRows, wantedRows
 from echo_app.probe.results.machine import describeMachine
-
-# Descriptors of the load, besides those of its connections.
-RESERVE = 64
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,9 +65,17 @@ def _writable(text: str) -> Path:
 
 def _folder(text: str) -> Path:
     path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} can't be a folder: {str(there)!r} is a file")
     return path
+
+
+def _program(text: str) -> str:
+    if (found := shutil.which(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a program")
+    # Servers run in folders of their own. A link stays one: an environment's Python is a link to another's.
+    return os.path.abspath(found)
 
 
 def _results(text: str) -> Results:
@@ -93,8 +99,13 @@ def parser() -> Parser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="only the headline rows, briefly: under three minutes")
-    add("--rounds", type=_count, metavar="N", help="rounds for each server [5; 3 with --quick]")
-    add("--seconds", type=_seconds, metavar="SECONDS", help="seconds of a round [1; 0.4 with --quick]")
+    add(
+        "--rounds",
+        type=_count,
+        metavar="N",
+        help="rounds for each server [15; 5 in idle rows and with --quick]",
+    )
+    add("--seconds", type=_seconds, metavar="SECONDS", help="seconds of a round [0.5; 0.3 with --quick]")
     add(
         "--only",
         action="append",
@@ -103,82 +114,70 @@ def parser() -> Parser:
         help="this row; repeatable",
     )
     add("--peer", action="append", choices=list(CANDIDATES), metavar="PEER", help="this server; repeatable")
+    add(
+        "--python",
+        action="append",
+        type=_program,
+        metavar="PATH",
+        help="compare our own server under this Python, in the quick rows, with the first one; repeatable",
+    )
     add("--json", type=_writable, metavar="FILE", help="write every sample to this file")
     add(
-        "--output", type=_folder, metavar="FOLDER", help="write performance.rst, .png and .svg in this folder"
+        "--output",
+        type=_folder,
+        metavar="FOLDER",
+        help="write performance.rst, .png and .svg in this folder, made if needed",
     )
     add("--read", type=_results, metavar="FILE", help="measure nothing: report a file of --json")
     return made
 
 
-def findLoad(missing: list[str]) -> Load:
-    """Returns the compiled load, or else the load in Python, with a note of the reason."""
-    try:
-        return compiledLoad()
-    except Missing as error:
-        missing.append(f"the load in C: {error}")
-        return ProbeLoad()
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Returns the options of a command line; ends the process for a wrong one.
 
-
-def _peers(names: list[str], missing: list[str], say: Callable[[str], None]) -> list[Peer]:
-    """Makes the peers that can be run here, and notes the others."""
-    peers = []
-    for name in names:
-        say(f"preparing {name}")
-        try:
-            peers.append(makePeer(name))
-        except Missing as error:
-            missing.append(f"{CANDIDATES[name].title}: {error}")
-    return peers
-
-
-def possible(rows: list[Row], peers: list[Peer], load: Load, cores: int, missing: list[str]) -> list[Row]:
-    """Returns the rows that can be run here, and notes the others."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    left = []
-    for row in rows:
-        if row.connections * 1.1 + RESERVE > hard != resource.RLIM_INFINITY:
-            missing.append(f"{row.title}: at most {hard} descriptors are allowed (ulimit -Hn)")
-        elif row.transport == "tls" and load.missing:
-            missing.append(f"{row.title}: {load.missing}")
-        elif row.mode == "rate" and load.language != "C":
-            missing.append(f"{row.title}: it needs the load in C")
-        elif row.mode == "rate" and cores < 2:
-            missing.append(f"{row.title}: it needs two cores")
-        elif row.mode == "rate" and REFERENCE not in [peer.name for peer in peers]:
-            missing.append(f"{row.title}: it needs the peer {REFERENCE}")
-        else:
-            left.append(row)
-    return left
+    :param words: the command line; None is that of the process.
+    """
+    made = parser()
+    options = made.parse_args(words)
+    for name in ("peer", "output"):
+        if options.python and getattr(options, name):
+            made.error(f"argument --{name}: not with --python")
+    if options.read and options.read.reference and options.output:
+        made.error("argument --output: there is no page of a comparison of Pythons")
+    return options
 
 
 def _run(options: argparse.Namespace, console: Console) -> Results:
     """Measures the rows and peers of the options."""
-    rounds = options.rounds or (3 if options.quick else 5)
-    seconds = options.seconds or (0.4 if options.quick else 1.0)
+    rounds = options.rounds or (FEWEST if options.quick else 0)
+    seconds = options.seconds or (0.3 if options.quick else 0.5)
     missing: list[str] = []
     busy, _, _ = os.getloadavg()
     load = findLoad(missing)
-    peers = _peers(options.peer or list(CANDIDATES), missing, console.print)
-    wanted = [
-        row for row in ROWS if (row.name in options.only if options.only else row.quick or not options.quick)
-    ]
+    if options.python:
+        peers = findPythons(options.python)
+    else:
+        peers = findPeers(options.peer or list(CANDIDATES), missing, console.print)
+    wanted = wantedRows(options.only or [], options.quick or bool(options.python))
     cores = chooseCores()
-    rows = possible(wanted, peers, load, cores.distinct(), missing)
+    rows = possibleRows(wanted, peers, load, cores.distinct(), missing)
     plan = Plan(tuple(rows), tuple(peers), rounds, 0.3 * seconds, seconds)
     if not plan.measurements():
         raise BenchmarkError("; ".join(["nothing can be measured", *missing]))
     results = Results(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        rounds=rounds,
+        rounds=rounds or ROUNDS,
         seconds=seconds,
         load=load.language,
         machine=describeMachine(),
         peers={peer.name: peer.title for peer in peers},
         versions={peer.name: peer.version for peer in peers},
         missing=missing,
+        wanted=[row.name for row in wanted],
+        fewer={row.name: row.connections for row in rows if row not in ROWS},
         cores=cores.distinct(),
         busy=busy,
+        reference=peers[0].name if options.python else "",
         command=shlex.join(["bin/benchmark", *sys.argv[1:]]),
     )
     laboratory = Laboratory(load, cores)
@@ -193,13 +192,15 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Runs the command."""
-    options = parser().parse_args()
+    options = parse()
     console = Console(highlight=False)
     # SIGTERM ends the servers too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
+        if options.output:
+            options.output.mkdir(parents=True, exist_ok=True)
         results = options.read or _run(options, console)
         if options.json:
             options.json.write_text(results.toJson())
@@ -207,7 +208,7 @@ def main() -> None:
         if options.output:
             (options.output / "performance.rst").write_text(page(results))
             draw(results, options.output, "performance")
-    except (BenchmarkError, OSError) as error:
+    except (BenchmarkError, Missing, OSError) as error:
         sys.exit(f"benchmark: {error}")
     except KeyboardInterrupt:
         sys.exit("benchmark: interrupted")

@@ -26,9 +26,10 @@ class CompiledLoad(Load):
 
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
         """Loads a server with a row."""
-        words = (row.mode, *address, row.size, row.connections, *phase)
+        words = (row.mode, *address, row.size, row.connections, row.each)
+        times = (phase.warmup, phase.seconds, phase.rate)
         process = subprocess.Popen(
-            [self.commandFor(row), *map(str, words)],
+            [self.commandFor(row), *map(str, words + times)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -39,13 +40,14 @@ class CompiledLoad(Load):
                 _await(process, "ready")
                 before = usage()
                 _goOn(process)
-                echoes, *times = _await(process, "done")
+                echoes, *figures = _await(process, "done")
+                share = phase.rest.share(usage) if phase.rest else None
                 after = usage()
                 _goOn(process)
                 _await(process, "checked")
             finally:
                 process.kill()
-        return Outcome.between(before, after, int(echoes), *map(float, times))
+        return Outcome.between(before, after, int(echoes), *map(float, figures))._replace(share=share)
 
 
 def compiledLoad() -> CompiledLoad:
@@ -54,11 +56,12 @@ def compiledLoad() -> CompiledLoad:
     :raise Missing: when the load can't be built.
     """
     source = HERE / "load.c"
-    plain = buildC(source, HERE / "load_plain.h")
+    connection = HERE / "load_connection.h"
+    plain = buildC(source, connection, HERE / "load_plain.h")
     options = ("-DTLS", "-lssl", "-lcrypto")
     try:
         requireHeader("openssl/ssl.h", "libssl-dev")
-        tls = buildC(source, HERE / "load_tls.h", name="load_tls", options=options)
+        tls = buildC(source, connection, HERE / "load_tls.h", name="load_tls", options=options)
     except Missing as error:
         return CompiledLoad(str(plain.path), missing=str(error))
     return CompiledLoad(str(plain.path), str(tls.path))

@@ -16,17 +16,45 @@ class LoadError(Exception):
     """A load that ended early; the text is its error, in one line."""
 
 
+class Rest(NamedTuple):
+    """The time in which idle connections are left alone, after all are open.
+
+    :param settle: seconds until the measurement.
+    :param seconds: seconds of the measurement.
+    """
+
+    settle: float
+    seconds: float
+
+    def share(
+        self,
+        usage: Callable[[], Usage],
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> float:
+        """Waits, and returns the server's CPU time in % of a core.
+
+        :param usage: returns the server's usage.
+        """
+        sleep(self.settle)
+        start, before = clock(), usage()
+        sleep(self.seconds)
+        return 100 * (usage().cpu - before.cpu) / 1e9 / (clock() - start)
+
+
 class Phase(NamedTuple):
     """Duration and rate of a load.
 
     :param warmup: seconds before the measured phase.
     :param seconds: seconds of the measured phase.
     :param rate: messages a second, if the row has a fixed rate.
+    :param rest: the time in which idle connections are measured; None if they are not.
     """
 
     warmup: float
     seconds: float
     rate: int = 0
+    rest: Rest | None = None
 
 
 class Usage(NamedTuple):
@@ -57,6 +85,7 @@ class Outcome(NamedTuple):
     :param seconds: the duration of the phase.
     :param median: the median of the round trips, in seconds; 0 if they were not timed.
     :param tail: the 99th percentile of the round trips, in seconds.
+    :param share: the CPU time of a server at rest, in % of a core; None if it was not measured.
     """
 
     echoes: int
@@ -65,6 +94,7 @@ class Outcome(NamedTuple):
     tail: float
     cpu: int
     memory: int
+    share: float | None = None
 
     @classmethod
     def between(

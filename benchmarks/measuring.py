@@ -1,19 +1,28 @@
-"""Measures the peers: in each round of a row, the peers take turns."""
+"""Measures the peers: in each round of a row, the peers take turns, and rows that are compared do too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.cores import Cores, pinned
-from benchmarks.loads import Load, LoadError, Phase, Usage
+from benchmarks.loads import Load, LoadError, Phase, Rest, Usage
 from benchmarks.peers import Peer
 from benchmarks.results import Results, Sample
-from benchmarks.rows import REFERENCE, Row, rowNamed
+from benchmarks.rows import OURS, REFERENCE, SHARE, Row, rowNamed
 from echo_app.testing import EchoProcessError
 
 # A server that answers less than this part of a fixed rate has fallen behind, and its latency says nothing.
 KEEPS_UP = 0.95
+
+# Rounds that look for the reference's largest rate. The largest of many is an outlier.
+SATURATION_ROUNDS = 5
+
+
+# 30 s of the service's sweeps over its idle connections, after one whole sweep at the least: at the default
+# time-outs there is one every 5 s (echo_app/connections/timeouts.py). The sum is below the shortest
+# --idle-timeout of a row, with time to open the connections.
+REST = Rest(settle=10, seconds=30)
 
 
 class BenchmarkError(Exception):
@@ -24,7 +33,7 @@ class BenchmarkError(Exception):
 class Plan:
     """The rows and peers to measure, with rounds and durations.
 
-    :param rounds: measurements of each peer in each row.
+    :param rounds: measurements of each peer in each row; 0 is the row's own number.
     :param warmup: seconds before each measurement.
     :param seconds: seconds of each measurement.
     """
@@ -36,19 +45,31 @@ class Plan:
     seconds: float
 
     def peersOf(self, row: Row) -> list[Peer]:
-        """Returns the peers that have the row's transport."""
-        return [peer for peer in self.peers if row.transport in peer.options]
+        """Returns the peers of a row: those that have its transport, or its only ones of them."""
+        able = [peer for peer in self.peers if row.transport in peer.options]
+        return [peer for peer in able if not row.peers or peer.name in row.peers]
 
     def measurements(self) -> int:
         """Returns the number of measurements."""
-        return self.rounds * sum(len(self.peersOf(row)) for row in self.rows)
+        return sum(self.roundsOf(row) * len(self.peersOf(row)) for row in self.rows)
 
-    def turns(self, row: Row) -> Iterator[tuple[int, Peer]]:
-        """Yields round and peer, in the order of measuring. Each round begins with another peer."""
-        peers = self.peersOf(row)
-        for number in range(self.rounds):
-            for place in range(len(peers)):
-                yield number + 1, peers[(place + number) % len(peers)]
+    def roundsOf(self, row: Row) -> int:
+        """Returns the number of rounds of a row."""
+        return self.rounds or row.rounds
+
+    def groups(self) -> list[list[Row]]:
+        """Returns the rows in groups that take turns: each row with those that are compared with it."""
+        names = [row.name for row in self.rows]
+        first = [row for row in self.rows if row.base not in names]
+        return [[row, *(each for each in self.rows if each.base == row.name)] for row in first]
+
+    def turns(self, group: Sequence[Row]) -> Iterator[tuple[int, Row, Peer]]:
+        """Yields round, row and peer, in the order of measuring. Each round begins with another peer."""
+        for number in range(max(map(self.roundsOf, group))):
+            for row in group:
+                peers = self.peersOf(row) if number < self.roundsOf(row) else []
+                for place in range(len(peers)):
+                    yield number + 1, row, peers[(place + number) % len(peers)]
 
 
 class Laboratory:
@@ -56,18 +77,23 @@ class Laboratory:
 
     :param load: loads the server.
     :param cores: the cores of server and load.
+    :param rest: the time in which idle connections are measured.
     """
 
-    def __init__(self, load: Load, cores: Cores) -> None:
+    def __init__(self, load: Load, cores: Cores, rest: Rest = REST) -> None:
         self._load = load
         self._cores = cores
+        self._rest = rest
 
     def measure(self, peer: Peer, row: Row, phase: Phase) -> Sample:
         """Returns what one server did with one kind of load.
 
         :raise BenchmarkError: when it did anything wrong.
         """
-        server = peer.process(row.transport)
+        server = peer.process(row.transport, *row.options)
+        # Only our own server looks after its idle connections: others have no time-outs.
+        if SHARE in row.figures and peer.name == OURS:
+            phase = phase._replace(rest=self._rest)
         try:
             with pinned(self._cores.server):
                 server.start()
@@ -86,6 +112,7 @@ class Laboratory:
             rate=rate,
             median=outcome.median * 1e6 if timed else None,
             tail=outcome.tail * 1e6 if timed else None,
+            share=outcome.share,
             memory=outcome.memory / outcome.echoes if row.mode == "idle" else None,
         )
 
@@ -96,12 +123,12 @@ class Laboratory:
         :param progress: called before each measurement.
         :raise BenchmarkError: at the first wrong answer.
         """
-        for row in plan.rows:
+        for group in plan.groups():
             phase = Phase(plan.warmup, plan.seconds)
-            if row.mode == "rate":
-                phase = phase._replace(rate=self._halfOfSaturation(plan, row))
+            if group[0].mode == "rate":
+                phase = phase._replace(rate=self._halfOfSaturation(plan, group[0]))
                 results.offered = phase.rate
-            for number, peer in plan.turns(row):
+            for number, row, peer in plan.turns(group):
                 progress(row, number, peer)
                 results.add(row, peer.name, self.measure(peer, row, phase))
 
@@ -111,4 +138,5 @@ class Laboratory:
         saturated = rowNamed("1k-10")
         assert (saturated.size, saturated.connections) == (row.size, row.connections)
         phase = Phase(plan.warmup, plan.seconds)
-        return round(max(self.measure(reference, saturated, phase).rate for _ in range(plan.rounds)) / 2)
+        rounds = range(min(plan.roundsOf(row), SATURATION_ROUNDS))
+        return round(max(self.measure(reference, saturated, phase).rate for _ in rounds) / 2)

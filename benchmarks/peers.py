@@ -44,13 +44,14 @@ class Peer:
     version: str
     options: Options
 
-    def process(self, transport: str) -> EchoProcess:
+    def process(self, transport: str, *more: str) -> EchoProcess:
         """Returns the server, not yet started.
 
+        :param more: more options.
         :raise KeyError: when the server lacks this transport.
         """
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-        options = self.options[transport]
+        options = (*self.options[transport], *more)
         if transport == "tls":
             options += ("--certificate", str(certificate()))
         return EchoProcess(*options, command=self.command, env={"PYTHONPATH": path})

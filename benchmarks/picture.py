@@ -28,7 +28,7 @@ _STYLE: Any = {
 
 def draw(results: Results, folder: Path, name: str) -> None:
     """Writes NAME.png and NAME.svg; does nothing when no row has costs."""
-    rows = [row for row in results.rows() if CPU in row.figures]
+    rows = [row for row in results.rows() if CPU in row.figures and not row.peers]
     if not rows:
         return
     lines = ceil(len(rows) / _COLUMNS)
@@ -52,8 +52,8 @@ def _caption(results: Results) -> str:
 
 
 def _panel(panel: Axes, row: Row, results: Results) -> None:
-    costs = {peer: results.lowest(row.name, peer, CPU) for peer in results.peers}
-    shown = {peer: cost for peer, cost in costs.items() if cost is not None}
+    costs = {peer: results.estimate(row.name, peer, CPU) for peer in results.peers}
+    shown = {peer: cost.median for peer, cost in costs.items() if cost is not None}
     colours = [_OURS if peer == OURS else _OTHERS for peer in shown]
     bars = panel.barh(
         [results.peers[peer] for peer in shown], list(shown.values()), color=colours, height=0.7

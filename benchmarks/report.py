@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from string import Template
 
 from rich import box
@@ -10,14 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.builds import HERE
-from benchmarks.results import Results, Verdict
-from benchmarks.rows import OURS, REFERENCE, TARGETS, Figure, Row, rowNamed
+from benchmarks.estimates import CONFIDENCE, FEWEST, Estimate, rank
+from benchmarks.peers import CANDIDATES
+from benchmarks.results import TOO_FEW, Results
+from benchmarks.rows import REFERENCE, TAIL, Figure, Row, Target, rowNamed
 
 TEMPLATE = HERE / "performance.rst.in"
 # A hyphen would begin a list in reStructuredText.
 NOTHING = "—"
 
-_COLOURS = {"aim met": "green", "must met": "yellow", "not met": "red"}
+_COLOURS = {"met": "green", "undecided": "yellow", "missed": "red"}
+
+_PERCENT = f"{CONFIDENCE * 100:.0f} %"
 
 # The load average below which a machine is idle.
 IDLE = 0.5
@@ -29,6 +34,8 @@ def number(value: float | None) -> str:
     """Returns a number with three digits or more, without an exponent."""
     if value is None:
         return NOTHING
+    if value == inf:
+        return "∞"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -49,33 +56,63 @@ def figures(results: Results, brief: bool) -> Lines:
     for row in results.rows():
         for figure in row.figures:
             label = _name(row, figure) if brief else _title(row, figure)
-            values = [number(results.lowest(row.name, peer, figure)) for peer in results.peers]
+            estimates = [results.estimate(row.name, peer, figure) for peer in results.peers]
+            values = [number(each.median if each else None) for each in estimates]
             lines.append([f"{label}, {figure.unit}", *values])
     return lines
 
 
-def promises(results: Results, brief: bool) -> Lines:
-    """Returns a heading, and a line for each promise with a measurement.
+def targets(results: Results, brief: bool) -> Lines:
+    """Returns a heading, and a line for each target of the rows that were asked for.
 
     :param brief: names, as the command line has them, instead of titles.
     """
-    lines = [["", "against", "measured", "must", "aim", ""]]
-    for verdict in _measured(results):
+    lines = [["", "against", "measured", f"{_PERCENT} interval", "target", "verdict"]]
+    for verdict in results.verdicts():
         target = verdict.target
-        row = rowNamed(target.row)
+        row = results.row(target.row)
         label = _name(row, target.figure) if brief else _title(row, target.figure)
-        against = target.against or NOTHING
-        if not brief:
-            against = results.peers.get(against, against)
-        values = [number(value) for value in (verdict.value, target.must, target.aim)]
-        unit = f", {target.figure.unit}" if target.against is None else ""
-        lines.append([f"{label}{unit}", against, *values, verdict.grade()])
+        unit = "" if target.against or row.base else f", {target.figure.unit}"
+        measured = number(verdict.estimate.median if verdict.estimate else None)
+        most = f"≤ {number(target.most)}"
+        line = [_against(results, target, brief), measured, interval(verdict.estimate), most, verdict.grade()]
+        lines.append([f"{label}{unit}", *line])
     return lines
 
 
-def _measured(results: Results) -> list[Verdict]:
-    verdicts = [results.verdict(target) for target in TARGETS]
-    return [verdict for verdict in verdicts if verdict.value is not None]
+def comparison(results: Results) -> Lines:
+    """Returns a heading, and a line for each row: the first Python's figure, and the others' ratios to it."""
+    lines = [["", *results.peers]]
+    for row in results.rows():
+        for figure in row.figures:
+            first = results.estimate(row.name, results.reference, figure)
+            ratios = [each[3] for each in results.comparison() if each[:2] == (row, figure)]
+            line = [f"{_name(row, figure)}, {figure.unit}", number(first.median if first else None)]
+            lines.append([*line, *(_ratio(each) for each in ratios)])
+    return lines
+
+
+def _ratio(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return NOTHING
+    ends = "" if estimate.low is None else f" ({interval(estimate)})"
+    return f"{number(estimate.median)}{ends}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Returns the ends of an interval."""
+    if estimate is None or estimate.low is None:
+        return NOTHING
+    return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def _against(results: Results, target: Target, brief: bool) -> str:
+    if target.against is not None:
+        return target.against if brief else CANDIDATES[target.against].title
+    base = rowNamed(target.row).base
+    if not base:
+        return NOTHING
+    return base if brief else results.row(base).title
 
 
 def notes(results: Results) -> list[str]:
@@ -83,27 +120,45 @@ def notes(results: Results) -> list[str]:
     said = [*results.missing]
     if results.busy > IDLE:
         said.append(f"the machine was busy (load average {results.busy:.1f}): the figures are too high")
-    said += sorted({verdict.unjudged for verdict in _measured(results) if verdict.unjudged})
+    verdicts = [verdict for verdict in results.verdicts() if verdict.estimate]
+    said += sorted({verdict.unjudged for verdict in verdicts if verdict.unjudged})
+    if TOO_FEW in [verdict.grade() for verdict in verdicts]:
+        said.append(f"fewer than {FEWEST} rounds give no {_PERCENT} interval, and so no verdict")
     if results.load != "C":
         said.append(f"the load was the one in {results.load}")
-    slow = [title for peer, title in results.peers.items() if _fellBehind(results, peer)]
+    slow = [
+        f"{title} ({behind} of {rounds} rounds)"
+        for peer, title in results.peers.items()
+        for behind, rounds in [_fellBehind(results, peer)]
+        if behind
+    ]
     if slow:
         said.append(f"could not keep up with {results.offered:,} messages a second: {', '.join(slow)}")
     return [f"{line[0].upper()}{line[1:]}." for line in said]
 
 
-def _fellBehind(results: Results, peer: str) -> bool:
-    samples = results.samples.get("latency", {}).get(peer, [])
-    return bool(samples) and all(sample.tail is None for sample in samples)
+def _fellBehind(results: Results, peer: str) -> tuple[int, int]:
+    """Returns in how many rounds of the latency row a server fell behind, and the number of rounds."""
+    values = results.values("latency", peer, TAIL)
+    return values.count(inf), len(values)
 
 
 def method(results: Results) -> str:
     """Returns the method of measurement, in one paragraph."""
-    rounds = f"the lowest of {results.rounds} rounds" if results.rounds > 1 else "one round"
+    rounds = f"the median of {results.rounds} rounds" if results.rounds > 1 else "one round"
+    others = sorted({count for row in results.rows() if (count := results.roundsOf(row)) != results.rounds})
     said = (
         f"CPU is the server's, for one echo. Each figure is {rounds} of {results.seconds:g} s, in which all"
-        " servers of a row took turns; ratios are within this run."
+        " servers of a row took turns."
     )
+    for count in others:
+        names = [row.title for row in results.rows() if results.roundsOf(row) == count]
+        said += f" These rows have {count}: {'; '.join(names)}."
+    if results.rounds > 1:
+        said += " A ratio is the median of the rounds' ratios."
+    if ends := rank(results.rounds):
+        left = f"leaves out the {ends - 1} lowest and the {ends - 1} highest" if ends > 1 else "spans all"
+        said += f" Its {_PERCENT} interval {left} of them."
     if results.offered:
         said += (
             f" Latency is at {results.offered:,} messages a second for every server, half of what"
@@ -113,11 +168,17 @@ def method(results: Results) -> str:
 
 
 def printTables(results: Results, console: Console) -> None:
-    """Prints the tables, the method and the notes."""
-    console.print(_table(figures(results, brief=True)))
-    if OURS in results.peers:
-        console.print(_table(promises(results, brief=True)))
-    for line in [method(results), *notes(results)]:
+    """Prints the tables, the method and the notes; of Pythons, the one table that compares them."""
+    if results.reference:
+        console.print(_table(comparison(results)))
+        said = [f"{peer}: {version}." for peer, version in results.versions.items()]
+        said.append(f"The figures are those of {results.reference}; the others are ratios to it.")
+    else:
+        console.print(_table(figures(results, brief=True)))
+        said = []
+    if results.verdicts():
+        console.print(_table(targets(results, brief=True)))
+    for line in [*said, method(results), *notes(results)]:
         console.print(line)
 
 
@@ -140,7 +201,7 @@ def page(results: Results) -> str:
         load=results.load,
         method=method(results),
         figures=_listTable(figures(results, brief=False)),
-        promises=_listTable(promises(results, brief=False)),
+        targets=_listTable(targets(results, brief=False)),
         machine=_listTable([[name, value] for name, value in results.machine.items()], heading=False),
         versions=_listTable(
             [[results.peers[peer], what] for peer, what in results.versions.items()], heading=False
