@@ -17,7 +17,7 @@ SIZE = 64
 # Phases of the check. A name with a number is a repetition.
 PORTS, FRESH, STEADY, FAST, TRIAL = "ports", "fresh", "steady", "fast", "trial"
 RETRY, SIZES, CONTROL, SMALL, EMPTY = "retry", "sizes", "control", "small", "empty"
-WHOLE, FRAGMENTABLE, FULL = "whole", "fragmentable", "full"
+WHOLE, FRAGMENTABLE, FULL, UNEQUAL = "whole", "fragmentable", "full", "unequal"
 BEFORE, AFTER, WATCH = "before", "after", "watch"
 
 # The phase in which ports that were silent are tried again.

@@ -29,6 +29,7 @@ from echo_app.probe.judge import (
     translationrules,
     udpflowrules,
     udplossrules,
+    udpportrules,
     udprules,
     udpsizerules,
     waitrules,
@@ -85,6 +86,7 @@ RULES: tuple[Rule, ...] = (
     *(burstrules.SLOW_TOGETHER, burstrules.SYN_LOSS, burstrules.SLOWED),
     endrules.NO_PUSH_BACK,
     *(
+        udpportrules.LOSSY_PORTS,
         udplossrules.LIMITED,
         udplossrules.BYTES_LIMITED,
         udplossrules.BLACKOUT,
