@@ -9,6 +9,7 @@ from echo_app.probe.checks.udpfirst import firstsOf
 from echo_app.probe.checks.udpports import PER_PORT as PER_SUSPECT
 from echo_app.probe.checks.udpports import suspectsIn, unequalIn
 from echo_app.probe.checks.udprecord import (
+    BURST,
     CONTROL,
     FAST,
     FRESH,
@@ -48,6 +49,10 @@ COUNT, QUICK_COUNT, INTERVAL, ROUNDS = 1000, 200, 0.01, 3
 # Datagrams at a higher rate, and the seconds between two.
 FAST_COUNT, FAST_INTERVAL = 400, 0.0025
 
+# Bursts, the datagrams of each, which are sent at once, and seconds before each. The usual buffer of a socket
+# has room for 277 (net.core.rmem_default, 212,992 B, at 768 B each).
+BURSTS, BURST_COUNT, BURST_REST = 3, 60, 0.3
+
 # The trials of rates, each twice: seconds of each, and datagrams a second. The slow one comes between the
 # fast ones, so that a time of general loss hits both. All trials of a series have one source: a source port
 # that loses datagrams at any rate shows no limit then.
@@ -83,10 +88,12 @@ class UDP(Check[Datagrams]):
         ports, count, waits = _ports(context), _count(context), waitsFor(context.settings)
         longest = max(waits, default=0.0)
         fast = 0 if context.settings.isQuick else FAST_COUNT
+        burst = 0 if context.settings.isQuick else BURSTS
         full = 0 if context.settings.isQuick else FULL_COUNT
         return (
             Cost(ports * PER_PORT * SIZE, _sources(context), ports * PER_PORT * PORT_INTERVAL)
             + Cost((count + fast) * SIZE, 0, count * INTERVAL + fast * FAST_INTERVAL)
+            + Cost(burst * BURST_COUNT * SIZE, 0, burst * BURST_REST)
             + Cost(full * FULL_SIZE, 0, full * FULL_INTERVAL)
             + Cost(sum(TRIED_SIZES) * TRIES, 0, len(TRIED_SIZES) * TRIES * SIZE_INTERVAL)
             + Cost(int(longest) * 10 * SIZE, 0, longest + 1 if waits else 0)
@@ -124,6 +131,7 @@ class _Examination:
         main = await self._unequal(sources, heard)
         if not self._isQuick:
             await sender.sendAll(FAST, [main] * FAST_COUNT, FAST_INTERVAL)
+            await self._bursts(main)
         await self._steadily(main)
         await self._rates()
         sizes = SizeTries(sender, self._seen, self._isQuick)
@@ -182,6 +190,14 @@ class _Examination:
             await self._fromPorts(UNEQUAL, [sources[number] for number in suspects.tried], PER_SUSPECT)
         clean = [sources[number] for number in suspects.clean]
         return min(clean, key=lambda source: lost(source.sent[1:]), default=heard[0])
+
+    async def _bursts(self, source: Source) -> None:
+        """Sends some datagrams at once, a few times, where those with pauses between them are answered."""
+        for number in range(0 if self._isLossy(FAST) else BURSTS):
+            await self.sender.pause(BURST_REST)
+            for _ in range(BURST_COUNT):
+                await self.sender.send(source, f"{BURST} {number + 1}")
+            await self.sender.settle()
 
     async def _steadily(self, source: Source) -> None:
         """Makes rounds of the main measurement, until one is good or all are bad, each from a source."""
