@@ -8,10 +8,14 @@ loses everything after the acknowledgement.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
 
+from echo_app.probe.checks.burst import Bursts
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord, TCPSample
 from echo_app.probe.checks.segments import Segments, isWhole
+from echo_app.probe.checks.times import SMALL, Times
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval
@@ -31,6 +35,17 @@ _REORDERINGS = 5
 
 # Segments at the least, for a share.
 _ENOUGH = 200
+
+# Connections at the least whose arrivals have holes.
+_WITH_HOLES = 3
+
+# Seconds by which a lone packet that was lost is late at the least: the far end sends it again after 200 ms
+# (TCP_RTO_MIN of Linux, net/tcp.h), and this process measures a little less. And such packets at the least
+# that show that packets are lost at any rate.
+_LATE, FEW_LONE = 0.19, 3
+
+# Checks whose connections are made one after the other, so that their SYNs are alone.
+_ALONE = ("connect", "identity", "half-close", "small-writes", "times")
 
 
 def isUnacknowledged(sample: TCPSample | None) -> bool:
@@ -108,7 +123,8 @@ def _lostOf(record: ConnectionRecord) -> int:
     return max(0, last.allRetransmits - last.needless - (made.allRetransmits if made else 0))
 
 
-def _findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+def findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds segments that came to the far end behind later ones."""
     samples = [each.last for each in evidence.connections if each.check in _READ and each.last is not None]
     seen = [each for each in samples if each.reorderings]
     count = sum(each.reorderings for each in seen)
@@ -133,7 +149,7 @@ def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     samples = [each.last for each in records if each.last is not None]
     again = sum(map(_lostOf, records))
     sent = sum(each.segmentsOut for each in samples)
-    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or _findReordered(evidence, rest) is not None:
+    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or findReordered(evidence, rest) is not None:
         return None
     connections = sum(1 for each in records if _lostOf(each))
     back = sum(each.outOfOrder for each in samples)
@@ -147,6 +163,58 @@ def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
         hits=again,
         tries=sent,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Segments that came out of order, on the connections that read all the time.
+
+    :param behind: segments that came behind a hole.
+    :param came: segments with payload that came.
+    :param connections: those with a hole.
+    :param again: segments of our own that were sent again.
+    :param sent: segments of our own.
+    """
+
+    behind: int
+    came: int
+    connections: int
+    again: int
+    sent: int
+
+
+def findHoles(evidence: Evidence) -> Holes | None:
+    """Returns the holes in what arrived, if they are more than the tolerated share."""
+    records = [each for each in evidence.connections if each.check in _READ]
+    samples = [each.last for each in records if each.last is not None]
+    behind, came = sum(each.outOfOrder for each in samples), sum(each.dataSegmentsIn for each in samples)
+    connections = sum(each.outOfOrder > 0 for each in samples)
+    if connections < _WITH_HOLES or came < _ENOUGH or interval(min(behind, came), came)[0] <= LOSSY:
+        return None
+    return Holes(
+        behind, came, connections, sum(map(_lostOf, records)), sum(each.segmentsOut for each in samples)
+    )
+
+
+def loneLosses(evidence: Evidence) -> tuple[int, int]:
+    """Returns how many packets with nothing beside them were late as if sent again, and how many there were.
+
+    They are SYNs, first answers, and answers of one byte: no limit on the rate loses these.
+    """
+    times, bursts = evidence.observations.get("times"), evidence.observations.get("burst")
+    alone = [each for each in evidence.connections if each.check in _ALONE]
+    # Those at once are not alone.
+    alone += bursts.inSuccession.records if isinstance(bursts, Bursts) else []
+    trips = [
+        each.firstAnswer - evidence.latenessIn(each.began, each.lastCame or each.began)
+        for each in alone
+        if each.firstAnswer is not None and each.check in ("connect", "burst")
+    ]
+    timed = times.connections if isinstance(times, Times) else []
+    trips += [trip for each in timed for trip in (*each.net[SMALL], *each.rested)]
+    usual = median(trips) if trips else 0.0
+    again = sum(each.made.allRetransmits > 0 for each in alone if each.made)
+    return again + sum(each >= usual + _LATE for each in trips), len(alone) + len(trips)
 
 
 BLACK_HOLE = Rule(
@@ -189,5 +257,5 @@ REORDERED = Rule(
     "Acknowledgements on two connections showed that segments of ours came after later ones "
     "(tcpi_reord_seen).",
     "Of the way back only the segments that came out of order are known: lost ones look the same.",
-    _findReordered,
+    findReordered,
 )

@@ -16,7 +16,7 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.burstrules import QUEUED, SLOW_TOGETHER, findSYNLoss
 from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
-from echo_app.probe.judge.silencerules import findLoss
+from echo_app.probe.judge.silencerules import findHoles, findLoss
 from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, someLonger, timedIn
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -32,7 +32,7 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
     # A segment that is lost is late by a retransmission time-out.
-    isLossy = findLoss(evidence, rest) is not None or findSYNLoss(evidence, rest) is not None
+    isLossy = any(find(evidence, rest) is not None for find in (findLoss, findSYNLoss)) or findHoles(evidence)
     # Some connections may be slower than others: that has a rule of its own.
     least = max(OUTLIER, TIMES_MEDIAN * max(usual))
     filling = _filling(evidence)
