@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
         timerules.COLD_START,
     ),
     *(timerules.JITTER, raterules.BLOATED_QUEUE, raterules.UNSCALED, raterules.POLICER, raterules.LIMITED),
-    *(tickrules.SLOW_SERVICE, tlsrules.SLOW_HANDSHAKE, tlsrules.SOME_HANDSHAKES_SLOW),
+    *(tickrules.TICKS, tickrules.SLOW_SERVICE, tlsrules.SLOW_HANDSHAKE, tlsrules.SOME_HANDSHAKES_SLOW),
     *(burstrules.SLOW_TOGETHER, burstrules.SYN_LOSS, burstrules.SLOWED),
     endrules.NO_PUSH_BACK,
     *(

@@ -1,20 +1,91 @@
-"""Rule about answers that take longer than the network."""
+"""Rules about answers that take longer than the network: at the ticks of a clock, or always."""
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.finding import Confidence, Match
-from echo_app.probe.judge.timerules import isLonger, leastOf, timedIn, timeRule
+from echo_app.probe.judge.timerules import MORE, isLonger, leastOf, timedIn, timeRule
 from echo_app.probe.results.statistics import milliseconds
+
+# Answers at the least that tell a clock, the share of them that come at its ticks, and how far from a tick,
+# as a share of the interval: chance puts a fifth of the answers there.
+_ENOUGH, _MOST, _NEAR = 12, 0.9, 0.1
+
+# The interval is looked for between these shares of the range of the waits, which is a little less than it;
+# and the share of it by which a tried one may be off at the last answer. Seconds by which this process may be
+# late.
+_LOWEST, _HIGHEST, _OFF, _LATE = 0.8, 1.5, 0.02, 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """A clock at whose ticks answers come.
+
+    :param interval: seconds from one tick to the next.
+    :param near: the number of answers that came at a tick.
+    :param waits: seconds from each message to its answer, in rising order.
+    """
+
+    interval: float
+    near: int
+    waits: Sequence[float]
+
+
+def ticksIn(evidence: Evidence) -> Ticks | None:
+    """Returns the clock, if the answers to messages at any time came at one."""
+    seen = evidence.observations.get("times")
+    sent = seen.atAnyTime if isinstance(seen, Times) else []
+    sent = [each for each in sent if evidence.latenessIn(*each) < _LATE]
+    waits = sorted(came - at for at, came in sent)
+    if len(waits) < _ENOUGH or (extent := waits[-1] - waits[0]) < MORE:
+        return None
+    moments = [came for _, came in sent]
+    # So many intervals pass in all that a small error of one makes a large one at the end.
+    step = _OFF * extent * extent / (moments[-1] - moments[0])
+    count = int((_HIGHEST - _LOWEST) * extent / step)
+    tried = (_LOWEST * extent + step * number for number in range(count))
+    interval = max(tried, key=lambda each: abs(sum(_turnsOf(moments, each))))
+    near = _nearOf(moments, interval)
+    return Ticks(interval, near, waits) if near >= _MOST * len(waits) else None
+
+
+def _nearOf(moments: Sequence[float], interval: float) -> int:
+    """Returns how many moments are near one phase of an interval."""
+    turns = _turnsOf(moments, interval)
+    middle = cmath.phase(sum(turns))
+    return sum(abs(cmath.phase(turn / cmath.exp(1j * middle))) <= 2 * pi * _NEAR for turn in turns)
+
+
+def _turnsOf(moments: Sequence[float], interval: float) -> list[complex]:
+    """Returns the phases of moments in an interval, as points of the unit circle."""
+    return [cmath.exp(2j * pi * moment / interval) for moment in moments]
+
+
+def _findTicks(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    found = ticksIn(evidence)
+    if found is None:
+        return None
+    least, most = found.waits[0], found.waits[-1]
+    return Match(
+        f"{found.near} of {len(found.waits)} answers come at the ticks of {milliseconds(found.interval)}, "
+        f"{milliseconds(least)} to {milliseconds(most)} after the message",
+        Confidence.LIKELY,
+        hits=found.near,
+        tries=len(found.waits),
+    )
 
 
 def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if each.minRTT is not None]
     slow = [each for each in measured if isLonger(leastOf(each), each.minRTT or 0)]
-    if len(slow) < 2 or len(slow) < len(measured) / 2:
+    if len(slow) < 2 or len(slow) < len(measured) / 2 or ticksIn(evidence) is not None:
         return None
     answer = min(map(leastOf, slow))
     least = min(each.minRTT or 0 for each in slow)
@@ -26,6 +97,16 @@ def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
     )
 
 
+TICKS = timeRule(
+    "answers-at-ticks",
+    "answers come at the ticks of a clock",
+    "The service, or something on the way, looks for work at intervals: a message waits for half of one, and "
+    "each of several in a row for a whole one.",
+    "Where answers take longer than the kernel's round trip, messages are sent at any time: the waits are "
+    "anything up to an interval of 20 ms and more, and nine in ten answers come at one phase of it.",
+    "An interval that changes, or starts anew with each message, is not found.",
+    _findTicks,
+)
 SLOW_SERVICE = timeRule(
     "answers-slow",
     "answers take longer than the network's round trip",
