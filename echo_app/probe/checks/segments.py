@@ -16,9 +16,14 @@ from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.segments import doesKernelProbe
 from echo_app.probe.net.waits import together
 
-# Payload bytes of the largest segments: the least of IPv4 (RFC 9293, 3.7.1), that of IPv6 (1,280 B),
-# two that fit into tunnels, and that of Ethernet.
-SIZES = (536, 1220, 1320, 1400, 1460)
+# Bytes of the largest segments, with their TCP options: the least of IPv4 (RFC 9293, 3.7.1), that of IPv6
+# (1,280 B), two that fit into tunnels, those of PPPoE (1,492 B, RFC 2516, 7) over IPv6 and IPv4, and that of
+# Ethernet. IPv6 over Ethernet has 1,440 B.
+SIZES = (536, 1220, 1320, 1400, 1432, 1440, 1452, 1460)
+
+# Bytes of the time stamps in a segment (RFC 7323, 3.2, and two for alignment), and their bit in tcpi_options.
+# The largest segment that the kernel states is without them.
+STAMPS, _STAMPED = 12, 1
 
 # Bytes sent on each connection: several segments of each size.
 AMOUNT = 1 << 15
@@ -36,11 +41,15 @@ class Segments(Observation):
 
     :ivar bySize: the records, by the largest payload in bytes, as it was asked for.
     :ivar largest: the largest segment of a connection without a cap, as the kernel says; 0 if it does not.
+    :ivar stamps: bytes of time stamps that each segment carries beside that.
+    :ivar headers: bytes of the headers of IP and TCP, without options.
     :ivar isProbed: this kernel looks for smaller segments by itself, so that a black hole may not be seen.
     """
 
     bySize: dict[int, ConnectionRecord] = field(default_factory=dict)
     largest: int = 0
+    stamps: int = 0
+    headers: int = 40
     isProbed: bool = False
 
     def __str__(self) -> str:
@@ -81,9 +90,13 @@ class SegmentSizes(Check[Segments]):
         """Asks the kernel for the largest segment; on paths of Ethernet, tries each size."""
         seen.isProbed = doesKernelProbe()
         async with await context.connect() as link:
-            seen.largest = link.record.made.sendMSS if link.record.made else 0
+            made = link.record.made
+            seen.largest = made.sendMSS if made else 0
+            seen.stamps = STAMPS if made and made.options & _STAMPED else 0
+            seen.headers = 60 if ":" in context.target.host else 40
+        most = seen.largest + seen.stamps
         if seen.largest <= ETHERNET:
-            await together(self._try(context, seen, size) for size in SIZES if size <= seen.largest)
+            await together(self._try(context, seen, size) for size in SIZES if size <= most)
 
     async def _try(self, context: Context, seen: Segments, size: int) -> None:
         record = seen.bySize[size] = context.newRecord()

@@ -61,7 +61,7 @@ RULES: tuple[Rule, ...] = (
     *byterules.DIFFERENCES,
     *(udprules.MIXED, udprules.CHANGED, udprules.TRUNCATED, udprules.PADDED),
     *(udprules.ELSEWHERE, udprules.FOREIGN),
-    *(silencerules.BLACK_HOLE, silencerules.UNACKNOWLEDGED, liferules.EVENT),
+    *(silencerules.BLACK_HOLE, totalrules.SILENT_TOTAL, silencerules.UNACKNOWLEDGED, liferules.EVENT),
     *(totalrules.TOTAL, liferules.LIFETIME, endrules.IDLE, liferules.SILENT_ENDS, liferules.UNREAD_ENDS),
     *(endrules.LATE_READER, endrules.HALF_CLOSE),
     *(reachrules.BANNED, burstrules.QUEUED, burstrules.ACCEPT_RATE, burstrules.CAP),

@@ -81,8 +81,10 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     hanging = [size for size, record in seen.bySize.items() if record.silence and not isWhole(record)]
     if not passing or not hanging or max(passing) > min(hanging):
         return None
-    stuck = [each for each in rest if each.silence and each.sent >= min(hanging)]
+    # What fits into the largest segment that passes has another cause.
+    stuck = [each for each in rest if each.silence and each.sent > max(passing) - seen.stamps]
     isOurs = any(isUnacknowledged(seen.bySize[size].silent) for size in hanging)
+    least, most = max(passing) + seen.headers, min(hanging) + seen.headers - 1
     way = (
         "our large segments are not acknowledged"
         if isOurs
@@ -91,7 +93,11 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     return Match(
         f"segments of {max(passing)} B pass, of {min(hanging)} B hang",
         Confidence.LIKELY,
-        [way, byCheck(stuck)],
+        [
+            way,
+            f"the MTU of the path is {least:,} to {most:,} B",
+            byCheck(stuck),
+        ],
         numbers(stuck),
         len(hanging),
         len(seen.bySize),
@@ -144,8 +150,13 @@ def findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
 
 
 def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds segments that were sent again, where they were not reordered."""
-    records = [each for each in evidence.connections if each.check in _READ]
+    """Finds segments that were sent again, where they were not reordered.
+
+    What is sent again on a connection that hangs is lost for that, and not at times.
+    """
+    records = [
+        each for each in evidence.connections if each.check in _READ and not isUnacknowledged(each.silent)
+    ]
     samples = [each.last for each in records if each.last is not None]
     again = sum(map(_lostOf, records))
     sent = sum(each.segmentsOut for each in samples)

@@ -177,8 +177,16 @@ class BlackHoleTests(JudgeTestCase):
 
     def test_others(self) -> None:
         """The hanging connections of other checks have the same cause, those with little data do not."""
-        evidence = self.evidence(1320)
+        evidence = self.evidence(1452)
+        seen = evidence.observations["segments"]
+        assert isinstance(seen, Segments)
+        seen.stamps = 12
         connection(evidence, "identity", sent=1 << 20, came=9, silence=10.0, silent=STUCK)
+        # A message of one segment with time stamps, of which some were sent again.
+        counts = sampled(allRetransmits=50, segmentsOut=60)
+        stuck: dict[str, Any] = {"silence": 10.0, "silent": STUCK, "last": counts}
+        connection(evidence, "times", sent=1451, came=2, **stuck)
+        connection(evidence, "connect", sent=100, came=100, last=sampled(segmentsOut=300))
         self.one(evidence, "mtu-black-hole", Severity.FAIL)
         connection(evidence, "small-writes", sent=64, silence=10.0, silent=STUCK)
         found = [each.rule.cause for each in self.findings(evidence)]
