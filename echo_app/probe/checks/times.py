@@ -39,8 +39,14 @@ BUDGET = 10.0
 # its tick.
 SLOW, SLOW_FACTOR, ANY_COUNT, ANY_SECONDS = 0.02, 2.0, 24, 8.0
 
+# Pairs of messages of letters, with a newline at the end and without, and the bytes of each.
+LINE_PAIRS, LINE = 6, 64
+
 # Seconds and interval of the pings of a thorough examination, which look for stalls.
 LONG, LONG_INTERVAL = 60.0, 0.05
+
+
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -79,10 +85,12 @@ class Times(Observation):
 
     :ivar pings: moments and seconds of the round trips of a thorough examination.
     :ivar atAnyTime: the moments of messages that were sent after pauses by chance, and of their answers.
+    :ivar lines: seconds of the answer to letters with a newline at the end, and to letters without.
     """
 
     connections: list[Timed] = field(default_factory=list)
     atAnyTime: list[tuple[float, float]] = field(default_factory=list)
+    lines: list[tuple[float, float]] = field(default_factory=list)
     pings: list[tuple[float, float]] = field(default_factory=list)
 
     def trips(self, size: int) -> list[float]:
@@ -132,6 +140,7 @@ class Times(Observation):
                 }
                 for each in self.connections
             ],
+            "lines": [list(each) for each in self.lines],
             "any time": [list(each) for each in self.atAnyTime],
             "pings": [list(each) for each in self.pings],
         }
@@ -170,6 +179,7 @@ class TimesCheck(Check[Times]):
                 deadline += rests * REST
                 await self._measure(context, link, timed, rests)
         if seen.isSlow:
+            await self._sendLines(context, seen)
             await self._sendAtAnyTime(context, seen)
         if context.settings.isThorough:
             await self._ping(context, seen)
@@ -207,6 +217,19 @@ class TimesCheck(Check[Times]):
         if late < seconds / 2:
             net.append(seconds - late)
         return True
+
+    async def _sendLines(self, context: Context, seen: Times) -> None:
+        """Sends letters with and without a newline at the end, in random order."""
+        async with await context.connect() as link:
+            for _ in range(LINE_PAIRS):
+                times = {}
+                for end in context.random.sample((b"\n", b"."), 2):
+                    start = context.now
+                    link.sendRaw(bytes(context.random.choices(_LETTERS, k=LINE - 1)) + end)
+                    if not await link.receiveRest():
+                        return
+                    times[end] = context.now - start
+                seen.lines.append((times[b"\n"], times[b"."]))
 
     async def _sendAtAnyTime(self, context: Context, seen: Times) -> None:
         """Sends a byte after pauses by chance, of up to two usual round trips."""

@@ -1,4 +1,4 @@
-"""Rules about answers that take longer than the network: at the ticks of a clock, or always."""
+"""Rules about answers that take longer than the network: until a tick, without a newline, or always."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import cmath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
+from statistics import median
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.checks.times import Times
+from echo_app.probe.checks.times import LINE, Times
 from echo_app.probe.judge.finding import Confidence, Match
-from echo_app.probe.judge.timerules import MORE, isLonger, leastOf, timedIn, timeRule
+from echo_app.probe.judge.timerules import MORE, isLonger, leastOf, timedIn, timeRule, waitForLines
 from echo_app.probe.results.statistics import milliseconds
 
 # Answers at the least that tell a clock, the share of them that come at its ticks, and how far from a tick,
@@ -82,10 +83,26 @@ def _findTicks(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
     )
 
 
+def _findLines(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds messages that are answered late unless they end with a newline."""
+    seen = evidence.observations.get("times")
+    if not isinstance(seen, Times) or not waitForLines(evidence):
+        return None
+    with_, without = (median(times) for times in zip(*seen.lines, strict=True))
+    return Match(
+        f"{LINE} B take {milliseconds(without)}, and {milliseconds(with_)} with a newline at the end",
+        Confidence.LIKELY,
+        hits=len(seen.lines),
+        tries=len(seen.lines),
+    )
+
+
 def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if each.minRTT is not None]
     slow = [each for each in measured if isLonger(leastOf(each), each.minRTT or 0)]
-    if len(slow) < 2 or len(slow) < len(measured) / 2 or ticksIn(evidence) is not None:
+    if len(slow) < 2 or len(slow) < len(measured) / 2:
+        return None
+    if ticksIn(evidence) is not None or waitForLines(evidence):
         return None
     answer = min(map(leastOf, slow))
     least = min(each.minRTT or 0 for each in slow)
@@ -106,6 +123,15 @@ TICKS = timeRule(
     "anything up to an interval of 20 ms and more, and nine in ten answers come at one phase of it.",
     "An interval that changes, or starts anew with each message, is not found.",
     _findTicks,
+)
+LINES = timeRule(
+    "answers-wait-for-lines",
+    "answers wait for the end of a line",
+    "The service, or something on the way, keeps what comes until a newline: messages without one wait.",
+    "Where answers take longer than the kernel's round trip, letters without a newline at the end take twice "
+    "as long as those with one, and 20 ms longer, in six of six pairs.",
+    "Where both are late, such as behind a buffer of lines and a slow service, it may not be found.",
+    _findLines,
 )
 SLOW_SERVICE = timeRule(
     "answers-slow",

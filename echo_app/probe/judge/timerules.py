@@ -13,7 +13,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
-from echo_app.probe.checks.times import LARGE, REST, SEGMENT, SMALL, Timed, Times, medianOf
+from echo_app.probe.checks.times import LARGE, LINE_PAIRS, REST, SEGMENT, SMALL, Timed, Times, medianOf
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck
 from echo_app.probe.judge.silencerules import findHoles
 from echo_app.probe.results.severity import Severity
@@ -39,6 +39,13 @@ def timedIn(evidence: Evidence) -> list[Timed]:
 def isLonger(long: float, short: float) -> bool:
     """Says whether a time is longer than another one by more than chance, timers and caches explain."""
     return long - short >= MORE and long >= FACTOR * short
+
+
+def waitForLines(evidence: Evidence) -> bool:
+    """Says whether answers are late to messages without a newline at the end, and not to others."""
+    seen = evidence.observations.get("times")
+    pairs = seen.lines if isinstance(seen, Times) else []
+    return len(pairs) >= LINE_PAIRS and all(isLonger(without, with_) for with_, without in pairs)
 
 
 def leastOf(timed: Timed) -> float:
@@ -165,6 +172,9 @@ def _findColdStart(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    if waitForLines(evidence):
+        # A byte is a newline by chance.
+        return None
     small = _unequal(evidence, SMALL)
     # Where segments are lost, chance makes some transfers longer than others.
     return small or (_unequal(evidence, LARGE) if findHoles(evidence) is None else None)

@@ -20,6 +20,9 @@ BYTES, BYTES_SHARE = 1 << 12, 0.1
 # Connections that end after exactly the same number of bytes: so many do not by chance.
 _EXACT = 3
 
+# Messages at the least for a limit on their number, and the factor between two ages that tells it from one.
+_MESSAGES, _OLDER = 3, 1.5
+
 
 def _findSomeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     """Finds connections that end, or go silent, after exactly the same number of bytes; others get beyond."""
@@ -98,6 +101,43 @@ def _wholeGroup(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> list[Co
     return group
 
 
+def _findMessages(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds connections that end after the same number of messages, whatever their bytes and ages."""
+    ended = [each for each in rest if each.end is not None and not each.isHalfClosed]
+    ((count, _),) = Counter(each.answered for each in ended).most_common(1) or ((0, 0),)
+    group = sorted((each for each in ended if each.answered == count), key=lambda each: each.came)
+    if (
+        count < _MESSAGES
+        or len(group) < _EXACT
+        or any(each.answered > count for each in evidence.connections)
+    ):
+        return None
+    ages = [each.age or 0.0 for each in group]
+    if group[-1].came < 2 * group[0].came or max(ages) < _OLDER * min(ages):
+        return None
+    return Match(
+        f"{len(group)} connections after {count} messages, of {group[0].came:,} to {group[-1].came:,} B: "
+        f"{group[0].end}",
+        Confidence.LIKELY,
+        [byCheck(group), f"at ages of {min(ages):.2g} to {max(ages):.2g} s"],
+        # Messages in two writes may have counted twice.
+        numbers(each for each in ended if each.check == "small-writes" and 2 * each.answered >= count),
+        len(group),
+        len(evidence.connections),
+    )
+
+
+MESSAGES = Rule(
+    "message-limit",
+    Severity.WARN,
+    "connections end after a number of messages",
+    "Clients must expect the end, and connect again: proxies limit the requests of a connection.",
+    "Three connections end after exactly the same number of answered messages, and none has more answers. "
+    "Their bytes differ by a factor of two, and their ages by half.",
+    "Messages count that fit into a segment, and are sent when all before are answered. A number above those "
+    "that are sent, 48 on one connection, is not found.",
+    _findMessages,
+)
 SILENT_TOTAL = Rule(
     "flow-dies-after-bytes",
     Severity.FAIL,

@@ -13,6 +13,7 @@ from echo_app.probe.checks.times import (
     ANY_COUNT,
     CONNECTIONS,
     LARGE,
+    LINE_PAIRS,
     LONG,
     LONG_INTERVAL,
     RESTING,
@@ -92,10 +93,15 @@ class TimesTests(SynchronousTestCase):
         """Where answers are slow, messages are sent after pauses by chance; on a good path none is."""
         self.assertEqual(self.look(GOOD)[0].atAnyTime, [])
         seen, given = self.look(StreamPath(late=0.05))
-        self.assertEqual((len(seen.atAnyTime), len(given.streams)), (ANY_COUNT, CONNECTIONS + 1))
+        self.assertEqual((len(seen.atAnyTime), len(given.streams)), (ANY_COUNT, CONNECTIONS + 2))
         pauses = [at - came for (_, came), (at, _) in pairwise(seen.atAnyTime)]
         self.assertGreater(len({round(each, 2) for each in pauses}), 5)
         self.assertLess(max(pauses), 0.12)
+
+    def test_lines(self) -> None:
+        """Where answers are slow, letters are sent with a newline at the end and without."""
+        self.assertEqual(self.look(GOOD)[0].lines, [])
+        self.assertEqual(len(self.look(StreamPath(late=0.05))[0].lines), LINE_PAIRS)
 
     def test_budget(self) -> None:
         """On a slow path there are three connections."""

@@ -53,6 +53,31 @@ class TickTests(JudgeTestCase):
             varied = self.evidence(lambda at: at + chance.uniform(0.0, TICK))
             self.one(varied, "answers-slow", Severity.WARN)
 
+    def test_lines(self) -> None:
+        """Messages that wait without a newline at the end are named, and are no slow service as well."""
+        for pairs, cause in (
+            ([(0.002, 0.25)] * 6, "answers-wait-for-lines"),
+            ([(0.002, 0.25)] * 5, "answers-slow"),
+            ([(0.002, 0.25)] * 5 + [(0.25, 0.25)], "answers-slow"),
+        ):
+            evidence = self.evidence(lambda at: at + TICK)
+            seen = evidence.observations["times"]
+            assert isinstance(seen, Times)
+            seen.lines += pairs
+            self.one(evidence, cause, Severity.WARN)
+
+    def test_newlineByChance(self) -> None:
+        """A byte that is a newline by chance makes no connections unequal."""
+        trips = {SMALL: [0.25] * 3 + [0.002], SEGMENT: [0.25] * 4, LARGE: [0.25] * 4}
+        slow = {SMALL: [0.25] * 4, SEGMENT: [0.25] * 4, LARGE: [0.25] * 4}
+        evidence = timesOf(
+            *[{"first": 0.25, "trips": each, "rested": [0.25] * 3} for each in (slow, slow, trips)]
+        )
+        seen = evidence.observations["times"]
+        assert isinstance(seen, Times)
+        seen.lines += [(0.002, 0.25)] * 6
+        self.one(evidence, "answers-wait-for-lines", Severity.WARN)
+
     def test_few(self) -> None:
         """Some answers, and those of a process that was late, tell no clock."""
         self.one(self.evidence(atTick, 11), "answers-slow", Severity.WARN)

@@ -53,6 +53,28 @@ class TotalTests(JudgeTestCase):
         whole(evidence, size=2 * MIB)
         self.assertNotIn("flow-dies-after-bytes", [each.rule.cause for each in self.findings(evidence)])
 
+    def messages(self, *ends: tuple[int, int, float]) -> Evidence:
+        """Returns evidence of connections that ended after so many messages and bytes, at an age."""
+        evidence = evidenceOf()
+        whole(evidence)
+        for answered, came, age in ends:
+            values = {"sent": came, "came": came, "end": FIN, "ended": age, "answered": answered}
+            connection(evidence, "small-writes", **values)
+        return evidence
+
+    def test_messages(self) -> None:
+        """Three ends after one number of messages are a limit, if neither bytes nor ages are alike."""
+        for ends, isFound in (
+            (((40, 800, 0.4), (40, 2560, 0.4), (40, 8000, 0.8)), True),
+            (((40, 800, 0.4), (40, 2560, 0.4), (40, 8000, 0.5)), False),
+            (((40, 800, 0.4), (40, 900, 0.4), (40, 1000, 0.8)), False),
+            (((40, 800, 0.4), (40, 2560, 0.4), (41, 8000, 0.8)), False),
+            (((40, 800, 0.4), (40, 8000, 0.8)), False),
+            (((40, 800, 0.4), (40, 2560, 0.4), (40, 8000, 0.8), (50, 9000, 0.9)), False),
+        ):
+            causes = [each.rule.cause for each in self.findings(self.messages(*ends))]
+            self.assertEqual("message-limit" in causes, isFound, ends)
+
     def test_beyond(self) -> None:
         """A connection on which more came shows that there is no such limit."""
         evidence = self.evidence(MIB, MIB)
