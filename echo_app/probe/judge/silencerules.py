@@ -91,13 +91,9 @@ def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
         else "all is acknowledged: those of the far end get lost"
     )
     return Match(
-        f"segments of {max(passing)} B pass, of {min(hanging)} B hang",
+        f"segments of {max(passing)} B pass, of {min(hanging)} B hang: an MTU of {least:,} to {most:,} B",
         Confidence.LIKELY,
-        [
-            way,
-            f"the MTU of the path is {least:,} to {most:,} B",
-            byCheck(stuck),
-        ],
+        [way, byCheck(stuck)],
         numbers(stuck),
         len(hanging),
         len(seen.bySize),

@@ -88,7 +88,8 @@ def firstFates(seen: Datagrams) -> tuple[list[float], list[float]]:
 
     Pairs with two fates count for neither; nor do those whose later datagrams, or fresh source, lost any.
     """
-    lost, passed = [], []
+    lost: list[float] = []
+    passed: list[float] = []
     for silence in seen.silences:
         sources = (*silence.sources, silence.fresh)
         after = [[each for each in seen.of(AFTER) if each.source == source] for source in sources]

@@ -57,7 +57,7 @@ class SegmentsTests(SynchronousTestCase):
         seen, given = self.look(StreamPath(largest=1452), largest=1448)
         self.assertEqual(str(seen), "536 1220 1320 1400 1432 1440 1452 B pass, 1460 B do not")
         (found,) = judge(given.evidence).findings
-        self.assertIn("the MTU of the path is 1,492 to 1,499 B", found.match.evidence)
+        self.assertIn("an MTU of 1,492 to 1,499 B", found.match.seen)
 
     def test_loopback(self) -> None:
         """A path with larger segments is none of Ethernet, and one is left alone."""
