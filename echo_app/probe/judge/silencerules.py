@@ -75,29 +75,46 @@ def silenceOf(record: ConnectionRecord) -> str:
 
 def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("segments")
-    if not isinstance(seen, Segments) or not seen.bySize:
+    if not isinstance(seen, Segments) or not seen.passing or not seen.hanging:
         return None
-    passing = [size for size, record in seen.bySize.items() if isWhole(record)]
-    hanging = [size for size, record in seen.bySize.items() if record.silence and not isWhole(record)]
-    if not passing or not hanging or max(passing) > min(hanging):
-        return None
-    # What fits into the largest segment that passes has another cause.
-    stuck = [each for each in rest if each.silence and each.sent > max(passing) - seen.stamps]
+    hanging, largest = seen.hanging, max(seen.passing)
+    isSome = largest > min(hanging)
+    if isSome:
+        if not _doesSizeMatter(seen):
+            return None
+        largest = min(seen.passing)
     isOurs = any(isUnacknowledged(seen.bySize[size].silent) for size in hanging)
-    least, most = max(passing) + seen.headers, min(hanging) + seen.headers - 1
     way = (
         "our large segments are not acknowledged"
         if isOurs
         else "all is acknowledged: those of the far end get lost"
     )
+    # What fits into the largest segment that passes has another cause.
+    stuck = [each for each in rest if each.silence and each.sent > largest - seen.stamps]
+    least, most = largest + seen.headers, min(hanging) + seen.headers - 1
+    lost, tried = _hangingOf(seen.large), len(seen.large)
     return Match(
-        f"segments of {max(passing)} B pass, of {min(hanging)} B hang: an MTU of {least:,} to {most:,} B",
+        f"{lost} of {tried} connections with segments of {max(seen.bySize)} B hang, none of {tried} with "
+        f"{largest} B"
+        if isSome
+        else f"segments of {largest} B pass, of {min(hanging)} B hang: an MTU of {least:,} to {most:,} B",
         Confidence.LIKELY,
         [way, byCheck(stuck)],
         numbers(stuck),
-        len(hanging),
-        len(seen.bySize),
+        lost if isSome else len(hanging),
+        tried if isSome else len(seen.bySize),
+        title="large segments get lost on some connections" if isSome else "",
     )
+
+
+def _hangingOf(records: Sequence[ConnectionRecord]) -> int:
+    return sum(each.silence > 0 and not isWhole(each) for each in records)
+
+
+def _doesSizeMatter(seen: Segments) -> bool:
+    """Says whether connections with large segments hang at times, and none with small ones."""
+    small, large = _hangingOf(seen.small), _hangingOf(seen.large)
+    return not small and interval(large, len(seen.large))[0] > interval(small, len(seen.small))[1]
 
 
 def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -230,7 +247,8 @@ BLACK_HOLE = Rule(
     "large segments get lost without a word",
     "Small messages pass and large ones hang: an MTU black hole. Lower the MTU here, or let ICMP pass.",
     "Connections with small segments (TCP_MAXSEG, which caps those of the far end as well) bring everything "
-    "back, and ones with larger segments hang.",
+    "back, and ones with larger segments hang. Where only some of these do, 16 further ones of the least and "
+    "of the largest size differ, with 95 % confidence.",
     "Where this kernel looks for a smaller segment by itself (tcp_mtu_probing), large segments hang only for "
     "a while. Not looked for over TLS, and where segments are larger than 1,460 B.",
     _findBlackHole,

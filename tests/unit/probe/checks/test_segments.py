@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks import segments
 from echo_app.probe.checks.evidence import CheckSettings
-from echo_app.probe.checks.segments import AMOUNT, SIZES, Segments, SegmentSizes
+from echo_app.probe.checks.segments import AGAIN, AMOUNT, SIZES, Segments, SegmentSizes
 from echo_app.probe.judge.judge import judge
 from tests.support import paths
 from tests.support.evidence import REFUSED, causes, sampled
@@ -44,6 +44,13 @@ class SegmentsTests(SynchronousTestCase):
         seen, given = self.look(StreamPath(largest=1350))
         self.assertEqual(str(seen), "536 1220 1320 B pass, 1400 1432 1440 1452 1460 B do not")
         self.assertEqual([seen.bySize[size].silence for size in (1320, 1400)], [0, 8.0])
+        self.assertEqual(causes(judge(given.evidence)), ["mtu-black-hole"])
+
+    def test_some(self) -> None:
+        """Where a size hangs below one that passes, the least and the largest are tried again."""
+        seen, given = self.look(lambda n: StreamPath(largest=1400 if n % 2 else 1460))
+        self.assertEqual((len(seen.small), len(seen.large)), (AGAIN, AGAIN))
+        self.assertEqual(sum(each.silence > 0 for each in seen.large), AGAIN // 2)
         self.assertEqual(causes(judge(given.evidence)), ["mtu-black-hole"])
 
     def test_tunnel(self) -> None:
