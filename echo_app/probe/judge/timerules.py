@@ -15,6 +15,7 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
 from echo_app.probe.checks.times import LARGE, LINE_PAIRS, REST, SEGMENT, SMALL, Timed, Times, medianOf
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck
+from echo_app.probe.judge.raterules import POLICER
 from echo_app.probe.judge.silencerules import findHoles
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
@@ -172,12 +173,11 @@ def _findColdStart(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    if waitForLines(evidence):
-        # A byte is a newline by chance.
+    if waitForLines(evidence):  # A byte is a newline by chance.
         return None
-    small = _unequal(evidence, SMALL)
-    # Where segments are lost, chance makes some transfers longer than others.
-    return small or (_unequal(evidence, LARGE) if findHoles(evidence) is None else None)
+    # Chance makes some transfers longer where segments are lost; so does a burst that is spent.
+    isExplained = findHoles(evidence) is not None or POLICER.find(evidence, rest) is not None
+    return _unequal(evidence, SMALL) or (None if isExplained else _unequal(evidence, LARGE))
 
 
 def _unequal(evidence: Evidence, size: int) -> Match | None:
