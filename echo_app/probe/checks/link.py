@@ -20,6 +20,10 @@ from echo_app.probe.results.difference import firstDifference
 # Seconds, and bytes, in which more is read after a difference: its kind depends on what follows it.
 _AFTER, _MORE = 0.2, 2 * CHUNK
 
+# Bytes of the largest message that counts as one: a segment of Ethernet with time stamps. What is longer may
+# reach the service as several.
+_MESSAGE = 1448
+
 # Bytes around a difference in which the bytes that belong there are searched.
 _AROUND = 1 << 20
 
@@ -55,6 +59,8 @@ class Link:
         self._due = bytearray()
         self._past = bytearray()
         self._wroteAt: float | None = None
+        # Bytes that were sent since nothing was due.
+        self._message = 0
         record.made = sampleOf(stream.sock)
 
     async def __aenter__(self) -> Link:
@@ -190,6 +196,7 @@ class Link:
 
     def _sending(self, data: bytes) -> None:
         if data:
+            self._message = self._message * (self.outstanding > 0) + len(data)
             self._due += data
             self.record.sent += len(data)
             if self._wroteAt is None:
@@ -200,6 +207,7 @@ class Link:
         del self._due[:count], self._past[:-_AROUND]
         record = self.record
         record.came += count
+        record.answered += count > 0 and not self.outstanding and self._message <= _MESSAGE
         record.lastCame = self._now()
         record.silence = 0
         if record.firstAnswer is None and self._wroteAt is not None:

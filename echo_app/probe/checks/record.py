@@ -108,6 +108,7 @@ class ConnectionRecord:
     :ivar local: the host and port of this end; empty for a UNIX socket.
     :ivar sent: payload bytes that were given to be sent.
     :ivar came: bytes that came back and were as sent.
+    :ivar answered: messages of a segment at the most that came back whole, each sent when nothing was due.
     :ivar firstAnswer: seconds from the first write to the first byte that came; None without one.
     :ivar difference: the first difference between the bytes sent and those that came.
     :ivar foreign: the bytes from the difference on, some of them.
@@ -135,6 +136,7 @@ class ConnectionRecord:
     local: tuple[str, int] | None = None
     sent: int = 0
     came: int = 0
+    answered: int = 0
     firstAnswer: float | None = None
     difference: StreamDifference | None = None
     foreign: bytes = b""

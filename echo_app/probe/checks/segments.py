@@ -6,7 +6,7 @@ small messages pass and large ones hang: a black hole (RFC 2923, 2.1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from echo_app.probe.checks.check import Check, Context, Cost
@@ -16,9 +16,18 @@ from echo_app.probe.net.errors import NetworkError
 from echo_app.probe.net.segments import doesKernelProbe
 from echo_app.probe.net.waits import together
 
-# Payload bytes of the largest segments: the least of IPv4 (RFC 9293, 3.7.1), that of IPv6 (1,280 B),
-# two that fit into tunnels, and that of Ethernet.
-SIZES = (536, 1220, 1320, 1400, 1460)
+# Bytes of the largest segments, with their TCP options: the least of IPv4 (RFC 9293, 3.7.1), that of IPv6
+# (1,280 B), two that fit into tunnels, those of PPPoE (1,492 B, RFC 2516, 7) over IPv6 and IPv4, and that of
+# Ethernet. IPv6 over Ethernet has 1,440 B.
+SIZES = (536, 1220, 1320, 1400, 1432, 1440, 1452, 1460)
+
+# Bytes of the time stamps in a segment (RFC 7323, 3.2, and two for alignment), and their bit in tcpi_options.
+# The largest segment that the kernel states is without them.
+STAMPS, _STAMPED = 12, 1
+
+# Further connections of the least and of the largest size, where some sizes hang and larger ones pass: enough
+# that a share of a half is told from none.
+AGAIN = 16
 
 # Bytes sent on each connection: several segments of each size.
 AMOUNT = 1 << 15
@@ -36,12 +45,30 @@ class Segments(Observation):
 
     :ivar bySize: the records, by the largest payload in bytes, as it was asked for.
     :ivar largest: the largest segment of a connection without a cap, as the kernel says; 0 if it does not.
+    :ivar stamps: bytes of time stamps that each segment carries beside that.
+    :ivar headers: bytes of the headers of IP and TCP, without options.
+    :ivar small: the records of further connections of the least size, where one hangs below one that passes.
+    :ivar large: the same, of the largest size.
     :ivar isProbed: this kernel looks for smaller segments by itself, so that a black hole may not be seen.
     """
 
     bySize: dict[int, ConnectionRecord] = field(default_factory=dict)
     largest: int = 0
+    stamps: int = 0
+    headers: int = 40
+    small: list[ConnectionRecord] = field(default_factory=list)
+    large: list[ConnectionRecord] = field(default_factory=list)
     isProbed: bool = False
+
+    @property
+    def passing(self) -> list[int]:
+        """The sizes that came back whole."""
+        return [size for size, record in self.bySize.items() if isWhole(record)]
+
+    @property
+    def hanging(self) -> list[int]:
+        """The sizes of which no byte came any more."""
+        return [size for size, record in self.bySize.items() if record.silence and not isWhole(record)]
 
     def __str__(self) -> str:
         if self.largest > ETHERNET:
@@ -81,12 +108,26 @@ class SegmentSizes(Check[Segments]):
         """Asks the kernel for the largest segment; on paths of Ethernet, tries each size."""
         seen.isProbed = doesKernelProbe()
         async with await context.connect() as link:
-            seen.largest = link.record.made.sendMSS if link.record.made else 0
+            made = link.record.made
+            seen.largest = made.sendMSS if made else 0
+            seen.stamps = STAMPS if made and made.options & _STAMPED else 0
+            seen.headers = 60 if ":" in context.target.host else 40
+        most = seen.largest + seen.stamps
         if seen.largest <= ETHERNET:
-            await together(self._try(context, seen, size) for size in SIZES if size <= seen.largest)
+            sizes = [size for size in SIZES if size <= most]
+            seen.bySize = {size: context.newRecord() for size in sizes}
+            await together(self._try(context, record, size) for size, record in seen.bySize.items())
+            if seen.hanging and max(seen.passing, default=0) > min(seen.hanging):
+                await self._tryAgain(context, seen, sizes)
 
-    async def _try(self, context: Context, seen: Segments, size: int) -> None:
-        record = seen.bySize[size] = context.newRecord()
+    async def _tryAgain(self, context: Context, seen: Segments, sizes: Sequence[int]) -> None:
+        """Makes further connections of the least and the largest size, all together."""
+        for records in (seen.small, seen.large):
+            records += [context.newRecord() for _ in range(AGAIN)]
+        tries = [(record, sizes[0]) for record in seen.small] + [(record, sizes[-1]) for record in seen.large]
+        await together(self._try(context, record, size) for record, size in tries)
+
+    async def _try(self, context: Context, record: ConnectionRecord, size: int) -> None:
         try:
             link = await context.connect(record=record, segment=size)
         except NetworkError:

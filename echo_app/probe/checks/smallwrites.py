@@ -19,6 +19,7 @@ from echo_app.probe.checks.evidence import Observation
 from echo_app.probe.checks.identity import isWrong, shortfall
 from echo_app.probe.checks.link import Link
 from echo_app.probe.checks.record import ConnectionRecord
+from echo_app.probe.net.waits import pause
 from echo_app.probe.results.statistics import headsByChance, interval, spread
 
 # Pairs of rounds in a batch, and seconds after which no other batch is begun where they cannot tell.
@@ -26,6 +27,11 @@ PAIRS, BUDGET = 24, 10.0
 
 # Bytes of the first and the second write.
 HEAD, BODY = 4, 60
+
+# Bytes of the messages on further connections, where the first one ended, a write each, and seconds between
+# two on the last one, at the least. They tell a number of messages from a number of bytes, and from an age.
+# As many are sent as the first one answered, times a factor: there, a message in two writes may count twice.
+AGAIN, AGAIN_PAUSE, AGAIN_FACTOR = (20, 60, 200), 0.02, 3
 
 # Seconds of difference that a delayed acknowledgement makes: 40 ms, less the error of a timer.
 LAG = 0.035
@@ -116,6 +122,8 @@ class SmallWrites(Check[SmallRounds]):
         async with await context.connect() as link:
             seen.records.append(link.record)
             await self._inTwoWrites(context, link, seen.batches)
+        if link.record.end is not None and link.record.answered:
+            await self._sendAgain(context, seen, link.record)
         async with await context.connect() as link:
             seen.records.append(link.record)
             for _ in range(PAIRS):
@@ -124,6 +132,17 @@ class SmallWrites(Check[SmallRounds]):
                     return
                 seen.whole.append(seconds)
                 seen.pieces.append(link.stream.pieces - before)
+
+    async def _sendAgain(self, context: Context, seen: SmallRounds, first: ConnectionRecord) -> None:
+        """Sends more messages than a connection answered that has ended; the last ones at half the pace."""
+        pace = max((first.age or 0.0) / first.answered, AGAIN_PAUSE)
+        for size, seconds in zip(AGAIN, (0.0, 0.0, pace), strict=True):
+            async with await context.connect() as link:
+                seen.records.append(link.record)
+                for _ in range(AGAIN_FACTOR * first.answered):
+                    await pause(context.reactor, seconds)
+                    if await _round(context, link, [size]) is None:
+                        break
 
     async def _inTwoWrites(self, context: Context, link: Link, batches: list[list[Pair]]) -> None:
         """Sends batches of pairs until they are conclusive, or the time is over."""

@@ -34,8 +34,19 @@ RESTING, RESTS, REST = 4, 3, 0.25
 # Seconds, without the rests, after which no connection begins where three have been made.
 BUDGET = 10.0
 
+# Seconds by which answers of one byte are longer than the kernel's round trip, and the factor: then messages
+# are sent at any time, so many, and for so many seconds at the most. A clock is told by answers that wait for
+# its tick.
+SLOW, SLOW_FACTOR, ANY_COUNT, ANY_SECONDS = 0.02, 2.0, 24, 8.0
+
+# Pairs of messages of letters, with a newline at the end and without, and the bytes of each.
+LINE_PAIRS, LINE = 6, 64
+
 # Seconds and interval of the pings of a thorough examination, which look for stalls.
 LONG, LONG_INTERVAL = 60.0, 0.05
+
+
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -73,14 +84,29 @@ class Times(Observation):
     """The times of all connections.
 
     :ivar pings: moments and seconds of the round trips of a thorough examination.
+    :ivar atAnyTime: the moments of messages that were sent after pauses by chance, and of their answers.
+    :ivar lines: seconds of the answer to letters with a newline at the end, and to letters without.
     """
 
     connections: list[Timed] = field(default_factory=list)
+    atAnyTime: list[tuple[float, float]] = field(default_factory=list)
+    lines: list[tuple[float, float]] = field(default_factory=list)
     pings: list[tuple[float, float]] = field(default_factory=list)
 
     def trips(self, size: int) -> list[float]:
         """Returns the round trips of a size on all connections."""
         return [trip for each in self.connections for trip in each.trips[size]]
+
+    @property
+    def usual(self) -> float:
+        """The median round trip of the small messages, less lateness; 0 without any."""
+        return medianOf([each.small for each in self.connections]) or 0.0
+
+    @property
+    def isSlow(self) -> bool:
+        """Says whether answers take longer than the kernel's shortest round trip."""
+        least = min((each.minRTT for each in self.connections if each.minRTT), default=0.0)
+        return self.usual >= max(SLOW_FACTOR * least, least + SLOW)
 
     def __str__(self) -> str:
         columns: list[tuple[str, Sequence[float | None]]] = [
@@ -114,6 +140,8 @@ class Times(Observation):
                 }
                 for each in self.connections
             ],
+            "lines": [list(each) for each in self.lines],
+            "any time": [list(each) for each in self.atAnyTime],
             "pings": [list(each) for each in self.pings],
         }
 
@@ -150,6 +178,9 @@ class TimesCheck(Check[Times]):
                 rests = RESTS if count < RESTING else 0
                 deadline += rests * REST
                 await self._measure(context, link, timed, rests)
+        if seen.isSlow:
+            await self._sendLines(context, seen)
+            await self._sendAtAnyTime(context, seen)
         if context.settings.isThorough:
             await self._ping(context, seen)
 
@@ -186,6 +217,30 @@ class TimesCheck(Check[Times]):
         if late < seconds / 2:
             net.append(seconds - late)
         return True
+
+    async def _sendLines(self, context: Context, seen: Times) -> None:
+        """Sends letters with and without a newline at the end, in random order."""
+        async with await context.connect() as link:
+            for _ in range(LINE_PAIRS):
+                times = {}
+                for end in context.random.sample((b"\n", b"."), 2):
+                    start = context.now
+                    link.sendRaw(bytes(context.random.choices(_LETTERS, k=LINE - 1)) + end)
+                    if not await link.receiveRest():
+                        return
+                    times[end] = context.now - start
+                seen.lines.append((times[b"\n"], times[b"."]))
+
+    async def _sendAtAnyTime(self, context: Context, seen: Times) -> None:
+        """Sends a byte after pauses by chance, of up to two usual round trips."""
+        async with await context.connect() as link:
+            deadline, longest = context.now + ANY_SECONDS, 2 * seen.usual
+            while len(seen.atAnyTime) < ANY_COUNT and context.now < deadline:
+                await pause(context.reactor, context.random.uniform(0.0, longest))
+                at = context.now
+                if await roundTrip(context, link, SMALL) is None:
+                    break
+                seen.atAnyTime.append((at, context.now))
 
     async def _ping(self, context: Context, seen: Times) -> None:
         """Sends a byte each LONG_INTERVAL on one connection, and notes the round trips."""

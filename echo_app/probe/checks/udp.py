@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from echo_app.probe.checks.check import Check, Context, Cost, lackOfDescriptors
 from echo_app.probe.checks.udpfirst import firstsOf
+from echo_app.probe.checks.udpports import PER_PORT as PER_SUSPECT
+from echo_app.probe.checks.udpports import suspectsIn, unequalIn
 from echo_app.probe.checks.udprecord import (
+    BURST,
     CONTROL,
     FAST,
     FRESH,
@@ -19,6 +22,7 @@ from echo_app.probe.checks.udprecord import (
     SIZES,
     STEADY,
     TRIAL,
+    UNEQUAL,
     Datagrams,
     outside,
     tooMany,
@@ -45,9 +49,14 @@ COUNT, QUICK_COUNT, INTERVAL, ROUNDS = 1000, 200, 0.01, 3
 # Datagrams at a higher rate, and the seconds between two.
 FAST_COUNT, FAST_INTERVAL = 400, 0.0025
 
+# Bursts, the datagrams of each, which are sent at once, and seconds before each. The usual buffer of a socket
+# has room for 277 (net.core.rmem_default, 212,992 B, at 768 B each).
+BURSTS, BURST_COUNT, BURST_REST = 3, 60, 0.3
+
 # The trials of rates, each twice: seconds of each, and datagrams a second. The slow one comes between the
-# fast ones, so that a time of general loss hits both.
-TRIAL_SECONDS, TRIALS = 2.0, (400, 25, 200) * 2
+# fast ones, so that a time of general loss hits both. All trials of a series have one source: a source port
+# that loses datagrams at any rate shows no limit then.
+TRIAL_SECONDS, TRIALS, SERIES = 2.0, (400, 25, 200), 2
 
 # Datagrams that nearly fill a packet, which a limit of bytes loses, and the seconds between two.
 FULL_SIZE, FULL_COUNT, FULL_INTERVAL = 1200, 200, 0.005
@@ -79,10 +88,12 @@ class UDP(Check[Datagrams]):
         ports, count, waits = _ports(context), _count(context), waitsFor(context.settings)
         longest = max(waits, default=0.0)
         fast = 0 if context.settings.isQuick else FAST_COUNT
+        burst = 0 if context.settings.isQuick else BURSTS
         full = 0 if context.settings.isQuick else FULL_COUNT
         return (
             Cost(ports * PER_PORT * SIZE, _sources(context), ports * PER_PORT * PORT_INTERVAL)
             + Cost((count + fast) * SIZE, 0, count * INTERVAL + fast * FAST_INTERVAL)
+            + Cost(burst * BURST_COUNT * SIZE, 0, burst * BURST_REST)
             + Cost(full * FULL_SIZE, 0, full * FULL_INTERVAL)
             + Cost(sum(TRIED_SIZES) * TRIES, 0, len(TRIED_SIZES) * TRIES * SIZE_INTERVAL)
             + Cost(int(longest) * 10 * SIZE, 0, longest + 1 if waits else 0)
@@ -117,9 +128,11 @@ class _Examination:
             await self._askRefusal(sources)
             return
         await self._fresh()
+        main = await self._unequal(sources, heard)
         if not self._isQuick:
-            await sender.sendAll(FAST, [heard[0]] * FAST_COUNT, FAST_INTERVAL)
-        await self._steadily(heard[0])
+            await sender.sendAll(FAST, [main] * FAST_COUNT, FAST_INTERVAL)
+            await self._bursts(main)
+        await self._steadily(main)
         await self._rates()
         sizes = SizeTries(sender, self._seen, self._isQuick)
         await sizes.run(await self._heard())
@@ -151,20 +164,40 @@ class _Examination:
         return source
 
     async def _heard(self) -> Source:
-        """Returns a connected source that is answered, if there is one: some ports may be dead."""
+        """Returns the connected source of some that is answered best: some ports may be dead, or lossy."""
+        tried: list[Source] = []
         for _ in range(TRIES):
-            source = await self._connected()
+            tried.append(await self._connected())
             for _ in range(TRIES):
-                await self.sender.answer(await self.sender.send(source, CONTROL), LARGE_WAIT)
-            if self.sender.isHeard(source):
+                await self.sender.answer(await self.sender.send(tried[-1], CONTROL), LARGE_WAIT)
+            if not lost(tried[-1].sent[1:]):
                 break
-        return source
+        return min(tried, key=lambda source: lost(source.sent))
 
     async def _fresh(self) -> None:
         """Tries fresh sources where the first datagrams of the others were lost or late."""
         first = firstsOf(self._seen.of(PORTS))
         if first.isStriking:
             await self._fromPorts(FRESH, self.sender.openSeveral(FRESH_COUNT), PER_PORT)
+
+    async def _unequal(self, sources: Sequence[Source], heard: Sequence[Source]) -> Source:
+        """Tries again the ports that lost some datagrams beside ones that lost none, if there are both.
+
+        :return: a source for all that is no matter of the port: one that lost none, if there is one.
+        """
+        suspects = suspectsIn(self._seen)
+        if suspects.tried:
+            await self._fromPorts(UNEQUAL, [sources[number] for number in suspects.tried], PER_SUSPECT)
+        clean = [sources[number] for number in suspects.clean]
+        return min(clean, key=lambda source: lost(source.sent[1:]), default=heard[0])
+
+    async def _bursts(self, source: Source) -> None:
+        """Sends some datagrams at once, a few times, where those with pauses between them are answered."""
+        for number in range(0 if self._isLossy(FAST) else BURSTS):
+            await self.sender.pause(BURST_REST)
+            for _ in range(BURST_COUNT):
+                await self.sender.send(source, f"{BURST} {number + 1}")
+            await self.sender.settle()
 
     async def _steadily(self, source: Source) -> None:
         """Makes rounds of the main measurement, until one is good or all are bad, each from a source."""
@@ -185,12 +218,13 @@ class _Examination:
         await self.sender.sendAll(RETRY, both, SIZE_INTERVAL)
 
     async def _rates(self) -> None:
-        """Tries several rates, each from a fresh source, where too many datagrams of any phase are lost."""
-        if not any(self._isLossy(kind) for kind in (PORTS, FAST, STEADY)):
+        """Tries several rates, each series from a fresh source, where a phase loses too many datagrams."""
+        if unequalIn(self._seen) or not any(self._isLossy(kind) for kind in (PORTS, FAST, STEADY)):
             return
-        for number, rate in enumerate(TRIALS):
-            source, count = self.sender.open(), int(TRIAL_SECONDS * rate)
-            await self.sender.sendAll(f"{TRIAL} {number + 1}", [source] * count, 1 / rate)
+        for series in range(SERIES):
+            source = self.sender.open()
+            for number, rate in enumerate(TRIALS, series * len(TRIALS) + 1):
+                await self.sender.sendAll(f"{TRIAL} {number}", [source] * int(TRIAL_SECONDS * rate), 1 / rate)
 
     def _isLossy(self, kind: str) -> bool:
         """Says whether too many datagrams of a phase are lost, apart from one blackout."""

@@ -16,8 +16,8 @@ SIZE = 64
 
 # Phases of the check. A name with a number is a repetition.
 PORTS, FRESH, STEADY, FAST, TRIAL = "ports", "fresh", "steady", "fast", "trial"
-RETRY, SIZES, CONTROL, SMALL, EMPTY = "retry", "sizes", "control", "small", "empty"
-WHOLE, FRAGMENTABLE, FULL = "whole", "fragmentable", "full"
+BURST, RETRY, SIZES, CONTROL, SMALL, EMPTY = "burst", "retry", "sizes", "control", "small", "empty"
+WHOLE, FRAGMENTABLE, FULL, UNEQUAL = "whole", "fragmentable", "full", "unequal"
 BEFORE, AFTER, WATCH = "before", "after", "watch"
 
 # The phase in which ports that were silent are tried again.
@@ -144,7 +144,7 @@ class Datagrams(Observation):
     def ends(self) -> list[SourceEnd]:
         """The sources that were not silent, and yet were answered no more from a moment on."""
         bySource: dict[int, list[Datagram]] = {}
-        for each in self.of(STEADY, FAST, RETRY, WATCH):
+        for each in self.of(STEADY, FAST, BURST, RETRY, WATCH):
             bySource.setdefault(each.source, []).append(each)
         answered = [(each.sent, each.source) for each in self.of(RETRY, STEADY, WATCH) if not each.isLost]
         found = []

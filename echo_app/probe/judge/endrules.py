@@ -97,6 +97,9 @@ def _findNoPushBack(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     seen = evidence.observations.get("late-reader")
     if not isinstance(seen, Filling) or seen.isPushedBack or seen.swallowed < LIMIT:
         return None
+    if seen.record is not None and seen.record.isShort:
+        # What does not come back was thrown away, and not stored.
+        return None
     return Match(f"none within {binarySize(seen.swallowed)}", Confidence.LIKELY)
 
 
@@ -105,6 +108,10 @@ def _findIdle(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | N
     if not isinstance(seen, Ladders) or any(rung.fate in UNFIT for rung in seen.first):
         return None
     if not any(each.check == "idle" for each in rest):
+        return None
+    lost = [each for each in evidence.of("idle") if each.end or each.silence]
+    if lost and not any(each in rest for each in lost):
+        # Another cause has ended them.
         return None
     found, again = bracket(seen.first), bracket(seen.second)
     idle = _alike(rest, found.alive if found else 0.0)

@@ -128,13 +128,14 @@ def _findLifetime(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     most = age * (1 + SHARE) + SLACK
     if any(_livedAt(each, each.began + most) for each in evidence.connections):
         return None
+    least = age * (1 - SHARE) - SLACK
     isSure = sum(each in busy for each in group) > 1
     return Match(
         f"{len(group)} connections at an age of {age:.3g} s, whatever they did",
         Confidence.LIKELY if isSure else Confidence.POSSIBLE,
         [byCheck(group)],
         # What was older when it was looked at had ended at that age, too.
-        numbers(each for each in rest if isOver(each) and _ageOf(each) >= age - SLACK),
+        numbers(each for each in rest if isOver(each) and _ageOf(each) >= least),
         len(group),
         len(evidence.connections),
     )

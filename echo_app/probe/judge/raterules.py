@@ -9,6 +9,7 @@ from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.latereader import Filling, slopeOf
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule
+from echo_app.probe.judge.silencerules import FEW_LONE, findHoles, loneLosses
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 from echo_app.text import binarySize
@@ -80,6 +81,9 @@ def _findLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match 
     if not isinstance(seen, Filling) or not seen.out or sizes is None:
         return None
     if _findPolicer(evidence, rest) is not None or _findUnscaled(evidence, rest) is not None:
+        return None
+    if findHoles(evidence) is not None and loneLosses(evidence)[0] >= FEW_LONE:
+        # Transfers are as slow as losses make them, at any rate.
         return None
     begun = seen.back[0][0] if seen.back else 0.0
     out = _steadyRate(seen.out)

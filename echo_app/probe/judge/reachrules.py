@@ -134,6 +134,9 @@ def _findBanned(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
         seconds = ordered[after].began - refused[0].began if refused else 0.0
         if len(refused) < IN_BAN or seconds < BAN:
             continue
+        if refused[-1].began - refused[0].began < seconds / 2:
+            # The probe itself has paused before the next one.
+            continue
         reason = refused[0].failure or refused[0].end
         return Match(
             f"{len(refused)} connections in a row, for up to {seconds:.2g} s: {reason}",

@@ -8,10 +8,14 @@ loses everything after the acknowledgement.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
 
+from echo_app.probe.checks.burst import Bursts
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord, TCPSample
 from echo_app.probe.checks.segments import Segments, isWhole
+from echo_app.probe.checks.times import SMALL, Times
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval
@@ -31,6 +35,17 @@ _REORDERINGS = 5
 
 # Segments at the least, for a share.
 _ENOUGH = 200
+
+# Connections at the least whose arrivals have holes.
+_WITH_HOLES = 3
+
+# Seconds by which a lone packet that was lost is late at the least: the far end sends it again after 200 ms
+# (TCP_RTO_MIN of Linux, net/tcp.h), and this process measures a little less. And such packets at the least
+# that show that packets are lost at any rate.
+_LATE, FEW_LONE = 0.19, 3
+
+# Checks whose connections are made one after the other, so that their SYNs are alone.
+_ALONE = ("connect", "identity", "half-close", "small-writes", "times")
 
 
 def isUnacknowledged(sample: TCPSample | None) -> bool:
@@ -60,27 +75,46 @@ def silenceOf(record: ConnectionRecord) -> str:
 
 def _findBlackHole(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = evidence.observations.get("segments")
-    if not isinstance(seen, Segments) or not seen.bySize:
+    if not isinstance(seen, Segments) or not seen.passing or not seen.hanging:
         return None
-    passing = [size for size, record in seen.bySize.items() if isWhole(record)]
-    hanging = [size for size, record in seen.bySize.items() if record.silence and not isWhole(record)]
-    if not passing or not hanging or max(passing) > min(hanging):
-        return None
-    stuck = [each for each in rest if each.silence and each.sent >= min(hanging)]
+    hanging, largest = seen.hanging, max(seen.passing)
+    isSome = largest > min(hanging)
+    if isSome:
+        if not _doesSizeMatter(seen):
+            return None
+        largest = min(seen.passing)
     isOurs = any(isUnacknowledged(seen.bySize[size].silent) for size in hanging)
     way = (
         "our large segments are not acknowledged"
         if isOurs
         else "all is acknowledged: those of the far end get lost"
     )
+    # What fits into the largest segment that passes has another cause.
+    stuck = [each for each in rest if each.silence and each.sent > largest - seen.stamps]
+    least, most = largest + seen.headers, min(hanging) + seen.headers - 1
+    lost, tried = _hangingOf(seen.large), len(seen.large)
     return Match(
-        f"segments of {max(passing)} B pass, of {min(hanging)} B hang",
+        f"{lost} of {tried} connections with segments of {max(seen.bySize)} B hang, none of {tried} with "
+        f"{largest} B"
+        if isSome
+        else f"segments of {largest} B pass, of {min(hanging)} B hang: an MTU of {least:,} to {most:,} B",
         Confidence.LIKELY,
         [way, byCheck(stuck)],
         numbers(stuck),
-        len(hanging),
-        len(seen.bySize),
+        lost if isSome else len(hanging),
+        tried if isSome else len(seen.bySize),
+        title="large segments get lost on some connections" if isSome else "",
     )
+
+
+def _hangingOf(records: Sequence[ConnectionRecord]) -> int:
+    return sum(each.silence > 0 and not isWhole(each) for each in records)
+
+
+def _doesSizeMatter(seen: Segments) -> bool:
+    """Says whether connections with large segments hang at times, and none with small ones."""
+    small, large = _hangingOf(seen.small), _hangingOf(seen.large)
+    return not small and interval(large, len(seen.large))[0] > interval(small, len(seen.small))[1]
 
 
 def _findUnacknowledged(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -108,7 +142,8 @@ def _lostOf(record: ConnectionRecord) -> int:
     return max(0, last.allRetransmits - last.needless - (made.allRetransmits if made else 0))
 
 
-def _findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+def findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds segments that came to the far end behind later ones."""
     samples = [each.last for each in evidence.connections if each.check in _READ and each.last is not None]
     seen = [each for each in samples if each.reorderings]
     count = sum(each.reorderings for each in seen)
@@ -128,12 +163,17 @@ def _findReordered(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds segments that were sent again, where they were not reordered."""
-    records = [each for each in evidence.connections if each.check in _READ]
+    """Finds segments that were sent again, where they were not reordered.
+
+    What is sent again on a connection that hangs is lost for that, and not at times.
+    """
+    records = [
+        each for each in evidence.connections if each.check in _READ and not isUnacknowledged(each.silent)
+    ]
     samples = [each.last for each in records if each.last is not None]
     again = sum(map(_lostOf, records))
     sent = sum(each.segmentsOut for each in samples)
-    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or _findReordered(evidence, rest) is not None:
+    if sent < _ENOUGH or interval(again, sent)[0] <= LOSSY or findReordered(evidence, rest) is not None:
         return None
     connections = sum(1 for each in records if _lostOf(each))
     back = sum(each.outOfOrder for each in samples)
@@ -149,13 +189,66 @@ def findLoss(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | No
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Segments that came out of order, on the connections that read all the time.
+
+    :param behind: segments that came behind a hole.
+    :param came: segments with payload that came.
+    :param connections: those with a hole.
+    :param again: segments of our own that were sent again.
+    :param sent: segments of our own.
+    """
+
+    behind: int
+    came: int
+    connections: int
+    again: int
+    sent: int
+
+
+def findHoles(evidence: Evidence) -> Holes | None:
+    """Returns the holes in what arrived, if they are more than the tolerated share."""
+    records = [each for each in evidence.connections if each.check in _READ]
+    samples = [each.last for each in records if each.last is not None]
+    behind, came = sum(each.outOfOrder for each in samples), sum(each.dataSegmentsIn for each in samples)
+    connections = sum(each.outOfOrder > 0 for each in samples)
+    if connections < _WITH_HOLES or came < _ENOUGH or interval(min(behind, came), came)[0] <= LOSSY:
+        return None
+    return Holes(
+        behind, came, connections, sum(map(_lostOf, records)), sum(each.segmentsOut for each in samples)
+    )
+
+
+def loneLosses(evidence: Evidence) -> tuple[int, int]:
+    """Returns how many packets with nothing beside them were late as if sent again, and how many there were.
+
+    They are SYNs, first answers, and answers of one byte: no limit on the rate loses these.
+    """
+    times, bursts = evidence.observations.get("times"), evidence.observations.get("burst")
+    alone = [each for each in evidence.connections if each.check in _ALONE]
+    # Those at once are not alone.
+    alone += bursts.inSuccession.records if isinstance(bursts, Bursts) else []
+    trips = [
+        each.firstAnswer - evidence.latenessIn(each.began, each.lastCame or each.began)
+        for each in alone
+        if each.firstAnswer is not None and each.check in ("connect", "burst")
+    ]
+    timed = times.connections if isinstance(times, Times) else []
+    trips += [trip for each in timed for trip in (*each.net[SMALL], *each.rested)]
+    usual = median(trips) if trips else 0.0
+    again = sum(each.made.allRetransmits > 0 for each in alone if each.made)
+    return again + sum(each >= usual + _LATE for each in trips), len(alone) + len(trips)
+
+
 BLACK_HOLE = Rule(
     "mtu-black-hole",
     Severity.FAIL,
     "large segments get lost without a word",
     "Small messages pass and large ones hang: an MTU black hole. Lower the MTU here, or let ICMP pass.",
     "Connections with small segments (TCP_MAXSEG, which caps those of the far end as well) bring everything "
-    "back, and ones with larger segments hang.",
+    "back, and ones with larger segments hang. Where only some of these do, 16 further ones of the least and "
+    "of the largest size differ, with 95 % confidence.",
     "Where this kernel looks for a smaller segment by itself (tcp_mtu_probing), large segments hang only for "
     "a while. Not looked for over TLS, and where segments are larger than 1,460 B.",
     _findBlackHole,
@@ -189,5 +282,5 @@ REORDERED = Rule(
     "Acknowledgements on two connections showed that segments of ours came after later ones "
     "(tcpi_reord_seen).",
     "Of the way back only the segments that came out of order are known: lost ones look the same.",
-    _findReordered,
+    findReordered,
 )

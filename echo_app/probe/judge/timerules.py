@@ -13,8 +13,10 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.reach import Connects
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.smallwrites import LAG, SmallRounds, counts, doWait
-from echo_app.probe.checks.times import LARGE, REST, SEGMENT, SMALL, Timed, Times, medianOf
+from echo_app.probe.checks.times import LARGE, LINE_PAIRS, REST, SEGMENT, SMALL, Timed, Times, medianOf
 from echo_app.probe.judge.finding import Confidence, Find, Match, Rule, byCheck
+from echo_app.probe.judge.raterules import POLICER
+from echo_app.probe.judge.silencerules import findHoles
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
@@ -35,9 +37,21 @@ def timedIn(evidence: Evidence) -> list[Timed]:
     return [each for each in seen.connections if each.small is not None] if isinstance(seen, Times) else []
 
 
-def _isLonger(long: float, short: float) -> bool:
+def isLonger(long: float, short: float) -> bool:
     """Says whether a time is longer than another one by more than chance, timers and caches explain."""
     return long - short >= MORE and long >= FACTOR * short
+
+
+def waitForLines(evidence: Evidence) -> bool:
+    """Says whether answers are late to messages without a newline at the end, and not to others."""
+    seen = evidence.observations.get("times")
+    pairs = seen.lines if isinstance(seen, Times) else []
+    return len(pairs) >= LINE_PAIRS and all(isLonger(without, with_) for with_, without in pairs)
+
+
+def leastOf(timed: Timed) -> float:
+    """Returns the shortest round trip of any size: small messages may wait for a reason of their own."""
+    return min(trip for trips in timed.net.values() for trip in trips)
 
 
 def _isMost(slow: Sequence[Timed], measured: Sequence[Timed]) -> bool:
@@ -91,7 +105,7 @@ def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     """Finds messages of one byte, or of little more than a segment, that take longer than larger ones."""
     for size, name in ((SMALL, "1 B"), (SEGMENT, "1,449 B")):
         measured = [each for each in timedIn(evidence) if each.net[size] and each.net[LARGE]]
-        slow = [each for each in measured if _isLonger(min(each.net[size]), median(each.net[LARGE]))]
+        slow = [each for each in measured if isLonger(min(each.net[size]), median(each.net[LARGE]))]
         if _isMost(slow, measured):
             small, large = (
                 medianOf([trip for each in slow for trip in each.trips[n]]) for n in (size, LARGE)
@@ -110,7 +124,7 @@ def _findSmallSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if each.first is not None]
-    slow = [each for each in measured if _isLonger(each.first or 0, max(each.trips[SMALL]))]
+    slow = [each for each in measured if isLonger(each.first or 0, max(each.trips[SMALL]))]
     if not _isMost(slow, measured):
         return None
     first = medianOf([each.first for each in slow])
@@ -128,7 +142,7 @@ def _findFirstSlow(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 def _findSlowAfterRest(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if each.rested]
-    slow = [each for each in measured if _isLonger(median(each.rested), max(each.net[SMALL]))]
+    slow = [each for each in measured if isLonger(median(each.rested), max(each.net[SMALL]))]
     if not _isMost(slow, measured):
         return None
     rested = sorted(trip for each in slow for trip in each.rested)
@@ -159,7 +173,11 @@ def _findColdStart(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
 
 
 def _findSiblings(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    return _unequal(evidence, SMALL) or _unequal(evidence, LARGE)
+    if waitForLines(evidence):  # A byte is a newline by chance.
+        return None
+    # Chance makes some transfers longer where segments are lost; so does a burst that is spent.
+    isExplained = findHoles(evidence) is not None or POLICER.find(evidence, rest) is not None
+    return _unequal(evidence, SMALL) or (None if isExplained else _unequal(evidence, LARGE))
 
 
 def _unequal(evidence: Evidence, size: int) -> Match | None:
@@ -169,7 +187,7 @@ def _unequal(evidence: Evidence, size: int) -> Match | None:
     if not least:
         return None
     fast = min(least.values())
-    slow = [each for each in measured if _isLonger(least[each.record.number], fast)]
+    slow = [each for each in measured if isLonger(least[each.record.number], fast)]
     if len(slow) < 2 or len(slow) > len(measured) * 2 / 3:
         return None
     others = [least[each.record.number] for each in measured if each not in slow]
@@ -188,34 +206,14 @@ def _unequal(evidence: Evidence, size: int) -> Match | None:
     )
 
 
-def _findSlowService(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    measured = [each for each in timedIn(evidence) if each.minRTT is not None]
-    slow = [each for each in measured if _isLonger(_leastOf(each), each.minRTT or 0)]
-    if len(slow) < 2 or len(slow) < len(measured) / 2:
-        return None
-    answer = min(map(_leastOf, slow))
-    least = min(each.minRTT or 0 for each in slow)
-    return Match(
-        f"an answer takes {milliseconds(answer)} at least, the kernel's round trip {milliseconds(least)}",
-        Confidence.LIKELY,
-        hits=len(slow),
-        tries=len(measured),
-    )
-
-
-def _leastOf(timed: Timed) -> float:
-    """Returns the shortest round trip of any size: small messages may wait for a reason of their own."""
-    return min(trip for trips in timed.net.values() for trip in trips)
-
-
 def _findJitter(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     measured = [each for each in timedIn(evidence) if len(each.net[SMALL]) >= _FEW]
-    varying = [each for each in measured if _isLonger(max(each.net[SMALL]), min(each.net[SMALL]))]
+    varying = [each for each in measured if isLonger(max(each.net[SMALL]), min(each.net[SMALL]))]
     trips = sorted(trip for each in measured for trip in each.net[SMALL])
     if len(varying) < max(3, len(measured) * 2 / 3):
         return None
     low, high = trips[len(trips) // 10], trips[-1 - len(trips) // 10]
-    if not _isLonger(high, low):
+    if not isLonger(high, low):
         return None
     return Match(
         f"80 % of {len(trips)} lie between {milliseconds(low)} and {milliseconds(high)}",
@@ -229,11 +227,12 @@ def _findJitter(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match |
 _FEW = 3
 
 
-def _rule(cause: str, title: str, meaning: str, observation: str, errs: str, find: Find) -> Rule:
+def timeRule(cause: str, title: str, meaning: str, observation: str, errs: str, find: Find) -> Rule:
+    """Returns a rule about times, which is always a warning."""
     return Rule(cause, Severity.WARN, title, meaning, observation, errs, find)
 
 
-DELAYED = _rule(
+DELAYED = timeRule(
     "nagle-delays",
     "small answers wait for acknowledgements",
     "The far end sends without TCP_NODELAY (RFC 896): write a message in one piece, or set it there.",
@@ -243,7 +242,7 @@ DELAYED = _rule(
     "may pass.",
     _findDelayed,
 )
-SMALL_SLOW = _rule(
+SMALL_SLOW = timeRule(
     "small-slower-than-large",
     "small messages take longer than large ones",
     "Something on the way waits for more before it passes a small message on (a buffer with a timer, Nagle).",
@@ -252,7 +251,7 @@ SMALL_SLOW = _rule(
     "Not seen where the buffer that waits is larger than 64 KiB.",
     _findSmallSlow,
 )
-FIRST_SLOW = _rule(
+FIRST_SLOW = timeRule(
     "first-answer-slow",
     "the first answer of a connection is late",
     "Each new connection waits: a backend that is connected late, a look-up, a scan.",
@@ -261,7 +260,7 @@ FIRST_SLOW = _rule(
     "An echo can't tell what the far end waits for.",
     _findFirstSlow,
 )
-AFTER_REST = _rule(
+AFTER_REST = timeRule(
     "slow-after-rest",
     "an answer after a short rest is late",
     "Something on the way sleeps when nothing passes, such as a radio that saves power: users wait.",
@@ -270,7 +269,7 @@ AFTER_REST = _rule(
     "Not seen where it sleeps only after a longer rest.",
     _findSlowAfterRest,
 )
-COLD_START = _rule(
+COLD_START = timeRule(
     "cold-start",
     "the first connection is answered late",
     "The service, or something on the way, was not ready: the first client after a pause waits.",
@@ -279,7 +278,7 @@ COLD_START = _rule(
     "It happens once, and can't be repeated: another cause at that moment looks the same.",
     _findColdStart,
 )
-SIBLINGS = _rule(
+SIBLINGS = timeRule(
     "connections-unequal",
     "some connections are slower than others",
     "Connections go different ways, or to different backends: some clients are always slow.",
@@ -288,16 +287,7 @@ SIBLINGS = _rule(
     "Backends that are equally slow are not told apart.",
     _findSiblings,
 )
-SLOW_SERVICE = _rule(
-    "answers-slow",
-    "answers take longer than the network's round trip",
-    "The service, or what stands behind the first TCP proxy, takes this time.",
-    "The shortest round trip is twice as long as the kernel's shortest (tcpi_min_rtt), and 20 ms longer, on "
-    "at least half of the connections.",
-    "The kernel's round trip ends at the first TCP proxy: the network behind it is in the answer's time.",
-    _findSlowService,
-)
-JITTER = _rule(
+JITTER = timeRule(
     "jitter",
     "round trips vary",
     "Time-outs and playback buffers of clients must allow for the longest.",

@@ -1,4 +1,4 @@
-"""Rules about sources over time: forgotten ones, repeated and reordered answers, and late ones."""
+"""Rules about busy sources: ends, repeated and reordered answers, and late ones."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from itertools import pairwise
 
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
-from echo_app.probe.checks.udprecord import AFTER, BEFORE, FAST, STEADY, Datagrams, kindOf
+from echo_app.probe.checks.udprecord import FAST, STEADY
 from echo_app.probe.checks.udpsource import Datagram
 from echo_app.probe.judge.finding import Confidence, Match, Rule
-from echo_app.probe.judge.udplossrules import lossOf
 from echo_app.probe.judge.udprules import datagramsOf, percents
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import interval, milliseconds
 from echo_app.text import plural
-
-# The probability of chance below which a silence is no random loss.
-_BY_CHANCE = 1e-4
 
 # Busy sources that ended, at the least, and the difference of their ages or counts that is none.
 _TWO, _SAME = 2, 0.1
@@ -33,48 +29,8 @@ _LATE, _MOMENTS = 1.0, 2
 _PART, _MOST, _JITTER = 100, 0.8, 0.02
 
 
-def _findForgotten(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = datagramsOf(evidence)
-    if seen is None:
-        return None
-    gone, alive = silentFates(seen)
-    if not gone or max(alive, default=0.0) >= min(gone) or _findEnded(evidence, rest):
-        return None
-    _, high = interval(*lossOf(seen))
-    isSure = len(gone) > 1 and high ** (3 * len(gone)) < _BY_CHANCE
-    lived = max(alive, default=0.0)
-    return Match(
-        f"answered after {lived:.3g} s of silence, not after {min(gone):.3g} s",
-        Confidence.LIKELY if isSure else Confidence.POSSIBLE,
-        evidence=[
-            f"two sources each, gone after {', '.join(f'{each:.3g}' for each in gone)} s",
-            "a fresh source was answered at the same moments",
-        ],
-        hits=len(gone),
-        tries=len(gone) + len(alive),
-    )
-
-
-def silentFates(seen: Datagrams) -> tuple[list[float], list[float]]:
-    """Returns the silences after which no source of a pair was answered, and those after which each was.
-
-    Pairs with two fates count for neither; nor do those whose fresh source was not answered.
-    """
-    answered = {(each.source, kindOf(each)) for each in seen.sent if not each.isLost}
-    gone, alive = [], []
-    for silence in seen.silences:
-        known = [each for each in silence.sources if (each, BEFORE) in answered]
-        after = [(each, AFTER) in answered for each in known]
-        if len(known) < len(silence.sources) or (silence.fresh, AFTER) not in answered:
-            continue
-        if not any(after):
-            gone.append(silence.seconds)
-        elif all(after):
-            alive.append(silence.seconds)
-    return gone, alive
-
-
-def _findEnded(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+def findEnded(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
+    """Finds busy sources that are answered no more from a moment on."""
     seen = datagramsOf(evidence)
     ends = seen.ends if seen else []
     if seen is None or len(ends) < _TWO:
@@ -92,32 +48,6 @@ def _findEnded(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | 
         evidence=[byAge if seenAs is byCount else byCount, "other sources were answered afterwards"],
         hits=len(ends),
         tries=len({each.source for each in seen.sent}),
-    )
-
-
-def _findRemapped(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    seen = datagramsOf(evidence)
-    if seen is None:
-        return None
-    ports: dict[tuple[int, str], set[str]] = {}
-    for each in seen.of(BEFORE, AFTER):
-        if each.seenAs:
-            ports.setdefault((each.source, kindOf(each)), set()).add(each.seenAs)
-    new: list[float] = []
-    same: list[float] = []
-    for silence in seen.silences:
-        pairs = [(ports.get((each, BEFORE)), ports.get((each, AFTER))) for each in silence.sources]
-        known = [before.isdisjoint(after) for before, after in pairs if before and after]
-        if len(known) == len(silence.sources) and len(set(known)) == 1:
-            (new if known[0] else same).append(silence.seconds)
-    if not new or max(same, default=0.0) >= min(new):
-        return None
-    return Match(
-        f"the same after {max(same, default=0.0):.3g} s of silence, new after {min(new):.3g} s",
-        Confidence.LIKELY if len(new) > 1 else Confidence.POSSIBLE,
-        evidence=["by our port, as the service sees it: two sources each"],
-        hits=len(new),
-        tries=len(new) + len(same),
     )
 
 
@@ -227,15 +157,6 @@ def _span(datagrams: Sequence[Datagram]) -> tuple[float, float]:
     return trips[len(trips) // 10], trips[-1 - len(trips) // 10]
 
 
-FORGOTTEN = Rule(
-    "datagrams-forgotten",
-    Severity.FAIL,
-    "a source is forgotten after silence",
-    "Clients that pause get no answer any more; they must send at shorter intervals, or from a new port.",
-    "Sources that were silent are not answered, and a fresh one is; both sources of each silence.",
-    "A firewall of this machine with a short life of its states looks the same.",
-    _findForgotten,
-)
 ENDED = Rule(
     "datagrams-source-ends",
     Severity.FAIL,
@@ -243,16 +164,7 @@ ENDED = Rule(
     "Clients get no answer any more after a time or a number of datagrams; they must go on from a new port.",
     "Two sources that sent all the time were answered no more from a moment on, while later ones were.",
     "Never for two sources; time and number are told apart only if the paces differ.",
-    _findEnded,
-)
-REMAPPED = Rule(
-    "datagrams-remapped",
-    Severity.WARN,
-    "a NAT forgets its mapping after silence",
-    "Servers can't send to clients that are silent for so long: they must send keep-alives.",
-    "The service reports another port of ours after a silence (responder peer), for both sources.",
-    "A plain echo does not report ports: it can't be told then.",
-    _findRemapped,
+    findEnded,
 )
 REPEATED = Rule(
     "datagrams-repeated",

@@ -10,6 +10,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.udp import INTERVAL, ROUNDS
 from echo_app.probe.checks.udpfirst import firstsOf
+from echo_app.probe.checks.udpports import unequalIn
 from echo_app.probe.checks.udprecord import (
     FAST,
     FRESH,
@@ -75,7 +76,7 @@ class RateLimit:
 def limitOf(seen: Datagrams) -> RateLimit | None:
     """Returns the limit on the rate, if fast trials lose more than slow ones, in both series."""
     trials = [Trial.of(each) for each in seen.rounds(TRIAL) if len(each) >= 4]
-    if len(trials) < 4 or len(seen.ends) > 1:
+    if len(trials) < 4 or len(seen.ends) > 1 or unequalIn(seen) is not None:
         return None
     fastest, slowest = max(each.offered for each in trials), min(each.offered for each in trials)
     fast = [each for each in trials if each.offered > (fastest * slowest) ** 0.5]
@@ -142,7 +143,7 @@ def _findBytesLimited(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> M
 
 def _findLossy(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = datagramsOf(evidence)
-    if seen is None:
+    if seen is None or unequalIn(seen) is not None:
         return None
     limit, blackouts = limitOf(seen), seen.blackouts
     if limit is not None and limit.rate < 1.1 / INTERVAL:

@@ -16,13 +16,16 @@ from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.checks.times import Times
 from echo_app.probe.judge.burstrules import QUEUED, SLOW_TOGETHER, findSYNLoss
 from echo_app.probe.judge.finding import Confidence, Match, Rule, numbers
-from echo_app.probe.judge.silencerules import findLoss
+from echo_app.probe.judge.silencerules import findHoles, findLoss
 from echo_app.probe.judge.timerules import OUTLIER, SIBLINGS, TIMES_MEDIAN, someLonger, timedIn
 from echo_app.probe.results.severity import Severity
 from echo_app.probe.results.statistics import milliseconds
 
 # Seconds of a pause between bytes that were due, in the midst of a transfer, and of a late end.
 PAUSE, LATE_END = 0.5, 0.3
+
+# Seconds of a wait that one retransmission of a lost segment or two do not explain.
+_RESENT = 1.0
 
 
 def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -31,8 +34,7 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     usual = [each.small for each in timedIn(evidence) if each.small is not None]
     if not isinstance(seen, Times) or not usual or _findPauses(evidence, rest) is not None:
         return None
-    # A segment that is lost is late by a retransmission time-out.
-    isLossy = findLoss(evidence, rest) is not None or findSYNLoss(evidence, rest) is not None
+    isLossy = _isLossy(evidence, rest)
     # Some connections may be slower than others: that has a rule of its own.
     least = max(OUTLIER, TIMES_MEDIAN * max(usual))
     filling = _filling(evidence)
@@ -44,7 +46,7 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     # Some at once are one stall. One alone is an accident, unless it is long.
     moments = _moments(outliers)
     longest = max((wait for _, wait in outliers), default=0.0)
-    if (len(moments) < 2 or isLossy) and longest < 1.0:
+    if (len(moments) < 2 or isLossy) and longest < _RESENT:
         return None
     late = {at for at, _ in outliers}
     # A segment whose answer was lost is sent again, too.
@@ -64,6 +66,12 @@ def _findOutliers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match
     )
 
 
+def _isLossy(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> bool:
+    """Says whether segments get lost: what waits for one is late by a retransmission time-out."""
+    losses = (find(evidence, rest) for find in (findLoss, findSYNLoss))
+    return findHoles(evidence) is not None or any(loss is not None for loss in losses)
+
+
 def _isSentAgain(record: ConnectionRecord) -> bool:
     """Says whether a segment was sent again since the connection was made."""
     before = record.made.allRetransmits if record.made else 0
@@ -77,6 +85,9 @@ def _findLateAnswers(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Ma
         each for each in evidence.connections if each.firstAnswer is not None and each.number not in filling
     ]
     if _findOutliers(evidence, rest) is not None:
+        return None
+    longest = max((each.firstAnswer or 0.0 for each in answered), default=0.0)
+    if longest < _RESENT and _isLossy(evidence, rest):
         return None
     if any(rule.find(evidence, rest) is not None for rule in (SIBLINGS, QUEUED, SLOW_TOGETHER)):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -9,8 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.probe.checks.evidence import CheckSettings
 from echo_app.probe.checks.times import (
+    ANY_COUNT,
     CONNECTIONS,
     LARGE,
+    LINE_PAIRS,
     LONG,
     LONG_INTERVAL,
     RESTING,
@@ -86,10 +89,25 @@ class TimesTests(SynchronousTestCase):
             self.assertEqual([len(each.trips[size]) for size in SIZES], [2, 2, 1])
             self.assertIsNone(each.end)
 
+    def test_atAnyTime(self) -> None:
+        """Where answers are slow, messages are sent after pauses by chance; on a good path none is."""
+        self.assertEqual(self.look(GOOD)[0].atAnyTime, [])
+        seen, given = self.look(StreamPath(late=0.05))
+        self.assertEqual((len(seen.atAnyTime), len(given.streams)), (ANY_COUNT, CONNECTIONS + 2))
+        pauses = [at - came for (_, came), (at, _) in pairwise(seen.atAnyTime)]
+        self.assertGreater(len({round(each, 2) for each in pauses}), 5)
+        self.assertLess(max(pauses), 0.12)
+
+    def test_lines(self) -> None:
+        """Where answers are slow, letters are sent with a newline at the end and without."""
+        self.assertEqual(self.look(GOOD)[0].lines, [])
+        self.assertEqual(len(self.look(StreamPath(late=0.05))[0].lines), LINE_PAIRS)
+
     def test_budget(self) -> None:
         """On a slow path there are three connections."""
         seen, _ = self.look(StreamPath(late=1.0))
         self.assertEqual(len(seen.connections), 3)
+        self.assertLess(len(seen.atAnyTime), 9)
 
     def test_late(self) -> None:
         """The lateness of this process is subtracted; a trip of which it is half or more is left out."""

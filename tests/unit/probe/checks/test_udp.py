@@ -137,7 +137,7 @@ class PathTests(DatagramPathTestCase):
             ),
             idle=20,
         )
-        self.check(result, "")
+        self.check(result, "datagrams-lost-after-rest", "after 15 s of silence, not after 10 s")
         forgotten: set[int] = set()
 
         def isForgotten(source: FakeSource, data: bytes) -> bool:

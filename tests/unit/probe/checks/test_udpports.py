@@ -6,7 +6,8 @@ from random import Random
 
 from echo_app.probe.checks.udp import PORT_COUNT
 from echo_app.probe.checks.udprecord import PORTS
-from tests.support.datagrampaths import DatagramPathTestCase, examined, when
+from tests.support.datagrampaths import Answers, DatagramPathTestCase, examined, lossy, when
+from tests.support.paths import FakeSource
 
 
 class PortTests(DatagramPathTestCase):
@@ -39,6 +40,34 @@ class PortTests(DatagramPathTestCase):
     def test_portsOnce(self) -> None:
         """A port that is silent in one round is none of them."""
         self.check(examined(when(lambda source, data: source.port == 40_001 and source.now < 5)), "")
+
+
+class LossyPortTests(DatagramPathTestCase):
+    def lossy(self, share: float, loss: float, seed: int) -> Answers:
+        """Returns a path that loses datagrams of some source ports, and none of the others."""
+        chance = Random(seed)
+
+        def isLost(source: FakeSource, data: bytes) -> bool:
+            isHit = Random(f"{seed} {source.port}").random() < share
+            return isHit and chance.random() < loss
+
+        return when(isLost)
+
+    def test_lossy(self) -> None:
+        """Ports that lose some datagrams beside ports that lose none are no limit, and no general loss."""
+        for seed in range(8):
+            result = examined(self.lossy(0.3, 0.4, seed))
+            self.check(result, "datagrams-lost-by-port", " of 64 source ports lose ")
+
+    def test_quick(self) -> None:
+        """With --quick, where few ports are tried, such a path has no other name."""
+        causes = {cause for seed in range(40) for cause in examined(self.lossy(0.3, 0.4, seed), True).causes}
+        self.assertEqual(causes, {"datagrams-lost-by-port"})
+
+    def test_everywhere(self) -> None:
+        """Losses that all ports have are no matter of the port, though some lose none in one round."""
+        for loss in (0.05, 0.2):
+            self.check(examined(lossy(loss)), "datagrams-lost")
 
 
 class SmallTests(DatagramPathTestCase):

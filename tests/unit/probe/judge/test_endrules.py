@@ -8,6 +8,7 @@ from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import LARGE, SMALL, WHOLE, HalfCloses, outcomeOf
 from echo_app.probe.checks.idle import Fate, Ladders, Rung
 from echo_app.probe.checks.latereader import LIMIT, Filling
+from echo_app.probe.checks.lifetimes import Kind, Life, Lives
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.net.errors import Reason
 from echo_app.probe.results.severity import Severity
@@ -126,6 +127,10 @@ class LateReaderTests(JudgeTestCase):
         self.none(slow)
         self.assertEqual(self.seen(slow), "no push-back within 1 MiB and 20 s; whole")
 
+    def test_thrownAway(self) -> None:
+        """Bytes that never come back were not stored: that nothing pushed back is an effect of it."""
+        self.one(self.evidence(LIMIT, False, came=MIB, silence=10.0), "late-reader-cut", Severity.FAIL)
+
     def test_lost(self) -> None:
         """An echo that is cut off or hangs is a failure, and each has its meaning."""
         cut = self.one(
@@ -181,6 +186,21 @@ class IdleTests(JudgeTestCase):
             found = self.one(evidence, "idle-time-out", Severity.WARN, f"alive at 9 s, {fate.value} at 10 s")
             self.assertIn("every 9 s", found.meaning)
             self.assertIs(found.match.confidence, Confidence.LIKELY)
+
+    def test_lifetime(self) -> None:
+        """What a greatest age has ended was not dropped for being idle: busy connections end, too."""
+        rungs = [Rung(5, Fate.ALIVE, 5), Rung(10, Fate.ENDED, 9.1)]
+        evidence = self.ladders(rungs, [Rung(8.2, Fate.ALIVE, 8.2), Rung(11.5, Fate.ENDED, 8.3)])
+        evidence.observations["lifetimes"] = (seen := Lives())
+        for n, age in enumerate((10.2, 9.2)):
+            record = connection(evidence, "lifetimes", sent=64, came=64, end=FIN, ended=3.0 * n + age)
+            record.began = 3.0 * n
+            seen.lives.append(Life(Kind.BUSY, record))
+        for record, ended in zip(
+            [each for each in evidence.of("idle") if each.end], (9.1, 28.3), strict=True
+        ):
+            record.began, record.ended = ended // 20 * 20.0, ended
+        self.one(evidence, "lifetime", Severity.WARN)
 
     def test_told(self) -> None:
         """An end that is told has its age."""

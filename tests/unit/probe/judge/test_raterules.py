@@ -8,10 +8,11 @@ from typing import Any
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.identity import Sizes
 from echo_app.probe.checks.latereader import Filling
+from echo_app.probe.checks.times import LARGE, SMALL, Times
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.raterules import FACTOR, LEAST_BURST, LONG, READ_FACTOR, SLOW
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import JudgeTestCase, connection, evidenceOf, sampled
+from tests.support.evidence import TRIP, JudgeTestCase, connection, evidenceOf, sampled, timed
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -185,6 +186,14 @@ class PolicerTests(JudgeTestCase):
             seen.batches.append((sent, size, seconds))
             sent += size
         return evidenceOf(identity=seen, late_reader=Filling(8 * MIB, out=curve(*late) if late else []))
+
+    def test_unequal(self) -> None:
+        """Large messages that are slower behind a burst make no connections unequal."""
+        evidence = self.batches((MIB, 0.05), (2 * MIB, 0.1), (4 * MIB, 8.0), (8 * MIB, 16.0))
+        evidence.observations["times"] = Times()
+        for large in (TRIP, TRIP, 0.6, 0.6):
+            timed(evidence, trips={SMALL: [TRIP] * 4, LARGE: [large] * 4})
+        self.one(evidence, "rate-after-burst", Severity.WARN)
 
     def test_policer(self) -> None:
         """Transfers that are fast at first, and four times slower later, are policed; no limit as well."""

@@ -140,6 +140,13 @@ class BannedTests(JudgeTestCase):
             evidence = self.evidence(IN_BAN, BAN, **values)
             self.one(evidence, "refused-for-a-while", Severity.FAIL, f"{IN_BAN} connections in a row")
 
+    def test_pause(self) -> None:
+        """A pause of the probe's own after refusals in quick succession is no time of refusals."""
+        evidence = self.evidence(IN_BAN, 0.5)
+        for record in evidence.connections[-3:]:
+            record.began += 3.0
+        self.assertNotIn("refused-for-a-while", [each.rule.cause for each in self.findings(evidence)])
+
     def test_thresholds(self) -> None:
         """Fewer, or for a shorter time, or silent ones, or one that is served between them, are not."""
         served = self.evidence(2 * IN_BAN - 2, BAN * 2)

@@ -7,7 +7,7 @@ from typing import Any
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.checks.halfclose import HalfCloses
 from echo_app.probe.checks.latereader import Filling
-from echo_app.probe.checks.segments import AMOUNT, SIZES, Segments
+from echo_app.probe.checks.segments import AGAIN, AMOUNT, SIZES, Segments
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.silencerules import silenceOf
 from echo_app.probe.results.severity import Severity
@@ -177,12 +177,44 @@ class BlackHoleTests(JudgeTestCase):
 
     def test_others(self) -> None:
         """The hanging connections of other checks have the same cause, those with little data do not."""
-        evidence = self.evidence(1320)
+        evidence = self.evidence(1452)
+        seen = evidence.observations["segments"]
+        assert isinstance(seen, Segments)
+        seen.stamps = 12
         connection(evidence, "identity", sent=1 << 20, came=9, silence=10.0, silent=STUCK)
+        # A message of one segment with time stamps, of which some were sent again.
+        counts = sampled(allRetransmits=50, segmentsOut=60)
+        stuck: dict[str, Any] = {"silence": 10.0, "silent": STUCK, "last": counts}
+        connection(evidence, "times", sent=1451, came=2, **stuck)
+        connection(evidence, "connect", sent=100, came=100, last=sampled(segmentsOut=300))
         self.one(evidence, "mtu-black-hole", Severity.FAIL)
         connection(evidence, "small-writes", sent=64, silence=10.0, silent=STUCK)
         found = [each.rule.cause for each in self.findings(evidence)]
         self.assertEqual(found, ["mtu-black-hole", "not-acknowledged"])
+
+    def some(self, small: int, large: int) -> Evidence:
+        """Returns evidence of two sizes that hang below others, and of so many of 16 that hang again."""
+        evidence = self.evidence(1460)
+        seen = evidence.observations["segments"]
+        assert isinstance(seen, Segments)
+        hang: dict[str, Any] = {"came": 0, "silence": 8.0, "silent": STUCK}
+        for size in (1400, 1440):
+            for name, value in hang.items():
+                setattr(seen.bySize[size], name, value)
+        for records, count in ((seen.small, small), (seen.large, large)):
+            for n in range(AGAIN):
+                values = hang if n < count else {"came": AMOUNT}
+                records.append(connection(evidence, "segments", sent=AMOUNT, **values))
+        return evidence
+
+    def test_someLinks(self) -> None:
+        """Where large segments hang on some connections, and small ones on none, their size is the cause."""
+        words = "8 of 16 connections with segments of 1460 B hang, none of 16 with 536 B"
+        found = self.one(self.some(0, 8), "mtu-black-hole", Severity.FAIL, words)
+        self.assertEqual(found.title, "large segments get lost on some connections")
+        for small, large in ((0, 3), (1, 8), (4, 4)):
+            causes = [each.rule.cause for each in self.findings(self.some(small, large))]
+            self.assertNotIn("mtu-black-hole", causes)
 
     def test_good(self) -> None:
         """Nothing hangs on a good path; on one without Ethernet, nothing is tried."""

@@ -7,7 +7,7 @@ from typing import Any
 from echo_app.probe.checks.evidence import Evidence
 from echo_app.probe.judge.totalrules import BYTES
 from echo_app.probe.results.severity import Severity
-from tests.support.evidence import FIN, RESET, JudgeTestCase, connection, evidenceOf, whole
+from tests.support.evidence import FIN, RESET, JudgeTestCase, connection, evidenceOf, sampled, whole
 
 MIB = 1 << 20
 
@@ -32,6 +32,48 @@ class TotalTests(JudgeTestCase):
         """So do those that go silent after it."""
         evidence = self.evidence(MIB, MIB, end=None, ended=None, silence=10.0)
         self.one(evidence, "byte-limit", Severity.FAIL, "after 1 MiB: timed out after 10 s")
+
+    def test_flowDies(self) -> None:
+        """Where our segments are not acknowledged any more, the flow is lost, and not its answers alone."""
+        stuck = sampled(unacked=2, retransmits=5, backoff=5)
+        for isStuck in (True, False):
+            evidence = self.evidence(MIB, MIB + 900, end=None, ended=None, silence=10.0)
+            evidence.connections[1].silent = stuck if isStuck else sampled(state=1)
+            if isStuck:
+                words = "2 connections, after 1,048,576 to 1,049,476 B came back"
+                self.one(evidence, "flow-dies-after-bytes", Severity.FAIL, words)
+            else:
+                found = self.one(evidence, "byte-limit", Severity.FAIL)
+                self.assertEqual(found.title, "connections go silent after a number of bytes")
+
+    def test_flowsGoOn(self) -> None:
+        """A connection that gets beyond shows that flows do not die at that byte."""
+        evidence = self.evidence(MIB, MIB, end=None, ended=None, silence=10.0)
+        evidence.connections[1].silent = sampled(unacked=2, retransmits=5, backoff=5)
+        whole(evidence, size=2 * MIB)
+        self.assertNotIn("flow-dies-after-bytes", [each.rule.cause for each in self.findings(evidence)])
+
+    def messages(self, *ends: tuple[int, int, float]) -> Evidence:
+        """Returns evidence of connections that ended after so many messages and bytes, at an age."""
+        evidence = evidenceOf()
+        whole(evidence)
+        for answered, came, age in ends:
+            values = {"sent": came, "came": came, "end": FIN, "ended": age, "answered": answered}
+            connection(evidence, "small-writes", **values)
+        return evidence
+
+    def test_messages(self) -> None:
+        """Three ends after one number of messages are a limit, if neither bytes nor ages are alike."""
+        for ends, isFound in (
+            (((40, 800, 0.4), (40, 2560, 0.4), (40, 8000, 0.8)), True),
+            (((40, 800, 0.4), (40, 2560, 0.4), (40, 8000, 0.5)), False),
+            (((40, 800, 0.4), (40, 900, 0.4), (40, 1000, 0.8)), False),
+            (((40, 800, 0.4), (40, 2560, 0.4), (41, 8000, 0.8)), False),
+            (((40, 800, 0.4), (40, 8000, 0.8)), False),
+            (((40, 800, 0.4), (40, 2560, 0.4), (40, 8000, 0.8), (50, 9000, 0.9)), False),
+        ):
+            causes = [each.rule.cause for each in self.findings(self.messages(*ends))]
+            self.assertEqual("message-limit" in causes, isFound, ends)
 
     def test_beyond(self) -> None:
         """A connection on which more came shows that there is no such limit."""

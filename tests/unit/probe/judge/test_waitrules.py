@@ -201,6 +201,17 @@ class LateAnswersTests(JudgeTestCase):
         evidence = self.evidence(3.0, 2.9)
         self.one(evidence, "some-first-answers-late", WARN, "2 of 40, up to 3000 ms; the median is 2.00 ms")
 
+    def test_lossy(self) -> None:
+        """Where segments are lost, answers wait for those; what takes a second has another cause."""
+        for seconds, causes in (
+            (0.3, ["segments-lost"]),
+            (3.0, ["segments-lost", "some-first-answers-late"]),
+        ):
+            evidence = self.evidence(seconds, seconds)
+            for record in evidence.connections[:20]:
+                record.last = sampled(allRetransmits=2, segmentsOut=20)
+            self.assertEqual([each.rule.cause for each in self.findings(evidence)], causes)
+
     def test_not(self) -> None:
         """One is an accident; short ones, or those of few connections, are none, nor is our lateness."""
         self.none(self.evidence(3.0))
