@@ -38,6 +38,7 @@ class Ending(Enum):
     TLS = "tls"
     FAULT = "fault"
     RESPONDER = "responder"
+    UPSTREAM = "upstream"
     CONTROL = "control"
 
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.transport.layer import replace
-from echo_app.transport.sockets import canHalfClose, progressOf
+from echo_app.transport.sockets import Progress, canHalfClose, progressOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -110,6 +110,30 @@ class Lingering(Discard):
     def _stopWaiting(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+
+
+# Seconds between two looks whether output is delivered, at first and at most: on loopback it is at once.
+FIRST_LOOK, LAST_LOOK = 0.01, 0.2
+
+
+def resetWhenDelivered(transport: Any, clock: IReactorTime) -> None:
+    """Resets a connection when the peer has acknowledged its output, or after a linger.
+
+    The size of the transport's buffer is unknown. But while the kernel has room, bytes do not wait there for
+    longer than one turn of the reactor: the kernel's queue is empty then, and nothing has moved.
+    """
+    until = clock.seconds() + LINGER
+
+    def look(before: Progress | None, wait: float) -> None:
+        progress = progressOf(transport)
+        isSame = before is not None and progress is not None and progress.sent == before.sent
+        isDelivered = progress is None or (isSame and not progress.owed and not progress.held)
+        if isDelivered or clock.seconds() >= until:
+            transport.abortConnection()
+        else:
+            clock.callLater(wait, look, progress, min(2 * wait, LAST_LOOK))
+
+    look(None, FIRST_LOOK)
 
 
 def linger(transport: Any, protocol: IProtocol, clock: IReactorTime, isPeerEnded: bool = False) -> None:

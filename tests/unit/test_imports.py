@@ -37,6 +37,7 @@ PACKAGES = (
     "responders",
     "accesslog",
     "stack",
+    "forward",
     "service",
     "cli",
     "testing",

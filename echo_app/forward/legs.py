@@ -1,0 +1,202 @@
+"""The two legs of a forwarded stream: the client's connection, and the one to the upstream.
+
+The rules, the same in both directions:
+
+- What comes in at one leg is written to the other one. Each leg's input pauses while the other one's output
+  waits, so that a leg holds one read and what Twisted buffers, and the rest stays with the sender.
+- An end of stream is passed on as the end of that direction, after the bytes before it.
+- A reset, or an abort by a limit or a time-out, becomes a reset of the other leg. What came before it is
+  delivered first, for a second at most.
+
+The client's leg is there first. Its input is kept, up to 64 KiB, until the upstream has accepted; an upstream
+that can't be reached resets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echo_app.interfaces import IStreamTransport
+from echo_app.transport.closing import resetWhenDelivered
+from echo_app.transport.sockets import keepUrgentDataInline, progressOf
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+# Bytes of a client that are kept until its upstream has accepted, before its input pauses.
+EARLY = 64 * 1024
+
+
+@implementer(IPushProducer)
+class _Input:
+    """The input of one leg as the producer of the other one, whose end does not stop it.
+
+    :param transport: the transport of the leg.
+    """
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: IStreamTransport) -> None:
+        self._transport = transport
+
+    def pauseProducing(self) -> None:
+        """Pauses the input."""
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Resumes the input."""
+        self._transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Does nothing: the leg learns of the other one's end by itself."""
+
+
+def _discard(data: bytes) -> None:
+    """Takes the input of a leg whose other leg has ended."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Leg(Protocol):
+    """One of the two connections of a forwarded stream.
+
+    :param clock: counts the time of a delivery.
+
+    :ivar other: the other leg; None before there is one, and after its end.
+    :ivar isInputEnded: the peer has ended its stream.
+    """
+
+    transport: IStreamTransport
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.other: Leg | None = None
+        self.isInputEnded = False
+        self._isOutputEnded = False
+        self._clock = clock
+        self._write: Callable[[bytes], object] = _discard
+
+    @property
+    def pending(self) -> int:
+        """The number of answers under way: 1 while the other leg has bytes that have not passed."""
+        progress = None if self.other is None else progressOf(self.other.transport)
+        return int(progress is not None and bool(progress.owed or progress.unread))
+
+    def connectionMade(self) -> None:
+        """Keeps urgent data in the stream."""
+        keepUrgentDataInline(self.transport)
+
+    def join(self, other: Leg) -> None:
+        """Sends the input of this leg to the other one from now on, and pauses it with that one's output."""
+        self.other = other
+        self._write = other.transport.write
+        other.transport.registerProducer(_Input(self.transport), True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Passes input on."""
+        self._write(data)
+
+    def readConnectionLost(self) -> None:
+        """Passes the end of the stream on."""
+        self.isInputEnded = True
+        if self.other is not None:
+            self.other.endOutput()
+        if self._isOutputEnded:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Does nothing: the end of the input ends the connection."""
+
+    def endOutput(self) -> None:
+        """Ends our side of this leg after everything is sent, and its connection if its input has ended."""
+        self._isOutputEnded = True
+        self.transport.unregisterProducer()
+        if self.isInputEnded:
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+
+    def finish(self) -> None:
+        """Closes this leg after all written bytes are sent; the other one follows."""
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Ends the other leg in the same way."""
+        self._write = _discard
+        other, self.other = self.other, None
+        if other is not None:
+            other._otherEnded(reason)
+
+    def _otherEnded(self, reason: Failure) -> None:
+        self.other = None
+        self._write = _discard
+        self.transport.unregisterProducer()
+        if isinstance(reason.value, ConnectionDone):
+            if not (self._isOutputEnded and self.isInputEnded):
+                self.transport.loseConnection()
+        else:
+            if not self.isInputEnded:
+                self.transport.resumeProducing()
+            resetWhenDelivered(self.transport, self._clock)
+
+
+class ClientLeg(Leg):
+    """The client's connection: asks for the upstream when it is made.
+
+    :param forwarder: connects to the upstream.
+    """
+
+    def __init__(self, clock: IReactorTime, forwarder: Any) -> None:
+        super().__init__(clock)
+        self._forwarder = forwarder
+        self._early: list[bytes] = []
+        self._attempt: Any = None
+
+    def connectionMade(self) -> None:
+        """Asks for the upstream; input is kept until it is there."""
+        super().connectionMade()
+        self._write = self._keep
+        self._attempt = self._forwarder.connect(self)
+
+    def _keep(self, data: bytes) -> None:
+        self._early.append(data)
+        if sum(map(len, self._early)) >= EARLY:
+            self.transport.pauseProducing()
+
+    def reached(self, upstream: Leg, header: bytes = b"") -> None:
+        """Joins the two legs.
+
+        :param header: is sent to the upstream before the input.
+        """
+        self._attempt = None
+        early = header + b"".join(self._early)
+        self._early.clear()
+        self.join(upstream)
+        upstream.join(self)
+        if early:
+            upstream.transport.write(early)
+        if self.isInputEnded:
+            upstream.endOutput()
+        else:
+            self.transport.resumeProducing()
+
+    def unreached(self) -> None:
+        """Resets the client: its upstream can't be reached."""
+        self._attempt = None
+        self._write = _discard
+        self._early.clear()
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Ends the upstream's leg, or the attempt."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+        self._early.clear()
+        super().connectionLost(reason)
