@@ -33,6 +33,7 @@ from echo_app.tls.credentials import (
     refusePipe,
 )
 from echo_app.tls.revocation import Revocation, readRevocation
+from echo_app.tls.session import CountingSession, Session
 from echo_app.tls.validity import Deadline, chainWarnings, deadlinesOf
 from echo_app.transport.workqueue import WorkQueue
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 
     from echo_app.connections.connection import Connection
+    from echo_app.connections.record import ConnectionRecord
     from echo_app.interfaces import Build
 
 log = Logger()
@@ -129,6 +131,19 @@ class ServerTLS:
         found = (group for group in groups if group in self._contexts)
         context = self._contexts[next(found, DEFAULT_GROUP)]
         return context if context.verify_mode is ssl.CERT_NONE else contextWithoutSessions(context)
+
+    def session(self, record: ConnectionRecord | None) -> Session:
+        """Makes the session of a connection, which counts its plain text for a record."""
+        if record is None:
+            return Session(self.contextFor)
+        record.plain = counting = CountingSession(self.contextFor)
+        # The access log subtracts a gate's prefix, which is no part of the plain text.
+        counting.received = record.prefix
+        return counting
+
+    def failed(self, reason: str, detail: str, isShaking: bool) -> None:
+        """Counts a connection that ends because of its handshake or a broken record."""
+        self.failures.add(reason, detail)
 
     def layer(self, build: Build) -> Build:
         """Puts TLS below the layers that `build` makes."""

@@ -28,9 +28,9 @@ from echo_app.connections.record import ConnectionRecord
 from echo_app.interfaces import ITLSTransport
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.tls.connection import TLSConnection
+from echo_app.tls.handshake import BUFFER
 from echo_app.tls.server import ServerTLS
 from echo_app.tls.session import BrokenSession
-from echo_app.tls.waiting import BUFFER
 from echo_app.transport.closing import LINGER
 from tests.support.ends import Producer
 from tests.support.tls import clientContext
