@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.connections.registry import ReasonCounter
 from echo_app.forward.legs import ClientLeg, Leg
+from echo_app.forward.tlsendpoint import UpstreamTLSError
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -35,6 +36,7 @@ REASONS: dict[type[Exception], str] = {
     UserError: "timeout",
     NoRouteError: "unreachable",
     DNSLookupError: "unresolved",
+    UpstreamTLSError: UpstreamTLSError.reason,
 }
 
 

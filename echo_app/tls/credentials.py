@@ -25,7 +25,8 @@ UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 class BadCredentials(ValueError):
     """A file that can't be used; the text has the reason, in one line.
 
-    :ivar setting: the setting that names the file: ``certificate``, ``key``, ``client-ca`` or ``client-crl``.
+    :ivar setting: the setting that names the file: ``certificate``, ``key``, ``client-ca`` or ``client-crl``;
+        ``authority`` for the authorities of other servers.
     :ivar path: the file's path.
     """
 
@@ -87,13 +88,14 @@ def _hasKey(certificate: x509.Certificate, public: bytes) -> bool:
         return False
 
 
-def readAuthorities(path: str) -> str:
-    """Reads the authorities that may sign clients' certificates.
+def readAuthorities(path: str, setting: str = "client-ca") -> str:
+    """Reads the authorities that may sign peers' certificates.
 
+    :param setting: the setting that names the file.
     :return: the certificates, in PEM form.
     :raise BadCredentials: when they can't be read or used.
     """
-    found = parseCertificates("client-ca", path, readPEM("client-ca", path))
+    found = parseCertificates(setting, path, readPEM(setting, path))
     return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
 
 

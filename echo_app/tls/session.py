@@ -1,6 +1,6 @@
-"""Server's session of one TLS connection, without I/O.
+"""Session of one TLS connection, a server's or a client's, without I/O.
 
-The rules of :class:`Session`:
+The rules of :class:`Session`, a server's, and :class:`ClientSession`:
 
 - OpenSSL gets only complete records. Each makes at most one piece of plain text, so nothing waits in OpenSSL
   between two calls. Its buffers never shrink, and so hold one long record at most.
@@ -37,7 +37,7 @@ class Session:
 
     :param contextFor: returns the context for a client that offers these groups for the key exchange.
 
-    :ivar tls: None until the first record has come.
+    :ivar tls: None until a client's first record has come.
     :ivar outgoing: records to send now, if its ``pending`` is not 0.
     :ivar isShaking: the handshake is incomplete.
     :ivar isPeerEnded: the peer's ``close_notify`` has come.
@@ -66,7 +66,7 @@ class Session:
 
     @property
     def isUntouched(self) -> bool:
-        """Returns whether no byte has come yet."""
+        """Returns whether no byte has come or gone yet."""
         return self.tls is None and not self._rest
 
     def receive(self, data: bytes) -> bytes:
@@ -170,6 +170,24 @@ class Session:
             for start in range(0, len(data), FRAGMENT):
                 tls.write(view[start : start + FRAGMENT])
                 yield self.outgoing.read()
+
+
+class ClientSession(Session):
+    """The client's TLS state of one connection; ``outgoing`` has its first message from the beginning.
+
+    :param context: the client's context.
+    :param name: the name or IP address that the server's certificate must have, and the name to ask for
+        (SNI); None asks for none.
+    :raise ValueError: when OpenSSL does not take the name.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, context: ssl.SSLContext, name: str | None) -> None:
+        super().__init__(lambda _: context)
+        self.tls = context.wrap_bio(self._incoming, self.outgoing, server_hostname=name)
+        with suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
 
 
 class CountingSession(Session):

@@ -26,7 +26,10 @@ from twisted.trial.unittest import TestCase
 
 from echo_app.faults.faulty import Faulty
 from echo_app.faults.spec import parseFault
+from echo_app.targets import ClientTLS
 from echo_app.testing.memory import CLIENT, SERVER, MemoryTransport, connectedTransport
+from echo_app.tls.client import OutgoingTLS
+from echo_app.tls.connection import TLSConnection
 from echo_app.tls.server import ServerTLS
 from echo_app.transport.direct import setTransport
 from tests.support.ends import FarEnd, Mistake, Scripted, TLSFarEnd
@@ -263,6 +266,19 @@ class OverTLS(Bench):
     def farEnd(self, sock: socket.socket) -> FarEnd:
         """Returns a far end that speaks TLS."""
         return TLSFarEnd(sock, self.version)
+
+
+class OverClientTLS(OverTLS):
+    """Puts TLS of a client below the protocol; the far end is the server."""
+
+    def over(self, protocol: IProtocol) -> IProtocol:
+        """Returns a TLS layer below the protocol."""
+        tls = OutgoingTLS(ClientTLS(isInsecure=True), "localhost", self.clock)
+        return super(OverTLS, self).over(TLSConnection(tls, protocol))
+
+    def farEnd(self, sock: socket.socket) -> FarEnd:
+        """Returns a far end that is a TLS server."""
+        return TLSFarEnd(sock, self.version, isServer=True)
 
 
 class OverFaults(Bench):

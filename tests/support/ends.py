@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 
-from tests.support.tls import TLSPeer, clientContext
+from tests.support.tls import TLSPeer, clientContext, serverContext
 
 
 class Mistake(Exception):
@@ -152,11 +152,15 @@ class TLSFarEnd(FarEnd):
     """A far end that speaks TLS; the end of its stream is ``close_notify`` and FIN.
 
     :param version: the only version that it speaks; None is any.
+    :param isServer: it is the server.
     """
 
-    def __init__(self, sock: socket.socket, version: ssl.TLSVersion | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, version: ssl.TLSVersion | None = None, *, isServer: bool = False
+    ) -> None:
         super().__init__(sock)
-        self._peer = TLSPeer(sock, clientContext(version))
+        context = serverContext(version) if isServer else clientContext(version)
+        self._peer = TLSPeer(sock, context, isServer=isServer)
 
     def shake(self) -> None:
         """Does the handshake."""

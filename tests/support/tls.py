@@ -1,10 +1,12 @@
-"""A TLS client that controls the contents of each segment, and tells the kinds of end apart."""
+"""A TLS peer that controls the contents of each segment, and tells the kinds of end apart."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 from contextlib import suppress
+
+from echo_app.tls.certificates import DEFAULT_GROUP, contexts, throwAway
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -17,6 +19,17 @@ def clientContext(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def serverContext(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """Returns the context of a server with a throw-away certificate.
+
+    :param version: the only version that it speaks; None is any.
+    """
+    context = contexts(throwAway())[DEFAULT_GROUP]
     if version is not None:
         context.minimum_version = context.maximum_version = version
     return context
@@ -50,9 +63,11 @@ def shake(
 
 
 class TLSPeer:
-    """The client's side of a connection, on a connected socket. The caller closes the socket.
+    """One side of a connection, on a connected socket. The caller closes the socket.
 
+    :param context: None is a client's that trusts every server.
     :param session: a session of an earlier connection with the same context, which is offered to the server.
+    :param isServer: it is the server's side.
 
     :ivar tls: Python's object of the connection.
     :ivar isShaken: the handshake is complete, by ``proceed``.
@@ -64,13 +79,15 @@ class TLSPeer:
         sock: socket.socket,
         context: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
+        *,
+        isServer: bool = False,
     ) -> None:
         self.sock = sock
         self.isEnded = False
         self.isShaken = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = clientContext() if context is None else context
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, session=session)
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, isServer, session=session)
 
     def shake(self) -> TLSPeer:
         """Does the handshake; returns this object.
@@ -78,7 +95,7 @@ class TLSPeer:
         A socket that was reset before is a ConnectionError. Python's own ``wrap_socket`` may take it for one
         that is not connected yet, and leave it open.
 
-        :raise ssl.SSLEOFError: when the server ends the connection during the handshake.
+        :raise ssl.SSLEOFError: when the peer ends the connection during the handshake.
         """
         while True:
             try:

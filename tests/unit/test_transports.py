@@ -12,7 +12,7 @@ from typing import Any
 from echo_app.accesslog.recorder import Recorder
 from echo_app.accesslog.transports import recordedTransport
 from tests.support import wholetransport
-from tests.support.benches import MemoryBench, OverFaults, OverTLS, ReactorBench
+from tests.support.benches import MemoryBench, OverClientTLS, OverFaults, OverTLS, ReactorBench
 
 
 class TwistedTCPTests(ReactorBench, wholetransport.WholeTransportTests):
@@ -62,6 +62,20 @@ class TLSInMemoryTests(OverTLS, MemoryBench, wholetransport.WholeTransportTests)
 
 
 class TLS12InMemoryTests(OverTLS, MemoryBench, wholetransport.WholeTransportTests):
+    """The same over TLS 1.2."""
+
+    version = ssl.TLSVersion.TLSv1_2
+
+
+class ClientTLSTests(OverClientTLS, ReactorBench, wholetransport.WholeTransportTests):
+    """TLS of our own at an upstream, over the direct path."""
+
+
+class ClientTLSInMemoryTests(OverClientTLS, MemoryBench, wholetransport.WholeTransportTests):
+    """TLS of our own at an upstream, in memory."""
+
+
+class ClientTLS12InMemoryTests(OverClientTLS, MemoryBench, wholetransport.WholeTransportTests):
     """The same over TLS 1.2."""
 
     version = ssl.TLSVersion.TLSv1_2

@@ -9,9 +9,9 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.tls.certificates import contexts, throwAway
-from echo_app.tls.records import FRAGMENT, HEADER, MAX_CIPHERTEXT
-from echo_app.tls.session import IDLE_RECORDS, BrokenSession, Session
-from tests.support.tls import VERSIONS, clientContext
+from echo_app.tls.records import FRAGMENT, HEADER, MAX_CIPHERTEXT, offeredGroups, recordEnd
+from echo_app.tls.session import IDLE_RECORDS, BrokenSession, ClientSession, Session
+from tests.support.tls import VERSIONS, clientContext, serverContext
 
 CONTEXTS = contexts(throwAway())
 
@@ -36,7 +36,7 @@ class _Silent:
 class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.offered: list[list[int]] = []
-        self.session = Session(self.contextFor)
+        self.session: Session = Session(self.contextFor)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
     def contextFor(self, groups: list[int]) -> ssl.SSLContext:
@@ -101,12 +101,15 @@ class SessionTests(SynchronousTestCase):
         """OpenSSL, whose buffers never shrink, has a record's worth of data, also if more comes at once."""
         given: list[int] = []
 
-        class Watched(Session):
+        class Watched(type(self.session)):  # type: ignore[misc]
+            __slots__ = ()
+
             def _open(self, records: bytes, count: int) -> list[bytes]:
                 given.append(len(records))
-                return super()._open(records, count)
+                pieces: list[bytes] = super()._open(records, count)
+                return pieces
 
-        self.session = Watched(self.contextFor)
+        self.session.__class__ = Watched
         self.shake()
         data = b"".join(self.sealed(bytes(100)) for _ in range(1000))
         self.assertEqual(self.session.receive(data), bytes(100_000))
@@ -200,3 +203,46 @@ class SessionTests(SynchronousTestCase):
         for start in range(0, len(data), 1 << 16):
             self.session.receive(data[start : start + (1 << 16)])
             self.assertLess(self.session.outgoing.pending, HEADER)
+
+
+class ClientSessionTests(SessionTests):
+    """The same of a client's session, whose peer is a server."""
+
+    def setUp(self) -> None:
+        self.session = ClientSession(clientContext(), "localhost")
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+
+    def shake(self, version: ssl.TLSVersion | None = None, piece: int = 1 << 16) -> None:
+        """Does the handshake, with what the server sends in pieces of some size."""
+        self.client = serverContext(version).wrap_bio(self.incoming, self.outgoing, server_side=True)
+        while not self.client.version() or self.session.isShaking:
+            self.incoming.write(self.session.outgoing.read())
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.client.do_handshake()
+            self.receive(piece)
+        self.incoming.write(self.session.outgoing.read())
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        # The tickets of TLS 1.3 are records without data, whose count begins anew behind data.
+        self.receive(piece)
+        self.assertEqual(self.session.receive(self.sealed(b"!")), b"!")
+
+    def receive(self, piece: int) -> None:
+        """Takes what the server sends, which is no data."""
+        data = self.outgoing.read()
+        for start in range(0, len(data), piece):
+            self.assertEqual(self.session.receive(data[start : start + piece]), b"")
+
+    def test_untouched(self) -> None:
+        """The first message is there from the beginning."""
+        self.assertFalse(self.session.isUntouched)
+        hello = self.session.outgoing.read()
+        self.assertEqual(recordEnd(hello), len(hello))
+        self.assertEqual(offeredGroups(hello)[:1], [29])
+
+    def test_name(self) -> None:
+        """A name is asked for, and an address is not (RFC 6066, 3)."""
+        for name, isAsked in (("echo.example", True), ("192.0.2.1", False), ("::1", False), (None, False)):
+            hello = ClientSession(clientContext(), name).outgoing.read()
+            self.assertEqual(str(name).encode() in hello, isAsked)
+        self.assertRaises(ValueError, ClientSession, clientContext(), ".example")
