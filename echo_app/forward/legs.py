@@ -24,11 +24,17 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.connections.record import UpstreamFacts, recordOf
+from echo_app.forward.facts import factsOf
 from echo_app.interfaces import IStreamTransport
 from echo_app.transport.closing import resetWhenDelivered
 from echo_app.transport.directserver import DirectTransport
 from echo_app.transport.layer import bottomOf
-from echo_app.transport.sockets import canHalfClose, keepUrgentDataInline, progressOf
+from echo_app.transport.sockets import (
+    canHalfClose,
+    keepUrgentDataInline,
+    progressOf,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -76,14 +82,20 @@ class Leg(Protocol):
 
     :ivar other: the other leg; None before there is one, and after its end.
     :ivar isInputEnded: the peer has ended its stream.
+    :ivar isOutputEnded: we have ended ours, or will when everything is sent.
+    :ivar facts: of the connection to the upstream, for the access log; None without a record.
+
+    :cvar side: the word for the peer in the access log.
     """
 
     transport: IStreamTransport
+    side = "upstream"
 
     def __init__(self, clock: IReactorTime) -> None:
+        self.facts: UpstreamFacts | None = None
         self.other: Leg | None = None
         self.isInputEnded = False
-        self._isOutputEnded = False
+        self.isOutputEnded = False
         self._clock = clock
         self._deadline: IDelayedCall | None = None
         self._write: Callable[[bytes], object] = _discard
@@ -107,18 +119,26 @@ class Leg(Protocol):
 
     def readConnectionLost(self) -> None:
         """Passes the end of the stream on."""
-        self.isInputEnded = True
+        self._inputEnded()
         if self.other is not None:
             self.other.endOutput()
-        if self._isOutputEnded:
+        if self.isOutputEnded:
             self.close()
+
+    def _inputEnded(self) -> None:
+        self.isInputEnded = True
+        self._noteFirstEnd()
+
+    def _noteFirstEnd(self) -> None:
+        if self.facts is not None and self.facts.firstEnd is None:
+            self.facts.firstEnd = self.side
 
     def writeConnectionLost(self) -> None:
         """Does nothing: the end of the input ends the connection."""
 
     def endOutput(self) -> None:
         """Ends our side of this leg after everything is sent, and its connection if its input has ended."""
-        self._isOutputEnded = True
+        self.isOutputEnded = True
         if self.isInputEnded or not canHalfClose(self.transport):
             self.close()
         else:
@@ -133,6 +153,7 @@ class Leg(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Ends the other leg in the same way."""
+        self._noteFirstEnd()
         self._write = _discard
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
@@ -163,6 +184,8 @@ class ClientLeg(Leg):
     :param forwarder: connects to the upstream.
     """
 
+    side = "client"
+
     def __init__(self, clock: IReactorTime, forwarder: Any) -> None:
         super().__init__(clock)
         self._forwarder = forwarder
@@ -186,7 +209,7 @@ class ClientLeg(Leg):
 
     def readConnectionLost(self) -> None:
         """Passes the end of the stream on; this leg is closed after the upstream's."""
-        self.isInputEnded = True
+        self._inputEnded()
         if self.other is not None:
             self.other.endOutput()
         elif self._attempt is None:
@@ -215,6 +238,12 @@ class ClientLeg(Leg):
         :param header: is sent to the upstream before the input.
         """
         self._attempt = None
+        record = recordOf(self.transport)
+        if record is not None:
+            seconds = self._clock.seconds() - record.began
+            self.facts = upstream.facts = record.upstream = factsOf(upstream, seconds)
+            if self.isInputEnded:
+                self._noteFirstEnd()
         connection = getattr(bottomOf(self.transport), "connection", None)
         if connection is not None:
             connection.upstream = upstream.transport

@@ -212,6 +212,11 @@ class DirectServer(DirectTransport):
         if not hasattr(self, "socket"):
             # As Twisted's, it may be called twice.
             return
+        beforeClose = self.beforeClose
+        if beforeClose is not None:
+            # Breaks a cycle of references, too.
+            self.beforeClose = None
+            beforeClose()
         self.connected, self.disconnected = 0, 1
         # Twisted's own methods ignore what is asked of an ended connection.
         self._waits = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import random
 import signal
 import socket
@@ -12,7 +13,7 @@ import threading
 from pathlib import Path
 
 from tests.support.kernel import waitForCut, waitUntil
-from tests.support.service import ServiceTestCase, receiveAll, startSending, stopCounts
+from tests.support.service import ServiceTestCase, exchanged, receiveAll, startSending, stopCounts
 
 RESETTING = struct.pack("ii", 1, 0)
 
@@ -233,6 +234,28 @@ class UNIXTests(StreamTests):
         upstream.settimeout(5)
         while upstream.recv(1 << 20):
             pass
+
+
+class RecordTests(ServiceTestCase):
+    """The access log has both legs."""
+
+    def test_fields(self) -> None:
+        """The upstream's address, the time to reach it, its bytes, and the side that ended first."""
+        log = str(Path(self.mktemp()).absolute())
+        echo = self.serve("--port", "0")
+        host, port = echo.address()
+        server = self.serve("--port", "0", "--forward", f"{host}:{port}", "--access-log", log)
+        client = self.connect(server.address())
+        self.assertEqual(exchanged(client, bytes(5000)), bytes(5000))
+        server.stop()
+        with open(log) as file:
+            entry = json.loads(file.read())
+        self.assertEqual(entry["upstream"], f"{host}:{port}")
+        self.assertEqual((entry["upstream_bytes_in"], entry["upstream_bytes_out"]), (5000, 5000))
+        self.assertEqual((entry["bytes_in"], entry["bytes_out"]), (5000, 5000))
+        self.assertEqual((entry["first_end"], entry["ended"]), ("client", "fin"))
+        self.assertTrue(0 <= entry["upstream_connect_seconds"] < 5)
+        self.assertEqual(entry["upstream_retransmits"], 0)
 
 
 class StallTests(ForwardTestCase):
