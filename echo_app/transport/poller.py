@@ -19,6 +19,7 @@ import select
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+from weakref import WeakValueDictionary
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -247,6 +248,21 @@ class NestedPoller:
 def _eventsOf(interest: int) -> int:
     """Returns the events of an interest: input and output are level-triggered, whatever else there is."""
     return interest & ~RESET or interest
+
+
+# By the id of their reactor, which a poller keeps alive.
+_pollers: WeakValueDictionary[int, NestedPoller] = WeakValueDictionary()
+
+
+def pollerOf(reactor: IReactorFDSet) -> NestedPoller:
+    """Returns the poller of a reactor, which all listeners and upstreams share.
+
+    With several, each batch of events costs a log context, and is smaller.
+    """
+    poller = _pollers.get(id(reactor))
+    if poller is None:
+        poller = _pollers[id(reactor)] = NestedPoller(reactor)
+    return poller
 
 
 # The two ordinary reasons of an end, made once: a Failure takes longer to make than the rest of an end.
