@@ -135,6 +135,36 @@ class Entry:
     proxy_vpc_endpoint: str | None = _declare(
         "in that header: the id of the VPC endpoint (Amazon Web Services)", source="ProxyFacts.vpcEndpoint"
     )
+    upstream: str | None = _declare(
+        "with ``--forward``: the address of the upstream that was reached", source="UpstreamFacts.address"
+    )
+    upstream_connect_seconds: float | None = _declare(
+        "time from the accept until the upstream had accepted, with the look-up of a name",
+        unit="s",
+        source="UpstreamFacts.connectSeconds",
+    )
+    upstream_bytes_in: int | None = _declare(
+        "bytes from the upstream, read or not; with ``tls://``, encrypted bytes",
+        unit="bytes",
+        source="UpstreamFacts.received",
+    )
+    upstream_bytes_out: int | None = _declare(
+        "bytes to the upstream that the kernel took, with a PROXY header; with ``tls://``, encrypted bytes",
+        unit="bytes",
+        source="UpstreamFacts.sent",
+    )
+    upstream_rtt_us: int | None = _declare(
+        "the kernel's smoothed round-trip time to the upstream", unit="µs", source="UpstreamFacts.rtt"
+    )
+    upstream_retransmits: int | None = _declare(
+        "segments to the upstream that the kernel sent again",
+        unit="segments",
+        source="UpstreamFacts.retransmits",
+    )
+    first_end: str | None = _declare(
+        "with ``--forward``: the side whose stream or connection ended first, ``client`` or ``upstream``",
+        source="UpstreamFacts.firstEnd",
+    )
     rtt_us: int | None = _declare(
         "the kernel's smoothed round-trip time at the end (``tcpi_rtt``)", unit="µs", source="TCPInfo.rtt"
     )

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from echo_app.accesslog.fields import readerOf
 from echo_app.accesslog.recorder import Recorder, Values
 from echo_app.addresses import describe
-from echo_app.connections.record import ConnectionRecord, Ending, recordOf
+from echo_app.connections.record import ConnectionRecord, Ending, UpstreamFacts, recordOf
 from echo_app.proxy.vectors import ProxyFacts, proxyFactsOf
 from echo_app.tls.facts import TLSFacts, listenerKindOf, tlsFactsOf
 from echo_app.transport.carrying import CarryingTransport
@@ -38,7 +38,9 @@ log = Logger()
 # Errors of a read and of a write after a reset by the peer.
 _RESETS = (errno.ECONNRESET, errno.EPIPE)
 
-_tcpValues, _tlsFactsValues, _proxyFactsValues = map(readerOf, (TCPInfo, TLSFacts, ProxyFacts))
+_tcpValues, _tlsFactsValues, _proxyFactsValues, _upstreamFactsValues = map(
+    readerOf, (TCPInfo, TLSFacts, ProxyFacts, UpstreamFacts)
+)
 
 
 class _Recorded(CarryingTransport):
@@ -87,6 +89,7 @@ class _Recorded(CarryingTransport):
             "proxy": proxyOf(self),
             **_tlsValues(self.protocol),
             **_proxyValues(self),
+            **_upstreamValues(record),
         }
         error = None
         if isUNIX(sock):
@@ -156,6 +159,7 @@ class UnknownTransports:
                     **_connectionValues(connection),
                     **_tlsValues(top),
                     **_proxyValues(transport),
+                    **_upstreamValues(record),
                 },
             )
 
@@ -173,6 +177,14 @@ def _tlsValues(transport: object) -> Values:
 def _proxyValues(transport: object) -> Values:
     facts = proxyFactsOf(transport)
     return {} if facts is None else _proxyFactsValues(facts)
+
+
+def _upstreamValues(record: ConnectionRecord) -> Values:
+    facts = record.upstream
+    if facts is None:
+        return {}
+    facts.look()
+    return _upstreamFactsValues(facts)
 
 
 def _end(record: ConnectionRecord, reason: Failure, error: int | None) -> None:

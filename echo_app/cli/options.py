@@ -17,6 +17,7 @@ from echo_app.accesslog.file import STANDARD_OUTPUT
 from echo_app.cli.accessoptions import AccessOptions
 from echo_app.cli.early import MODULE_COMMAND, lostStream
 from echo_app.cli.faultoptions import FaultOptions
+from echo_app.cli.forwardoptions import ForwardOptions
 from echo_app.cli.listenerkinds import (
     BOUND,
     KINDS,
@@ -46,7 +47,7 @@ def _completer(setting: Setting) -> Completer:
     return CompleteList(setting.choices) if setting.choices else Completer(descr=setting.value)
 
 
-class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
+class Options(ServerTLSOptions, ForwardOptions, AccessOptions, FaultOptions, BaseOptions):
     """Parses the options of ``twistd echo``. A wrong option ends the process with one line.
 
     The object maps each option's name to its value, and a repeatable option's to the list of its values.
@@ -136,6 +137,7 @@ class Options(ServerTLSOptions, AccessOptions, FaultOptions, BaseOptions):
         self["interface"] = self["interface"] or [DEFAULT_INTERFACE]
         self.checkTLS()
         self.checkLogins()
+        self.checkForward()
         self.checkFaults()
 
     def hasReloadableFiles(self) -> bool:

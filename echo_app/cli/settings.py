@@ -22,11 +22,13 @@ from echo_app.cli.arguments import (
     portsOrSocket,
     wholeNumber,
 )
+from echo_app.cli.forwardoptions import forwardTarget
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
 from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
+from echo_app.forward.upstream import CONNECT_TIMEOUT
 from echo_app.quantities import BYTES, MESSAGES, SECONDS
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service.echoservice import EchoService
@@ -152,6 +154,22 @@ _GROUPS = {
             parser=noneForZero(MESSAGES.parse),
             fills="datagramRate",
             zero="no limit, no loop breaker",
+        ),
+    ),
+    "Forwarding": (
+        Setting(
+            "forward",
+            "Send each stream on to this service, which answers in place of the echo: HOST:PORT, a URL such "
+            "as unix:///run/redis.sock, or one of Twisted's client endpoint descriptions.",
+            value="TARGET",
+            parser=forwardTarget,
+        ),
+        Setting(
+            "connect-timeout",
+            "Time until the upstream must have accepted a connection; the client is reset then.",
+            value="TIME",
+            parser=SECONDS.parsePositive,
+            defaultText=str(CONNECT_TIMEOUT),
         ),
     ),
     "Access": (

@@ -40,10 +40,11 @@ class Connection:
 
     :ivar transport: the lowest transport, with the peer's address.
     :ivar isServed: the protocol on top was made.
+    :ivar upstream: the transport of the connection to the upstream; None where nothing is forwarded.
     :ivar idleAt: when the sweep looks next whether the connection is idle, in seconds of its clock.
     """
 
-    __slots__ = ("_login", "idleAt", "isServed", "key", "number", "registry", "transport")
+    __slots__ = ("_login", "idleAt", "isServed", "key", "number", "registry", "transport", "upstream")
 
     transport: IStreamTransport
 
@@ -54,6 +55,7 @@ class Connection:
         self.isServed = False
         self._login: tuple[str, Callable[[], object]] | None = None
         self.idleAt = 0.0
+        self.upstream: IStreamTransport | None = None
 
     @property
     def user(self) -> str | None:

@@ -8,7 +8,7 @@ with :func:`recordOf`, from its own transport, and note a fact for the log.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -54,6 +54,30 @@ class PlainCounts(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class UpstreamFacts:
+    """The facts of the connection to an upstream.
+
+    :param address: the upstream's address.
+    :param connectSeconds: time from the client's connection to the upstream's, with the look-up of a name.
+    :param received: bytes from the upstream, read or not; those of TLS, where that was begun here.
+    :param sent: bytes to the upstream that the kernel took.
+    :param rtt: the smoothed round-trip time, in microseconds; None over a UNIX socket.
+    :param retransmits: segments that were sent again; None over a UNIX socket.
+    :param firstEnd: the side whose stream or connection ended first: ``client`` or ``upstream``.
+    :param look: reads the counts again, while the connection is open.
+    """
+
+    address: str
+    connectSeconds: float
+    received: int | None = None
+    sent: int | None = None
+    rtt: int | None = None
+    retransmits: int | None = None
+    firstEnd: str | None = None
+    look: Callable[[], object] = lambda: None
+
+
+@dataclass(slots=True, eq=False)
 class ConnectionRecord:
     """The facts of one connection, for its entry in the access log.
 
@@ -66,6 +90,7 @@ class ConnectionRecord:
     :param prefix: bytes that gates took off the stream's beginning: a header, a login line, a preamble.
     :param greeting: bytes that gates sent before the stream, such as the answer to a login.
     :param plain: counts the bytes inside our TLS; None without it.
+    :param upstream: the facts of the connection to the upstream; None without one.
     :param isPeerEnded: the peer ended its stream, inside TLS or without, and before we ended ours.
     """
 
@@ -78,6 +103,7 @@ class ConnectionRecord:
     prefix: int = 0
     greeting: int = 0
     plain: PlainCounts | None = None
+    upstream: UpstreamFacts | None = None
     isPeerEnded: bool = False
 
     def end(self, ending: Ending, detail: str = "") -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from echo_app.connections.connection import Connection
+    from echo_app.interfaces import IStreamTransport
 
 # Seconds between two sweeps, at the least; and as a share of the time-out.
 INTERVAL, SHARE = 1.0, 1 / 60
@@ -53,7 +54,7 @@ class TimeoutSweep:
     :param connections: the registry, with the limits.
     :param clock: tells the time.
 
-    :ivar _debts: what connections were owed in the last sweep that asked.
+    :ivar _debts: what the peers of transports were owed in the last sweep that asked.
     :ivar _found: the debts of the sweep under way.
     :ivar _undated: the counts of UNIX connections in the last sweep, and when they last changed.
     :ivar _compared: those of the sweep under way.
@@ -63,8 +64,8 @@ class TimeoutSweep:
         self._connections = connections
         self._clock = clock
         self._closing: set[Connection] = set()
-        self._debts: dict[Connection, Debt] = {}
-        self._found: dict[Connection, Debt] = {}
+        self._debts: dict[IStreamTransport, Debt] = {}
+        self._found: dict[IStreamTransport, Debt] = {}
         self._undated: dict[Connection, tuple[Progress, float]] = {}
         self._compared: dict[Connection, tuple[Progress, float]] = {}
         self._rest: Iterator[Connection] = iter(())
@@ -119,20 +120,27 @@ class TimeoutSweep:
                 # The connection was closed a sweep ago: over TLS, its peer does not answer the close either.
                 connection.top()[1].abortConnection()
                 continue
-            if asksForDebts and owes(connection.transport) and self._isStalled(connection, now):
+            if asksForDebts and self._isStalled(connection, now):
                 self._cut(connection, Ending.STALL)
             elif isIdleAsked and now >= connection.idleAt and self._isIdle(connection, now):
                 self._cut(connection, Ending.IDLE)
 
     def _isStalled(self, connection: Connection, now: float) -> bool:
-        progress = progressOf(connection.top()[1])
+        """Says whether the peer, or the upstream, is owed bytes and has taken none for the time-out."""
+        upstream = connection.upstream
+        return (owes(connection.transport) and self._stands(connection.transport, now)) or (
+            upstream is not None and owes(upstream) and self._stands(upstream, now)
+        )
+
+    def _stands(self, transport: IStreamTransport, now: float) -> bool:
+        progress = progressOf(transport)
         if progress is None:
             return False
-        debt = self._debts.get(connection)
+        debt = self._debts.get(transport)
         if debt is None or progress.sent != debt.sent or progress.owed < debt.owed:
             # Nothing was owed, or some of the owed bytes have left.
             debt = Debt(progress.sent, progress.owed, now)
-        self._found[connection] = debt
+        self._found[transport] = debt
         return now - debt.paidAt >= (self._connections.limits.stallTimeout or 0)
 
     def _isIdle(self, connection: Connection, now: float) -> bool:

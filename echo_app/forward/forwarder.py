@@ -49,7 +49,7 @@ class ForwardFactory(ServerFactory):
     :param header: returns what is sent first on the upstream's connection, from the client's leg; None is
         nothing.
 
-    :ivar failures: counts the connections whose upstream could not be reached, by reason.
+    :ivar unreached: counts the connections whose upstream could not be reached, by reason.
     """
 
     noisy = False
@@ -61,7 +61,7 @@ class ForwardFactory(ServerFactory):
         *,
         header: Callable[[ClientLeg], bytes] | None = None,
     ) -> None:
-        self.failures = ReasonCounter("connections without their upstream", clock.seconds)
+        self.unreached = ReasonCounter("connections without their upstream", clock.seconds)
         self._upstream = upstream
         self._clock = clock
         self._header = header
@@ -93,7 +93,7 @@ class ForwardFactory(ServerFactory):
             log.failure("no upstream for a connection, which is reset", failure)
         reason = "error" if kind is None else REASONS[kind]
         text = failure.getErrorMessage().rstrip(".")
-        self.failures.add(reason, text)
+        self.unreached.add(reason, text)
         noteEnd(leg.transport, Ending.UPSTREAM, reason if kind is not None else f"{reason}: {text}")
         leg.unreached()
 

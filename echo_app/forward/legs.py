@@ -4,7 +4,8 @@ The rules, the same in both directions:
 
 - What comes in at one leg is written to the other one. Each leg's input pauses while the other one's output
   waits, so that a leg holds one read and what Twisted buffers, and the rest stays with the sender.
-- An end of stream is passed on as the end of that direction, after the bytes before it.
+- An end of stream is passed on as the end of that direction, after the bytes before it. When both directions
+  have ended, the upstream's leg is closed first: a drain waits for the client's, and so for all bytes.
 - A reset, or an abort by a limit or a time-out, becomes a reset of the other leg. What came before it is
   delivered first, for a second at most.
 
@@ -23,15 +24,26 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echo_app.connections.record import UpstreamFacts, recordOf
+from echo_app.forward.facts import factsOf
 from echo_app.interfaces import IStreamTransport
 from echo_app.transport.closing import resetWhenDelivered
-from echo_app.transport.sockets import keepUrgentDataInline, progressOf
+from echo_app.transport.directserver import DirectTransport
+from echo_app.transport.layer import bottomOf
+from echo_app.transport.sockets import (
+    canHalfClose,
+    keepUrgentDataInline,
+    progressOf,
+)
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 # Bytes of a client that are kept until its upstream has accepted, before its input pauses.
 EARLY = 64 * 1024
+
+# Seconds in which the upstream must take what is written, after its client has gone.
+ALONE = 60.0
 
 
 @implementer(IPushProducer)
@@ -70,26 +82,30 @@ class Leg(Protocol):
 
     :ivar other: the other leg; None before there is one, and after its end.
     :ivar isInputEnded: the peer has ended its stream.
+    :ivar isOutputEnded: we have ended ours, or will when everything is sent.
+    :ivar facts: of the connection to the upstream, for the access log; None without a record.
+
+    :cvar side: the word for the peer in the access log.
     """
 
     transport: IStreamTransport
+    side = "upstream"
 
     def __init__(self, clock: IReactorTime) -> None:
+        self.facts: UpstreamFacts | None = None
         self.other: Leg | None = None
         self.isInputEnded = False
-        self._isOutputEnded = False
+        self.isOutputEnded = False
         self._clock = clock
+        self._deadline: IDelayedCall | None = None
         self._write: Callable[[bytes], object] = _discard
 
-    @property
-    def pending(self) -> int:
-        """The number of answers under way: 1 while the other leg has bytes that have not passed."""
-        progress = None if self.other is None else progressOf(self.other.transport)
-        return int(progress is not None and bool(progress.owed or progress.unread))
-
     def connectionMade(self) -> None:
-        """Keeps urgent data in the stream."""
+        """Keeps urgent data in the stream, and watches for resets, also while the input pauses."""
         keepUrgentDataInline(self.transport)
+        bottom = bottomOf(self.transport)
+        if isinstance(bottom, DirectTransport):
+            bottom.watchForReset()
 
     def join(self, other: Leg) -> None:
         """Sends the input of this leg to the other one from now on, and pauses it with that one's output."""
@@ -103,32 +119,44 @@ class Leg(Protocol):
 
     def readConnectionLost(self) -> None:
         """Passes the end of the stream on."""
-        self.isInputEnded = True
+        self._inputEnded()
         if self.other is not None:
             self.other.endOutput()
-        if self._isOutputEnded:
-            self.transport.loseConnection()
+        if self.isOutputEnded:
+            self.close()
+
+    def _inputEnded(self) -> None:
+        self.isInputEnded = True
+        self._noteFirstEnd()
+
+    def _noteFirstEnd(self) -> None:
+        if self.facts is not None and self.facts.firstEnd is None:
+            self.facts.firstEnd = self.side
 
     def writeConnectionLost(self) -> None:
         """Does nothing: the end of the input ends the connection."""
 
     def endOutput(self) -> None:
         """Ends our side of this leg after everything is sent, and its connection if its input has ended."""
-        self._isOutputEnded = True
-        self.transport.unregisterProducer()
-        if self.isInputEnded:
-            self.transport.loseConnection()
+        self.isOutputEnded = True
+        if self.isInputEnded or not canHalfClose(self.transport):
+            self.close()
         else:
+            self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Closes this leg after all written bytes are sent; the other one follows."""
+        # With a streaming producer registered, loseConnection never closes.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Ends the other leg in the same way."""
+        self._noteFirstEnd()
         self._write = _discard
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         other, self.other = self.other, None
         if other is not None:
             other._otherEnded(reason)
@@ -136,14 +164,18 @@ class Leg(Protocol):
     def _otherEnded(self, reason: Failure) -> None:
         self.other = None
         self._write = _discard
-        self.transport.unregisterProducer()
         if isinstance(reason.value, ConnectionDone):
-            if not (self._isOutputEnded and self.isInputEnded):
-                self.transport.loseConnection()
+            self._closeAlone()
         else:
+            self.transport.unregisterProducer()
             if not self.isInputEnded:
                 self.transport.resumeProducing()
             resetWhenDelivered(self.transport, self._clock)
+
+    def _closeAlone(self) -> None:
+        """Closes the upstream's leg after the client's: no limit or time-out looks at it any more."""
+        self._deadline = self._clock.callLater(ALONE, self.transport.abortConnection)
+        self.close()
 
 
 class ClientLeg(Leg):
@@ -151,6 +183,8 @@ class ClientLeg(Leg):
 
     :param forwarder: connects to the upstream.
     """
+
+    side = "client"
 
     def __init__(self, clock: IReactorTime, forwarder: Any) -> None:
         super().__init__(clock)
@@ -164,6 +198,35 @@ class ClientLeg(Leg):
         self._write = self._keep
         self._attempt = self._forwarder.connect(self)
 
+    def _closeAlone(self) -> None:
+        self.close()
+
+    @property
+    def pending(self) -> int:
+        """The number of answers under way: 1 while the other leg has bytes that have not passed."""
+        progress = None if self.other is None else progressOf(self.other.transport)
+        return int(progress is not None and bool(progress.owed or progress.unread))
+
+    def readConnectionLost(self) -> None:
+        """Passes the end of the stream on; this leg is closed after the upstream's."""
+        self._inputEnded()
+        if self.other is not None:
+            self.other.endOutput()
+        elif self._attempt is None:
+            self.close()
+
+    def endOutput(self) -> None:
+        """Ends our side of this leg after everything is sent."""
+        self.transport.unregisterProducer()
+        if canHalfClose(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def finish(self) -> None:
+        """Closes the upstream's leg, and then this one, after all written bytes are sent."""
+        (self.other or self).close()
+
     def _keep(self, data: bytes) -> None:
         self._early.append(data)
         if sum(map(len, self._early)) >= EARLY:
@@ -175,6 +238,15 @@ class ClientLeg(Leg):
         :param header: is sent to the upstream before the input.
         """
         self._attempt = None
+        record = recordOf(self.transport)
+        if record is not None:
+            seconds = self._clock.seconds() - record.began
+            self.facts = upstream.facts = record.upstream = factsOf(upstream, seconds)
+            if self.isInputEnded:
+                self._noteFirstEnd()
+        connection = getattr(bottomOf(self.transport), "connection", None)
+        if connection is not None:
+            connection.upstream = upstream.transport
         early = header + b"".join(self._early)
         self._early.clear()
         self.join(upstream)

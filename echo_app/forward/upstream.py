@@ -23,7 +23,7 @@ from echo_app.forward.names import Names, SocketName
 from echo_app.targets import Target
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.directserver import DirectServer, DirectUNIXServer
-from echo_app.transport.poller import HAS_EPOLL, NestedPoller
+from echo_app.transport.poller import HAS_EPOLL, pollerOf
 from echo_app.transport.sockets import CountingUNIXServer, Keepalive, setConnectionOptions
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class UpstreamEndpoint:
         self._keepalive = keepalive
         self._names = Names(reactor)
         self._number = 0
-        self._poller = NestedPoller(reactor) if isDirect and HAS_EPOLL else None
+        self._poller = pollerOf(reactor) if isDirect and HAS_EPOLL else None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connects a protocol.

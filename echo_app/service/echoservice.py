@@ -33,6 +33,7 @@ from echo_app.connections.timeouts import TimeoutSweep
 from echo_app.faults.faultset import FaultSet
 from echo_app.faults.plan import FaultPlan
 from echo_app.filewatch import Watch
+from echo_app.forward.forwarder import ForwardFactory
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
@@ -71,6 +72,7 @@ class EchoService(Service):
     :param factory: makes the protocols; None is an :class:`EchoFactory`. A responder replaces its `protocol`.
     :param responder: answers in place of the echo: a name, as for ``--responder``, a function, or an object
         that provides ``IResponder``.
+    :param forwarder: sends each stream on to an upstream, which answers in place of the echo.
     :param responderTimeout: seconds that an answer may take; None is no limit.
     :param limits: the caps and time-outs.
     :param keepalive: set on TCP listeners for their connections; None leaves it off.
@@ -88,8 +90,8 @@ class EchoService(Service):
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
     :param emptyEntries: give a line to connections without a byte that their peer ended, too.
-    :raise ValueError: on a wrong responder, a fault of messages where nothing has messages, a portal that
-        checks no passwords, or a portal with datagrams, which have no login.
+    :raise ValueError: on a wrong responder, or one where streams are forwarded; a fault of messages where
+        nothing has messages; a portal that checks no passwords, or with datagrams, which have no login.
     """
 
     def __init__(
@@ -110,11 +112,14 @@ class EchoService(Service):
         readyFile: str | None = None,
         responder: str | IResponder | Callable[[Any], Any] = "echo",
         responderTimeout: float | None = TIMEOUT,
+        forwarder: ForwardFactory | None = None,
         faults: FaultPlan | None = None,
         faultPreamble: bool = False,
         accessLog: str | None = None,
         emptyEntries: bool = True,
     ) -> None:
+        if forwarder is not None and (factory is not None or responder != "echo"):
+            raise ValueError("what is forwarded has no factory or responder of its own")
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
         self._clock = clock = monotonicClock(reactor)
@@ -141,7 +146,8 @@ class EchoService(Service):
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
             self._connections.makeRoom = self._logins.makeRoom
-        self._factory = EchoFactory() if factory is None else factory
+        self._forwarder = forwarder
+        self._factory = forwarder or factory or EchoFactory()
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
@@ -208,6 +214,7 @@ class EchoService(Service):
             answered=self._rules.answered,
             dropped=dict(self._rules.dropped.byReason),
             unanswered=dict(self._responder.unanswered),
+            unreached={} if self._forwarder is None else dict(self._forwarder.unreached.byReason),
         )
 
     def listen(self) -> Deferred[None]:

@@ -24,6 +24,8 @@ class Snapshot:
     :param dropped: datagrams without an answer, by reason.
     :param unanswered: requests without an answer of a responder, by reason: ``error`` and ``timeout`` are
         failures of the responder, ``too-long``, ``incomplete`` and ``bad-request`` errors of the peer.
+    :param unreached: connections that were reset because their upstream could not be reached, by reason:
+        ``refused``, ``timeout``, ``unreachable``, ``unresolved``, or ``error``.
     """
 
     open: int = 0
@@ -37,6 +39,7 @@ class Snapshot:
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     unanswered: dict[str, int] = field(default_factory=dict)
+    unreached: dict[str, int] = field(default_factory=dict)
 
     def summary(self, hasTLS: bool) -> str:
         """Returns the sums, in a line.

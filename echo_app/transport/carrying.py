@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -13,12 +14,18 @@ class CarryingTransport(tcp.Server):
 
     :ivar connection: has the method ``ended``, which is called once, after the protocol is told of the end;
         None is no connection.
+    :ivar beforeClose: is called before the socket is closed; None is nothing.
     """
 
     connection: Any = None
+    beforeClose: Callable[[], object] | None = None
 
     def connectionLost(self, reason: Failure) -> None:
         """Tells the protocol, and then the connection, of the end."""
+        beforeClose = self.beforeClose
+        if beforeClose is not None:
+            self.beforeClose = None
+            beforeClose()
         try:
             super().connectionLost(reason)
         finally:

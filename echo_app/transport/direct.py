@@ -19,7 +19,7 @@ from twisted.internet import tcp, unix
 from echo_app.transport.acceptor import acceptWaiting
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.directserver import DirectServer, DirectUNIXServer
-from echo_app.transport.poller import HAS_EPOLL, NestedPoller
+from echo_app.transport.poller import HAS_EPOLL, NestedPoller, pollerOf
 from echo_app.transport.sockets import CountingUNIXServer
 
 # By the transport class of a port of Twisted's: the class for the direct path, and the class without it.
@@ -52,7 +52,7 @@ def setTransport(port: Any, *, isDirect: bool, derive: Callable[[type], type] = 
     if not (isDirect and HAS_EPOLL):
         port.transport = derive(onTwisteds)
         return True
-    poller = NestedPoller(port.reactor)
+    poller = pollerOf(port.reactor)
     port.transport = partial(derive(onDirectPath), poller=poller)
     _move(port, poller)
     isTwisteds = type(port) is tcp.Port

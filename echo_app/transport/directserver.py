@@ -29,7 +29,7 @@ READ = 128 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
-class _DirectTransport(CarryingTransport):
+class DirectTransport(CarryingTransport):
     """A server's transport that sends written data at once, and is polled by a nested poller.
 
     :ivar _waits: data written now are left to ``doWrite``.
@@ -76,6 +76,10 @@ class _DirectTransport(CarryingTransport):
     def stopReading(self) -> None:
         """Stops waiting for input."""
         self._poller.removeReader(self)
+
+    def watchForReset(self) -> None:
+        """Ends the connection at a reset of the peer, even while nothing is read or written."""
+        self._poller.addWatch(self)
 
     def startWriting(self) -> None:
         """Starts waiting for room to write."""
@@ -143,7 +147,7 @@ class _DirectTransport(CarryingTransport):
         self._waits = self._isInherited = True
 
 
-class DirectServer(_DirectTransport):
+class DirectServer(DirectTransport):
     """The direct path over TCP.
 
     :ivar error: the errno of the connection's first error; 0 without one.
@@ -208,6 +212,11 @@ class DirectServer(_DirectTransport):
         if not hasattr(self, "socket"):
             # As Twisted's, it may be called twice.
             return
+        beforeClose = self.beforeClose
+        if beforeClose is not None:
+            # Breaks a cycle of references, too.
+            self.beforeClose = None
+            beforeClose()
         self.connected, self.disconnected = 0, 1
         # Twisted's own methods ignore what is asked of an ended connection.
         self._waits = True
@@ -264,5 +273,5 @@ class DirectServer(_DirectTransport):
             return CONNECTION_LOST
 
 
-class DirectUNIXServer(_DirectTransport, CountingUNIXServer):
+class DirectUNIXServer(DirectTransport, CountingUNIXServer):
     """The direct path over a UNIX socket."""

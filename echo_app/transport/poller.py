@@ -19,6 +19,7 @@ import select
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+from weakref import WeakValueDictionary
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -37,7 +38,12 @@ log = Logger()
 # Only Linux has epoll(7).
 HAS_EPOLL = hasattr(select, "epoll")
 if HAS_EPOLL:
-    from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
+    from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
+
+    # The interest in a reset alone, besides input and output. The kernel reports one in any case, but also a
+    # lasting end of both sides, so that it must tell only of changes (epoll(7), edge-triggered).
+    RESET = EPOLLET
+    _ALL = EPOLLIN | EPOLLOUT | RESET
 
 # Events of one poll: some 0.5 ms with small reads, some 3 ms with 64 KiB each.
 EVENTS = 64
@@ -70,6 +76,10 @@ class NestedPoller:
         """Calls the descriptor's ``doWrite`` when it can be written to."""
         self._add(writer, EPOLLOUT)
 
+    def addWatch(self, descriptor: Any) -> None:
+        """Disconnects the descriptor at a reset, even while it waits for nothing else."""
+        self._add(descriptor, RESET)
+
     def removeReader(self, reader: Any) -> None:
         """Ends the effect of :meth:`addReader`, if there is one."""
         self._remove(reader, EPOLLIN)
@@ -79,14 +89,14 @@ class NestedPoller:
         self._remove(writer, EPOLLOUT)
 
     def removeDescriptor(self, descriptor: Any) -> None:
-        """Ends the effect of :meth:`addReader` and of :meth:`addWriter`."""
-        self._remove(descriptor, EPOLLIN | EPOLLOUT)
+        """Ends the effect of :meth:`addReader`, :meth:`addWriter` and :meth:`addWatch`."""
+        self._remove(descriptor, _ALL)
 
     def removeAll(self) -> list[Any]:
         """Removes every descriptor, and returns them."""
         removed = list(self._descriptors.values())
         for descriptor in removed:
-            self._remove(descriptor, EPOLLIN | EPOLLOUT)
+            self._remove(descriptor, _ALL)
         return removed
 
     def getReaders(self) -> list[Any]:
@@ -119,7 +129,7 @@ class NestedPoller:
         if self._epoll is None:
             self._enter()
         if before:
-            self._epoll.modify(fd, before | event)
+            self._modify(fd, before, before | event)
         else:
             self._epoll.register(fd, event)
             self._descriptors[fd] = descriptor
@@ -135,7 +145,7 @@ class NestedPoller:
             return
         self._setInterest(fd, after)
         if after:
-            self._epoll.modify(fd, after)
+            self._modify(fd, before, after)
             return
         del self._descriptors[fd]
         try:
@@ -145,9 +155,13 @@ class NestedPoller:
             self._leave()
             self._enter()
             for each in self._descriptors:
-                self._epoll.register(each, self._interestOf(each))
+                self._epoll.register(each, _eventsOf(self._interestOf(each)))
         if not self._descriptors:
             self._leave()
+
+    def _modify(self, fd: int, before: int, after: int) -> None:
+        if _eventsOf(before) != _eventsOf(after):
+            self._epoll.modify(fd, _eventsOf(after))
 
     def _enter(self) -> None:
         self._epoll = epoll()
@@ -188,8 +202,12 @@ class NestedPoller:
         """Serves an event other than input alone; returns whether reading ended, and the reason."""
         if event & (EPOLLHUP | EPOLLERR) and not event & EPOLLIN:
             # All input is read. To a reader this is the end of the stream.
-            if self._interestOf(fd) & EPOLLIN:
+            interest = self._interestOf(fd)
+            if interest & EPOLLIN:
                 return True, CONNECTION_DONE
+            if interest == RESET and not event & EPOLLERR:
+                # Both sides have ended, which is no reset.
+                return False, None
             # A connection that is being closed may have sent everything, and then has ended well.
             return False, (descriptor.disconnecting and descriptor.doWrite()) or CONNECTION_LOST
         if event & EPOLLIN:
@@ -225,6 +243,26 @@ class NestedPoller:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {list(self._descriptors.values())}>"
+
+
+def _eventsOf(interest: int) -> int:
+    """Returns the events of an interest: input and output are level-triggered, whatever else there is."""
+    return interest & ~RESET or interest
+
+
+# By the id of their reactor, which a poller keeps alive.
+_pollers: WeakValueDictionary[int, NestedPoller] = WeakValueDictionary()
+
+
+def pollerOf(reactor: IReactorFDSet) -> NestedPoller:
+    """Returns the poller of a reactor, which all listeners and upstreams share.
+
+    With several, each batch of events costs a log context, and is smaller.
+    """
+    poller = _pollers.get(id(reactor))
+    if poller is None:
+        poller = _pollers[id(reactor)] = NestedPoller(reactor)
+    return poller
 
 
 # The two ordinary reasons of an end, made once: a Failure takes longer to make than the rest of an end.

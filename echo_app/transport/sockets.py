@@ -127,8 +127,11 @@ def listenedHostOf(transport: Any) -> Any:
 def socketOf(transport: object) -> socket.socket | None:
     """Returns the socket below a transport, through TLS and wrapping protocols; None if there is none."""
     for each in downFrom(transport):
-        getHandle = getattr(each, "getHandle", None)
-        handle = getHandle() if getHandle is not None else None
+        try:
+            handle = each.getHandle()
+        except AttributeError:
+            # A layer without one, or a transport of Twisted's that has ended.
+            continue
         if isinstance(handle, socket.socket):
             return handle
     return None

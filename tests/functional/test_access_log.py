@@ -377,7 +377,8 @@ class EndTests(AccessLogTestCase):
 
     def test_timeOuts(self) -> None:
         """An idle peer, one that does not read, and one without a handshake are told apart."""
-        options = ("--idle-timeout", "1", "--stall-timeout", "1", "--handshake-timeout", "1")
+        # The idle time-out is the longest: it ends a handshake, too.
+        options = ("--idle-timeout", "3", "--stall-timeout", "1", "--handshake-timeout", "1")
         server = self.recording("--port", "0", "--tls", "0", *options)
         idle, stalled, shaking = (self.connect(server.address(each)) for each in ("tcp", "tcp", "tls"))
         fill(stalled)

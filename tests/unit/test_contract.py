@@ -36,7 +36,7 @@ class ContractTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """The clauses are numbered from 1 on."""
-        self.assertEqual([*self.clauses], [*range(1, 11)])
+        self.assertEqual([*self.clauses], [*range(1, 12)])
 
     def test_named(self) -> None:
         """Every test that is named exists."""

@@ -11,6 +11,7 @@ from tests.zoo.pathspacket import PACKETS
 from tests.zoo.pathstime import TIMES
 from tests.zoo.pathstls import TLS
 from tests.zoo.planted import PLANTED
+from tests.zoo.plantedfifth import FIFTH
 from tests.zoo.plantedfourth import FOURTH
 from tests.zoo.plantedsecond import SECOND
 from tests.zoo.plantedthird import THIRD
@@ -21,4 +22,5 @@ PATHS: dict[str, Path] = (
     | SECOND
     | THIRD
     | FOURTH
+    | FIFTH
 )

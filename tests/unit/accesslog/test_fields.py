@@ -7,12 +7,13 @@ from dataclasses import fields
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.accesslog.fields import FIELDS, Entry, attributesOf, readerOf
+from echo_app.connections.record import UpstreamFacts
 from echo_app.proxy.vectors import ProxyFacts
 from echo_app.tls.facts import TLSFacts
 from echo_app.transport.tcpinfo import TCPInfo
 from tests.support.fieldstable import documented, table
 
-KINDS = (TCPInfo, TLSFacts, ProxyFacts)
+KINDS = (TCPInfo, TLSFacts, ProxyFacts, UpstreamFacts)
 
 
 class EntryTests(SynchronousTestCase):

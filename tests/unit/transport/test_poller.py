@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -22,7 +24,7 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from echo_app.transport import poller as pollerModule
-from echo_app.transport.poller import EVENTS, TURN, NestedPoller
+from echo_app.transport.poller import EVENTS, TURN, NestedPoller, pollerOf
 
 
 class FakeReactor:
@@ -150,6 +152,70 @@ class MembershipTests(PollerTestCase):
     def test_repr(self) -> None:
         """A poller's repr shows its descriptors, as in trial's complaint about a dirty reactor."""
         self.assertIn("FakeDescriptor", repr([self.descriptor(), self.poller][1]))
+
+
+class WatchTests(PollerTestCase):
+    """A descriptor that waits for nothing but a reset."""
+
+    def watched(self) -> tuple[FakeDescriptor, socket.socket]:
+        """Returns a watched TCP connection, whose input is paused, and its peer."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            peer = socket.create_connection(listening.getsockname())
+            ours, _ = listening.accept()
+        for sock in (ours, peer):
+            self.addCleanup(sock.close)
+        descriptor = FakeDescriptor(ours)
+        self.poller.addReader(descriptor)
+        self.poller.addWatch(descriptor)
+        self.addCleanup(self.poller.removeAll)
+        self.poller.removeReader(descriptor)
+        return descriptor, peer
+
+    def test_reset(self) -> None:
+        """A reset ends it; unread input before it does not wake anybody."""
+        descriptor, peer = self.watched()
+        peer.send(b"unread")
+        self.poller.doRead()
+        self.assertEqual((descriptor.reads, descriptor.ends), (0, []))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        self.poller.doRead()
+        self.assertEqual(descriptor.ends, [ConnectionLost])
+        self.assertEqual(self.reactor.readers, [])
+
+    def test_bothEnds(self) -> None:
+        """The end of both sides is no reset, and is not told of again and again."""
+        descriptor, peer = self.watched()
+        peer.shutdown(socket.SHUT_WR)
+        descriptor.sock.shutdown(socket.SHUT_WR)
+        self.poller.doRead()
+        self.poller.doRead()
+        self.assertEqual((descriptor.reads, descriptor.writes, descriptor.ends), (0, 0, []))
+
+    def test_readsAgain(self) -> None:
+        """With its input resumed it is read as before: whatever is left is told of again."""
+        descriptor, peer = self.watched()
+        peer.send(b"two")
+        self.poller.addReader(descriptor)
+        self.poller.doRead()
+        reads = descriptor.reads
+        self.poller.doRead()
+        self.assertGreater(descriptor.reads, reads > 0)
+
+
+class SharedTests(SynchronousTestCase):
+    """One poller for a reactor."""
+
+    def test_shared(self) -> None:
+        """A reactor has one poller while anything uses it, and another reactor another one."""
+        first, second = (pollerOf(FakeReactor()) for _ in range(2))  # type: ignore[arg-type]
+        self.assertIsNot(first, second)
+        reactor: Any = FakeReactor()
+        poller = pollerOf(reactor)
+        self.assertIs(pollerOf(reactor), poller)
+        gone = weakref.ref(poller)
+        del poller
+        self.assertIsNone(gone())
 
 
 class EventTests(PollerTestCase):
