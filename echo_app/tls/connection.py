@@ -1,9 +1,9 @@
 """TLS connection: a layer on any stream transport, exact at both ends of the stream.
 
 :class:`TLSConnection` stands between a transport and a protocol, and is a whole transport to that
-protocol. It serves both sides of TLS: its :class:`~echo_app.tls.side.Side` makes the session, a server's or
-a client's. :mod:`echo_app.tls.phases` lists its phases. The peer's end and ours are independent of each
-other. The transport below is closed for writing when our ``close_notify`` is flushed, never before.
+protocol. It serves both sides of TLS: its :class:`~echo_app.tls.side.TLSSide` makes the session, that of a
+server or a client. :mod:`echo_app.tls.phases` lists its phases. The peer's end and ours are independent of
+each other. The transport below is closed for writing when our ``close_notify`` is flushed, never before.
 
 :mod:`echo_app.tls.session` says which TLS library is used, and why.
 """
@@ -29,26 +29,26 @@ from zope.interface import implementer
 
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
+from echo_app.tls.backpressure import BackPressure
 from echo_app.tls.facts import SessionFacts
-from echo_app.tls.flow import Flow
 from echo_app.tls.handshake import Handshake
-from echo_app.tls.phases import Phase
+from echo_app.tls.phases import TLSPhase
 from echo_app.tls.session import BrokenSession, Session
 from echo_app.transport.closing import linger
 from echo_app.transport.layer import bottomOf
 from echo_app.transport.pacing import SLOW, SMALLEST, pace
 
 if TYPE_CHECKING:
-    from echo_app.tls.side import Side
+    from echo_app.tls.side import TLSSide
 
 
 # Module names, because a look-up in an Enum class takes longer: three of them took 5 % of an echo's time on
 # Python 3.11.
-_HANDSHAKE, _OPEN, _ENDED, _DONE = Phase
+_HANDSHAKE, _OPEN, _ENDED, _DONE = TLSPhase
 
 
 @implementer(IHalfCloseableProtocol, IProtocol, ITLSTransport, INegotiated, ISystemHandle)
-class TLSConnection(Flow, SessionFacts):
+class TLSConnection(BackPressure, SessionFacts):
     """The TLS layer of one connection: a protocol to the transport below, a transport to the protocol above.
 
     The protocol above is connected at once, as under Twisted's own TLS, so that it is counted from the
@@ -76,7 +76,7 @@ class TLSConnection(Flow, SessionFacts):
     _session: Session
     _handshake: Handshake | None
 
-    def __init__(self, side: Side, protocol: IProtocol) -> None:
+    def __init__(self, side: TLSSide, protocol: IProtocol) -> None:
         super().__init__(protocol)
         self._side = side
         self._reason: Failure | None = None
@@ -273,7 +273,7 @@ class TLSConnection(Flow, SessionFacts):
         self._phase = _DONE
         if self._handshake is not None:
             self._handshake.stop()
-        self._stopFlow()
+        self._stopProducer()
 
     def _handshakeTimedOut(self) -> None:
         self._noteFailure("handshake-timeout")

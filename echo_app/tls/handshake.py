@@ -13,7 +13,7 @@ from echo_app.transport.cutting import CutTimer
 
 if TYPE_CHECKING:
     from echo_app.interfaces import IStreamTransport
-    from echo_app.tls.side import Side
+    from echo_app.tls.side import TLSSide
 
 # Bytes written during the handshake above which a streaming producer is paused: as in Twisted's transports.
 BUFFER = 1 << 16
@@ -45,7 +45,7 @@ class Handshake:
 
     def __init__(
         self,
-        side: Side,
+        side: TLSSide,
         transport: IStreamTransport,
         take: Callable[[bytes], object],
         timedOut: Callable[[], object],

@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 
-class Phase(Enum):
+class TLSPhase(Enum):
     """The phase of one connection."""
 
     HANDSHAKE = auto()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from echo_app.transport.workqueue import WorkQueue
 
 
-class Side(Protocol):
+class TLSSide(Protocol):
     """The settings and counts of TLS connections that are all servers, or all clients.
 
     :ivar clock: makes the calls of time-outs.

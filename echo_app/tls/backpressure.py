@@ -1,4 +1,4 @@
-"""Push-back through a TLS layer: the pauses and the producer of the protocol above.
+"""Back-pressure through a TLS layer: the pauses and the producer of the protocol above.
 
 Once the handshake is complete, the transport below has both; until then the handshake keeps them. Plain
 text that was decrypted before a pause waits for the protocol above to resume.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from echo_app.tls.phases import Phase
+from echo_app.tls.phases import TLSPhase
 from echo_app.transport.layer import Layer
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from echo_app.tls.handshake import Handshake
 
 
-class Flow(Layer):
+class BackPressure(Layer):
     """The base class of the TLS layer: a producer and a consumer to the protocol above.
 
     :param protocol: the protocol above.
@@ -36,13 +36,13 @@ class Flow(Layer):
         self._isEndOwed = False
         self._producer: Any = None
         self._isPaused = False
-        self._phase = Phase.HANDSHAKE
+        self._phase = TLSPhase.HANDSHAKE
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Registers the producer below; a pull producer is first asked after the handshake."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered already")
-        if self._phase is Phase.DONE:
+        if self._phase is TLSPhase.DONE:
             producer.stopProducing()
             return
         self._producer = producer
@@ -70,7 +70,7 @@ class Flow(Layer):
         if self._isEndOwed:
             self._endPeer()
 
-    def _stopFlow(self) -> None:
+    def _stopProducer(self) -> None:
         """Forgets what waits, and stops the producer."""
         self._unread = b""
         producer, self._producer = self._producer, None
