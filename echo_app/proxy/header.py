@@ -22,7 +22,7 @@ from echo_app.proxy.vectors import KEPT, BadHeader, ProxyFacts, factsOf, keep, v
 Kind = Literal["TCP", "UDP"]
 Address = InternetAddress | UNIXAddress
 
-_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _LINE = b"PROXY "
 
 # Version 1: bytes of the longest line that the specification allows, its CR LF included.
@@ -30,12 +30,12 @@ _LONGEST_LINE = 107
 
 # Version 2: signature, version and command, family and protocol, and the length of the rest.
 _FIXED_BYTES = 16
-_LOCAL, _PROXY = 0x20, 0x21
-_UNSPECIFIED, _INET, _INET6, _UNIX = range(4)
+LOCAL, PROXY = 0x20, 0x21
+_UNSPECIFIED, INET, INET6, _UNIX = range(4)
 _KINDS: dict[int, Kind] = {1: "TCP", 2: "UDP"}
 
 # Bytes of both addresses, with their ports, by family.
-_ADDRESS_BYTES = {_UNSPECIFIED: 0, _INET: 12, _INET6: 36, _UNIX: 216}
+_ADDRESS_BYTES = {_UNSPECIFIED: 0, INET: 12, INET6: 36, _UNIX: 216}
 
 # Bytes of the longest header: its length field has 16 bits.
 LONGEST_HEADER = _FIXED_BYTES + 0xFFFF
@@ -75,19 +75,19 @@ def parseHeader(data: bytes | bytearray) -> Header | None:
     :param data: the stream from its first byte on.
     :raise BadHeader: as soon as the stream can't begin with a header.
     """
-    if data.startswith(_SIGNATURE):
+    if data.startswith(SIGNATURE):
         return _parseBlock(data)
     if data.startswith(_LINE):
         return _parseLine(data)
-    begin = bytes(data[: len(_SIGNATURE)])
-    if _SIGNATURE.startswith(begin) or _LINE.startswith(begin):
+    begin = bytes(data[: len(SIGNATURE)])
+    if SIGNATURE.startswith(begin) or _LINE.startswith(begin):
         return None
     raise BadHeader(f"a stream that begins with {begin!r}")
 
 
 def isHeader(data: bytes) -> bool:
     """Returns whether a stream begins with a header; of the first few bytes of one it says no."""
-    return data.startswith((_SIGNATURE, b"PROXY TCP", b"PROXY UNKNOWN"))
+    return data.startswith((SIGNATURE, b"PROXY TCP", b"PROXY UNKNOWN"))
 
 
 def _parseLine(data: bytes | bytearray) -> Header | None:
@@ -126,22 +126,22 @@ def _fromText(family: bytes, host: bytes, port: bytes) -> Address:
 
 def _parseBlock(data: bytes | bytearray) -> Header | None:
     """Parses version 2: a block of bytes."""
-    if len(data) <= len(_SIGNATURE):
+    if len(data) <= len(SIGNATURE):
         return None
     command = data[12]
-    if command not in (_LOCAL, _PROXY):
+    if command not in (LOCAL, PROXY):
         raise BadHeader(f"version and command {command:#04x}")
-    if command == _PROXY and len(data) > 13:
+    if command == PROXY and len(data) > 13:
         _checkFamily(data[13])
     if len(data) < _FIXED_BYTES:
         return None
     size = _FIXED_BYTES + int.from_bytes(data[14:16])
-    if command == _PROXY and size < _FIXED_BYTES + _ADDRESS_BYTES[data[13] >> 4]:
+    if command == PROXY and size < _FIXED_BYTES + _ADDRESS_BYTES[data[13] >> 4]:
         raise BadHeader(f"{size - _FIXED_BYTES} bytes for addresses of family {data[13]:#04x}")
     if len(data) < size:
         return None
     family, kind = divmod(data[13], 16)
-    if command == _LOCAL or family == _UNSPECIFIED or kind not in _KINDS:
+    if command == LOCAL or family == _UNSPECIFIED or kind not in _KINDS:
         # The proxy's own connection, or a client that it can't name: the block is to be ignored.
         return Header(size)
     header = bytes(data[:size])
@@ -158,7 +158,7 @@ def _checkFamily(byte: int) -> None:
 def _fromBytes(family: int, kind: Kind, block: bytes) -> tuple[Address, Address]:
     if family == _UNIX:
         return _unix(block[:108]), _unix(block[108:])
-    version = 4 if family == _INET else 6
+    version = 4 if family == INET else 6
     size = len(block) // 2 - 2
     hosts, ports = block[: 2 * size], block[2 * size :]
     return (

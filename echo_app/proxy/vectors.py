@@ -1,11 +1,12 @@
 """The type-length-value vectors (TLVs) of a header of the PROXY protocol, version 2.
 
-From bytes to values, without I/O, after HAProxy's specification of 2020-03-05 (proxy-protocol.txt, 2.2.1 to
-2.2.8). Vectors of other types are skipped.
+From bytes to values and back, without I/O, after HAProxy's specification of 2020-03-05 (proxy-protocol.txt,
+2.2.1 to 2.2.8). Vectors of other types are skipped.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -36,6 +37,9 @@ MAX_VECTORS = 256
 # The flags of the client, and the bytes of the flags and the result before the vectors inside (2.2.6).
 _FLAGS = {0x01: "tls", 0x02: "cert-connection", 0x04: "cert-session"}
 _TLS_FIXED_BYTES = 5
+
+# The result of a certificate that was not shown, or not verified: X509_V_ERR_UNSPECIFIED of OpenSSL.
+_NOT_VERIFIED = 1
 
 
 class BadHeader(ValueError):
@@ -112,6 +116,49 @@ def factsOf(values: Mapping[int, bytes]) -> ProxyFacts:
         netns=_text(values, NETNS),
         vpcEndpoint=_text({VPC: vpc[1:]}, VPC) if vpc[:1] == bytes([_VPC_ENDPOINT]) else None,
     )
+
+
+def vectorsOf(facts: ProxyFacts) -> bytes:
+    """Returns the vectors that say the facts, for :func:`factsOf` to read; one that is too long is left out.
+
+    A text that was escaped because it is no UTF-8 stays escaped.
+    """
+    vpc = None if facts.vpcEndpoint is None else chr(_VPC_ENDPOINT) + facts.vpcEndpoint
+    return b"".join(
+        (
+            _vector(ALPN, facts.alpn),
+            _vector(AUTHORITY, facts.authority),
+            _vector(UNIQUE_ID, facts.uniqueId, LONGEST_ID),
+            _tlsVector(facts),
+            _vector(NETNS, facts.netns),
+            _vector(VPC, vpc, 1 + LONGEST_TEXT),
+        )
+    )
+
+
+def _tlsVector(facts: ProxyFacts) -> bytes:
+    if facts.tlsFlags is None:
+        return b""
+    flags = sum(bit for bit, name in _FLAGS.items() if name in facts.tlsFlags)
+    # The result is 0 only for a certificate that was verified.
+    verify = _NOT_VERIFIED if facts.tlsVerify is None else facts.tlsVerify
+    inside = (
+        _vector(_TLS_VERSION, facts.tlsVersion)
+        + _vector(_TLS_CIPHER, facts.tlsCipher)
+        + _vector(_TLS_CN, facts.tlsCommonName)
+    )
+    return _bytesOf(TLS, struct.pack("!BI", flags, verify) + inside)
+
+
+def _vector(kind: int, text: str | None, most: int = LONGEST_TEXT) -> bytes:
+    if text is None:
+        return b""
+    value = text.encode("utf-8", "backslashreplace")
+    return _bytesOf(kind, value) if len(value) <= most else b""
+
+
+def _bytesOf(kind: int, value: bytes) -> bytes:
+    return struct.pack("!BH", kind, len(value)) + value
 
 
 def keep(values: dict[int, bytes], kind: int, value: bytes) -> None:

@@ -105,3 +105,13 @@ def _subjectOf(certificate: crypto.X509 | None) -> str | None:
     except Exception:
         # OpenSSL accepts names that the package cryptography rejects, by errors of several classes.
         return ""
+
+
+def commonNameOf(transport: object) -> str | None:
+    """Returns the common name in the certificate that a client has shown to our own TLS; None without one."""
+    tls = getattr(tlsTransportOf(transport), "getHandle", lambda: None)()
+    if not isinstance(tls, ssl.SSLObject) or tls.version() is None:
+        return None
+    # OpenSSL's text: the package cryptography rejects some names.
+    found: Any = (tls.getpeercert() or {}).get("subject", ())
+    return next((str(value) for each in found for name, value in each if name == "commonName"), None)
