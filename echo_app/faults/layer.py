@@ -22,7 +22,13 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ISSLTransport, ITransport
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProtocol,
+    ISSLTransport,
+    ITransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -69,7 +75,7 @@ class Input(Enum):
     ENDED = auto()
 
 
-@implementer(IHalfCloseableProtocol, IProtocol, IStreamTransport)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IProtocol, IStreamTransport)
 class FaultLayer(Layer):
     """Applies faults to one connection.
 
@@ -167,6 +173,11 @@ class FaultLayer(Layer):
         if self.lastByte is not None:
             self.lastByte = self.clock.seconds()
         self._in.feed(data)
+
+    def handshakeCompleted(self) -> None:
+        """Tells the protocol above that TLS below has its keys."""
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
 
     def readConnectionLost(self) -> None:
         """Ends the input's flow: the peer has ended its side."""

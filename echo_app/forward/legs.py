@@ -9,8 +9,9 @@ The rules, the same in both directions:
 - A reset, or an abort by a limit or a time-out, becomes a reset of the other leg. What came before it is
   delivered first, for a second at most.
 
-The client's leg is there first. Its input is kept, up to 64 KiB, until the upstream has accepted; an upstream
-that can't be reached resets it.
+The client's leg is there first. It asks for the upstream when its own TLS handshake, if there is one, is
+complete: before that, the client may still be refused. Its input is kept, up to 64 KiB, until the upstream
+has accepted; an upstream that can't be reached resets it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -27,6 +28,7 @@ from zope.interface import implementer
 from echo_app.connections.record import UpstreamFacts, recordOf
 from echo_app.forward.facts import factsOf
 from echo_app.interfaces import IStreamTransport
+from echo_app.tls.facts import tlsFactsOf, tlsTransportOf
 from echo_app.transport.closing import resetWhenDelivered
 from echo_app.transport.directserver import DirectTransport
 from echo_app.transport.layer import bottomOf
@@ -178,8 +180,9 @@ class Leg(Protocol):
         self.close()
 
 
+@implementer(IHandshakeListener)
 class ClientLeg(Leg):
-    """The client's connection: asks for the upstream when it is made.
+    """The client's connection: asks for the upstream when it is made, with a complete handshake.
 
     :param forwarder: connects to the upstream.
     """
@@ -190,13 +193,24 @@ class ClientLeg(Leg):
         super().__init__(clock)
         self._forwarder = forwarder
         self._early: list[bytes] = []
+        self._isAsked = False
         self._attempt: Any = None
 
     def connectionMade(self) -> None:
-        """Asks for the upstream; input is kept until it is there."""
+        """Asks for the upstream, unless a handshake comes first; input is kept until it is there."""
         super().connectionMade()
         self._write = self._keep
-        self._attempt = self._forwarder.connect(self)
+        if tlsTransportOf(self.transport) is None or tlsFactsOf(self.transport) is not None:
+            self._ask()
+
+    def handshakeCompleted(self) -> None:
+        """Asks for the upstream."""
+        self._ask()
+
+    def _ask(self) -> None:
+        if not self._isAsked:
+            self._isAsked = True
+            self._attempt = self._forwarder.connect(self)
 
     def _closeAlone(self) -> None:
         self.close()
@@ -210,7 +224,9 @@ class ClientLeg(Leg):
     def readConnectionLost(self) -> None:
         """Passes the end of the stream on; this leg is closed after the upstream's."""
         self._inputEnded()
-        if self.other is not None:
+        if not self._isAsked:
+            self._ask()
+        elif self.other is not None:
             self.other.endOutput()
         elif self._attempt is None:
             self.close()
@@ -229,6 +245,8 @@ class ClientLeg(Leg):
 
     def _keep(self, data: bytes) -> None:
         self._early.append(data)
+        # A wrapper in between may not pass handshakeCompleted on.
+        self._ask()
         if sum(map(len, self._early)) >= EARLY:
             self.transport.pauseProducing()
 

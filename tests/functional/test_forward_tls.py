@@ -15,13 +15,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
 
 from echo_app.forward.forwarder import ForwardFactory
+from echo_app.forward.legs import ClientLeg
+from echo_app.forward.proxyheader import proxyHeader
 from echo_app.forward.tlsendpoint import TLSUpstreamEndpoint
 from echo_app.forward.upstream import UpstreamEndpoint
+from echo_app.proxy.header import parseHeader
 from echo_app.targets import ClientTLS, parseTarget
+from echo_app.tls.connection import TLSConnection
+from echo_app.tls.server import ServerTLS
 from echo_app.transport.direct import setTransport
 from tests.support.certificates import Authority
 from tests.support.service import PATIENCE, ServiceTestCase, needs, receiveAll
@@ -69,12 +77,25 @@ class ForwardTLSTestCase(ServiceTestCase):
 
         return deferToThread(run)
 
-    def forward(self, host: str = "localhost", timeout: float = PATIENCE) -> None:
-        """Listens, and forwards to the upstream's port."""
+    def forward(
+        self,
+        host: str = "localhost",
+        timeout: float = PATIENCE,
+        over: Callable[[IProtocol], IProtocol] = lambda leg: leg,
+        header: Callable[[ClientLeg], bytes] | None = None,
+    ) -> None:
+        """Listens, and forwards to the upstream's port.
+
+        :param over: puts a layer below the client's leg.
+        :param header: returns what is sent first.
+        """
         below = UpstreamEndpoint(self.reactor, self.reactor, parseTarget(f"tls://127.0.0.1:{self.port}"))
         self.endpoint = TLSUpstreamEndpoint(below, self.settings, host, self.reactor, timeout)
-        self.factory = ForwardFactory(self.endpoint, self.reactor)
-        port = self.reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.factory = ForwardFactory(self.endpoint, self.reactor, header=header)
+        listening: Any = Factory()
+        listening.noisy = False
+        listening.buildProtocol = lambda address: over(self.factory.buildProtocol(address))
+        port = self.reactor.listenTCP(0, listening, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.assertTrue(setTransport(port, isDirect=True))
         self.address = ("127.0.0.1", port.getHost().port)
@@ -279,7 +300,7 @@ class HandshakeTests(ForwardTLSTestCase):
                 return type(error)
 
         told: list[tuple[str, str]] = []
-        self.patch(self.factory.failures, "add", lambda *each: told.append(each))
+        self.patch(self.factory.unreached, "add", lambda *each: told.append(each))
         self.assertIs(await self.client(work), ConnectionResetError)
         self.assertEqual(await serving, expected)
         ((name, text),) = told
@@ -370,3 +391,38 @@ class HandshakeTests(ForwardTLSTestCase):
         self.assertIs(await self.client(work), ConnectionResetError)
         await serving
         self.assertEqual(dict(self.endpoint.tls.failures.byReason), {"tlsv13-alert-certificate-required": 1})
+
+
+class HeaderTests(ForwardTLSTestCase):
+    """The PROXY header that an upstream gets first."""
+
+    async def test_overTLS(self) -> None:
+        """It names the client and its TLS, inside the TLS to the upstream, and the stream follows."""
+
+        def serve(sock: socket.socket) -> bytes:
+            peer = TLSPeer(sock, self.context(), isServer=True).shake()
+            received = peer.receiveAll()
+            finish(sock, peer.end())
+            return received
+
+        def work(sock: socket.socket) -> tuple[str, int]:
+            peer = TLSPeer(sock).shake()
+            sock.sendall(peer.sealed(b"hello") + peer.end())
+            peer.receiveAll()
+            name: tuple[str, int] = sock.getsockname()
+            return name
+
+        serving = self.upstream(serve)
+        tls = ServerTLS(self.reactor)
+        self.forward(
+            over=lambda leg: TLSConnection(tls, leg), header=lambda leg: proxyHeader(leg.transport, "v2")
+        )
+        host, port = await self.client(work)
+        received = await serving
+        header = parseHeader(received)
+        assert header is not None
+        assert header.facts is not None
+        self.assertEqual(header.source, IPv4Address("TCP", host, port))
+        self.assertEqual(header.destination, IPv4Address("TCP", *self.address))
+        self.assertEqual((header.facts.tlsFlags, header.facts.tlsVersion), (("tls",), "TLSv1.3"))
+        self.assertEqual(received[header.size :], b"hello")

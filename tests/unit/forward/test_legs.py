@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+# By its name alone it would be trial's, for the whole module.
+import contextlib
+import ssl
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from echo_app.faults.faulty import Faulty
+from echo_app.faults.spec import parseFault
 from echo_app.forward.forwarder import ForwardFactory
 from echo_app.forward.legs import ALONE, EARLY, ClientLeg, Leg
+from echo_app.tls.connection import TLSConnection
+from echo_app.tls.server import ServerTLS
+from tests.support import fakes
+from tests.support.tls import clientContext
 
 
 class Transport(StringTransport):
@@ -193,3 +203,78 @@ class LegTests(SynchronousTestCase):
         self.client.connectionLost(Failure(ConnectionLost()))
         leg.dataReceived(b"too late")
         self.assertEqual(self.near.value(), b"")
+
+
+class HandshakeTests(SynchronousTestCase):
+    """Clients over TLS."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.upstream = Upstream()
+        self.leg: Any = ForwardFactory(self.upstream, self.clock).buildProtocol(None)
+        self.server = ServerTLS(self.clock)
+
+    def connect(self, above: Any) -> None:
+        """Connects a client, on a TLS layer below a layer or a leg."""
+        self.transport = fakes.Transport()
+        self.transport.protocol = self.tls = TLSConnection(self.server, above)
+        self.tls.makeConnection(self.transport)
+
+    def shake(self) -> None:
+        """Does the handshake."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = clientContext().wrap_bio(incoming, outgoing)
+        for _ in range(2):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            self.tls.dataReceived(outgoing.read())
+            incoming.write(self.transport.value())
+            self.transport.clear()
+
+    def test_waits(self) -> None:
+        """The upstream is asked for when the client's handshake is complete, once."""
+        self.connect(self.leg)
+        self.assertEqual(self.upstream.asked, [])
+        self.shake()
+        self.assertEqual(len(self.upstream.asked), 1)
+        self.leg.dataReceived(b"data")
+        self.leg.readConnectionLost()
+        self.assertEqual(len(self.upstream.asked), 1)
+
+    def test_throughFaults(self) -> None:
+        """So it is through a layer of faults."""
+        build = Faulty(
+            lambda *_: self.leg, self.clock, lambda: [parseFault("latency=1s")], seed=0, hasMessages=False
+        )
+        self.connect(build(None, fakes.numbered(1)))
+        self.assertEqual(self.upstream.asked, [])
+        self.shake()
+        self.assertEqual(len(self.upstream.asked), 1)
+
+    def test_unshaken(self) -> None:
+        """A client whose handshake fails has no upstream."""
+        self.connect(self.leg)
+        self.transport.end(ConnectionDone())
+        self.assertEqual(self.upstream.asked, [])
+
+    def test_shakenBefore(self) -> None:
+        """A leg that comes behind the handshake, as after a login, asks at once."""
+        self.connect(Protocol())
+        self.shake()
+        self.leg.makeConnection(self.tls)
+        self.assertEqual(len(self.upstream.asked), 1)
+        self.leg.handshakeCompleted()
+        self.assertEqual(len(self.upstream.asked), 1)
+
+    def test_untold(self) -> None:
+        """A leg that is not told of the handshake asks at the first data, or at the end of the stream."""
+        for tell in (lambda: self.leg.dataReceived(b"data"), lambda: self.leg.readConnectionLost()):
+            self.setUp()
+            self.connect(Protocol())
+            self.leg.makeConnection(self.tls)
+            tell()
+            self.assertEqual(len(self.upstream.asked), 1)
+            far = Transport()
+            self.upstream.reach(far)
+            isEnded = self.leg.isInputEnded
+            self.assertEqual((far.value(), far.ends), (b"" if isEnded else b"data", ["end"] * isEnded))
