@@ -146,12 +146,8 @@ CANDIDATES: Mapping[str, Candidate] = {
     "go": Candidate("Go", partial(_built, partial(buildGo, SERVERS / "echo.go")), TLS),
     "tokio": Candidate("Tokio", partial(_built, buildTokio), STREAMS),
     UPSTREAM: Candidate("C, epoll", partial(_built, partial(buildC, SERVERS / "echo.c")), BOTH),
-    RELAY: Candidate("echo_app, forwarding", partial(_python, "forward", packages=OUR_PACKAGES), RELAYED),
-    "twisted-leg": Candidate(
-        "echo_app, Twisted's endpoint",
-        partial(_python, "forward", packages=OUR_PACKAGES),
-        RELAYED_BY_TWISTED,
-    ),
+    RELAY: Candidate("echo_app, forwarding", _twistd, RELAYED),
+    "twisted-leg": Candidate("echo_app, Twisted's endpoint", _twistd, RELAYED_BY_TWISTED),
     "portforward": Candidate(
         "Twisted, portforward", partial(_python, "portforward", packages=("Twisted",)), RELAYED
     ),
