@@ -15,7 +15,7 @@ answers that wait for the next answer to the same address. A port that closes dr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -210,6 +210,11 @@ class FaultyDatagrams(EchoDatagramProtocol):
         """Passes a datagram to the protocol."""
         self._source = addr
         self._protocol.datagramReceived(datagram, addr)
+
+    @property
+    def ends(self) -> Hashable:
+        """Returns the port's value for the current datagram."""
+        return self.transport.ends
 
     def getHost(self) -> IAddress:
         """Returns the port's address."""
