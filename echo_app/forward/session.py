@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from echo_app.forward.sockets import connected
 from echo_app.udp.protocol import UNSENDABLE
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Session:
         while self._names:
             name, self._names = self._names[0], self._names[1:]
             try:
-                return self._owner.connected(name)
+                return connected(name, self._owner.descriptorLimit)
             except OSError as error:
                 failed = error
         raise failed

@@ -16,8 +16,6 @@ The rules of :class:`Sessions`:
 
 from __future__ import annotations
 
-import errno
-import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -29,9 +27,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import unmapped
-from echo_app.connections.registry import RESERVED_DESCRIPTORS, ReasonCounter
+from echo_app.connections.registry import ReasonCounter
 from echo_app.forward.names import Names, SocketName
 from echo_app.forward.session import Session
+from echo_app.forward.sockets import isNoRoom, literal
 from echo_app.targets import Target
 from echo_app.transport.poller import HAS_EPOLL, NestedPoller
 from echo_app.transport.workqueue import WorkQueue
@@ -61,9 +60,6 @@ ENDS = 256
 HELD_BY_ONE = 16
 HELD = 4096
 HELD_BYTES = 4 * 1024 * 1024
-
-# Errors of a socket that can't be made because the process, or the system, has no room for it.
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
 
 # The reasons for which a session ends whose upstream was not reached, or before its time.
 FAILURES = ("unresolved", "unreachable", "descriptors", "evicted", "lost")
@@ -116,7 +112,7 @@ class Sessions:
         self._target = target
         self._timeout = timeout
         self._most = most
-        self._descriptorLimit = descriptorLimit
+        self.descriptorLimit = descriptorLimit
         self._names = Names(reactor) if names is None else names
         self._queue = WorkQueue(clock)
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
@@ -154,7 +150,7 @@ class Sessions:
         self.made += 1
         self._schedule()
         if self._target.isLiteral:
-            self._found(session, _literal(self._target))
+            self._found(session, literal(self._target))
         else:
             self._lookUp(session)
         if session.isEnded:
@@ -217,24 +213,6 @@ class Sessions:
             self._own.discard(session.name)
             session.name = None
 
-    def connected(self, name: SocketName) -> socket.socket:
-        """Returns a socket that is connected to one address of the upstream, and does not block.
-
-        :raise OSError: when there is none; :func:`isNoRoom` says whether another address may have one.
-        """
-        family, address = name
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            limit = self._descriptorLimit
-            if limit is not None and sock.fileno() >= limit - RESERVED_DESCRIPTORS:
-                raise OSError(errno.EMFILE, "one of the last descriptors")
-            sock.setblocking(False)
-            sock.connect(address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
     def _lookUp(self, session: Session) -> None:
         """Has a session wait for the present look-up, which begins if there is none."""
         self._unresolved[session] = None
@@ -296,19 +274,3 @@ class Sessions:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-
-
-def isNoRoom(error: OSError) -> bool:
-    """Says whether a socket could not be made because there is no room for another one."""
-    return error.errno in _NO_ROOM
-
-
-def _literal(target: Target) -> list[SocketName] | Failure:
-    """Returns the address that a target names, with its scope (RFC 4007); nothing is looked up for it."""
-    try:
-        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM, flags=flags)
-    except OSError as error:
-        # A scope that is no interface.
-        return Failure(DNSLookupError(f"{target.host}: {error.strerror}"))
-    return [(int(family), name) for family, *_, name in found]
