@@ -103,7 +103,7 @@ class Leg(Protocol):
         self.isOutputEnded = False
         self._clock = clock
         self._deadline: IDelayedCall | None = None
-        self.dataReceived: Callable[[bytes], None] = _discard
+        self.dataReceived: Callable[[bytes], None] = _discard  # type: ignore[assignment]
 
     def connectionMade(self) -> None:
         """Keeps urgent data in the stream, and watches for resets, also while the input pauses."""

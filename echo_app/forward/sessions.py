@@ -32,7 +32,7 @@ from echo_app.forward.names import Names, SocketName
 from echo_app.forward.session import Session
 from echo_app.forward.sockets import isNoRoom, literal
 from echo_app.targets import Target
-from echo_app.transport.poller import HAS_EPOLL, NestedPoller
+from echo_app.transport.poller import HAS_EPOLL, pollerOf
 from echo_app.transport.workqueue import WorkQueue
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Sessions:
         self.ended: Counter[str] = Counter()
         self.failures = ReasonCounter("datagram sessions that failed", clock.seconds)
         self.unreachable = ReasonCounter("unreachable upstream of datagrams", clock.seconds)
-        self.poller = NestedPoller(reactor) if HAS_EPOLL else reactor
+        self.poller = pollerOf(reactor) if HAS_EPOLL else reactor
         self._clock = clock
         self._target = target
         self._timeout = timeout
