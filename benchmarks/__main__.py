@@ -88,8 +88,8 @@ def _results(text: str) -> Results:
 
 def parser() -> Parser:
     """Returns the parser of the command line."""
-    names = "\n".join(f"  {row.name:11}{row.title}{' (quick)' if row.quick else ''}" for row in ROWS)
-    peers = "\n".join(f"  {peer:11}{title}" for peer, (title, *_) in CANDIDATES.items())
+    names = "\n".join(f"  {row.name:13}{row.title}{' (quick)' if row.quick else ''}" for row in ROWS)
+    peers = "\n".join(f"  {peer:13}{title}" for peer, (title, *_) in CANDIDATES.items())
     made = Parser(
         prog="benchmark",
         usage="bin/benchmark [options]",

@@ -38,13 +38,19 @@ def _firstLine(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.partition("\n")[0].strip()
 
 
-def _tool(names: tuple[str, ...], package: str) -> str:
+# The folders of services such as HAProxy, which are not in the search path of every user.
+_SERVICES = "/usr/local/sbin:/usr/sbin"
+
+
+def tool(names: tuple[str, ...], package: str) -> str:
     """Returns the path of the first of these programs that is installed.
 
+    :param package: the Debian package that has the program.
     :raise Missing: when none is.
     """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), _SERVICES])
     for name in names:
-        if (found := shutil.which(name)) is not None:
+        if (found := shutil.which(name, path=path)) is not None:
             return found
     raise Missing(f"no {' or '.join(names)} found; on Debian: apt-get install {package}")
 
@@ -78,7 +84,7 @@ def _build(name: str, version: str, sources: list[Path], command: Callable[[Path
 
 
 def _compiler() -> str:
-    return _tool(("cc", "gcc", "clang"), "gcc libc6-dev")
+    return tool(("cc", "gcc", "clang"), "gcc libc6-dev")
 
 
 def buildC(source: Path, *headers: Path, name: str = "", options: tuple[str, ...] = ()) -> Built:
@@ -115,7 +121,7 @@ def buildGo(source: Path) -> Built:
 
     :raise Missing: without Go's tools.
     """
-    go = _tool(("go",), "golang-go")
+    go = tool(("go",), "golang-go")
     name = f"{source.stem}_go"
 
     def command(folder: Path) -> list[str]:
@@ -129,7 +135,7 @@ def buildTokio() -> Built:
 
     :raise Missing: without cargo or the crates.
     """
-    cargo = _tool(("cargo",), "cargo librust-tokio-dev")
+    cargo = tool(("cargo",), "cargo librust-tokio-dev")
     crates = sorted(DEBIAN_CRATES.glob("tokio-[0-9]*"))
     if not crates:
         raise Missing(f"no tokio in {DEBIAN_CRATES}; on Debian: apt-get install librust-tokio-dev")

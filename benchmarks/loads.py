@@ -6,6 +6,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +78,17 @@ class Usage(NamedTuple):
         found = re.search(r"^Rss:\s*(\d+) kB", rollup, re.MULTILINE)
         assert found is not None
         return cls(cpu, int(found.group(1)) * 1024)
+
+    @classmethod
+    def ofTree(cls, pid: int) -> Usage:
+        """Returns the usage of a process and its descendants, without those that have ended."""
+        found = [cls.of(pid)]
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, listed.read_text().split()):
+                # It may have ended, and its parent has not noticed.
+                with suppress(OSError):
+                    found.append(cls.ofTree(child))
+        return cls(sum(each.cpu for each in found), sum(each.memory for each in found))
 
 
 class Outcome(NamedTuple):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks.cores import Cores, pinned
-from benchmarks.loads import Load, LoadError, Phase, Rest, Usage
-from benchmarks.peers import Peer
+from benchmarks.loads import Load, LoadError, Outcome, Phase, Rest, Usage
+from benchmarks.peers import UPSTREAM, Peer, makePeer
 from benchmarks.results import Results, Sample
 from benchmarks.rows import OURS, REFERENCE, SHARE, Row, rowNamed
 from echo_app.testing import EchoProcessError
@@ -90,21 +91,14 @@ class Laboratory:
 
         :raise BenchmarkError: when it did anything wrong.
         """
-        server = peer.process(row.transport, *row.options)
         # Only our own server looks after its idle connections: others have no time-outs.
         if SHARE in row.figures and peer.name == OURS:
             phase = phase._replace(rest=self._rest)
         try:
-            with pinned(self._cores.server):
-                server.start()
-            address = server.address(row.transport)
-            with pinned(self._cores.load):
-                outcome = self._load.run(row, address, phase, lambda: Usage.of(server.pid))
+            outcome = self._outcome(peer, row, phase)
         except (LoadError, EchoProcessError, ProcessLookupError, FileNotFoundError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise BenchmarkError(f"{peer.name}, {row.name}: {reason}") from None
-        finally:
-            server.kill()
         rate = outcome.echoes / outcome.seconds
         timed = phase.rate > 0 and rate > KEEPS_UP * phase.rate
         return Sample(
@@ -115,6 +109,24 @@ class Laboratory:
             share=outcome.share,
             memory=outcome.memory / outcome.echoes if row.mode == "idle" else None,
         )
+
+    def _outcome(self, peer: Peer, row: Row, phase: Phase) -> Outcome:
+        """Returns the load's outcome. The upstream of a relay shares the load's core, and is not measured."""
+        with ExitStack() as ends:
+            upstream = ("", 0)
+            if row.isForwarded:
+                behind = makePeer(UPSTREAM).process("tcp")
+                ends.callback(behind.kill)
+                with pinned(self._cores.load):
+                    upstream = behind.start().address("tcp")
+            server = peer.process(row.transport, *row.options, upstream=upstream)
+            ends.callback(server.kill)
+            with pinned(self._cores.server):
+                server.start()
+            # A relay may have a process for each connection.
+            usage = Usage.ofTree if row.isForwarded else Usage.of
+            with pinned(self._cores.load):
+                return self._load.run(row, server.address(row.listener), phase, lambda: usage(server.pid))
 
     def run(self, plan: Plan, results: Results, progress: Callable[[Row, int, Peer], None]) -> None:
         """Makes all measurements of a plan.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.builds import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio
+from benchmarks.builds import HERE, SERVERS, Built, Missing, buildC, buildGo, buildTokio, tool
 from benchmarks.certificate import certificate
-from benchmarks.rows import OURS
+from benchmarks.rows import FORWARD, OURS, RELAY
 from echo_app.testing import EchoProcess
 
 # The options for a listener, by transport.
@@ -24,6 +25,16 @@ STREAMS: Options = {"tcp": ("--port", "0")}
 BOTH: Options = {**STREAMS, "udp": ("--udp", "0")}
 TLS: Options = {**STREAMS, "tls": ("--tls", "0")}
 ALL: Options = {**BOTH, **TLS}
+
+# Of relays, with the place of the upstream's address; of our own, Twisted's client endpoint makes the second
+# connection Twisted's.
+RELAYED: Options = {FORWARD: ("--port", "0", "--forward", "{upstream}")}
+RELAYED_BY_TWISTED: Options = {FORWARD: ("--port", "0", "--forward", "tcp:{upstream}")}
+
+OUR_PACKAGES = ("echo_app", "Twisted")
+
+# The peer that is the upstream of all relays.
+UPSTREAM = "c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +55,16 @@ class Peer:
     version: str
     options: Options
 
-    def process(self, transport: str, *more: str) -> EchoProcess:
+    def process(self, transport: str, *more: str, upstream: tuple[str, int] = ("", 0)) -> EchoProcess:
         """Returns the server, not yet started.
 
         :param more: more options.
+        :param upstream: host and port of the upstream of a relay.
         :raise KeyError: when the server lacks this transport.
         """
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
-        options = (*self.options[transport], *more)
+        address = f"{upstream[0]}:{upstream[1]}"
+        options = (*(each.replace("{upstream}", address) for each in self.options[transport]), *more)
         if transport == "tls":
             options += ("--certificate", str(certificate()))
         return EchoProcess(*options, command=self.command, env={"PYTHONPATH": path})
@@ -66,12 +79,23 @@ class Program(NamedTuple):
 
 def _twistd() -> Program:
     twistd = str(Path(sys.executable).with_name("twistd"))
-    return Program((twistd, "-n", "--pidfile=", "echo"), versions("echo_app", "Twisted"))
+    return Program((twistd, "-n", "--pidfile=", "echo"), versions(*OUR_PACKAGES))
 
 
 def _python(module: str, *arguments: str, packages: tuple[str, ...] = ()) -> Program:
     command = (sys.executable, "-m", f"benchmarks.servers.{module}", *arguments)
     return Program(command, versions(*packages))
+
+
+def _relayProgram(name: str, versionOption: str, line: int) -> Program:
+    """Returns a relay that is a program of Debian's.
+
+    :param versionOption: prints the version.
+    :param line: the number of the line that has the version, from 0 on.
+    """
+    path = tool((name,), name)
+    printed = subprocess.run([path, versionOption], capture_output=True, text=True).stdout.splitlines()
+    return Program(_python("relay_program", path).command, printed[line].strip())
 
 
 def _built(build: Callable[[], Built]) -> Program:
@@ -121,7 +145,17 @@ CANDIDATES: Mapping[str, Candidate] = {
     "uvloop": Candidate("uvloop", partial(_python, "asyncio_protocol", "uvloop", packages=("uvloop",)), ALL),
     "go": Candidate("Go", partial(_built, partial(buildGo, SERVERS / "echo.go")), TLS),
     "tokio": Candidate("Tokio", partial(_built, buildTokio), STREAMS),
-    "c": Candidate("C, epoll", partial(_built, partial(buildC, SERVERS / "echo.c")), BOTH),
+    UPSTREAM: Candidate("C, epoll", partial(_built, partial(buildC, SERVERS / "echo.c")), BOTH),
+    RELAY: Candidate("echo_app, forwarding", _twistd, RELAYED),
+    "twisted-leg": Candidate("echo_app, Twisted's endpoint", _twistd, RELAYED_BY_TWISTED),
+    "portforward": Candidate(
+        "Twisted, portforward", partial(_python, "portforward", packages=("Twisted",)), RELAYED
+    ),
+    "uvloop-relay": Candidate(
+        "uvloop, relay", partial(_python, "uvloop_relay", packages=("uvloop",)), RELAYED
+    ),
+    "haproxy": Candidate("HAProxy", partial(_relayProgram, "haproxy", "-v", 0), RELAYED),
+    "socat": Candidate("socat", partial(_relayProgram, "socat", "-V", 1), RELAYED),
 }
 
 

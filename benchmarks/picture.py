@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Picture
 
 from benchmarks.report import number
 from benchmarks.results import Results
-from benchmarks.rows import CPU, OURS, Row
+from benchmarks.rows import CPU, Row
 
 _COLUMNS = 2
 _OURS, _OTHERS = "#c8501e", "#8a97a6"
@@ -54,7 +54,7 @@ def _caption(results: Results) -> str:
 def _panel(panel: Axes, row: Row, results: Results) -> None:
     costs = {peer: results.estimate(row.name, peer, CPU) for peer in results.peers}
     shown = {peer: cost.median for peer, cost in costs.items() if cost is not None}
-    colours = [_OURS if peer == OURS else _OTHERS for peer in shown]
+    colours = [_OURS if peer == row.ours else _OTHERS for peer in shown]
     bars = panel.barh(
         [results.peers[peer] for peer in shown], list(shown.values()), color=colours, height=0.7
     )
@@ -65,4 +65,4 @@ def _panel(panel: Axes, row: Row, results: Results) -> None:
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
     for label in panel.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() == results.peers.get(OURS) else "normal")
+        label.set_fontweight("bold" if label.get_text() == results.peers.get(row.ours) else "normal")

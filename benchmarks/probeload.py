@@ -104,7 +104,7 @@ class ProbeLoad(Load):
     def run(self, row: Row, address: tuple[str, int], phase: Phase, usage: Callable[[], Usage]) -> Outcome:
         """Loads a server with a row."""
         host, port = address
-        target = parseTarget(f"{row.transport}://{host}:{port}", ClientTLS(isInsecure=True))
+        target = parseTarget(f"{row.listener}://{host}:{port}", ClientTLS(isInsecure=True))
         settings = LoadSettings(
             sizes=((row.size, 1.0),),
             connections=row.connections,

@@ -42,7 +42,7 @@ def showProgress(console: Console, total: int) -> Iterator[Told]:
         def tell(row: Row, number: int, peer: Peer) -> None:
             nonlocal told
             progress.update(
-                task, completed=told, description=f"{row.name:10} round {number} {peer.name:9}", refresh=True
+                task, completed=told, description=f"{row.name:11} round {number} {peer.name:12}", refresh=True
             )
             told += 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from string import Template
 
@@ -47,16 +47,25 @@ def _name(row: Row, figure: Figure) -> str:
     return " ".join(filter(None, [row.name, figure.title]))
 
 
-def figures(results: Results, brief: bool) -> Lines:
-    """Returns a heading, and a line for each figure of each row with a column for each peer.
+def figures(results: Results, brief: bool) -> list[Lines]:
+    """Returns a table of the servers that echo, and one of the relays, if each was measured.
+
+    A table has a heading, and a line for each figure of each row with a column for each peer.
 
     :param brief: names, as the command line has them, instead of titles.
     """
-    lines = [["", *(results.peers if brief else results.peers.values())]]
-    for row in results.rows():
+    rows = results.rows()
+    halves = [[row for row in rows if row.isForwarded is which] for which in (False, True)]
+    return [_figures(results, half, brief) for half in halves if half]
+
+
+def _figures(results: Results, rows: Sequence[Row], brief: bool) -> Lines:
+    peers = [peer for peer in results.peers if any(peer in results.samples[row.name] for row in rows)]
+    lines = [["", *(peers if brief else [results.peers[peer] for peer in peers])]]
+    for row in rows:
         for figure in row.figures:
             label = _name(row, figure) if brief else _title(row, figure)
-            estimates = [results.estimate(row.name, peer, figure) for peer in results.peers]
+            estimates = [results.estimate(row.name, peer, figure) for peer in peers]
             values = [number(each.median if each else None) for each in estimates]
             lines.append([f"{label}, {figure.unit}", *values])
     return lines
@@ -170,27 +179,29 @@ def method(results: Results) -> str:
 def printTables(results: Results, console: Console) -> None:
     """Prints the tables, the method and the notes; of Pythons, the one table that compares them."""
     if results.reference:
-        console.print(_table(comparison(results)))
+        console.print(table(comparison(results)))
         said = [f"{peer}: {version}." for peer, version in results.versions.items()]
         said.append(f"The figures are those of {results.reference}; the others are ratios to it.")
     else:
-        console.print(_table(figures(results, brief=True)))
+        for lines in figures(results, brief=True):
+            console.print(table(lines))
         said = []
     if results.verdicts():
-        console.print(_table(targets(results, brief=True)))
+        console.print(table(targets(results, brief=True)))
     for line in [*said, method(results), *notes(results)]:
         console.print(line)
 
 
-def _table(lines: Lines) -> Table:
+def table(lines: Lines) -> Table:
+    """Returns the table of a heading and lines for a terminal."""
     heading, *rest = lines
-    table = Table(box=box.SIMPLE, padding=0, pad_edge=False)
+    made = Table(box=box.SIMPLE, padding=0, pad_edge=False)
     for title in heading:
-        table.add_column(title, justify="left" if title in ("", "against") else "right", no_wrap=True)
+        made.add_column(title, justify="left" if title in ("", "against") else "right", no_wrap=True)
     for line in rest:
         colour = _COLOURS.get(line[-1])
-        table.add_row(*line[:-1], f"[{colour}]{line[-1]}[/]" if colour else line[-1])
-    return table
+        made.add_row(*line[:-1], f"[{colour}]{line[-1]}[/]" if colour else line[-1])
+    return made
 
 
 def page(results: Results) -> str:
@@ -200,7 +211,7 @@ def page(results: Results) -> str:
         command=results.command,
         load=results.load,
         method=method(results),
-        figures=_listTable(figures(results, brief=False)),
+        figures="\n\n".join(map(_listTable, figures(results, brief=False))),
         targets=_listTable(targets(results, brief=False)),
         machine=_listTable([[name, value] for name, value in results.machine.items()], heading=False),
         versions=_listTable(

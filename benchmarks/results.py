@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from benchmarks.estimates import Estimate, estimateOf, ratios
-from benchmarks.rows import MEDIAN, OURS, ROWS, TAIL, TARGETS, TOLERANCE, Figure, Row, Target, rowNamed
+from benchmarks.rows import MEDIAN, ROWS, TAIL, TARGETS, TOLERANCE, Figure, Row, Target, rowNamed
 
 # The grade of a target whose rounds are too few for an interval.
 TOO_FEW = "too few rounds"
@@ -159,19 +159,19 @@ class Results:
         """Returns the verdict on a target."""
         row = rowNamed(target.row)
         if target.against is not None:
-            estimate = self.ratio(row.name, target.figure, OURS, target.against)
+            estimate = self.ratio(row.name, target.figure, row.ours, target.against)
         elif row.base:
-            ours = (self.values(each, OURS, target.figure) for each in (row.name, row.base))
+            pair = (row, rowNamed(row.base))
+            ours = (self.values(each.name, each.ours, target.figure) for each in pair)
             estimate = estimateOf(ratios(*ours))
         else:
-            estimate = self.estimate(row.name, OURS, target.figure)
+            estimate = self.estimate(row.name, row.ours, target.figure)
         return Verdict(target, estimate, self._unjudged(row))
 
     def verdicts(self) -> list[Verdict]:
         """Returns the verdicts on the targets of the rows that were asked for."""
-        if OURS not in self.peers:
-            return []
-        return [self.verdict(target) for target in TARGETS if target.row in self.asked()]
+        asked = [target for target in TARGETS if target.row in self.asked()]
+        return [self.verdict(target) for target in asked if rowNamed(target.row).ours in self.peers]
 
     def comparison(self) -> list[tuple[Row, Figure, str, Estimate | None]]:
         """Returns each figure of each Python but the first, as its ratio to the first; nothing for peers."""

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# The peer to which the targets apply.
+# The peer to which the targets apply, but those of relays.
 OURS = "direct"
+
+# The same of the rows of relays.
+RELAY = "forward"
+
+# The transport of the rows of relays: TCP, from the load to the relay and from there to the upstream.
+FORWARD = "forward"
 
 
 # Enough for an interval that leaves out the three lowest and the three highest rounds.
@@ -67,6 +73,21 @@ class Row:
     peers: tuple[str, ...] = ()
     rounds: int = ROUNDS
 
+    @property
+    def isForwarded(self) -> bool:
+        """Says whether the servers are relays, which need an upstream."""
+        return self.transport == FORWARD
+
+    @property
+    def listener(self) -> str:
+        """Returns the transport of the connections to the server: ``tcp``, ``tls`` or ``udp``."""
+        return "tcp" if self.isForwarded else self.transport
+
+    @property
+    def ours(self) -> str:
+        """Returns the name of the peer to which the row's targets apply."""
+        return RELAY if self.isForwarded else OURS
+
     def withConnections(self, count: int) -> Row:
         """Returns the row with another number of connections, in its title too."""
         title = self.title.replace(f"{self.connections:,}", f"{count:,}")
@@ -93,6 +114,20 @@ ROWS = (
         each=2,
         # C tells how much of the growth is the kernel's and the caches'.
         peers=(OURS, "c"),
+    ),
+    Row(
+        "forward-1k",
+        "Forwarding, 1 KiB, 10 connections",
+        *("stream", 1024, 10),
+        transport=FORWARD,
+        # A byte that is forwarded is received and sent twice.
+        base="1k-10",
+    ),
+    Row(
+        "forward-64k",
+        "Forwarding, 64 KiB, 10 connections",
+        *("stream", 64 * 1024, 10),
+        transport=FORWARD,
     ),
     Row("tls-idle", "Idle over TLS, 2,000 connections", "idle", 1024, 2000, (MEMORY,), "tls", rounds=FEWER),
     Row(
@@ -122,6 +157,8 @@ REFERENCE = "uvloop"
 @dataclass(frozen=True, slots=True)
 class Target:
     """A target: the figure of echo_app divided by a peer's or that in the row's base, or the figure itself.
+
+    In the rows of relays it is the figure of the relay of echo_app; the row's base is no relay's.
 
     :param against: the peer's name; None if the target is a figure, or a ratio to the row's base.
     :param most: the largest ratio or figure that meets the target.
@@ -157,6 +194,11 @@ TARGETS = (
     Target("udp", CPU, "uvloop", 1.00),
     Target("udp", CPU, "c", 1.50),
     Target("latency", TAIL, "uvloop", 1.00),
+    Target("forward-1k", CPU, None, 2.20),
+    Target("forward-1k", CPU, "portforward", 0.45),
+    Target("forward-1k", CPU, "uvloop-relay", 1.00),
+    Target("forward-64k", CPU, "portforward", 0.45),
+    Target("forward-64k", CPU, "uvloop-relay", 1.00),
     Target("idle", MEMORY, None, 1000),
     Target("idle", SHARE, None, 1.0),
     Target("idle-60", MEMORY, None, 1150),

@@ -71,7 +71,8 @@ def _problem(row: Row, peers: Sequence[Peer], load: Load, cores: int) -> str:
     """Returns the reason why a row can't be run here; empty if it can."""
     if row.transport == "tls" and load.missing:
         return load.missing
-    if (row.mode == "rate" or row.each > 1) and load.language != "C":
+    # The upstream of a relay is in C, too.
+    if (row.mode == "rate" or row.each > 1 or row.isForwarded) and load.language != "C":
         return "it needs the load in C"
     if row.mode == "rate" and cores < 2:
         return "it needs two cores"

@@ -34,7 +34,8 @@ class FaultOptions(Options):
         :raise UsageError: names the fault.
         """
         for fault in faults:
-            kinds = STREAMS + (DATAGRAMS if fault.isForDatagrams else ())
+            isForDatagrams = fault.isForForwarded if self["forward"] is not None else fault.isForDatagrams
+            kinds = STREAMS + (DATAGRAMS if isForDatagrams else ())
             if not isAsked(kinds, self):
                 raise UsageError(f"--fault '{fault}': there is no {listed(kinds)} that it applies to")
             if reason := self._lacksMessages(fault):
@@ -58,7 +59,8 @@ class FaultOptions(Options):
         return plan
 
     def _lacksMessages(self, fault: Fault) -> str:
-        return fault.lacksMessages(hasFraming(self["responder"]), isAsked(DATAGRAMS, self))
+        isForwarding = self["forward"] is not None
+        return fault.lacksMessages(hasFraming(self["responder"]), isAsked(DATAGRAMS, self), isForwarding)
 
     def _hasFaults(self) -> bool:
         return bool(self["fault"] or self["fault-file"] or self["fault-preamble"])

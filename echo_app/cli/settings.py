@@ -28,6 +28,7 @@ from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
 from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
+from echo_app.forward.sessions import TIMEOUT as SESSION_TIMEOUT
 from echo_app.forward.upstream import CONNECT_TIMEOUT
 from echo_app.quantities import BYTES, MESSAGES, SECONDS
 from echo_app.responders.named import NAMES, responderOf
@@ -159,8 +160,9 @@ _GROUPS = {
     "Forwarding": (
         Setting(
             "forward",
-            "Send each stream on to this service, which answers in place of the echo: HOST:PORT, a URL such "
-            "as unix:///run/redis.sock, or one of Twisted's client endpoint descriptions.",
+            "Send each stream and datagram on to this service, which answers in place of the echo: "
+            "HOST:PORT, a URL such as udp://localhost:53 or unix:///run/redis.sock, or one of Twisted's "
+            "client endpoint descriptions.",
             value="TARGET",
             parser=forwardTarget,
         ),
@@ -170,6 +172,13 @@ _GROUPS = {
             value="TIME",
             parser=SECONDS.parsePositive,
             defaultText=str(CONNECT_TIMEOUT),
+        ),
+        Setting(
+            "udp-session-timeout",
+            "Time without a datagram in either direction that ends a client's session.",
+            value="TIME",
+            parser=SECONDS.parsePositive,
+            defaultText=str(SESSION_TIMEOUT),
         ),
     ),
     "Access": (

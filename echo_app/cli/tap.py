@@ -99,7 +99,7 @@ def _makeService(options: Options, reactor: Any, descriptorLimit: int | None) ->
             for endpoint, isProxied in kind.endpoints(options, reactor)
         ],
         [endpoint for kind in DATAGRAMS for endpoint, _ in kind.endpoints(options, reactor)],
-        forwarder=options.forwardFactory(reactor),
+        forwarder=options.forwarder(reactor, descriptorLimit),
         limits=Limits(**_filled(options, LIMITS)),
         descriptorLimit=descriptorLimit,
         access=options.access(),

@@ -1,4 +1,4 @@
-"""Applies faults to the answers over UDP.
+"""Applies faults to datagrams: to the answers over UDP, and to what is forwarded to an upstream.
 
 The service receives, admits and answers a datagram as without faults. The answer then passes the faults, in
 the order of their stages. The UDP rules must admit a second copy of an answer like a second datagram, so a
@@ -6,6 +6,9 @@ peer gets no more answers from a service with faults.
 
 Answers are numbered over all ports of the service, from 1. ``after``, ``for`` and ``every`` count from the
 time when the faults were read.
+
+A datagram that is forwarded passes the faults with ``direction=in`` in the same way, after the UDP rules.
+These datagrams have numbers of their own, and draws, since the text of such a fault has the direction.
 
 The rules of :class:`DatagramFaults`: each answer in `_held` has a delayed call, and `_bytes` is the sum of
 their sizes. Both are bounded, and an answer beyond the bounds is dropped and counted. `_behind` has the
@@ -15,7 +18,7 @@ answers that wait for the next answer to the same address. A port that closes dr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -50,10 +53,19 @@ class DatagramAnswer(Message):
     addr: tuple[str, int]
     send: Callable[[bytes], object]
 
+    def copy(self) -> DatagramAnswer:
+        """Returns a copy of the datagram that goes by itself; it is counted as an answer."""
+        self.count(1)
+        return type(self)(data=self.data, port=self.port, addr=self.addr, send=self.send)
+
     @property
     def place(self) -> object:
         """Returns port and address: the next answer with the same place may overtake this one."""
         return self.port, self.addr
+
+    def count(self, answers: int) -> None:
+        """Counts so many more answers."""
+        self.port.rules.answered += answers
 
     def note(self, kind: str) -> None:
         """Counts a fault that took effect in the access log, if there is one."""
@@ -66,13 +78,12 @@ class DatagramAnswer(Message):
     def lose(self, reason: str) -> None:
         """Drops the answer, and counts it as dropped in place of answered."""
         self.copies = 0
-        rules = self.port.rules
-        rules.answered -= 1
-        rules.dropped.add(reason)
+        self.count(-1)
+        self.port.rules.dropped.add(reason)
 
     def deliver(self) -> None:
         """Sends all copies."""
-        self.port.rules.answered += self.copies - 1
+        self.count(self.copies - 1)
         for _ in range(self.copies):
             try:
                 self.send(self.data)
@@ -80,15 +91,30 @@ class DatagramAnswer(Message):
                 self.lose("unsendable")
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class ForwardedDatagram(DatagramAnswer):
+    """A client's datagram on its way through the faults to the upstream; it counts as no answer.
+
+    :param addr: the client's address.
+    :param send: sends a datagram to the upstream.
+    """
+
+    def count(self, answers: int) -> None:
+        """Does nothing: the upstream's answers are counted."""
+
+
 class DatagramFaults:
-    """Applies faults to the answers of all ports of a service.
+    """Applies faults to the answers of all ports of a service, or to what they forward.
 
     :param plan: the faults and their seed.
     :param clock: measures windows and delays.
+    :param direction: that of forwarded datagrams, whose faults may have one; None is the answers of a service
+        that forwards nothing.
     """
 
-    def __init__(self, plan: FaultPlan, clock: IReactorTime) -> None:
+    def __init__(self, plan: FaultPlan, clock: IReactorTime, direction: str | None = None) -> None:
         self._plan = plan
+        self._direction = direction
         self._clock = clock
         self._number = 0
         self._choices: list[Choice[MessageFault]] = []
@@ -105,7 +131,7 @@ class DatagramFaults:
         if isNumberedAnew:
             self._number = 0
         faults = self._plan.faults
-        applying = [each for each in faults if isinstance(each, MessageFault) and each.isForDatagrams]
+        applying = [each for each in faults if isinstance(each, MessageFault) and self._has(each)]
         seen: Counter[Fault] = Counter()
         now = self._clock.seconds()
         self._choices = []
@@ -135,6 +161,11 @@ class DatagramFaults:
             self._release(answer)
             answer.lose("fault-held")
 
+    def _has(self, fault: MessageFault) -> bool:
+        if self._direction is None:
+            return fault.isForDatagrams
+        return fault.isForForwarded and fault.appliesIn(self._direction)
+
     def _arrive(self, answer: DatagramAnswer) -> None:
         """Sends an answer after its delay, and then the one that waited for it; or holds it for the next."""
         first = self._behind.get(answer.place)
@@ -150,11 +181,9 @@ class DatagramFaults:
 
     def _copy(self, answer: DatagramAnswer, seconds: float) -> None:
         """Sends a copy after so many seconds, if the rules admit it."""
-        if answer.port.rules.admits(*answer.addr):
-            answer.port.rules.answered += 1
-            copy = DatagramAnswer(data=answer.data, port=answer.port, addr=answer.addr, send=answer.send)
-            if self._hold(copy, seconds, DatagramAnswer.deliver):
-                answer.note("unsolicited")
+        isAdmitted = answer.port.rules.admits(*answer.addr)
+        if isAdmitted and self._hold(answer.copy(), seconds, DatagramAnswer.deliver):
+            answer.note("unsolicited")
 
     def _hold(self, answer: DatagramAnswer, seconds: float, then: Callable[[DatagramAnswer], None]) -> bool:
         size = len(answer.data)
@@ -182,15 +211,22 @@ class FaultyDatagrams(EchoDatagramProtocol):
     """A layer between a port and its protocol, which passes the protocol's answers through the faults.
 
     :param protocol: answers the datagrams.
-    :param faults: the faults.
+    :param faults: the faults of answers.
+    :param inward: those of datagrams that the protocol forwards; None if it forwards none.
 
+    :ivar arriving: passes an admitted datagram through these, before the protocol forwards it. It is called
+        with the datagram, its source, and the function that sends it to the upstream. None without `inward`.
     :ivar note: called with an address, and the kind of a fault that took effect on an answer to it.
     """
 
     transport: DatagramPort
 
-    def __init__(self, protocol: EchoDatagramProtocol, faults: DatagramFaults) -> None:
+    def __init__(
+        self, protocol: EchoDatagramProtocol, faults: DatagramFaults, inward: DatagramFaults | None = None
+    ) -> None:
         super().__init__(protocol.rules)
+        self.arriving = None if inward is None else partial(self._takeInward, inward)
+        self._inward = inward
         self._protocol = protocol
         self._faults = faults
         self._source = ("", 0)
@@ -204,12 +240,19 @@ class FaultyDatagrams(EchoDatagramProtocol):
     def stopProtocol(self) -> None:
         """Stops the protocol, and drops its held answers."""
         self._faults.forget(self)
+        if self._inward is not None:
+            self._inward.forget(self)
         self._protocol.doStop()
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Passes a datagram to the protocol."""
         self._source = addr
         self._protocol.datagramReceived(datagram, addr)
+
+    @property
+    def ends(self) -> Hashable:
+        """Returns the port's value for the current datagram."""
+        return self.transport.ends
 
     def getHost(self) -> IAddress:
         """Returns the port's address."""
@@ -230,6 +273,15 @@ class FaultyDatagrams(EchoDatagramProtocol):
 
     def _take(self, send: Callable[[bytes], object], addr: tuple[str, int], datagram: bytes) -> None:
         self._faults.take(DatagramAnswer(data=datagram, port=self, addr=addr, send=send))
+
+    def _takeInward(
+        self,
+        inward: DatagramFaults,
+        datagram: bytes,
+        addr: tuple[str, int],
+        send: Callable[[bytes], object],
+    ) -> None:
+        inward.take(ForwardedDatagram(data=datagram, port=self, addr=addr, send=send))
 
 
 def _forget(_addr: tuple[str, int], _kind: str) -> None:

@@ -80,6 +80,9 @@ CHOOSING = ("each", "share", "messages")
 # The end of an error about a fault of messages in a service whose streams have none.
 NEEDS_MESSAGES = "needs messages: --responder with a framing"
 
+# The end of an error about a fault of messages from the peer, which only forwarded datagrams are.
+NEEDS_FORWARDING = "needs datagrams that go on: --udp with --forward"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
@@ -151,29 +154,48 @@ class Fault:
 
     @property
     def isForDatagrams(self) -> bool:
-        """Returns whether the fault applies to datagrams, which have no direction, connection or offset."""
-        ofStreams = (self.direction, self.connections, self.afterBytes)
-        return isinstance(self, MessageFault) and ofStreams == (None, None, None)
+        """Returns whether the fault applies to answers over UDP: they have no connection or offset.
+
+        Only forwarded datagrams have a direction.
+        """
+        return self.isForForwarded and self.direction is None
+
+    @property
+    def isForForwarded(self) -> bool:
+        """Returns whether the fault applies to forwarded datagrams, in its direction."""
+        ofStreams = (self.connections, self.afterBytes)
+        return isinstance(self, MessageFault) and ofStreams == (None, None)
 
     @property
     def warning(self) -> str:
         """Returns what a user should know of the fault's values; empty without a surprise."""
         return ""
 
-    def hasListener(self, streams: bool, datagrams: bool) -> bool:
-        """Says whether the fault applies to a listener, where there are those for streams, or datagrams."""
-        return streams or (datagrams and self.isForDatagrams)
+    def hasListener(self, streams: bool, datagrams: bool, isForwarding: bool = False) -> bool:
+        """Says whether the fault applies to a listener, where there are those for streams, or datagrams.
 
-    def lacksMessages(self, framed: bool, datagrams: bool) -> str:
+        :param isForwarding: the datagrams go on to an upstream.
+        """
+        return streams or self._isForThese(datagrams, isForwarding)
+
+    def lacksMessages(self, framed: bool, datagrams: bool, isForwarding: bool = False) -> str:
         """Returns the reason why the fault has no effect: a service without messages; empty if it has one.
 
         :param framed: the streams have messages: the responder has a framing.
         :param datagrams: the service has listeners for datagrams.
+        :param isForwarding: these go on to an upstream.
         """
-        if not self.messageKey or framed or (datagrams and self.isForDatagrams):
+        if not self.messageKey or self._isForThese(datagrams, isForwarding):
+            return ""
+        if self.direction == "in":
+            return f"{self.messageKey} with direction=in {NEEDS_FORWARDING}"
+        if framed:
             return ""
         others = ", or --udp" if self.isForDatagrams else ""
         return f"{self.messageKey} {NEEDS_MESSAGES}{others}"
+
+    def _isForThese(self, datagrams: bool, isForwarding: bool) -> bool:
+        return datagrams and (self.isForForwarded if isForwarding else self.isForDatagrams)
 
     def contradictions(self) -> Iterator[tuple[str, bool, str]]:
         """Yields a key, whether its value contradicts another value, and the rule."""
@@ -181,7 +203,8 @@ class Fault:
         yield "after", isBoth, "'after' is bytes or seconds, not both"
         for key in CHOOSING:
             if getattr(self, key) is not None:
-                yield key, self.direction == "in", f"'{key}' is of answers, whose direction is 'out'"
+                isIn = self.direction == "in" and not isinstance(self, MessageFault)
+                yield key, isIn, f"'{key}' is of answers, whose direction is 'out'"
                 yield key, self.afterIdle is not None, f"'{key}' or 'after-idle', not both"
         if self.afterIdle is not None:
             isAfter = self.afterBytes is not None or self.afterSeconds is not None
@@ -266,7 +289,10 @@ class EndingFault(StreamFault):
 
 
 class MessageFault(StreamFault):
-    """A fault of messages: the answers over UDP, and the framed answers of a stream's responder."""
+    """A fault of messages: datagrams, and the framed answers of a stream's responder.
+
+    Datagrams from the peer have faults only if they are forwarded.
+    """
 
     def change(self, message: Message, number: int, draws: Callable[..., Draws]) -> None:
         """Applies the fault to a message.

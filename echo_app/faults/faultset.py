@@ -31,6 +31,7 @@ class FaultSet:
     :param hasPreamble: a connection's preamble may choose its faults.
     :param hasMessages: the protocols of connections send messages.
     :param hasDatagrams: there are datagrams.
+    :param isForwarding: these go on to an upstream, and have faults in both directions.
     :raise BadSpec: on a fault of messages where nothing has messages.
     """
 
@@ -41,13 +42,16 @@ class FaultSet:
         hasPreamble: bool,
         hasMessages: bool = False,
         hasDatagrams: bool = True,
+        isForwarding: bool = False,
     ) -> None:
-        self._datagrams = DatagramFaults(plan, clock)
+        self._datagrams = DatagramFaults(plan, clock, "out" if isForwarding else None)
+        self._inward = DatagramFaults(plan, clock, "in") if isForwarding else None
         self._plan = plan
         self._clock = clock
         self._budget = Budget(clock)
         self._hasPreamble = hasPreamble
         self._hasMessages, self._hasDatagrams = hasMessages, hasDatagrams
+        self._isForwarding = isForwarding
         self._suspension: ListenerSuspension | None = None
         self._check(plan.faults)
 
@@ -66,7 +70,7 @@ class FaultSet:
 
     def before(self, make: Callable[[], EchoDatagramProtocol]) -> Callable[[], EchoDatagramProtocol]:
         """Returns a function that makes the protocols of UDP ports: faults, in front of those of `make`."""
-        return lambda: FaultyDatagrams(make(), self._datagrams)
+        return lambda: FaultyDatagrams(make(), self._datagrams, self._inward)
 
     def begin(self, listeners: Listeners) -> None:
         """Begins the faults' times, when the service listens."""
@@ -101,11 +105,13 @@ class FaultSet:
 
     def _check(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
-            if reason := fault.lacksMessages(self._hasMessages, self._hasDatagrams):
+            if reason := fault.lacksMessages(self._hasMessages, self._hasDatagrams, self._isForwarding):
                 raise BadSpec(f"fault '{fault}': {reason}")
 
     def _start(self, isNumberedAnew: bool = False) -> None:
         self._datagrams.begin(isNumberedAnew)
+        if self._inward is not None:
+            self._inward.begin(isNumberedAnew)
         if self._suspension is not None:
             self._suspension.begin(self._plan.faults)
         # Last, so that all faults apply when the log names them.

@@ -65,7 +65,7 @@ class Faulty:
         seen: Counter[Fault] = Counter()
         for fault in faults:
             seen[fault] += 1
-            if fault.messageKey and not self.hasMessages:
+            if fault.messageKey and (fault.direction == "in" or not self.hasMessages):
                 continue
             if isinstance(fault, StreamFault) and fault.appliesTo(number):
                 draws = partial(Draws, self.seed, _text(fault), seen[fault], number)

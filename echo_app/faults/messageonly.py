@@ -21,7 +21,7 @@ class _Chance(MessageFault):
     :param amount: the probability.
     """
 
-    takes = ("connections", *CHOOSING, *TIMED)
+    takes = ("direction", "connections", *CHOOSING, *TIMED)
 
     amount: float = value(PROBABILITY)
 
@@ -36,7 +36,7 @@ class _Chance(MessageFault):
 
 
 class Loss(_Chance):
-    """Drops an answer, with the given probability."""
+    """Drops a message, with the given probability."""
 
     name = "loss"
     stage = Stage.LOSE
@@ -47,7 +47,7 @@ class Loss(_Chance):
 
 
 class Duplicate(_Chance):
-    """Sends an answer twice, with the given probability."""
+    """Sends a message twice, with the given probability."""
 
     name = "duplicate"
     stage = Stage.DUPLICATE
@@ -58,7 +58,7 @@ class Duplicate(_Chance):
 
 
 class Reorder(_Chance):
-    """Sends an answer after the next one, with the given probability."""
+    """Sends a message after the next one, with the given probability."""
 
     name = "reorder"
     stage = Stage.REORDER
@@ -70,14 +70,14 @@ class Reorder(_Chance):
 
 @dataclass(frozen=True, kw_only=True)
 class Truncate(MessageFault):
-    """Cuts an answer to the given size.
+    """Cuts a message to the given size.
 
     :param amount: bytes that stay.
     """
 
     name = "truncate"
     stage = Stage.TRUNCATE
-    takes = ("probability", "connections", *CHOOSING, *TIMED)
+    takes = ("direction", "probability", "connections", *CHOOSING, *TIMED)
 
     amount: int = value(SIZE)
 
@@ -88,14 +88,14 @@ class Truncate(MessageFault):
 
 @dataclass(frozen=True, kw_only=True)
 class Unsolicited(MessageFault):
-    """Sends an answer again, unasked, after the given time.
+    """Sends a message again, unasked, after the given time.
 
-    :param amount: seconds from the answer to its copy.
+    :param amount: seconds from the message to its copy.
     """
 
     name = "unsolicited"
     stage = Stage.REPEAT
-    takes = ("probability", "connections", *CHOOSING, *TIMED)
+    takes = ("direction", "probability", "connections", *CHOOSING, *TIMED)
 
     amount: float = value(SPAN)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from echo_app.addresses import describe
 from echo_app.connections.gate import Gate, endReading
 from echo_app.connections.record import Ending
-from echo_app.faults.fault import NEEDS_MESSAGES, BadSpec, Fault, Stage, StreamFault
+from echo_app.faults.fault import NEEDS_FORWARDING, NEEDS_MESSAGES, BadSpec, Fault, Stage, StreamFault
 from echo_app.faults.spec import parseFault
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ def _own(fault: Fault, hasMessages: bool) -> StreamFault:
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
     if fault.connections is not None:
         raise BadSpec("'connections' is not for a connection to choose")
+    if fault.messageKey and fault.direction == "in":
+        raise BadSpec(f"{fault.messageKey} with direction=in {NEEDS_FORWARDING}")
     if fault.messageKey and not hasMessages:
         raise BadSpec(f"{fault.messageKey} {NEEDS_MESSAGES}")
     for key, seconds in (("every", fault.period), ("after-idle", fault.afterIdle)):

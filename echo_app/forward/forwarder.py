@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,6 +24,7 @@ from twisted.python.failure import Failure
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.connections.registry import ReasonCounter
 from echo_app.forward.legs import ClientLeg, Leg
+from echo_app.forward.sessions import Sessions
 from echo_app.forward.tlsendpoint import UpstreamTLSError
 
 if TYPE_CHECKING:
@@ -38,6 +41,25 @@ REASONS: dict[type[Exception], str] = {
     DNSLookupError: "unresolved",
     UpstreamTLSError: UpstreamTLSError.reason,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarder:
+    """Where a service's streams and datagrams go on to.
+
+    :param streams: makes the clients' legs; None leaves streams to the echo.
+    :param sessions: the sessions of datagrams; None leaves datagrams to the echo.
+    """
+
+    streams: ForwardFactory | None = None
+    sessions: Sessions | None = None
+
+    @property
+    def unreached(self) -> Counter[str]:
+        """The connections and sessions that did not reach their upstream, by reason."""
+        parts = [each.unreached for each in (self.streams,) if each is not None]
+        parts += [each.failures for each in (self.sessions,) if each is not None]
+        return sum((each.byReason for each in parts), Counter())
 
 
 class ForwardFactory(ServerFactory):

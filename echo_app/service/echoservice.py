@@ -33,7 +33,8 @@ from echo_app.connections.timeouts import TimeoutSweep
 from echo_app.faults.faultset import FaultSet
 from echo_app.faults.plan import FaultPlan
 from echo_app.filewatch import Watch
-from echo_app.forward.forwarder import ForwardFactory
+from echo_app.forward.datagrams import ForwardedDatagrams
+from echo_app.forward.forwarder import Forwarder
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
@@ -72,7 +73,7 @@ class EchoService(Service):
     :param factory: makes the protocols; None is an :class:`EchoFactory`. A responder replaces its `protocol`.
     :param responder: answers in place of the echo: a name, as for ``--responder``, a function, or an object
         that provides ``IResponder``.
-    :param forwarder: sends each stream on to an upstream, which answers in place of the echo.
+    :param forwarder: sends streams or datagrams on to an upstream, which answers in place of the echo.
     :param responderTimeout: seconds that an answer may take; None is no limit.
     :param limits: the caps and time-outs.
     :param keepalive: set on TCP listeners for their connections; None leaves it off.
@@ -112,13 +113,13 @@ class EchoService(Service):
         readyFile: str | None = None,
         responder: str | IResponder | Callable[[Any], Any] = "echo",
         responderTimeout: float | None = TIMEOUT,
-        forwarder: ForwardFactory | None = None,
+        forwarder: Forwarder = Forwarder(),
         faults: FaultPlan | None = None,
         faultPreamble: bool = False,
         accessLog: str | None = None,
         emptyEntries: bool = True,
     ) -> None:
-        if forwarder is not None and (factory is not None or responder != "echo"):
+        if forwarder != Forwarder() and (factory is not None or responder != "echo"):
             raise ValueError("what is forwarded has no factory or responder of its own")
         if portal is not None and datagramEndpoints:
             raise ValueError("a portal is not for datagrams, which have no login")
@@ -141,13 +142,13 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        kinds = self._responder.hasMessages, bool(datagramEndpoints)
+        kinds = self._responder.hasMessages, bool(datagramEndpoints), forwarder.sessions is not None
         self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
             self._connections.makeRoom = self._logins.makeRoom
         self._forwarder = forwarder
-        self._factory = forwarder or factory or EchoFactory()
+        self._factory = forwarder.streams or factory or EchoFactory()
         if responder != "echo":
             self._factory.protocol = self._responder.stream
         self._listeners = Listeners(keepalive, direct, recorder)
@@ -190,7 +191,8 @@ class EchoService(Service):
             raise ValueError("the service was made without faults")
         faults = tuple(faults)
         for fault in faults:
-            if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
+            kinds = bool(self._streams), bool(self._datagramEndpoints), self._forwarder.sessions is not None
+            if not fault.hasListener(*kinds):
                 raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
@@ -214,7 +216,7 @@ class EchoService(Service):
             answered=self._rules.answered,
             dropped=dict(self._rules.dropped.byReason),
             unanswered=dict(self._responder.unanswered),
-            unreached={} if self._forwarder is None else dict(self._forwarder.unreached.byReason),
+            unreached=dict(self._forwarder.unreached),
         )
 
     def listen(self) -> Deferred[None]:
@@ -314,6 +316,8 @@ class EchoService(Service):
 
     async def _open(self) -> None:
         datagrams: Callable[[], EchoDatagramProtocol] = partial(self._responder.datagrams, self._rules)
+        if self._forwarder.sessions is not None:
+            datagrams = partial(ForwardedDatagrams, self._forwarder.sessions, self._rules)
         if self._faults is not None:
             datagrams = self._faults.before(datagrams)
         try:

@@ -24,8 +24,9 @@ class Snapshot:
     :param dropped: datagrams without an answer, by reason.
     :param unanswered: requests without an answer of a responder, by reason: ``error`` and ``timeout`` are
         failures of the responder, ``too-long``, ``incomplete`` and ``bad-request`` errors of the peer.
-    :param unreached: connections that were reset because their upstream could not be reached, by reason:
-        ``refused``, ``timeout``, ``unreachable``, ``unresolved``, or ``error``.
+    :param unreached: forwarded connections and datagram sessions whose upstream could not be reached, by
+        reason: ``refused``, ``timeout``, ``unreachable``, ``unresolved``, ``descriptors``, ``evicted``,
+        ``lost``, or ``error``.
     """
 
     open: int = 0

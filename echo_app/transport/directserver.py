@@ -13,13 +13,17 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.addresses import InternetAddress, internetAddress, scoped
 from echo_app.transport.carrying import CarryingTransport
 from echo_app.transport.poller import NestedPoller
 from echo_app.transport.sockets import CountingUNIXServer
+
+log = Logger()
 
 # Bytes of one read. Half as many, Twisted's size, cost a quarter more for messages of 128 KiB. With twice as
 # many, the allocator would return the memory to the kernel after each read (mallopt(3)).
@@ -119,8 +123,17 @@ class DirectTransport(CarryingTransport):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """Tells the protocol of the end of its input; closes at once if no data wait for a close."""
+        protocol = self.protocol
+        if not IHalfCloseableProtocol.providedBy(protocol):
+            # Twisted also looks for an adapter.
+            super().readConnectionLost(reason)
+            return
         self._isEnding = True
-        super().readConnectionLost(reason)
+        try:
+            protocol.readConnectionLost()
+        except BaseException:
+            log.failure("{protocol} failed at the end of its input", protocol=protocol)
+            self.connectionLost(Failure())
         self._isEnding = False
         if self._isDone:
             self.connectionLost(reason)

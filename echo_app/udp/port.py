@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import DatagramProtocol
@@ -126,6 +126,14 @@ class DatagramPort(Port):
         """Stops taking datagrams, also within a batch."""
         self._reading = False
         super().stopReading()
+
+    @property
+    def ends(self) -> Hashable:
+        """Returns the source of the current datagram, and the own address to which it was sent.
+
+        Two datagrams with equal ends are of one client. The value has no other meaning.
+        """
+        return self._source, self._control[0][2] if self._control else b""
 
     def replying(self) -> Callable[[bytes], None]:
         """Returns a function that answers the current datagram, now or later, and raises as ``write``."""

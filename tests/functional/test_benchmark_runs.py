@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,7 +24,7 @@ from benchmarks.loads import LoadError, Phase, Rest, Usage
 from benchmarks.measuring import BenchmarkError, Laboratory
 from benchmarks.peers import makePeer, versions
 from benchmarks.results import Results
-from benchmarks.rows import MEMORY, OURS, SHARE, Row
+from benchmarks.rows import FORWARD, MEMORY, OURS, RELAY, SHARE, Row
 from tests.support import programs
 from tests.support.ci import onlyInCI
 from tests.support.kernel import waitUntil
@@ -115,6 +116,13 @@ class LaboratoryTests(ServiceTestCase):
         self.assertGreater(sample.cpu, 1)
         self.assertGreater(sample.rate, 0)
         self.assertEqual((sample.median, sample.tail, sample.memory), (None, None, None))
+
+    def test_relay(self) -> None:
+        """A relay is measured in front of an upstream, with its children: socat has one for a connection."""
+        row = replace(STREAM, transport=FORWARD)
+        for name in (RELAY, "socat"):
+            peer = orSkip(partial(makePeer, name))
+            self.assertGreater(self.laboratory.measure(peer, row, BRIEFLY).cpu, 1)
 
     def test_memory(self) -> None:
         """Idle connections cost memory."""

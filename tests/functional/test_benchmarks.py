@@ -14,9 +14,9 @@ from benchmarks.builds import Missing
 from benchmarks.certificate import removeCertificate
 from benchmarks.compiledload import compiledLoad
 from benchmarks.loads import Load, LoadError, Outcome, Phase, Usage
-from benchmarks.peers import CANDIDATES, Peer, makePeer
+from benchmarks.peers import CANDIDATES, UPSTREAM, Peer, makePeer
 from benchmarks.probeload import ProbeLoad
-from benchmarks.rows import Row
+from benchmarks.rows import FORWARD, Row
 from tests.support.ci import onlyInCI
 from tests.support.liars import liar, orSkip
 from tests.support.service import PATIENCE, ServiceTestCase, reactorName
@@ -82,7 +82,13 @@ def run(load: Load, peer: Peer, row: Row, phase: Phase = BRIEFLY) -> Outcome:
 class PeerTests(ServiceTestCase):
     def start(self, name: str, transport: str) -> socket.socket:
         """Starts a peer, and connects to it."""
-        server = orSkip(lambda: makePeer(name)).process(transport)
+        peer = orSkip(lambda: makePeer(name))
+        if FORWARD in peer.options:
+            upstream = orSkip(lambda: makePeer(UPSTREAM)).process(transport)
+            self.addCleanup(upstream.kill)
+            server = peer.process(FORWARD, upstream=upstream.start().address())
+        else:
+            server = peer.process(transport)
         self.addCleanup(server.kill)
         return self.connect(server.start().address(transport))
 
@@ -120,7 +126,8 @@ def _peerTest(name: str, echoes: Callable[[PeerTests, str], None], how: str) -> 
 
 for _name, _candidate in CANDIDATES.items():
     _test = f"test_{_name.replace('-', '_')}"
-    setattr(PeerTests, _test, _peerTest(_name, PeerTests.echoes, ""))
+    _how = " of its upstream" if FORWARD in _candidate.options else ""
+    setattr(PeerTests, _test, _peerTest(_name, PeerTests.echoes, _how))
     if "tls" in _candidate.options:
         setattr(PeerTests, f"{_test}_tls", _peerTest(_name, PeerTests.echoesTLS, " over TLS"))
 
@@ -179,6 +186,17 @@ class LoadTestsMixin(LoadRuns):
         """Messages that no buffer holds are echoed too."""
         row = Row("large", "", "stream", 8 << 20, 2)
         self.assertGreaterEqual(self.run_(makePeer("asyncio"), row).echoes, 2)
+
+    def test_relay(self) -> None:
+        """A relay is loaded over TCP."""
+        behind = orSkip(lambda: makePeer(UPSTREAM)).process("tcp")
+        self.addCleanup(behind.kill)
+        relay = makePeer("portforward").process(FORWARD, upstream=behind.start().address())
+        with relay as server:
+            row = replace(STREAM, transport=FORWARD)
+            usage = lambda: Usage.ofTree(server.pid)  # noqa: E731
+            outcome = self.load().run(row, server.address(row.listener), self.phase, usage)
+        self.assertGreaterEqual(outcome.echoes, 3)
 
     def test_datagrams(self) -> None:
         """Datagrams are echoed and counted."""

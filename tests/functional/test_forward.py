@@ -202,6 +202,15 @@ class TwistedTransportTests(StreamTests):
                 pass
 
 
+class EndpointTests(StreamTests):
+    """The upstream is a client endpoint of Twisted's, with Twisted's transport."""
+
+    def target(self) -> str:
+        """Returns the description of the endpoint."""
+        host, port = self.listener.getsockname()
+        return f"tcp:{host}:{port}"
+
+
 class UNIXTests(StreamTests):
     """The upstream is a UNIX socket."""
 

@@ -15,7 +15,7 @@ from benchmarks.compiledload import CompiledLoad
 from benchmarks.measuring import Plan
 from benchmarks.peers import CANDIDATES, Peer
 from benchmarks.probeload import ProbeLoad
-from benchmarks.rows import OURS, ROWS, rowNamed
+from benchmarks.rows import FORWARD, OURS, RELAY, ROWS, rowNamed
 from benchmarks.selection import possibleRows, wantedRows
 from tests.support.ci import RUNS_ALL
 from tests.unit.benchmarks.samples import costs, results
@@ -78,6 +78,14 @@ class PlanTests(SynchronousTestCase):
         plan = Plan((rowNamed("udp"),), (peer("a"),), rounds=2, warmup=0, seconds=1)
         self.assertEqual((plan.measurements(), list(plan.turns([rowNamed("udp")]))), (0, []))
 
+    def test_relays(self) -> None:
+        """A row of relays has only those, and takes turns with the echo that it is compared with."""
+        relay = replace(peer(RELAY), options={FORWARD: ("--forward", "{upstream}")})
+        rows = (rowNamed("1k-10"), rowNamed("forward-1k"))
+        plan = Plan(rows, (peer(OURS), relay), rounds=1, warmup=0, seconds=1)
+        turns = [(row.name, each.name) for _, row, each in plan.turns(plan.groups()[0])]
+        self.assertEqual(turns, [("1k-10", OURS), ("forward-1k", RELAY)])
+
     def test_possibleRows(self) -> None:
         """A row whose requirements are missing is left out, with a line that names them."""
         reference = peer("uvloop")
@@ -86,13 +94,15 @@ class PlanTests(SynchronousTestCase):
             ("latency", [reference], COMPILED, 1, "it needs two cores"),
             ("latency", [peer("c")], COMPILED, 2, "it needs the peer uvloop"),
             ("1k-18000", [reference], PYTHON, 2, "it needs the load in C"),
+            ("forward-1k", [reference], PYTHON, 2, "it needs the load in C"),
             ("tls-1k-10", [reference], CompiledLoad("load", missing="no x.h found"), 2, "no x.h found"),
         ):
             said: list[str] = []
             self.assertEqual(possibleRows([rowNamed(row)], peers, load, count, said), [])
             self.assertEqual(said, [f"{rowNamed(row).title}: {why}"])
         self.assertEqual(possibleRows(list(ROWS), [reference], COMPILED, 2, []), list(ROWS))
-        untimed = [row.name for row in ROWS if row.name not in ("latency", "1k-18000")]
+        inC = ("latency", "1k-18000", "forward-1k", "forward-64k")
+        untimed = [row.name for row in ROWS if row.name not in inC]
         left = possibleRows(list(ROWS), [reference], PYTHON, 2, [])
         self.assertEqual([row.name for row in left], untimed)
 

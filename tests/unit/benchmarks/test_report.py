@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.results import Sample
-from benchmarks.rows import OURS
+from benchmarks.rows import OURS, RELAY
 from tests.support.ci import RUNS_ALL
 from tests.unit.benchmarks.samples import costs, results
 
@@ -17,7 +17,7 @@ try:
     from rich.console import Console
 
     from benchmarks.picture import draw
-    from benchmarks.report import comparison, number, page, printTables, targets
+    from benchmarks.report import comparison, figures, number, page, printTables, targets
 except ModuleNotFoundError as error:
     if RUNS_ALL:
         raise
@@ -65,6 +65,18 @@ class ReportTests(SynchronousTestCase):
         named = ["1k-18000", "1k-1000", "2.00", "—", "≤ 1.15", "too few rounds"]
         self.assertIn(named, targets(measured, brief=True))
         self.assertIn([title, "1 KiB, 1,000 connections", *named[2:]], targets(measured, brief=False))
+
+    def test_relays(self) -> None:
+        """Relays have a table of their own, without the servers that echo."""
+        measured = results(
+            _1k_10={OURS: costs(2), "uvloop": costs(1)},
+            forward_1k={RELAY: costs(4), "haproxy": costs(3)},
+        )
+        measured.peers |= {RELAY: "a relay", "haproxy": "HAProxy"}
+        echoes = [["", OURS, "uvloop"], ["1k-10, µs", "2.00", "1.00"]]
+        relays = [["", RELAY, "haproxy"], ["forward-1k, µs", "4.00", "3.00"]]
+        self.assertEqual(figures(measured, brief=True), [echoes, relays])
+        self.assertIn("     - 1.00\n\n.. list-table::\n", page(measured))
 
     def test_missingPeer(self) -> None:
         """A peer that can't be built is named in the line of its target, without a verdict."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.peers import CANDIDATES
 from benchmarks.results import Results, Sample
-from benchmarks.rows import CPU, MEMORY, OURS, TAIL, TARGETS, Target, rowNamed
+from benchmarks.rows import CPU, MEMORY, OURS, RELAY, TAIL, TARGETS, Target, rowNamed
 from tests.unit.benchmarks.samples import costs, results
 
 TENTH = Target("1k-10", CPU, "textbook", 0.4)
@@ -141,6 +141,20 @@ class ResultsTests(SynchronousTestCase):
         names = {"row": "1k-10", "figure": "cpu", "peer": "3.13.0"}
         self.assertEqual(ratio, {**names, "median": 2, "low": 1, "high": 3})
         self.assertEqual(Results.fromJson(measured.toJson()), measured)
+
+    def test_relays(self) -> None:
+        """The targets of a row of relays are about our relay, and its base is our echo."""
+        samples = {RELAY: costs(*[4] * 5), "portforward": costs(*[16] * 5), OURS: costs(*[9] * 5)}
+        measured = results(_1k_10={OURS: costs(*[2] * 5)}, forward_1k=samples)
+        measured.peers[RELAY] = "a relay"
+        verdicts = [verdict for verdict in measured.verdicts() if verdict.target.row == "forward-1k"]
+        found = {verdict.target.against: verdict.estimate for verdict in verdicts}
+        self.assertEqual(found, {None: (2, 2, 2), "portforward": (0.25, 0.25, 0.25), "uvloop-relay": None})
+
+    def test_noRelay(self) -> None:
+        """Without our relay its rows have no verdict, and the others have theirs."""
+        measured = results(_1k_10={OURS: costs(1)}, forward_1k={"portforward": costs(1)})
+        self.assertEqual({verdict.target.row for verdict in measured.verdicts()}, {"1k-10"})
 
     def test_badJson(self) -> None:
         """A file that is no results is refused with one clear error."""

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
+from echo_app.forward.forwarder import Forwarder
 from echo_app.forward.upstream import CONNECT_TIMEOUT, UpstreamEndpoint
 from tests.unit.cli.commandline import OptionsTestCase, parsed
 
@@ -14,13 +15,13 @@ from tests.unit.cli.commandline import OptionsTestCase, parsed
 class ForwardOptionsTests(OptionsTestCase):
     def upstream(self, *options: str) -> Any:
         """Returns the upstream of the options."""
-        factory = parsed(*options).forwardFactory(reactor)
+        factory = parsed(*options).forwarder(reactor, None).streams
         assert factory is not None
         return factory._upstream
 
     def test_none(self) -> None:
         """Without the option nothing is forwarded."""
-        self.assertIsNone(parsed().forwardFactory(reactor))
+        self.assertEqual(parsed().forwarder(reactor, None), Forwarder())
 
     def test_target(self) -> None:
         """A target of ours gets transports of ours, with the options that they have."""

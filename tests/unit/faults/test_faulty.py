@@ -57,6 +57,12 @@ class ChoiceTests(SynchronousTestCase):
         """Faults of datagrams and of listeners are none of a connection."""
         self.assertIs(type(self.build("loss=1", "refuse", "duplicate=1")), EchoProtocol)
 
+    def test_inwardMessages(self) -> None:
+        """A fault of messages from the peer is not a stream's, whose requests are no messages."""
+        faults = [parseFault("loss=1,direction=in"), parseFault("latency=1s,each=2,direction=in")]
+        build = Faulty(lambda *_: EchoProtocol(), Clock(), lambda: faults, 0, hasMessages=True)
+        self.assertIsInstance(build(None, numbered(1)), EchoProtocol)
+
     def test_numbers(self) -> None:
         """The numbers of connections choose among them."""
         faulty = [

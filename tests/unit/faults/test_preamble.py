@@ -153,6 +153,7 @@ class PreambleGateTests(SynchronousTestCase):
             (b"latency=\xff", "spec 1: at 9, '\\\\xff' is not a time"),
             (b"stall\tclose", "spec 1: at 1, 'stall\\tclose' is no fault"),
             (b"loss=1%", "spec 1: loss needs messages: --responder with a framing"),
+            (b"loss=1%,direction=in", "spec 1: loss with direction=in needs datagrams that go on"),
             (b"corrupt=1,share=1%", "spec 1: share needs messages: --responder with a framing"),
             (b"reset,after-idle=9ms", "spec 1: 'after-idle' of less than 10 ms costs too much"),
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),

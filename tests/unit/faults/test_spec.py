@@ -152,7 +152,7 @@ class FaultTests(SynchronousTestCase):
             ("latency=5ms,jitter=6ms", 13),
             ("stall,every=5s", 7),
             ("stall,every=5s,for=6s", 16),
-            ("latency=5ms,direction=in,each=2", 26),
+            ("close,direction=in,each=2", 20),
             ("reset,after-idle=5s,messages=2", 21),
             ("reset,after-idle=5s,after=2s", 7),
         ):
@@ -172,7 +172,7 @@ class FaultTests(SynchronousTestCase):
             lambda: Bandwidth(amount=0),
             lambda: Stall(connections=(2, 1)),
             lambda: Stall(afterBytes=1, afterSeconds=1),
-            lambda: Loss(amount=1, direction="in"),
+            lambda: Loss(amount=1, direction="up"),
         ):
             self.assertRaises(BadSpec, make)
 

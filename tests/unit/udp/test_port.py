@@ -182,6 +182,19 @@ class DatagramPortTests(SynchronousTestCase):
             answer, source = client.recvfrom(10)
             self.assertEqual((answer, source[0]), (b"later", host))
 
+    def test_ends(self) -> None:
+        """Datagrams have equal ends if their source is the same, and the own address to which they went."""
+        ends: list[object] = []
+        port = self.listen(ReceivingProtocol(lambda _data, _addr: ends.append(port.ends)), "::")
+        here, there, other = self.client(), self.client(), self.client(socket.AF_INET6)
+        number = port.getHost().port
+        for client, host in ((here, "127.0.0.1"), (here, "127.0.0.2"), (there, "127.0.0.1"), (other, "::1")):
+            for _ in range(2):
+                client.sendto(b"", (host, number))
+        port.doRead()
+        self.assertEqual(ends[::2], ends[1::2])
+        self.assertEqual(len({*ends}), 4)
+
     def test_writeElsewhere(self) -> None:
         """A protocol may write to another address than the one that asked."""
         other = self.client()
