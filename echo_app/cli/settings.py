@@ -22,7 +22,7 @@ from echo_app.cli.arguments import (
     portsOrSocket,
     wholeNumber,
 )
-from echo_app.cli.forwardoptions import forwardTarget
+from echo_app.cli.forwardoptions import forwardTarget, headerVersion
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
@@ -30,6 +30,7 @@ from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.forward.sessions import TIMEOUT as SESSION_TIMEOUT
 from echo_app.forward.upstream import CONNECT_TIMEOUT
+from echo_app.proxy.writer import VERSIONS
 from echo_app.quantities import BYTES, MESSAGES, SECONDS
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service.echoservice import EchoService
@@ -165,6 +166,32 @@ _GROUPS = {
             "client endpoint descriptions.",
             value="TARGET",
             parser=forwardTarget,
+        ),
+        Setting(
+            "forward-ca",
+            "PEM file with the authorities that may sign the certificate of a tls:// target.",
+            value="FILE",
+            defaultText="those of the system",
+        ),
+        Setting(
+            "forward-cert",
+            "PEM file with our certificate chain and its key, for a tls:// target that asks for one.",
+            value="FILE",
+        ),
+        Setting(
+            "forward-sni",
+            "Name that a tls:// target is asked for, and that its certificate must have.",
+            value="NAME",
+            defaultText="the target's host",
+        ),
+        Setting("forward-insecure", "Accept every certificate of a tls:// target."),
+        Setting(
+            "send-proxy",
+            "Begin each upstream connection with a PROXY header that names the client: v1, or v2, which also "
+            "tells of its TLS.",
+            value="VERSION",
+            parser=headerVersion,
+            choices=VERSIONS,
         ),
         Setting(
             "connect-timeout",

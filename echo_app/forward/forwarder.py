@@ -87,7 +87,6 @@ class ForwardFactory(ServerFactory):
         self._upstream = upstream
         self._clock = clock
         self._header = header
-        self._legs = _LegFactory(clock)
 
     def buildProtocol(self, addr: IAddress | None) -> ClientLeg:
         """Makes the client's leg."""
@@ -100,12 +99,13 @@ class ForwardFactory(ServerFactory):
 
         :return: cancelling it ends the attempt.
         """
-        connecting: Deferred[Any] = self._upstream.connect(self._legs)
+        header = b"" if self._header is None else self._header(leg)
+        connecting: Deferred[Any] = self._upstream.connect(LegFactory(self._clock, header))
         connecting.addCallback(self._connected, leg)
         return connecting.addErrback(self._failed, leg)
 
     def _connected(self, upstream: Leg, leg: ClientLeg) -> None:
-        leg.reached(upstream, b"" if self._header is None else self._header(leg))
+        leg.reached(upstream)
 
     def _failed(self, failure: Failure, leg: ClientLeg) -> None:
         if failure.check(CancelledError):
@@ -120,13 +120,23 @@ class ForwardFactory(ServerFactory):
         leg.unreached()
 
 
-class _LegFactory(Factory):
-    """Makes the leg to an upstream."""
+class LegFactory(Factory):
+    """Makes the leg of one connection to an upstream.
+
+    :param header: is sent first.
+    """
 
     noisy = False
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, header: bytes) -> None:
         self._clock = clock
+        self._header = header
+
+    def takeHeader(self) -> bytes:
+        """Returns the header, for an endpoint that sends it below a layer of its own; only once."""
+        header, self._header = self._header, b""
+        return header
 
     def buildProtocol(self, addr: IAddress | None) -> Leg:
-        return Leg(self._clock)
+        """Makes the leg."""
+        return Leg(self._clock, self.takeHeader())

@@ -85,6 +85,7 @@ class Leg(Protocol):
     """One of the two connections of a forwarded stream.
 
     :param clock: counts the time of a delivery.
+    :param header: is sent first.
 
     :ivar dataReceived: takes input: the other leg's ``write``, since a method between them would cost 2 %.
     :ivar other: the other leg; None before there is one, and after its end.
@@ -98,7 +99,8 @@ class Leg(Protocol):
     transport: IStreamTransport
     side = "upstream"
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, header: bytes = b"") -> None:
+        self._header = header
         self.facts: UpstreamFacts | None = None
         self.other: Leg | None = None
         self.isInputEnded = False
@@ -108,7 +110,7 @@ class Leg(Protocol):
         self.dataReceived: Callable[[bytes], None] = _discard  # type: ignore[assignment]
 
     def connectionMade(self) -> None:
-        """Keeps urgent data in the stream, and watches for resets, also while the input pauses."""
+        """Sends the header, keeps urgent data in the stream, and watches for resets."""
         keepUrgentDataInline(self.transport)
         bottom = bottomOf(self.transport)
         if isinstance(bottom, DirectTransport):
@@ -117,6 +119,8 @@ class Leg(Protocol):
         if not isinstance(bottom, CarryingTransport) and isTCP(sock):
             # Twisted's own client: without this, the second of two small writes waits for an acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._header:
+            self.transport.write(self._header)
 
     def join(self, other: Leg) -> None:
         """Sends the input of this leg to the other one from now on, and pauses it with that one's output."""
@@ -255,11 +259,8 @@ class ClientLeg(Leg):
         if sum(map(len, self._early)) >= EARLY:
             self.transport.pauseProducing()
 
-    def reached(self, upstream: Leg, header: bytes = b"") -> None:
-        """Joins the two legs.
-
-        :param header: is sent to the upstream before the input.
-        """
+    def reached(self, upstream: Leg) -> None:
+        """Joins the two legs."""
         self._attempt = None
         record = recordOf(self.transport)
         if record is not None:
@@ -270,7 +271,7 @@ class ClientLeg(Leg):
         connection = getattr(bottomOf(self.transport), "connection", None)
         if connection is not None:
             connection.upstream = upstream.transport
-        early = header + b"".join(self._early)
+        early = b"".join(self._early)
         self._early.clear()
         self.join(upstream)
         upstream.join(self)

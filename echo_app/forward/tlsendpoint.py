@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    ITransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -48,6 +54,8 @@ class UpstreamTLSError(ConnectError):
 class TLSUpstreamEndpoint:
     """Connects to a TLS server; both ends of the stream are exact, and independent of each other.
 
+    A PROXY header comes before TLS: a factory with the method ``takeHeader`` is asked for it.
+
     Under TLS 1.3 a server judges our certificate after the handshake is complete for us. If it refuses the
     certificate then, the connection ends with :class:`~echo_app.tls.session.BrokenSession`.
 
@@ -79,7 +87,9 @@ class TLSUpstreamEndpoint:
         :return: fires when the handshake is complete. It fails as the endpoint below does, or, when the
             connection is gone, with an :class:`UpstreamTLSError`. Cancelling it ends the attempt.
         """
-        return _Opening(self.tls, protocolFactory).begin(self._below)
+        takeHeader = getattr(protocolFactory, "takeHeader", None)
+        header = b"" if takeHeader is None else takeHeader()
+        return _Opening(self.tls, protocolFactory).begin(self._below, header)
 
 
 @implementer(IHandshakeListener)
@@ -102,9 +112,12 @@ class _Opening(Protocol):
         self._isOver = False
         self._below: Deferred[IProtocol] | None = None
 
-    def begin(self, below: IStreamClientEndpoint) -> Deferred[IProtocol]:
-        """Connects to the server."""
-        self._below = connecting = below.connect(_LayerFactory(self._tls, self))
+    def begin(self, below: IStreamClientEndpoint, header: bytes) -> Deferred[IProtocol]:
+        """Connects to the server.
+
+        :param header: is sent before TLS begins.
+        """
+        self._below = connecting = below.connect(_LayerFactory(self._tls, self, header))
         connecting.addErrback(self._fail)
         return self._done
 
@@ -160,10 +173,27 @@ class _LayerFactory(Factory):
 
     noisy = False
 
-    def __init__(self, tls: OutgoingTLS, opening: _Opening) -> None:
+    def __init__(self, tls: OutgoingTLS, opening: _Opening, header: bytes) -> None:
         self._tls = tls
         self._opening = opening
+        self._header = header
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         self._opening.address = addr
-        return TLSConnection(self._tls, self._opening)
+        return _AfterHeader(self._tls, self._opening, self._header)
+
+
+class _AfterHeader(TLSConnection):
+    """A connection whose TLS begins after a header."""
+
+    __slots__ = ("_header",)
+
+    def __init__(self, tls: OutgoingTLS, protocol: IProtocol, header: bytes) -> None:
+        super().__init__(tls, protocol)
+        self._header = header
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Sends the header, and begins TLS."""
+        if self._header:
+            transport.write(self._header)
+        super().makeConnection(transport)

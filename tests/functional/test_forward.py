@@ -12,6 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from echo_app.tls.certificates import throwAway
 from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import ServiceTestCase, exchanged, receiveAll, startSending, stopCounts
 
@@ -265,6 +266,58 @@ class RecordTests(ServiceTestCase):
         self.assertEqual((entry["first_end"], entry["ended"]), ("client", "fin"))
         self.assertTrue(0 <= entry["upstream_connect_seconds"] < 5)
         self.assertEqual(entry["upstream_retransmits"], 0)
+
+
+class TLSTests(ServiceTestCase):
+    """TLS is passed through, ended here, begun here, or both."""
+
+    def setUp(self) -> None:
+        self.log = str(Path(self.mktemp()).absolute())
+        self.certificate = str(Path(self.mktemp()).absolute())
+        Path(self.certificate).write_bytes(throwAway())
+        self.upstream = self.serve(
+            *("--tls", "0", "--certificate", self.certificate, "--proxy-protocol", "--access-log", self.log)
+        )
+
+    def test_begunHere(self) -> None:
+        """A plain client's stream goes on over TLS, behind a header that names the client."""
+        _, port = self.upstream.address("tls")
+        target = f"tls://localhost:{port}"
+        server = self.serve(
+            *("--port", "0", "--forward", target, "--forward-ca", self.certificate, "--send-proxy", "v2")
+        )
+        client = self.connect(server.address())
+        data = random.Random(5).randbytes(1 << 20)
+        self.assertTrue(exchanged(client, data) == data, "not what was sent")
+        name = client.getsockname()
+        stopCounts(server)
+        stopCounts(self.upstream)
+        with open(self.log) as file:
+            entry = json.loads(file.read())
+        self.assertEqual((entry["peer"], entry["ended"]), (f"{name[0]}:{name[1]}", "fin"))
+        self.assertEqual((entry["bytes_in"], entry["bytes_out"]), (1 << 20, 1 << 20))
+
+    def test_untrusted(self) -> None:
+        """An upstream whose certificate is not trusted resets the client, and is counted."""
+        _, port = self.upstream.address("tls")
+        log = str(Path(self.mktemp()).absolute())
+        server = self.serve(
+            *(
+                "--port",
+                "0",
+                "--forward",
+                f"tls://localhost:{port}",
+                "--send-proxy",
+                "v1",
+                "--access-log",
+                log,
+            )
+        )
+        client = self.connect(server.address())
+        self.assertEqual(waitForCut(client, 15), errno.ECONNRESET)
+        server.stop()
+        with open(log) as file:
+            self.assertIn('"ended":"upstream","detail":"tls"', file.read())
 
 
 class StallTests(ForwardTestCase):

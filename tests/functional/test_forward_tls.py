@@ -393,13 +393,16 @@ class HeaderTests(ForwardTLSTestCase):
     """The PROXY header that an upstream gets first."""
 
     async def test_overTLS(self) -> None:
-        """It names the client and its TLS, inside the TLS to the upstream, and the stream follows."""
+        """It names the client and its TLS, before the TLS to the upstream, in which the stream follows."""
 
         def serve(sock: socket.socket) -> bytes:
+            # The signature's 12 bytes, version, family, and the length of the rest in two bytes.
+            beginning = sock.recv(16, socket.MSG_WAITALL)
+            header = beginning + sock.recv(int.from_bytes(beginning[14:], "big"), socket.MSG_WAITALL)
             peer = TLSPeer(sock, self.context(), isServer=True).shake()
             received = peer.receiveAll()
             finish(sock, peer.end())
-            return received
+            return header + received
 
         def work(sock: socket.socket) -> tuple[str, int]:
             peer = TLSPeer(sock).shake()
