@@ -23,9 +23,9 @@ from twisted.python.failure import Failure
 
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.connections.registry import ReasonCounter
+from echo_app.forward.errors import UpstreamTLSError
 from echo_app.forward.legs import ClientLeg, Leg
 from echo_app.forward.sessions import Sessions
-from echo_app.forward.tlsendpoint import UpstreamTLSError
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

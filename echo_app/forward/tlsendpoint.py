@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT
+from echo_app.forward.errors import UpstreamTLSError
 from echo_app.tls.client import OutgoingTLS
 from echo_app.tls.connection import TLSConnection
 from echo_app.tls.session import BrokenSession
@@ -31,23 +32,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IReactorTime
 
     from echo_app.targets import ClientTLS
-
-
-class UpstreamTLSError(ConnectError):
-    """The TLS handshake with an upstream failed; the text is one sentence.
-
-    :cvar reason: the name of the count.
-    :param name: the upstream's name.
-    :param why: the reason in words.
-    """
-
-    reason = "tls"
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(string=f"the TLS handshake with {name} failed: {why}")
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 @implementer(IStreamClientEndpoint)

@@ -30,10 +30,10 @@ from zope.interface import implementer
 from echo_app.connections.record import Ending, noteEnd, recordOf
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.tls.backpressure import BackPressure
-from echo_app.tls.facts import SessionFacts
 from echo_app.tls.handshake import Handshake
 from echo_app.tls.phases import TLSPhase
 from echo_app.tls.session import BrokenSession, Session
+from echo_app.tls.sessionfacts import SessionFacts
 from echo_app.transport.closing import linger
 from echo_app.transport.layer import bottomOf
 from echo_app.transport.pacing import SLOW, SMALLEST, pace

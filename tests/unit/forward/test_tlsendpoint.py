@@ -24,7 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echo_app.forward.tlsendpoint import TLSUpstreamEndpoint, UpstreamTLSError
+from echo_app.forward.errors import UpstreamTLSError
+from echo_app.forward.tlsendpoint import TLSUpstreamEndpoint
 from echo_app.targets import ClientTLS
 from echo_app.tls.session import BrokenSession
 from echo_app.transport.closing import LINGER
