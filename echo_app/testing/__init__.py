@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from echo_app.testing.mixin import EchoServerMixin
     from echo_app.testing.process import TIMEOUT, EchoProcess, EchoProcessError, Listener
     from echo_app.testing.records import Record
-    from echo_app.testing.server import EchoServer
+    from echo_app.testing.server import EchoServer, faultyPath
 
 __all__ = [
     "TIMEOUT",
@@ -22,6 +22,7 @@ __all__ = [
     "EchoServerMixin",
     "Listener",
     "Record",
+    "faultyPath",
 ]
 
 _MODULES = {
@@ -32,6 +33,7 @@ _MODULES = {
     "EchoServerMixin": "mixin",
     "Listener": "process",
     "Record": "records",
+    "faultyPath": "server",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -21,6 +22,9 @@ from typing import Any
 
 # Bytes of one read.
 _CHUNK = 65536
+
+# A value with a colon that names no code: an address with a port, or the URL of a UNIX socket.
+_PLACE = re.compile(r"([^:]+|\[[^]]*\]):\d+|unix://.*")
 
 
 def main() -> None:
@@ -51,7 +55,11 @@ def main() -> None:
 
 def isPlain(arguments: Sequence[str]) -> bool:
     """Says whether a service with these options certainly has no TLS, and no code of users or plugins."""
-    return not any(":" in each or each.startswith(("--tl", "--li", "-l", "--au")) for each in arguments)
+    mayNeedIt = (
+        each.startswith(("--tl", "--li", "-l", "--au")) or (":" in each and not _PLACE.fullmatch(each))
+        for each in arguments
+    )
+    return not any(mayNeedIt)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Mixin for ``TestCase`` of trial and of ``unittest``: a real echo service for a test."""
+"""Mixin for ``TestCase`` of trial and of ``unittest``: a real echo service, or a faulty path, for a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from echo_app.testing.server import EchoServer
 
 
 class EchoServerMixin:
-    """Adds :meth:`startEchoServer` to a ``TestCase``: ``class MyTests(EchoServerMixin, TestCase)``."""
+    """Adds methods that start services to a ``TestCase``: ``class MyTests(EchoServerMixin, TestCase)``."""
 
     addCleanup: Callable[..., Any]
 
@@ -22,3 +22,13 @@ class EchoServerMixin:
         server = EchoServer(*options, **more)
         self.addCleanup(server.end)
         return server.start()
+
+    def startFaultyPath(self, host: str, port: int, *options: str, **more: Any) -> EchoServer:
+        """Starts a path to a service of somebody else's, which ends with the test.
+
+        :param host: the name or the IP address of the service.
+        :param port: the TCP port of the service.
+        :param options: and `more`, as for :class:`EchoServer`.
+        :raise EchoProcessError: when the path can't be started.
+        """
+        return self.startEchoServer(*options, forward=(host, port), **more)

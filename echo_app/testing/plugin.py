@@ -1,4 +1,4 @@
-"""Plugin of pytest: the fixture ``echo_server``, a real echo service for a test.
+"""Plugin of pytest: the fixtures ``echo_server``, a real echo service for a test, and ``faulty_path``.
 
 pytest loads the plugin wherever ``echo_app`` is installed. So the plugin imports nothing before a test asks
 for a service.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from echo_app.testing import EchoServer
 
 MARKER = (
-    "echo_server(*options, faults=(), responder=None, tls=False, env=None, reactor=None): "
+    "echo_server(*options, faults=(), responder=None, forward=None, tls=False, env=None, reactor=None): "
     "arguments of echo_app.testing.EchoServer for the test's echo_server"
 )
 
@@ -56,3 +56,14 @@ def echo_server(request: pytest.FixtureRequest, make_echo_server: Callable[..., 
         reason = str(error)
     # Outside the except clause, so that pytest prints only this line.
     pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture
+def faulty_path(make_echo_server: Callable[..., EchoServer]) -> Callable[..., EchoServer]:
+    """Returns a function that starts a path to a host and port, with the arguments of faultyPath."""
+
+    def make(host: str, port: int, *options: str, **more: Any) -> EchoServer:
+        __tracebackhide__ = True
+        return make_echo_server(*options, forward=(host, port), **more)
+
+    return make

@@ -33,6 +33,8 @@ class EchoServer(EchoProcess):
     :param faults: the faults from the start: specs, as for ``--fault``.
     :param responder: answers in place of the echo: a name, as for ``--responder``, or a function of a module
         that the test can import.
+    :param forward: each stream goes on to this service, which answers in place of the echo: a target, as for
+        ``--forward``, or host and port.
     :param tls: listen for TLS too, on 127.0.0.1, with a throw-away certificate.
     :param reactor: as for :class:`EchoProcess`, and so are `env` and `within`.
     """
@@ -42,6 +44,7 @@ class EchoServer(EchoProcess):
         *options: str,
         faults: Iterable[str] = (),
         responder: str | Callable[..., Any] | None = None,
+        forward: str | tuple[str, int] | None = None,
         tls: bool = False,
         reactor: str | None = None,
         env: dict[str, str] | None = None,
@@ -58,6 +61,8 @@ class EchoServer(EchoProcess):
             more += ["--tls", "0"]
         if responder is not None:
             more += ["--responder", responder if isinstance(responder, str) else nameOf(responder)]
+        if forward is not None:
+            more += ["--forward", targetOf(forward)]
         super().__init__(
             *options, *more, "--access-log", "access.log", reactor=reactor, env=env, within=within
         )
@@ -191,6 +196,27 @@ class EchoServer(EchoProcess):
     def _remove(self) -> None:
         self.records()
         super()._remove()
+
+
+def faultyPath(host: str, port: int, *options: str, **more: Any) -> EchoServer:
+    """Makes a path to a service of somebody else's, for ``with faultyPath(...) as path:``.
+
+    Clients connect to the path. Each stream goes on to the service, and the answers come back, with the
+    faults that the test sets.
+
+    :param host: the name or the IP address of the service.
+    :param port: the TCP port of the service.
+    :param options: and `more`, as for :class:`EchoServer`.
+    """
+    return EchoServer(*options, forward=(host, port), **more)
+
+
+def targetOf(service: str | tuple[str, int]) -> str:
+    """Returns the target of a service, which is given as a target or as host and port."""
+    if isinstance(service, str):
+        return service
+    host, port = service
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def nameOf(responder: Callable[..., Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, mixin
+from echo_app.testing import EchoProcessError, EchoServer, EchoServerMixin, faultyPath, mixin
 from echo_app.testing import server as echoserver
 from tests.functional.test_testing import hasEnded
 from tests.support import programs
@@ -242,6 +242,75 @@ class FaultsTests(EchoServerTestCase):
         server.end()
         self.assertRaises(EchoProcessError, server.clearFaults)
         self.assertRaises(EchoProcessError, EchoServer().clearFaults)
+
+
+class ForwardTests(EchoServerTestCase):
+    """A service whose streams go on to another one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.upstream = self.startEchoServer(responder=shout)
+
+    def test_forward(self) -> None:
+        """A target, as text or as host and port, answers in place of the service."""
+        host, port = self.upstream.address()
+        for target in (f"{host}:{port}", (host, port)):
+            path = self.startEchoServer(forward=target)
+            self.assertEqual(self.ask(path, b"hello\n"), b"HELLO\n")
+            (record,) = path.waitForRecords(1)
+            self.assertEqual((record.bytes_in, record.bytes_out, record.ended), (6, 6, "fin"))
+        self.assertEqual(len(self.upstream.waitForRecords(2)), 2)
+
+    def test_ipv6(self) -> None:
+        """The target may be an IPv6 literal."""
+        upstream = self.startEchoServer("--port", "0", "--interface", "::1")
+        self.assertEqual(self.ask(self.startFaultyPath(*upstream.address())), b"hello")
+
+    def test_path(self) -> None:
+        """The faults of a path change, its open connections are shown and reset, and it has records."""
+        path = self.startFaultyPath(*self.upstream.address(), "--idle-timeout", "60", faults=["reset"])
+        self.assertRaises(ConnectionError, self.ask, path)
+        path.setFaults("reset,after=3B,connections=2")
+        with socket.create_connection(path.address(), PATIENCE) as peer:
+            peer.sendall(b"a\n")
+            self.assertEqual(peer.recv(10), b"A\n")
+            (connection,) = path.connections()
+            assert connection.number is not None
+            path.reset(connection.number)
+            self.assertRaises(ConnectionResetError, peer.recv, 1)
+        with socket.create_connection((path.host, path.port), PATIENCE) as peer:
+            peer.sendall(b"hello\n")
+            self.assertEqual(peer.recv(3), b"HEL")
+            self.assertRaises(ConnectionResetError, peer.recv, 1)
+        self.assertEqual([each.ended for each in path.waitForRecords(3)], ["fault", "control", "fault"])
+
+    def test_unreached(self) -> None:
+        """Without a service behind the path a client is reset, and the record has the reason."""
+        address = self.upstream.address()
+        self.upstream.end()
+        path = self.startFaultyPath(*address)
+        self.assertRaises(ConnectionResetError, self.ask, path)
+        (record,) = path.waitForRecords(1)
+        self.assertEqual((record.ended, record.detail), ("upstream", "refused"))
+        self.assertEqual(path.snapshot().unreached, {"refused": 1})
+
+    def test_wrong(self) -> None:
+        """A path has no responder, and a text that is no target is refused, each with one line."""
+        for more, line in (
+            ({"responder": "lines"}, "echo: --responder 'lines': with --forward the upstream answers"),
+            ({"forward": "nowhere"}, "echo: --forward 'nowhere': neither HOST:PORT, .*"),
+        ):
+            error = self.assertRaises(
+                EchoProcessError, self.startEchoServer, **{"forward": self.upstream.address(), **more}
+            )
+            self.assertRegex(str(error), rf"\A{line}\Z")
+
+    def test_block(self) -> None:
+        """Without a fixture or a mixin, a path is there for a block, and has not loaded OpenSSL."""
+        with faultyPath(*self.upstream.address(), faults=["latency=1ms"]) as path:
+            self.assertEqual(self.ask(path, b"hello\n"), b"HELLO\n")
+            self.assertNotIn("/cryptography/", Path(f"/proc/{path.pid}/maps").read_text())
+        self.assertRaises(EchoProcessError, path.setFaults)
 
 
 class ControlTests(EchoServerTestCase):

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from shutil import copytree
 from textwrap import indent
+from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
 
@@ -92,6 +93,19 @@ class ExampleTests(ServiceTestCase):
             self.assertEqual([re.findall(r"one|two|three|\w+Error", line)[0] for line in lines], expected)
 
 
+# The runs of the examples' tests: what each prints when they pass, its runner, and its files. Those with
+# other people's servers have runs of their own, since the programs may be missing.
+OWN = (
+    ("11 passed", "pytest", "test_asyncio_client.py", "test_in_memory.py"),
+    ("4 passed", "pytest", "test_socket_client.py"),
+    ("4 passed", "pytest", "test_twisted_client.py", "test_twisted_in_pytest.py"),
+    ("successes=3", "twisted.trial", "test_twisted_client"),
+)
+HTTP = ("3 passed", "pytest", "test_http.py")
+POSTGRES = ("7 passed", "pytest", "test_postgres.py")
+REDIS = ("3 passed", "pytest", "test_redis.py")
+
+
 class TestingExampleTests(TestCase):
     """Tests, with the clients that they test."""
 
@@ -103,26 +117,53 @@ class TestingExampleTests(TestCase):
 
     def _test(self, passing: str, runner: str, *files: str) -> None:
         """Runs tests, as a user does in the folder of the examples."""
-        command = [sys.executable, "-W", "error", "-m", runner, *files]
-        # The caches of pytest stay there.
-        environment = {**os.environ, "TMPDIR": str(self._folder)}
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            runner,
+            *(["-rs"] if runner == "pytest" else []),
+            *files,
+        ]
+        # The caches of pytest stay there, and it prints the reason of a skip.
+        environment = {**os.environ, "TMPDIR": str(self._folder), "PYTEST_ADDOPTS": "-rs"}
         run = programs.run(*command, cwd=self._folder, env=environment, text=True, timeout=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        # As ``needs`` does: CI installs all programs.
+        missing = re.search(r"not installed: .*", run.stdout)
+        if missing and not os.environ.get("CI"):
+            raise SkipTest(missing[0])
         self.assertIn(passing, run.stdout)
 
     def test_examples(self) -> None:
-        """The examples pass unchanged, and no file of them is left out."""
-        runs = (
-            ("11 passed", "pytest", "test_asyncio_client.py", "test_in_memory.py"),
-            ("4 passed", "pytest", "test_socket_client.py"),
-            ("4 passed", "pytest", "test_twisted_client.py", "test_twisted_in_pytest.py"),
-            ("successes=3", "twisted.trial", "test_twisted_client"),
-        )
-        files = {file.removesuffix(".py") for _, _, *files in runs for file in files}
-        self.assertEqual(files, {path.stem for path in self._folder.glob("test_*.py")})
-        together(*(partial(self._test, *run) for run in runs))
+        """The examples pass unchanged."""
+        together(*(partial(self._test, *run) for run in OWN))
 
     test_examples.skip = onlyInCI("it runs pytest three times, and trial")  # type: ignore[attr-defined]
+
+    def test_http(self) -> None:
+        """So do those with HTTP."""
+        self._test(*HTTP)
+
+    test_http.skip = onlyInCI("it runs pytest")  # type: ignore[attr-defined]
+
+    def test_postgres(self) -> None:
+        """So do those with PostgreSQL."""
+        self._test(*POSTGRES)
+
+    test_postgres.skip = onlyInCI("it runs PostgreSQL for 20 seconds")  # type: ignore[attr-defined]
+
+    def test_redis(self) -> None:
+        """So do those with Redis."""
+        self._test(*REDIS)
+
+    test_redis.skip = onlyInCI("it runs pytest and Redis")  # type: ignore[attr-defined]
+
+    def test_complete(self) -> None:
+        """No file of tests is left out."""
+        files = {file.removesuffix(".py") for _, _, *files in (*OWN, HTTP, POSTGRES, REDIS) for file in files}
+        self.assertEqual(files, {path.stem for path in self._folder.glob("test_*.py")})
 
     def test_documented(self) -> None:
         """The documentation shows the examples as they are."""

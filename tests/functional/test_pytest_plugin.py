@@ -53,6 +53,13 @@ def test_several(echo_server, make_echo_server):
     assert ask(make_echo_server("--responder", "lines"), b"a\\n") == b"a\\n"
     assert ask(echo_server) == b"hello"
 
+@pytest.mark.echo_server(responder=shout)
+def test_path(echo_server, faulty_path):
+    path = faulty_path(*echo_server.address(), faults=["reset,connections=1"])
+    with pytest.raises(ConnectionError):
+        ask(path)
+    assert ask(path, b"hello\\n") == b"HELLO\\n"
+
 def test_fails(echo_server):
     assert ask(echo_server) == b"other"
 
@@ -169,7 +176,7 @@ class PluginTestCase(TestCase):
 class PluginTests(PluginTestCase):
     def test_project(self) -> None:
         """The fixtures and the marker keep their promises, and leave nothing of any test."""
-        output = self._runTests(*PASSING, "test_several")
+        output = self._runTests(*PASSING, "test_several", "test_path")
         self.assertIn("FAILED test_client.py::test_fails", output)
         self.assertIn("ERROR test_client.py::test_brokenFixture", output)
         # One line is all that there is about what can't be started.

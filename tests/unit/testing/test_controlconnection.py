@@ -61,9 +61,15 @@ class ControlTests(SynchronousTestCase):
 class ChildTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """A service that may have TLS, or other people's code, needs OpenSSL."""
-        for options in ((), ("--port", "0", "--udp", "0"), ("--responder", "lines"), ("--log-connections",)):
+        for options in (
+            *((), ("--port", "0", "--udp", "0"), ("--responder", "lines"), ("--log-connections",)),
+            *(("--forward", "127.0.0.1:5432"), ("--forward", "[::1]:5432"), ("--forward", "unix:///a:b")),
+        ):
             self.assertTrue(child.isPlain(options), options)
-        for options in (("--tls", "0"), ("--tls=0",), ("-lssl:0",), ("--listen", "x"), ("--auth", "x")):
+        for options in (
+            *(("--tls", "0"), ("--tls=0",), ("-lssl:0",), ("--listen", "x"), ("--auth", "x")),
+            *(("--forward", "tls:host:1"), ("--forward", "tls:host=a:port=1"), ("--forward", "haproxy:x:1")),
+        ):
             self.assertFalse(child.isPlain(options), options)
         self.assertFalse(child.isPlain(("--responder", "package.module:name")))
 
