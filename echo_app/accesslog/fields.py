@@ -138,7 +138,7 @@ class Entry:
     upstream: str | None = _declare(
         "with ``--forward``: the address of the upstream that was reached", source="UpstreamFacts.address"
     )
-    upstream_connect_seconds: float | None = _declare(
+    upstream_connect: float | None = _declare(
         "time from the accept until the upstream had accepted, with the look-up of a name",
         unit="s",
         source="UpstreamFacts.connectSeconds",

@@ -79,7 +79,7 @@ class ForwardOptions(Options):
             timeout = self["udp-session-timeout"] or TIMEOUT
             to = replace(target, kind="udp")
             sessions = Sessions(reactor, clock, to, timeout=timeout, descriptorLimit=descriptorLimit)
-        return Forwarder(streams, sessions)
+        return Forwarder(target.text, streams, sessions)
 
     def _upstream(self, target: Target, reactor: Any, clock: Any) -> Any:
         timeout = self["connect-timeout"] or CONNECT_TIMEOUT

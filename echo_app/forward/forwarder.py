@@ -47,10 +47,12 @@ REASONS: dict[type[Exception], str] = {
 class Forwarder:
     """Where a service's streams and datagrams go on to.
 
+    :param target: the upstream's name in the log.
     :param streams: makes the clients' legs; None leaves streams to the echo.
     :param sessions: the sessions of datagrams; None leaves datagrams to the echo.
     """
 
+    target: str = ""
     streams: ForwardFactory | None = None
     sessions: Sessions | None = None
 

@@ -43,6 +43,7 @@ from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
 from echo_app.stack.stack import Stack
 from echo_app.stream.protocol import EchoFactory
+from echo_app.text import escaped
 from echo_app.transport.sockets import Keepalive
 from echo_app.udp.port import DatagramEndpoint
 from echo_app.udp.protocol import RATE, DatagramRules, EchoDatagramProtocol
@@ -284,6 +285,8 @@ class EchoService(Service):
 
     def _announce(self) -> None:
         self._writeReadyFile()
+        if self._forwarder.target:
+            log.info("forwarding to {target}", target=escaped(self._forwarder.target))
         log.info("echo_app {version} started", version=__version__)
 
     def _writeReadyFile(self) -> None:

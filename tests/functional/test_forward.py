@@ -264,7 +264,7 @@ class RecordTests(ServiceTestCase):
         self.assertEqual((entry["upstream_bytes_in"], entry["upstream_bytes_out"]), (5000, 5000))
         self.assertEqual((entry["bytes_in"], entry["bytes_out"]), (5000, 5000))
         self.assertEqual((entry["first_end"], entry["ended"]), ("client", "fin"))
-        self.assertTrue(0 <= entry["upstream_connect_seconds"] < 5)
+        self.assertTrue(0 <= entry["upstream_connect"] < 5)
         self.assertEqual(entry["upstream_retransmits"], 0)
 
 
