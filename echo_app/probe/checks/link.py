@@ -131,6 +131,7 @@ class Link:
             # Not the time that has passed: a busy machine is late.
             record.silence = timeout
             record.silent = sampleOf(self.stream.sock)
+            record.due = bytes(self._due[:_KEPT])
         return 0
 
     async def receive(self, size: int, timeout: float = SILENCE) -> bool:
@@ -192,6 +193,8 @@ class Link:
         record = self.record
         if self.stream.end is not None and record.end is None:
             record.end, record.ended = self.stream.end, record.ended or self._now()
+            if record.difference is None:
+                record.due = bytes(self._due[:_KEPT])
         return record.end is not None
 
     def _sending(self, data: bytes) -> None:
@@ -209,7 +212,7 @@ class Link:
         record.came += count
         record.answered += count > 0 and not self.outstanding and self._message <= _MESSAGE
         record.lastCame = self._now()
-        record.silence = 0
+        record.silence, record.due = 0, b""
         if record.firstAnswer is None and self._wroteAt is not None:
             record.firstAnswer = self._now() - self._wroteAt
 

@@ -112,7 +112,7 @@ class ConnectionRecord:
     :ivar firstAnswer: seconds from the first write to the first byte that came; None without one.
     :ivar difference: the first difference between the bytes sent and those that came.
     :ivar foreign: the bytes from the difference on, some of them.
-    :ivar due: the bytes that were due there, some of them.
+    :ivar due: the bytes that were due there, or at the end or the silence, some of them.
     :ivar end: how the peer ended; None if it has not, as far as was read.
     :ivar ended: when that was seen.
     :ivar isHalfClosed: we had ended our side before: an end was due.

@@ -12,7 +12,7 @@ from echo_app.probe.checks.latereader import LIMIT, Filling
 from echo_app.probe.checks.lifetimes import Kind
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
-from echo_app.probe.judge.liferules import READ_LATE, livesOf
+from echo_app.probe.judge.liferules import READ_LATE, isNeverServed, livesOf
 from echo_app.probe.judge.silencerules import SILENT, thenOf
 from echo_app.probe.results.severity import Severity
 from echo_app.text import binarySize
@@ -80,6 +80,8 @@ def _findLateReader(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     seen = evidence.observations.get("late-reader")
     record = seen.record if isinstance(seen, Filling) else None
     if record is None or record not in rest or not record.isShort:
+        return None
+    if isNeverServed(evidence, record):
         return None
     loss = "loses data" if record.end else "waits for ever, and so does the far end"
     alive = sum(not each.isLost and each.until > 0 for each in livesOf(evidence, Kind.UNREAD))

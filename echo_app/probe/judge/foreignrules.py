@@ -15,6 +15,9 @@ from echo_app.text import quoted
 # Bytes that are shown.
 _SHOWN = 40
 
+# Bytes behind the first ones of a protocol that tell it, and the most first ones that were due by chance.
+_AGREEING, _BY_CHANCE = 4, 3
+
 
 def _seen(evidence: Evidence) -> Protocols:
     seen = evidence.observations.get("protocol")
@@ -26,6 +29,23 @@ def _spokenAt(record: ConnectionRecord) -> str:
     difference = record.difference
     isFirst = difference is not None and difference.offset == 0
     return protocolOf(record.foreign) if isFirst else ""
+
+
+def _speaking(rest: Sequence[ConnectionRecord], *names: str) -> list[ConnectionRecord]:
+    """Returns the connections on which a protocol came first: one of these names, or any.
+
+    Behind them are those whose first bytes were the ones that were due, and the others as on the former ones.
+    """
+    first = [each for each in rest if (name := _spokenAt(each)) and (name in names or not names)]
+    return [*first, *(each for each in rest if any(_goesOnAs(each, one) for one in first))]
+
+
+def _goesOnAs(record: ConnectionRecord, other: ConnectionRecord) -> bool:
+    """Says whether the bytes from a connection's difference on are those of another one in that place."""
+    offset = record.difference.offset if record.difference is not None else 0
+    expected = other.foreign[offset : offset + _AGREEING]
+    isEarly = 0 < offset <= _BY_CHANCE and len(expected) == _AGREEING
+    return isEarly and record.foreign.startswith(expected)
 
 
 def _match(
@@ -58,10 +78,10 @@ def _unserved(rest: Sequence[ConnectionRecord]) -> list[ConnectionRecord]:
 
 def _findTLS(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
     seen = _seen(evidence)
-    alerted = [each for each in rest if _spokenAt(each) == ALERT]
+    alerted = _speaking(rest, ALERT)
     if not alerted and not seen.tried.get(TLS):
         return None
-    unserved = _unserved(rest)
+    unserved = [*_unserved(rest), *(each for each in alerted if each.came)]
     lines = [f"a handshake succeeds: {seen.details[TLS]}"] if TLS in seen.details else []
     if alerted:
         lines.append(f"{ALERT} came on {len(alerted)} connections")
@@ -90,12 +110,12 @@ def _findHeaderWanted(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> M
 
 
 def _findHeaderEchoed(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    found = [each for each in rest if _spokenAt(each) == HEADER]
+    found = _speaking(rest, HEADER)
     return _match(found, rest) if found else None
 
 
 def _findOther(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    found = [each for each in rest if _spokenAt(each)]
+    found = _speaking(rest)
     if not found:
         return None
     # The first bytes of some may have been those that were due, by chance.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.checks.lifetimes import Kind, Life, Lives
+from echo_app.probe.checks.lifetimes import INTERVAL, Kind, Life, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence, Match, Rule, byCheck, numbers
 from echo_app.probe.judge.silencerules import SILENT
@@ -29,6 +29,25 @@ def livesOf(evidence: Evidence, kind: Kind) -> list[Life]:
     seen = evidence.observations.get("lifetimes")
     lives = seen.lives if isinstance(seen, Lives) else []
     return [each for each in lives if each.kind is kind and each.record.isMade]
+
+
+def isNeverServed(evidence: Evidence, record: ConnectionRecord) -> bool:
+    """Says whether a connection that is lost was never served: such a one says nothing of what it did.
+
+    The kernel knows what came, read or not. Where it does not tell, as TLS has segments of its own, an end
+    without a byte is as early as those of unserved connections that are read at once.
+    """
+    if record.came or record.difference is not None or record.endOrSilence is None:
+        return False
+    if evidence.target.kind == "tcp" and record.last is not None:
+        return not record.last.dataSegmentsIn
+    others = [
+        each.age
+        for each in evidence.connections
+        if each.check not in READ_LATE and not each.isHalfClosed and not each.came and each.isShort
+    ]
+    # Whether an unread connection has ended is looked for at intervals.
+    return any(age is not None and (record.age or 0.0) <= age + INTERVAL for age in others)
 
 
 def _cut(rest: Sequence[ConnectionRecord]) -> list[ConnectionRecord]:
@@ -194,9 +213,11 @@ def _lost(
     :param alike: checks whose connections end for the same cause.
     """
     left = numbers(rest)
-    lives = livesOf(evidence, kind)
+    lives, busy = (
+        [each for each in livesOf(evidence, of) if not isNeverServed(evidence, each.record)]
+        for of in (kind, Kind.BUSY)
+    )
     lost = [each for each in lives if each.isLost and each.record.number in left]
-    busy = livesOf(evidence, Kind.BUSY)
     if not lost or not busy or any(each.isLost for each in busy):
         return None
     ages = [each.record.age for each in lost if each.record.age is not None]
@@ -208,7 +229,11 @@ def _lost(
         f"{len(busy)} busy ones live",
         Confidence.LIKELY if isSame or len(lost) > 1 else Confidence.POSSIBLE,
         ["the far end sends keepalives, so that only bytes count"] if isKept else [],
-        numbers(each for each in rest if each.check in alike and isOver(each)),
+        numbers(
+            each
+            for each in rest
+            if each.check in alike and isOver(each) and not isNeverServed(evidence, each)
+        ),
         len(lost),
         len(lives),
         title="" if ages or kind is not Kind.UNREAD else "bytes that are not read for a while do not come",
@@ -239,7 +264,7 @@ SILENT_ENDS = Rule(
     Severity.WARN,
     "silent connections are dropped",
     "Clients that pause for longer find the connection closed: they must say something or reconnect.",
-    "Silent connections are lost while busy ones live on.",
+    "Silent connections are lost while busy ones live on. Connections that were never served do not count.",
     "With one connection of a kind it may be another cause.",
     _findSilentCut,
 )
@@ -248,7 +273,9 @@ UNREAD_ENDS = Rule(
     Severity.FAIL,
     "connections are dropped that are not read for a while",
     "A peer that pauses before it reads loses data.",
-    "Connections whose bytes lie unread are lost while busy ones live on.",
+    "Connections whose bytes lie unread are lost while busy ones live on. Connections that were never served "
+    "do not count: no segment with payload came (tcpi_data_segs_in), or they ended as early as others that "
+    "were not served.",
     "With one connection of a kind it may be another cause.",
     _findUnreadCut,
 )

@@ -38,14 +38,14 @@ _SAME_VALUE = 3
 
 
 def _match(
-    name: str, found: Sequence[ConnectionRecord], differing: Sequence[ConnectionRecord], evidence: Evidence
+    name: str, found: Sequence[ConnectionRecord], explained: Sequence[ConnectionRecord], evidence: Evidence
 ) -> Match:
-    """Returns the match of a translation, which explains every connection that differs."""
+    """Returns the match of a translation, which explains every connection that differs, and others."""
     return Match(
         f"{name}; {shareOf(found, evidence)}",
         Confidence.CERTAIN,
         [byCheck(found)],
-        numbers(differing),
+        numbers(explained),
         len(found),
         sendersIn(evidence),
         manner=name,
@@ -58,7 +58,8 @@ def _findTranslated(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Mat
     for name, translate in _TRANSLATIONS:
         found = [each for each in differing if _isTranslated(each, translate)]
         if len(found) >= max(2, len(differing) / 2):
-            return _match(name, found, differing, evidence)
+            removed = [each for each in rest if _isRemoved(each, translate)]
+            return _match(name, found, [*differing, *removed], evidence)
     return _findDoubled(evidence, differing)
 
 
@@ -89,12 +90,19 @@ def _isTranslated(record: ConnectionRecord, translate: Callable[[bytes], bytes])
     return min(len(came), len(due)) >= _AGREEING and due.startswith(came[: len(due)])
 
 
+def _isRemoved(record: ConnectionRecord, translate: Callable[[bytes], bytes]) -> bool:
+    """Says whether all that a connection lacks is what a translation removes: its last bytes, then."""
+    isKept = 0 < len(record.due) == record.sent - record.came
+    return record.isShort and record.difference is None and isKept and not translate(record.due)
+
+
 TRANSLATED = byteRule(
     "bytes-translated",
     "bytes are translated",
     "Something on the way takes the stream for text.",
     "The bytes that came are those that were due after one translation: of line ends, of the highest bit, of "
-    "letters, of encodings, or of one value that is removed or doubled.",
+    "letters, of encodings, or of one value that is removed or doubled. An answer that lacks at its end what "
+    "is removed is part of it.",
     "Other translations are found as bytes that are changed or inserted.",
     _findTranslated,
 )

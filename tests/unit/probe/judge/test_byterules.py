@@ -216,6 +216,20 @@ class TranslatedTests(JudgeTestCase):
             found = causes(judge(evidence))
             self.assertEqual("bytes-translated" in found, isFound, values)
 
+    def test_removedAtTheEnd(self) -> None:
+        """An answer that lacks at its end the bytes alone that are removed is no short one."""
+        removed = [(b"a\x11b\x13" * 20, b"ab" * 20)] * 2
+        for due, sent, found in (
+            (b"\x13", 64, ["bytes-translated"]),
+            (b"a\x13", 65, ["bytes-translated", "answers-short"]),
+            # More was due than was kept.
+            (b"\x13", 65, ["bytes-translated", "answers-short"]),
+            (b"", 64, ["bytes-translated", "answers-short"]),
+        ):
+            evidence = self.evidence(*removed)
+            connection(evidence, sent=sent, came=63, silence=10.0, due=due)
+            self.assertEqual(causes(judge(evidence)), found, (due, sent))
+
     def test_share(self) -> None:
         """A translation must explain half of the differences."""
         good, other = (b"\nabc" * 20, b"\r\nabc" * 20), (b"abcd" * 20, b"abed" * 20)

@@ -147,6 +147,12 @@ class LateReaderTests(JudgeTestCase):
         )
         self.assertNotEqual(cut.meaning, stuck.meaning)
 
+    def test_unserved(self) -> None:
+        """A late reader that was never served, as others, has lost nothing for being late."""
+        evidence = self.evidence(came=0, end=RESET, ended=0.01)
+        connection(evidence, sent=64, end=FIN, ended=0.01)
+        self.one(evidence, "connections-unserved", Severity.FAIL, "2 of 3")
+
     def test_changed(self) -> None:
         """A changed byte is that, also for a late reader."""
         evidence = self.evidence(came=5, difference=FLIPPED)

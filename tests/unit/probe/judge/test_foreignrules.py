@@ -55,6 +55,27 @@ class ForeignTests(JudgeTestCase):
         )
         self.one(evidence, "other-service", FAIL, "HTTP came first on 3 of 4 connections")
 
+    def test_firstDue(self) -> None:
+        """The first byte of a protocol may be the one that was due: the rest is as on other connections."""
+        for data, kind, cause, seen in (
+            (b"HTTP/1.1 400 Bad Request", "foreign", "other-service", "on 4 of 4"),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "inserted", "proxy-header-echoed", "on 4 of 4"),
+            (b"\x15\x03\x01\x00\x02\x02\x46", "foreign", "service-speaks-tls", "on 4 connections"),
+        ):
+            evidence = answered(data, kind=kind)
+            difference = StreamDifference(kind, 1, 0, data[1:])
+            connection(evidence, sent=64, came=1, difference=difference, foreign=data[1:], end=FIN)
+            self.one(evidence, cause, FAIL, seen)
+
+    def test_firstDueOfOthers(self) -> None:
+        """Other text behind a first byte that was due is no part of it."""
+        evidence = answered(b"HTTP/1.1 400 Bad Request")
+        difference = StreamDifference("foreign", 1, 0, b"ello there")
+        connection(evidence, sent=64, came=1, difference=difference, foreign=b"ello there", end=FIN)
+        self.assertEqual(
+            [each.rule.cause for each in self.findings(evidence)], ["other-service", "ended-with-text"]
+        )
+
     def test_header(self) -> None:
         """A PROXY header that comes back first was sent by a proxy, and taken for data."""
         evidence = answered(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nabc", kind="inserted")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from echo_app.probe.checks.evidence import Evidence
-from echo_app.probe.checks.lifetimes import Kind, Life, Lives
+from echo_app.probe.checks.lifetimes import INTERVAL, Kind, Life, Lives
 from echo_app.probe.checks.record import ConnectionRecord
 from echo_app.probe.judge.finding import Confidence
 from echo_app.probe.judge.liferules import APART, MOMENT, SHARE, SLACK
 from echo_app.probe.results.severity import Severity
 from tests.support.evidence import (
+    FIN,
     REFUSED,
     RESET,
     JudgeTestCase,
@@ -244,3 +245,50 @@ class LostTests(LivesTestCase):
         life.silent = [sampled(segmentsIn=4, dataSegmentsIn=1), sampled(segmentsIn=6, dataSegmentsIn=1)]
         found = self.one(evidence, "idle-cut", Severity.WARN)
         self.assertIn("keepalives", found.match.evidence[0])
+
+
+class UnservedLivesTests(LivesTestCase):
+    """Watched connections that are never served, as others of the examination."""
+
+    def unserve(self, evidence: Evidence, kind: Kind, seconds: float = 0.01, **values: object) -> None:
+        """Ends the connections of a kind after so long, without a byte, and lets others be unserved, too."""
+        for each in [each.record for each in self.lives(evidence) if each.kind is kind]:
+            each.came, each.lastCame, each.end, each.ended = 0, None, RESET, each.began + seconds
+            for name, value in values.items():
+                setattr(each, name, value)
+        for _ in range(3):
+            connection(evidence, "burst", sent=64, end=FIN, ended=0.01)
+
+    def test_kinds(self) -> None:
+        """Their ends say nothing of silence, or of bytes that are not read."""
+        for kind in Kind:
+            evidence = self.evidence()
+            self.unserve(evidence, kind)
+            self.one(evidence, "connections-unserved", Severity.FAIL, "5 of 10")
+
+    def test_later(self) -> None:
+        """An end that comes later than those of the unserved ones is the end of an unread connection."""
+        for seconds, cause in ((INTERVAL, "connections-unserved"), (INTERVAL + 2 * BIT, "unread-cut")):
+            evidence = self.evidence()
+            self.unserve(evidence, Kind.UNREAD, seconds)
+            self.assertEqual(self.findings(evidence)[0].rule.cause, cause, seconds)
+
+    def test_kernel(self) -> None:
+        """The kernel's count of segments decides, where there is one: a reset destroys what was not read."""
+        for segments, seconds, cause in ((0, 5.0, "connections-unserved"), (1, 0.01, "unread-cut")):
+            evidence = self.evidence()
+            self.unserve(evidence, Kind.UNREAD, seconds, last=sampled(dataSegmentsIn=segments))
+            self.assertEqual(self.findings(evidence)[0].rule.cause, cause, segments)
+
+    def test_one(self) -> None:
+        """An unserved one beside a lost one is no part of what is lost, nor explained by it."""
+        evidence = self.evidence()
+        self.unserve(evidence, Kind.UNREAD)
+        record = [each.record for each in self.lives(evidence) if each.kind is Kind.UNREAD][1]
+        record.came = 64
+        self.endAt(record, record.began + 5.0)
+        found = self.findings(evidence)
+        self.assertEqual(
+            [each.match.seen for each in found],
+            ["1 of 1 unread connections at 5 s: reset; 2 busy ones live", "4 of 10: reset"],
+        )
