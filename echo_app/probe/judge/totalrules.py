@@ -29,8 +29,9 @@ def _findSomeTotal(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Matc
     short = [each for each in rest if each.isShort and each.came > BYTES]
     ((came, count),) = Counter(each.came for each in short).most_common(1) or ((0, 0),)
     group = [each for each in short if each.came == came]
-    # What half-closed ones alone lose, the half-close has lost.
-    if count < _EXACT or all(each.isHalfClosed for each in group):
+    # What half-closed ones alone lose, the half-close has lost. Those that are read late, and dropped before,
+    # bring as much as the path stores.
+    if count < _EXACT or all(each.isHalfClosed or each.check in READ_LATE for each in group):
         return None
     return Match(
         f"{count} connections after {came:,} B: {group[0].endOrSilence}",

@@ -125,6 +125,17 @@ class TotalTests(JudgeTestCase):
                 [each.match.seen[:30] for each in found], ["3 connections after 200,000 B:"] * isFound
             )
 
+    def test_someUnread(self) -> None:
+        """Of those that are read late, and were dropped before, none says more than what the path stores."""
+        for others, isFound in ((0, False), (1, True)):
+            evidence = evidenceOf()
+            whole(evidence, count=3, size=MIB)
+            for n in range(3 + others):
+                check = "lifetimes" if n < 3 else "identity"
+                connection(evidence, check, sent=MIB, came=128_512, end=RESET, ended=5.0)
+            causes = [each.rule.cause for each in self.findings(evidence)]
+            self.assertEqual("byte-limit" in causes, isFound)
+
     def test_halfClosed(self) -> None:
         """Half-closed ones alone have lost the rest by their half-close."""
         for others, isFound in ((0, False), (1, True)):
