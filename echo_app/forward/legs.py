@@ -4,8 +4,8 @@ The rules, the same in both directions:
 
 - What comes in at one leg is written to the other one. Each leg's input pauses while the other one's output
   waits, so that a leg holds one read and what Twisted buffers, and the rest stays with the sender.
-- An end of stream is passed on as the end of that direction, after the bytes before it. When both directions
-  have ended, the upstream's leg is closed first: a drain waits for the client's, and so for all bytes.
+- An end of stream is passed on as the end of that direction, after the bytes before it. The client's leg is
+  closed when all bytes for the upstream are sent: a drain waits for the client's leg, and so for all bytes.
 - A reset, or an abort by a limit or a time-out, becomes a reset of the other leg. What came before it is
   delivered first, for a second at most.
 
@@ -91,6 +91,7 @@ class Leg(Protocol):
     :ivar other: the other leg; None before there is one, and after its end.
     :ivar isInputEnded: the peer has ended its stream.
     :ivar isOutputEnded: we have ended ours, or will when everything is sent.
+    :ivar isFlushed: we have, and all before it is sent.
     :ivar facts: of the connection to the upstream, for the access log; None without a record.
 
     :cvar side: the word for the peer in the access log.
@@ -104,7 +105,7 @@ class Leg(Protocol):
         self.facts: UpstreamFacts | None = None
         self.other: Leg | None = None
         self.isInputEnded = False
-        self.isOutputEnded = False
+        self.isOutputEnded = self.isFlushed = False
         self._clock = clock
         self._deadline: IDelayedCall | None = None
         self.dataReceived: Callable[[bytes], None] = _discard  # type: ignore[assignment]
@@ -145,7 +146,8 @@ class Leg(Protocol):
             self.facts.firstEnd = self.side
 
     def writeConnectionLost(self) -> None:
-        """Does nothing: the end of the input ends the connection."""
+        """Notes that all output is sent, our end included; the end of the input ends the connection."""
+        self.isFlushed = True
 
     def endOutput(self) -> None:
         """Ends our side of this leg after everything is sent, and its connection if its input has ended."""
@@ -241,12 +243,13 @@ class ClientLeg(Leg):
             self.close()
 
     def endOutput(self) -> None:
-        """Ends our side of this leg after everything is sent."""
-        self.transport.unregisterProducer()
-        if canHalfClose(self.transport):
-            self.transport.loseWriteConnection()
+        """Ends our side of this leg after all is sent, and its connection if nothing else is under way."""
+        isLast = self.isInputEnded and (self.other is None or self.other.isFlushed)
+        if isLast or not canHalfClose(self.transport):
+            self.close()
         else:
-            self.transport.loseConnection()
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
 
     def finish(self) -> None:
         """Closes the upstream's leg, and then this one, after all written bytes are sent."""

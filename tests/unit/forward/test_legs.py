@@ -152,6 +152,14 @@ class LegTests(SynchronousTestCase):
         leg.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.near.ends, ["end", "close"])
 
+    def test_nothingUnderWay(self) -> None:
+        """A client's leg is closed at once when the upstream has everything, its end too."""
+        leg = self.reach()
+        self.client.readConnectionLost()
+        leg.writeConnectionLost()
+        leg.readConnectionLost()
+        self.assertEqual((self.near.ends, self.far.ends), (["close"], ["end", "close"]))
+
     def test_closeOrderOtherwise(self) -> None:
         """So it is when the upstream's direction ends last."""
         leg = self.reach()
