@@ -54,11 +54,12 @@ class Stage(IntEnum):
     STALL = 8
     RATE = 9
     SEGMENT = 10
-    HALF_CLOSE = 11
-    CLOSE = 12
-    RESET = 13
-    BLACKHOLE = 14
-    LISTEN = 15
+    END = 11
+    HALF_CLOSE = 12
+    CLOSE = 13
+    RESET = 14
+    BLACKHOLE = 15
+    LISTEN = 16
 
 
 def value(how: Format) -> Any:

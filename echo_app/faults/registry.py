@@ -6,7 +6,7 @@ from echo_app.faults.endings import Blackhole, Close, HalfClose, Reset
 from echo_app.faults.fault import Fault
 from echo_app.faults.messageonly import Duplicate, Loss, Reorder, Truncate, Unsolicited
 from echo_app.faults.refuse import Refuse
-from echo_app.faults.shaping import Bandwidth, Chop, Corrupt, Latency, Stall
+from echo_app.faults.shaping import Bandwidth, Chop, Corrupt, Latency, SlowClose, Stall
 
 _CLASSES: tuple[type[Fault], ...] = (
     Latency,
@@ -14,6 +14,7 @@ _CLASSES: tuple[type[Fault], ...] = (
     Chop,
     Corrupt,
     Stall,
+    SlowClose,
     Close,
     HalfClose,
     Reset,
