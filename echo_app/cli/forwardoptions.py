@@ -55,7 +55,7 @@ class ForwardOptions(Options):
         clock = monotonicClock(reactor)
         timeout = self["connect-timeout"] or CONNECT_TIMEOUT
         if target.kind == "endpoint":
-            return ForwardFactory(target.endpoint(reactor, timeout), clock)
+            return ForwardFactory(target.endpoint(reactor, timeout), clock, timeout=timeout)
         upstream = UpstreamEndpoint(
             reactor,
             clock,
@@ -64,4 +64,4 @@ class ForwardOptions(Options):
             isDirect=not self["no-direct"],
             keepalive=self["keepalive"],
         )
-        return ForwardFactory(upstream, clock)
+        return ForwardFactory(upstream, clock, timeout=timeout)

@@ -59,7 +59,8 @@ class Stage(IntEnum):
     CLOSE = 13
     RESET = 14
     BLACKHOLE = 15
-    LISTEN = 16
+    CONNECT = 16
+    LISTEN = 17
 
 
 def value(how: Format) -> Any:
@@ -165,11 +166,12 @@ class Fault:
         """Says whether the fault applies to a listener, where there are those for streams, or datagrams."""
         return streams or (datagrams and self.isForDatagrams)
 
-    def lacksMessages(self, framed: bool, datagrams: bool) -> str:
-        """Returns the reason why the fault has no effect: a service without messages; empty if it has one.
+    def lacks(self, framed: bool, datagrams: bool, forwards: bool) -> str:
+        """Returns the reason why the fault has no effect in a service; empty if it has one.
 
         :param framed: the streams have messages: the responder has a framing.
         :param datagrams: the service has listeners for datagrams.
+        :param forwards: the streams go on to an upstream.
         """
         if not self.messageKey or framed or (datagrams and self.isForDatagrams):
             return ""

@@ -31,7 +31,9 @@ class FaultSet:
     :param hasPreamble: a connection's preamble may choose its faults.
     :param hasMessages: the protocols of connections send messages.
     :param hasDatagrams: there are datagrams.
-    :raise BadSpec: on a fault of messages where nothing has messages.
+    :param hasUpstream: the streams go on to an upstream.
+    :raise BadSpec: on a fault that can't have an effect: of messages where nothing has messages, or of the
+        upstream without one.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class FaultSet:
         hasPreamble: bool,
         hasMessages: bool = False,
         hasDatagrams: bool = True,
+        hasUpstream: bool = False,
     ) -> None:
         self._datagrams = DatagramFaults(plan, clock)
         self._plan = plan
@@ -48,6 +51,7 @@ class FaultSet:
         self._budget = Budget(clock)
         self._hasPreamble = hasPreamble
         self._hasMessages, self._hasDatagrams = hasMessages, hasDatagrams
+        self._hasUpstream = hasUpstream
         self._suspension: ListenerSuspension | None = None
         self._check(plan.faults)
 
@@ -56,7 +60,8 @@ class FaultSet:
         faulty = partial(self._faulty, build)
         if not self._hasPreamble:
             return faulty()
-        return lambda _address, connection: PreambleGate(faulty, connection, self._clock, self._hasMessages)
+        kinds = self._hasMessages, self._hasUpstream
+        return lambda _address, connection: PreambleGate(faulty, connection, self._clock, *kinds)
 
     def _faulty(self, build: Build, faults: tuple[Fault, ...] | None = None) -> Build:
         """Returns a ``Build`` with these faults; None is those of the plan."""
@@ -92,7 +97,7 @@ class FaultSet:
         """Replaces all faults, for new connections, datagrams and listeners.
 
         :param since: the number of the last connection before them.
-        :raise BadSpec: on too many faults, or one of messages where nothing has messages.
+        :raise BadSpec: on too many faults, or one that can't have an effect.
         """
         faults = tuple(faults)
         self._check(faults)
@@ -101,7 +106,7 @@ class FaultSet:
 
     def _check(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
-            if reason := fault.lacksMessages(self._hasMessages, self._hasDatagrams):
+            if reason := fault.lacks(self._hasMessages, self._hasDatagrams, self._hasUpstream):
                 raise BadSpec(f"fault '{fault}': {reason}")
 
     def _start(self, isNumberedAnew: bool = False) -> None:

@@ -38,7 +38,7 @@ from echo_app.faults.silence import watchSilence
 from echo_app.faults.window import Window
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.transport.closing import linger
-from echo_app.transport.layer import Layer
+from echo_app.transport.layer import Layer, downFrom
 from echo_app.transport.sockets import canHalfClose
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ Chosen = tuple[StreamFault, Callable[[str], Draws]]
 
 # The default cap on the bytes that are held for one connection.
 CAP = 4 << 20
+
+
+def faultsOf(transport: object) -> list[StreamFault]:
+    """Returns the faults of a connection, from the transport of the protocol on top."""
+    return [fault for each in downFrom(transport) if isinstance(each, FaultLayer) for fault in each.faults]
 
 
 class Phase(Enum):

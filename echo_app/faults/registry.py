@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from echo_app.faults.connect import Connect
 from echo_app.faults.endings import Blackhole, Close, HalfClose, Reset
 from echo_app.faults.fault import Fault
 from echo_app.faults.messageonly import Duplicate, Loss, Reorder, Truncate, Unsolicited
@@ -19,6 +20,7 @@ _CLASSES: tuple[type[Fault], ...] = (
     HalfClose,
     Reset,
     Refuse,
+    Connect,
     Blackhole,
     Loss,
     Duplicate,

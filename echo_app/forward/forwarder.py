@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import (
     ConnectError,
     ConnectionRefusedError,
@@ -14,14 +14,17 @@ from twisted.internet.error import (
     TimeoutError,
     UserError,
 )
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, ServerFactory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.connections.registry import ReasonCounter
+from echo_app.faults.connect import Attempt, attemptOf
 from echo_app.forward.legs import ClientLeg, Leg
+from echo_app.forward.upstream import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -44,6 +47,7 @@ class ForwardFactory(ServerFactory):
     :param upstream: the endpoint of the upstream: an :class:`~echo_app.forward.upstream.UpstreamEndpoint`, or
         any client endpoint of Twisted.
     :param clock: counts times.
+    :param timeout: seconds that a fault ``connect`` may hold a client up, as the upstream might.
     :param header: returns what is sent first on the upstream's connection, from the client's leg; None is
         nothing.
 
@@ -57,11 +61,13 @@ class ForwardFactory(ServerFactory):
         upstream: IStreamClientEndpoint,
         clock: IReactorTime,
         *,
+        timeout: float = CONNECT_TIMEOUT,
         header: Callable[[ClientLeg], bytes] | None = None,
     ) -> None:
         self.unreached = ReasonCounter("connections without their upstream", clock.seconds)
         self._upstream = upstream
         self._clock = clock
+        self._timeout = timeout
         self._header = header
         self._legs = _LegFactory(clock)
 
@@ -76,9 +82,22 @@ class ForwardFactory(ServerFactory):
 
         :return: cancelling it ends the attempt.
         """
-        connecting: Deferred[Any] = self._upstream.connect(self._legs)
+        attempt = attemptOf(leg.transport)
+        connecting: Deferred[Any] = (
+            self._upstream.connect(self._legs) if attempt is None else ensureDeferred(self._late(attempt))
+        )
         connecting.addCallback(self._connected, leg)
         return connecting.addErrback(self._failed, leg)
+
+    async def _late(self, attempt: Attempt) -> IProtocol:
+        """Connects to the upstream as the faults of the client's connection say."""
+        isOver = attempt.end == "never" or attempt.wait >= self._timeout
+        await deferLater(self._clock, self._timeout if isOver else attempt.wait)
+        if isOver:
+            raise TimeoutError(string=f"fault {attempt.faults}")
+        if attempt.end:
+            raise ConnectionRefusedError(string=f"fault {attempt.faults}")
+        return await self._upstream.connect(self._legs)
 
     def _connected(self, upstream: Leg, leg: ClientLeg) -> None:
         leg.reached(upstream, b"" if self._header is None else self._header(leg))

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from echo_app.addresses import describe
 from echo_app.connections.record import Ending
 from echo_app.faults.fault import BadSpec
-from echo_app.faults.layer import FaultLayer
+from echo_app.faults.layer import faultsOf
 from echo_app.faults.spec import parseFault
 from echo_app.service.snapshot import OpenConnection
-from echo_app.transport.layer import downFrom
 from echo_app.transport.sockets import progressOf, reset
 
 if TYPE_CHECKING:
@@ -98,14 +97,13 @@ def _openConnection(connection: Connection) -> OpenConnection:
     transport = connection.transport
     _, top = connection.top()
     progress = progressOf(top)
-    layers = [each for each in downFrom(top) if isinstance(each, FaultLayer)]
     return OpenConnection(
         number=connection.number or None,
         listener=describe(transport.getHost()),
         peer=describe(transport.getPeer()),
         user=connection.user,
         isServed=connection.isServed,
-        faults=[str(fault) for layer in layers for fault in layer.faults],
+        faults=list(map(str, faultsOf(top))),
         received=None if progress is None else progress.received,
         sent=None if progress is None else progress.sent,
         owed=None if progress is None else progress.owed,

@@ -90,8 +90,9 @@ class EchoService(Service):
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
     :param emptyEntries: give a line to connections without a byte that their peer ended, too.
-    :raise ValueError: on a wrong responder, or one where streams are forwarded; a fault of messages where
-        nothing has messages; a portal that checks no passwords, or with datagrams, which have no login.
+    :raise ValueError: on a wrong responder, or one where streams are forwarded; a fault that can't have an
+        effect, such as one of messages where nothing has messages; a portal that checks no passwords, or with
+        datagrams, which have no login.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class EchoService(Service):
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
         hasFaults = faults is not None or faultPreamble
-        kinds = self._responder.hasMessages, bool(datagramEndpoints)
+        kinds = self._responder.hasMessages, bool(datagramEndpoints), forwarder is not None
         self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:

@@ -9,6 +9,7 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from tests.support.kernel import waitForCut, waitUntil
@@ -250,6 +251,56 @@ class StallTests(ForwardTestCase):
         self.assertEqual(waitForCut(client, 15), errno.ECONNRESET)
         self.assertEqual(waitForCut(upstream, 15), errno.ECONNRESET)
         self.assertEqual(stopCounts(self.server)["timed out"], 1)
+
+
+class FaultTests(ForwardTestCase):
+    """Faults stand on the client's leg."""
+
+    options = (
+        *("--fault", "connect=refused,connections=1"),
+        *("--fault", "connect=never,connections=2"),
+        *("--fault", "connect=300ms,connections=3"),
+        *("--fault", "corrupt=1,connections=4"),
+        *("--fault", "corrupt=1,direction=in,connections=5"),
+        *("--fault", "slow-close=300ms,direction=in,connections=6"),
+        *("--connect-timeout", "500ms"),
+    )
+
+    def test_connect(self) -> None:
+        """One client is refused, one waits for the time-out, and one for its upstream."""
+        refused = self.connect(self.server.address())
+        self.assertEqual(waitForCut(refused), errno.ECONNRESET)
+        start = time.monotonic()
+        never = self.connect(self.server.address())
+        self.assertEqual(waitForCut(never), errno.ECONNRESET)
+        self.assertGreaterEqual(time.monotonic() - start, 0.49)
+        self.listener.setblocking(False)
+        self.assertRaises(BlockingIOError, self.listener.accept)
+        self.listener.settimeout(20)
+        start = time.monotonic()
+        late, upstream = self.pair()
+        self.assertGreaterEqual(time.monotonic() - start, 0.29)
+        late.sendall(b"question")
+        self.assertEqual(upstream.recv(8, socket.MSG_WAITALL), b"question")
+        self.assertEqual(stopCounts(self.server)["connections"], 3)
+
+    def test_directions(self) -> None:
+        """``in`` is towards the upstream, and ``out`` towards the client."""
+        for _ in range(3):
+            self.connect(self.server.address())
+        self.listener.accept()[0].close()
+        for isOut in (True, False):
+            client, upstream = self.pair()
+            client.sendall(bytes(8))
+            self.assertEqual(upstream.recv(8, socket.MSG_WAITALL) == bytes(8), isOut)
+            upstream.sendall(bytes(8))
+            self.assertEqual(client.recv(8, socket.MSG_WAITALL) == bytes(8), not isOut)
+        client, upstream = self.pair()
+        start = time.monotonic()
+        client.sendall(b"last")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(upstream), b"last")
+        self.assertGreaterEqual(time.monotonic() - start, 0.29)
 
 
 class UnreachedTests(ServiceTestCase):
