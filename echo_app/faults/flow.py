@@ -12,6 +12,8 @@ The rules of :class:`Flow`:
   earlier.
 - Times follow a schedule, not the timers. A late timer makes nothing slower in the end.
 - No piece reaches over an edge, the offset at which a fault begins.
+- When the faults change, all held bytes come in again, as if at that moment, and the end behind them. So no
+  byte is lost, doubled or overtaken.
 """
 
 from __future__ import annotations
@@ -57,8 +59,6 @@ class Flow:
     """Passes the bytes of one direction through the faults.
 
     :param clock: measures delays and windows, within the budget.
-    :param shapers: apply the faults.
-    :param edges: further offsets that no piece may reach over.
     :param deliver: takes a piece.
     :param finished: called when the end of the stream has passed.
     :param reached: called with each edge that the bytes have reached.
@@ -72,8 +72,6 @@ class Flow:
     def __init__(
         self,
         clock: Budget,
-        shapers: Iterable[Shaper],
-        edges: Iterable[int],
         deliver: Callable[[bytes], object],
         finished: Callable[[], object],
         reached: Callable[[int], object],
@@ -83,10 +81,10 @@ class Flow:
         self.intake = Intake.OPEN
         self._clock = clock
         self._deliver, self._finished, self._reached, self._changed = deliver, finished, reached, changed
-        self._stages = Stages(shapers)
+        self._stages = Stages()
         self._queue = ChangeQueue(clock, self._enter, self._queueDone)
         self._isEndQueued = False
-        self._edges = deque(sorted({*edges, *self._stages.edges} - {0}))
+        self._edges: deque[int] = deque()
         self._bytes = bytearray()
         self._passed = self._ready = self._fed = 0
         self._arrivals: deque[tuple[float, int]] = deque()
@@ -100,6 +98,23 @@ class Flow:
     def held(self) -> int:
         """Returns the number of bytes that have come in and not passed."""
         return len(self._bytes) + self._queue.size
+
+    @property
+    def isClear(self) -> bool:
+        """Says whether bytes would pass at once and unchanged, so that they need not come in at all."""
+        return not (
+            self._edges
+            or self._bytes
+            or self._isPassing
+            or self._queue.size
+            or self.intake is not Intake.OPEN
+            or not self._stages.isEmpty
+        )
+
+    @property
+    def offset(self) -> int:
+        """The offset of the next byte to pass."""
+        return self._passed
 
     @property
     def isBusy(self) -> bool:
@@ -116,13 +131,50 @@ class Flow:
         """Returns the bytes of memory that the flow takes."""
         return len(self._bytes) + self._queue.size + NOTE * len(self._arrivals)
 
+    def skip(self, size: int) -> None:
+        """Counts bytes that have passed without coming in."""
+        self._passed += size
+
+    def setFaults(self, shapers: Iterable[Shaper], edges: Iterable[int]) -> None:
+        """Takes other faults, for held bytes too; nothing passes before ``goOn``.
+
+        :param shapers: apply the faults.
+        :param edges: further offsets that no piece may reach over.
+        """
+        held = self._takeBack()
+        isEndHeld = self._endDue is not None or self._isEndQueued
+        self._drop()
+        self._stages = Stages(shapers)
+        self._edges = deque(sorted({*edges, *self._stages.edges} - {0}))
+        self._floor = self._clock.seconds()
+        self._isEndLate = False
+        wasPassing, self._isPassing = self._isPassing, True
+        try:
+            if held:
+                self._come(held, 0)
+            if isEndHeld:
+                self._endComes()
+        finally:
+            self._isPassing = wasPassing
+
+    def goOn(self) -> None:
+        """Passes the bytes that may pass by other faults."""
+        self._pass()
+
+    def _takeBack(self) -> bytes:
+        """Returns the bytes that are held, in their order."""
+        return bytes(self._bytes) + self._queue.takeBack()
+
     def feed(self, data: bytes, delay: float = 0) -> None:
         """Takes bytes, and passes those whose time has come.
 
         :param delay: seconds by which these bytes are late, besides the faults of the flow.
         """
-        if self.intake is not Intake.OPEN or not data:
-            return
+        if self.intake is Intake.OPEN and data:
+            self._come(data, delay)
+
+    def _come(self, data: bytes, delay: float) -> None:
+        """Takes bytes, whatever the state of the input."""
         if not self._stages.hasChanges:
             self._enter(data, delay)
             return
@@ -142,11 +194,14 @@ class Flow:
 
     def end(self) -> None:
         """Takes the end of the stream."""
-        if self.isBusy:
-            self._isEndQueued = True
-            self.seal()
-        elif self.intake is not Intake.ENDED:
+        if self.intake is not Intake.ENDED:
             self.intake = Intake.ENDED
+            self._endComes()
+
+    def _endComes(self) -> None:
+        """Notes the earliest time for the end of the stream, or has it wait behind the bytes in the queue."""
+        self._isEndQueued = self.isBusy
+        if not self._isEndQueued:
             now = self._clock.seconds()
             self._endDue = now + self._stages.delay(self._fed, now)
             self._pass()
@@ -158,9 +213,13 @@ class Flow:
     def close(self) -> None:
         """Drops the held bytes, and passes nothing more."""
         self.intake = Intake.ENDED
-        self._isEndQueued = False
+        self.isPaused = False
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drops what is held, and the pending call."""
+        self._isEndQueued = self.isStalled = False
         self._queue.clear()
-        self.isPaused = self.isStalled = False
         self._endDue = None
         self._bytes.clear()
         self._arrivals.clear()
@@ -186,7 +245,7 @@ class Flow:
 
     def _queueDone(self) -> None:
         if self._isEndQueued:
-            self.end()
+            self._endComes()
         self._changed()
 
     def _arrive(self, end: int, now: float, delay: float) -> None:

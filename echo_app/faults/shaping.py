@@ -33,9 +33,10 @@ class Shaper:
     :param fault: the fault.
     :param window: the times at which the fault is on.
     :param draws: the random numbers of the fault.
+    :param origin: the offset of the first byte that passes the fault.
     """
 
-    def __init__(self, fault: Any, window: Window, draws: Draws) -> None:
+    def __init__(self, fault: Any, window: Window, draws: Draws, origin: int = 0) -> None:
         self.fault = fault
         self.window = window
         self.draws = draws
@@ -157,10 +158,10 @@ class Bandwidth(ShapingFault):
 class _Cuts(Shaper):
     """Cuts the stream at random offsets, and keeps the gap between the pieces."""
 
-    def __init__(self, fault: Chop, window: Window, draws: Draws) -> None:
+    def __init__(self, fault: Chop, window: Window, draws: Draws, origin: int = 0) -> None:
         super().__init__(fault, window, draws)
         self._gap = max(fault.gap, TURN)
-        self._nextSize = draws.sizes(*fault.sizes)
+        self._nextSize = draws.sizes(*fault.sizes, origin)
         self._rest = self._nextSize()
         self._next = -inf
 
@@ -197,9 +198,9 @@ class Chop(ShapingFault):
 class _Replacement(Shaper):
     """Replaces bytes while the fault is on."""
 
-    def __init__(self, fault: Corrupt, window: Window, draws: Draws) -> None:
+    def __init__(self, fault: Corrupt, window: Window, draws: Draws, origin: int = 0) -> None:
         super().__init__(fault, window, draws)
-        self._corruption = Corruption(fault.amount, draws)
+        self._corruption = Corruption(fault.amount, draws, origin)
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
         """Returns the corrupted bytes."""

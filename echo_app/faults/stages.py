@@ -24,6 +24,7 @@ class Stages:
 
     :param shapers: apply the faults.
 
+    :ivar isEmpty: there are no shapers.
     :ivar edges: the offsets at which a shaper begins; no piece may reach over them.
     :ivar hasChanges: some shapers change bytes.
     :ivar hasSmallPieces: the pieces may be small.
@@ -31,6 +32,7 @@ class Stages:
 
     def __init__(self, shapers: Iterable[Shaper] = ()) -> None:
         shapers = tuple(shapers)
+        self.isEmpty = not shapers
         self._changes, self._delays, self._stalls, self._rates, self._segments, self._ends = (
             [each for each in shapers if each.fault.stage is stage] for stage in STAGES
         )

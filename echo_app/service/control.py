@@ -54,11 +54,14 @@ class Control:
         """Returns the fields of an :class:`OpenConnection` for each open connection, the oldest first."""
         return [asdict(_openConnection(each)) for each in self._service.connections()]
 
-    def setFaults(self, faults: Sequence[str]) -> None:
+    def setFaults(self, faults: Sequence[str], live: bool = False, **picked: Any) -> None:
         """Replaces all faults, for new connections; see ``EchoService.setFaults``.
 
         :param faults: specs, such as ``latency=50ms``.
-        :raise ValueError: when a spec is wrong or applies to no listener, or there are too many.
+        :param live: also for open connections.
+        :param picked: with `live`, the ``number``, ``peer`` or ``listener`` of those that alone have them.
+        :raise ValueError: when a spec is wrong or applies to no listener, there are too many, or no open
+            connection is chosen.
         """
         parsed = []
         for spec in faults:
@@ -66,7 +69,7 @@ class Control:
                 parsed.append(parseFault(spec))
             except BadSpec as error:
                 raise ValueError(f"fault {spec!r}: {error}") from None
-        self._service.setFaults(parsed)
+        self._service.setFaults(parsed, live=live, **picked)
 
     def reset(self, number: int) -> None:
         """Resets an open connection.

@@ -37,6 +37,7 @@ from echo_app.forward.forwarder import ForwardFactory
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
+from echo_app.service.pick import Pick
 from echo_app.service.readyfile import ReadyFile
 from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
@@ -141,7 +142,8 @@ class EchoService(Service):
         )
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
-        hasFaults = faults is not None or faultPreamble
+        self._hasFaults = faults is not None or faultPreamble
+        hasFaults = self._hasFaults or forwarder is not None
         kinds = self._responder.hasMessages, bool(datagramEndpoints), forwarder is not None
         self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
@@ -178,23 +180,45 @@ class EchoService(Service):
             except Exception:
                 log.failure("a part of the service is not read again")
 
-    def setFaults(self, faults: Iterable[Fault]) -> None:
+    def setFaults(
+        self,
+        faults: Iterable[Fault],
+        *,
+        live: bool = False,
+        number: int | None = None,
+        peer: str | None = None,
+        listener: str | None = None,
+    ) -> None:
         """Replaces all faults, for new connections; the first of these has the number 1 for ``connections``.
 
         Present connections, those in the kernel's queue included, keep their faults. Datagrams, and
         ``refuse``, have the new faults at once.
 
-        :raise ValueError: when the service was made without faults, a fault applies to no listener, or there
-            are too many.
+        :param live: present connections have the new faults, too, from the bytes on that pass next.
+        :param number: with `live`, only the connection with this number has the new faults, and nothing else.
+        :param peer: as `number`, those of the peer with this address, such as ``127.0.0.1:40000``.
+        :param listener: as `number`, those that the listener with this address has accepted.
+        :raise ValueError: when the service was made without faults, a fault applies to no listener, there are
+            too many, or no connection that can have them is chosen.
         """
         if self._faults is None:
             raise ValueError("the service was made without faults")
         faults = tuple(faults)
+        pick = Pick(number, peer, listener)
+        if pick.isGiven:
+            if not live:
+                raise ValueError(f"{pick}: to choose an open connection needs live=True")
+            self._faults.checkOwn(faults)
+            if not self._faults.setOpen(faults, filter(pick.has, self.connections())):
+                raise ValueError(f"no open connection has {pick}, or it can't change its faults")
+            return
         for fault in faults:
             if not fault.hasListener(bool(self._streams), bool(self._datagramEndpoints)):
                 raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
+        if live:
+            self._faults.setOpen(faults, self.connections())
 
     def connections(self) -> list[Connection]:
         """Returns the open connections, the oldest first."""
@@ -329,7 +353,7 @@ class EchoService(Service):
             raise
         self._isOpen = True
         if self._faults is not None:
-            self._faults.begin(self._listeners)
+            self._faults.begin(self._listeners, isQuiet=not self._hasFaults)
 
     def _closeAccessLog(self) -> None:
         if self._accessLog is not None and self._recorder is not None:

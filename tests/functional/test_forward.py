@@ -12,6 +12,9 @@ import threading
 import time
 from pathlib import Path
 
+from twisted.trial.unittest import TestCase
+
+from echo_app.testing import EchoServerMixin
 from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import ServiceTestCase, receiveAll, startSending, stopCounts
 
@@ -301,6 +304,34 @@ class FaultTests(ForwardTestCase):
         client.shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(upstream), b"last")
         self.assertGreaterEqual(time.monotonic() - start, 0.29)
+
+
+class LiveFaultTests(EchoServerMixin, TestCase):
+    """Faults of an open connection change on the client's leg."""
+
+    def test_bothWays(self) -> None:
+        """A transfer both ways is whole, whatever holds it up meanwhile, with its ends."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            target = f"127.0.0.1:{listener.getsockname()[1]}"
+            server = self.startEchoServer("--port", "0", "--forward", target)
+            there, back = (random.Random(seed).randbytes(8 << 20) for seed in (1, 2))
+            with socket.create_connection(server.address(), 20) as client, listener.accept()[0] as upstream:
+                upstream.settimeout(20)
+                startSending(client, there)
+                startSending(upstream, back)
+                received: list[bytes] = []
+                reader = threading.Thread(target=lambda: received.append(receiveAll(upstream)))
+                reader.start()
+                other = threading.Thread(target=lambda: received.append(receiveAll(client)))
+                other.start()
+                draw = random.Random(3)
+                for _ in range(60):
+                    specs = ("latency=5ms,direction=in", "bandwidth=20MB/s", "stall", "chop=1000-9000")
+                    server.setFaults(*draw.sample(specs, draw.randrange(3)), live=True)
+                server.setFaults(live=True)
+                reader.join()
+                other.join()
+            self.assertTrue({there, back} == set(received), "other bytes")
 
 
 class UnreachedTests(ServiceTestCase):
