@@ -117,14 +117,14 @@ class Flow:
         return self._passed
 
     @property
+    def came(self) -> int:
+        """The offset of the next byte to come in."""
+        return self._fed + self._queue.size
+
+    @property
     def isBusy(self) -> bool:
         """Says whether bytes that have come in wait for their turn, so that others should not come yet."""
         return self._queue.size > 0
-
-    @property
-    def _came(self) -> int:
-        """The offset of the next byte to come in."""
-        return self._fed + self._queue.size
 
     @property
     def load(self) -> int:

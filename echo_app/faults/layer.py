@@ -8,9 +8,12 @@ both flows together hold as much as is allowed. The protocol's producer is pause
 is full, and while the output alone holds that much. The end of each side passes behind the held bytes.
 No call outlives the connection.
 
+Bytes of a direction pass beside its flow as long as that would only pass them on: so a layer that waits for
+faults to come costs 3 % of a small echo. Both flows have the new faults before a byte passes by them.
+
 Faults that delay, change or cut bytes are in the flows (:mod:`echo_app.faults.flow`). Behind the flows, an
-ending fault (:class:`~echo_app.faults.fault.EndingFault`) begins when its ``after`` is reached; several at
-once begin in the order of their stages. ``after`` in bytes counts the bytes that have passed in the fault's
+ending fault (:class:`~echo_app.faults.fault.EndingFault`) begins when its ``after`` is reached
+(:mod:`echo_app.faults.schedule`). ``after`` in bytes counts the bytes that have passed in the fault's
 direction. Bytes beyond it do not pass; with ``direction=in``, output that was written by then still does.
 """
 
@@ -29,6 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from echo_app.connections.record import recordOf
+from echo_app.faults.beside import Beside, writer
 from echo_app.faults.budget import Budget
 from echo_app.faults.calls import Calls
 from echo_app.faults.draws import Draws
@@ -113,9 +117,11 @@ class FaultLayer(Layer):
         self._isChanging = False
         self._input = Input.PASSED
         self._phase = Phase.OPEN
+        self._isEcho = vars(type(protocol)).get("isEcho") is True
         # Bytes that have passed beside the flows, and whether the next ones do.
-        self._skippedIn = self._skippedOut = 0
-        self._isInClear = self._isOutClear = False
+        self._skippedIn = 0
+        self._isInClear = False
+        self._beside = Beside()
         self._in = self._makeFlow("in", self._received, self._inputEnded)
         self._out = self._makeFlow("out", self._send, self._outputEnded)
         self._take(chosen)
@@ -130,9 +136,12 @@ class FaultLayer(Layer):
         """Takes these faults, in place of the present ones, from the bytes on that pass next."""
         self.faults = [fault for fault, _ in chosen]
         self.lastByte = None
+        if self._isEcho:
+            # Each byte that has come has been written, so that they need not be counted twice.
+            self._skippedIn = max(0, self._out.came + self._beside.skipped - self._in.offset)
         self._in.skip(self._skippedIn)
-        self._out.skip(self._skippedOut)
-        self._skippedIn = self._skippedOut = 0
+        self._out.skip(self._beside.skipped)
+        self._skippedIn = self._beside.skipped = 0
         origins = {"in": self._in.offset, "out": self._out.offset}
         self._schedule.plan(self.faults, origins)
         now = self.clock.seconds()
@@ -164,6 +173,7 @@ class FaultLayer(Layer):
             self._out.seal()
             self._choosePaths()
         self.transport = cast(IStreamTransport, transport)
+        self.write = writer(self.transport, self._beside, self._out.feed)  # type: ignore[method-assign, assignment]
         if ISSLTransport.providedBy(transport):
             alsoProvides(self, ITLSTransport if canHalfClose(transport) else ISSLTransport)
         self.transport.registerProducer(self._out, True)
@@ -202,7 +212,12 @@ class FaultLayer(Layer):
         """Has bytes of a direction pass beside its flow as long as the flow would only pass them on."""
         isOpen = self._phase is not Phase.OVER and self.lastByte is None
         self._isInClear = isOpen and self._in.isClear and not self._in.isPaused
-        self._isOutClear = isOpen and self._out.isClear
+        self._beside.isClear = isOpen and self._out.isClear
+        if self._isInClear and self._isEcho:
+            # Without a call of the layer, which would be 2 % of the cost of a small echo.
+            self.dataReceived = self.protocol.dataReceived  # type: ignore[method-assign]
+        else:
+            self.__dict__.pop("dataReceived", None)
 
     def dataReceived(self, data: bytes) -> None:
         """Feeds input to its flow, or passes it on."""
@@ -236,12 +251,8 @@ class FaultLayer(Layer):
         self.protocol.connectionLost(reason)
 
     def write(self, data: bytes) -> None:
-        """Feeds output to its flow, or passes it on."""
-        if self._isOutClear:
-            self._skippedOut += len(data)
-            self.transport.write(data)
-        else:
-            self._out.feed(data)
+        """Feeds output to its flow; replaced when there is a transport below."""
+        self._out.feed(data)
 
     def loseConnection(self) -> None:
         """Closes the connection after all output has passed and is sent; waits for a producer first."""

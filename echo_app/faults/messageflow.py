@@ -111,7 +111,7 @@ class MessageFlow(Flow):
     @property
     def isClear(self) -> bool:
         """Says whether messages would pass at once and unchanged."""
-        isBetween = self._isTaking or self._behind is not None
+        isBetween = self._isTaking or self._untaken or self._behind is not None
         return super().isClear and not (isBetween or self._choices.changes or self._choices.endings)
 
     def choose(self, choices: MessageChoices) -> None:
@@ -210,7 +210,7 @@ class MessageFlow(Flow):
         self.number += 1
         now = self._clock.seconds()
         message = _StreamMessage(data=data, count=self._events.note)
-        place = self.number, self._came, now
+        place = self.number, self.came, now
         for choice in self._choices.changes:
             choice.apply(message, *place)
             if not message.copies:
@@ -265,12 +265,12 @@ class MessageFlow(Flow):
         """Begins the endings of a message, now or when all bytes up to here have passed."""
         if not message.endings or self.intake is not Intake.OPEN:
             return
-        if self._passed == self._came:
+        if self._passed == self.came:
             self._beginAll(message.endings)
             return
-        self._endingsAt[self._came] += message.endings
-        if self._came not in self._edges:
-            insort(self._edges, self._came)
+        self._endingsAt[self.came] += message.endings
+        if self.came not in self._edges:
+            insort(self._edges, self.came)
 
     def _edgePassed(self, offset: int) -> None:
         super()._edgePassed(offset)

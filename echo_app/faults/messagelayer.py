@@ -42,7 +42,7 @@ class MessageFaultLayer(FaultLayer):
 
     def writeMessage(self, data: bytes) -> None:
         """Sends a message through its faults, or passes it on."""
-        if self._isOutClear:
+        if self._beside.isClear:
             self._messages.number += 1
             self.write(data)
         else:
@@ -60,7 +60,7 @@ class MessageFaultLayer(FaultLayer):
 
     def _take(self, chosen: Sequence[Chosen]) -> None:
         messages = self._messages
-        place = self.clock.seconds(), messages.offset + self._skippedOut, messages.number
+        place = self.clock.seconds(), messages.offset + self._beside.skipped, messages.number
         ofMessages = sorted((each for each in chosen if each[0].messageKey), key=lambda each: each[0].stage)
         changes = _choices(MessageFault, ofMessages, *place)
         messages.choose(MessageChoices(changes, _choices(EndingFault, ofMessages, *place)))

@@ -13,7 +13,7 @@ from echo_app.faults import layer
 from echo_app.stream.protocol import EchoProtocol
 from tests.support.ends import Producer
 from tests.support.faulty import Above, FaultyConnection, sizes
-from tests.support.properties import given, settings
+from tests.support.properties import example, given, settings
 
 # Specs that lose and change no byte.
 HOLDING = (
@@ -189,6 +189,15 @@ class PropertyTests(SynchronousTestCase):
 
     @settings(max_examples=200)
     @given(SPECS, STEPS, st.booleans())
+    @example(
+        ["stall,for=50ms,every=90ms"],
+        [
+            ("receive", 3000),
+            ("receive", 3000),
+            ("change", ["chop=3-40,gap=2ms,after=20B,direction=in", "corrupt=0,direction=in"]),
+        ],
+        False,
+    )
     def test_messages(self, specs: list[str], steps: list[tuple[str, Any]], isEndedFirst: bool) -> None:
         """With messages."""
         connection = FaultyConnection(*specs, protocol=Messages(), clock=SlowClock(), isLive=True)
@@ -204,6 +213,14 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(connection.wire.written, b"plain")
         connection.run(0.2)
         self.assertEqual(connection.wire.pieces, [(0, b"plain"), (1, b"late")])
+
+    def test_rebinding(self) -> None:
+        """A protocol that rebinds its ``dataReceived`` is called by the present one."""
+        protocol = Changing()
+        connection = FaultyConnection(protocol=protocol, isLive=True).receive(b"first")
+        self.patch(protocol, "dataReceived", lambda data: protocol.transport.write(data.upper()))
+        connection.receive(b"second")
+        self.assertEqual(connection.wire.written, b"firstSECOND")
 
     def test_held(self) -> None:
         """Held bytes pass by the new faults, as if they came at the change; without any, at once."""
@@ -391,13 +408,16 @@ class DrawTests(SynchronousTestCase):
     def test_input(self) -> None:
         """Input has offsets of its own."""
 
-        def passed(before: int) -> bytes:
-            connection = FaultyConnection(isLive=True).receive(bytes(before))
+        def passed(before: int, protocol: EchoProtocol) -> bytes:
+            connection = FaultyConnection(isLive=True, protocol=protocol).receive(bytes(before))
             connection.change("corrupt=0.5,direction=in").receive(bytes(100))
-            return connection.above.received[before:]
+            return connection.wire.written[before:]
 
-        self.assertEqual(passed(10), passed(10))
-        self.assertNotEqual(passed(10), passed(11))
+        # The layer counts the input of a plain echo in another way than that of a subclass.
+        expected = {before: passed(before, EchoProtocol()) for before in (0, 10, 11)}
+        self.assertEqual(len(set(expected.values())), 3)
+        for before, data in expected.items():
+            self.assertEqual(passed(before, Changing()), data)
 
 
 class MessageTests(SynchronousTestCase):
