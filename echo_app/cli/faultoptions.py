@@ -38,7 +38,7 @@ class FaultOptions(Options):
             kinds = STREAMS + (DATAGRAMS if isForDatagrams else ())
             if not isAsked(kinds, self):
                 raise UsageError(f"--fault '{fault}': there is no {listed(kinds)} that it applies to")
-            if reason := self._lacksMessages(fault):
+            if reason := self._lacks(fault):
                 raise UsageError(f"--fault '{fault}': {reason}")
 
     def faultPlan(self) -> FaultPlan | None:
@@ -54,13 +54,13 @@ class FaultOptions(Options):
         except BadSpec as error:
             raise UsageError(f"--fault{'' if path is None else f'-file {path!r}'}: {error}") from None
         for fault in plan.faults:
-            if reason := self._lacksMessages(fault):
+            if reason := self._lacks(fault):
                 raise UsageError(f"--fault-file {path!r}: '{fault}': {reason}")
         return plan
 
-    def _lacksMessages(self, fault: Fault) -> str:
-        isForwarding = self["forward"] is not None
-        return fault.lacksMessages(hasFraming(self["responder"]), isAsked(DATAGRAMS, self), isForwarding)
+    def _lacks(self, fault: Fault) -> str:
+        hasDatagrams, forwards = isAsked(DATAGRAMS, self), self["forward"] is not None
+        return fault.lacks(hasFraming(self["responder"]), hasDatagrams, forwards, forwards)
 
     def _hasFaults(self) -> bool:
         return bool(self["fault"] or self["fault-file"] or self["fault-preamble"])

@@ -74,15 +74,20 @@ class ForwardOptions(Options):
         clock = monotonicClock(reactor)
         streams = sessions = None
         if isAsked(STREAMS, self):
-            streams = ForwardFactory(self._upstream(target, reactor, clock), clock, header=self._header())
+            timeout = self["connect-timeout"] or CONNECT_TIMEOUT
+            upstream = self._upstream(target, reactor, clock, timeout)
+            streams = ForwardFactory(upstream, clock, timeout=timeout, header=self._header())
         if isAsked(DATAGRAMS, self):
-            timeout = self["udp-session-timeout"] or TIMEOUT
-            to = replace(target, kind="udp")
-            sessions = Sessions(reactor, clock, to, timeout=timeout, descriptorLimit=descriptorLimit)
+            sessions = Sessions(
+                reactor,
+                clock,
+                replace(target, kind="udp"),
+                timeout=self["udp-session-timeout"] or TIMEOUT,
+                descriptorLimit=descriptorLimit,
+            )
         return Forwarder(target.text, streams, sessions)
 
-    def _upstream(self, target: Target, reactor: Any, clock: Any) -> Any:
-        timeout = self["connect-timeout"] or CONNECT_TIMEOUT
+    def _upstream(self, target: Target, reactor: Any, clock: Any, timeout: float) -> Any:
         if target.kind == "endpoint":
             return target.endpoint(reactor, timeout)
         isDirect = not self["no-direct"]

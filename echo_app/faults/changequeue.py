@@ -50,6 +50,12 @@ class ChangeQueue:
             else:
                 self._budget.do(self._take)
 
+    def takeBack(self) -> bytes:
+        """Returns the bytes that wait, and drops them here."""
+        data = b"".join(data for data, _ in self._waiting)[self._taken :]
+        self.clear()
+        return data
+
     def clear(self) -> None:
         """Drops the bytes that wait."""
         self._waiting.clear()

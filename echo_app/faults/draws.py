@@ -2,7 +2,8 @@
 
 A draw depends on the seed, the fault, the connection's number, the direction and the byte's offset in the
 stream, never on the boundaries of reads. A number for one byte is computed from its offset. A sequence of
-numbers, such as the distances between corrupt bytes, is drawn in the order of the offsets. It uses only
+numbers, such as the distances between corrupt bytes, is drawn in the order of the offsets; one that begins
+within the stream, with a change of its faults, is another sequence for each offset. It uses only
 ``random.Random.random``: Python promises for no other method that a seed gives the same numbers in every
 version.
 """
@@ -36,13 +37,22 @@ class Draws:
         # A float has 53 bits: all 64 could be rounded to 1.
         return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
-    def inOrder(self) -> Callable[[], float]:
-        """Returns a function that returns the next number, from 0 up to 1, of always the same sequence."""
-        return Random(int.from_bytes(self._key, "big")).random
+    def inOrder(self, origin: int = 0) -> Callable[[], float]:
+        """Returns a function that returns the next number, from 0 up to 1, of always the same sequence.
 
-    def sizes(self, smallest: int, largest: int) -> Callable[[], int]:
-        """Returns a function that returns the next size, with a uniform distribution between these two."""
-        draw, count = self.inOrder(), largest - smallest + 1
+        :param origin: the offset at which the sequence begins.
+        """
+        key = self._key
+        if origin:
+            key = blake2b(origin.to_bytes(8, "big"), key=key, digest_size=32).digest()
+        return Random(int.from_bytes(key, "big")).random
+
+    def sizes(self, smallest: int, largest: int, origin: int = 0) -> Callable[[], int]:
+        """Returns a function that returns the next size, with a uniform distribution between these two.
+
+        :param origin: the offset of the first byte.
+        """
+        draw, count = self.inOrder(origin), largest - smallest + 1
         return lambda: smallest + int(draw() * count)
 
 
@@ -54,14 +64,15 @@ class Corruption:
 
     :param probability: the probability for each byte.
     :param draws: the draws of the fault.
+    :param origin: the offset of the first byte.
     """
 
     __slots__ = ("_draw", "_mask", "_next", "_probability")
 
-    def __init__(self, probability: float, draws: Draws) -> None:
+    def __init__(self, probability: float, draws: Draws, origin: int = 0) -> None:
         self._probability = probability
-        self._draw = draws.inOrder()
-        self._next = self._mask = 0
+        self._draw = draws.inOrder(origin)
+        self._next, self._mask = origin, 0
         self._advance()
 
     def apply(self, data: bytes, offset: int, isOn: Callable[[int], bool]) -> bytes:

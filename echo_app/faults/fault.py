@@ -54,11 +54,13 @@ class Stage(IntEnum):
     STALL = 8
     RATE = 9
     SEGMENT = 10
-    HALF_CLOSE = 11
-    CLOSE = 12
-    RESET = 13
-    BLACKHOLE = 14
-    LISTEN = 15
+    END = 11
+    HALF_CLOSE = 12
+    CLOSE = 13
+    RESET = 14
+    BLACKHOLE = 15
+    CONNECT = 16
+    LISTEN = 17
 
 
 def value(how: Format) -> Any:
@@ -178,14 +180,17 @@ class Fault:
         """
         return streams or self._isForThese(datagrams, isForwarding)
 
-    def lacksMessages(self, framed: bool, datagrams: bool, isForwarding: bool = False) -> str:
-        """Returns the reason why the fault has no effect: a service without messages; empty if it has one.
+    def lacks(
+        self, framed: bool, datagrams: bool, forwardsStreams: bool = False, forwardsDatagrams: bool = False
+    ) -> str:
+        """Returns the reason why the fault has no effect in a service; empty if it has one.
 
         :param framed: the streams have messages: the responder has a framing.
         :param datagrams: the service has listeners for datagrams.
-        :param isForwarding: these go on to an upstream.
+        :param forwardsStreams: the streams go on to an upstream.
+        :param forwardsDatagrams: the datagrams do.
         """
-        if not self.messageKey or self._isForThese(datagrams, isForwarding):
+        if not self.messageKey or self._isForThese(datagrams, forwardsDatagrams):
             return ""
         if self.direction == "in":
             return f"{self.messageKey} with direction=in {NEEDS_FORWARDING}"

@@ -1,8 +1,8 @@
 """A flow: one direction of a connection with faults.
 
-A byte passes the stages in this order: CHANGE when it comes in; DELAY, which sets the earliest time at which
-it goes out; STALL, RATE and SEGMENT, which must all let it pass. Bytes never overtake each other, and the end
-of the stream passes after the last byte.
+A byte passes the stages (:class:`~echo_app.faults.stages.Stages`) in this order: CHANGE when it comes in;
+DELAY, which sets the earliest time at which it goes out; STALL, RATE and SEGMENT, which must all let it pass.
+Bytes never overtake each other. The end of the stream passes after the last byte, and after the time of END.
 
 The rules of :class:`Flow`:
 
@@ -12,6 +12,8 @@ The rules of :class:`Flow`:
   earlier.
 - Times follow a schedule, not the timers. A late timer makes nothing slower in the end.
 - No piece reaches over an edge, the offset at which a fault begins.
+- When the faults change, all held bytes come in again, as if at that moment, and the end behind them. So no
+  byte is lost, doubled or overtaken.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from zope.interface import implementer
 
 from echo_app.faults.budget import TURN
 from echo_app.faults.changequeue import ChangeQueue
-from echo_app.faults.fault import Stage
+from echo_app.faults.stages import Stages
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -35,18 +37,11 @@ if TYPE_CHECKING:
     from echo_app.faults.budget import Budget
     from echo_app.faults.shaping import Shaper
 
-# Bytes of a piece, as of one read of the direct path: the receiver may pause between two.
-MAX_PIECE = 128 * 1024
-
 # Bytes of memory that a note of an arrival takes: a peer that sends single bytes fills the memory with notes.
 NOTE = 100
 
 # Seconds by which rounding may change a time.
 _ROUNDING = 1e-9
-
-
-# The stages of a flow, in their order.
-STAGES = (Stage.CHANGE, Stage.DELAY, Stage.STALL, Stage.RATE, Stage.SEGMENT)
 
 
 class Intake(IntEnum):
@@ -64,8 +59,6 @@ class Flow:
     """Passes the bytes of one direction through the faults.
 
     :param clock: measures delays and windows, within the budget.
-    :param shapers: apply the faults.
-    :param edges: further offsets that no piece may reach over.
     :param deliver: takes a piece.
     :param finished: called when the end of the stream has passed.
     :param reached: called with each edge that the bytes have reached.
@@ -79,32 +72,25 @@ class Flow:
     def __init__(
         self,
         clock: Budget,
-        shapers: Iterable[Shaper],
-        edges: Iterable[int],
         deliver: Callable[[bytes], object],
         finished: Callable[[], object],
         reached: Callable[[int], object],
         changed: Callable[[], object],
     ) -> None:
-        shapers = tuple(shapers)
         self.isPaused = self.isStalled = False
         self.intake = Intake.OPEN
         self._clock = clock
         self._deliver, self._finished, self._reached, self._changed = deliver, finished, reached, changed
-        self._changes, self._delays, self._stalls, self._rates, self._segments = (
-            [each for each in shapers if each.fault.stage is stage] for stage in STAGES
-        )
-        self._hasSmallPieces = bool(self._segments or self._rates)
+        self._stages = Stages()
         self._queue = ChangeQueue(clock, self._enter, self._queueDone)
         self._isEndQueued = False
-        starts = {each.window.start for each in shapers}
-        self._edges = deque(sorted({*edges, *starts} - {0}))
-        self._delayEdges = deque(sorted({each.window.start for each in self._delays} - {0}))
+        self._edges: deque[int] = deque()
         self._bytes = bytearray()
         self._passed = self._ready = self._fed = 0
         self._arrivals: deque[tuple[float, int]] = deque()
         self._floor = -inf
         self._endDue: float | None = None
+        self._isEndLate = False
         self._call: IDelayedCall | None = None
         self._isPassing = False
 
@@ -114,28 +100,82 @@ class Flow:
         return len(self._bytes) + self._queue.size
 
     @property
+    def isClear(self) -> bool:
+        """Says whether bytes would pass at once and unchanged, so that they need not come in at all."""
+        return not (
+            self._edges
+            or self._bytes
+            or self._isPassing
+            or self._queue.size
+            or self.intake is not Intake.OPEN
+            or not self._stages.isEmpty
+        )
+
+    @property
+    def offset(self) -> int:
+        """The offset of the next byte to pass."""
+        return self._passed
+
+    @property
+    def came(self) -> int:
+        """The offset of the next byte to come in."""
+        return self._fed + self._queue.size
+
+    @property
     def isBusy(self) -> bool:
         """Says whether bytes that have come in wait for their turn, so that others should not come yet."""
         return self._queue.size > 0
-
-    @property
-    def _came(self) -> int:
-        """The offset of the next byte to come in."""
-        return self._fed + self._queue.size
 
     @property
     def load(self) -> int:
         """Returns the bytes of memory that the flow takes."""
         return len(self._bytes) + self._queue.size + NOTE * len(self._arrivals)
 
+    def skip(self, size: int) -> None:
+        """Counts bytes that have passed without coming in."""
+        self._passed += size
+
+    def setFaults(self, shapers: Iterable[Shaper], edges: Iterable[int]) -> None:
+        """Takes other faults, for held bytes too; nothing passes before ``goOn``.
+
+        :param shapers: apply the faults.
+        :param edges: further offsets that no piece may reach over.
+        """
+        held = self._takeBack()
+        isEndHeld = self._endDue is not None or self._isEndQueued
+        self._drop()
+        self._stages = Stages(shapers)
+        self._edges = deque(sorted({*edges, *self._stages.edges} - {0}))
+        self._floor = self._clock.seconds()
+        self._isEndLate = False
+        wasPassing, self._isPassing = self._isPassing, True
+        try:
+            if held:
+                self._come(held, 0)
+            if isEndHeld:
+                self._endComes()
+        finally:
+            self._isPassing = wasPassing
+
+    def goOn(self) -> None:
+        """Passes the bytes that may pass by other faults."""
+        self._pass()
+
+    def _takeBack(self) -> bytes:
+        """Returns the bytes that are held, in their order."""
+        return bytes(self._bytes) + self._queue.takeBack()
+
     def feed(self, data: bytes, delay: float = 0) -> None:
         """Takes bytes, and passes those whose time has come.
 
         :param delay: seconds by which these bytes are late, besides the faults of the flow.
         """
-        if self.intake is not Intake.OPEN or not data:
-            return
-        if not self._changes:
+        if self.intake is Intake.OPEN and data:
+            self._come(data, delay)
+
+    def _come(self, data: bytes, delay: float) -> None:
+        """Takes bytes, whatever the state of the input."""
+        if not self._stages.hasChanges:
             self._enter(data, delay)
             return
         self._queue.add(data, delay)
@@ -145,10 +185,7 @@ class Flow:
     def _enter(self, data: bytes, delay: float) -> None:
         """Changes bytes, and passes those whose time has come."""
         now = self._clock.seconds()
-        for shaper in self._changes:
-            # The window's time begins with the first byte of its ``after``, and not with a changed one.
-            shaper.window.isOn(self._fed + len(data) - 1, now)
-            data = shaper.change(data, self._fed, now)
+        data = self._stages.change(data, self._fed, now)
         self._bytes += data
         end = self._fed + len(data)
         while self._fed < end:
@@ -157,13 +194,16 @@ class Flow:
 
     def end(self) -> None:
         """Takes the end of the stream."""
-        if self.isBusy:
-            self._isEndQueued = True
-            self.seal()
-        elif self.intake is not Intake.ENDED:
+        if self.intake is not Intake.ENDED:
             self.intake = Intake.ENDED
+            self._endComes()
+
+    def _endComes(self) -> None:
+        """Notes the earliest time for the end of the stream, or has it wait behind the bytes in the queue."""
+        self._isEndQueued = self.isBusy
+        if not self._isEndQueued:
             now = self._clock.seconds()
-            self._endDue = now + self._delay(now)
+            self._endDue = now + self._stages.delay(self._fed, now)
             self._pass()
 
     def seal(self) -> None:
@@ -173,9 +213,13 @@ class Flow:
     def close(self) -> None:
         """Drops the held bytes, and passes nothing more."""
         self.intake = Intake.ENDED
-        self._isEndQueued = False
+        self.isPaused = False
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drops what is held, and the pending call."""
+        self._isEndQueued = self.isStalled = False
         self._queue.clear()
-        self.isPaused = self.isStalled = False
         self._endDue = None
         self._bytes.clear()
         self._arrivals.clear()
@@ -201,24 +245,18 @@ class Flow:
 
     def _queueDone(self) -> None:
         if self._isEndQueued:
-            self.end()
+            self._endComes()
         self._changed()
 
     def _arrive(self, end: int, now: float, delay: float) -> None:
         """Notes the earliest time for the next bytes that came in, up to an edge."""
-        while self._delayEdges and self._delayEdges[0] <= self._fed:
-            self._delayEdges.popleft()
-        if self._delayEdges:
-            end = min(end, self._delayEdges[0])
-        due = now + self._delay(now) + delay
+        end = self._stages.upToDelayEdge(self._fed, end)
+        due = now + self._stages.delay(self._fed, now) + delay
         self._fed = end
         if due > now or self._arrivals:
             self._arrivals.append((due, end))
         else:
             self._become(due, end)
-
-    def _delay(self, now: float) -> float:
-        return sum(each.delay(self._fed, now) for each in self._delays)
 
     def _become(self, due: float, end: int) -> None:
         """Makes the bytes up to an offset ready, from a time on."""
@@ -247,7 +285,7 @@ class Flow:
         began = self._clock.seconds()
         while not self.isPaused:
             now = self._clock.seconds()
-            if self._hasSmallPieces and now - began > TURN:
+            if self._stages.hasSmallPieces and now - began > TURN:
                 # It is the turn of the other connections.
                 return now
             while self._arrivals and self._arrivals[0][0] <= now + _ROUNDING:
@@ -257,12 +295,14 @@ class Flow:
                 return self._arrivals[0][0]
             if not size and (self._endDue is None or self._endDue > now + _ROUNDING):
                 return self._endDue or inf
-            over = max((each.window.over(self._passed, now) for each in self._stalls), default=-inf)
+            over = self._stages.stalledUntil(self._passed, now)
             self.isStalled = over > now + _ROUNDING
             if self.isStalled:
                 self._floor = over
                 return over
             if not size:
+                if self._isEndLater(now):
+                    continue
                 self._endDue = None
                 self._finished()
                 return inf
@@ -271,17 +311,19 @@ class Flow:
                 return wait
         return inf
 
+    def _isEndLater(self, now: float) -> bool:
+        """Says whether the end of the stream, which could pass now, is to pass later; asks once."""
+        if self._isEndLate:
+            return False
+        self._isEndLate = True
+        self._endDue = now + self._stages.endDelay(self._passed, now)
+        return self._endDue > now
+
     def _piece(self, size: int, now: float) -> float | None:
         """Passes a piece of at most so many bytes; returns its time if that is still to come."""
         if self._edges:
             size = min(size, self._edges[0] - self._passed)
-        rates = [each for each in self._rates if each.window.isOn(self._passed, now)]
-        segments = [each for each in self._segments if each.window.isOn(self._passed, now)]
-        on = [*rates, *segments]
-        # A piece that ends at a cut waits for its last byte.
-        limits = [each.most() for each in segments or rates]
-        size = min(size, *(limits if segments else [MAX_PIECE, *limits]))
-        at = max((each.earliest(size, self._floor) for each in on), default=self._floor)
+        size, at, on = self._stages.piece(size, self._passed, self._floor, now)
         if at > now + _ROUNDING:
             return at
         for each in on:

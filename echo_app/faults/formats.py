@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from echo_app.hints import nearest
-from echo_app.quantities import Quantity
+from echo_app.quantities import TIME, Quantity
 
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
@@ -84,10 +84,27 @@ class _Choice:
         return nearest(text, self.words)
 
 
+@dataclass(frozen=True, slots=True)
+class _TimeOrWord:
+    """A time, or one of a few words."""
+
+    description: str
+    words: tuple[str, ...]
+
+    def parse(self, text: str) -> float | str:
+        return text if text in self.words else TIME.parse(text)
+
+    def write(self, value: float | str) -> str:
+        return self.words[self.words.index(value)] if isinstance(value, str) else TIME.write(value)
+
+    def likely(self, text: str) -> list[str]:
+        return nearest(text, self.words) or TIME.likely(text)
+
+
 # A format of values. ``description`` has examples, for errors. ``parse`` returns the value of a text, and
 # ``write`` the shortest text of a value. Both raise ``ValueError`` when their argument is wrong. ``likely``
 # returns correct texts that are like a wrong one.
-Format = Quantity | _Range | _Count | _Choice
+Format = Quantity | _Range | _Count | _Choice | _TimeOrWord
 
 
 PIECES = _Range("a number of bytes, or a range, from 1 on, such as 5 or 1-7")
@@ -95,3 +112,4 @@ CONNECTIONS = _Range("the number of a connection, or a range, from 1 on, such as
 COUNT = _Count("a whole number from 1 on, such as 3")
 MESSAGES = _Range("the number of a message, or a range, from 1 on, such as 3, 3-5 or 3-", isOpen=True)
 DIRECTION = _Choice("'in' (from the peer) or 'out' (to the peer)", ("in", "out"))
+CONNECTING = _TimeOrWord(f"{TIME.description}, or 'refused' or 'never'", ("refused", "never"))

@@ -8,9 +8,12 @@ both flows together hold as much as is allowed. The protocol's producer is pause
 is full, and while the output alone holds that much. The end of each side passes behind the held bytes.
 No call outlives the connection.
 
+Bytes of a direction pass beside its flow as long as that would only pass them on: so a layer that waits for
+faults to come costs 3 % of a small echo. Both flows have the new faults before a byte passes by them.
+
 Faults that delay, change or cut bytes are in the flows (:mod:`echo_app.faults.flow`). Behind the flows, an
-ending fault (:class:`~echo_app.faults.fault.EndingFault`) begins when its ``after`` is reached; several at
-once begin in the order of their stages. ``after`` in bytes counts the bytes that have passed in the fault's
+ending fault (:class:`~echo_app.faults.fault.EndingFault`) begins when its ``after`` is reached
+(:mod:`echo_app.faults.schedule`). ``after`` in bytes counts the bytes that have passed in the fault's
 direction. Bytes beyond it do not pass; with ``direction=in``, output that was written by then still does.
 """
 
@@ -35,20 +38,23 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from echo_app.connections.record import recordOf
+from echo_app.faults.beside import Beside, writer
 from echo_app.faults.budget import Budget
+from echo_app.faults.calls import Calls
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import EndingFault, ShapingFault, Stage, StreamFault
 from echo_app.faults.flow import Flow, Intake
-from echo_app.faults.shaping import TURN, Shaper
-from echo_app.faults.silence import watchSilence
+from echo_app.faults.producing import Producing
+from echo_app.faults.schedule import Schedule
+from echo_app.faults.shaping import Shaper
 from echo_app.faults.window import Window
 from echo_app.interfaces import IStreamTransport, ITLSTransport
 from echo_app.transport.closing import linger
-from echo_app.transport.layer import Layer
+from echo_app.transport.layer import Layer, downFrom
 from echo_app.transport.sockets import canHalfClose
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
 log = Logger()
 
@@ -57,6 +63,16 @@ Chosen = tuple[StreamFault, Callable[[str], Draws]]
 
 # The default cap on the bytes that are held for one connection.
 CAP = 4 << 20
+
+
+def faultsOf(transport: object) -> list[StreamFault]:
+    """Returns the faults of a connection, from the transport of the protocol on top."""
+    return [fault for each in downFrom(transport) if isinstance(each, FaultLayer) for fault in each.faults]
+
+
+def faultLayerOf(transport: object) -> FaultLayer | None:
+    """Returns the upper fault layer of a connection, from the transport of the protocol on top."""
+    return next((each for each in downFrom(transport) if isinstance(each, FaultLayer)), None)
 
 
 class Phase(Enum):
@@ -90,43 +106,59 @@ class FaultLayer(Layer):
     """
 
     def __init__(
-        self, protocol: IProtocol, clock: IReactorTime, chosen: Sequence[Chosen], cap: int = CAP
+        self, protocol: IProtocol, clock: IReactorTime, chosen: Sequence[Chosen] = (), cap: int = CAP
     ) -> None:
         super().__init__(protocol)
-        self.faults = [fault for fault, _ in chosen]
-        # Those of messages begin in the flow of messages.
-        endings = [each for each in self.faults if isinstance(each, EndingFault) and not each.messageKey]
-        self._endings = sorted(endings, key=lambda fault: fault.stage)
+        self.faults: list[StreamFault] = []
         # The time of the last byte in either direction, if a fault asks for it.
         self.lastByte: float | None = None
         # The fault that decides how our side ends, after all output has passed.
         self._ending: EndingFault | None = None
         self.clock = clock if isinstance(clock, Budget) else Budget(clock)
         self._cap = cap
-        self._in = self._flow("in", chosen, self._received, self._inputEnded)
-        self._out = self._flow("out", chosen, self._send, self._outputEnded)
-        self._calls: list[IDelayedCall] = []
-        self._producer: Any = None
-        self._isStreaming = self._isPulled = False
-        self._isProducing = self._isReading = True
+        self._calls = Calls(self.clock)
+        self._schedule = Schedule(self)
+        self._producing = Producing(self._calls.later, self._adjust)
+        self._isReading = True
+        self._isChanging = False
         self._input = Input.PASSED
         self._phase = Phase.OPEN
+        self._isEcho = vars(type(protocol)).get("isEcho") is True
+        # Bytes that have passed beside the flows, and whether the next ones do.
+        self._skippedIn = 0
+        self._isInClear = False
+        self._beside = Beside()
+        self._in = self._makeFlow("in", self._received, self._inputEnded)
+        self._out = self._makeFlow("out", self._send, self._outputEnded)
+        self._take(chosen)
 
-    def _flow(
-        self,
-        direction: str,
-        chosen: Sequence[Chosen],
-        deliver: Callable[[bytes], object],
-        finished: Callable[[], object],
+    def _makeFlow(
+        self, direction: str, deliver: Callable[[bytes], object], finished: Callable[[], object]
     ) -> Flow:
-        shapers = _shapers(chosen, self.clock.seconds(), direction)
-        edges = [each.afterBytes for each in self._endings if each.afterBytes and each.appliesIn(direction)]
-        reached = partial(self._edgeReached, direction)
-        return self._makeFlow(direction, shapers, edges, deliver, finished, reached, self._adjust)
-
-    def _makeFlow(self, _direction: str, *arguments: Any) -> Flow:
         """Makes the flow of a direction; a subclass may make another one."""
-        return Flow(self.clock, *arguments)
+        return Flow(self.clock, deliver, finished, partial(self._schedule.reached, direction), self._adjust)
+
+    def _take(self, chosen: Sequence[Chosen]) -> None:
+        """Takes these faults, in place of the present ones, from the bytes on that pass next."""
+        self.faults = [fault for fault, _ in chosen]
+        self.lastByte = None
+        if self._isEcho:
+            # Each byte that has come has been written, so that they need not be counted twice.
+            self._skippedIn = max(0, self._out.came + self._beside.skipped - self._in.offset)
+        self._in.skip(self._skippedIn)
+        self._out.skip(self._beside.skipped)
+        self._skippedIn = self._beside.skipped = 0
+        origins = {"in": self._in.offset, "out": self._out.offset}
+        self._schedule.plan(self.faults, origins)
+        now = self.clock.seconds()
+        # No byte comes or passes before both flows have their faults.
+        self._isChanging = True
+        for direction, flow in (("out", self._out), ("in", self._in)):
+            shapers = _shapers(chosen, now, direction, origins[direction])
+            flow.setFaults(shapers, self._schedule.edges(direction))
+        self._isChanging = False
+        self._out.goOn()
+        self._in.goOn()
 
     def __getattr__(self, name: str) -> Any:
         """Returns other attributes of the transport below, such as a certificate."""
@@ -142,34 +174,66 @@ class FaultLayer(Layer):
 
     def makeConnection(self, transport: ITransport) -> None:
         """Connects the protocol above, and begins the faults."""
-        record = recordOf(transport)
-        if record is not None:
-            record.faults = list(map(str, self.faults))
-        atOnce = [
-            each for each in self._endings if not (each.afterSeconds or each.afterBytes or each.afterIdle)
-        ]
-        if atOnce:
+        if self._schedule.atOnce:
             # Bytes that the protocol writes when it is connected come after the fault, and do not pass.
             self._out.seal()
+            self._choosePaths()
         self.transport = cast(IStreamTransport, transport)
+        self.write = writer(self.transport, self._beside, self._out.feed)  # type: ignore[method-assign, assignment]
         if ISSLTransport.providedBy(transport):
             alsoProvides(self, ITLSTransport if canHalfClose(transport) else ISSLTransport)
         self.transport.registerProducer(self._out, True)
+        self._note()
         self.protocol.makeConnection(self)
+        self._begin()
+
+    def setFaults(self, chosen: Sequence[Chosen]) -> None:
+        """Replaces the faults of the open connection, from the bytes on that pass next.
+
+        Held bytes pass by the new faults, whose times, and bytes in ``after``, count from now. What has ended
+        stays ended.
+        """
+        if self._phase is not Phase.OVER:
+            self._take(chosen)
+            self._note()
+            self._begin()
+
+    def _note(self) -> None:
+        """Notes the faults in the connection's record, beside those that it had."""
+        record = recordOf(self.transport)
+        if record is not None:
+            had = record.faults
+            record.faults = [*had, *(each for each in map(str, self.faults) if each not in had)]
+
+    def _begin(self) -> None:
+        """Begins the times of the faults, and those that begin at once."""
         if any(fault.stage is Stage.SEGMENT for fault in self.faults):
             with suppress(AttributeError):
                 # A UNIX socket does not have this option.
                 self.transport.setTcpNoDelay(True)
-        for fault in self._endings:
-            if fault.afterSeconds:
-                self.later(fault.afterSeconds, partial(self.begin, fault))
-            elif fault.afterIdle:
-                watchSilence(self, fault.afterIdle, partial(self.begin, fault))
-        for fault in atOnce:
-            self.begin(fault)
+        self._schedule.start()
+        self._choosePaths()
+
+    def _choosePaths(self) -> None:
+        """Has bytes of a direction pass beside its flow as long as the flow would only pass them on."""
+        isOpen = self._phase is not Phase.OVER and self.lastByte is None
+        self._isInClear = isOpen and self._in.isClear and not self._in.isPaused
+        self._beside.isClear = isOpen and self._out.isClear
+        if self._isInClear and self._isEcho:
+            # Without a call of the layer, which would be 2 % of the cost of a small echo.
+            self.dataReceived = self.protocol.dataReceived  # type: ignore[method-assign]
+        else:
+            self.__dict__.pop("dataReceived", None)
 
     def dataReceived(self, data: bytes) -> None:
-        """Feeds input to its flow."""
+        """Feeds input to its flow, or passes it on."""
+        if self._isInClear:
+            self._skippedIn += len(data)
+            try:
+                self.protocol.dataReceived(data)
+            except Exception:
+                self._failed()
+            return
         if self.lastByte is not None:
             self.lastByte = self.clock.seconds()
         self._in.feed(data)
@@ -192,19 +256,19 @@ class FaultLayer(Layer):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Ends the flows and all calls, and tells the protocol above."""
         self._stop()
-        producer, self._producer = self._producer, None
+        producer = self._producing.forget()
         if producer is not None:
             producer.stopProducing()
         self.protocol.connectionLost(reason)
 
     def write(self, data: bytes) -> None:
-        """Feeds output to its flow."""
+        """Feeds output to its flow; replaced when there is a transport below."""
         self._out.feed(data)
 
     def loseConnection(self) -> None:
         """Closes the connection after all output has passed and is sent; waits for a producer first."""
         self.disconnecting = True
-        if self._producer is None:
+        if self._producing.producer is None:
             self._in.close()
             if self._input is Input.DISCARDED:
                 self._input = Input.PASSED
@@ -223,17 +287,15 @@ class FaultLayer(Layer):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Registers the producer, which is paused and resumed as the output requires."""
-        if self._producer is not None:
-            raise RuntimeError(f"{self._producer!r} is registered already")
         if self._phase is Phase.OVER:
             producer.stopProducing()
             return
-        self._producer, self._isStreaming, self._isProducing = producer, streaming, True
+        self._producing.register(producer, streaming)
         self._adjust()
 
     def unregisterProducer(self) -> None:
         """Forgets the producer; a close that waited for it goes on."""
-        self._producer = None
+        self._producing.forget()
         if self.disconnecting:
             self.loseConnection()
 
@@ -291,25 +353,11 @@ class FaultLayer(Layer):
 
     def later(self, seconds: float, function: Callable[[], object]) -> None:
         """Calls a function after these seconds, unless the connection ends before."""
-        if self._phase is Phase.OVER:
-            return
-
-        def run() -> None:
-            self._calls.remove(call)
-            function()
-
-        call = self.clock.callLater(seconds, run)
-        self._calls.append(call)
+        self._calls.later(seconds, function)
 
     def _discardInput(self) -> None:
         if self._input is Input.PASSED:
             self._input = Input.DISCARDED
-
-    def _edgeReached(self, direction: str, offset: int) -> None:
-        """Begins the faults whose ``after`` is there."""
-        for fault in self._endings:
-            if fault.afterBytes == offset and fault.appliesIn(direction):
-                self.begin(fault)
 
     def _outputEnded(self) -> None:
         """Everything has passed: ends our side, or has a fault end it."""
@@ -319,21 +367,24 @@ class FaultLayer(Layer):
             self._ending.outputPassed(self)
 
     def _received(self, data: bytes) -> None:
-        self._tell(self.protocol.dataReceived, data)
+        try:
+            self.protocol.dataReceived(data)
+        except Exception:
+            self._failed()
 
     def _inputEnded(self) -> None:
         if IHalfCloseableProtocol.providedBy(self.protocol):
-            self._tell(self.protocol.readConnectionLost)
+            try:
+                self.protocol.readConnectionLost()
+            except Exception:
+                self._failed()
         else:
             self.loseConnection()
 
-    def _tell(self, event: Callable[..., object], *arguments: bytes) -> None:
-        """Calls the protocol above; an exception aborts the connection, as in a reactor."""
-        try:
-            event(*arguments)
-        except Exception:
-            log.failure("{protocol} is disconnected", protocol=self.protocol)
-            self.abortConnection()
+    def _failed(self) -> None:
+        """Logs an exception of the protocol above, and aborts the connection, as a reactor does."""
+        log.failure("{protocol} is disconnected", protocol=self.protocol)
+        self.abortConnection()
 
     def _send(self, data: bytes) -> None:
         if self.lastByte is not None:
@@ -350,13 +401,13 @@ class FaultLayer(Layer):
         self._phase = Phase.OVER
         self._in.close()
         self._out.close()
-        for call in self._calls:
-            call.cancel()
-        self._calls.clear()
+        self._calls.end()
+        self._schedule.end()
+        self._choosePaths()
 
     def _adjust(self) -> None:
         """Pauses or resumes reading and the producer, as the flows require."""
-        if self._phase is Phase.OVER:
+        if self._phase is Phase.OVER or self._isChanging:
             return
         isReading = self._input is Input.DISCARDED or not (
             self._in.isPaused
@@ -372,8 +423,9 @@ class FaultLayer(Layer):
                 self.transport.resumeProducing()
             else:
                 self.transport.pauseProducing()
-        if self._producer is not None:
-            self._adjustProducer(self._producer)
+        if self._producing.producer is not None:
+            self._adjustProducer(self._producing.producer)
+        self._choosePaths()
 
     def _adjustProducer(self, producer: Any) -> None:
         isProducing = not (self._out.isPaused or self._out.isBusy or self._out.load >= self._cap)
@@ -384,25 +436,10 @@ class FaultLayer(Layer):
             or producer is self
             or getattr(producer, "onlyAnswers", False) is True
         )
-        if not self._isStreaming:
-            if isProducing and not self._isPulled:
-                self._isPulled = True
-                self.later(TURN, self._pull)
-        elif isProducing != self._isProducing:
-            self._isProducing = isProducing
-            if isProducing:
-                producer.resumeProducing()
-            else:
-                producer.pauseProducing()
-
-    def _pull(self) -> None:
-        self._isPulled = False
-        if self._producer is not None:
-            self._producer.resumeProducing()
-            self._adjust()
+        self._producing.adjust(isProducing)
 
 
-def _shapers(chosen: Sequence[Chosen], began: float, direction: str) -> Iterator[Shaper]:
+def _shapers(chosen: Sequence[Chosen], began: float, direction: str, origin: int) -> Iterator[Shaper]:
     for fault, draws in chosen:
         if isinstance(fault, ShapingFault) and not fault.messageKey and fault.appliesIn(direction):
-            yield fault.shaper(fault, Window(fault, began), draws(direction))
+            yield fault.shaper(fault, Window(fault, began, origin), draws(direction), origin)

@@ -7,6 +7,8 @@ The rules of :class:`MessageFlow`:
 - At most one message waits in `_behind`, for the next one to go first, and `_turn` is its delayed call.
 - Each call in `_copies` sends a late copy. The end of the output drops late copies; it passes after all else.
 - An ending begins when the message that its fault chose, and the one behind it, have passed.
+- When the faults change, the message in `_behind` joins the held bytes, and late copies and endings that have
+  not come are dropped. Messages in `_untaken` pass the new faults.
 """
 
 from __future__ import annotations
@@ -35,13 +37,21 @@ class MessageChoices:
 
     :param changes: those that change a message, in the order of their stages.
     :param endings: those that end the connection, in that order.
+    """
+
+    changes: Sequence[Choice[MessageFault]] = ()
+    endings: Sequence[Choice[EndingFault]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEvents:
+    """What a flow of messages calls, and the memory that it may take.
+
     :param begin: begins an ending.
     :param note: counts a fault that took effect, by its name.
     :param mostCopies: bytes of memory that late copies may take.
     """
 
-    changes: Sequence[Choice[MessageFault]]
-    endings: Sequence[Choice[EndingFault]]
     begin: Callable[[EndingFault], object]
     note: Callable[[str], object]
     mostCopies: int
@@ -67,18 +77,21 @@ class MessageFlow(Flow):
     """A flow of messages.
 
     :param budget: has the work on the messages done.
-    :param choices: the faults.
+    :param events: what it calls.
     :param arguments: those of :class:`Flow`.
+
+    :ivar number: the number of the last message.
     """
 
-    def __init__(self, budget: Budget, choices: MessageChoices, *arguments: Any) -> None:
+    def __init__(self, budget: Budget, events: MessageEvents, *arguments: Any) -> None:
         super().__init__(budget, *arguments)
         self._budget = budget
-        self._choices = choices
+        self._events = events
+        self._choices = MessageChoices()
         self._untaken: deque[tuple[bytes, bool]] = deque()
         self._waiting = self._waitingLoad = 0
         self._isTaking = self._isEnding = False
-        self._number = 0
+        self.number = 0
         self._behind: _StreamMessage | None = None
         self._turn: IDelayedCall | None = None
         self._copies: set[IDelayedCall] = set()
@@ -94,6 +107,28 @@ class MessageFlow(Flow):
     def load(self) -> int:
         """Returns the bytes of memory that the flow takes."""
         return super().load + self._waitingLoad + self._copiesLoad
+
+    @property
+    def isClear(self) -> bool:
+        """Says whether messages would pass at once and unchanged."""
+        isBetween = self._isTaking or self._untaken or self._behind is not None
+        return super().isClear and not (isBetween or self._choices.changes or self._choices.endings)
+
+    def choose(self, choices: MessageChoices) -> None:
+        """Takes other faults of messages; ``setFaults`` comes next."""
+        self._choices = choices
+        self._cancelCopies()
+        self._endingsAt.clear()
+
+    def _takeBack(self) -> bytes:
+        held = super()._takeBack()
+        message, self._behind = self._behind, None
+        if message is None:
+            return held
+        if self._turn is not None and self._turn.active():
+            self._turn.cancel()
+        self._count(len(message.data), -1)
+        return held + message.data * message.copies
 
     def feed(self, data: bytes, delay: float = 0) -> None:
         """Takes bytes that are no message."""
@@ -172,10 +207,10 @@ class MessageFlow(Flow):
 
     def _apply(self, data: bytes) -> None:
         """Passes a message through the faults, and to its place among the others."""
-        self._number += 1
+        self.number += 1
         now = self._clock.seconds()
-        message = _StreamMessage(data=data, count=self._choices.note)
-        place = self._number, self._came, now
+        message = _StreamMessage(data=data, count=self._events.note)
+        place = self.number, self.came, now
         for choice in self._choices.changes:
             choice.apply(message, *place)
             if not message.copies:
@@ -213,7 +248,7 @@ class MessageFlow(Flow):
 
     def _copyLater(self, message: _StreamMessage, seconds: float) -> None:
         load = len(message.data) + _CALL
-        if self._isEnding or self._copiesLoad + load > self._choices.mostCopies:
+        if self._isEnding or self._copiesLoad + load > self._events.mostCopies:
             return
 
         def send() -> None:
@@ -230,12 +265,12 @@ class MessageFlow(Flow):
         """Begins the endings of a message, now or when all bytes up to here have passed."""
         if not message.endings or self.intake is not Intake.OPEN:
             return
-        if self._passed == self._came:
+        if self._passed == self.came:
             self._beginAll(message.endings)
             return
-        self._endingsAt[self._came] += message.endings
-        if self._came not in self._edges:
-            insort(self._edges, self._came)
+        self._endingsAt[self.came] += message.endings
+        if self.came not in self._edges:
+            insort(self._edges, self.came)
 
     def _edgePassed(self, offset: int) -> None:
         super()._edgePassed(offset)
@@ -243,4 +278,4 @@ class MessageFlow(Flow):
 
     def _beginAll(self, endings: Sequence[EndingFault]) -> None:
         for fault in endings:
-            self._choices.begin(fault)
+            self._events.begin(fault)

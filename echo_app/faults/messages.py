@@ -66,15 +66,24 @@ class Choice(Generic[AnyFault]):
     :param began: the time from which the fault's seconds count.
     :param draws: returns the draws of the fault for a purpose.
     :param probability: the probability for each message, besides the fault's own keys.
+    :param origin: the offset from which the fault's bytes count.
+    :param since: the number of the last message before those that the fault counts.
     """
 
-    __slots__ = ("_chance", "_draws", "_probability", "_share", "_window", "fault")
+    __slots__ = ("_chance", "_draws", "_probability", "_share", "_since", "_window", "fault")
 
     def __init__(
-        self, fault: AnyFault, began: float, draws: Callable[..., Draws], probability: float = 1
+        self,
+        fault: AnyFault,
+        began: float,
+        draws: Callable[..., Draws],
+        probability: float = 1,
+        origin: int = 0,
+        since: int = 0,
     ) -> None:
         self.fault = fault
-        self._window = Window(fault, began)
+        self._window = Window(fault, began, origin)
+        self._since = since
         self._draws = draws
         self._share = None if fault.share is None else draws("share")
         self._probability = probability
@@ -89,8 +98,8 @@ class Choice(Generic[AnyFault]):
         # First, since the window's time begins with the first message of its ``after``, chosen or not.
         return (
             self._window.isOn(offset, now)
-            and isWithin(number, fault.messages)
-            and not (fault.each and number % fault.each)
+            and isWithin(number - self._since, fault.messages)
+            and not (fault.each and (number - self._since) % fault.each)
             and (self._share is None or self._share.at(number) < (fault.share or 0))
             and (self._chance is None or self._chance.at(number) < self._probability)
         )

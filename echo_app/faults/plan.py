@@ -89,7 +89,7 @@ class FaultPlan:
         :param since: the number of the last connection before these faults.
         :raise BadSpec: when there are too many faults.
         """
-        self.faults = _checked(tuple(faults))
+        self.faults = checked(tuple(faults))
         self.since = since
 
     def announce(self) -> None:
@@ -103,7 +103,7 @@ class FaultPlan:
 
     def _read(self) -> tuple[Fault, ...]:
         self._stamps.note()
-        return _checked(self._lasting + (() if self._path is None else _readFaults(self._path)))
+        return checked(self._lasting + (() if self._path is None else _readFaults(self._path)))
 
 
 def _absolute(path: str) -> str:
@@ -113,7 +113,11 @@ def _absolute(path: str) -> str:
         raise BadSpec("the current directory was removed") from None
 
 
-def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+def checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """Returns faults that are not too many.
+
+    :raise BadSpec: when they are.
+    """
     if len(faults) > MAX_FAULTS:
         raise BadSpec(f"{len(faults)} faults, where {MAX_FAULTS} is the most")
     return faults

@@ -57,11 +57,16 @@ class PreambleGate(Gate):
     prefixTimeout = 3.0
 
     def __init__(
-        self, faulty: FaultyBuild, connection: Connection, clock: IReactorTime, hasMessages: bool = False
+        self,
+        faulty: FaultyBuild,
+        connection: Connection,
+        clock: IReactorTime,
+        hasMessages: bool = False,
+        hasUpstream: bool = False,
     ) -> None:
         super().__init__(faulty(None), connection, clock)
         self._faulty = faulty
-        self._hasMessages = hasMessages
+        self._kinds = hasMessages, hasUpstream
 
     def prefixReceived(self) -> None:
         """Hands over when the beginning is known to be a preamble or data."""
@@ -102,7 +107,7 @@ class PreambleGate(Gate):
         line = self.received[len(_NAME) : end].decode("ascii", "backslashreplace")
         try:
             specs = [spec for spec in line.removesuffix("\r").split(" ") if spec]
-            faults = parsePreamble(specs, self._hasMessages)
+            faults = parsePreamble(specs, *self._kinds)
         except BadSpec as error:
             self._refuse(str(error))
             return
@@ -116,10 +121,13 @@ class PreambleGate(Gate):
         self.dismiss(f"!fault error: {why}\n".encode())
 
 
-def parsePreamble(specs: Sequence[str], hasMessages: bool = False) -> tuple[Fault, ...]:
+def parsePreamble(
+    specs: Sequence[str], hasMessages: bool = False, hasUpstream: bool = False
+) -> tuple[Fault, ...]:
     """Returns the faults that a peer chose for its connection.
 
     :param hasMessages: the protocol of the connection sends messages.
+    :param hasUpstream: the stream goes on to an upstream.
     :raise BadSpec: on a wrong spec, or one that is not for a connection; the text has its number.
     """
     if len(specs) > MAX_FAULTS:
@@ -127,7 +135,7 @@ def parsePreamble(specs: Sequence[str], hasMessages: bool = False) -> tuple[Faul
     faults: list[StreamFault] = []
     for number, spec in enumerate(specs, 1):
         try:
-            faults.append(_own(parseFault(spec), hasMessages))
+            faults.append(_own(parseFault(spec), hasMessages, hasUpstream))
             if sum(each.stage is Stage.CHANGE for each in faults) > MAX_CHANGES:
                 raise BadSpec(f"more than {MAX_CHANGES} faults that change bytes cost too much")
         except BadSpec as error:
@@ -135,7 +143,7 @@ def parsePreamble(specs: Sequence[str], hasMessages: bool = False) -> tuple[Faul
     return tuple(faults)
 
 
-def _own(fault: Fault, hasMessages: bool) -> StreamFault:
+def _own(fault: Fault, hasMessages: bool, hasUpstream: bool) -> StreamFault:
     """Returns a fault, if a preamble may choose it."""
     if not isinstance(fault, StreamFault):
         raise BadSpec(f"{fault.name!r} is no fault of a connection")
@@ -145,6 +153,8 @@ def _own(fault: Fault, hasMessages: bool) -> StreamFault:
         raise BadSpec(f"{fault.messageKey} with direction=in {NEEDS_FORWARDING}")
     if fault.messageKey and not hasMessages:
         raise BadSpec(f"{fault.messageKey} {NEEDS_MESSAGES}")
+    if reason := fault.lacks(framed=True, datagrams=False, forwardsStreams=hasUpstream):
+        raise BadSpec(reason)
     for key, seconds in (("every", fault.period), ("after-idle", fault.afterIdle)):
         if seconds is not None and seconds < MIN_PERIOD:
             raise BadSpec(f"'{key}' of less than {1000 * MIN_PERIOD:g} ms costs too much")

@@ -1,4 +1,4 @@
-"""Faults of the bytes of a stream: ``latency``, ``bandwidth``, ``chop``, ``corrupt`` and ``stall``.
+"""Faults of the bytes of a stream, and of its end: ``latency``, ``bandwidth``, ``chop`` and others.
 
 Each has a :class:`Shaper`, which applies it to one direction of one connection.
 """
@@ -27,15 +27,16 @@ TURN = 1e-4
 class Shaper:
     """Applies a fault to one direction of a connection; a subclass has the methods of the fault's stage.
 
-    A flow calls ``change`` in the stage CHANGE, ``delay`` in DELAY, and the other three in RATE and SEGMENT.
-    In STALL it uses only the window.
+    A flow calls ``change`` in the stage CHANGE, ``delay`` in DELAY and END, and the other three in RATE and
+    SEGMENT. In STALL it uses only the window.
 
     :param fault: the fault.
     :param window: the times at which the fault is on.
     :param draws: the random numbers of the fault.
+    :param origin: the offset of the first byte that passes the fault.
     """
 
-    def __init__(self, fault: Any, window: Window, draws: Draws) -> None:
+    def __init__(self, fault: Any, window: Window, draws: Draws, origin: int = 0) -> None:
         self.fault = fault
         self.window = window
         self.draws = draws
@@ -48,7 +49,10 @@ class Shaper:
         raise NotImplementedError
 
     def delay(self, offset: int, now: float) -> float:
-        """Returns the delay, in seconds, of bytes that come in together, by the offset of the first one."""
+        """Returns the delay, in seconds, of bytes that come in together, by the offset of the first one.
+
+        In END it is the delay of the end of the stream, at the offset behind the last byte.
+        """
         raise NotImplementedError
 
     def most(self) -> int:
@@ -154,10 +158,10 @@ class Bandwidth(ShapingFault):
 class _Cuts(Shaper):
     """Cuts the stream at random offsets, and keeps the gap between the pieces."""
 
-    def __init__(self, fault: Chop, window: Window, draws: Draws) -> None:
+    def __init__(self, fault: Chop, window: Window, draws: Draws, origin: int = 0) -> None:
         super().__init__(fault, window, draws)
         self._gap = max(fault.gap, TURN)
-        self._nextSize = draws.sizes(*fault.sizes)
+        self._nextSize = draws.sizes(*fault.sizes, origin)
         self._rest = self._nextSize()
         self._next = -inf
 
@@ -194,9 +198,9 @@ class Chop(ShapingFault):
 class _Replacement(Shaper):
     """Replaces bytes while the fault is on."""
 
-    def __init__(self, fault: Corrupt, window: Window, draws: Draws) -> None:
+    def __init__(self, fault: Corrupt, window: Window, draws: Draws, origin: int = 0) -> None:
         super().__init__(fault, window, draws)
-        self._corruption = Corruption(fault.amount, draws)
+        self._corruption = Corruption(fault.amount, draws, origin)
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
         """Returns the corrupted bytes."""
@@ -246,3 +250,27 @@ class Stall(ShapingFault):
     directions = ("in", "out")
     # A flow asks only the window of a stall.
     shaper = Shaper
+
+
+class _LateEnd(Shaper):
+    """Delays the end of the stream."""
+
+    fault: SlowClose
+
+    def delay(self, offset: int, now: float) -> float:
+        """Returns the delay."""
+        return self.fault.amount if self.window.isOn(offset, now) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowClose(ShapingFault):
+    """Delays the end of the stream by the given time.
+
+    :param amount: the delay in seconds.
+    """
+
+    name = "slow-close"
+    stage = Stage.END
+    shaper = _LateEnd
+
+    amount: float = value(TIME)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from echo_app.transport.sockets import progressOf
 
 if TYPE_CHECKING:
+    from echo_app.faults.calls import Calls
     from echo_app.faults.layer import FaultLayer
 
 # Seconds between two looks while the kernel's queues are not empty: the largest error of the time.
@@ -22,16 +23,17 @@ LOOK = 0.2
 _ROUNDING = 1e-9
 
 
-def watchSilence(layer: FaultLayer, seconds: float, then: Callable[[], object]) -> None:
+def watchSilence(layer: FaultLayer, calls: Calls, seconds: float, then: Callable[[], object]) -> None:
     """Calls a function once, when a connection has been silent for so many seconds.
 
     :param layer: the connection's layer, which notes the time of the last byte from now on.
+    :param calls: makes the looks.
     """
     layer.lastByte = layer.clock.seconds()
-    layer.later(seconds, partial(_look, layer, seconds, then))
+    calls.later(seconds, partial(_look, layer, calls, seconds, then))
 
 
-def _look(layer: FaultLayer, seconds: float, then: Callable[[], object]) -> None:
+def _look(layer: FaultLayer, calls: Calls, seconds: float, then: Callable[[], object]) -> None:
     now = layer.clock.seconds()
     progress = progressOf(layer.transport)
     rest = seconds
@@ -41,6 +43,6 @@ def _look(layer: FaultLayer, seconds: float, then: Callable[[], object]) -> None
     elif layer.lastByte is not None:
         rest = layer.lastByte + seconds - now
     if rest > _ROUNDING:
-        layer.later(rest, partial(_look, layer, seconds, then))
+        calls.later(rest, partial(_look, layer, calls, seconds, then))
     else:
         then()

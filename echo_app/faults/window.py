@@ -1,8 +1,9 @@
 """The window of a fault, the times at which it is on: its keys ``after``, ``for`` and ``every``.
 
 ``after`` in bytes counts the bytes of the fault's direction. ``after`` in seconds counts from the beginning
-of the connection; for datagrams and listeners, from the time when the faults were read. ``for`` and ``every``
-count from the end of ``after``: ``for=1s,every=5s`` is the first of every five seconds.
+of the connection; for datagrams and listeners, from the time when the faults were read. When the faults of an
+open connection change, both count from the change. ``for`` and ``every`` count from the end of ``after``:
+``for=1s,every=5s`` is the first of every five seconds.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ class Window:
 
     :param fault: the fault.
     :param began: the time from which the fault's seconds count, in seconds of the clock.
+    :param origin: the offset from which the fault's bytes count.
 
     :ivar start: the offset of the first byte for which the fault may be on.
     """
 
     __slots__ = ("_duration", "_period", "_since", "start")
 
-    def __init__(self, fault: Fault, began: float) -> None:
-        self.start = fault.afterBytes or 0
-        self._since = None if self.start else began + (fault.afterSeconds or 0)
+    def __init__(self, fault: Fault, began: float, origin: int = 0) -> None:
+        self.start = origin + fault.afterBytes if fault.afterBytes else 0
+        self._since = None if fault.afterBytes else began + (fault.afterSeconds or 0)
         self._duration = inf if fault.duration is None else fault.duration
         self._period = inf if fault.period is None else fault.period
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import (
     ConnectError,
     ConnectionRefusedError,
@@ -16,16 +16,19 @@ from twisted.internet.error import (
     TimeoutError,
     UserError,
 )
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, ServerFactory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.connections.registry import ReasonCounter
+from echo_app.faults.connect import Attempt, attemptOf
 from echo_app.forward.errors import UpstreamTLSError
 from echo_app.forward.legs import ClientLeg, Leg
 from echo_app.forward.sessions import Sessions
+from echo_app.forward.upstream import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -70,6 +73,7 @@ class ForwardFactory(ServerFactory):
     :param upstream: the endpoint of the upstream: an :class:`~echo_app.forward.upstream.UpstreamEndpoint`, or
         any client endpoint of Twisted.
     :param clock: counts times.
+    :param timeout: seconds that a fault ``connect`` may hold a client up, as the upstream might.
     :param header: returns what is sent first on the upstream's connection, from the client's leg; None is
         nothing.
 
@@ -83,11 +87,13 @@ class ForwardFactory(ServerFactory):
         upstream: IStreamClientEndpoint,
         clock: IReactorTime,
         *,
+        timeout: float = CONNECT_TIMEOUT,
         header: Callable[[ClientLeg], bytes] | None = None,
     ) -> None:
         self.unreached = ReasonCounter("connections without their upstream", clock.seconds)
         self._upstream = upstream
         self._clock = clock
+        self._timeout = timeout
         self._header = header
 
     def buildProtocol(self, addr: IAddress | None) -> ClientLeg:
@@ -101,10 +107,23 @@ class ForwardFactory(ServerFactory):
 
         :return: cancelling it ends the attempt.
         """
-        header = b"" if self._header is None else self._header(leg)
-        connecting: Deferred[Any] = self._upstream.connect(LegFactory(self._clock, header))
+        legs = LegFactory(self._clock, b"" if self._header is None else self._header(leg))
+        attempt = attemptOf(leg.transport)
+        connecting: Deferred[Any] = (
+            self._upstream.connect(legs) if attempt is None else ensureDeferred(self._late(attempt, legs))
+        )
         connecting.addCallback(self._connected, leg)
         return connecting.addErrback(self._failed, leg)
+
+    async def _late(self, attempt: Attempt, legs: LegFactory) -> IProtocol:
+        """Connects to the upstream as the faults of the client's connection say."""
+        isOver = attempt.end == "never" or attempt.wait >= self._timeout
+        await deferLater(self._clock, self._timeout if isOver else attempt.wait)
+        if isOver:
+            raise TimeoutError(string=f"fault {attempt.faults}")
+        if attempt.end:
+            raise ConnectionRefusedError(string=f"fault {attempt.faults}")
+        return await self._upstream.connect(legs)
 
     def _connected(self, upstream: Leg, leg: ClientLeg) -> None:
         leg.reached(upstream)

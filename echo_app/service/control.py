@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from echo_app.addresses import describe
 from echo_app.connections.record import Ending
 from echo_app.faults.fault import BadSpec
-from echo_app.faults.layer import FaultLayer
+from echo_app.faults.layer import faultsOf
 from echo_app.faults.spec import parseFault
 from echo_app.service.snapshot import OpenConnection
-from echo_app.transport.layer import downFrom
 from echo_app.transport.sockets import progressOf, reset
 
 if TYPE_CHECKING:
@@ -55,11 +54,14 @@ class Control:
         """Returns the fields of an :class:`OpenConnection` for each open connection, the oldest first."""
         return [asdict(_openConnection(each)) for each in self._service.connections()]
 
-    def setFaults(self, faults: Sequence[str]) -> None:
+    def setFaults(self, faults: Sequence[str], live: bool = False, **picked: Any) -> None:
         """Replaces all faults, for new connections; see ``EchoService.setFaults``.
 
         :param faults: specs, such as ``latency=50ms``.
-        :raise ValueError: when a spec is wrong or applies to no listener, or there are too many.
+        :param live: also for open connections.
+        :param picked: with `live`, the ``number``, ``peer`` or ``listener`` of those that alone have them.
+        :raise ValueError: when a spec is wrong or applies to no listener, there are too many, or no open
+            connection is chosen.
         """
         parsed = []
         for spec in faults:
@@ -67,7 +69,7 @@ class Control:
                 parsed.append(parseFault(spec))
             except BadSpec as error:
                 raise ValueError(f"fault {spec!r}: {error}") from None
-        self._service.setFaults(parsed)
+        self._service.setFaults(parsed, live=live, **picked)
 
     def reset(self, number: int) -> None:
         """Resets an open connection.
@@ -98,14 +100,13 @@ def _openConnection(connection: Connection) -> OpenConnection:
     transport = connection.transport
     _, top = connection.top()
     progress = progressOf(top)
-    layers = [each for each in downFrom(top) if isinstance(each, FaultLayer)]
     return OpenConnection(
         number=connection.number or None,
         listener=describe(transport.getHost()),
         peer=describe(transport.getPeer()),
         user=connection.user,
         isServed=connection.isServed,
-        faults=[str(fault) for layer in layers for fault in layer.faults],
+        faults=list(map(str, faultsOf(top))),
         received=None if progress is None else progress.received,
         sent=None if progress is None else progress.sent,
         owed=None if progress is None else progress.owed,

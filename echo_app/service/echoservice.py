@@ -38,6 +38,7 @@ from echo_app.forward.forwarder import Forwarder
 from echo_app.responders.answers import TIMEOUT
 from echo_app.responders.named import makeResponder
 from echo_app.service.listeners import Listener, Listeners
+from echo_app.service.pick import Pick
 from echo_app.service.readyfile import ReadyFile
 from echo_app.service.shared import SharedOperation
 from echo_app.service.snapshot import Snapshot
@@ -92,8 +93,9 @@ class EchoService(Service):
     :param accessLog: the path of a file that gets a line, one JSON object, when a connection ends, and for
         each source of datagrams and minute; ``-`` is standard output.
     :param emptyEntries: give a line to connections without a byte that their peer ended, too.
-    :raise ValueError: on a wrong responder, or one where streams are forwarded; a fault of messages where
-        nothing has messages; a portal that checks no passwords, or with datagrams, which have no login.
+    :raise ValueError: on a wrong responder, or one where streams are forwarded; a fault that can't have an
+        effect, such as one of messages where nothing has messages; a portal that checks no passwords, or with
+        datagrams, which have no login.
     """
 
     def __init__(
@@ -142,8 +144,10 @@ class EchoService(Service):
         )
         self._rules = DatagramRules(datagramRate, clock.seconds, access=access)
         self._responder = makeResponder(responder, clock, responderTimeout)
-        hasFaults = faults is not None or faultPreamble
-        kinds = self._responder.hasMessages, bool(datagramEndpoints), forwarder.sessions is not None
+        self._hasFaults = faults is not None or faultPreamble
+        forwards = forwarder.sessions is not None, forwarder.streams is not None
+        hasFaults = self._hasFaults or any(forwards)
+        kinds = self._responder.hasMessages, bool(datagramEndpoints), *forwards
         self._faults = FaultSet(faults or FaultPlan(), clock, faultPreamble, *kinds) if hasFaults else None
         self._logins = None if portal is None else Logins(portal, clock)
         if self._logins is not None:
@@ -179,24 +183,46 @@ class EchoService(Service):
             except Exception:
                 log.failure("a part of the service is not read again")
 
-    def setFaults(self, faults: Iterable[Fault]) -> None:
+    def setFaults(
+        self,
+        faults: Iterable[Fault],
+        *,
+        live: bool = False,
+        number: int | None = None,
+        peer: str | None = None,
+        listener: str | None = None,
+    ) -> None:
         """Replaces all faults, for new connections; the first of these has the number 1 for ``connections``.
 
         Present connections, those in the kernel's queue included, keep their faults. Datagrams, and
         ``refuse``, have the new faults at once.
 
-        :raise ValueError: when the service was made without faults, a fault applies to no listener, or there
-            are too many.
+        :param live: present connections have the new faults, too, from the bytes on that pass next.
+        :param number: with `live`, only the connection with this number has the new faults, and nothing else.
+        :param peer: as `number`, those of the peer with this address, such as ``127.0.0.1:40000``.
+        :param listener: as `number`, those that the listener with this address has accepted.
+        :raise ValueError: when the service was made without faults, a fault applies to no listener, there are
+            too many, or no connection that can have them is chosen.
         """
         if self._faults is None:
             raise ValueError("the service was made without faults")
         faults = tuple(faults)
+        pick = Pick(number, peer, listener)
+        if pick.isGiven:
+            if not live:
+                raise ValueError(f"{pick}: to choose an open connection needs live=True")
+            self._faults.checkOwn(faults)
+            if not self._faults.setOpen(faults, filter(pick.has, self.connections())):
+                raise ValueError(f"no open connection has {pick}, or it can't change its faults")
+            return
         for fault in faults:
             kinds = bool(self._streams), bool(self._datagramEndpoints), self._forwarder.sessions is not None
             if not fault.hasListener(*kinds):
                 raise ValueError(f"fault '{fault}': there is no stream listener that it applies to")
         self._listeners.acceptQueued()
         self._faults.set(faults, self._connections.admitted)
+        if live:
+            self._faults.setOpen(faults, self.connections())
 
     def connections(self) -> list[Connection]:
         """Returns the open connections, the oldest first."""
@@ -335,7 +361,7 @@ class EchoService(Service):
             raise
         self._isOpen = True
         if self._faults is not None:
-            self._faults.begin(self._listeners)
+            self._faults.begin(self._listeners, isQuiet=not self._hasFaults)
 
     def _closeAccessLog(self) -> None:
         if self._accessLog is not None and self._recorder is not None:

@@ -27,10 +27,13 @@ class EchoProtocol(Protocol):
     An override of ``connectionMade`` or ``readConnectionLost`` calls the method of this class.
 
     :cvar pending: number of answers under way without a byte written; a drain waits for them.
+    :cvar isEcho: ``dataReceived`` writes exactly what it gets, and is never rebound, so that a layer may bind
+        it. A layer asks the class itself: this says nothing of a subclass.
     """
 
     transport: IStreamTransport
     pending = 0
+    isEcho = True
 
     def connectionMade(self) -> None:
         """Keeps urgent data in the stream, and registers the producer."""

@@ -91,16 +91,30 @@ class EchoServer(EchoProcess):
             raise EchoProcessError("there is no certificate without tls=True")
         return self.folder / "ca.pem"
 
-    def setFaults(self, *specs: str) -> None:
+    def setFaults(
+        self,
+        *specs: str,
+        live: bool = False,
+        number: int | None = None,
+        peer: str | None = None,
+        listener: str | None = None,
+    ) -> None:
         """Replaces all faults, those from the start too; they are in effect when this returns.
 
-        Open connections keep their faults. ``connections=1`` is the next connection.
+        Open connections keep their faults, unless `live`. ``connections=1`` is the next connection.
 
-        :raise ValueError: when a spec is wrong, or there is no listener that it applies to; nothing changes.
+        :param live: open connections have the new faults, too, from the bytes on that pass next.
+        :param number: with `live`, only the open connection with this number has the new faults, and no later
+            one; :meth:`connections` has the numbers.
+        :param peer: as `number`, those with this peer, such as ``127.0.0.1:40000``.
+        :param listener: as `number`, those of this listener.
+        :raise ValueError: when a spec is wrong, there is no listener that it applies to, or no such open
+            connection; nothing changes.
         :raise EchoProcessError: when the service does not run.
         """
         __tracebackhide__ = True
-        self._ask("setFaults", faults=specs)
+        picked = {"number": number, "peer": peer, "listener": listener}
+        self._ask("setFaults", faults=specs, live=live, **picked)
 
     def clearFaults(self) -> None:
         """Ends all faults, for later connections.

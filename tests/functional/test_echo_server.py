@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import ssl
@@ -21,7 +22,7 @@ from echo_app.testing import server as echoserver
 from tests.functional.test_testing import hasEnded
 from tests.support import programs
 from tests.support.kernel import waitUntil
-from tests.support.service import PATIENCE, WarmEchoProcess, exchanged, reactorName
+from tests.support.service import PATIENCE, WarmEchoProcess, exchanged, reactorName, receiveAll, startSending
 
 
 def shout(line: bytes) -> bytes:
@@ -173,6 +174,67 @@ class FaultsTests(EchoServerTestCase):
             with socket.create_connection(server.address(), PATIENCE) as peer:
                 server.setFaults("reset")
                 self.assertEqual(exchanged(peer, b"hello"), b"hello")
+
+    def test_live(self) -> None:
+        """Open connections have new faults at once, if asked for, over TCP and TLS: all, or one of them."""
+        server = self.startEchoServer("--port", "0", tls=True)
+        address, secure = server.address("tcp"), server.address("tls")
+        context = ssl.create_default_context(cafile=server.ca)
+        with (
+            socket.create_connection(address, PATIENCE) as first,
+            socket.create_connection(address, PATIENCE) as second,
+            socket.create_connection(secure, PATIENCE) as third,
+            context.wrap_socket(third, server_hostname="localhost") as tls,
+        ):
+            peers = [first, second, tls]
+            self.assertEqual(self.echoes(*peers), [True, True, True])
+            server.setFaults("corrupt=1", live=True)
+            self.assertEqual(self.echoes(*peers), [False, False, False])
+            server.setFaults(live=True)
+            self.assertEqual(self.echoes(*peers), [True, True, True])
+            server.setFaults("corrupt=1", live=True, peer="{}:{}".format(*second.getsockname()))
+            self.assertEqual(self.echoes(*peers), [True, False, True])
+            server.setFaults("corrupt=1", live=True, listener="{}:{}".format(*secure))
+            self.assertEqual(self.echoes(*peers), [True, False, False])
+            server.setFaults("corrupt=1", live=True, number=1)
+            self.assertEqual(self.echoes(*peers), [False, False, False])
+            self.assertRaises(ValueError, server.setFaults, "corrupt=1", live=True, number=9)
+            server.setFaults("reset", live=True, number=1)
+            self.assertRaises(ConnectionResetError, first.recv, 1)
+            server.setFaults("stall", live=True)
+            second.sendall(b"held")
+            server.setFaults(live=True)
+            self.assertEqual(second.recv(4, socket.MSG_WAITALL), b"held")
+
+    def echoes(self, *peers: socket.socket) -> list[bool]:
+        """Returns for each connection whether it echoes."""
+        for each in peers:
+            each.sendall(b"hello")
+        return [each.recv(5) == b"hello" for each in peers]
+
+    def test_liveUnderLoad(self) -> None:
+        """No byte of a large transfer is lost, doubled or overtaken by many changes."""
+        server = self.startEchoServer()
+        data = random.Random(5).randbytes(16 << 20)
+        specs = (
+            "latency=5ms,jitter=5ms",
+            "bandwidth=20MB/s",
+            "chop=1000-9000",
+            "stall",
+            "stall,direction=in",
+            "corrupt=0",
+        )
+        draw = random.Random(7)
+        with socket.create_connection(server.address(), PATIENCE) as peer:
+            startSending(peer, data)
+            received: list[bytes] = []
+            reader = threading.Thread(target=lambda: received.append(receiveAll(peer)))
+            reader.start()
+            for _ in range(100):
+                server.setFaults(*draw.sample(specs, draw.randrange(3)), live=True)
+            server.setFaults(live=True)
+            reader.join()
+        self.assertTrue(received[0] == data, "other bytes")
 
     def test_datagrams(self) -> None:
         """Datagrams have the new ones at once."""

@@ -148,6 +148,18 @@ class BoundTests(FaultTestCase):
 
 
 class EndTests(FaultTestCase):
+    def test_slowClose(self) -> None:
+        """The bytes come at once, and the end of the stream that much later."""
+        server = self.start()
+        for spec in ("slow-close=300ms", "slow-close=300ms,direction=in"):
+            peer = self.faulty(server, spec)
+            start = time.monotonic()
+            peer.sendall(b"last words")
+            peer.shutdown(socket.SHUT_WR)
+            self.assertEqual(peer.recv(10, socket.MSG_WAITALL), b"last words")
+            self.assertEqual(peer.recv(1), b"")
+            self.assertGreaterEqual(time.monotonic() - start, 0.29)
+
     def untilReset(self, peer: socket.socket) -> bytes:
         """Sends and receives; returns what comes before the reset, which has to come."""
         errors: list[type[OSError]] = []

@@ -10,8 +10,12 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from pathlib import Path
 
+from twisted.trial.unittest import TestCase
+
+from echo_app.testing import EchoServerMixin
 from echo_app.tls.certificates import throwAway
 from tests.support.kernel import waitForCut, waitUntil
 from tests.support.service import ServiceTestCase, exchanged, receiveAll, startSending, stopCounts
@@ -335,6 +339,84 @@ class StallTests(ForwardTestCase):
         self.assertEqual(waitForCut(client, 15), errno.ECONNRESET)
         self.assertEqual(waitForCut(upstream, 15), errno.ECONNRESET)
         self.assertEqual(stopCounts(self.server)["timed out"], 1)
+
+
+class FaultTests(ForwardTestCase):
+    """Faults stand on the client's leg."""
+
+    options = (
+        *("--fault", "connect=refused,connections=1"),
+        *("--fault", "connect=never,connections=2"),
+        *("--fault", "connect=300ms,connections=3"),
+        *("--fault", "corrupt=1,connections=4"),
+        *("--fault", "corrupt=1,direction=in,connections=5"),
+        *("--fault", "slow-close=300ms,direction=in,connections=6"),
+        *("--connect-timeout", "500ms"),
+    )
+
+    def test_connect(self) -> None:
+        """One client is refused, one waits for the time-out, and one for its upstream."""
+        refused = self.connect(self.server.address())
+        self.assertEqual(waitForCut(refused), errno.ECONNRESET)
+        start = time.monotonic()
+        never = self.connect(self.server.address())
+        self.assertEqual(waitForCut(never), errno.ECONNRESET)
+        self.assertGreaterEqual(time.monotonic() - start, 0.49)
+        self.listener.setblocking(False)
+        self.assertRaises(BlockingIOError, self.listener.accept)
+        self.listener.settimeout(20)
+        start = time.monotonic()
+        late, upstream = self.pair()
+        self.assertGreaterEqual(time.monotonic() - start, 0.29)
+        late.sendall(b"question")
+        self.assertEqual(upstream.recv(8, socket.MSG_WAITALL), b"question")
+        self.assertEqual(stopCounts(self.server)["connections"], 3)
+
+    def test_directions(self) -> None:
+        """``in`` is towards the upstream, and ``out`` towards the client."""
+        for _ in range(3):
+            self.connect(self.server.address())
+        self.listener.accept()[0].close()
+        for isOut in (True, False):
+            client, upstream = self.pair()
+            client.sendall(bytes(8))
+            self.assertEqual(upstream.recv(8, socket.MSG_WAITALL) == bytes(8), isOut)
+            upstream.sendall(bytes(8))
+            self.assertEqual(client.recv(8, socket.MSG_WAITALL) == bytes(8), not isOut)
+        client, upstream = self.pair()
+        start = time.monotonic()
+        client.sendall(b"last")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(upstream), b"last")
+        self.assertGreaterEqual(time.monotonic() - start, 0.29)
+
+
+class LiveFaultTests(EchoServerMixin, TestCase):
+    """Faults of an open connection change on the client's leg."""
+
+    def test_bothWays(self) -> None:
+        """A transfer both ways is whole, whatever holds it up meanwhile, with its ends."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            target = f"127.0.0.1:{listener.getsockname()[1]}"
+            server = self.startEchoServer("--port", "0", "--forward", target)
+            there, back = (random.Random(seed).randbytes(8 << 20) for seed in (1, 2))
+            with socket.create_connection(server.address(), 20) as client, listener.accept()[0] as upstream:
+                upstream.settimeout(20)
+                startSending(client, there)
+                startSending(upstream, back)
+                received: list[bytes] = []
+                reader = threading.Thread(target=lambda: received.append(receiveAll(upstream)))
+                reader.start()
+                other = threading.Thread(target=lambda: received.append(receiveAll(client)))
+                other.start()
+                draw = random.Random(3)
+                for _ in range(60):
+                    specs = ("latency=5ms,direction=in", "bandwidth=20MB/s", "stall", "chop=1000-9000")
+                    server.setFaults(*draw.sample(specs, draw.randrange(3)), live=True)
+                server.setFaults(live=True)
+                reader.join()
+                other.join()
+            self.assertTrue({there, back} == set(received), "other bytes")
 
 
 class UnreachedTests(ServiceTestCase):

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echo_app.faults.faulty import Faulty
+from echo_app.faults.faulty import Faulty, choose
 from echo_app.faults.layer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.transport.closing import Lingering
@@ -119,6 +119,8 @@ class FaultyConnection:
 
     :param specs: the faults.
     :param protocol: the one above; None is an :class:`Above`.
+    :param isLive: the faults may change.
+    :param hasMessages: the protocol sends messages.
     """
 
     def __init__(
@@ -129,16 +131,26 @@ class FaultyConnection:
         seed: int = 0,
         cap: int = CAP,
         clock: Clock | None = None,
+        isLive: bool = False,
+        hasMessages: bool = True,
     ) -> None:
         self.clock = Clock() if clock is None else clock
         self.wire = Wire(self.clock)
         transport: Any = self.wire
         self.above = Above(self.clock) if protocol is None else protocol
+        self._place = number, seed, hasMessages
         faults = [parseFault(spec) for spec in specs]
         build = Faulty(
-            lambda _address, _connection: self.above, self.clock, lambda: faults, seed, cap, hasMessages=True
+            lambda _address, _connection: self.above,
+            self.clock,
+            lambda: faults,
+            seed,
+            cap,
+            hasMessages=hasMessages,
+            isLive=isLive,
         )
         self.wire.protocol = build(None, numbered(number))
+        self.layer: Any = self.wire.protocol
         self.below.makeConnection(transport)
 
     @property
@@ -167,6 +179,11 @@ class FaultyConnection:
         """Has these bytes come from the peer; returns itself."""
         for each in data:
             self.below.dataReceived(each)
+        return self
+
+    def change(self, *specs: str) -> FaultyConnection:
+        """Gives the open connection these faults, in place of its own; returns itself."""
+        self.layer.setFaults(list(choose(map(parseFault, specs), *self._place)))
         return self
 
     def run(self, seconds: float, late: float = 0) -> None:

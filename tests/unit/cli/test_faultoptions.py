@@ -46,6 +46,10 @@ class OptionsTests(OptionsTestCase):
             (("--udp", "0", "--fault", "stall"), f"--fault 'stall': there is no {listed(STREAMS)}"),
             (("--udp", "0", "--fault", "latency=1s,direction=in"), "there is no --port"),
             (("--udp", "0", "--fault-preamble"), "--fault-preamble: there is no --port"),
+            (
+                ("--port", "0", "--fault", "connect=2s"),
+                "--fault 'connect=2s': connect needs an upstream: --forward",
+            ),
             (("--fault-seed", "0"), "--fault-seed 0: there is no --fault"),
             (("--fault-buffer", "1KiB"), "--fault-buffer 1024: there is no --fault"),
         ):
@@ -58,6 +62,7 @@ class OptionsTests(OptionsTestCase):
             ("--udp", "0", "--fault", "loss=1,each=3"),
             ("--port", "0", "--udp", "0", "--fault", "loss=1,each=3"),
             ("--responder", "lines", "--fault", "close,messages=3"),
+            ("--port", "0", "--forward", "127.0.0.1:1", "--fault", "connect=2s"),
         ):
             parsed(*used)
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock, LoopingCall
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echo_app.addresses import describe
 from echo_app.faults.fault import BadSpec
 from echo_app.faults.layer import FaultLayer
 from echo_app.faults.plan import MAX_FAULTS, FaultPlan
 from echo_app.faults.preamble import PreambleGate
 from echo_app.faults.spec import parseFault
+from echo_app.forward.forwarder import Forwarder, ForwardFactory
 from echo_app.service.echoservice import EchoService
 from echo_app.stream.protocol import EchoProtocol
 from echo_app.transport.layer import protocolOf
 from echo_app.udp.port import DatagramEndpoint
-from tests.support.fakes import Transport
+from tests.support.fakes import opened
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
 
@@ -43,9 +46,7 @@ class FaultSetTests(SynchronousTestCase):
 
     def connect(self, data: bytes = b"") -> Any:
         """Returns a transport of a connection that such data has come from."""
-        transport: Any = Transport()
-        transport.protocol = self.factory.buildProtocol(transport.getPeer())
-        transport.protocol.makeConnection(transport)
+        transport: Any = opened(self.factory)
         if data:
             transport.protocol.dataReceived(data)
         return transport
@@ -62,9 +63,11 @@ class FaultSetTests(SynchronousTestCase):
         self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
 
     def test_some(self) -> None:
-        """A connection that no fault applies to has the plain protocol, and another one a layer before it."""
+        """A connection that no fault applies to has a layer, too, without faults."""
         self.serve("corrupt=1,connections=2")
-        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
+        transport = self.connect(b"hello")
+        self.assertIsInstance(transport.protocol, FaultLayer)
+        self.assertEqual(transport.value(), b"hello")
         transport = self.connect(b"hello")
         self.assertIsInstance(transport.protocol, FaultLayer)
         self.assertEqual(len(transport.value()), 5)
@@ -77,12 +80,12 @@ class FaultSetTests(SynchronousTestCase):
         service.setFaults([parseFault("corrupt=1,connections=2")])
         for transport in (first, self.connect(), self.connect()):
             transport.protocol.dataReceived(b"hello")
-            self.assertEqual(transport.value() == b"hello", transport.protocol.__class__ is EchoProtocol)
-        self.assertIsInstance(first.protocol, FaultLayer)
-        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
+            self.assertEqual(transport.value() == b"hello", not transport.protocol.faults)
+        self.assertEqual(list(map(str, first.protocol.faults)), ["corrupt=1"])
+        self.assertEqual(self.connect(b"hello").value(), b"hello")
         self.path.write_text("corrupt=1,connections=5")
         service.reload()
-        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
+        self.assertNotEqual(self.connect(b"hello").value(), b"hello")
 
     def test_setTooMany(self) -> None:
         """Too many are refused, and so are any where the service was made without; nothing has changed."""
@@ -126,7 +129,81 @@ class FaultSetTests(SynchronousTestCase):
         self.assertNotEqual(first.value(), b"hello")
         self.assertNotEqual(second.value(), b"hello")
         self.assertEqual(third.value(), b"hello")
-        self.assertIs(type(third.protocol), EchoProtocol)
+
+    def echoed(self, *transports: Any) -> list[bool]:
+        """Returns for each connection whether it echoes."""
+        for each in transports:
+            each.clear()
+            each.protocol.dataReceived(b"hello")
+        return [each.value() == b"hello" for each in transports]
+
+    def test_live(self) -> None:
+        """Open connections have new faults at once, as new ones do, but none of later connections."""
+        service = self.serve()
+        first, second = self.connect(), self.connect()
+        self.assertEqual(self.echoed(first, second), [True, True])
+        service.setFaults([parseFault("corrupt=1")], live=True)
+        self.assertEqual(self.echoed(first, second, self.connect()), [False, False, False])
+        service.setFaults([parseFault("corrupt=1,connections=1-2")], live=True)
+        self.assertEqual(self.echoed(first, second, self.connect()), [True, True, False])
+
+    def test_liveOfOne(self) -> None:
+        """A connection that is chosen has new faults alone: by its number, peer or listener."""
+        service = self.serve()
+        first = self.connect()
+        second = opened(self.factory, IPv4Address("TCP", "192.0.2.7", 4242))
+        corrupt = [parseFault("corrupt=1")]
+        for pick, expected in (
+            ({"number": 1}, [False, True]),
+            ({"peer": "192.0.2.7:4242"}, [True, False]),
+            ({"number": 2, "peer": "192.0.2.7:4242"}, [True, False]),
+            ({"listener": describe(first.getHost())}, [False, False]),
+        ):
+            service.setFaults([], live=True)
+            service.setFaults(corrupt, live=True, **pick)
+            self.assertEqual(self.echoed(first, second), expected, pick)
+            self.assertEqual(self.echoed(self.connect()), [True])
+        for pick in ({"number": 9}, {"peer": "192.0.2.7:1"}, {"listener": "x"}, {"number": 1, "peer": "x"}):
+            error = self.assertRaises(ValueError, service.setFaults, corrupt, live=True, **pick)
+            self.assertIn("no open connection has ", str(error))
+        for spec in ("refuse", "corrupt=1,connections=1", "loss=1", "connect=2s"):
+            self.assertRaises(BadSpec, service.setFaults, [parseFault(spec)], live=True, number=1)
+        self.assertRaises(BadSpec, service.setFaults, corrupt * (MAX_FAULTS + 1), live=True, number=1)
+        self.assertRaises(ValueError, service.setFaults, corrupt, number=1)
+
+    def test_liveWithPreamble(self) -> None:
+        """A connection whose preamble is pending has new faults by its own choice, or from its beginning."""
+        service = self.serve(faultPreamble=True)
+        first, second = self.connect(), self.connect()
+        service.setFaults([parseFault("corrupt=1")], live=True)
+        first.protocol.dataReceived(b"!fault\n")
+        self.assertEqual(self.echoed(first, second), [True, False])
+        self.connect()
+        self.assertRaises(ValueError, service.setFaults, [], live=True, number=3)
+
+    def test_liveSeed(self) -> None:
+        """The same bytes after a change have the same faults again."""
+
+        def passed() -> bytes:
+            service = self.serve()
+            transport = self.connect(b"hello")
+            service.setFaults([parseFault("corrupt=0.5")], live=True)
+            transport.clear()
+            transport.protocol.dataReceived(bytes(100))
+            return bytes(transport.value())
+
+        self.assertEqual(passed(), passed())
+
+    def test_liveWithout(self) -> None:
+        """A service without faults has no place for them; one that forwards has."""
+        self.assertRaises(ValueError, self.start().setFaults, [], live=True)
+        self.assertIs(type(protocolOf(self.connect())), EchoProtocol)
+        upstream: Any = None
+        service = self.start(forwarder=Forwarder(streams=ForwardFactory(upstream, self.clock)))
+        service.setFaults([parseFault("connect=refused")], live=True)
+        transport = self.connect()
+        self.clock.advance(0)
+        self.assertTrue(transport.ended)
 
     def test_preambleAlone(self) -> None:
         """The preamble needs no plan."""

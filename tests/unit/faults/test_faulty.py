@@ -31,6 +31,7 @@ PASSING = (
     "corrupt=0.05",
     "corrupt=1,after=500B",
     "stall,for=50ms,every=90ms",
+    "slow-close=30ms",
 )
 
 
@@ -361,6 +362,65 @@ class StallTests(SynchronousTestCase):
         connection.run(2)
         connection.transport.write(b"ghi")
         self.assertEqual(connection.wire.pieces, [(0, b"abc"), (6, b"def"), (7, b"ghi")])
+
+
+class SlowCloseTests(SynchronousTestCase):
+    def ended(self, *specs: str, data: bytes = b"last", before: float = 0) -> list[tuple[float, str]]:
+        """Returns when the bytes and the end of a connection pass that ends by itself."""
+        connection = FaultyConnection(*specs, protocol=EchoProtocol())
+        ends: list[float] = []
+        self.patch(connection.wire, "loseConnection", lambda: ends.append(connection.clock.seconds()))
+        connection.receive(data)
+        connection.run(before)
+        connection.below.readConnectionLost()
+        connection.run(100)
+        passed = [(time, piece.decode()) for time, piece in connection.wire.pieces]
+        return [*passed, *((round(time, 6), "end") for time in ends)]
+
+    def test_out(self) -> None:
+        """Our end comes that much later, and the bytes before it are not late."""
+        self.assertEqual(self.ended("slow-close=2s"), [(0, "last"), (2, "end")])
+        self.assertEqual(self.ended("slow-close=2s", data=b""), [(2, "end")])
+
+    def test_in(self) -> None:
+        """With ``direction=in`` the peer's end is late, and the protocol can answer until then."""
+        connection = FaultyConnection("slow-close=2s,direction=in").receive(b"question")
+        connection.below.readConnectionLost()
+        connection.run(1.99)
+        self.assertEqual((connection.above.pieces, connection.above.told), ([(0, b"question")], []))
+        connection.transport.write(b"answer")
+        self.assertEqual(connection.wire.written, b"answer")
+        connection.run(0.02)
+        self.assertEqual(connection.above.told, ["end of input"])
+
+    def test_behind(self) -> None:
+        """Its time begins when the end would have passed: behind late and slow bytes, and stalls."""
+        self.assertEqual(self.ended("slow-close=2s", "latency=1s"), [(1, "last"), (3, "end")])
+        self.assertEqual(self.ended("slow-close=2s", "stall,for=1s"), [(1, "last"), (3, "end")])
+        slow = self.ended("slow-close=2s", "bandwidth=4B/s,direction=out")
+        self.assertEqual((slow[-2], slow[-1]), ((1, "t"), (3, "end")))
+
+    def test_sum(self) -> None:
+        """Two of them add up."""
+        self.assertEqual(self.ended("slow-close=2s", "slow-close=1s")[-1], (3, "end"))
+
+    def test_afterBytes(self) -> None:
+        """The end of a stream that is shorter is not late."""
+        self.assertEqual(self.ended("slow-close=2s,after=3B", data=b"ab")[-1], (0, "end"))
+        self.assertEqual(self.ended("slow-close=2s,after=3B", data=b"abc")[-1], (2, "end"))
+
+    def test_timeFromAByte(self) -> None:
+        """Its time counts from a byte, if ``after`` says so: a later end is not late."""
+        spec = "slow-close=2s,after=3B,for=1s"
+        self.assertEqual(self.ended(spec, data=b"abcd", before=0.5)[-1], (2.5, "end"))
+        self.assertEqual(self.ended(spec, data=b"abcd", before=1.5)[-1], (1.5, "end"))
+
+    def test_abort(self) -> None:
+        """An end that waits does not outlive the connection."""
+        connection = FaultyConnection("slow-close=2s")
+        connection.transport.loseConnection()
+        connection.lose()
+        self.assertEqual(connection.clock.getDelayedCalls(), [])
 
 
 class SameAgainTests(SynchronousTestCase):

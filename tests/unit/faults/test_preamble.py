@@ -155,6 +155,7 @@ class PreambleGateTests(SynchronousTestCase):
             (b"loss=1%", "spec 1: loss needs messages: --responder with a framing"),
             (b"loss=1%,direction=in", "spec 1: loss with direction=in needs datagrams that go on"),
             (b"corrupt=1,share=1%", "spec 1: share needs messages: --responder with a framing"),
+            (b"connect=2s", "spec 1: connect needs an upstream: --forward"),
             (b"reset,after-idle=9ms", "spec 1: 'after-idle' of less than 10 ms costs too much"),
             (b"refuse", "spec 1: 'refuse' is no fault of a connection"),
             (b"close stall,connections=1", "spec 2: 'connections' is not for a connection"),

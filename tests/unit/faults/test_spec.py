@@ -39,6 +39,7 @@ VALUES = {
     formats.CONNECTIONS.description: ranges(isOpen=True),
     formats.MESSAGES.description: ranges(isOpen=True),
     formats.COUNT.description: st.integers(1, 10**9 - 1),
+    formats.CONNECTING.description: TIMES | st.sampled_from(["refused", "never"]),
     formats.DIRECTION.description: st.sampled_from(["in", "out"]),
 }
 
@@ -93,6 +94,8 @@ class FaultTests(SynchronousTestCase):
         self.parsed("reset,messages=3-", name="reset", messages=(3, None))
         self.parsed("blackhole,after-idle=60s", name="blackhole", afterIdle=60)
         self.parsed("unsolicited=0.2s,messages=3", name="unsolicited", amount=0.2, messages=(3, 3))
+        self.parsed("connect=2s", name="connect", result=2)
+        self.parsed("connect=refused,probability=5%", name="connect", result="refused", probability=0.05)
         self.parsed("truncate=100B,probability=5%", name="truncate", amount=100, probability=0.05)
 
     def test_anyOrder(self) -> None:

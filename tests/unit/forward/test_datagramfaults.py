@@ -25,7 +25,7 @@ class ForwardedFaultsTestCase(ForwardTestCase):
     def startWith(self, *specs: str, seed: int = 1, rate: float | None = None) -> None:
         """Starts a port that forwards with these faults."""
         self.plan = FaultPlan(map(parseFault, specs), seed=seed)
-        self.faults = FaultSet(self.plan, self.clock, False, isForwarding=True)
+        self.faults = FaultSet(self.plan, self.clock, False, forwardsDatagrams=True)
         self.rules = DatagramRules(rate, self.clock.seconds)
         self.start()
 
@@ -197,11 +197,11 @@ class SpecTests(SynchronousTestCase):
         for spec in ("loss=1,direction=in", "latency=1s,direction=in,each=2", "truncate=1B,direction=in"):
             fault = parseFault(spec)
             for framed in (False, True):
-                reason = fault.lacksMessages(framed, True)
+                reason = fault.lacks(framed, True)
                 self.assertIn("direction=in", reason)
                 self.assertIn("--forward", reason)
-                self.assertIn("--forward", fault.lacksMessages(framed, False, True))
-            self.assertEqual(fault.lacksMessages(False, True, True), "")
+                self.assertIn("--forward", fault.lacks(framed, False, forwardsDatagrams=True))
+            self.assertEqual(fault.lacks(False, True, forwardsDatagrams=True), "")
             self.assertEqual((fault.isForDatagrams, fault.isForForwarded), (False, True))
 
     def test_refused(self) -> None:

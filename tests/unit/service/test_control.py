@@ -10,13 +10,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echo_app.access.checkers import PasswordChecker, portalFor
-from echo_app.faults.layer import FaultLayer
 from echo_app.faults.plan import FaultPlan
 from echo_app.faults.spec import parseFault
 from echo_app.service.control import REQUESTS, Control
 from echo_app.service.echoservice import EchoService
 from echo_app.service.snapshot import OpenConnection, Snapshot
-from echo_app.transport.layer import protocolOf
 from tests.support.fakes import Transport, opened
 from tests.unit.service.test_echoservice import FakeEndpoint, FakePort
 
@@ -73,9 +71,29 @@ class ControlTests(SynchronousTestCase):
     def test_setFaults(self) -> None:
         """Faults are replaced, for connections to come."""
         self.assertEqual(self.ask("setFaults", faults=["stall"]), {"result": None})
-        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
+        first = self.connect()
+        self.assertEqual(self.faults(), [["stall"]])
         self.assertEqual(self.ask("setFaults", faults=[]), {"result": None})
-        self.assertNotIsInstance(protocolOf(self.connect()), FaultLayer)
+        self.connect()
+        self.assertEqual(self.faults(), [["stall"], []])
+        first.end(ConnectionDone())
+        self.assertEqual(self.faults(), [[]])
+
+    def test_setFaultsLive(self) -> None:
+        """Faults of open connections are replaced, too, or those of one."""
+        self.connect()
+        self.connect()
+        self.assertEqual(self.ask("setFaults", faults=["stall"], live=True), {"result": None})
+        self.assertEqual(self.faults(), [["stall"], ["stall"]])
+        self.assertEqual(self.ask("setFaults", faults=["corrupt=1"], live=True, number=2), {"result": None})
+        self.assertEqual(self.faults(), [["stall"], ["corrupt=1"]])
+        answer = self.ask("setFaults", faults=[], live=True, number=3)
+        self.assertEqual(list(answer), ["error"])
+        self.assertEqual(list(self.ask("setFaults", faults=[], live=True, nonsense=3)), ["error"])
+
+    def faults(self) -> list[list[str]]:
+        """Returns the faults of each open connection."""
+        return [each["faults"] for each in self.ask("connections")["result"]]
 
     def test_wrongFaults(self) -> None:
         """With a wrong fault none is set, and the answer has the reason."""
@@ -91,7 +109,8 @@ class ControlTests(SynchronousTestCase):
             self.assertEqual(list(answer), ["error"])
             self.assertIn(reason, answer["error"])
         self.connect()
-        self.assertIsInstance(protocolOf(self.connect()), FaultLayer)
+        self.connect()
+        self.assertEqual(self.faults(), [[], ["latency=1s,connections=2"]])
 
     def test_reset(self) -> None:
         """A connection is reset by its number, once."""
