@@ -8,7 +8,7 @@ from twisted.python.usage import Options, UsageError
 
 from echo_app.cli.listenerkinds import DATAGRAMS, STREAMS, isAsked, listed
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.layer import CAP
+from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
 from echo_app.responders.named import hasFraming
 

@@ -26,7 +26,7 @@ from echo_app.cli.forwardoptions import forwardTarget, headerVersion
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
-from echo_app.faults.layer import CAP
+from echo_app.faults.flowlayer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.forward.sessions import TIMEOUT as SESSION_TIMEOUT
 from echo_app.forward.upstream import CONNECT_TIMEOUT

@@ -17,7 +17,8 @@ from twisted.internet.interfaces import IAddress, IProtocol
 
 from echo_app.faults.draws import Draws
 from echo_app.faults.fault import Fault, StreamFault
-from echo_app.faults.layer import CAP, Chosen, FaultLayer
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import Chosen, FaultLayer
 from echo_app.faults.messagelayer import MessageFaultLayer
 
 if TYPE_CHECKING:

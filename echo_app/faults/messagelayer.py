@@ -12,7 +12,8 @@ from zope.interface import implementer
 from echo_app.connections.record import ConnectionRecord, recordOf
 from echo_app.faults.fault import EndingFault, Fault, MessageFault
 from echo_app.faults.flow import Flow
-from echo_app.faults.layer import CAP, Chosen, FaultLayer
+from echo_app.faults.flowlayer import CAP
+from echo_app.faults.layer import Chosen, FaultLayer
 from echo_app.faults.messageflow import MessageChoices, MessageEvents, MessageFlow
 from echo_app.faults.messages import Choice
 from echo_app.interfaces import IMessageTransport
@@ -54,7 +55,7 @@ class MessageFaultLayer(FaultLayer):
         if direction == "in":
             return super()._makeFlow(direction, deliver, finished)
         events = MessageEvents(self.begin, self._count, self._cap // 2)
-        reached = partial(self._schedule.reached, direction)
+        reached = partial(self._edgeReached, direction)
         self._messages = MessageFlow(self.clock, events, deliver, finished, reached, self._adjust)
         return self._messages
 

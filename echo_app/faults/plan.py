@@ -12,7 +12,7 @@ from secrets import randbits
 from twisted.logger import Logger
 
 from echo_app.faults.fault import BadSpec, Fault
-from echo_app.faults.layer import CAP
+from echo_app.faults.flowlayer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.filewatch import Stamps
 

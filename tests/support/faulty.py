@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.faults.faulty import Faulty, choose
-from echo_app.faults.layer import CAP
+from echo_app.faults.flowlayer import CAP
 from echo_app.faults.spec import parseFault
 from echo_app.transport.closing import Lingering
 from tests.support.fakes import numbered

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from echo_app.cli.listenerkinds import STREAMS, listed
-from echo_app.faults.layer import CAP
+from echo_app.faults.flowlayer import CAP
 from echo_app.faults.plan import FaultPlan
 from tests.unit.cli.commandline import MakeServiceTestCase, OptionsTestCase, parsed
 
