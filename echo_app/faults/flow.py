@@ -84,7 +84,7 @@ class Flow:
         self._stages = Stages()
         self._queue = ChangeQueue(clock, self._enter, self._queueDone)
         self._isEndQueued = False
-        self._edges: deque[int] = deque()
+        self._edges: list[int] = []
         self._bytes = bytearray()
         self._passed = self._ready = self._fed = 0
         self._arrivals: deque[tuple[float, int]] = deque()
@@ -145,7 +145,7 @@ class Flow:
         isEndHeld = self._endDue is not None or self._isEndQueued
         self._drop()
         self._stages = Stages(shapers)
-        self._edges = deque(sorted({*edges, *self._stages.edges} - {0}))
+        self._edges = sorted({*edges, *self._stages.edges} - {0})
         self._floor = self._clock.seconds()
         self._isEndLate = False
         wasPassing, self._isPassing = self._isPassing, True
@@ -333,7 +333,7 @@ class Flow:
         self._passed += size
         self._deliver(piece)
         if self._edges and self._passed == self._edges[0]:
-            self._edgePassed(self._edges.popleft())
+            self._edgePassed(self._edges.pop(0))
         return None
 
     def _edgePassed(self, offset: int) -> None:

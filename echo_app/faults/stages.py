@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -39,7 +38,7 @@ class Stages:
         self.edges = {each.window.start for each in shapers} - {0}
         self.hasChanges = bool(self._changes)
         self.hasSmallPieces = bool(self._segments or self._rates)
-        self._delayEdges = deque(sorted({each.window.start for each in self._delays} - {0}))
+        self._delayEdges = sorted({each.window.start for each in self._delays} - {0})
 
     def change(self, data: bytes, offset: int, now: float) -> bytes:
         """Returns the changed bytes, which begin at an offset."""
@@ -52,7 +51,7 @@ class Stages:
     def upToDelayEdge(self, offset: int, end: int) -> int:
         """Returns the end of the bytes from an offset on that have one delay; `end` is the most."""
         while self._delayEdges and self._delayEdges[0] <= offset:
-            self._delayEdges.popleft()
+            self._delayEdges.pop(0)
         return min(end, self._delayEdges[0]) if self._delayEdges else end
 
     def delay(self, offset: int, now: float) -> float:
