@@ -188,7 +188,7 @@ class PluginTests(PluginTestCase):
 
     def test_parallel(self) -> None:
         """The fixtures and the marker work in pytest-xdist's workers."""
-        self._runTests(*PASSING, options=("-n2", "-k", "echo or Marked"))
+        self._runTests(*PASSING, options=("-n2", "-k", "test_echo or Marked"))
 
     test_parallel.skip = onlyInCI("it differs by the workers alone")  # type: ignore[attr-defined]
 
