@@ -24,6 +24,9 @@ COUNT, QUICK_COUNT = 100, 30
 # Bursts in a row that must go wrong for a finding, and the share of connections that may go wrong at random.
 ROUNDS, TOLERATED = 3, 0.01
 
+# Seconds that a first answer may take before it is late.
+LATE = 0.1
+
 # Failures in succession after which connecting is given up: each may take a whole time-out.
 ENOUGH = 5
 
@@ -132,6 +135,13 @@ def isSuspicious(records: Sequence[ConnectionRecord]) -> bool:
     return any(map(failureOf, records)) or interval(again, len(records))[0] > TOLERATED
 
 
+def isLate(records: Sequence[ConnectionRecord]) -> bool:
+    """Says whether nearly all first answers of a round took long, and longer than a way there and back."""
+    answers = sorted(each.firstAnswer for each in records if each.firstAnswer is not None)
+    # A few may come before the others are there.
+    return bool(answers) and answers[len(answers) // 10] >= max(LATE, 3 * min(map(secondsOf, records)))
+
+
 @dataclass(slots=True)
 class Bursts(Observation):
     """Series of connections.
@@ -209,7 +219,8 @@ async def _rounds(
         if series.rounds:
             await pause(context.reactor, _BETWEEN)
         series.rounds.append(await connect(context, _count(context)))
-        if not isSuspicious(series.rounds[-1]) or any(map(isSilent, series.rounds[-1])):
+        last = series.rounds[-1]
+        if not (isSuspicious(last) or isLate(last)) or any(map(isSilent, last)):
             break
 
 

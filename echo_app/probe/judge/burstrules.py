@@ -59,29 +59,30 @@ SLOW, TIMES_ALONE = 0.1, 10.0
 
 
 def _findSlowTogether(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
-    """Finds first answers that are all late where many connections are open."""
+    """Finds first answers that are all late where many connections are open, in each round."""
     seen = evidence.observations.get("burst")
     if not isinstance(seen, Bursts) or _findQueued(evidence, rest) is not None:
         return None
     alone = [each.firstAnswer for each in seen.inSuccession.records if each.firstAnswer is not None]
+    match = None
     for records in seen.atOnce.rounds:
         answers = sorted(each.firstAnswer for each in records if each.firstAnswer is not None)
         if len(answers) < QUEUE or len(alone) < QUEUE:
-            continue
+            return None
         begin = min(each.began for each in records)
         late = evidence.latenessIn(begin, begin + max(map(secondsOf, records)) + answers[-1])
         # Nearly all: a few that come first are answered before the others are there.
         least, usual = answers[len(answers) // 10] - late, median(alone)
         if least < SLOW or least < TIMES_ALONE * usual:
-            continue
-        return Match(
+            return None
+        match = Match(
             f"the median is {milliseconds(median(answers))} beside {len(records) - 1} others, and "
             f"{milliseconds(usual)} alone",
             Confidence.LIKELY,
             hits=len(answers),
             tries=len(records),
         )
-    return None
+    return match
 
 
 def _findCap(evidence: Evidence, rest: Sequence[ConnectionRecord]) -> Match | None:
@@ -211,8 +212,8 @@ SLOW_TOGETHER = Rule(
     Severity.WARN,
     "answers are slower the more connections are open",
     "The service, or what stands before it, does work for each open connection, or lets them share little.",
-    "Nine in ten first answers of connections that are open together take ten times as long as those of "
-    "connections one after the other, and 100 ms.",
+    "In each of three rounds, nine in ten first answers of connections that are open together take ten times "
+    "as long as those of connections one after the other, and 100 ms.",
     "A machine that is slow to make the connections looks the same.",
     _findSlowTogether,
 )

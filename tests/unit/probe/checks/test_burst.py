@@ -17,6 +17,7 @@ from echo_app.probe.checks.burst import (
     Bursts,
     Series,
     failureOf,
+    isLate,
     isSuspicious,
     secondsOf,
 )
@@ -54,6 +55,21 @@ class SuspicionTests(SynchronousTestCase):
     def test_failure(self) -> None:
         """A single failure is not chance."""
         self.assertTrue(isSuspicious(attempts(COUNT, failed=1)))
+
+    def test_late(self) -> None:
+        """Answers are late that take long, and longer than the way; a tenth of them may be in time."""
+        for way, answer, inTime, expected in (
+            (0.001, 0.2, 0, True),
+            (0.001, 0.2, 5, True),
+            (0.001, 0.2, 11, False),
+            (0.001, 0.09, 0, False),
+            (0.15, 0.2, 0, False),
+        ):
+            records = attempts(COUNT)
+            for n, record in enumerate(records):
+                record.connected, record.firstAnswer = way, 0.001 if n < inTime else answer
+            self.assertEqual(isLate(records), expected, (way, answer, inTime))
+        self.assertFalse(isLate([]))
 
     def test_reasons(self) -> None:
         """A connection fails that is not made, or not answered; other bytes are an answer, too."""

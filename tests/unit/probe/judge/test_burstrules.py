@@ -227,6 +227,14 @@ class BurstTests(JudgeTestCase):
         evidence.lateness.append((0.35, 0.35))
         self.assertNotIn("slower-together", causes(judge(evidence)))
 
+    def test_slowOnce(self) -> None:
+        """A later round whose answers are in time withdraws the finding: the machine was busy."""
+        evidence = self.together(0.4)
+        self.seen.atOnce.rounds.append(self.round_())
+        for record in self.seen.atOnce.rounds[-1]:
+            record.firstAnswer = 0.001
+        self.assertNotIn("slower-together", causes(judge(evidence)))
+
     def test_notQueued(self) -> None:
         """Short intervals are the machine's own, and one long one is no queue."""
         for apart, jump in ((0.01, 0.0), (0.0, 3.0)):
