@@ -110,7 +110,7 @@ class CommandTests(ServiceTestCase):
 
     def test_tolerantFailIf(self) -> None:
         """A condition says how many errors are a failure, in place of any; a wrong byte still is one."""
-        (target,) = self.targets(self.serve("--fault", "close,after=64KiB"))
+        (target,) = self.targets(self.serve("--fault", "close,after=8KiB"))
         for limit, expected in (("100%", 0), ("1", 1)):
             status, output, _ = self.run_(target, *SHORT, "--fail-if", f"errors>{limit}")
             self.assertEqual(status, expected, output)
