@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, TimeoutError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 # Seconds until an upstream must have accepted, its look-up included.
 CONNECT_TIMEOUT = 10.0
+
+
+def _timedOut(result: object, seconds: float) -> NoReturn:
+    # That of a connection attempt: a Deferred's own time-out is another class.
+    raise TimeoutError
 
 
 @implementer(IStreamClientEndpoint)
@@ -74,7 +79,7 @@ class UpstreamEndpoint:
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         poller = self._poller or self._reactor
         names = self._lookUp()
-        names.addTimeout(self._timeout, self._clock)
+        names.addTimeout(self._timeout, self._clock, _timedOut)
         began = self._clock.seconds()
         found = await names
         left = max(0.0, self._timeout - (self._clock.seconds() - began))
