@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from echo_app.connections.record import Ending, noteEnd
 from echo_app.faults.fault import CHOOSING, ENDING, EndingFault, Stage
-from echo_app.transport.closing import Discard
-from echo_app.transport.sockets import Progress, descriptorOf, progressOf
+from echo_app.transport.closing import Discard, whenDelivered
+from echo_app.transport.sockets import descriptorOf
 
 if TYPE_CHECKING:
     from echo_app.faults.layer import FaultLayer
-
-# Seconds between two looks whether all is acknowledged, at first and at most. On loopback the acknowledgement
-# comes at once; a peer that does not read may take hours.
-FIRST_LOOK, LAST_LOOK = 0.01, 0.2
 
 
 class HalfClose(EndingFault):
@@ -62,7 +57,7 @@ class Reset(EndingFault):
 
     def outputPassed(self, layer: FaultLayer) -> None:
         """Resets the connection when its output is acknowledged."""
-        _resetWhenAcknowledged(layer)
+        whenDelivered(layer.transport, layer.later, layer.abortConnection)
 
 
 class Blackhole(EndingFault):
@@ -79,19 +74,3 @@ class Blackhole(EndingFault):
         if descriptor is not None and descriptor is not layer.transport:
             descriptor.protocol = Discard(descriptor.protocol)
         layer.discard()
-
-
-def _resetWhenAcknowledged(
-    layer: FaultLayer, before: Progress | None = None, wait: float = FIRST_LOOK
-) -> None:
-    """Resets the connection when its output is acknowledged.
-
-    The size of the transport's buffer is unknown. But while the kernel has room, bytes do not wait there for
-    longer than one turn of the reactor: the kernel's queue is empty then, and nothing has moved.
-    """
-    progress = progressOf(layer.transport)
-    isSame = before is not None and progress is not None and progress.sent == before.sent
-    if progress is None or (isSame and not progress.owed):
-        layer.abortConnection()
-    else:
-        layer.later(wait, partial(_resetWhenAcknowledged, layer, progress, min(2 * wait, LAST_LOOK)))

@@ -7,6 +7,7 @@ So our side is ended first, and input is read and discarded until the peer's own
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
@@ -112,28 +113,42 @@ class Lingering(Discard):
             self._timer.cancel()
 
 
-# Seconds between two looks whether output is delivered, at first and at most: on loopback it is at once.
+# Seconds between two looks whether output is delivered, at first and at most. On loopback the acknowledgement
+# comes at once; a peer that does not read may take hours.
 FIRST_LOOK, LAST_LOOK = 0.01, 0.2
 
 
-def resetWhenDelivered(transport: Any, clock: IReactorTime) -> None:
-    """Resets a connection when the peer has acknowledged its output, or after a linger.
+def whenDelivered(
+    transport: Any,
+    later: Callable[[float, Callable[[], object]], object],
+    function: Callable[[], object],
+    isOver: Callable[[], bool] = lambda: False,
+) -> None:
+    """Calls a function when the peer has acknowledged a connection's output, or the connection has ended.
 
     The size of the transport's buffer is unknown. But while the kernel has room, bytes do not wait there for
     longer than one turn of the reactor: the kernel's queue is empty then, and nothing has moved.
+
+    :param later: makes a call after so many seconds.
+    :param isOver: says whether the function is called without more patience.
     """
-    until = clock.seconds() + LINGER
 
     def look(before: Progress | None, wait: float) -> None:
         progress = progressOf(transport)
         isSame = before is not None and progress is not None and progress.sent == before.sent
         isDelivered = progress is None or (isSame and not progress.owed and not progress.held)
-        if isDelivered or clock.seconds() >= until:
-            transport.abortConnection()
+        if isDelivered or isOver():
+            function()
         else:
-            clock.callLater(wait, look, progress, min(2 * wait, LAST_LOOK))
+            later(wait, partial(look, progress, min(2 * wait, LAST_LOOK)))
 
     look(None, FIRST_LOOK)
+
+
+def resetWhenDelivered(transport: Any, clock: IReactorTime) -> None:
+    """Resets a connection when the peer has acknowledged its output, or after a linger."""
+    until = clock.seconds() + LINGER
+    whenDelivered(transport, clock.callLater, transport.abortConnection, lambda: clock.seconds() >= until)
 
 
 def linger(transport: Any, protocol: IProtocol, clock: IReactorTime, isPeerEnded: bool = False) -> None:

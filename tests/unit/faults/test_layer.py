@@ -10,10 +10,9 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echo_app.faults import endings
-from echo_app.faults.endings import FIRST_LOOK, LAST_LOOK
 from echo_app.stream.protocol import EchoProtocol
-from echo_app.transport.closing import LINGER
+from echo_app.transport import closing
+from echo_app.transport.closing import FIRST_LOOK, LAST_LOOK, LINGER
 from echo_app.transport.sockets import Progress
 from tests.support.faulty import Above, FaultyConnection
 
@@ -25,7 +24,7 @@ class ResetTests(SynchronousTestCase):
         """Has the kernel say this, one after the other, and the last one from then on."""
         rest = list(progress)
         look = mock.Mock(side_effect=lambda _transport: rest.pop(0) if len(rest) > 1 else rest[0])
-        self.patch(endings, "progressOf", look)
+        self.patch(closing, "progressOf", look)
 
     def test_atOnce(self) -> None:
         """Without ``after`` it comes at once, and the protocol was connected."""
@@ -69,7 +68,7 @@ class ResetTests(SynchronousTestCase):
         connection = FaultyConnection("reset,after=10B", protocol=EchoProtocol()).receive(DATA)
         connection.run(100)
         self.assertNotIn("abort", connection.wire.done)
-        looks = endings.progressOf.call_count  # type: ignore[attr-defined]
+        looks = closing.progressOf.call_count  # type: ignore[attr-defined]
         self.assertLess(looks, 100 / LAST_LOOK + 10)
         connection.lose()
         self.assertEqual(connection.clock.getDelayedCalls(), [])
