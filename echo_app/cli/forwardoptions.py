@@ -16,7 +16,7 @@ from echo_app.forward.proxyheader import proxyHeader
 from echo_app.forward.sessions import TIMEOUT, Sessions
 from echo_app.forward.upstream import CONNECT_TIMEOUT, UpstreamEndpoint
 from echo_app.proxy.writer import VERSIONS
-from echo_app.targets import ClientTLS, Target, parseTarget
+from echo_app.targets import ClientTLS, Target
 
 if TYPE_CHECKING:
     from echo_app.forward.legs import ClientLeg
@@ -122,14 +122,6 @@ class ForwardOptions(Options):
         """Returns the function that makes the PROXY header of a client; None without ``--send-proxy``."""
         version = self["send-proxy"]
         return None if version is None else lambda leg: proxyHeader(leg.transport, version)
-
-
-def forwardTarget(text: str) -> Target:
-    """Returns the target of ``--forward``.
-
-    :raise ValueError: when the text is none.
-    """
-    return parseTarget(text)
 
 
 def headerVersion(text: str) -> str:

@@ -22,7 +22,7 @@ from echo_app.cli.arguments import (
     portsOrSocket,
     wholeNumber,
 )
-from echo_app.cli.forwardoptions import forwardTarget, headerVersion
+from echo_app.cli.forwardoptions import headerVersion
 from echo_app.cli.listenerkinds import BOUND, PROXIED, listed
 from echo_app.cli.setting import Setting
 from echo_app.connections.limits import HANDSHAKE_TIMEOUT, Limits
@@ -34,6 +34,7 @@ from echo_app.proxy.writer import VERSIONS
 from echo_app.quantities import BYTES, MESSAGES, SECONDS
 from echo_app.responders.named import NAMES, responderOf
 from echo_app.service.echoservice import EchoService
+from echo_app.targets import parseTarget
 
 # The listener if no option names one.
 DEFAULT_PORT = 8080
@@ -165,7 +166,7 @@ _GROUPS = {
             "HOST:PORT, a URL such as udp://localhost:53 or unix:///run/redis.sock, or one of Twisted's "
             "client endpoint descriptions.",
             value="TARGET",
-            parser=forwardTarget,
+            parser=parseTarget,
         ),
         Setting(
             "forward-ca",

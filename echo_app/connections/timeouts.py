@@ -36,7 +36,7 @@ BATCH = 400
 
 
 class Debt(NamedTuple):
-    """What a connection was owed when a sweep looked.
+    """The bytes that a peer was owed when a sweep looked.
 
     :param sent: bytes that the peer had acknowledged.
     :param owed: bytes in the kernel's queue to the peer.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from echo_app.forward.legs import Leg
 
 
-def factsOf(leg: Leg, connectSeconds: float) -> UpstreamFacts:
+def upstreamFactsOf(leg: Leg, connectSeconds: float) -> UpstreamFacts:
     """Returns the facts of an upstream's leg.
 
     :param connectSeconds: time from the client's connection to this one.

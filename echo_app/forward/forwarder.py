@@ -62,9 +62,9 @@ class Forwarder:
     @property
     def unreached(self) -> Counter[str]:
         """The connections and sessions that did not reach their upstream, by reason."""
-        parts = [each.unreached for each in (self.streams,) if each is not None]
-        parts += [each.failures for each in (self.sessions,) if each is not None]
-        return sum((each.byReason for each in parts), Counter())
+        ofStreams = Counter() if self.streams is None else self.streams.unreached.byReason
+        ofSessions = Counter() if self.sessions is None else self.sessions.failures.byReason
+        return ofStreams + ofSessions
 
 
 class ForwardFactory(ServerFactory):

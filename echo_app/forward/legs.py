@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echo_app.connections.record import UpstreamFacts, recordOf
-from echo_app.forward.facts import factsOf
+from echo_app.forward.facts import upstreamFactsOf
 from echo_app.interfaces import IStreamTransport
 from echo_app.tls.facts import tlsFactsOf, tlsTransportOf
 from echo_app.transport.carrying import CarryingTransport
@@ -268,7 +268,7 @@ class ClientLeg(Leg):
         record = recordOf(self.transport)
         if record is not None:
             seconds = self._clock.seconds() - record.began
-            self.facts = upstream.facts = record.upstream = factsOf(upstream, seconds)
+            self.facts = upstream.facts = record.upstream = upstreamFactsOf(upstream, seconds)
             if self.isInputEnded:
                 self._noteFirstEnd()
         connection = getattr(bottomOf(self.transport), "connection", None)
