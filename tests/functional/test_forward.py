@@ -73,6 +73,13 @@ class ForwardTestCase(ServiceTestCase):
         upstream.settimeout(20)
         return client, upstream
 
+    def pushBack(self, client: socket.socket) -> None:
+        """Sends until nothing is taken for a second."""
+        client.settimeout(1)
+        with self.assertRaises(TimeoutError):
+            while True:
+                client.sendall(bytes(1 << 16))
+
 
 class StreamTests(ForwardTestCase):
     """Over TCP, on the direct path."""
@@ -153,10 +160,7 @@ class StreamTests(ForwardTestCase):
     def test_resetWhilePushedBack(self) -> None:
         """A client whose input is pushed back is seen to reset; its upstream is reset, too."""
         client, upstream = self.pair()
-        client.settimeout(1)
-        with self.assertRaises(TimeoutError):
-            while True:
-                client.sendall(bytes(1 << 16))
+        self.pushBack(client)
         reset(client)
         self.assertEqual(waitForCut(upstream, 10), errno.ECONNRESET)
 
@@ -199,10 +203,7 @@ class TwistedTransportTests(StreamTests):
     def test_resetWhilePushedBack(self) -> None:
         """A reset of a client whose input is pushed back is seen when the upstream reads again."""
         client, upstream = self.pair()
-        client.settimeout(1)
-        with self.assertRaises(TimeoutError):
-            while True:
-                client.sendall(bytes(1 << 16))
+        self.pushBack(client)
         reset(client)
         with self.assertRaises(ConnectionResetError):
             while upstream.recv(1 << 20):
@@ -244,10 +245,7 @@ class UNIXTests(StreamTests):
     def test_resetWhilePushedBack(self) -> None:
         """A client whose input is pushed back is seen to reset; the upstream ends."""
         client, upstream = self.pair()
-        client.settimeout(1)
-        with self.assertRaises(TimeoutError):
-            while True:
-                client.sendall(bytes(1 << 16))
+        self.pushBack(client)
         reset(client)
         upstream.settimeout(5)
         while upstream.recv(1 << 20):
