@@ -35,7 +35,7 @@ REPORTED = {
 }
 
 
-class Session:
+class DatagramSession:
     """One client's way to the upstream: a descriptor that waits for answers.
 
     The first address of the upstream is taken. The next one is taken when an address has no route, or refuses

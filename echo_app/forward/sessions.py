@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from echo_app.addresses import unmapped
 from echo_app.connections.registry import ReasonCounter
 from echo_app.forward.names import Names, SocketName
-from echo_app.forward.session import Session
+from echo_app.forward.session import DatagramSession
 from echo_app.forward.sockets import isNoRoom, literal
 from echo_app.targets import Target
 from echo_app.transport.poller import HAS_EPOLL, pollerOf
@@ -115,9 +115,9 @@ class Sessions:
         self.descriptorLimit = descriptorLimit
         self._names = Names(reactor) if names is None else names
         self._queue = WorkQueue(clock)
-        self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
+        self._sessions: OrderedDict[Hashable, DatagramSession] = OrderedDict()
         self._own: set[tuple[str, int]] = set()
-        self._unresolved: dict[Session, None] = {}
+        self._unresolved: dict[DatagramSession, None] = {}
         self._held = self._heldBytes = 0
         self._look: Deferred[Any] | None = None
         self._call: Any = None
@@ -125,13 +125,13 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def get(self, key: Hashable) -> Session | None:
+    def get(self, key: Hashable) -> DatagramSession | None:
         """Returns the open session with a key."""
         return self._sessions.get(key)
 
     def begin(
         self, key: Hashable, addr: tuple[str, int], rules: DatagramRules, reply: Callable[[bytes], object]
-    ) -> Session | None:
+    ) -> DatagramSession | None:
         """Begins a session.
 
         :param key: identifies the session: the port, the client, and the own address that the client uses.
@@ -146,7 +146,7 @@ class Sessions:
             return None
         if len(self._sessions) >= self._most:
             self.end(next(iter(self._sessions.values())), "evicted")
-        session = self._sessions[key] = Session(self, key, rules, reply, self._clock.seconds())
+        session = self._sessions[key] = DatagramSession(self, key, rules, reply, self._clock.seconds())
         self.made += 1
         self._schedule()
         if self._target.isLiteral:
@@ -158,12 +158,12 @@ class Sessions:
             return None
         return session
 
-    def moved(self, session: Session) -> None:
+    def moved(self, session: DatagramSession) -> None:
         """Notes that a session has had a datagram now."""
         session.lastMoved = self._clock.seconds()
         self._sessions.move_to_end(session.key)
 
-    def hold(self, session: Session, datagram: bytes) -> bool:
+    def hold(self, session: DatagramSession, datagram: bytes) -> bool:
         """Holds a datagram until the upstream's name is looked up; returns whether there was room."""
         size = len(datagram)
         isFull = self._held >= HELD or self._heldBytes + size > HELD_BYTES
@@ -174,7 +174,7 @@ class Sessions:
         session.held.append(datagram)
         return True
 
-    def end(self, session: Session, reason: str, detail: str = "") -> None:
+    def end(self, session: DatagramSession, reason: str, detail: str = "") -> None:
         """Ends a session, and drops the datagrams that it holds.
 
         :param reason: it is counted under this.
@@ -202,18 +202,18 @@ class Sessions:
         for session in [each for key, each in self._sessions.items() if isOf(key)]:
             self.end(session, "closed")
 
-    def own(self, session: Session, name: tuple[str, int]) -> None:
+    def own(self, session: DatagramSession, name: tuple[str, int]) -> None:
         """Notes the local name of a session's socket."""
         session.name = name
         self._own.add(name)
 
-    def disown(self, session: Session) -> None:
+    def disown(self, session: DatagramSession) -> None:
         """Forgets the local name of a session's socket."""
         if session.name is not None:
             self._own.discard(session.name)
             session.name = None
 
-    def _lookUp(self, session: Session) -> None:
+    def _lookUp(self, session: DatagramSession) -> None:
         """Has a session wait for the present look-up, which begins if there is none."""
         self._unresolved[session] = None
         if self._look is None:
@@ -229,7 +229,7 @@ class Sessions:
         for session in waiting:
             self._queue.do(partial(self._found, session, answer))
 
-    def _found(self, session: Session, names: list[SocketName] | Failure) -> None:
+    def _found(self, session: DatagramSession, names: list[SocketName] | Failure) -> None:
         """Connects a session, and sends what it holds; or ends it."""
         if session.isEnded:
             return
@@ -244,7 +244,7 @@ class Sessions:
         for datagram in self._release(session):
             session.send(datagram)
 
-    def _release(self, session: Session) -> list[bytes]:
+    def _release(self, session: DatagramSession) -> list[bytes]:
         held, session.held = session.held, []
         self._held -= len(held)
         self._heldBytes -= sum(map(len, held))
